@@ -1,0 +1,64 @@
+"""Kling video on fal.ai, in the notebook.
+
+`%load_ext kling_nb`, then `%%kling` on a cell that holds a prompt. The same from
+Python: `kling_nb.generate("a heron lands on a frozen lake")`. Names are fetched when
+they are first used, so that importing the package costs next to nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kling_nb import errors
+    from kling_nb._default import configure, generate, get_job, jobs, submit, upload
+    from kling_nb._job import Job
+    from kling_nb._session import Session
+    from kling_nb.catalog import endpoint, endpoints
+    from kling_nb.notebook import load_ipython_extension, unload_ipython_extension
+    from kling_nb.request import VideoRequest
+    from kling_nb.video import Video
+
+_MODULES = {
+    "_default": ("configure", "generate", "get_job", "jobs", "submit", "upload"),
+    "_job": ("Job",),
+    "_session": ("Session",),
+    "catalog": ("endpoint", "endpoints"),
+    "notebook": ("load_ipython_extension", "unload_ipython_extension"),
+    "request": ("VideoRequest",),
+    "video": ("Video",),
+}
+_HOMES = {name: module for module, names in _MODULES.items() for name in names}
+
+__all__ = [
+    "Job",
+    "Session",
+    "Video",
+    "VideoRequest",
+    "configure",
+    "endpoint",
+    "endpoints",
+    "errors",
+    "generate",
+    "get_job",
+    "jobs",
+    "load_ipython_extension",
+    "submit",
+    "unload_ipython_extension",
+    "upload",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "errors":
+        return import_module("kling_nb.errors")
+    if name == "__version__":
+        return import_module("importlib.metadata").version("kling_nb")
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"kling_nb.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
