@@ -1,0 +1,360 @@
+"""Every error that kling_nb raises, as one tree.
+
+    KlingError
+    ├── InputError                 what was asked for cannot be sent; nothing was
+    │   ├── UnknownEndpoint
+    │   ├── UsageError             a flag, a setting, a call that contradicts itself
+    │   └── MediaInputError        a picture or video given as input
+    ├── MissingKey                 backend fal, and no key anywhere
+    ├── UnreachableError           no connection; nothing was sent
+    ├── SubmissionUncertain        sent, and no answer: fal may have taken the job
+    ├── ResponseError              fal answered, and it was a refusal
+    │   ├── AuthenticationError    401
+    │   ├── InsufficientBalance    403 "Exhausted balance"
+    │   ├── AccessDenied           403
+    │   ├── EndpointNotFound       404 at submit, or of a path
+    │   ├── RequestNotFound        404 of a request id
+    │   ├── InputRefused           422 and other model errors: `details` name the parameters
+    │   │   └── ContentRefused     content policy
+    │   ├── RateLimited            429
+    │   └── PlatformError          5xx and everything with an `error_type`
+    ├── JobCancelled
+    ├── WaitTimeout                the wait ran out; the job goes on
+    ├── Interrupted                ■ while a cell waited
+    ├── MediaError                 a result that is not what it should be
+    └── LedgerError                the intent could not be made durable; nothing was sent
+
+Each message has at most four lines: what happened, then what to do. In IPython
+an error shows these lines and no traceback, and the cell still counts as failed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+class KlingError(Exception):
+    """Base of all errors of this package.
+
+    Attributes:
+        message: What happened, one or two lines.
+        remedy: What to do about it, or an empty string.
+        request_id: fal's id of the request, where there is one.
+    """
+
+    def __init__(self, message: str, *, remedy: str = "", request_id: str | None = None) -> None:
+        self.message = message
+        self.remedy = remedy
+        self.request_id = request_id
+        super().__init__(message)
+
+    def __str__(self) -> str:
+        return "\n".join(part for part in (self.message, self.remedy) if part)
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows instead of a traceback (its documented hook)."""
+        first, *rest = str(self).splitlines() or [""]
+        return [f"{type(self).__name__}: {first}", *rest]
+
+
+class InputError(KlingError, ValueError):
+    """What was asked for cannot be sent. Nothing was submitted.
+
+    Attributes:
+        parameter: Name of the parameter at fault, where it is one.
+    """
+
+    def __init__(self, message: str, *, remedy: str = "", parameter: str | None = None) -> None:
+        super().__init__(message, remedy=remedy)
+        self.parameter = parameter
+
+
+class UnknownEndpoint(InputError):
+    """No endpoint of that id or short name."""
+
+
+class UsageError(InputError):
+    """A flag, setting or call that cannot be understood, or contradicts another."""
+
+
+class MediaInputError(InputError):
+    """A file given as input is missing, unreadable or of the wrong kind."""
+
+
+class MissingKey(KlingError):
+    """The backend is fal and no key was found."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "No fal key found, and the backend is fal. Nothing was submitted.",
+            remedy=(
+                "Set one: export FAL_KEY=… before Jupyter starts, or kling_nb.configure(credentials=…).\n"
+                "Without a key: %kling local makes free previews on this machine."
+            ),
+        )
+
+
+class UnreachableError(KlingError):
+    """No connection could be made, so nothing was sent."""
+
+
+class SubmissionUncertain(KlingError):
+    """The request left this machine and no answer came back: fal may have accepted it.
+
+    It is never sent again by itself, because a second copy would be a second bill.
+    """
+
+
+class JobCancelled(KlingError):
+    """The job was cancelled before it gave a result."""
+
+
+class WaitTimeout(KlingError, TimeoutError):
+    """The wait ran out. The job itself goes on."""
+
+
+class Interrupted(KlingError):
+    """The user interrupted a waiting cell."""
+
+
+class MediaError(KlingError):
+    """A downloaded file is not what it should be, or could not be stored."""
+
+
+class LedgerError(KlingError):
+    """The ledger cannot be written or read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Detail:
+    """One entry of a model error's `detail` list (FAL-PROTOCOL §6.2).
+
+    Attributes:
+        loc: Path to the value at fault, e.g. `("body", "prompt")`.
+        message: fal's text.
+        type: fal's error type, e.g. `content_policy_violation`; unknown ones survive as they are.
+        context: The `ctx` object: limits, supported formats and the like.
+    """
+
+    loc: tuple[str, ...]
+    message: str
+    type: str
+    context: Mapping[str, Any]
+
+    @property
+    def parameter(self) -> str | None:
+        """Name of the input parameter, without the leading `body`."""
+        path = self.loc[1:] if self.loc[:1] == ("body",) else self.loc
+        return ".".join(path) or None
+
+
+class ResponseError(KlingError):
+    """fal answered with a refusal.
+
+    Attributes:
+        status_code: HTTP status.
+        error_type: fal's `error_type` or the first detail's `type`, else None.
+        details: Entries of the `detail` list; empty for flat bodies.
+        billable_units: `x-fal-billable-units` of the answer, where it was sent.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        remedy: str = "",
+        request_id: str | None = None,
+        status_code: int,
+        error_type: str | None = None,
+        details: tuple[Detail, ...] = (),
+        billable_units: str | None = None,
+    ) -> None:
+        super().__init__(message, remedy=remedy, request_id=request_id)
+        self.status_code = status_code
+        self.error_type = error_type
+        self.details = details
+        self.billable_units = billable_units
+
+
+class AuthenticationError(ResponseError):
+    """401: the key is wrong, revoked, or not for this app."""
+
+
+class InsufficientBalance(ResponseError):
+    """403 with "Exhausted balance": the key is right and the account is empty."""
+
+
+class AccessDenied(ResponseError):
+    """403 for any other reason."""
+
+
+class EndpointNotFound(ResponseError):
+    """404 for an app or a path of it."""
+
+
+class RequestNotFound(ResponseError):
+    """404 for a request id: never there, or no longer kept."""
+
+
+class InputRefused(ResponseError):
+    """The model refused the input (422, or another code with a `detail` list)."""
+
+
+class ContentRefused(InputRefused):
+    """The content policy refused the input or the result."""
+
+
+class RateLimited(ResponseError):
+    """429."""
+
+
+class PlatformError(ResponseError):
+    """fal or the runner failed: 5xx, or an `error_type` of the platform."""
+
+
+_REMEDY = {
+    AuthenticationError: "Check the key (FAL_KEY, or configure(credentials=…)) at https://fal.ai/dashboard/keys.",
+    InsufficientBalance: "The key is fine, the balance is used up. Top up at https://fal.ai/dashboard/billing.",
+    AccessDenied: "The key is known but may not use this. See https://fal.ai/dashboard.",
+    EndpointNotFound: "Check the endpoint's id: %kling endpoints lists the known ones.",
+    RequestNotFound: "fal has no such request, or keeps its result no longer.",
+    InputRefused: "Change the named parameter and run the cell again.",
+    ContentRefused: "Change the prompt or picture. fal may bill a refusal made after generation.",
+    RateLimited: "Wait a little, then run the cell again.",
+    PlatformError: "Server faults are not billed. Run the cell again to make a new attempt.",
+}
+
+
+def from_response(
+    status_code: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    *,
+    request_id: str | None = None,
+    what: str = "",
+) -> ResponseError:
+    """Turn an error answer of fal into the error that says it best.
+
+    Takes all three body shapes of FAL-PROTOCOL §6.2 (a `detail` list, a flat `detail`
+    with `error_type`, a plain `detail`), the `status`-only bodies of §4 and §7, and
+    pages that are not JSON at all.
+
+    Args:
+        status_code: HTTP status.
+        headers: Response headers, lower-case names.
+        body: Raw body; only its first part is ever shown.
+        request_id: The request it is about; without one a 404 is about the endpoint.
+        what: What was tried, e.g. "Submitting"; opens the message.
+    """
+    data = _json_object(body)
+    details = _details(data.get("detail"))
+    error_type = _text(data.get("error_type")) or headers.get("x-fal-error-type")
+    text = _flat_text(data, body)
+    kind = _kind(status_code, text, details, error_type, request_id)
+    lines = [_refusal(what, status_code)] if not details else []
+    message = "; ".join(_describe(detail) for detail in details) or text
+    return kind(
+        _clip(" ".join([*lines, message]).strip(), 600),
+        remedy=_REMEDY.get(kind, ""),
+        request_id=request_id or headers.get("x-fal-request-id"),
+        status_code=status_code,
+        error_type=error_type or (details[0].type if details else None),
+        details=details,
+        billable_units=headers.get("x-fal-billable-units"),
+    )
+
+
+def from_error_text(text: str, error_type: str | None, *, request_id: str | None) -> ResponseError:
+    """The error of a request that fal reports as COMPLETED with an `error` (FAL-PROTOCOL §4)."""
+    kind = _kind(0, text, (), error_type, request_id)
+    return kind(
+        _clip(f"fal reports that the request failed: {text}", 600),
+        remedy=_REMEDY.get(kind, ""),
+        request_id=request_id,
+        status_code=0,
+        error_type=error_type,
+    )
+
+
+def _kind(
+    status: int, text: str, details: tuple[Detail, ...], error_type: str | None, request_id: str | None
+) -> type[ResponseError]:
+    types = {detail.type for detail in details} | ({error_type} if error_type else set())
+    if "content_policy_violation" in types:
+        return ContentRefused
+    if details and not types & {
+        "internal_server_error",
+        "generation_timeout",
+        "downstream_service_unavailable",
+    }:
+        return InputRefused
+    if status == 401:
+        return AuthenticationError
+    if status == 403:
+        return InsufficientBalance if "exhausted balance" in text.lower() else AccessDenied
+    if status == 404:
+        about_request = request_id and not text.startswith(("Application", "Path"))
+        return RequestNotFound if about_request else EndpointNotFound
+    if status == 429:
+        return RateLimited
+    if status in {400, 422} and not error_type:
+        return InputRefused
+    return PlatformError
+
+
+def _refusal(what: str, status: int) -> str:
+    return f"{what} was refused by fal ({status}):" if what else f"fal answered {status}:"
+
+
+def _describe(detail: Detail) -> str:
+    where = f"{detail.parameter}: " if detail.parameter else ""
+    limits = ", ".join(f"{key} {value}" for key, value in detail.context.items() if key != "error")
+    return f"{where}{detail.message}" + (f" ({limits})" if limits else "")
+
+
+def _details(value: Any) -> tuple[Detail, ...]:
+    if not isinstance(value, list):
+        return ()
+    return tuple(
+        Detail(
+            loc=tuple(str(part) for part in entry.get("loc") or () if isinstance(entry.get("loc"), list)),
+            message=str(entry.get("msg") or entry.get("type") or "refused"),
+            type=str(entry.get("type") or ""),
+            context=entry["ctx"] if isinstance(entry.get("ctx"), dict) else {},
+        )
+        for entry in value
+        if isinstance(entry, dict)
+    )
+
+
+def _json_object(body: bytes) -> dict[str, Any]:
+    try:
+        data = json.loads(body)
+    except ValueError:  # covers bad UTF-8 too
+        return {}
+    return data if isinstance(data, dict) else {"detail": data}
+
+
+def _flat_text(data: Mapping[str, Any], body: bytes) -> str:
+    """The human text of a body without a `detail` list."""
+    nested = data.get("error")
+    candidates = (
+        data.get("detail"),
+        nested.get("message") if isinstance(nested, dict) else nested,
+        data.get("status"),
+    )
+    for value in candidates:
+        if isinstance(value, str) and value:
+            return value
+    return "" if data else _clip(" ".join(body.decode("utf-8", "replace").split()), 120)
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _clip(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[: limit - 1] + "…"
