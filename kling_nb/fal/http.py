@@ -1,0 +1,134 @@
+"""The two connection pools, and one exchange over them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from importlib.metadata import version
+
+import httpx
+
+from kling_nb import errors
+from kling_nb.fal.auth import Key
+from kling_nb.fal.hosts import LOOPBACK, Hosts
+from kling_nb.fal.retry import Retry
+
+CONNECT_SECONDS = 5.0
+"""As fal's own client caps it, so that the backup host is tried soon (FAL-PROTOCOL §1.1)."""
+
+READ_SECONDS = 30.0
+_NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol, httpx.ProxyError)
+"""Faults from before any byte of the request left."""
+
+
+class Http:
+    """Pools, the key and the retry policy. For use on one event loop only.
+
+    Short requests share a small pool with an unlimited wait: httpcore walks all its
+    connections on every request, so a large one costs CPU with the square of its size.
+    Streams, downloads and submissions use a second pool that keeps no idle connection; so a
+    submission never meets a connection that the server has just closed, which would look
+    like an unanswered submission.
+
+    Args:
+        hosts: Where the key may go.
+        key: Gives the key when a request needs it; None sends none.
+        retry: For requests that may be repeated.
+        sleep: Injected by tests.
+        transport: Injected by tests, in place of the network.
+    """
+
+    def __init__(
+        self,
+        hosts: Hosts,
+        key: Callable[[], Key | None],
+        *,
+        retry: Retry | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self.hosts = hosts
+        self.retry = retry or Retry()
+        self.sleep = sleep
+        self._key = key
+        tls = httpx.create_ssl_context()  # 60 ms: made once for both pools
+        self.short = self._pool(tls, transport, httpx.Limits(max_connections=16))
+        self.long = self._pool(
+            tls, transport, httpx.Limits(max_connections=None, max_keepalive_connections=0)
+        )
+
+    @staticmethod
+    def _pool(
+        tls: object, transport: httpx.AsyncBaseTransport | None, limits: httpx.Limits
+    ) -> httpx.AsyncClient:
+        # A proxy of the environment must not get what is meant for this machine.
+        direct: dict[str, httpx.AsyncBaseTransport | None] = (
+            {} if transport else {f"all://{'[::1]' if host == '::1' else host}": None for host in LOOPBACK}
+        )
+        return httpx.AsyncClient(
+            verify=tls,  # type: ignore[arg-type]  # an ssl.SSLContext, whose import the annotation would cost
+            transport=transport,
+            mounts=direct,
+            limits=limits,
+            timeout=httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS, pool=None),
+            follow_redirects=False,
+            headers={"User-Agent": f"kling_nb/{version('kling_nb')}"},
+        )
+
+    def key_header(self, url: str) -> dict[str, str]:
+        """`Authorization` for a known host; nothing for any other."""
+        if not self.hosts.may_see_key(url):
+            return {}
+        key = self._key()
+        return {"Authorization": key.header} if key else {}
+
+    async def exchange(self, method: str, url: str, *, request_id: str | None = None) -> httpx.Response:
+        """One request without a body, repeated as the policy says; any status is returned.
+
+        Raises:
+            UnreachableError: No answer after all tries. The request's fate is unchanged by it.
+        """
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                response = await self.short.request(method, url, headers=self.key_header(url))
+            except httpx.TransportError as fault:
+                if not self.retry.allows(method, attempt):
+                    raise unreachable(url, fault, request_id) from fault
+                await self.sleep(self.retry.delay(attempt))
+                continue
+            if not self.retry.allows(method, attempt, response.status_code) or is_models_answer(response):
+                return response
+            await self.sleep(self.retry.delay(attempt, response.headers.get("retry-after")))
+
+    async def aclose(self) -> None:
+        """Close both pools."""
+        await self.short.aclose()
+        await self.long.aclose()
+
+
+def never_sent(fault: httpx.TransportError) -> bool:
+    """Whether `fault` happened before any byte of the request left."""
+    return isinstance(fault, _NEVER_SENT)
+
+
+def is_models_answer(response: httpx.Response) -> bool:
+    """Whether a 5xx was said about the request, by the model or the runner, and so will be said again.
+
+    A gateway's own page says nothing about the job (FAL-PROTOCOL §6.2, §10.3).
+    """
+    if "x-fal-error-type" in response.headers:
+        return True
+    return response.headers.get("x-fal-request-id") is not None and response.content.lstrip()[:1] == b"{"
+
+
+def unreachable(url: str, fault: Exception, request_id: str | None = None) -> errors.UnreachableError:
+    """The error for a host that does not answer."""
+    host = httpx.URL(url).netloc.decode("ascii", "replace")
+    reason = str(fault) or type(fault).__name__
+    return errors.UnreachableError(
+        f"No answer from {host}: {reason}",
+        remedy="Check the connection, then run the cell again: a job that fal has taken is found again.",
+        request_id=request_id,
+    )

@@ -1,0 +1,272 @@
+"""The queue: submit once, then ask (FAL-PROTOCOL §3 to §7)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+from httpx_sse import SSEError, aconnect_sse
+
+from kling_nb import errors
+from kling_nb.fal.hosts import LOOPBACK, RequestRef
+from kling_nb.fal.http import CONNECT_SECONDS, Http, is_models_answer, never_sent, unreachable
+from kling_nb.fal.replies import CancelOutcome, Result, Status, json_object, parse_status
+
+SUBMIT_READ_SECONDS = 120.0
+STREAM_SILENCE_SECONDS = 45.0
+"""Three times fal's keep-alive of 15 s (FAL-PROTOCOL §5)."""
+
+RESULT_PATIENCE = 8
+"""Asks for a result that is "still in progress" although the status was COMPLETED (§6.3)."""
+
+MAX_REDIRECTS = 5
+GATEWAY_CODES = frozenset({408, 500, 502, 504})
+"""Codes with which a gateway may hide that the request was accepted behind it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """An accepted request. `queue_position` is None where fal did not say it."""
+
+    ref: RequestRef
+    queue_position: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """A file on its way. `length` in bytes, where announced."""
+
+    url: str
+    content_type: str | None
+    length: int | None
+    chunks: AsyncIterator[bytes]
+
+
+class QueueClient:
+    """fal's queue for one set of hosts and one key. For use on one event loop only."""
+
+    def __init__(self, http: Http) -> None:
+        self._http = http
+
+    async def submit(
+        self, endpoint_id: str, body: Mapping[str, Any], *, headers: Mapping[str, str] | None = None
+    ) -> Submission:
+        """Send one request, once.
+
+        Only a fault from before any byte was sent leads to another try, on the backup host.
+
+        Args:
+            endpoint_id: Full id.
+            body: The model's input, as fal takes it.
+            headers: Extra headers (FAL-PROTOCOL §3.2).
+
+        Raises:
+            UnreachableError: No connection; nothing was sent.
+            SubmissionUncertain: Sent, and no answer that tells.
+            ResponseError: Refused.
+        """
+        for base in self._http.hosts.queues:
+            url = f"{base}/{endpoint_id}"
+            try:
+                response = await self._http.long.post(
+                    url,
+                    json=dict(body),
+                    headers={**(headers or {}), **self._http.key_header(url)},
+                    timeout=httpx.Timeout(SUBMIT_READ_SECONDS, connect=CONNECT_SECONDS, pool=None),
+                )
+            except httpx.TransportError as fault:
+                if not never_sent(fault):
+                    raise _uncertain(str(fault) or type(fault).__name__) from fault
+                failure = unreachable(url, fault)
+                continue
+            return self._accepted(endpoint_id, response)
+        raise failure
+
+    def _accepted(self, endpoint_id: str, response: httpx.Response) -> Submission:
+        data = json_object(response.content)
+        code = response.status_code
+        if not response.is_success:
+            if code in GATEWAY_CODES and not (data and "detail" in data):
+                raise _uncertain(f"a gateway answered {code}")
+            raise errors.from_response(code, response.headers, response.content, what="The submission")
+        request_id = data.get("request_id") if data else None
+        if not data or not isinstance(request_id, str) or not request_id:
+            raise _uncertain("the answer holds no request id")
+        ref = self._http.hosts.ref_from_reply(
+            endpoint_id,
+            request_id,
+            status_url=data.get("status_url"),
+            response_url=data.get("response_url"),
+            cancel_url=data.get("cancel_url"),
+        )
+        status = parse_status(data)
+        return Submission(ref, status.queue_position if status else None)
+
+    async def status(self, ref: RequestRef, *, logs: bool = False) -> Status:
+        """Where the request stands now.
+
+        Raises:
+            ResponseError: Refused, or unknown id.
+            UnreachableError: No answer after all tries.
+        """
+        response = await self._http.exchange(
+            "GET", f"{ref.status_url}?logs={int(logs)}", request_id=ref.request_id
+        )
+        data = json_object(response.content)
+        status = parse_status(data) if data and response.is_success else None
+        if status is None:
+            raise errors.from_response(
+                response.status_code,
+                response.headers,
+                response.content,
+                request_id=ref.request_id,
+                what="Asking for the status",
+            )
+        return status
+
+    async def stream(self, ref: RequestRef) -> AsyncGenerator[Status, None]:
+        """Status events as they come, until fal closes the stream.
+
+        Raises:
+            UnreachableError: Refused, silent for 45 s, or cut. Nothing is wrong with the request.
+        """
+        url = f"{ref.stream_url}?logs=1"
+        try:
+            async with aconnect_sse(
+                self._http.long,
+                "GET",
+                url,
+                headers=self._http.key_header(url),
+                timeout=httpx.Timeout(STREAM_SILENCE_SECONDS, connect=CONNECT_SECONDS, pool=None),
+            ) as source:
+                source.response.raise_for_status()
+                async for event in source.aiter_sse():
+                    data = json_object(event.data)
+                    status = parse_status(data) if data else None
+                    if status is not None:
+                        yield status
+        except (httpx.TransportError, httpx.HTTPStatusError, SSEError, httpx.StreamError) as fault:
+            raise unreachable(url, fault, ref.request_id) from fault
+
+    async def result(self, ref: RequestRef) -> Result:
+        """What the model returned. Success is a 200 here, not the word COMPLETED.
+
+        Raises:
+            ResponseError: The model or the platform failed, or the result is gone.
+            UnreachableError: No answer after all tries; the result is still there to be fetched.
+        """
+        url = ref.response_url
+        for attempt in range(1, RESULT_PATIENCE + 1):
+            response = await self._http.exchange("GET", url, request_id=ref.request_id)
+            if response.status_code == 405 and url.endswith("/response"):
+                url = url.removesuffix("/response")
+                continue
+            data = json_object(response.content)
+            if not _in_progress(response.status_code, data):
+                break
+            await self._http.sleep(self._http.retry.delay(attempt))
+        if response.status_code >= 500 and not is_models_answer(response) and not (data and "detail" in data):
+            raise unreachable(url, RuntimeError(f"a gateway answers {response.status_code}"), ref.request_id)
+        if not response.is_success or data is None or _in_progress(response.status_code, data):
+            raise errors.from_response(
+                response.status_code,
+                response.headers,
+                response.content,
+                request_id=ref.request_id,
+                what="The request",
+            )
+        return Result(data, response.headers.get("x-fal-billable-units"))
+
+    async def cancel(self, ref: RequestRef) -> CancelOutcome:
+        """Ask fal to stop the request.
+
+        Raises:
+            ResponseError: Refused for another reason than the four outcomes.
+            UnreachableError: No answer after all tries.
+        """
+        response = await self._http.exchange("PUT", ref.cancel_url, request_id=ref.request_id)
+        word = (json_object(response.content) or {}).get("status")
+        if word in set(CancelOutcome):
+            return CancelOutcome(word)
+        if response.is_success:
+            return CancelOutcome.REQUESTED
+        raise errors.from_response(
+            response.status_code,
+            response.headers,
+            response.content,
+            request_id=ref.request_id,
+            what="The cancel",
+        )
+
+    @asynccontextmanager
+    async def download(self, url: str) -> AsyncIterator[Download]:
+        """Open a result's file. The key never goes along, also not to fal's hosts (FAL-PROTOCOL §9.5).
+
+        Raises:
+            MediaError: The host refuses, or the address is not one to fetch from.
+            UnreachableError: No answer, or cut.
+        """
+        for _ in range(MAX_REDIRECTS + 1):
+            self._check_media_url(url)
+            try:
+                async with self._http.long.stream(
+                    "GET", url, headers={"Accept-Encoding": "identity"}
+                ) as response:
+                    if response.has_redirect_location:
+                        url = str(response.url.join(response.headers["location"]))
+                        continue
+                    if response.status_code != 200:
+                        raise errors.MediaError(
+                            f"The media host answered {response.status_code} for {url[:200]}",
+                            remedy="Run the cell again: the result is fetched again, nothing is paid again.",
+                        )
+                    length = response.headers.get("content-length", "")
+                    yield Download(
+                        url,
+                        response.headers.get("content-type"),
+                        int(length) if length.isascii() and length.isdigit() else None,
+                        response.aiter_raw(1 << 18),
+                    )
+                    return
+            except httpx.TransportError as fault:
+                raise unreachable(url, fault) from fault
+        raise errors.MediaError("The media host redirects without end.", remedy="Try again later.")
+
+    def _check_media_url(self, url: str) -> None:
+        """Https anywhere; plain http only on this machine, and only if the queue is here too."""
+        parts = urlsplit(url)
+        local = self._http.hosts.loopback and parts.hostname in LOOPBACK
+        if parts.scheme == "https" or (parts.scheme == "http" and local):
+            return
+        raise errors.MediaError(
+            f"The result names an address that is not fetched: {url[:200]}",
+            remedy="The media of fal are at https addresses.",
+        )
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await asyncio.shield(self._http.aclose())
+
+
+def _in_progress(code: int, data: Mapping[str, Any] | None) -> bool:
+    """The two ways in which a result may say "not yet" for a moment (FAL-PROTOCOL §6.3)."""
+    if data is None:
+        return False
+    if code == 400:
+        return "still in progress" in str(data.get("detail", ""))
+    return code in {200, 202} and data.get("status") in {"IN_QUEUE", "IN_PROGRESS"}
+
+
+def _uncertain(reason: str) -> errors.SubmissionUncertain:
+    return errors.SubmissionUncertain(
+        f"The request was sent, but no clear answer came ({reason}): fal may have accepted it.",
+        remedy=(
+            "It was not sent again, so it is not paid twice. See https://fal.ai/dashboard/requests;\n"
+            "if it is not there, run the cell with --new (API: new=True)."
+        ),
+    )

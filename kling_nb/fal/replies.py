@@ -1,0 +1,98 @@
+"""fal's replies, parsed once and leniently into frozen values (FAL-PROTOCOL §3.3, §4, §6, §7)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from kling_nb.events import Logged
+
+IN_QUEUE, IN_PROGRESS, COMPLETED = "IN_QUEUE", "IN_PROGRESS", "COMPLETED"
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """A status reply or one event of its stream.
+
+    Attributes:
+        state: IN_QUEUE, IN_PROGRESS or COMPLETED; an unknown word is kept and means "go on asking".
+        queue_position: Requests ahead, 0-based, or None.
+        logs: The lines of this reply: a moving window when polled, new ones when streamed.
+        error: Set where a COMPLETED request is known to have failed.
+        error_type: fal's type of that failure.
+        inference_time: Seconds, where given.
+    """
+
+    state: str
+    queue_position: int | None = None
+    logs: tuple[Logged, ...] = ()
+    error: str | None = None
+    error_type: str | None = None
+    inference_time: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What the model returned with 200.
+
+    Attributes:
+        data: The output object.
+        units: `x-fal-billable-units`, a decimal as text, or None (FAL-PROTOCOL §6.4).
+    """
+
+    data: Mapping[str, Any]
+    units: str | None
+
+
+class CancelOutcome(StrEnum):
+    """What fal said to a cancel (FAL-PROTOCOL §7)."""
+
+    REMOVED = "OK"
+    REQUESTED = "CANCELLATION_REQUESTED"
+    ALREADY_COMPLETED = "ALREADY_COMPLETED"
+    NOT_FOUND = "NOT_FOUND"
+
+
+def json_object(body: bytes | str) -> dict[str, Any] | None:
+    """The JSON object in `body`, or None where it is anything else."""
+    try:
+        data = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return data if isinstance(data, dict) else None
+
+
+def parse_status(data: Mapping[str, Any]) -> Status | None:
+    """A status object, or None where it holds no `status` word."""
+    state = data.get("status")
+    if not isinstance(state, str):
+        return None
+    metrics = data.get("metrics")
+    seconds = metrics.get("inference_time") if isinstance(metrics, dict) else None
+    position = data.get("queue_position")
+    error = data.get("error")
+    return Status(
+        state=state,
+        queue_position=position if isinstance(position, int) and not isinstance(position, bool) else None,
+        logs=_parse_logs(data.get("logs")),
+        error=None if error in (None, "") else str(error),
+        error_type=_text(data.get("error_type")),
+        inference_time=float(seconds) if isinstance(seconds, (int, float)) else None,
+    )
+
+
+def _parse_logs(entries: Any) -> tuple[Logged, ...]:
+    if not isinstance(entries, list):
+        return ()
+    return tuple(
+        Logged(str(entry["message"]), _text(entry.get("timestamp")), _text(entry.get("level")))
+        for entry in entries
+        if isinstance(entry, dict) and entry.get("message") is not None
+    )
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
