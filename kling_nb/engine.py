@@ -1,0 +1,100 @@
+"""One thread with one event loop, where all I/O of all jobs lives.
+
+Jobs go on there while the kernel computes. The thread starts with the first piece of work,
+never at import, and again in a forked child. This is the only module with `nest_asyncio2`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import threading
+from collections.abc import Coroutine
+from concurrent.futures import Future
+from typing import Any, ClassVar, TypeVar
+
+T = TypeVar("T")
+
+
+class Engine:
+    """Runs coroutines on its own thread. `spawn` and `wait` may be called from any other thread."""
+
+    _shared: ClassVar[list[Engine]] = []
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._pid = 0
+
+    @classmethod
+    def shared(cls) -> Engine:
+        """The engine of this process."""
+        if not cls._shared:
+            cls._shared.append(cls())
+        return cls._shared[0]
+
+    def spawn(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        """Start `work` on the engine thread and return at once."""
+        return asyncio.run_coroutine_threadsafe(work, self._running_loop())
+
+    def _running_loop(self) -> asyncio.AbstractEventLoop:
+        with self._lock:
+            if (
+                self._loop is None or self._pid != os.getpid()
+            ):  # a forked child has the loop but not its thread
+                self._loop = asyncio.new_event_loop()
+                self._pid = os.getpid()
+                threading.Thread(target=self._loop.run_forever, name="kling_nb engine", daemon=True).start()
+            return self._loop
+
+    def owns_this_thread(self) -> bool:
+        """Whether the caller runs on the engine thread, where blocking would stop every job."""
+        try:
+            return asyncio.get_running_loop() is self._loop
+        except RuntimeError:
+            return False
+
+
+def wait(future: Future[T], timeout: float | None = None) -> T:
+    """Block until `future` is done, without stopping the caller's own event loop.
+
+    In a plain thread this waits on the future. Where a loop runs already (a cell, marimo), the
+    loop is made re-entrant with `nest_asyncio2` at the first such wait, because below Python 3.14
+    it swaps C tasks for Python ones process-wide (about 1.8 times slower).
+
+    The future itself is never cancelled by this.
+
+    Raises:
+        TimeoutError: `timeout` seconds passed.
+    """
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        return future.result(timeout)
+    if future.done():
+        return future.result()
+    import nest_asyncio2  # noqa: PLC0415 -- late on purpose, see above
+
+    nest_asyncio2.apply(loop)
+    return loop.run_until_complete(wait_async(future, timeout))
+
+
+async def wait_async(future: Future[T], timeout: float | None = None) -> T:  # noqa: ASYNC109 -- one argument for both kinds of wait
+    """Await `future` on the caller's loop. Cancelling the caller leaves the future alone.
+
+    `asyncio.wrap_future` would pass the cancellation on, and with it end a paid job's task.
+
+    Raises:
+        TimeoutError: `timeout` seconds passed.
+    """
+    loop = asyncio.get_running_loop()
+    woken = asyncio.Event()
+
+    def wake(_: Future[T]) -> None:
+        with contextlib.suppress(RuntimeError):  # the caller's loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(woken.set)
+
+    future.add_done_callback(wake)
+    await asyncio.wait_for(woken.wait(), timeout)
+    return future.result()

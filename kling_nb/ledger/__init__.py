@@ -1,0 +1,14 @@
+"""The ledger: one row for every submission, durable before it is sent.
+
+SQLite in the user's data folder, shared by all kernels of the user. WAL with
+`synchronous=FULL`: a committed row survives a power cut. It never holds a key, only the
+short fingerprint of one.
+
+Threads: a `Ledger` may be used from any thread; calls are serialised by a lock, and
+between processes by SQLite.
+"""
+
+from kling_nb.ledger.entry import Entry, Intent
+from kling_nb.ledger.store import Ledger
+
+__all__ = ["Entry", "Intent", "Ledger"]

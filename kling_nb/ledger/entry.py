@@ -1,0 +1,110 @@
+"""What goes into the ledger (`Intent`), what comes out (`Entry`), and whose it is."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import socket
+import sqlite3
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kling_nb.events import State
+
+SUBMIT_LEASE_SECONDS = 180.0
+"""A SUBMITTING row older than this has no living submission behind it, whatever its owner's pid says."""
+
+_TOKEN = secrets.token_hex(4)
+
+
+def owner_of_this_process() -> str:
+    """Names this process, for the rows it is responsible for."""
+    return f"{socket.gethostname()}:{os.getpid()}:{_TOKEN}"
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """What is about to be submitted.
+
+    Attributes:
+        take: The take wanted (1 is the usual one); None asks for another one, whatever exists.
+        sends_at_once: No upload comes first, so the POST follows right away.
+    """
+
+    backend: str
+    endpoint: str
+    input: Mapping[str, Any]
+    prompt: str
+    fingerprint: str
+    folder: Path
+    take: int | None = 1
+    key_fingerprint: str | None = None
+    notebook: str | None = None
+    sends_at_once: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One row. Times are unix seconds; see the schema for the rest."""
+
+    id: str
+    created_at: float
+    state: State
+    backend: str
+    endpoint: str
+    input: Mapping[str, Any]
+    prompt: str
+    fingerprint: str
+    folder: str
+    take: int | None
+    owner: str
+    key_fingerprint: str | None
+    notebook: str | None
+    sent_at: float | None
+    request_id: str | None
+    status_url: str | None
+    response_url: str | None
+    cancel_url: str | None
+    finished_at: float | None
+    result: str | None
+    units: str | None
+    error: str | None
+    error_type: str | None
+    media_path: str | None
+    reserved_usd: float | None
+
+    @property
+    def ours(self) -> bool:
+        """Whether this very process made it."""
+        return self.owner == owner_of_this_process()
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether it is SUBMITTING and nobody is at it any more."""
+        if self.state is not State.SUBMITTING or self.ours:
+            return False
+        return time.time() - self.created_at > SUBMIT_LEASE_SECONDS or not self.owner_alive
+
+    @property
+    def owner_alive(self) -> bool:
+        """Whether the process that made it may still run. Unknown counts as alive."""
+        host, pid, _ = self.owner.rsplit(":", 2)
+        if host != socket.gethostname() or os.name == "nt":  # os.kill ends the process on Windows
+            return True
+        try:
+            os.kill(int(pid), 0)
+        except ProcessLookupError:
+            return False
+        except (OSError, ValueError):
+            return True
+        return True
+
+    @classmethod
+    def from_row(cls, row: sqlite3.Row) -> Entry:
+        """The entry of a row with all columns."""
+        values = {name: row[name] for name in cls.__dataclass_fields__}
+        return cls(**{**values, "state": State(values["state"]), "input": json.loads(values["input"])})

@@ -1,0 +1,74 @@
+"""The tables, and how a file comes to hold them."""
+
+from __future__ import annotations
+
+import sqlite3
+
+SCHEMA_VERSION = 1
+
+_SCHEMA = """
+CREATE TABLE jobs (
+  id TEXT PRIMARY KEY,
+  created_at REAL NOT NULL,          -- unix seconds, as all times here
+  state TEXT NOT NULL,               -- events.State
+  backend TEXT NOT NULL,             -- fal | local
+  endpoint TEXT NOT NULL,
+  input TEXT NOT NULL,               -- JSON; a local file as {"sha256", "name"}
+  prompt TEXT NOT NULL,
+  fingerprint TEXT NOT NULL,
+  folder TEXT NOT NULL,              -- media folder, absolute
+  take INTEGER,                      -- take asked for; NULL is "another one"
+  owner TEXT NOT NULL,               -- host:pid:token of the process that submits or submitted
+  key_fingerprint TEXT,
+  notebook TEXT,
+  sent_at REAL,                      -- set before the first byte of the POST
+  request_id TEXT,
+  status_url TEXT, response_url TEXT, cancel_url TEXT,
+  finished_at REAL,
+  result TEXT,                       -- the model's output, JSON: it outlives fal's own copy
+  units TEXT,                        -- x-fal-billable-units
+  error TEXT, error_type TEXT,
+  media_path TEXT,
+  reserved_usd REAL                  -- held against a spending limit
+) STRICT;
+CREATE INDEX jobs_by_fingerprint ON jobs (fingerprint, folder);
+CREATE INDEX jobs_by_time ON jobs (created_at);
+CREATE INDEX jobs_by_request ON jobs (request_id);
+CREATE INDEX jobs_unfinished ON jobs (folder)
+  WHERE state IN ('SUBMITTING', 'IN_QUEUE', 'IN_PROGRESS', 'DOWNLOADING', 'UNCERTAIN');
+"""
+
+
+class NewerSchema(sqlite3.DatabaseError):
+    """The file was written by a newer kling_nb."""
+
+
+def prepare(db: sqlite3.Connection) -> None:
+    """Set the connection's modes, and make the tables in a new file.
+
+    Raises:
+        NewerSchema: The file's version is above ours; it is left as it is.
+    """
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute("PRAGMA synchronous = FULL")
+    version = _version(db)
+    if version > SCHEMA_VERSION:
+        raise NewerSchema(f"it has version {version}, this kling_nb knows {SCHEMA_VERSION}: update kling_nb")
+    if version == SCHEMA_VERSION:
+        return
+    db.execute("BEGIN IMMEDIATE")
+    if _version(db) == 0:  # another kernel may have been first
+        for statement in _statements(_SCHEMA):
+            db.execute(statement)
+        db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    db.execute("COMMIT")
+
+
+def _version(db: sqlite3.Connection) -> int:
+    return int(db.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _statements(script: str) -> list[str]:
+    """The single statements: `executescript` would commit the transaction around them."""
+    plain = "\n".join(line.split("--")[0] for line in script.splitlines())
+    return [statement for statement in map(str.strip, plain.split(";")) if statement]

@@ -1,0 +1,225 @@
+"""The ledger file: claims, updates and look-ups."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from kling_nb.errors import LedgerError
+from kling_nb.events import State
+from kling_nb.ledger.entry import Entry, Intent, owner_of_this_process
+from kling_nb.ledger.schema import prepare
+
+BUSY_SECONDS = 20.0
+_UNFINISHED = "state IN ('SUBMITTING', 'IN_QUEUE', 'IN_PROGRESS', 'DOWNLOADING', 'UNCERTAIN')"
+
+
+class Ledger:
+    """The ledger file at `path`; made with the first row.
+
+    Raises:
+        LedgerError: From every method, where the file cannot be read or written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.RLock()
+        self._connection: sqlite3.Connection | None = None
+        self._pid = 0
+
+    def claim(self, intent: Intent) -> tuple[Entry, bool]:
+        """The unfinished row of the same request, or a new one, durable on return.
+
+        One immediate transaction, so of two kernels that race only one gets a new row.
+
+        Returns:
+            The row, and whether it is new: then, and only then, the caller submits.
+        """
+        with self._transaction() as db:
+            found = None if intent.take is None else self._unfinished_like(db, intent)
+            if found is None:
+                return self._insert(db, intent), True
+            if found.abandoned and found.sent_at is None:  # its upload never got as far as the POST
+                return self._take_over(db, found, intent), True
+            return found, False
+
+    def _unfinished_like(self, db: sqlite3.Connection, intent: Intent) -> Entry | None:
+        rows = db.execute(
+            "SELECT * FROM jobs WHERE fingerprint = ? AND folder = ? AND backend = ? AND take IS ?"
+            f" AND {_UNFINISHED} ORDER BY created_at DESC",
+            (intent.fingerprint, str(intent.folder), intent.backend, intent.take),
+        )
+        for row in rows.fetchall():
+            entry = Entry.from_row(row)
+            if entry.backend != "local" or entry.ours:
+                return entry
+            # An embedded engine ends with its process, and its jobs cost nothing.
+            if not entry.owner_alive:
+                self._set(
+                    db, entry.id, state=State.FAILED, error="The embedded engine of that kernel has ended."
+                )
+        return None
+
+    def _insert(self, db: sqlite3.Connection, intent: Intent) -> Entry:
+        now = time.time()
+        values: dict[str, Any] = {
+            "id": secrets.token_hex(6),
+            "created_at": now,
+            "state": State.SUBMITTING.value,
+            "backend": intent.backend,
+            "endpoint": intent.endpoint,
+            "input": json.dumps(intent.input, ensure_ascii=False),
+            "prompt": intent.prompt,
+            "fingerprint": intent.fingerprint,
+            "folder": str(intent.folder),
+            "take": intent.take,
+            "owner": owner_of_this_process(),
+            "key_fingerprint": intent.key_fingerprint,
+            "notebook": intent.notebook,
+            "sent_at": now if intent.sends_at_once else None,
+        }
+        names = ", ".join(values)
+        marks = ", ".join("?" * len(values))
+        db.execute(f"INSERT INTO jobs ({names}) VALUES ({marks})", tuple(values.values()))
+        return self._one(db, "id = ?", values["id"])
+
+    def _take_over(self, db: sqlite3.Connection, entry: Entry, intent: Intent) -> Entry:
+        now = time.time()
+        sent_at = now if intent.sends_at_once else None
+        self._set(db, entry.id, owner=owner_of_this_process(), created_at=now, sent_at=sent_at)
+        return self._one(db, "id = ?", entry.id)
+
+    def sending(self, job_id: str) -> None:
+        """Uploads are done and the POST is next."""
+        self.update(job_id, sent_at=time.time())
+
+    def submitted(
+        self, job_id: str, *, request_id: str, status_url: str, response_url: str, cancel_url: str
+    ) -> None:
+        """Commit fal's id and addresses; called before anything else happens with them."""
+        self.update(
+            job_id,
+            state=State.IN_QUEUE,
+            request_id=request_id,
+            status_url=status_url,
+            response_url=response_url,
+            cancel_url=cancel_url,
+        )
+
+    def update(self, job_id: str, **columns: Any) -> None:
+        """Set columns of one row; a final state also sets `finished_at`."""
+        with self._transaction() as db:
+            self._set(db, job_id, **columns)
+
+    @staticmethod
+    def _set(db: sqlite3.Connection, job_id: str, **columns: Any) -> None:
+        state = columns.get("state")
+        if isinstance(state, State) and state.finished and state is not State.UNCERTAIN:
+            columns.setdefault("finished_at", time.time())
+        names = ", ".join(f"{name} = ?" for name in columns)
+        values = [value.value if isinstance(value, State) else value for value in columns.values()]
+        db.execute(f"UPDATE jobs SET {names} WHERE id = ?", (*values, job_id))
+
+    def get(self, any_id: str) -> Entry | None:
+        """The row of a job id, a request id, or the start of either where only one fits."""
+        if not self.exists() or not any_id:
+            return None
+        pattern = any_id.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_") + "%"
+        with self._reading() as db:
+            rows = db.execute(
+                "SELECT * FROM jobs WHERE id = ?1 OR request_id = ?1 UNION "
+                "SELECT * FROM jobs WHERE id LIKE ?2 ESCAPE '\\' OR request_id LIKE ?2 ESCAPE '\\' LIMIT 3",
+                (any_id, pattern),
+            ).fetchall()
+        entries = [Entry.from_row(row) for row in rows]
+        exact = [entry for entry in entries if any_id in {entry.id, entry.request_id}]
+        return exact[0] if exact else entries[0] if len(entries) == 1 else None
+
+    def entries(
+        self, *, limit: int = 50, folder: Path | None = None, unfinished: bool = False
+    ) -> list[Entry]:
+        """Newest first. `folder` keeps those of one media folder."""
+        if not self.exists():
+            return []
+        where, values = ["1"], []
+        if folder is not None:
+            where.append("folder = ?")
+            values.append(str(folder))
+        if unfinished:
+            where.append(_UNFINISHED)
+        with self._reading() as db:
+            query = f"SELECT * FROM jobs WHERE {' AND '.join(where)} ORDER BY created_at DESC LIMIT ?"
+            return [Entry.from_row(row) for row in db.execute(query, (*values, limit)).fetchall()]
+
+    def expected_seconds(self, endpoint: str, backend: str) -> float | None:
+        """Median time from submission to result of the last 20 jobs of an endpoint, or None."""
+        if not self.exists():
+            return None
+        with self._reading() as db:
+            rows = db.execute(
+                "SELECT finished_at - created_at FROM jobs"
+                " WHERE endpoint = ? AND backend = ? AND state = 'READY' ORDER BY created_at DESC LIMIT 20",
+                (endpoint, backend),
+            ).fetchall()
+        times = sorted(row[0] for row in rows if row[0] is not None)
+        return times[len(times) // 2] if times else None
+
+    def exists(self) -> bool:
+        """Whether there is a ledger yet. Reading never makes one."""
+        return self.path.exists()
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+    @staticmethod
+    def _one(db: sqlite3.Connection, where: str, value: Any) -> Entry:
+        return Entry.from_row(db.execute(f"SELECT * FROM jobs WHERE {where}", (value,)).fetchone())
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._reading() as db:
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                yield db
+                db.execute("COMMIT")
+            except BaseException:
+                if db.in_transaction:
+                    db.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            try:
+                yield self._open()
+            except (sqlite3.Error, OSError) as fault:
+                raise LedgerError(
+                    f"The ledger {self.path} cannot be used: {fault}",
+                    remedy=(
+                        "Nothing was submitted that is not in it. Make room or set KLING_NB_HOME to a folder"
+                        "\nthat can be written, then run the cell again."
+                    ),
+                ) from fault
+
+    def _open(self) -> sqlite3.Connection:
+        if self._connection is None or self._pid != os.getpid():  # SQLite must not be carried over a fork
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            connection = sqlite3.connect(
+                self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+            )
+            connection.row_factory = sqlite3.Row
+            prepare(connection)
+            self._connection, self._pid = connection, os.getpid()
+        return self._connection
