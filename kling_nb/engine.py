@@ -16,6 +16,10 @@ from typing import Any, ClassVar, TypeVar
 
 T = TypeVar("T")
 
+TICK_SECONDS = 0.2
+"""How often a waiting cell wakes its loop. ipykernel 7 hands an interrupt to a loop that sleeps in
+`select` without waking it (tornado's `add_callback` from a signal handler), so ■ would do nothing."""
+
 
 class Engine:
     """Runs coroutines on its own thread. `spawn` and `wait` may be called from any other thread."""
@@ -96,5 +100,11 @@ async def wait_async(future: Future[T], timeout: float | None = None) -> T:  # n
             loop.call_soon_threadsafe(woken.set)
 
     future.add_done_callback(wake)
-    await asyncio.wait_for(woken.wait(), timeout)
+    deadline = None if timeout is None else loop.time() + timeout
+    while not woken.is_set():
+        left = TICK_SECONDS if deadline is None else min(TICK_SECONDS, deadline - loop.time())
+        if left <= 0:
+            raise TimeoutError
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(woken.wait(), left)
     return future.result()

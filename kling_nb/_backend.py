@@ -1,0 +1,48 @@
+"""A backend: one queue to send jobs to, with all that speaks to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from kling_nb.fal.auth import Key
+from kling_nb.fal.follow import Follower
+from kling_nb.fal.hosts import Hosts
+from kling_nb.fal.http import Http
+from kling_nb.fal.queue import QueueClient
+from kling_nb.fal.storage import Storage
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """fal, or the embedded engine that speaks as fal does.
+
+    Attributes:
+        name: "fal" or "local".
+        hosts: Its addresses.
+        client: Its queue.
+        follower: Follows requests of that queue.
+        storage: Its uploads.
+    """
+
+    name: str
+    hosts: Hosts
+    client: QueueClient
+    follower: Follower
+    storage: Storage
+
+
+def open_backend(
+    name: str, hosts: Hosts, key: Key | None, *, gone: Callable[[], bool] = lambda: False
+) -> Backend:
+    """Make the parts of a backend. To be called on the engine thread, whose loop they belong to.
+
+    Args:
+        name: "fal" or "local".
+        hosts: Its addresses.
+        key: Sent to those addresses only.
+        gone: Whether the queue is known to have ended for good.
+    """
+    http = Http(hosts, lambda: key)
+    client = QueueClient(http)
+    return Backend(name, hosts, client, Follower(client, gone=gone), Storage(http))

@@ -1,0 +1,65 @@
+"""The session behind the plain functions and the magic, and those functions."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+from kling_nb import _settings
+from kling_nb._job import Job
+from kling_nb._session import Session
+from kling_nb.ledger import Entry
+from kling_nb.video import Video
+
+LOCAL_NOTICE = (
+    "No fal key found, so this is a free preview made on this machine."
+    " For real Kling video: export FAL_KEY=… or kling_nb.configure(credentials=…)"
+)
+
+_default: list[Session] = []
+_guard = threading.Lock()
+
+
+def default_session() -> Session:
+    """The session of this process, made at the first call."""
+    with _guard:
+        if not _default:
+            _default.append(Session())
+        return _default[0]
+
+
+def configure(**settings: Any) -> None:
+    """Set settings for the rest of this process; None unsets one.
+
+    Example: `configure(credentials="<id>:<secret>", backend="fal", endpoint="v3-pro")`.
+
+    Raises:
+        UsageError: An unknown setting or a value that makes no sense.
+    """
+    _settings.configure(settings)
+
+
+def generate(prompt: str | None = None, **arguments: Any) -> Video | None:
+    """Make a video, wait for it and return it. See `Session.generate`."""
+    return default_session().generate(prompt, **arguments)
+
+
+def submit(prompt: str | None = None, **arguments: Any) -> Job:
+    """Start a job and return it at once. See `Session.submit`."""
+    return default_session().submit(prompt, **arguments)
+
+
+def jobs(**arguments: Any) -> list[Entry]:
+    """Submissions in the ledger, newest first. See `Session.jobs`."""
+    return default_session().jobs(**arguments)
+
+
+def get_job(job_id: str) -> Job:
+    """The job of an id or request id. See `Session.get_job`."""
+    return default_session().get_job(job_id)
+
+
+def upload(file: str | Path | bytes, *, content_type: str | None = None) -> str:
+    """Store a file and return its address, for use as an input. See `Session.upload`."""
+    return default_session().upload(file, content_type=content_type)

@@ -1,0 +1,168 @@
+"""Settings, resolved in one function at call time.
+
+Order: argument > flag > `Session(…)` > `configure()` and `%kling use` > `%config KlingMagics`
+> environment > default. A value of None means "not set here".
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from kling_nb.catalog import DEFAULT_ENDPOINT
+from kling_nb.errors import UsageError
+from kling_nb.fal.auth import Credentials, Key, find_key
+from kling_nb.fal.hosts import API, QUEUE, REST, Hosts
+
+BACKENDS = ("auto", "fal", "local")
+
+ENVIRONMENT = {
+    "backend": "KLING_NB_BACKEND",
+    "endpoint": "KLING_NB_ENDPOINT",
+    "queue_url": "KLING_NB_QUEUE_URL",
+    "rest_url": "KLING_NB_REST_URL",
+    "api_url": "KLING_NB_API_URL",
+    "home": "KLING_NB_HOME",
+    "media": "KLING_NB_MEDIA",
+    "timeout": "KLING_NB_TIMEOUT",
+    "local_speed": "KLING_NB_LOCAL_SPEED",
+}
+NAMES = (*ENVIRONMENT, "credentials")
+"""Every setting there is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What holds for one call.
+
+    Attributes:
+        backend: "fal" or "local"; "auto" is settled already.
+        chosen: Whether the backend was asked for, rather than following from the absence of a key.
+        endpoint: Id or short name used where a call names none.
+        hosts: fal's hosts.
+        key: The key, or None.
+        home: Folder of the ledger and caches.
+        media: Folder of takes.
+        timeout: Seconds a wait may take, or None for no limit.
+        local_speed: Pace of the embedded engine; 1 is that of a demo, `inf` does not wait.
+    """
+
+    backend: str
+    chosen: bool
+    endpoint: str
+    hosts: Hosts
+    key: Key | None
+    home: Path
+    media: Path
+    timeout: float | None
+    local_speed: float
+
+
+def check_names(values: Mapping[str, Any]) -> None:
+    """Refuse a setting that does not exist.
+
+    Raises:
+        UsageError: With the names there are.
+    """
+    for name in values:
+        if name not in NAMES:
+            raise UsageError(
+                f"There is no setting named {name!r}.",
+                remedy=f"The settings are: {', '.join(sorted(NAMES))}.",
+            )
+
+
+def resolve(*layers: Mapping[str, Any], environ: Mapping[str, str] | None = None) -> Settings:
+    """The settings that hold, from the layers given highest first.
+
+    Raises:
+        UsageError: A value that makes no sense; the message names where it was set.
+    """
+    env = os.environ if environ is None else environ
+    for layer in layers:
+        check_names(layer)
+
+    def pick(name: str, default: Any) -> Any:
+        for layer in layers:
+            if layer.get(name) is not None:
+                return layer[name]
+        value = env.get(ENVIRONMENT.get(name, ""), "").strip()
+        return value or default
+
+    credentials: Credentials | None = pick("credentials", None)
+    key = find_key(credentials, env)
+    backend = _one_of("backend", str(pick("backend", "auto")), BACKENDS)
+    return Settings(
+        backend=backend if backend != "auto" else "fal" if key else "local",
+        chosen=backend != "auto",
+        endpoint=str(pick("endpoint", DEFAULT_ENDPOINT)),
+        hosts=Hosts(
+            queue=str(pick("queue_url", QUEUE)),
+            rest=str(pick("rest_url", REST)),
+            api=str(pick("api_url", API)),
+        ),
+        key=key,
+        home=_folder(pick("home", None), _default_home),
+        media=_folder(pick("media", None), lambda: Path("kling_media")),
+        timeout=_seconds("timeout", pick("timeout", None)),
+        local_speed=_seconds("local_speed", pick("local_speed", 1.0)) or 1.0,
+    )
+
+
+_configured: dict[str, Any] = {}
+_config_source: Callable[[], Mapping[str, Any]] = dict
+
+
+def current(*layers: Mapping[str, Any]) -> Settings:
+    """The settings that hold now: `layers`, then `configure()`, then `%config`, then the rest."""
+    return resolve(*layers, _configured, _config_source())
+
+
+def configure(settings: Mapping[str, Any]) -> None:
+    """Set values for the rest of this process; None unsets one. Nothing changes if one is wrong."""
+    merged = {name: value for name, value in {**_configured, **settings}.items() if value is not None}
+    resolve(merged)
+    _configured.clear()
+    _configured.update(merged)
+
+
+def set_config_source(source: Callable[[], Mapping[str, Any]]) -> None:
+    """Where `%config` values come from; the notebook layer sets it."""
+    global _config_source  # noqa: PLW0603 -- one notebook a process
+    _config_source = source
+
+
+def with_key(settings: Settings, value: str) -> Settings:
+    """The same settings with the key of an embedded engine."""
+    return replace(settings, key=Key(value, "embedded engine"))
+
+
+def _default_home() -> Path:
+    import platformdirs  # noqa: PLC0415 -- only where no folder was set
+
+    return Path(platformdirs.user_data_dir("kling_nb", appauthor=False))
+
+
+def _folder(value: Any, default: Callable[[], Path]) -> Path:
+    return Path(value).expanduser().resolve() if value is not None else default().resolve()
+
+
+def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> str:
+    if value in allowed:
+        return value
+    raise UsageError(f"{name} is {value!r}.", remedy=f"It must be one of: {', '.join(allowed)}.")
+
+
+def _seconds(name: str, value: Any) -> float | None:
+    if value is None:
+        return None
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = -1.0
+    if not number > 0:
+        raise UsageError(f"{name} is {value!r}.", remedy="It must be a number above 0.")
+    return number
