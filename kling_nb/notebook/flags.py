@@ -1,0 +1,261 @@
+"""The line of `%%kling`: fixed flags, and one flag for every parameter of the endpoint."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import json
+import keyword
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+from kling_nb.catalog import Control, Endpoint, endpoint
+from kling_nb.errors import UsageError
+
+BODY_PARAMETERS = frozenset({"prompt", "text"})
+"""What the cell's body holds, so that it needs no flag."""
+
+
+@dataclass(frozen=True, slots=True)
+class CellCall:
+    """A `%%kling` line, understood.
+
+    Attributes:
+        name: The variable that receives the result, or None.
+        endpoint: Id or short name, or None for the one set elsewhere.
+        parameters: Values for the endpoint's parameters, still unchecked.
+        image: A picture to start from, or None.
+        take: The take wanted, or None.
+        new: Another take, whatever exists.
+        wait: Whether the cell waits.
+        timeout: Seconds, or None.
+        dry_run: Show what would be sent, and send nothing.
+        quiet: No output but errors.
+    """
+
+    name: str | None = None
+    endpoint: str | None = None
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    image: str | None = None
+    take: int | None = None
+    new: bool = False
+    wait: bool = True
+    timeout: float | None = None
+    dry_run: bool = False
+    quiet: bool = False
+
+
+class _Parser(argparse.ArgumentParser):
+    """Raises instead of ending the process, and knows the nearest flag."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(
+            f"%%kling: {message}", remedy="%%kling? shows all flags of the endpoint in use. Nothing was sent."
+        )
+
+
+FIXED_FLAGS: dict[str, str] = {
+    "--endpoint": "id or short name of the endpoint",
+    "--image": "picture to start from: a path or an address",
+    "--take": "number of the take wanted",
+    "--new": "make another take, whatever exists",
+    "--no-wait": "do not wait; NAME receives the Job",
+    "--timeout": "seconds to wait at most; the job goes on after that",
+    "--set": "KEY=JSON for a nested parameter; may be repeated",
+    "--dry-run": "show the request and what would happen; send nothing",
+    "--quiet": "no output but errors",
+}
+
+
+def parse_line(
+    line: str, *, default_endpoint: str, fill: Callable[[str], str] = str, words: Sequence[str] | None = None
+) -> CellCall:
+    """Understand the line.
+
+    Args:
+        line: What follows `%%kling`.
+        default_endpoint: Used where the line names none.
+        fill: Fills variables into one word.
+        words: The line as words already, from a shell; `line` is ignored then.
+
+    Raises:
+        UsageError: A flag that does not exist, lacks its value, or contradicts another.
+        UnknownEndpoint: `--endpoint` names none.
+    """
+    tokens = _filled(_split(line) if words is None else list(words), fill)
+    chosen = endpoint(_endpoint_in(tokens) or default_endpoint)
+    parser = build_parser(chosen)
+    parsed, unknown = parser.parse_known_args(tokens)
+    if unknown:
+        _refuse(unknown, parser, chosen)
+    if parsed.new and parsed.take is not None:
+        raise UsageError(
+            "--take and --new contradict each other.", remedy="Give one of them. Nothing was sent."
+        )
+    if parsed.no_wait and parsed.timeout is not None:
+        raise UsageError(
+            "--timeout and --no-wait contradict each other.", remedy="Give one of them. Nothing was sent."
+        )
+    values = {
+        control.name: getattr(parsed, f"p_{control.name}")
+        for control in _flagged(chosen)
+        if getattr(parsed, f"p_{control.name}") is not None
+    }
+    return CellCall(
+        name=_variable(parsed.name),
+        endpoint=parsed.endpoint,
+        parameters={**values, **_set_values(parsed.set, values)},
+        image=parsed.image,
+        take=parsed.take,
+        new=parsed.new,
+        wait=not parsed.no_wait,
+        timeout=parsed.timeout,
+        dry_run=parsed.dry_run,
+        quiet=parsed.quiet,
+    )
+
+
+def build_parser(chosen: Endpoint) -> argparse.ArgumentParser:
+    """The parser for an endpoint: its schema gives the flags."""
+    parser = _Parser(prog="%%kling", add_help=False, allow_abbrev=False, prefix_chars="-")
+    parser.add_argument("name", nargs="?", metavar="NAME", help="variable that receives the video")
+    add = parser.add_argument
+    add("--endpoint", help=FIXED_FLAGS["--endpoint"])
+    add("--image", help=FIXED_FLAGS["--image"])
+    add("--take", type=_count, help=FIXED_FLAGS["--take"])
+    add("--new", action="store_true", help=FIXED_FLAGS["--new"])
+    add("--no-wait", action="store_true", help=FIXED_FLAGS["--no-wait"])
+    add("--timeout", type=_seconds, help=FIXED_FLAGS["--timeout"])
+    add("--set", action="append", default=[], metavar="KEY=JSON", help=FIXED_FLAGS["--set"])
+    add("--dry-run", action="store_true", help=FIXED_FLAGS["--dry-run"])
+    add("--quiet", action="store_true", help=FIXED_FLAGS["--quiet"])
+    for control in _flagged(chosen):
+        names = sorted({flag_of(control.name), f"--{control.name}"}, key=lambda name: "_" in name)
+        if control.kind == "switch":
+            parser.add_argument(
+                *names, dest=f"p_{control.name}", nargs="?", const="true", help=control.description
+            )
+            parser.add_argument(
+                f"--no-{names[0][2:]}", dest=f"p_{control.name}", action="store_const", const="false"
+            )
+        else:
+            parser.add_argument(*names, dest=f"p_{control.name}", help=control.description)
+    return parser
+
+
+def flag_of(parameter: str) -> str:
+    """The flag of a parameter: `aspect_ratio` is `--aspect-ratio`."""
+    return "--" + parameter.replace("_", "-")
+
+
+def flags_of(chosen: Endpoint) -> tuple[str, ...]:
+    """All flags for an endpoint, fixed ones first; for completion and messages."""
+    own = [flag_of(control.name) for control in _flagged(chosen)]
+    own += [
+        f"--no-{control.name.replace('_', '-')}" for control in _flagged(chosen) if control.kind == "switch"
+    ]
+    return (*FIXED_FLAGS, *own)
+
+
+def _flagged(chosen: Endpoint) -> list[Control]:
+    fixed = {name[2:].replace("-", "_") for name in FIXED_FLAGS}
+    return [
+        control
+        for control in chosen.parameters
+        if control.name not in fixed and not (control.name in BODY_PARAMETERS and control.required)
+    ]
+
+
+def _split(line: str) -> list[str]:
+    try:
+        return shlex.split(line)
+    except ValueError as fault:
+        raise UsageError(
+            f"%%kling: the line has an open quote ({fault}): {line[:120]}",
+            remedy='Close it, or leave it out: --negative-prompt "a, b". Nothing was sent.',
+        ) from fault
+
+
+def _filled(tokens: list[str], fill: Callable[[str], str]) -> list[str]:
+    """Variables filled in, save in `--set`: the braces of its JSON are not ours."""
+    result = []
+    previous = ""
+    for token in tokens:
+        keep = previous == "--set" or token.startswith("--set=")
+        result.append(token if keep else fill(token))
+        previous = token
+    return result
+
+
+def _endpoint_in(words: list[str]) -> str | None:
+    for at, word in enumerate(words):
+        if word == "--endpoint" and at + 1 < len(words):
+            return words[at + 1]
+        if word.startswith("--endpoint="):
+            return word.partition("=")[2]
+    return None
+
+
+def _refuse(unknown: list[str], parser: argparse.ArgumentParser, chosen: Endpoint) -> NoReturn:
+    word = unknown[0]
+    if not word.startswith("-"):
+        raise UsageError(
+            f"%%kling: {word!r} is one word too many on the line.",
+            remedy="The line takes one NAME and flags; the prompt goes on the lines below. Nothing was sent.",
+        )
+    flag = word.partition("=")[0]
+    near = difflib.get_close_matches(flag.replace("_", "-"), flags_of(chosen), 1, 0.6)
+    hint = f" Did you mean {near[0]}?" if near else ""
+    raise UsageError(
+        f"%%kling: {chosen.short_name} has no flag {flag}.{hint}",
+        remedy=f"Its flags: {' '.join(flags_of(chosen))}\nNothing was sent.",
+    )
+
+
+def _variable(name: str | None) -> str | None:
+    if name is None or (name.isidentifier() and not keyword.iskeyword(name)):
+        return name
+    raise UsageError(
+        f"%%kling: {name!r} cannot be a variable's name.",
+        remedy="The line takes one NAME and flags; the prompt goes on the lines below. Nothing was sent.",
+    )
+
+
+def _set_values(pairs: list[str], flags: Mapping[str, Any]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        key = key.strip().replace("-", "_")
+        if not equals or not key:
+            raise UsageError(
+                f"--set {pair[:80]!r} lacks a name or a value.",
+                remedy="Write --set KEY=JSON. Nothing was sent.",
+            )
+        if key in flags or key in values:
+            raise UsageError(f"{key} is given twice.", remedy="Give it once. Nothing was sent.")
+        try:
+            values[key] = json.loads(text)
+        except ValueError as fault:
+            raise UsageError(
+                f"--set {key}=… is not JSON: {fault}",
+                remedy=f'Quote it for the line, e.g. --set \'{key}=[{{"prompt": "…"}}]\'. Nothing was sent.',
+            ) from fault
+    return values
+
+
+def _count(text: str) -> int:
+    if text.isascii() and text.isdigit() and int(text) >= 1:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
+
+
+def _seconds(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
+    return number

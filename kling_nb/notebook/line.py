@@ -1,0 +1,98 @@
+"""The subcommands of `%kling`."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from kling_nb import _settings
+from kling_nb._session import Session
+from kling_nb.catalog import endpoint, endpoints
+from kling_nb.errors import UsageError
+from kling_nb.notebook import listing
+from kling_nb.notebook.outputs import Outputs
+
+
+def run_line(line: str, session: Session, outputs: Outputs) -> Any:
+    """Do what a `%kling` line says.
+
+    Raises:
+        UsageError: An unknown subcommand, or a missing or superfluous word.
+    """
+    word, *rest = line.split() or ["status"]
+    command = _COMMANDS.get(word)
+    if command is None:
+        near = difflib.get_close_matches(word, _COMMANDS, 1, 0.5)
+        hint = f" Did you mean {near[0]}?" if near else ""
+        raise UsageError(
+            f"%kling has no subcommand {word!r}.{hint}", remedy=f"There are: {', '.join(_COMMANDS)}."
+        )
+    run, least, most = command
+    if not least <= len(rest) <= most:
+        raise UsageError(f"%kling {word} takes {_count(least, most)}.", remedy="%kling? explains them.")
+    return run(rest, session, outputs)
+
+
+def _count(least: int, most: int) -> str:
+    return "no further word" if most == 0 else "one word" if least == most else "at most one word"
+
+
+def _status(words: Sequence[str], session: Session, outputs: Outputs) -> None:
+    outputs.text(listing.status(session))
+
+
+def _jobs(words: Sequence[str], session: Session, outputs: Outputs) -> None:
+    if words and not (words[0].isascii() and words[0].isdigit() and int(words[0]) > 0):
+        raise UsageError(f"%kling jobs {words[0]!r}: that is not a number.", remedy="%kling jobs 20")
+    outputs.text(listing.jobs(session.jobs(limit=int(words[0]) if words else 20)))
+
+
+def _show(words: Sequence[str], session: Session, outputs: Outputs) -> None:
+    outputs.show(session.get_job(words[0]), quiet=False)
+
+
+def _cancel(words: Sequence[str], session: Session, outputs: Outputs) -> None:
+    job = session.get_job(words[0])
+    outputs.text(f"Job {job.id}: {job.cancel()}.")
+
+
+def _endpoints(words: Sequence[str], session: Session, outputs: Outputs) -> None:
+    found = endpoints(words[0] if words else None)
+    if not found:
+        raise UsageError(f"No endpoint's name holds {words[0]!r}.", remedy="%kling endpoints lists all.")
+    outputs.text(listing.endpoints(found))
+
+
+def _use(words: Sequence[str], session: Session, outputs: Outputs) -> None:
+    chosen = endpoint(words[0])
+    _settings.configure({"endpoint": chosen.id})
+    outputs.text(f"Cells now use {chosen.short_name}: {chosen.title} ({chosen.id})")
+
+
+def _local(words: Sequence[str], session: Session, outputs: Outputs) -> None:
+    _settings.configure({"backend": "local"})
+    outputs.text("Jobs now go to the embedded engine: free previews, made on this machine.")
+
+
+def _fal(words: Sequence[str], session: Session, outputs: Outputs) -> None:
+    _settings.configure({"backend": "fal"})
+    key = session.settings().key
+    source = (
+        f"The key is from: {key.source}." if key else "There is no key yet: kling_nb.configure(credentials=…)"
+    )
+    outputs.text(f"Jobs now go to fal, and cost money. {source}")
+
+
+_Run = Callable[[Sequence[str], Session, Outputs], Any]
+_COMMANDS: dict[str, tuple[_Run, int, int]] = {
+    "status": (_status, 0, 0),
+    "jobs": (_jobs, 0, 1),
+    "show": (_show, 1, 1),
+    "cancel": (_cancel, 1, 1),
+    "endpoints": (_endpoints, 0, 1),
+    "use": (_use, 1, 1),
+    "local": (_local, 0, 0),
+    "fal": (_fal, 0, 0),
+}
+SUBCOMMANDS = tuple(_COMMANDS)

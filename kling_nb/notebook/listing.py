@@ -1,0 +1,106 @@
+"""Tables and summaries as text: the same in a notebook, a terminal and on the command line."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+
+from kling_nb._session import Session
+from kling_nb.catalog import Endpoint, endpoint
+from kling_nb.catalog.control import Control
+from kling_nb.ledger import Entry
+
+
+def status(session: Session) -> str:
+    """What is set, and what is unfinished here."""
+    settings = session.settings()
+    chosen = endpoint(settings.endpoint)
+    where = "fal" if settings.backend == "fal" else "the embedded engine (free previews)"
+    reason = "" if settings.chosen else f", because {'a' if settings.key else 'no'} key was found"
+    lines = [
+        f"Backend   {where}{reason}",
+        f"Key       {settings.key.source if settings.key else 'none'}",
+        f"Endpoint  {chosen.short_name}  ({chosen.id})",
+        f"Media     {settings.media}",
+        f"Ledger    {settings.home / 'ledger.sqlite3'}",
+    ]
+    unfinished = session.jobs(here=True, unfinished=True)
+    if unfinished:
+        lines += [
+            "",
+            f"Unfinished here: {len(unfinished)}. %kling show ID takes one up again.",
+            jobs(unfinished),
+        ]
+    return "\n".join(lines)
+
+
+def jobs(entries: Sequence[Entry]) -> str:
+    """A table of ledger rows."""
+    if not entries:
+        return "No jobs yet."
+    now = time.time()
+    return table(
+        ("ID", "STATE", "AGE", "ENDPOINT", "BACKEND", "UNITS", "PROMPT"),
+        (
+            (
+                entry.id,
+                entry.state.value,
+                age(now - entry.created_at),
+                entry.endpoint.removeprefix("fal-ai/kling-video/"),
+                entry.backend,
+                entry.units or "",
+                clip(entry.prompt, 48),
+            )
+            for entry in entries
+        ),
+    )
+
+
+def endpoints(found: Iterable[Endpoint]) -> str:
+    """A table of endpoints with parameters and price."""
+    return table(
+        ("NAME", "TITLE", "PRICE", "PARAMETERS"),
+        (
+            (one.short_name, one.title, price(one), clip(", ".join(map(_brief, one.parameters)), 96))
+            for one in found
+        ),
+    )
+
+
+def price(one: Endpoint) -> str:
+    """The known price, or that it is not known."""
+    if one.price is None:
+        return "unknown"
+    if one.price.usd_per_second is not None:
+        return f"${one.price.usd_per_second:g}/s"
+    return f"${one.price.usd_per_video:g}"
+
+
+def _brief(control: Control) -> str:
+    if control.options is not None and len(control.options) <= 4:
+        return f"{control.name}={'|'.join(map(str, control.options))}"
+    return control.name
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Columns padded to their widest cell; the last one is not padded."""
+    lines = [tuple(head), *(tuple(map(str, row)) for row in rows)]
+    widths = [max(len(line[at]) for line in lines) for at in range(len(head))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )
+
+
+def clip(text: str, limit: int) -> str:
+    """One line of at most `limit` characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def age(seconds: float) -> str:
+    """A span in its largest unit."""
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{max(seconds, 0):.0f} s"

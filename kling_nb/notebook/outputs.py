@@ -1,0 +1,119 @@
+"""Where a front end shows things. One of two, chosen when the extension loads."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any, Protocol, TextIO
+
+from kling_nb._default import LOCAL_NOTICE, default_session
+from kling_nb._job import Job
+from kling_nb._session import Plan
+from kling_nb.notebook.job_card import card_of
+from kling_nb.notebook.progress import wait_with_progress
+from kling_nb.video import Video
+
+
+class Outputs(Protocol):
+    """What the magics need of a front end."""
+
+    @property
+    def notebook(self) -> str | None:
+        """Name of the notebook, for the ledger."""
+
+    def text(self, text: str) -> None:
+        """Show lines of text."""
+
+    def plan(self, plan: Plan) -> None:
+        """Show what a call would do."""
+
+    def show(self, job: Job, *, quiet: bool) -> None:
+        """Show a job, live where it runs."""
+
+    def wait(self, job: Job, timeout: float | None, *, quiet: bool) -> Video | None:
+        """Block until the job has ended."""
+
+
+class Notice:
+    """Says once that jobs go to the embedded engine because there is no key."""
+
+    def __init__(self) -> None:
+        self._said = False
+
+    def due(self, job: Job, *, chosen: bool) -> bool:
+        """Whether it is to be said now."""
+        if self._said or chosen or job.backend != "local":
+            return False
+        self._said = True
+        return True
+
+
+class TerminalOutputs:
+    """Text, and a progress line while a job runs."""
+
+    notebook: str | None = None
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream
+        self._notice = Notice()
+
+    def text(self, text: str) -> None:
+        """Print it."""
+        print(text, file=self._stream or sys.stdout)
+
+    def plan(self, plan: Plan) -> None:
+        """Print it."""
+        self.text(plan_text(plan))
+
+    def show(self, job: Job, *, quiet: bool) -> None:
+        """Print where the job stands."""
+        if quiet:
+            return
+        if self._notice.due(job, chosen=backend_chosen()):
+            self.text(LOCAL_NOTICE)
+        if job.done:
+            self.text(card_text(job))
+
+    def wait(self, job: Job, timeout: float | None, *, quiet: bool) -> Video | None:
+        """Wait with a progress line, then print the result."""
+        if quiet or job.done:
+            return job.wait(timeout)
+        video = wait_with_progress(job, self._stream or sys.stdout, timeout)
+        self.text(card_text(job))
+        return video
+
+
+def card_text(job: Job) -> str:
+    """The card of a job as text."""
+    from kling_nb.notebook import card  # noqa: PLC0415 -- not before something is shown
+
+    return card.text(card_of(job))
+
+
+def plan_text(plan: Plan) -> str:
+    """What a call would do, with the exact JSON."""
+    request = plan.request
+    estimate = plan.estimate
+    cost = "price unknown" if estimate is None else f"about ${estimate:.2f}"
+    if plan.found is not None:
+        outcome = (
+            f"Take {plan.found.sidecar.take} exists and would be shown: {plan.found.path.name}. No charge."
+        )
+    elif plan.unfinished is not None:
+        outcome = f"Its unfinished job {plan.unfinished.id} would be taken up again. No new charge."
+    elif plan.settings.backend == "local":
+        outcome = f"It would be a free preview by the embedded engine ({cost} on fal)."
+    else:
+        outcome = f"It would be submitted to fal: {cost}."
+    body = json.dumps(request.to_json()["input"], indent=2, ensure_ascii=False)
+    return f"POST {plan.settings.hosts.queue}/{request.endpoint.id}\n{body}\n{outcome} Nothing was sent."
+
+
+def backend_chosen() -> bool:
+    """Whether the user said where jobs go."""
+    return default_session().settings().chosen
+
+
+def metadata_mark(job: Job, kernel_id: str | None) -> dict[str, Any]:
+    """What our outputs carry in their metadata, so that a server can bring them up to date."""
+    return {"kling_nb": {"version": 1, "job": job.id, "kernel": kernel_id}}

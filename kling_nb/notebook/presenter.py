@@ -1,0 +1,34 @@
+"""Shows jobs and videos that end a cell, once the extension is loaded."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kling_nb._job import Job, Presenter
+from kling_nb.notebook.job_card import card_of_video
+from kling_nb.notebook.kernel_outputs import card_bundle, widget_bundle
+from kling_nb.video import Video
+
+
+class NotebookPresenter(Presenter):
+    """Widgets for running jobs, cards for ended ones."""
+
+    def widget(self, job: Job) -> Any:
+        """A live view of the job."""
+        from kling_nb.notebook.job_widget import JobWidget  # noqa: PLC0415 -- 100 ms of imports
+
+        return JobWidget(job)
+
+    def bundle(self, job: Job) -> dict[str, Any]:
+        """The card of an ended job; the widget of a running one, with the card as its static form."""
+        if job.done:
+            return card_bundle(job)
+        return {**card_bundle(job), **widget_bundle(job)}
+
+
+def video_bundle(video: Video) -> dict[str, Any]:
+    """The card of a video that ends a cell."""
+    from kling_nb.notebook import card  # noqa: PLC0415 -- not before something is shown
+
+    shown = card_of_video(video)
+    return {"text/html": card.html(shown), "text/plain": repr(video)}
