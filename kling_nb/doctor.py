@@ -1,0 +1,117 @@
+"""Checks an installation: versions, widget front end, key, folders, hosts. Never shows a key."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from kling_nb._default import default_session
+from kling_nb._settings import Settings
+from kling_nb.errors import KlingError
+
+PACKAGES = (
+    "kling_nb",
+    "IPython",
+    "ipykernel",
+    "jupyterlab",
+    "notebook",
+    "anywidget",
+    "ipywidgets",
+    "httpx",
+    "av",
+)
+OPTIONAL = frozenset({"ipykernel", "jupyterlab", "notebook"})
+CONNECT_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One checked thing. `good` is None where it is neither right nor wrong."""
+
+    name: str
+    good: bool | None
+    text: str
+
+
+def examine() -> list[Finding]:
+    """Check everything; takes a few seconds where hosts do not answer."""
+    findings = [Finding("Python", sys.version_info >= (3, 11), platform.python_version()), *_packages()]
+    findings.append(_widget_manager())
+    try:
+        settings = default_session().settings()
+    except KlingError as fault:
+        return [*findings, Finding("Settings", False, str(fault).replace("\n", " "))]
+    return [*findings, *_settings(settings), *_hosts(settings)]
+
+
+def report(findings: list[Finding]) -> str:
+    """The findings as aligned lines."""
+    width = max(len(finding.name) for finding in findings)
+    marks = {True: "ok", False: "!!", None: "--"}
+    return "\n".join(f"{marks[one.good]}  {one.name.ljust(width)}  {one.text}" for one in findings)
+
+
+def _packages() -> Iterator[Finding]:
+    for name in PACKAGES:
+        try:
+            yield Finding(name, True, version(name))
+        except PackageNotFoundError:
+            missing = "not installed (only needed for notebooks)" if name in OPTIONAL else "not installed"
+            yield Finding(name, None if name in OPTIONAL else False, missing)
+
+
+def _widget_manager() -> Finding:
+    """JupyterLab's side of ipywidgets and anywidget, where this environment serves JupyterLab."""
+    folder = Path(sys.prefix, "share", "jupyter", "labextensions")
+    wanted = ("@jupyter-widgets/jupyterlab-manager", "anywidget")
+    there = [name for name in wanted if (folder / name / "package.json").exists()]
+    if len(there) == len(wanted):
+        versions = [json.loads((folder / name / "package.json").read_text())["version"] for name in wanted]
+        named = zip(wanted, versions, strict=True)
+        return Finding("Widget manager", True, ", ".join(f"{name} {number}" for name, number in named))
+    return Finding(
+        "Widget manager", None, "not in this environment; fine if JupyterLab runs from another one"
+    )
+
+
+def _settings(settings: Settings) -> Iterator[Finding]:
+    where = "fal" if settings.backend == "fal" else "the embedded engine (free previews)"
+    key = settings.key
+    needs_key = settings.backend == "fal" and key is None
+    yield Finding("Key", False if needs_key else None if key is None else True, key.source if key else "none")
+    yield Finding("Backend", True, where + ("" if settings.chosen else " (by whether there is a key)"))
+    yield Finding("Endpoint", True, settings.endpoint)
+    yield _folder("Ledger folder", settings.home)
+    yield _folder("Media folder", settings.media)
+
+
+def _folder(name: str, folder: Path) -> Finding:
+    place = folder
+    while not place.exists():
+        place = place.parent
+    if os.access(place, os.W_OK):
+        return Finding(name, True, f"{folder}" + ("" if folder.exists() else " (made when needed)"))
+    return Finding(name, False, f"{folder} cannot be written")
+
+
+def _hosts(settings: Settings) -> Iterator[Finding]:
+    import socket  # noqa: PLC0415
+
+    for name, url in (("Queue", settings.hosts.queue), ("Uploads", settings.hosts.rest)):
+        if settings.backend == "local":
+            yield Finding(name, None, "the embedded engine is started by the first job")
+            continue
+        parts = urlsplit(url)
+        address = (parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80))
+        try:
+            with socket.create_connection(address, CONNECT_SECONDS):
+                yield Finding(name, True, f"{url} is reachable")
+        except OSError as fault:
+            yield Finding(name, False, f"{url} is not reachable: {fault}")
