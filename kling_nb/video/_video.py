@@ -1,0 +1,241 @@
+"""`Video`: one clip on disk."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kling_nb.errors import InputError, MediaError, UsageError
+from kling_nb.video._probe import probe
+from kling_nb.video.placing import write_whole
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL.Image import Image
+
+Presenter = Callable[["Video"], Any]
+"""Gives a MIME bundle for a `Video`, or a pair of bundle and metadata, as IPython takes them."""
+
+_presenter: Presenter | None = None
+
+
+def set_presenter(presenter: Presenter | None) -> None:
+    """Let `presenter` decide how a `Video` shows itself in a notebook; None goes back to text."""
+    global _presenter  # noqa: PLW0603 - one front end per process, registered by the notebook layer
+    _presenter = presenter
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Video:
+    """A clip that is stored on this machine.
+
+    Attributes:
+        path: The file.
+        url: Where it was fetched from; such URLs of fal expire. None for a file of your own.
+        width: Pixels, as shown.
+        height: Pixels, as shown.
+        fps: Frames a second.
+        duration: Seconds.
+        frame_count: Frames.
+        request: What it was made from: `{"endpoint": id, "input": {…}}`, or None.
+        request_id: fal's id of the request, or None.
+        backend: `"fal"` or `"local"`, or None for a file of your own.
+        take: Its number among the takes of the same request, from 1.
+    """
+
+    path: Path
+    width: int
+    height: int
+    fps: float
+    duration: float
+    frame_count: int
+    url: str | None = None
+    request: Mapping[str, Any] | None = field(default=None)
+    request_id: str | None = None
+    backend: str | None = None
+    take: int | None = None
+
+    @classmethod
+    def from_file(
+        cls,
+        path: str | Path,
+        *,
+        url: str | None = None,
+        request: Mapping[str, Any] | None = None,
+        request_id: str | None = None,
+        backend: str | None = None,
+        take: int | None = None,
+    ) -> Video:
+        """The clip at `path`, measured now.
+
+        Raises:
+            MediaError: The file is missing or does not decode as a video.
+        """
+        path = Path(path).absolute()
+        found = probe(path)
+        return cls(
+            path=path,
+            width=found.width,
+            height=found.height,
+            fps=found.fps,
+            duration=found.duration,
+            frame_count=found.frame_count,
+            url=url,
+            request=request,
+            request_id=request_id,
+            backend=backend,
+            take=take,
+        )
+
+    @cached_property
+    def poster(self) -> bytes:
+        """A JPEG of at most 480 pixels' width and 16 kB: the first frame that shows something.
+
+        Raises:
+            MediaError: The file is gone or damaged.
+        """
+        from kling_nb.video.poster import poster  # noqa: PLC0415 - Pillow is heavy
+
+        return poster(self.path, self.duration)
+
+    @property
+    def last_frame(self) -> Image:
+        """The frame it ends on, for a shot that goes on from here.
+
+        Raises:
+            MediaError: The file is gone or damaged.
+        """
+        from kling_nb.video.frames import last_array  # noqa: PLC0415 - see `_picture`
+
+        return _picture(last_array(self.path, self.duration))
+
+    def frame(self, t: float) -> Image:
+        """The picture that a player shows at `t` seconds, exactly.
+
+        Raises:
+            InputError: `t` is outside of 0 to `duration`.
+            MediaError: The file is gone or damaged.
+        """
+        from kling_nb.video.frames import array_at  # noqa: PLC0415 - see `_picture`
+
+        return _picture(array_at(self.path, self._within("t", t)))
+
+    def frames(
+        self, start: float = 0.0, stop: float | None = None, step: int = 1
+    ) -> Iterator[NDArray[np.uint8]]:
+        """Frames as arrays of shape (height, width, 3), uint8, RGB, one at a time.
+
+        Args:
+            start: Seconds; the first array is the frame shown then.
+            stop: Seconds; frames from here on are left out. None goes to the end.
+            step: 2 gives every second frame, and so on.
+
+        Raises:
+            InputError: `start` is outside of 0 to `duration`, `stop` is not after it, or `step` below 1.
+            MediaError: The file is gone or damaged.
+        """
+        from kling_nb.video.frames import arrays  # noqa: PLC0415 - see `_picture`
+
+        start = self._within("start", start)
+        if stop is not None and not stop > start:
+            raise InputError(f"stop is {stop!r}; allowed is more than start ({start:g} s).", parameter="stop")
+        if isinstance(step, bool) or not isinstance(step, int) or step < 1:
+            raise InputError(f"step is {step!r}; allowed is a whole number from 1.", parameter="step")
+        return arrays(self.path, start, stop, step)
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
+        """Copy the file to `path`, or into it where it is a folder.
+
+        Returns:
+            The new file.
+
+        Raises:
+            UsageError: There is such a file already, and `overwrite` is False.
+            MediaError: The copy cannot be written, or the file is gone.
+        """
+        target = Path(path).absolute()
+        target = target / self.path.name if target.is_dir() else target
+        if target.exists() and target.samefile(self.path):
+            return target
+        _write(target, lambda temporary: _copy(self.path, temporary), overwrite=overwrite)
+        return target
+
+    def to_gif(self, path: str | Path, width: int = 480, fps: float = 12, *, overwrite: bool = False) -> Path:
+        """Write it as an endless animated GIF with a palette of its own.
+
+        Args:
+            path: The new file.
+            width: Pixels, from 16; a clip that is narrower stays as it is.
+            fps: Frames a second, from 1 to 50 (viewers slow faster ones down).
+            overwrite: Replace a file that is there.
+
+        Returns:
+            The new file.
+
+        Raises:
+            InputError: `width` or `fps` is out of its range.
+            UsageError: There is such a file already, and `overwrite` is False.
+            MediaError: It cannot be written, or the clip is gone or damaged.
+        """
+        from kling_nb.video.gif import write_gif  # noqa: PLC0415 - see `_picture`
+
+        if not 16 <= width <= 4096:
+            raise InputError(f"width is {width!r}; allowed is 16 to 4096.", parameter="width")
+        if not 1 <= fps <= 50:
+            raise InputError(f"fps is {fps!r}; allowed is 1 to 50.", parameter="fps")
+        target = Path(path).absolute()
+        narrow = min(int(width), self.width)
+        _write(target, lambda temporary: write_gif(self, temporary, narrow, fps), overwrite=overwrite)
+        return target
+
+    def _within(self, name: str, t: float) -> float:
+        if not 0 <= t <= self.duration:  # NaN is refused by this as well
+            raise InputError(f"{name} is {t!r}; allowed is 0 to {self.duration:g} seconds.", parameter=name)
+        return float(t)
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> Any:
+        """What IPython shows (its documented hook)."""
+        if _presenter is not None:
+            return _presenter(self)
+        return {"text/plain": repr(self)}
+
+    def __repr__(self) -> str:
+        facts = [f"{self.width}×{self.height}", f"{self.duration:.4g} s", f"{self.fps:.4g} fps"]
+        facts += [f"take {self.take}"] if self.take else []
+        facts += ["local preview"] if self.backend == "local" else []
+        return f"<Video {self.path.name!r} {', '.join(facts)}>"
+
+
+def _picture(array: NDArray[np.uint8]) -> Image:
+    """A Pillow image. It and NumPy are imported here, not with the module: they take 0.1 s."""
+    from PIL.Image import fromarray  # noqa: PLC0415 - heavy
+
+    return fromarray(array)
+
+
+def _copy(source: Path, target: Path) -> None:
+    if not source.is_file():
+        raise MediaError(
+            f"{source.name} is no longer in {source.parent}.", remedy="Run its cell again to get it back."
+        )
+    shutil.copyfile(source, target)
+
+
+def _write(target: Path, write: Callable[[Path], None], *, overwrite: bool) -> None:
+    try:
+        if target.exists() and not overwrite:  # before the work, not only after it
+            raise FileExistsError
+        write_whole(target, write, overwrite=overwrite)
+    except FileExistsError:
+        raise UsageError(
+            f"There is a file {target.name} in {target.parent} already.",
+            remedy="Choose another name, or say overwrite=True.",
+            parameter="path",
+        ) from None
+    except OSError as error:
+        raise MediaError(f"{target} cannot be written: {error.strerror or error}.") from error

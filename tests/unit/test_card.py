@@ -1,0 +1,371 @@
+"""The static card: it says what it should, nothing from outside gets out of its text, and it is small."""
+
+import base64
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import nbformat
+import pytest
+from clips import colourful, make_clip
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from nbconvert import HTMLExporter
+from PIL import Image
+
+from kling_nb.notebook.card import Card, html, text
+from kling_nb.notebook.card_source import address, file_name
+from kling_nb.notebook.card_words import clean, duration
+from kling_nb.video import Video
+
+CARD = Card(
+    job_id="3f9c1a2044de",
+    state="READY",
+    title="Kling 1.0 Pro",
+    endpoint="fal-ai/kling-video/v1/pro/text-to-video",
+    prompt="A heron lands on a frozen lake",
+    parameters={"duration": "5", "aspect_ratio": "16:9", "cfg_scale": 0.5},
+    request_id="764cabcf-b745-4b3e-ae38-1200304cf45b",
+    backend="fal",
+    take=2,
+    units="5",
+    elapsed=72.4,
+    lines=(("2023-11-14T22:13:25.123456", "Denoising 1/4"), (None, "Uploading")),
+)
+HOSTILE = (
+    "</span></div><script>alert(1)</script><img src=x onerror='alert(2)'>\" onload=\"alert(3) &amp; $x^2$"
+)
+
+# What JupyterLab's sanitiser lets through; the last ones it drops, and the card does without them there.
+TAGS = {"div", "img", "video", "audio", "strong", "span", "bdi", "a", "details", "summary", "pre"}
+ATTRIBUTES = {
+    "class",
+    "style",
+    "dir",
+    "src",
+    "width",
+    "height",
+    "alt",
+    "controls",
+    "loop",
+    "muted",
+    "preload",
+}
+ATTRIBUTES |= {"poster", "href", "open", "data-kling-card", "aria-label", "playsinline"}
+
+
+class Page(HTMLParser):
+    """Reads a fragment as a browser would: its elements, their attributes, its text."""
+
+    def __init__(self, fragment: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, Any]]] = []
+        self.open: list[str] = []
+        self.text = ""
+        self.feed(fragment)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag != "img":
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert tag == "img" or self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def of(self, tag: str) -> dict[str, Any]:
+        (found,) = [attributes for name, attributes in self.elements if name == tag]
+        return found
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory: pytest.TempPathFactory) -> Video:
+    path = tmp_path_factory.mktemp("clips") / "heron #1 at 100%.mp4"
+    return Video.from_file(make_clip(path, size=(1280, 720), paint=colourful, frames=4))
+
+
+@pytest.fixture
+def ready(video: Video) -> Card:
+    return replace(CARD, video=video, src=f"kling_media/{video.path.name}")
+
+
+# -- what it shows --------------------------------------------------------------------
+
+
+def test_a_finished_card_shows_everything_about_the_take(ready: Card) -> None:
+    page = Page(html(ready))
+    for said in (
+        "Kling 1.0 Pro",
+        "A heron lands on a frozen lake",
+        "duration 5 · aspect_ratio 16:9 · cfg_scale 0.5",
+        "1280×720 · 0.4 s · 10 fps · take 2 · 5 billable units · took 1 min 12 s",
+        "heron #1 at 100%.mp4",
+        "fal-ai/kling-video/v1/pro/text-to-video · request 764cabcf-b745-4b3e-ae38-1200304cf45b",
+        "Log · 2 lines",
+        "22:13:25  Denoising 1/4\nUploading",
+    ):
+        assert said in page.text
+    assert "LOCAL PREVIEW" not in page.text
+    assert page.elements[0][1]["data-kling-card"] == "3f9c1a2044de"
+    assert "kling-card" in page.elements[0][1]["class"].split()
+    assert page.open == []
+
+
+def test_the_player_is_a_video_with_its_own_source(ready: Card) -> None:
+    player = Page(html(ready)).of("video")
+    assert player["src"] == "kling_media/heron%20%231%20at%20100%25.mp4"
+    assert {"controls", "loop", "muted"} <= set(player)
+    assert (player["preload"], player["width"], player["height"]) == ("metadata", "1280", "720")
+
+
+def test_the_poster_is_there_once_and_stays_where_video_is_taken_out(ready: Card) -> None:
+    fragment = html(ready)
+    page = Page(fragment)
+    picture = page.of("img")
+    assert Image.open(BytesIO(_bytes(picture["src"]))).format == "JPEG"
+    # The player's own poster lets it through, and gives the player the video's shape.
+    clear = Image.open(BytesIO(_bytes(page.of("video")["poster"])))
+    assert clear.size == (1280, 720)
+    assert clear.convert("RGBA").getpixel((0, 0)) == (0, 0, 0, 0)
+    stripped = re.sub("<video.*?</video>", "", fragment)
+    assert Page(stripped).of("img") == picture
+    assert fragment.count("image/jpeg") == 1
+
+
+def test_a_card_is_small(ready: Card) -> None:
+    lines = tuple(("2023-11-14T22:13:25", f"step {number} of 60 on a runner") for number in range(60))
+    assert len(html(replace(ready, lines=lines)).encode()) <= 30_000
+    many = tuple((None, f"{number} " + "x" * 1000) for number in range(500))
+    page = html(replace(ready, lines=many, prompt="y" * 100_000, parameters={"p": "z" * 100_000}))
+    assert len(page.encode()) <= 40_000
+    assert "earlier lines: %kling show 3f9c1a2044de" in page
+
+
+def test_a_preview_says_so(ready: Card) -> None:
+    local = replace(ready, backend="local")
+    assert "LOCAL PREVIEW · made on this machine, free" in Page(html(local)).text
+    assert "billable" not in html(local)
+    assert "LOCAL PREVIEW, made on this machine, free" in text(local)
+
+
+def test_a_reused_take_says_that_it_cost_nothing(ready: Card) -> None:
+    reused = replace(ready, reused=True, elapsed=None)
+    assert "reused: no charge" in Page(html(reused)).text
+    assert "billable" not in html(reused) + text(reused)
+    assert "reused: no charge" in text(reused)
+
+
+@pytest.mark.parametrize(
+    ("state", "word", "said"),
+    [
+        ("SUBMITTING", "sending", "Being sent."),
+        ("IN_QUEUE", "in queue", "Waiting in the queue."),
+        ("IN_PROGRESS", "running", "The result will be shown here."),
+        ("DOWNLOADING", "fetching", "is being fetched"),
+        ("CANCELLED", "cancelled", "cancelled before it gave a result"),
+        ("UNCERTAIN", "uncertain", "dashboard/requests"),
+        ("FAILED", "failed", "It failed."),
+        ("SOMETHING_NEW", "something_new", ""),
+    ],
+)
+def test_a_job_without_a_result_says_where_it_stands(state: str, word: str, said: str) -> None:
+    card = replace(CARD, state=state, take=None, units=None, elapsed=None)
+    page = Page(html(card))
+    assert word in page.text
+    assert said in page.text
+    assert not {"video", "img"} & {tag for tag, _ in page.elements}
+    assert word in text(card)
+    assert said in text(card)
+
+
+def test_a_failure_shows_what_happened_and_what_to_do_with_the_log_open() -> None:
+    error = "prompt: flagged by a content checker.\nChange the prompt or picture."
+    page = Page(html(replace(CARD, state="FAILED", error=error)))
+    assert error in page.text
+    assert "open" in page.of("details")
+
+
+def test_a_file_that_is_gone_leaves_a_card_without_poster(ready: Card, tmp_path: Path) -> None:
+    assert ready.video
+    gone = Video(tmp_path / "gone.mp4", 64, 48, 10, 2, 20)
+    page = Page(html(replace(ready, video=gone)))
+    assert "img" not in [tag for tag, _ in page.elements]
+    assert page.of("video")["src"]
+
+
+def test_a_video_that_no_page_can_reach_shows_its_poster(ready: Card) -> None:
+    page = Page(html(replace(ready, src=None)))
+    assert page.of("img")
+    assert "video" not in [tag for tag, _ in page.elements]
+
+
+@pytest.mark.parametrize(("kind", "tag"), [("audio", "audio"), ("image", "img"), ("data", "a")])
+def test_other_kinds_have_their_own_form(kind: str, tag: str) -> None:
+    page = Page(html(replace(CARD, kind=kind, src="kling_media/result one")))
+    address = page.of(tag)
+    assert (address.get("src") or address["href"]) == "kling_media/result%20one"
+    assert page.of("a")["href"] == "kling_media/result%20one"
+
+
+def test_values_are_said_as_a_person_reads_them() -> None:
+    parameters = {
+        "image_url": "data:image/png;base64," + "A" * 4000,
+        "tail_image_url": {"sha256": "0" * 64, "name": "tail.png"},
+        "generate_audio": True,
+        "elements": [{"a": 1}],
+        "prompt": CARD.prompt,
+        "path": Path("a.png"),
+    }
+    said = Page(html(replace(CARD, parameters=parameters))).text
+    assert "image_url image/png, 3,016 bytes · tail_image_url tail.png · generate_audio true" in said
+    assert 'elements [{"a": 1}] · path a.png' in said
+    assert said.count(CARD.prompt) == 1
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (0, "0.0 s"),
+        (-1, "0.0 s"),
+        (4.24, "4.2 s"),
+        (59.6, "1 min"),
+        (72, "1 min 12 s"),
+        (3725, "1 h 2 min 5 s"),
+    ],
+)
+def test_durations(seconds: float, said: str) -> None:
+    assert duration(seconds) == said
+
+
+# -- addresses --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("src", "expected"),
+    [
+        ("a b#1?100%.mp4", "a%20b%231%3F100%25.mp4"),
+        ("../kling_media/é.mp4", "../kling_media/%C3%A9.mp4"),
+        ("javascript:alert(1)", "javascript%3Aalert%281%29"),
+        ("data:text/html,x", "data%3Atext/html%2Cx"),
+        ("https://v3.fal.media/a%20b.mp4?x=1&y=2#t=1", "https://v3.fal.media/a%20b.mp4?x=1&y=2#t=1"),
+        ('https://h/"><script>', "https://h/%22%3E%3Cscript%3E"),
+        ("\udce9.mp4", "%E9.mp4"),
+        ("\ud83d.mp4", "%3F.mp4"),
+    ],
+)
+def test_addresses(src: str, expected: str) -> None:
+    assert address(src) == expected
+
+
+def test_file_names_of_addresses() -> None:
+    assert file_name("kling_media/a?b#c.mp4") == "a?b#c.mp4"
+    assert file_name("https://h/p/clip.mp4?x=/y#/z") == "clip.mp4"
+
+
+# -- hostile text -------------------------------------------------------------------------
+
+
+def hostile_card(said: str, **values: Any) -> Card:
+    return Card(
+        job_id=said,
+        state=values.pop("state", "FAILED"),
+        title=said,
+        endpoint=said,
+        prompt=said,
+        parameters={said: said, "nested": [said]},
+        request_id=said,
+        backend="fal",
+        units=said,
+        error=said,
+        lines=((said, said),),
+        src=said,
+        **values,
+    )
+
+
+def check_harmless(card: Card) -> Page:
+    fragment = html(card)
+    fragment.encode("utf-8")
+    page = Page(fragment)
+    assert page.open == []
+    for tag, attributes in page.elements:
+        assert tag in TAGS
+        assert set(attributes) <= ATTRIBUTES
+        for name in ("src", "href", "poster"):
+            value = attributes.get(name, "")
+            colon = value.partition("/")[0].partition("?")[0]
+            assert ":" not in colon or value.startswith(("data:image/", "http://", "https://"))
+    return page
+
+
+@pytest.mark.parametrize("state", ["READY", "FAILED", "IN_PROGRESS", HOSTILE])
+def test_text_from_outside_stays_text(video: Video, state: str) -> None:
+    page = check_harmless(hostile_card(HOSTILE, state=state, video=video, kind=HOSTILE))
+    assert page.text.count("<script>alert(1)</script>") >= 5
+    assert page.of("video")["aria-label"] == HOSTILE
+    assert unquote(page.of("video")["src"]) == HOSTILE
+
+
+outside = st.text(max_size=60) | st.text(alphabet="<>&\"'/= ax\n\0\x1b\u202e\ud83d#;", max_size=40)
+
+
+@settings(derandomize=True, max_examples=300, deadline=None)
+@given(said=outside, state=st.sampled_from(["READY", "FAILED", "UNCERTAIN"]))
+def test_any_text_stays_text(said: str, state: str) -> None:
+    card = hostile_card(said, state=state)
+    page = check_harmless(card)
+    if said.strip():
+        assert clean(said)[:50].replace("\r", "") in page.text
+    lines = text(card).splitlines()
+    assert 1 <= len(lines) <= 6
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]", text(card))
+
+
+def test_mathjax_leaves_a_prompts_dollars_alone() -> None:
+    classes = Page(html(CARD)).elements[0][1]["class"].split()
+    assert {"mathjax_ignore", "tex2jax_ignore"} <= set(classes)
+
+
+# -- text form and other readers -----------------------------------------------------------
+
+
+def test_the_text_form(ready: Card) -> None:
+    assert text(ready).splitlines() == [
+        "Kling 1.0 Pro · ready · take 2 · 5 billable units · took 1 min 12 s",
+        "  A heron lands on a frozen lake",
+        "  duration 5 · aspect_ratio 16:9 · cfg_scale 0.5",
+        "  kling_media/heron #1 at 100%.mp4  1280×720 · 0.4 s · 10 fps",
+        "  request 764cabcf-b745-4b3e-ae38-1200304cf45b",
+    ]
+
+
+def test_the_text_form_of_a_failure_is_three_to_six_lines() -> None:
+    error = "one\ntwo\nthree\nfour"
+    lines = text(replace(CARD, state="FAILED", error=error, request_id=None)).splitlines()
+    assert lines[2:] == ["  one", "  two", "  three four", "  job 3f9c1a2044de"]
+
+
+def test_nbconvert_keeps_the_card_as_it_is(ready: Card) -> None:
+    output = nbformat.v4.new_output("display_data", {"text/html": html(ready), "text/plain": text(ready)})
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("%%kling", outputs=[output])])
+    page, _ = HTMLExporter().from_notebook_node(notebook)
+    start = page.index('<div class="kling-card')
+    found = Page(page[start : page.index("</details></div></div>", start) + len("</details></div></div>")])
+    wanted = Page(html(ready))
+    assert found.text == wanted.text
+    assert [tag for tag, _ in found.elements] == [tag for tag, _ in wanted.elements]
+    for tag in ("img", "video", "a"):
+        assert {name: value or "" for name, value in found.of(tag).items()} == {
+            name: value or "" for name, value in wanted.of(tag).items()
+        }
+
+
+def _bytes(uri: str) -> bytes:
+    return base64.b64decode(uri.partition(",")[2])
