@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kling_nb import errors
-    from kling_nb._default import configure, generate, get_job, jobs, submit, upload
+    from kling_nb._default import configure, generate, get_job, jobs, resume, submit, upload
     from kling_nb._job import Job
     from kling_nb._session import Session
     from kling_nb.catalog import endpoint, endpoints
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from kling_nb.video import Video
 
 _MODULES = {
-    "_default": ("configure", "generate", "get_job", "jobs", "submit", "upload"),
+    "_default": ("configure", "generate", "get_job", "jobs", "resume", "submit", "upload"),
     "_job": ("Job",),
     "_session": ("Session",),
     "catalog": ("endpoint", "endpoints"),
@@ -42,6 +42,7 @@ __all__ = [
     "get_job",
     "jobs",
     "load_ipython_extension",
+    "resume",
     "submit",
     "unload_ipython_extension",
     "upload",

@@ -60,6 +60,11 @@ def get_job(job_id: str) -> Job:
     return default_session().get_job(job_id)
 
 
+def resume(**arguments: Any) -> list[Job]:
+    """Take up every unfinished submission of this folder again. See `Session.resume`."""
+    return default_session().resume(**arguments)
+
+
 def upload(file: str | Path | bytes, *, content_type: str | None = None) -> str:
     """Store a file and return its address, for use as an input. See `Session.upload`."""
     return default_session().upload(file, content_type=content_type)

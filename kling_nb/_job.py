@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
 from concurrent.futures import Future
+from pathlib import Path
 from typing import Any
 
 from kling_nb import errors
@@ -63,6 +64,7 @@ class Job:
         state: A `JobState`.
         lines: Log lines so far.
         video: The `Video` once ready. An endpoint that gives something else leaves it None.
+        file: Where the result is stored, once ready.
         output: What the model returned, once known.
     """
 
@@ -83,6 +85,7 @@ class Job:
         self.reused = False
         self.state = JobState()
         self.video: Video | None = None
+        self.file: Path | None = None
         self.output: dict[str, Any] | None = None
         self.expected_seconds: float | None = None
         self.cancel_wanted = False

@@ -238,6 +238,7 @@ class Pursuit:
         job = self._job
         job.output = dict(result.data)
         take = await self._stored(backend, result)
+        job.file = take.path
         job.video = await asyncio.to_thread(take.video) if take.sidecar.kind == "video" else None
         await self._note(state=State.READY, units=result.units, media_path=str(take.path))
         job.apply(Ready(result.units))

@@ -284,6 +284,16 @@ class Session:
             return self._past_job(request, entry)
         return self._start(request, entry, settings, fresh=False)
 
+    def resume(self, *, everywhere: bool = False) -> list[Job]:
+        """Take up every unfinished submission again: follow, download and file it.
+
+        Args:
+            everywhere: Also those of other media folders.
+        """
+        found = self.jobs(limit=1000, here=not everywhere, unfinished=True)
+        mine = [entry for entry in found if entry.backend == "fal" or entry.ours]
+        return [self.get_job(entry.id) for entry in mine]
+
     def _past_job(self, request: VideoRequest, entry: Entry) -> Job:
         """A job that ended in an earlier session."""
         job = self._job(request, entry)
@@ -328,6 +338,7 @@ class Session:
             engine=self._engine,
         )
         job.reused = reused
+        job.file = take.path
         job.video = take.video() if sidecar.kind == "video" else None
         job.restore(
             JobState(

@@ -123,10 +123,10 @@ def current(*layers: Mapping[str, Any]) -> Settings:
 
 def configure(settings: Mapping[str, Any]) -> None:
     """Set values for the rest of this process; None unsets one. Nothing changes if one is wrong."""
+    global _configured  # noqa: PLW0603 -- one configuration a process
     merged = {name: value for name, value in {**_configured, **settings}.items() if value is not None}
     resolve(merged)
-    _configured.clear()
-    _configured.update(merged)
+    _configured = merged  # at once: another thread must not find half of them
 
 
 def set_config_source(source: Callable[[], Mapping[str, Any]]) -> None:

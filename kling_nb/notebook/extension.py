@@ -45,7 +45,7 @@ class _Extension:
         if waiting:
             count = f"{len(waiting)} job{'s' if len(waiting) > 1 else ''}"
             self.magics.outputs.text(
-                f"kling_nb: {count} of this folder did not finish here. Run the cell again, or %kling jobs"
+                f"kling_nb: {count} of this folder did not finish here. %kling resume brings the results."
             )
 
     def remove(self) -> None:

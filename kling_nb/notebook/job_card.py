@@ -40,7 +40,8 @@ def card_of(job: Job) -> Card:
         error=str(job.error) if job.error is not None else None,
         lines=tuple((line.timestamp, line.message) for line in job.lines),
         video=video,
-        src=source_of(video.path) if video is not None else None,
+        src=source_of(job.file) if job.file is not None else None,
+        kind=request.endpoint.output_kind,
     )
 
 

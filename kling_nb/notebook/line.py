@@ -57,6 +57,13 @@ def _cancel(words: Sequence[str], session: Session, outputs: Outputs) -> None:
     outputs.text(f"Job {job.id}: {job.cancel()}.")
 
 
+def _resume(words: Sequence[str], session: Session, outputs: Outputs) -> None:
+    jobs = session.resume()
+    outputs.text(f"{len(jobs)} unfinished here." if jobs else "Nothing is unfinished here.")
+    for job in jobs:
+        outputs.show(job, quiet=False)
+
+
 def _endpoints(words: Sequence[str], session: Session, outputs: Outputs) -> None:
     found = endpoints(words[0] if words else None)
     if not found:
@@ -89,6 +96,7 @@ _COMMANDS: dict[str, tuple[_Run, int, int]] = {
     "status": (_status, 0, 0),
     "jobs": (_jobs, 0, 1),
     "show": (_show, 1, 1),
+    "resume": (_resume, 0, 0),
     "cancel": (_cancel, 1, 1),
     "endpoints": (_endpoints, 0, 1),
     "use": (_use, 1, 1),

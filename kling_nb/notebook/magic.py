@@ -70,11 +70,12 @@ class KlingMagics(Magics):
 
     @line_magic("kling")  # type: ignore[arg-type]  # IPython annotates its decorator for nothing that exists
     def line(self, line: str) -> Any:
-        """Jobs, endpoints and settings: `%kling [status|jobs|show|cancel|endpoints|use|local|fal]`.
+        """Jobs, endpoints and settings: `%kling [status|jobs|show|resume|cancel|endpoints|use|local|fal]`.
 
         %kling                    what is set, and unfinished jobs of this folder
         %kling jobs [N]           the last N submissions
         %kling show ID            the job of an id or request id; an unfinished one is taken up again
+        %kling resume             take up again all that is unfinished in this folder
         %kling cancel ID          ask fal to stop it
         %kling endpoints [WORD]   endpoints whose name holds WORD, with parameters and price
         %kling use ENDPOINT       endpoint for the cells to come
