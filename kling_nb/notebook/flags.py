@@ -1,4 +1,7 @@
-"""The line of `%%kling`: fixed flags, and one flag for every parameter of the endpoint."""
+"""The line of `%%kling`: fixed flags, and one flag for every parameter of the endpoint.
+
+`kling-nb generate` takes the same flags, with the prompt in the place of NAME.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +11,22 @@ import json
 import keyword
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn
 
 from kling_nb.catalog import Control, Endpoint, endpoint
 from kling_nb.errors import UsageError
 
 BODY_PARAMETERS = frozenset({"prompt", "text"})
-"""What the cell's body holds, so that it needs no flag."""
+"""What the cell's body holds, so that it has no flag."""
+
+MAGIC, COMMAND = "%%kling", "kling-nb generate"
+_HELP = {MAGIC: "%%kling? shows", COMMAND: "kling-nb generate --help shows"}
+_NAMED = {MAGIC: ("NAME", "variable that receives the video"), COMMAND: ("PROMPT", "what to show, or -")}
+_PLACE = {
+    MAGIC: "The line takes one NAME and flags; the prompt goes on the lines below. Nothing was sent.",
+    COMMAND: "The prompt is one word for the shell: put it in quotes. Nothing was sent.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +63,8 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(
-            f"%%kling: {message}", remedy="%%kling? shows all flags of the endpoint in use. Nothing was sent."
+            f"{self.prog}: {message}",
+            remedy=f"{_HELP[self.prog]} all flags of the endpoint in use. Nothing was sent.",
         )
 
 
@@ -69,24 +81,41 @@ FIXED_FLAGS: dict[str, str] = {
 }
 
 
-def parse_line(
-    line: str, *, default_endpoint: str, fill: Callable[[str], str] = str, words: Sequence[str] | None = None
-) -> CellCall:
-    """Understand the line.
+def parse_line(line: str, *, default_endpoint: str, fill: Callable[[str], str] = str) -> CellCall:
+    """Understand the line of a cell.
 
     Args:
         line: What follows `%%kling`.
         default_endpoint: Used where the line names none.
         fill: Fills variables into one word.
-        words: The line as words already, from a shell; `line` is ignored then.
 
     Raises:
         UsageError: A flag that does not exist, lacks its value, or contradicts another.
         UnknownEndpoint: `--endpoint` names none.
     """
-    tokens = _filled(_split(line) if words is None else list(words), fill)
+    name, call = _parse(_filled(_split(line), fill), MAGIC, default_endpoint)
+    return replace(call, name=_variable(name))
+
+
+def parse_words(words: Sequence[str], *, default_endpoint: str) -> tuple[str | None, CellCall]:
+    """Understand the words of a shell's command line; gives the prompt, or None, and the rest.
+
+    Raises:
+        UsageError: A flag that does not exist, lacks its value, or contradicts another.
+        UnknownEndpoint: `--endpoint` names none.
+    """
+    return _parse(list(words), COMMAND, default_endpoint)
+
+
+def command_help(words: Sequence[str], *, default_endpoint: str) -> str:
+    """What `kling-nb generate --help` shows, for the endpoint that `words` name."""
+    return build_parser(endpoint(_endpoint_in(list(words)) or default_endpoint), COMMAND).format_help()
+
+
+def _parse(tokens: list[str], prog: str, default_endpoint: str) -> tuple[str | None, CellCall]:
+    """The one word that is no flag, and what the flags say."""
     chosen = endpoint(_endpoint_in(tokens) or default_endpoint)
-    parser = build_parser(chosen)
+    parser = build_parser(chosen, prog)
     parsed, unknown = parser.parse_known_args(tokens)
     if unknown:
         _refuse(unknown, parser, chosen)
@@ -103,10 +132,9 @@ def parse_line(
         for control in _flagged(chosen)
         if getattr(parsed, f"p_{control.name}") is not None
     }
-    return CellCall(
-        name=_variable(parsed.name),
+    return parsed.name, CellCall(
         endpoint=parsed.endpoint,
-        parameters={**values, **_set_values(parsed.set, values)},
+        parameters={**values, **_set_values(parsed.set, values, chosen)},
         image=parsed.image,
         take=parsed.take,
         new=parsed.new,
@@ -117,10 +145,11 @@ def parse_line(
     )
 
 
-def build_parser(chosen: Endpoint) -> argparse.ArgumentParser:
-    """The parser for an endpoint: its schema gives the flags."""
-    parser = _Parser(prog="%%kling", add_help=False, allow_abbrev=False, prefix_chars="-")
-    parser.add_argument("name", nargs="?", metavar="NAME", help="variable that receives the video")
+def build_parser(chosen: Endpoint, prog: str) -> argparse.ArgumentParser:
+    """The parser for an endpoint: its schema gives the flags. `prog` is `MAGIC` or `COMMAND`."""
+    parser = _Parser(prog=prog, add_help=False, allow_abbrev=False, prefix_chars="-")
+    metavar, told = _NAMED[prog]
+    parser.add_argument("name", nargs="?", metavar=metavar, help=told)
     add = parser.add_argument
     add("--endpoint", help=FIXED_FLAGS["--endpoint"])
     add("--image", help=FIXED_FLAGS["--image"])
@@ -132,16 +161,15 @@ def build_parser(chosen: Endpoint) -> argparse.ArgumentParser:
     add("--dry-run", action="store_true", help=FIXED_FLAGS["--dry-run"])
     add("--quiet", action="store_true", help=FIXED_FLAGS["--quiet"])
     for control in _flagged(chosen):
+        told = control.description.replace("%", "%%")
         names = sorted({flag_of(control.name), f"--{control.name}"}, key=lambda name: "_" in name)
         if control.kind == "switch":
-            parser.add_argument(
-                *names, dest=f"p_{control.name}", nargs="?", const="true", help=control.description
-            )
+            parser.add_argument(*names, dest=f"p_{control.name}", nargs="?", const="true", help=told)
             parser.add_argument(
                 f"--no-{names[0][2:]}", dest=f"p_{control.name}", action="store_const", const="false"
             )
         else:
-            parser.add_argument(*names, dest=f"p_{control.name}", help=control.description)
+            parser.add_argument(*names, dest=f"p_{control.name}", help=told)
     return parser
 
 
@@ -164,7 +192,7 @@ def _flagged(chosen: Endpoint) -> list[Control]:
     return [
         control
         for control in chosen.parameters
-        if control.name not in fixed and not (control.name in BODY_PARAMETERS and control.required)
+        if control.name not in fixed and control.name not in BODY_PARAMETERS
     ]
 
 
@@ -202,14 +230,13 @@ def _refuse(unknown: list[str], parser: argparse.ArgumentParser, chosen: Endpoin
     word = unknown[0]
     if not word.startswith("-"):
         raise UsageError(
-            f"%%kling: {word!r} is one word too many on the line.",
-            remedy="The line takes one NAME and flags; the prompt goes on the lines below. Nothing was sent.",
+            f"{parser.prog}: {word!r} is one word too many on the line.", remedy=_PLACE[parser.prog]
         )
     flag = word.partition("=")[0]
     near = difflib.get_close_matches(flag.replace("_", "-"), flags_of(chosen), 1, 0.6)
     hint = f" Did you mean {near[0]}?" if near else ""
     raise UsageError(
-        f"%%kling: {chosen.short_name} has no flag {flag}.{hint}",
+        f"{parser.prog}: {chosen.short_name} has no flag {flag}.{hint}",
         remedy=f"Its flags: {' '.join(flags_of(chosen))}\nNothing was sent.",
     )
 
@@ -219,11 +246,11 @@ def _variable(name: str | None) -> str | None:
         return name
     raise UsageError(
         f"%%kling: {name!r} cannot be a variable's name.",
-        remedy="The line takes one NAME and flags; the prompt goes on the lines below. Nothing was sent.",
+        remedy=_PLACE[MAGIC],
     )
 
 
-def _set_values(pairs: list[str], flags: Mapping[str, Any]) -> dict[str, Any]:
+def _set_values(pairs: list[str], flags: Mapping[str, Any], chosen: Endpoint) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for pair in pairs:
         key, equals, text = pair.partition("=")
@@ -233,6 +260,9 @@ def _set_values(pairs: list[str], flags: Mapping[str, Any]) -> dict[str, Any]:
                 f"--set {pair[:80]!r} lacks a name or a value.",
                 remedy="Write --set KEY=JSON. Nothing was sent.",
             )
+        if key in BODY_PARAMETERS:
+            raise UsageError(f"--set {key}: the {key} is not set by a flag.", remedy=_PLACE[MAGIC])
+        chosen.parameter(key)
         if key in flags or key in values:
             raise UsageError(f"{key} is given twice.", remedy="Give it once. Nothing was sent.")
         try:

@@ -1,0 +1,21 @@
+/**
+ * A rule that hides the static card of a job in the output that shows its live view. It leaves
+ * with the view, so a card is never hidden by a widget that is gone.
+ *
+ * @param {string} jobId
+ */
+export function coverRule(jobId) {
+  const id = CSS.escape(jobId);
+  const live = `.jp-OutputArea:has([data-kling-job="${id}"])`;
+  return `${live} [data-kling-card="${id}"] { display: none }`;
+}
+
+/**
+ * Whether the live view says all the card says. Not so where the video is made and cannot be
+ * shown here: then the card, which plays the file from the server, is wanted.
+ *
+ * @param {{state: string, failed: boolean, loading: boolean, busy: boolean}} view
+ */
+export function covers({ state, failed, loading, busy }) {
+  return state !== "READY" || !(failed || (loading && busy));
+}

@@ -1,0 +1,99 @@
+/** @typedef {import("./protocol.js").Command} Command */
+
+/**
+ * @typedef {{msg: any, buffers: DataView[]}} Answer
+ *
+ * @typedef {object} Pending
+ * @property {(answer: Answer) => void} resolve
+ * @property {(error: Error) => void} reject
+ * @property {ReturnType<typeof setTimeout>} timer
+ */
+
+/** How long an answer may take before the kernel counts as busy. */
+export const PATIENCE_MS = 1000;
+
+/** The kernel answered that it could not do it. The text is for the user. */
+export class Refused extends Error {}
+
+/**
+ * Sends commands and matches the answers to them.
+ *
+ * No question is given up for taking long: a kernel that computes for an hour answers after an
+ * hour. Until then `busy` says so.
+ */
+export class Kernel {
+  /** @type {Map<number, Pending>} */
+  #pending = new Map();
+  /** @type {Set<number>} */
+  #late = new Set();
+  // Answers go to every page that shows the model, so ids of two pages must differ. They are
+  // numbers, because ipykernel 7.4 remembers each text id until a message brings it back.
+  #next = Math.floor(Math.random() * 2 ** 31) * 2 ** 20;
+
+  /**
+   * @param {{send: (content: any) => void}} model
+   * @param {() => void} onBusyChange called when `busy` may have changed
+   */
+  constructor(model, onBusyChange = () => {}) {
+    this.model = model;
+    this.onBusyChange = onBusyChange;
+  }
+
+  /** Whether an answer is overdue. */
+  get busy() {
+    return this.#late.size > 0;
+  }
+
+  /**
+   * Asks the kernel.
+   *
+   * @param {Command} kind
+   * @param {object} [msg]
+   * @param {number} [patience] milliseconds after which an answer is overdue
+   * @returns {Promise<Answer>} rejects with `Refused`, or with another error where nothing
+   *   could be sent
+   */
+  ask(kind, msg = {}, patience = PATIENCE_MS) {
+    const id = this.#next++;
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => {
+        this.#late.add(id);
+        this.onBusyChange();
+      }, patience);
+      this.#pending.set(id, { resolve, reject, timer });
+      try {
+        this.model.send({ id, kind, msg });
+      } catch (error) {
+        this.#settle(id)?.reject(error instanceof Error ? error : new Error(String(error)));
+      }
+    });
+  }
+
+  /**
+   * Takes a "reply"; answers to questions of other pages are passed over.
+   *
+   * @param {{id: number, ok: boolean, msg: any}} reply
+   * @param {DataView[]} buffers
+   */
+  answer({ id, ok, msg }, buffers) {
+    const pending = this.#settle(id);
+    if (ok) pending?.resolve({ msg, buffers });
+    else pending?.reject(new Refused(String(msg?.error ?? "The kernel refused.")));
+  }
+
+  /** Gives up all open questions: the kernel that was asked is gone. */
+  drop() {
+    for (const id of [...this.#pending.keys()]) {
+      this.#settle(id)?.reject(new Error("The kernel went away before it answered."));
+    }
+  }
+
+  /** @param {number} id */
+  #settle(id) {
+    const pending = this.#pending.get(id);
+    this.#pending.delete(id);
+    clearTimeout(pending?.timer);
+    if (this.#late.delete(id)) this.onBusyChange();
+    return pending;
+  }
+}

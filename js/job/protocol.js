@@ -1,0 +1,99 @@
+/**
+ * What crosses between the job widget and the kernel. `kling_nb/notebook/job_widget.py`
+ * is the other end; `tests/widget/test_boundary.py` keeps both lists the same.
+ */
+
+/** Commands a view sends as `{id, kind, msg}`. Each is answered by one "reply". */
+export const COMMANDS = /** @type {const} */ (["snapshot", "cancel", "chunk"]);
+
+/** Kinds of message that the kernel sends. */
+export const NOTICES = /** @type {const} */ (["reply", "update"]);
+
+/** Synced traits: small state that may be saved with the notebook. */
+export const TRAITS = /** @type {const} */ ([
+  "job_id",
+  "state",
+  "request_id",
+  "endpoint",
+  "title",
+  "prompt",
+  "backend",
+  "created_at",
+  "finished_at",
+  "message",
+  "width",
+  "height",
+  "duration",
+]);
+
+/** Fields of every "update" and of the answer to "snapshot", beside the log lines. */
+export const STATE_FIELDS = /** @type {const} */ ([
+  "revision",
+  "state",
+  "request_id",
+  "resumed",
+  "queue_position",
+  "received",
+  "total",
+  "finished_at",
+  "message",
+  "width",
+  "height",
+  "duration",
+]);
+
+/** Log lines that a view keeps, and that the kernel sends at most at once. */
+export const LINES_KEPT = 2000;
+
+/**
+ * @typedef {typeof COMMANDS[number]} Command
+ * @typedef {"SUBMITTING" | "IN_QUEUE" | "IN_PROGRESS" | "DOWNLOADING" | "READY" | "FAILED" |
+ *   "CANCELLED" | "UNCERTAIN"} State
+ *
+ * One log line: time stamp as fal sent it (ISO 8601), text, level.
+ * @typedef {[timestamp: string | null, message: string, level: string | null]} Line
+ */
+
+/**
+ * The model's traits. Times are seconds since 1970 by the kernel's clock.
+ *
+ * @typedef {object} JobModel
+ * @property {string} job_id
+ * @property {State} state
+ * @property {string | null} request_id
+ * @property {string} endpoint
+ * @property {string} title
+ * @property {string} prompt
+ * @property {"fal" | "local"} backend
+ * @property {number} created_at
+ * @property {number | null} finished_at
+ * @property {string} message why there is no video, in FAILED, CANCELLED and UNCERTAIN
+ * @property {number | null} width
+ * @property {number | null} height
+ * @property {number | null} duration
+ */
+
+/**
+ * @typedef {object} JobFields
+ * @property {number} revision grows; of two messages the larger one is newer
+ * @property {State} state
+ * @property {string | null} request_id
+ * @property {boolean} resumed the submission was made earlier, this kernel came back to it
+ * @property {number | null} queue_position requests ahead, 0 is next
+ * @property {number} received bytes of the result so far
+ * @property {number | null} total bytes expected
+ * @property {number | null} finished_at
+ * @property {string} message
+ * @property {number | null} width
+ * @property {number | null} height
+ * @property {number | null} duration
+ */
+
+/**
+ * `first_line` is the index of the first line sent: earlier ones were sent before, or, in a
+ * snapshot, left out.
+ *
+ * @typedef {JobFields & {first_line: number, lines: Line[]}} Update
+ * @typedef {Update & {now: number, parameters: [name: string, text: string][]}} Snapshot
+ * @typedef {{offset: number, total: number, content_type: string, name: string}} Chunk
+ */

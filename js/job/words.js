@@ -1,0 +1,114 @@
+/** @typedef {import("./protocol.js").State} State */
+
+/** @type {Record<State, string>} */
+const LABELS = {
+  SUBMITTING: "Submitting",
+  IN_QUEUE: "In queue",
+  IN_PROGRESS: "Generating",
+  DOWNLOADING: "Downloading",
+  READY: "Ready",
+  FAILED: "Failed",
+  CANCELLED: "Cancelled",
+  UNCERTAIN: "Uncertain",
+};
+
+const FINISHED = new Set(["READY", "FAILED", "CANCELLED", "UNCERTAIN"]);
+const CANCELLABLE = new Set(["SUBMITTING", "IN_QUEUE", "IN_PROGRESS"]);
+
+/** @param {State} state */
+export const label = (state) => LABELS[state] ?? state;
+
+/** @param {State} state */
+export const isFinished = (state) => FINISHED.has(state);
+
+/** Whether there is something left to cancel: a result being fetched is made, and paid.
+ * @param {State} state */
+export const isCancellable = (state) => CANCELLABLE.has(state);
+
+/**
+ * What is going on, where the state alone does not say it.
+ *
+ * @param {{state: State, queue_position: number | null, received: number, total: number | null}} job
+ */
+export function phase({ state, queue_position: ahead, received, total }) {
+  if (state === "IN_QUEUE" && ahead !== null) {
+    return ahead > 0 ? `${ahead} ahead in the queue` : "Next in the queue";
+  }
+  if (state === "DOWNLOADING" && received > 0) {
+    return total ? `${megabytes(received)} of ${megabytes(total)}` : megabytes(received);
+  }
+  return "";
+}
+
+/** @param {number} bytes */
+export const megabytes = (bytes) => `${(bytes / 1e6).toFixed(1)} MB`;
+
+/** Seconds as 0:07, 12:30 or 1:02:03.
+ * @param {number} seconds */
+export function clock(seconds) {
+  const whole = Math.max(0, Math.floor(seconds));
+  const hours = Math.floor(whole / 3600);
+  const minutes = Math.floor(whole / 60) % 60;
+  const pair = (/** @type {number} */ n) => String(n).padStart(2, "0");
+  const rest = pair(whole % 60);
+  return hours ? `${hours}:${pair(minutes)}:${rest}` : `${minutes}:${rest}`;
+}
+
+/** How long the job has been going, or went on.
+ * @param {State} state @param {number} seconds */
+export function duration(state, seconds) {
+  if (!isFinished(state)) return clock(seconds);
+  return `${state === "READY" ? "took" : "after"} ${clock(seconds)}`;
+}
+
+/**
+ * Time of day of a log line, in the reader's zone. fal sends some stamps without a zone; those
+ * are UTC. Empty where the stamp cannot be read.
+ *
+ * @param {string | null} timestamp ISO 8601
+ * @param {string} [timeZone] the reader's own by default
+ */
+export function timeOfDay(timestamp, timeZone) {
+  if (!timestamp) return "";
+  const zoned = /(Z|[+-]\d\d:?\d\d)$/i.test(timestamp) ? timestamp : `${timestamp}Z`;
+  const date = new Date(zoned.replace(/(\.\d{3})\d+/, "$1"));
+  if (Number.isNaN(date.valueOf())) return "";
+  return date.toLocaleTimeString("en-GB", { timeZone, hour12: false });
+}
+
+/**
+ * Size and length of a take, e.g. "1280 × 720 · 5 s".
+ *
+ * @param {{width: number | null, height: number | null, duration: number | null}} job
+ */
+export function dimensions({ width, height, duration }) {
+  const size = width && height ? `${width} × ${height}` : "";
+  const length = duration ? `${Number(duration.toFixed(1))} s` : "";
+  return [size, length].filter(Boolean).join(" · ");
+}
+
+/** Whether a finished job gave a video; some endpoints give sound, pictures or data.
+ * @param {{width: number | null, height: number | null}} job */
+export const hasVideo = ({ width, height }) => Boolean(width && height);
+
+/** Why there is no video, where the kernel gave no words of its own.
+ * @param {State} state */
+export function reason(state) {
+  if (state === "READY") return "The result is not a video. The job's `output` has it.";
+  if (state === "CANCELLED") return "Cancelled before there was a result.";
+  if (state === "UNCERTAIN") {
+    return "The request was sent and no answer came back: fal may have accepted it.";
+  }
+  return "The job failed, and no reason was given.";
+}
+
+export const BUSY =
+  "The kernel is busy and has not answered yet. To stop the running cell, interrupt it with ■.";
+
+/** @param {string} backend */
+export function gone(backend) {
+  return backend === "local"
+    ? "The kernel was restarted or shut down. Run the cell again to make the preview anew."
+    : "The kernel was restarted or shut down. The job itself goes on at fal: run the cell again, " +
+        "or call kling_nb.resume(), to get it back. It is not paid for twice.";
+}

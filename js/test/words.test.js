@@ -1,0 +1,75 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { covers } from "../job/card_cover.js";
+import * as words from "../job/words.js";
+
+const job = { state: "IN_QUEUE", queue_position: null, received: 0, total: null };
+
+test("seconds read as a clock", () => {
+  const cases = {
+    0: "0:00",
+    7.9: "0:07",
+    61: "1:01",
+    3599: "59:59",
+    3723: "1:02:03",
+    "-2": "0:00",
+  };
+  for (const [seconds, text] of Object.entries(cases)) {
+    assert.equal(words.clock(Number(seconds)), text);
+  }
+});
+
+test("a place in the queue is said in words", () => {
+  assert.equal(words.phase(job), "");
+  assert.equal(words.phase({ ...job, queue_position: 0 }), "Next in the queue");
+  assert.equal(words.phase({ ...job, queue_position: 3 }), "3 ahead in the queue");
+});
+
+test("a download says how much, of how much where that is known", () => {
+  const download = { ...job, state: "DOWNLOADING", received: 3_400_000 };
+  assert.equal(words.phase(download), "3.4 MB");
+  assert.equal(words.phase({ ...download, total: 8_100_000 }), "3.4 MB of 8.1 MB");
+});
+
+test("time stamps without a zone are UTC, unreadable ones are left out", () => {
+  const time = (stamp) => words.timeOfDay(stamp, "UTC");
+  assert.equal(time("2024-12-20T15:37:17.120314"), "15:37:17");
+  assert.equal(time("2024-12-20T15:37:17Z"), "15:37:17");
+  assert.equal(time("2024-12-20T15:37:17+02:00"), "13:37:17");
+  assert.equal(time("yesterday"), "");
+  assert.equal(time(null), "");
+});
+
+test("a state that is not known here shows as it is", () => {
+  assert.equal(words.label("IN_PROGRESS"), "Generating");
+  assert.equal(words.label("PAUSED"), "PAUSED");
+});
+
+test("how long is said of what is over as of what runs", () => {
+  assert.equal(words.duration("IN_PROGRESS", 47), "0:47");
+  assert.equal(words.duration("READY", 47), "took 0:47");
+  assert.equal(words.duration("FAILED", 47), "after 0:47");
+});
+
+test("size and length of a take", () => {
+  const take = { width: 1280, height: 720, duration: 5.0416 };
+  assert.equal(words.dimensions(take), "1280 × 720 · 5 s");
+  assert.equal(words.dimensions({ ...take, duration: 5.1 }), "1280 × 720 · 5.1 s");
+  assert.equal(words.dimensions({ width: null, height: null, duration: null }), "");
+});
+
+test("every end has words of its own, and names the way back where money is at stake", () => {
+  const ends = ["FAILED", "CANCELLED", "UNCERTAIN"].map(words.reason);
+  assert.equal(new Set(ends).size, 3);
+  assert.match(words.gone("fal"), /resume/);
+  assert.doesNotMatch(words.gone("local"), /fal/);
+});
+
+test("the card is hidden unless the video is made and cannot be shown here", () => {
+  const view = { state: "READY", failed: false, loading: false, busy: false };
+  assert.equal(covers(view), true);
+  assert.equal(covers({ ...view, loading: true }), true);
+  assert.equal(covers({ ...view, failed: true }), false);
+  assert.equal(covers({ ...view, loading: true, busy: true }), false);
+  assert.equal(covers({ ...view, state: "FAILED", busy: true }), true);
+});

@@ -1,0 +1,81 @@
+"""List what built wheels hold, and fail where something is missing or does not belong there."""
+
+from __future__ import annotations
+
+import fnmatch
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+LEAST = (
+    "kling_nb/__init__.py",
+    "kling_nb/py.typed",
+    "kling_nb/static/job.js",
+    "kling_nb/static/job.css",
+    "kling_nb/catalog/*.json*",
+    "kling_nb-*.dist-info/METADATA",
+    "kling_nb-*.dist-info/entry_points.txt",
+    "kling_nb-*.dist-info/licenses/LICENSE",
+)
+"""Patterns of names; each must have a file with something in it. py.typed alone may be empty."""
+HOMES = ("kling_nb/*", "kling_nb-*.dist-info/*")
+STRAYS = (
+    "*/tests/*",
+    "*/node_modules/*",
+    "*/__pycache__/*",
+    "*.map",
+    "*.pyc",
+    "*/kling_media/*",
+    "*.sqlite*",
+)
+
+
+def faults(wheel: zipfile.ZipFile) -> Iterator[str]:
+    """What is wrong with a wheel, one sentence each."""
+    sizes = {info.filename: info.file_size for info in wheel.infolist()}
+    for pattern in LEAST:
+        found = fnmatch.filter(sizes, pattern)
+        if not found:
+            yield f"{pattern} is missing"
+        elif pattern != "kling_nb/py.typed" and not any(sizes[name] for name in found):
+            yield f"{pattern} is empty"
+    for name in sizes:
+        if not any(fnmatch.fnmatch(name, home) for home in HOMES):
+            yield f"{name} does not belong into the package"
+        if any(fnmatch.fnmatch(name, stray) for stray in STRAYS):
+            yield f"{name} is no part of the package"
+        for path in machine_paths():
+            if path.encode() in wheel.read(name):
+                yield f"{name} names a folder of this machine, {path}"
+
+
+def machine_paths() -> list[str]:
+    """Folders whose names have no business in a package: this project's, and the builder's home."""
+    return [f"{folder}/" for folder in (ROOT.as_posix(), Path.home().as_posix()) if len(folder) > 1]
+
+
+def check(path: Path) -> bool:
+    """List one wheel and its faults; True where there are none."""
+    with zipfile.ZipFile(path) as wheel:
+        for info in sorted(wheel.infolist(), key=lambda info: info.filename):
+            print(f"{info.file_size:>9,}  {info.filename}")
+        wrong = list(faults(wheel))
+    print(f"{path.name}: {path.stat().st_size:,} bytes, {len(wrong)} faults")
+    for fault in wrong:
+        print(f"{path.name}: {fault}", file=sys.stderr)
+    return not wrong
+
+
+def main(paths: list[str]) -> int:
+    """Check every wheel named; none is a fault too."""
+    if not paths:
+        print("usage: check_wheel.py WHEEL…", file=sys.stderr)
+        return 2
+    results = [check(Path(path)) for path in paths]
+    return 0 if all(results) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

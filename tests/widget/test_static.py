@@ -1,0 +1,37 @@
+"""What the build makes of js/, as the package has it."""
+
+from pathlib import Path
+
+import pytest
+
+import kling_nb
+
+STATIC = Path(kling_nb.__file__).parent / "static"
+ROOT = Path(kling_nb.__file__).parents[1]
+LARGEST = 32_000
+"""Bytes of script and style of the job widget: they are stored with each widget model."""
+
+
+@pytest.mark.parametrize("name", ["job.js", "job.css"])
+def test_front_end_is_built(name):
+    assert (STATIC / name).stat().st_size > 0
+
+
+def test_front_end_is_small():
+    assert sum((STATIC / name).stat().st_size for name in ("job.js", "job.css")) <= LARGEST
+
+
+def test_front_end_names_no_other_host_and_no_path_of_the_machine():
+    for name in ("job.js", "job.css"):
+        text = (STATIC / name).read_text(encoding="utf-8")
+        assert "://" not in text
+        assert str(ROOT) not in text
+        assert "sourceMappingURL" not in text
+
+
+def test_styles_carry_the_prefix():
+    text = (STATIC / "job.css").read_text(encoding="utf-8")
+    assert ".kling-job" in text
+    classes = {part.split("{")[0] for part in text.split(".kling-")[1:]}
+    assert classes
+    assert ":root" not in text
