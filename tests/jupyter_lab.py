@@ -21,11 +21,13 @@ class JupyterLab:
 
     Args:
         folder: What it serves; its configuration goes into a hidden folder there.
+        dark: JupyterLab's dark theme.
         environment: Added to this process's.
     """
 
-    def __init__(self, folder: Path, **environment: str) -> None:
+    def __init__(self, folder: Path, *, dark: bool = False, **environment: str) -> None:
         self.folder = folder
+        self._theme = {"theme": f"JupyterLab {'Dark' if dark else 'Light'}"}
         self._environment = {**os.environ, **environment}
         self._token = secrets.token_hex(16)
 
@@ -36,6 +38,7 @@ class JupyterLab:
         settings = own / "settings" / "@jupyterlab" / "apputils-extension"
         settings.mkdir(parents=True, exist_ok=True)
         (settings / "notification.jupyterlab-settings").write_text(json.dumps(NOTIFICATIONS))
+        (settings / "themes.jupyterlab-settings").write_text(json.dumps(self._theme))
         runtime = own / "runtime"
         self._log = (own / "server.log").open("wb")
         self._process = subprocess.Popen(

@@ -1,0 +1,67 @@
+# The commands of kling_nb. Each sets up what it needs: on a machine with Python 3.11 or
+# newer and make, nothing else has to be there.
+
+PY := .venv/bin/python
+PIP := $(PY) -m pip install --quiet --disable-pip-version-check --no-input
+VENV := .venv/.installed
+FRONT_END := kling_nb/static/job.js
+FRONT_END_SOURCES := package.json package-lock.json $(shell find js -type f -not -path 'js/test/*')
+JS_TOOLS := node_modules/.package-lock.json
+
+# No command here may cost money: they run without a key, on the engine that comes with
+# the package, and write to a ledger of their own.
+KEYS := FAL_KEY FAL_KEY_ID FAL_KEY_SECRET
+unexport $(KEYS)
+MAKEOVERRIDES := $(filter-out $(addsuffix =%,$(KEYS)),$(MAKEOVERRIDES))
+export KLING_NB_BACKEND := local
+export KLING_NB_HOME := $(CURDIR)/build/home
+
+.PHONY: help demo lab test check bench pictures pin clean
+.DEFAULT_GOAL := help
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(VENV) $(FRONT_END) ## Run notebooks/quickstart.ipynb on the local engine; videos and notebook go to demo/
+	@$(PY) scripts/demo.py
+
+lab: $(VENV) $(FRONT_END) ## Open the quickstart in JupyterLab
+	@sh scripts/lab.sh
+
+test: $(VENV) $(FRONT_END) $(JS_TOOLS) ## Run every check, real kernels and a real browser included
+	@KLING_NB_CHROMIUM="$$($(PY) scripts/find_chromium.py --install)" && export KLING_NB_CHROMIUM \
+	  && $(PY) scripts/checks.py all
+
+check: $(VENV) $(FRONT_END) $(JS_TOOLS) ## Run the fast checks: format, lint, types, contracts, unit and protocol tests
+	@$(PY) scripts/checks.py fast
+
+bench: $(VENV) $(FRONT_END) ## Measure start-up, preview and requests of one job
+	@$(PY) scripts/figures.py
+
+pictures: $(VENV) $(FRONT_END) ## Make the README's pictures anew from the real page
+	@KLING_NB_CHROMIUM="$$($(PY) scripts/find_chromium.py --install)" && export KLING_NB_CHROMIUM \
+	  && $(PY) scripts/pictures.py
+
+pin: $(VENV) ## Write constraints.txt anew from .venv
+	@$(PY) scripts/pin.py
+
+clean: ## Remove all that these commands made, .venv included; videos in notebooks/kling_media stay
+	rm -rf .venv node_modules demo build dist kling_nb/static .import_linter_cache
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find kling_nb tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV): pyproject.toml constraints.txt
+	@python="$$(sh scripts/find_python.sh)" || exit 1; \
+	  echo "Setting up .venv with $$("$$python" --version); once, a minute or two"; \
+	  $(PY) -m pip --version >/dev/null 2>&1 || "$$python" -m venv --clear .venv
+	@$(PIP) -c constraints.txt -e '.[dev]'
+	@touch $@
+
+# The installation above builds the front end too; this one is for sources that changed since.
+$(FRONT_END): $(FRONT_END_SOURCES) | $(VENV)
+	@$(PY) scripts/node.py
+	@$(PY) -m hatchling build -t wheel --hooks-only
+	@touch $@
+
+$(JS_TOOLS): package.json package-lock.json | $(VENV)
+	@$(PY) scripts/node.py ci --silent --ignore-scripts --no-audit --no-fund

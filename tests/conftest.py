@@ -1,0 +1,126 @@
+"""What every test stands on: no key, the local engine, a home of its own, and no way off this machine.
+
+A developer's own key must never be billed by a test, so the key variables are removed
+before anything is imported, and a request that leaves loopback fails the test that made it.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from guard import loopback_only
+
+TESTS = Path(__file__).resolve().parent
+ROOT = TESTS.parent
+KEY_VARIABLES = ("FAL_KEY", "FAL_KEY_ID", "FAL_KEY_SECRET")
+KEPT = {"KLING_NB_CHROMIUM"}
+session_folder = pytest.StashKey[Path]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Set the environment that the tests, and all processes they start, see."""
+    folder = Path(tempfile.mkdtemp(prefix="kling_nb-tests-"))
+    config.stash[session_folder] = folder
+    for name in list(os.environ):
+        ours = name in KEY_VARIABLES or (name.startswith("KLING_NB_") and name not in KEPT)
+        if ours or name.lower().endswith("_proxy"):
+            del os.environ[name]
+    leaks = folder / "leaks"
+    leaks.touch()
+    os.environ.update(
+        {
+            "KLING_NB_BACKEND": "local",
+            "KLING_NB_HOME": str(folder / "home"),
+            loopback_only.LEAKS: str(leaks),
+            # A developer's own start-up files, kernels and key ring are not part of a test.
+            "IPYTHONDIR": str(folder / "ipython"),
+            "JUPYTER_CONFIG_DIR": str(folder / "jupyter-config"),
+            "JUPYTER_DATA_DIR": str(folder / "jupyter-data"),
+            "PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring",
+            "PYTHONPATH": os.pathsep.join([str(TESTS / "guard"), *python_path()]),
+        }
+    )
+    loopback_only.install()
+
+
+def python_path() -> list[str]:
+    return [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    shutil.rmtree(config.stash[session_folder], ignore_errors=True)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """Fail the test during which something, in this process or another, left loopback."""
+    before = leaks(item.config)
+    try:
+        return (yield)
+    finally:
+        new = leaks(item.config)[len(before) :]
+        if new:
+            pytest.fail("left loopback:\n" + "\n".join(new), pytrace=False)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A leak outside any test (a fixture, a process that lived on) fails the session."""
+    if leaks(session.config) and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    for line in leaks(config):
+        terminalreporter.write_line(f"left loopback: {line}", red=True)
+
+
+def leaks(config: pytest.Config) -> list[str]:
+    return (config.stash[session_folder] / "leaks").read_text(encoding="utf-8").splitlines()
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A `KLING_NB_HOME` (ledger and caches) for this test alone."""
+    folder = tmp_path / "home"
+    folder.mkdir()
+    monkeypatch.setenv("KLING_NB_HOME", str(folder))
+    return folder
+
+
+@pytest.fixture
+def tmp_cwd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working folder, empty: where `kling_media/` goes."""
+    folder = tmp_path / "work"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def chromium_path() -> str:
+    """A Chromium that starts. Where there is none the test fails: a missing browser hides nothing."""
+    search = [sys.executable, str(ROOT / "scripts" / "find_chromium.py")]
+    found = subprocess.run(search, capture_output=True, text=True, check=False)
+    if found.returncode:
+        pytest.fail(found.stderr.strip(), pytrace=False)
+    return found.stdout.strip()
+
+
+@pytest.fixture(scope="session")
+def chromium_args() -> list[str]:
+    """Flags for a browser that works in a container and asks no host but this one."""
+    return [
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--no-first-run",
+        "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1",
+    ]
