@@ -22,7 +22,14 @@ def build_request(
     values = dict(parameters)
     if image is not None:
         chosen = with_picture(chosen)
-        values[_picture_parameter(chosen)] = image
+        name = _picture_parameter(chosen)
+        if values.get(name) is not None:
+            raise InputError(
+                f"image and {name} name the same picture of {chosen.short_name}.",
+                parameter=name,
+                remedy="Give one of them. Nothing was sent.",
+            )
+        values[name] = image
     if prompt is not None:
         values[_prompt_parameter(chosen)] = prompt
     return VideoRequest.build(chosen, values)

@@ -9,6 +9,7 @@ from kling_nb.fal.auth import Key
 from kling_nb.fal.follow import Follower
 from kling_nb.fal.hosts import Hosts
 from kling_nb.fal.http import Http
+from kling_nb.fal.patience import Patience, Sleep
 from kling_nb.fal.queue import QueueClient
 from kling_nb.fal.storage import Storage
 
@@ -23,6 +24,8 @@ class Backend:
         client: Its queue.
         follower: Follows requests of that queue.
         storage: Its uploads.
+        sleep: Waits between two tries.
+        key_fingerprint: Of the key that it is asked with.
     """
 
     name: str
@@ -30,10 +33,17 @@ class Backend:
     client: QueueClient
     follower: Follower
     storage: Storage
+    sleep: Sleep
+    key_fingerprint: str | None
 
 
 def open_backend(
-    name: str, hosts: Hosts, key: Key | None, *, gone: Callable[[], bool] = lambda: False
+    name: str,
+    hosts: Hosts,
+    key: Key | None,
+    *,
+    gone: Callable[[], bool] = lambda: False,
+    patience: Patience | None = None,
 ) -> Backend:
     """Make the parts of a backend. To be called on the engine thread, whose loop they belong to.
 
@@ -42,7 +52,10 @@ def open_backend(
         hosts: Its addresses.
         key: Sent to those addresses only.
         gone: Whether the queue is known to have ended for good.
+        patience: How long to wait for it.
     """
-    http = Http(hosts, lambda: key)
+    http = Http(hosts, lambda: key, patience=patience)
     client = QueueClient(http)
-    return Backend(name, hosts, client, Follower(client, gone=gone), Storage(http))
+    follower = Follower(client, gone=gone, sleep=http.sleep)
+    fingerprint = key.fingerprint if key else None
+    return Backend(name, hosts, client, follower, Storage(http), http.sleep, fingerprint)

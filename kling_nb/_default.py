@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from pathlib import Path
 from typing import Any
 
 from kling_nb import _settings
@@ -65,6 +64,6 @@ def resume(**arguments: Any) -> list[Job]:
     return default_session().resume(**arguments)
 
 
-def upload(file: str | Path | bytes, *, content_type: str | None = None) -> str:
+def upload(file: Any, **arguments: Any) -> str:
     """Store a file and return its address, for use as an input. See `Session.upload`."""
-    return default_session().upload(file, content_type=content_type)
+    return default_session().upload(file, **arguments)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
@@ -66,6 +67,7 @@ class Job:
         video: The `Video` once ready. An endpoint that gives something else leaves it None.
         file: Where the result is stored, once ready.
         output: What the model returned, once known.
+        answered: Done once fal has answered the submission, or the job has ended.
     """
 
     def __init__(
@@ -90,8 +92,8 @@ class Job:
         self.expected_seconds: float | None = None
         self.cancel_wanted = False
         self._lines: list[Logged] = []
-        self._listeners: dict[int, Listener] = {}
-        self._next_listener = 0
+        self._listeners: dict[object, Listener] = {}
+        self.answered: Future[None] = Future()
         self._done: Future[Video | None] = Future()
         self._engine = engine
         self._canceller: Callable[[], Awaitable[str]] | None = None
@@ -136,7 +138,7 @@ class Job:
             return wait(self._done, timeout)
         except TimeoutError as fault:
             if self._done.done():
-                raise
+                return self._done.result()
             raise self.timed_out(timeout) from fault
         except KeyboardInterrupt as fault:
             raise wait(self._engine.spawn(self.interrupted())) from fault
@@ -147,7 +149,7 @@ class Job:
             return await wait_async(self._done, timeout)
         except TimeoutError as fault:
             if self._done.done():
-                raise
+                return self._done.result()
             raise self.timed_out(timeout) from fault
 
     def __await__(self) -> Generator[Any, None, Video | None]:
@@ -189,26 +191,23 @@ class Job:
         Returns:
             A function that ends it.
         """
-        number = self._next_listener = self._next_listener + 1
-        self._listeners[number] = listener
-        return lambda: self._listeners.pop(number, None) and None
+        handle = object()
+        self._listeners[handle] = listener
+        return lambda: self._listeners.pop(handle, None) and None
 
     async def events(self) -> AsyncGenerator[Event, None]:
         """Events from now on, on the caller's loop, until the job is done."""
         loop = asyncio.get_running_loop()
         queue: asyncio.Queue[Event | None] = asyncio.Queue()
 
-        def pass_on(event: Event, state: JobState) -> None:
-            loop.call_soon_threadsafe(queue.put_nowait, event)
-            if state.state.finished:
-                loop.call_soon_threadsafe(queue.put_nowait, None)
+        def pass_on(event: Event | None) -> None:
+            with contextlib.suppress(RuntimeError):  # the caller's loop is closed: nobody reads any more
+                loop.call_soon_threadsafe(queue.put_nowait, event)
 
-        unsubscribe = self.subscribe(pass_on)
+        unsubscribe = self.subscribe(lambda event, _: pass_on(event))
+        self._done.add_done_callback(lambda _: pass_on(None))  # comes after the last event
         try:
-            while not (self.state.state.finished and queue.empty()):
-                event = await queue.get()
-                if event is None:
-                    return
+            while (event := await queue.get()) is not None:
                 yield event
         finally:
             unsubscribe()
@@ -259,6 +258,8 @@ class Job:
                 listener(event, self.state)
             except Exception:
                 log.exception("A listener of job %s failed", self.id)
+        if self.state.state is not State.SUBMITTING and not self.answered.done():
+            self.answered.set_result(None)
         if self.state.state.finished:
             self._wake()
 

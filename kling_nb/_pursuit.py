@@ -11,13 +11,16 @@ import base64
 import binascii
 import json
 import logging
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 from kling_nb import errors
 from kling_nb._backend import Backend
 from kling_nb._job import Job
+from kling_nb._uploads import Tally, Uploads, together
 from kling_nb.events import (
     Cancelled,
     Completed,
@@ -30,6 +33,7 @@ from kling_nb.events import (
     State,
     Submitted,
     Unclear,
+    Uploading,
 )
 from kling_nb.fal.hosts import RequestRef
 from kling_nb.fal.queue import Download
@@ -41,7 +45,7 @@ log = logging.getLogger(__name__)
 
 DOWNLOAD_TRIES = 4
 OTHER_KERNEL_SECONDS = 150.0
-LEDGER_LOOK_SECONDS = 0.5
+LEDGER_LOOK_SECONDS = 0.25
 
 _PASSING = (
     errors.AuthenticationError,
@@ -66,6 +70,8 @@ class Pursuit:
         ledger: Where every step is written.
         media: Where the result is filed.
         take: The take to file it as; None for the next free one.
+        uploads: Gives the addresses of local files.
+        inline_limit: Size in bytes up to which a file goes along as a data URI.
     """
 
     def __init__(
@@ -78,6 +84,8 @@ class Pursuit:
         ledger: Ledger,
         media: MediaFolder,
         take: int | None,
+        uploads: Uploads,
+        inline_limit: int,
     ) -> None:
         self._job = job
         self._entry = entry
@@ -86,7 +94,12 @@ class Pursuit:
         self._ledger = ledger
         self._media = media
         self._take = take
+        self._uploads = uploads
+        self._inline_limit = inline_limit
+        self._urls: dict[str, str] = {}
         self._task: asyncio.Task[None] | None = None
+        self._cancelling: asyncio.Task[None] | None = None
+        self._other_key = False
 
     async def run(self) -> None:
         """Do it all. Every end is an event; nothing is raised but cancellation."""
@@ -95,6 +108,8 @@ class Pursuit:
         try:
             backend = await self._connect()
             ref = await (self._submit(backend) if self._fresh else self._rejoin(backend))
+            if ref is None:
+                return
             self._enable_cancel(backend, ref)
             result = await self._result(backend, ref)
             if result is not None:
@@ -112,29 +127,44 @@ class Pursuit:
             await self._fail(errors.KlingError(f"Unexpected fault: {type(fault).__name__}: {fault}"))
 
     async def _fail(self, fault: errors.KlingError) -> None:
-        """Final for the ledger where fal said so, or where nothing was sent."""
-        if self._job.request_id is None or not isinstance(fault, _PASSING):
-            await self._note(
-                state=State.FAILED, error=str(fault), error_type=getattr(fault, "error_type", None)
-            )
+        """Final for the ledger where fal said so, or where nothing was sent; else it is taken up again."""
+        refused = isinstance(fault, errors.ResponseError) and not isinstance(fault, _PASSING)
+        if self._other_key and isinstance(fault, errors.RequestNotFound):
+            refused = False  # another account's requests are not found either
+        taken = (self._job.request_id or self._entry.request_id) is not None
+        if (taken and refused) or (self._fresh and not taken):
+            columns = {"error": str(fault), "error_type": getattr(fault, "error_type", None)}
+            if isinstance(fault, errors.ResponseError) and fault.billable_units is not None:
+                columns["units"] = fault.billable_units  # a refusal may be billed
+            await self._note(state=State.FAILED, **columns)
+        if getattr(fault, "error_type", None) == "file_download_error":
+            for url in self._urls.values():
+                await self._uploads.forget(url)
         self._job.apply(Failed(fault))
 
     async def _note(self, **columns: Any) -> None:
         """Write to the ledger. A job that fal has is not given up because the disk is full."""
         try:
-            await asyncio.to_thread(self._ledger.update, self._job.id, **columns)
+            try:
+                await asyncio.to_thread(self._ledger.update, self._job.id, **columns)
+            except RuntimeError:  # the interpreter is ending and starts no thread any more
+                self._ledger.update(self._job.id, **columns)
         except errors.LedgerError as fault:
             self._job.apply(Logged(f"kling_nb: {fault.message}", None, "WARN"))
 
     # -- submission ----------------------------------------------------------
 
-    async def _submit(self, backend: Backend) -> RequestRef:
-        """Upload files, send once, commit what came back."""
+    async def _submit(self, backend: Backend) -> RequestRef | None:
+        """Upload files, send once, commit what came back; None where it was cancelled before."""
         body = self._job.request.body(await self._upload(backend))
-        if self._entry.sent_at is None:
-            await asyncio.to_thread(self._ledger.sending, self._job.id)
-        submission = await backend.client.submit(self._job.request.endpoint.id, body)
-        ref = submission.ref
+        if self._job.cancel_wanted:
+            await self._end_cancelled()
+            return None
+        if self._entry.sent_at is None and not await asyncio.to_thread(self._ledger.sending, self._job.id):
+            self._fresh = False
+            return await self._rejoin(backend)
+        ref, position = await self._send(backend, body)
+        self._fresh = False  # fal has it
         await self._note(
             state=State.IN_QUEUE,
             request_id=ref.request_id,
@@ -143,30 +173,58 @@ class Pursuit:
             cancel_url=ref.cancel_url,
         )
         self._job.apply(Submitted(ref.request_id))
-        self._job.apply(Queued(submission.queue_position))
+        self._job.apply(Queued(position))
         return ref
 
+    async def _send(self, backend: Backend, body: dict[str, Any]) -> tuple[RequestRef, int | None]:
+        try:
+            submission = await backend.client.submit(self._job.request.endpoint.id, body)
+        except errors.KlingError:
+            raise  # it says what became of the request
+        except Exception as fault:
+            log.exception("Job %s", self._job.id)
+            raise _unanswered(self._entry) from fault
+        return submission.ref, submission.queue_position
+
     async def _upload(self, backend: Backend) -> dict[str, str]:
-        urls = {}
-        for parameter, file in self._job.request.files.items():
-            self._job.apply(Logged(f"kling_nb: uploading {file.name} ({file.size:,} bytes)"))
-            urls[parameter] = await backend.storage.upload(
-                await asyncio.to_thread(file.read), content_type=file.content_type, file_name=file.name
+        """Where fal finds each local file. A cancel ends it at once: nothing is submitted yet."""
+        files = self._job.request.files
+        if not files:
+            return {}
+        tally = Tally(
+            lambda sent, total: self._job.apply(Uploading(sent, total)),
+            lambda line: self._job.apply(Logged(f"kling_nb: {line}")),
+        )
+
+        async def cancel() -> str:
+            await self._end_cancelled()
+            return "nothing was submitted yet"
+
+        self._job.set_canceller(cancel)
+        try:
+            self._urls = await together(
+                {
+                    parameter: self._uploads.address(
+                        backend.storage,
+                        backend.key_fingerprint,
+                        file,
+                        inline_limit=self._inline_limit,
+                        on_progress=tally.of(parameter, file.name),
+                    )
+                    for parameter, file in files.items()
+                }
             )
-        return urls
+        finally:
+            self._job.set_canceller(None)
+        return self._urls
 
     async def _rejoin(self, backend: Backend) -> RequestRef:
         """Come back to a request that was submitted earlier, or is being submitted by another kernel."""
-        entry = self._entry
-        waited = 0.0
-        while entry.request_id is None:
-            if entry.state is not State.SUBMITTING or entry.abandoned or waited > OTHER_KERNEL_SECONDS:
-                raise _unanswered(entry)
-            await asyncio.sleep(LEDGER_LOOK_SECONDS)
-            waited += LEDGER_LOOK_SECONDS
-            found = await asyncio.to_thread(self._ledger.get, entry.id)
-            entry = found or entry
-        self._entry = entry
+        self._entry = entry = await self._answered()
+        assert entry.request_id is not None
+        if entry.status_url and not backend.hosts.may_see_key(entry.status_url):
+            raise _elsewhere(entry)
+        self._other_key = entry.backend == "fal" and entry.key_fingerprint != backend.key_fingerprint
         self._job.apply(Submitted(entry.request_id, resumed=True))
         return backend.hosts.ref_from_reply(
             entry.endpoint,
@@ -175,6 +233,25 @@ class Pursuit:
             response_url=entry.response_url,
             cancel_url=entry.cancel_url,
         )
+
+    async def _answered(self) -> Entry:
+        """The row once it has a request id."""
+        entry: Entry | None = self._entry
+        deadline = time.monotonic() + OTHER_KERNEL_SECONDS
+        while entry is not None and entry.request_id is None:
+            sent = entry.sent_at is not None
+            if entry.state in {State.FAILED, State.CANCELLED} or (entry.abandoned and not sent):
+                break
+            if entry.state is State.UNCERTAIN or entry.abandoned or (sent and time.monotonic() > deadline):
+                raise _unanswered(entry)
+            await asyncio.sleep(LEDGER_LOOK_SECONDS)
+            entry = await asyncio.to_thread(self._ledger.get, self._entry.id)
+        if entry is None or entry.request_id is None:
+            raise errors.KlingError(
+                f"Job {self._entry.id} ended in another kernel before fal had taken it.",
+                remedy="Run the cell again to submit it.",
+            )
+        return entry
 
     # -- cancelling ----------------------------------------------------------
 
@@ -186,9 +263,15 @@ class Pursuit:
                 await self._end_cancelled()
             return _OUTCOMES[outcome]
 
+        async def cancel_now() -> None:
+            try:
+                await cancel()
+            except errors.KlingError as fault:
+                self._job.apply(Logged(f"kling_nb: not cancelled: {fault.message}", None, "WARN"))
+
         self._job.set_canceller(cancel)
         if self._job.cancel_wanted:
-            self._cancelling = asyncio.create_task(cancel())
+            self._cancelling = asyncio.create_task(cancel_now())
 
     async def _end_cancelled(self) -> None:
         await self._note(state=State.CANCELLED)
@@ -202,22 +285,41 @@ class Pursuit:
         """Follow the request to its end and fetch what it gave; None where it was cancelled."""
         if self._entry.result is not None:  # fetched before, and fal may have forgotten it since
             return Result(json.loads(self._entry.result), self._entry.units)
-        ended = await self._follow(backend, ref)
+        ended = Completed()
         try:
+            ended = await self._follow(backend, ref)
             result = await backend.client.result(ref)
-        except errors.ResponseError as fault:
-            if ended.error_type == "client_cancelled" or (
-                self._job.cancel_wanted and ended.error is not None
-            ):
+        except (errors.ResponseError, errors.UnreachableError) as fault:
+            if self._stopped(ended, fault):
                 await self._end_cancelled()
                 return None
-            if ended.error is not None and not fault.details:
-                raise errors.from_error_text(
-                    ended.error, ended.error_type or fault.error_type, request_id=ref.request_id
-                ) from fault
-            raise
-        await self._note(state=State.DOWNLOADING, result=json.dumps(result.data), units=result.units)
+            verdict = self._verdict(ended, fault)
+            if verdict is fault:
+                raise
+            raise verdict from fault
+        columns = {"result": json.dumps(result.data)} if self._complete(result.data) else {}
+        await self._note(state=State.DOWNLOADING, units=result.units, **columns)
         return result
+
+    def _complete(self, data: Any) -> bool:
+        """Whether a result holds what its endpoint gives; one that does not is asked for anew next time."""
+        endpoint = self._job.request.endpoint
+        return endpoint.output_kind == "data" or _file_of(data, endpoint.output_pointer) is not None
+
+    def _stopped(self, ended: Completed, fault: errors.KlingError) -> bool:
+        """Whether it ended because it was cancelled: fal has no word for that state (FAL-PROTOCOL §7)."""
+        if "client_cancelled" in {ended.error_type, getattr(fault, "error_type", None)}:
+            return True
+        failed = ended.error is not None and not getattr(fault, "details", ())
+        return self._job.cancel_wanted and (failed or isinstance(fault, errors.RequestNotFound))
+
+    def _verdict(self, ended: Completed, fault: errors.KlingError) -> errors.KlingError:
+        """The error to raise: the result's own, or the status's where the result cannot be had."""
+        request_id = self._job.request_id
+        unheard = isinstance(fault, (*_PASSING, errors.RequestNotFound))
+        if ended.error is not None and unheard:
+            return errors.from_error_text(ended.error, ended.error_type, request_id=request_id)
+        return fault
 
     async def _follow(self, backend: Backend, ref: RequestRef) -> Completed:
         async with aclosing(backend.follower.follow(ref)) as events:
@@ -261,7 +363,7 @@ class Pursuit:
             except (errors.UnreachableError, errors.MediaError):
                 if attempt >= DOWNLOAD_TRIES:
                     raise
-                await asyncio.sleep(min(2.0**attempt, 10.0))
+                await backend.sleep(min(2.0**attempt, 10.0))
 
     @asynccontextmanager
     async def _open(self, backend: Backend, data: Any) -> AsyncIterator[Download]:
@@ -274,7 +376,7 @@ class Pursuit:
         inline = file.get("file_data") or (file["url"] if str(file.get("url")).startswith("data:") else None)
         if inline:
             raw = _decode(str(inline))
-            yield Download("", file.get("content_type"), len(raw), _one_chunk(raw))
+            yield Download("", _text(file.get("content_type")), len(raw), _one_chunk(raw))
             return
         async with backend.client.download(str(file["url"])) as download:
             yield download
@@ -283,7 +385,7 @@ class Pursuit:
         job, endpoint = self._job, self._job.request.endpoint
         file = _file_of(result.data, endpoint.output_pointer) or {}
         return TakeDraft(
-            fingerprint=job.request.fingerprint,
+            fingerprint=self._entry.fingerprint,  # of the bytes of local files, which may be gone by now
             take=self._take,
             endpoint=endpoint.id,
             input=self._entry.input,
@@ -292,8 +394,8 @@ class Pursuit:
             request_id=job.request_id or "",
             url=download.url,
             kind=endpoint.output_kind,
-            content_type=file.get("content_type") or download.content_type,
-            file_name=file.get("file_name"),
+            content_type=_text(file.get("content_type")) or download.content_type,
+            file_name=_text(file.get("file_name")),
             created_at=job.created_at,
             units=result.units,
             lines=tuple((line.timestamp, line.message) for line in job.lines),
@@ -313,7 +415,11 @@ def _file_of(data: Any, pointer: str) -> dict[str, Any] | None:
     value = data.get(pointer) if isinstance(data, dict) else None
     if isinstance(value, list):
         value = value[0] if value else None
-    return value if isinstance(value, dict) and ("url" in value or "file_data" in value) else None
+    return value if isinstance(value, dict) and (value.get("url") or value.get("file_data")) else None
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
 
 
 async def _one_chunk(raw: bytes) -> AsyncIterator[bytes]:
@@ -335,5 +441,22 @@ def _unanswered(entry: Entry) -> errors.SubmissionUncertain:
             "It was not sent again, so it is not paid twice. See https://fal.ai/dashboard/requests;\n"
             "if it is not there, run the cell with --new (API: new=True)."
         ),
+        request_id=entry.request_id,
+    )
+
+
+def _elsewhere(entry: Entry) -> errors.KlingError:
+    """A request that the hosts set now know nothing of: their 404 would not be about it."""
+    if entry.backend == "local":
+        return errors.RequestNotFound(
+            f"Job {entry.id} ended with its embedded engine. It cost nothing.",
+            remedy="Run the cell again.",
+            request_id=entry.request_id,
+            status_code=404,
+        )
+    host = urlsplit(entry.status_url or "").hostname
+    return errors.UnreachableError(
+        f"Job {entry.id} was submitted to {host}, which is not among the hosts set now.",
+        remedy="Set the queue_url it was submitted with, then run the cell again.",
         request_id=entry.request_id,
     )

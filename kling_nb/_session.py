@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import mimetypes
+import os
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,11 +18,12 @@ from kling_nb._job import Job, Listener
 from kling_nb._settings import Settings
 from kling_nb.catalog import endpoint as find_endpoint
 from kling_nb.catalog.estimate import estimate
-from kling_nb.catalog.media_type import HEAD, detect
-from kling_nb.engine import Engine, wait
-from kling_nb.errors import KlingError, MediaInputError, MissingKey, UsageError
+from kling_nb.catalog.media_input import for_upload
+from kling_nb.engine import EXIT_SECONDS, Engine, wait
+from kling_nb.errors import KlingError, LedgerError, MissingKey, UsageError
 from kling_nb.events import Failed, JobState, Logged, State
 from kling_nb.fal.hosts import Hosts
+from kling_nb.fal.patience import Patience
 from kling_nb.ledger import Entry, Intent, Ledger
 from kling_nb.media import MediaFolder, Take
 from kling_nb.request import VideoRequest
@@ -29,6 +31,8 @@ from kling_nb.video import Video
 
 if TYPE_CHECKING:  # both need httpx, which costs `%load_ext` more than all the rest
     from kling_nb._backend import Backend
+    from kling_nb._pursuit import Pursuit
+    from kling_nb._uploads import Uploads
 
 REUSABLE = {"fal": ("fal",), "local": ("fal", "local")}
 """Whose takes satisfy a backend: a key must never leave a preview in place of the real thing."""
@@ -60,6 +64,7 @@ class Session:
     """Makes videos with one set of settings.
 
     Args:
+        patience: How long fal is waited for, between tries and for answers.
         **settings: Any of `backend`, `endpoint`, `credentials`, `media`, `home`, `timeout`, `queue_url`,
             `rest_url`, `api_url`, `local_speed`. What is left out comes from `configure()`, the
             notebook's configuration, the environment, or a default, at each call.
@@ -68,15 +73,50 @@ class Session:
         UsageError: An unknown setting.
     """
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, *, patience: Patience | None = None, **settings: Any) -> None:
         _settings.check_names(settings)
         self._own = settings
+        self._patience = patience
         self._engine = Engine.shared()
         self._jobs: dict[str, Job] = {}
         self._lock = threading.RLock()
         self._ledgers: dict[Path, Ledger] = {}
         self._folders: dict[Path, MediaFolder] = {}
         self._backends: dict[tuple[object, ...], Backend] = {}
+        self._upload_books: dict[Path, Uploads] = {}
+        self._running: dict[Job, asyncio.Task[None]] = {}  # of the engine thread
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Leave all jobs alone and close connections and ledger.
+
+        What fal has accepted goes on there; `get_job` and `resume` of another session take it up.
+        """
+        wait(self._engine.spawn(self._close()))
+        for ledger in self._ledgers.values():
+            ledger.close()
+
+    async def _close(self) -> None:
+        running = dict(self._running)
+        if running:
+            answers = [asyncio.wrap_future(job.answered) for job in running]
+            await asyncio.wait(answers, timeout=EXIT_SECONDS)  # a submission must not be cut off
+        for job, task in running.items():
+            left = KlingError(
+                f"The session of job {job.id} was closed.", remedy=f"Get it: get_job({job.id!r})"
+            )
+            job.apply(Failed(left))
+            task.cancel()
+        if running:
+            await asyncio.wait(running.values())
+        for backend in self._backends.values():
+            await backend.client.aclose()
+        self._backends.clear()
 
     def settings(self, **call: Any) -> Settings:
         """The settings that hold for a call with these arguments."""
@@ -165,6 +205,12 @@ class Session:
                 sends_at_once=not request.files,
             )
         )
+        if fresh and not new:
+            # Another kernel may have finished the same request after `plan` looked.
+            found = self._find(request, plan.settings, take)
+            if found is not None:
+                self._ledger(plan.settings).withdraw(entry.id)
+                return self._finished_job(request, found)
         return self._start(request, entry, plan.settings, fresh=fresh, on_event=on_event)
 
     def plan(
@@ -191,9 +237,7 @@ class Session:
             raise UsageError(f"take is {take!r}.", remedy="It must be a whole number from 1.")
         if new:
             return Plan(request, settings, None, None)
-        found = self._media(settings).find(
-            request.fingerprint, take=take, backends=REUSABLE[settings.backend]
-        )
+        found = self._find(request, settings, take)
         unfinished = None if found else self._unfinished_like(request, settings, take or 1)
         return Plan(request, settings, found, unfinished)
 
@@ -208,6 +252,10 @@ class Session:
         name = endpoint or self.settings().endpoint
         return build_request(name, prompt=prompt, image=image, parameters=parameters)
 
+    def _find(self, request: VideoRequest, settings: Settings, take: int | None) -> Take | None:
+        backends = REUSABLE[settings.backend]
+        return self._media(settings).find(request.fingerprint, take=take, backends=backends)
+
     def _unfinished_like(self, request: VideoRequest, settings: Settings, take: int) -> Entry | None:
         for entry in self._ledger(settings).entries(folder=settings.media, unfinished=True, limit=1000):
             same = (entry.fingerprint, entry.backend, entry.take) == (
@@ -219,32 +267,55 @@ class Session:
                 return entry
         return None
 
-    def upload(self, file: str | Path | bytes, *, content_type: str | None = None) -> str:
+    def upload(
+        self,
+        file: Any,
+        *,
+        content_type: str | None = None,
+        expires_in: str | int | None = None,
+        on_progress: Callable[[int, int], None] | None = None,
+    ) -> str:
         """Store a file with fal (or the embedded engine) and return its address, for use as an input.
 
+        The same bytes are uploaded once a day, for all kernels of this user.
+
         Args:
-            file: A path, or the bytes.
+            file: Whatever a picture or video parameter takes: a path, bytes, an open file, a data URI,
+                a PIL image, a NumPy array, a `Video`. A web address is returned as it is.
             content_type: MIME type; told from the content or the name where left out.
+            expires_in: When fal deletes it: "immediate" (after a minute), "1h", "1d", "7d", "30d", "1y",
+                seconds, or "never" and None, which leave it to the account's setting.
+            on_progress: Called as `on_progress(sent, total)`, in bytes, from the engine thread; not
+                where the file is there already.
 
         Raises:
-            MediaInputError: The file cannot be read, or is empty.
+            MediaInputError: The file cannot be read, is empty, or is not what it says.
+            UsageError: `expires_in` makes no sense.
             MissingKey: Backend fal without a key.
             KlingError: The upload failed; nothing is billed for one.
         """
+        from kling_nb.fal.storage import Lifecycle  # noqa: PLC0415 -- with httpx
+
+        lifecycle = Lifecycle.parse(expires_in)
+        taken = for_upload(file, content_type)
+        if isinstance(taken, str):
+            return taken
         settings = self.settings()
         if settings.backend == "fal" and settings.key is None:
             raise MissingKey
-        data, name = _read(file)
-        found = detect(data[:HEAD])
-        kind = content_type or (found.mime if found else mimetypes.guess_type(name)[0])
 
         async def send() -> str:
             backend = await self._connect(settings)
-            return await backend.storage.upload(
-                data, content_type=kind or "application/octet-stream", file_name=name
+            return await self._uploads(settings).address(
+                backend.storage, backend.key_fingerprint, taken, lifecycle=lifecycle, on_progress=on_progress
             )
 
-        return wait(self._engine.spawn(send()))
+        sending = self._engine.spawn(send())
+        try:
+            return wait(sending)
+        except BaseException:
+            sending.cancel()  # an interrupt ends the upload
+            raise
 
     # -- jobs ---------------------------------------------------------------------
 
@@ -267,22 +338,28 @@ class Session:
 
         Raises:
             UsageError: No such job.
+            MissingKey: It is unfinished, it is fal's, and there is no key to ask with.
         """
-        for job in self._jobs.values():
-            if job_id in {job.id, job.request_id}:
-                return job
+        known = next((job for job in list(self._jobs.values()) if job_id in {job.id, job.request_id}), None)
+        if known is not None and not known.done:
+            return known
         settings = self.settings()
         entry = self._ledger(settings).get(job_id)
         if entry is None:
             raise UsageError(
                 f"No job has the id {job_id!r} in the ledger.", remedy="%kling jobs lists them (API: jobs())."
             )
-        if entry.id in self._jobs:
-            return self._jobs[entry.id]
+        ended = entry.state.finished and entry.state is not State.UNCERTAIN
+        known = self._jobs.get(entry.id)
+        if known is not None and (ended or not known.done):
+            return known
         request = VideoRequest(find_endpoint(entry.endpoint), entry.input, {})
-        if entry.state is State.READY or (entry.state.finished and entry.state is not State.UNCERTAIN):
+        if ended:
             return self._past_job(request, entry)
-        return self._start(request, entry, settings, fresh=False)
+        if entry.backend == "fal" and settings.key is None:
+            raise MissingKey
+        # Only who has the job can say what became of it, whatever is set for new ones.
+        return self._start(request, entry, replace(settings, backend=entry.backend), fresh=False)
 
     def resume(self, *, everywhere: bool = False) -> list[Job]:
         """Take up every unfinished submission again: follow, download and file it.
@@ -297,6 +374,7 @@ class Session:
     def _past_job(self, request: VideoRequest, entry: Entry) -> Job:
         """A job that ended in an earlier session."""
         job = self._job(request, entry)
+        job.finished_at = entry.finished_at
         if entry.state is State.READY:
             take = self._media_at(Path(entry.folder)).filed(entry.request_id or "", entry.backend)
             if take is not None:
@@ -308,7 +386,6 @@ class Session:
         else:
             text = entry.error or "It failed."
             job.apply(Failed(KlingError(text, request_id=entry.request_id)))
-        job.finished_at = entry.finished_at
         return job
 
     def _job(self, request: VideoRequest, entry: Entry) -> Job:
@@ -361,19 +438,22 @@ class Session:
         on_event: Listener | None = None,
     ) -> Job:
         """The running job of a ledger row; there is one for each row in a session."""
+        from kling_nb._pursuit import Pursuit  # noqa: PLC0415 -- with httpx, at the first job
+
+        ledger = self._ledger(settings)
+        expected = None
+        with suppress(LedgerError):  # the row is made: the job must start now, or it would never
+            expected = ledger.expected_seconds(entry.endpoint, entry.backend)
         with self._lock:
             known = self._jobs.get(entry.id)
-            if known is not None and not (known.done and not fresh):
+            if known is not None and not known.done:
                 if on_event is not None:
                     known.subscribe(on_event)
                 return known
             job = self._jobs[entry.id] = self._job(request, entry)
+        job.expected_seconds = expected
         if on_event is not None:
             job.subscribe(on_event)
-        from kling_nb._pursuit import Pursuit  # noqa: PLC0415 -- with httpx, at the first job
-
-        ledger = self._ledger(settings)
-        job.expected_seconds = ledger.expected_seconds(entry.endpoint, entry.backend)
         pursuit = Pursuit(
             job,
             entry,
@@ -382,15 +462,34 @@ class Session:
             ledger=ledger,
             media=self._media_at(Path(entry.folder)),
             take=entry.take,
+            uploads=self._uploads(settings),
+            inline_limit=settings.inline_limit,
         )
-        self._engine.spawn(pursuit.run())
+        self._engine.spawn(self._pursue(job, pursuit))
+        if fresh:
+            self._engine.finish_before_exit(job.answered)
         return job
+
+    async def _pursue(self, job: Job, pursuit: Pursuit) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._running[job] = task
+        try:
+            await pursuit.run()
+        finally:
+            del self._running[job]
 
     # -- parts, made when first needed -------------------------------------------
 
     def _ledger(self, settings: Settings) -> Ledger:
         with self._lock:
             return self._ledgers.setdefault(settings.home, Ledger(settings.home / "ledger.sqlite3"))
+
+    def _uploads(self, settings: Settings) -> Uploads:
+        from kling_nb._uploads import Uploads  # noqa: PLC0415 -- with httpx, at the first upload
+
+        with self._lock:
+            return self._upload_books.setdefault(settings.home, Uploads(self._ledger(settings)))
 
     def _media(self, settings: Settings) -> MediaFolder:
         return self._media_at(settings.media)
@@ -414,24 +513,9 @@ class Session:
     ) -> Backend:
         from kling_nb._backend import open_backend  # noqa: PLC0415 -- with httpx, at the first job
 
-        handle = (name, hosts, settings.key)
+        handle = (os.getpid(), name, hosts, settings.key)  # connections must not be carried over a fork
         if handle not in self._backends:
-            self._backends[handle] = open_backend(name, hosts, settings.key, gone=gone)
+            self._backends[handle] = open_backend(
+                name, hosts, settings.key, gone=gone, patience=self._patience
+            )
         return self._backends[handle]
-
-
-def _read(file: str | Path | bytes) -> tuple[bytes, str]:
-    """Bytes and name of what is to be uploaded."""
-    if isinstance(file, bytes):
-        data, name = file, "upload"
-    else:
-        path = Path(file).expanduser()
-        try:
-            data, name = path.read_bytes(), path.name
-        except OSError as fault:
-            raise MediaInputError(
-                f"{path} cannot be read: {fault.strerror or fault}.", remedy="Give a path or bytes."
-            ) from fault
-    if not data:
-        raise MediaInputError(f"{name} is empty.", remedy="Nothing was uploaded.")
-    return data, name

@@ -15,7 +15,7 @@ from typing import Any
 from kling_nb.catalog import DEFAULT_ENDPOINT
 from kling_nb.errors import UsageError
 from kling_nb.fal.auth import Credentials, Key, find_key
-from kling_nb.fal.hosts import API, QUEUE, REST, Hosts
+from kling_nb.fal.hosts import API, QUEUE, REST, REST_VARIABLE, Hosts
 
 BACKENDS = ("auto", "fal", "local")
 
@@ -23,12 +23,13 @@ ENVIRONMENT = {
     "backend": "KLING_NB_BACKEND",
     "endpoint": "KLING_NB_ENDPOINT",
     "queue_url": "KLING_NB_QUEUE_URL",
-    "rest_url": "KLING_NB_REST_URL",
+    "rest_url": REST_VARIABLE,
     "api_url": "KLING_NB_API_URL",
     "home": "KLING_NB_HOME",
     "media": "KLING_NB_MEDIA",
     "timeout": "KLING_NB_TIMEOUT",
     "local_speed": "KLING_NB_LOCAL_SPEED",
+    "inline_limit": "KLING_NB_INLINE_LIMIT",
 }
 NAMES = (*ENVIRONMENT, "credentials")
 """Every setting there is."""
@@ -48,6 +49,9 @@ class Settings:
         media: Folder of takes.
         timeout: Seconds a wait may take, or None for no limit.
         local_speed: Pace of the embedded engine; 1 is that of a demo, `inf` does not wait.
+        inline_limit: Size in bytes up to which a local file goes along as a data URI. By default none
+            does: the one request that costs money stays small and quick, and only an upload may be
+            tried again.
     """
 
     backend: str
@@ -59,6 +63,7 @@ class Settings:
     media: Path
     timeout: float | None
     local_speed: float
+    inline_limit: int
 
 
 def check_names(values: Mapping[str, Any]) -> None:
@@ -109,6 +114,7 @@ def resolve(*layers: Mapping[str, Any], environ: Mapping[str, str] | None = None
         media=_folder(pick("media", None), lambda: Path("kling_media")),
         timeout=_seconds("timeout", pick("timeout", None)),
         local_speed=_seconds("local_speed", pick("local_speed", 1.0)) or 1.0,
+        inline_limit=_bytes("inline_limit", pick("inline_limit", 0)),
     )
 
 
@@ -165,4 +171,14 @@ def _seconds(name: str, value: Any) -> float | None:
         number = -1.0
     if not number > 0:
         raise UsageError(f"{name} is {value!r}.", remedy="It must be a number above 0.")
+    return number
+
+
+def _bytes(name: str, value: Any) -> int:
+    try:
+        number = int(value)
+    except (TypeError, ValueError, OverflowError):
+        number = -1
+    if number < 0:
+        raise UsageError(f"{name} is {value!r}.", remedy="It must be a whole number of bytes, from 0.")
     return number

@@ -5,26 +5,33 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from typing import Any
 
-from kling_nb.errors import KlingError
+from kling_nb.errors import Interrupted, KlingError, UsageError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit code: 0 done, 1 an error of ours, 2 a usage error."""
+    """Run the command line.
+
+    Returns:
+        The exit code: 0 done, 1 an error of ours, 2 a usage error, 130 interrupted.
+    """
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words[:1] == ["local"]:
         from kling_nb.local.__main__ import main as local  # noqa: PLC0415 -- the engine is for this command only
 
         return int(local(words[1:]) or 0)
-    parser = _parser()
-    parsed, rest = parser.parse_known_args(words)
-    if rest and parsed.run is not _generate:
-        parser.error(f"unrecognised: {' '.join(rest)}")
     try:
-        return int(parsed.run(parsed, rest))
+        if words[:1] == ["generate"]:  # its flags follow from the endpoint that they name
+            return _generate(words[1:])
+        parsed = _parser().parse_args(words)
+        return int(parsed.run(parsed))
+    except Interrupted as fault:
+        print(f"kling-nb: {fault}", file=sys.stderr)
+        return 130
     except KlingError as fault:
         print(f"kling-nb: {fault}", file=sys.stderr)
-        return 1
+        return 2 if isinstance(fault, UsageError) else 1
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -32,14 +39,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="kling-nb", description="Kling video on fal.ai, from the command line.", allow_abbrev=False
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    generate = commands.add_parser(
-        "generate",
-        help="make a video and wait for it",
-        allow_abbrev=False,
-        description="Takes the flags of %%kling: --duration, --aspect-ratio, --endpoint, --image, --new, …",
-    )
-    generate.add_argument("prompt", help='what the video should show, or "-" to read it from standard input')
-    generate.set_defaults(run=_generate)
+    commands.add_parser("generate", help="make a video and wait for it (kling-nb generate --help)")
     jobs = commands.add_parser("jobs", help="list submissions, newest first")
     jobs.add_argument("-n", type=int, default=20, help="how many (20)")
     jobs.add_argument("--unfinished", action="store_true", help="only those still to be completed")
@@ -50,41 +50,52 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _generate(parsed: argparse.Namespace, rest: list[str]) -> int:
-    from kling_nb._default import LOCAL_NOTICE, default_session  # noqa: PLC0415 -- `--help` is quick
-    from kling_nb.notebook.flags import parse_line  # noqa: PLC0415
+def _generate(words: list[str]) -> int:
+    from kling_nb._default import LOCAL_NOTICE, default_session  # noqa: PLC0415 -- `kling-nb --help` is quick
+    from kling_nb.engine import wait  # noqa: PLC0415
+    from kling_nb.notebook.flags import command_help, parse_words  # noqa: PLC0415
     from kling_nb.notebook.outputs import card_text, plan_text  # noqa: PLC0415
     from kling_nb.notebook.progress import wait_with_progress  # noqa: PLC0415
 
     session = default_session()
     settings = session.settings()
-    call = parse_line("", words=rest, default_endpoint=settings.endpoint)
-    prompt = sys.stdin.read().strip() if parsed.prompt == "-" else parsed.prompt
-    arguments = {
+    if {"-h", "--help"} & set(words):
+        print(command_help(words, default_endpoint=settings.endpoint))
+        return 0
+    prompt, call = parse_words(words, default_endpoint=settings.endpoint)
+    if prompt == "-":
+        prompt = sys.stdin.read().strip()
+    chosen: dict[str, Any] = {
         "endpoint": call.endpoint,
         "image": call.image,
         "take": call.take,
         "new": call.new,
-        **call.parameters,
     }
     if call.dry_run:
-        print(plan_text(session.plan(prompt, **arguments)))
+        print(plan_text(session.plan(prompt, **chosen, **call.parameters)))
         return 0
+    if settings.backend == "local" and not call.wait:
+        raise UsageError("--no-wait makes no sense here: the embedded engine ends with this command.")
     if settings.backend == "local" and not settings.chosen and not call.quiet:
         print(LOCAL_NOTICE, file=sys.stderr)
-    job = session.submit(prompt, **arguments)
+    job = session.submit(prompt, **chosen, **call.parameters)
     if not call.wait:
+        wait(job.answered)
+        if job.error is not None:
+            raise job.error
         print(job.id)
         return 0
     timeout = call.timeout or settings.timeout
-    video = job.wait(timeout) if call.quiet else wait_with_progress(job, sys.stderr, timeout)
-    if not call.quiet:
+    if call.quiet:
+        job.wait(timeout)
+    else:
+        wait_with_progress(job, sys.stderr, timeout)
         print(card_text(job), file=sys.stderr)
-    print(video.path if video is not None else job.output)
+    print(job.file)
     return 0
 
 
-def _jobs(parsed: argparse.Namespace, rest: list[str]) -> int:
+def _jobs(parsed: argparse.Namespace) -> int:
     from kling_nb._default import default_session  # noqa: PLC0415
     from kling_nb.notebook import listing  # noqa: PLC0415
 
@@ -92,7 +103,7 @@ def _jobs(parsed: argparse.Namespace, rest: list[str]) -> int:
     return 0
 
 
-def _doctor(parsed: argparse.Namespace, rest: list[str]) -> int:
+def _doctor(parsed: argparse.Namespace) -> int:
     from kling_nb.doctor import examine, report  # noqa: PLC0415
 
     findings = examine()

@@ -7,14 +7,18 @@ never at import, and again in a forked child. This is the only module with `nest
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 import os
 import threading
 from collections.abc import Coroutine
 from concurrent.futures import Future
+from concurrent.futures import wait as wait_for_all
 from typing import Any, ClassVar, TypeVar
 
 T = TypeVar("T")
+EXIT_SECONDS = 20.0
+"""How long the end of a process waits for what must not be cut off."""
 
 TICK_SECONDS = 0.2
 """How often a waiting cell wakes its loop. ipykernel 7 hands an interrupt to a loop that sleeps in
@@ -30,6 +34,8 @@ class Engine:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pid = 0
+        self._unfinished: set[Future[Any]] = set()
+        self._waits_at_exit = False
 
     @classmethod
     def shared(cls) -> Engine:
@@ -52,12 +58,24 @@ class Engine:
                 threading.Thread(target=self._loop.run_forever, name="kling_nb engine", daemon=True).start()
             return self._loop
 
-    def owns_this_thread(self) -> bool:
-        """Whether the caller runs on the engine thread, where blocking would stop every job."""
-        try:
-            return asyncio.get_running_loop() is self._loop
-        except RuntimeError:
-            return False
+    def finish_before_exit(self, future: Future[Any]) -> None:
+        """Let the process not end before `future` is done, or `EXIT_SECONDS` have passed.
+
+        A script that submits and ends would otherwise cut its own submission off, and never know
+        whether fal has taken it.
+        """
+        with self._lock:
+            self._unfinished.add(future)
+            if not self._waits_at_exit:
+                self._waits_at_exit = True
+                # `atexit` comes too late: no thread pool, so no host name look-up, works by then.
+                register = getattr(threading, "_register_atexit", atexit.register)
+                register(self._wait_at_exit)
+        future.add_done_callback(self._unfinished.discard)
+
+    def _wait_at_exit(self) -> None:
+        if self._pid == os.getpid():
+            wait_for_all(list(self._unfinished), EXIT_SECONDS)
 
 
 def wait(future: Future[T], timeout: float | None = None) -> T:
@@ -72,6 +90,8 @@ def wait(future: Future[T], timeout: float | None = None) -> T:
     Raises:
         TimeoutError: `timeout` seconds passed.
     """
+    if timeout is not None and timeout >= threading.TIMEOUT_MAX:  # infinity among them
+        timeout = None
     try:
         loop = asyncio.get_running_loop()
     except RuntimeError:

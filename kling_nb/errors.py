@@ -22,6 +22,7 @@
     ├── WaitTimeout                the wait ran out; the job goes on
     ├── Interrupted                ■ while a cell waited
     ├── MediaError                 a result that is not what it should be
+    ├── WebhookRejected            a webhook that fal did not send, or not now
     └── LedgerError                the intent could not be made durable; nothing was sent
 
 Each message has at most four lines: what happened, then what to do. In IPython
@@ -122,6 +123,18 @@ class Interrupted(KlingError):
 
 class MediaError(KlingError):
     """A downloaded file is not what it should be, or could not be stored."""
+
+
+class WebhookRejected(KlingError):
+    """A webhook that is not proven to come from fal: answer it with 401 and use nothing of it.
+
+    Attributes:
+        check: Which check failed: `headers`, `timestamp`, `signature` or `body`.
+    """
+
+    def __init__(self, check: str, message: str) -> None:
+        super().__init__(message, remedy="Answer it with 401, and use nothing of it.")
+        self.check = check
 
 
 class LedgerError(KlingError):
@@ -228,6 +241,20 @@ _REMEDY = {
 }
 
 
+_SERVER_SIDE = frozenset(
+    {
+        "internal_server_error",
+        "generation_timeout",
+        "downstream_service_error",
+        "downstream_service_unavailable",
+    }
+)
+"""Types of model errors that say nothing against the input (FAL-PROTOCOL §11.1)."""
+
+_CALLERS_FAULT = frozenset({"bad_request", "client_cancelled", "client_disconnected"})
+"""Types of request errors that are not the server's (§11.2)."""
+
+
 def from_response(
     status_code: int,
     headers: Mapping[str, str],
@@ -254,11 +281,10 @@ def from_response(
     error_type = _text(data.get("error_type")) or headers.get("x-fal-error-type")
     text = _flat_text(data, body)
     kind = _kind(status_code, text, details, error_type, request_id)
-    lines = [_refusal(what, status_code)] if not details else []
-    message = "; ".join(_describe(detail) for detail in details) or text
+    message = "; ".join(_describe(detail) for detail in details) or f"{_refusal(what, status_code)} {text}"
     return kind(
-        _clip(" ".join([*lines, message]).strip(), 600),
-        remedy=_REMEDY.get(kind, ""),
+        _clip(_one_line(message).rstrip(":"), 600),
+        remedy=_remedy(kind, error_type),
         request_id=request_id or headers.get("x-fal-request-id"),
         status_code=status_code,
         error_type=error_type or (details[0].type if details else None),
@@ -271,8 +297,8 @@ def from_error_text(text: str, error_type: str | None, *, request_id: str | None
     """The error of a request that fal reports as COMPLETED with an `error` (FAL-PROTOCOL §4)."""
     kind = _kind(0, text, (), error_type, request_id)
     return kind(
-        _clip(f"fal reports that the request failed: {text}", 600),
-        remedy=_REMEDY.get(kind, ""),
+        _clip(_one_line(f"fal reports that the request failed: {text}"), 600),
+        remedy=_remedy(kind, error_type),
         request_id=request_id,
         status_code=0,
         error_type=error_type,
@@ -285,12 +311,8 @@ def _kind(
     types = {detail.type for detail in details} | ({error_type} if error_type else set())
     if "content_policy_violation" in types:
         return ContentRefused
-    if details and not types & {
-        "internal_server_error",
-        "generation_timeout",
-        "downstream_service_unavailable",
-    }:
-        return InputRefused
+    if details:
+        return PlatformError if types & _SERVER_SIDE else InputRefused
     if status == 401:
         return AuthenticationError
     if status == 403:
@@ -298,11 +320,17 @@ def _kind(
     if status == 404:
         about_request = request_id and not text.startswith(("Application", "Path"))
         return RequestNotFound if about_request else EndpointNotFound
-    if status == 429:
+    if status == 429 or error_type == "concurrent_requests_limit":
         return RateLimited
     if status in {400, 422} and not error_type:
         return InputRefused
     return PlatformError
+
+
+def _remedy(kind: type[ResponseError], error_type: str | None) -> str:
+    if error_type in _CALLERS_FAULT:
+        return "Nothing was generated. Running the cell again makes a new attempt."
+    return _REMEDY.get(kind, "")
 
 
 def _refusal(what: str, status: int) -> str:
@@ -311,7 +339,9 @@ def _refusal(what: str, status: int) -> str:
 
 def _describe(detail: Detail) -> str:
     where = f"{detail.parameter}: " if detail.parameter else ""
-    limits = ", ".join(f"{key} {value}" for key, value in detail.context.items() if key != "error")
+    limits = ", ".join(
+        f"{key} {_clip(str(value), 120)}" for key, value in detail.context.items() if key != "error"
+    )
     return f"{where}{detail.message}" + (f" ({limits})" if limits else "")
 
 
@@ -333,7 +363,7 @@ def _details(value: Any) -> tuple[Detail, ...]:
 def _json_object(body: bytes) -> dict[str, Any]:
     try:
         data = json.loads(body)
-    except ValueError:  # covers bad UTF-8 too
+    except (ValueError, RecursionError):  # covers bad UTF-8 too
         return {}
     return data if isinstance(data, dict) else {"detail": data}
 
@@ -354,6 +384,11 @@ def _flat_text(data: Mapping[str, Any], body: bytes) -> str:
 
 def _text(value: Any) -> str | None:
     return value if isinstance(value, str) and value else None
+
+
+def _one_line(text: str) -> str:
+    """Text from outside without line breaks, and without what could steer a terminal."""
+    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
 
 
 def _clip(text: str, limit: int) -> str:

@@ -32,6 +32,14 @@ _FINISHED = frozenset({State.READY, State.FAILED, State.CANCELLED, State.UNCERTA
 
 
 @dataclass(frozen=True, slots=True)
+class Uploading:
+    """Local files are on their way, before anything is submitted. Sizes are bytes, of all of them."""
+
+    sent: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
 class Submitted:
     """fal took the request and gave it an id.
 
@@ -120,7 +128,19 @@ class Unclear:
     error: Exception
 
 
-Event = Submitted | Queued | Running | Logged | Completed | Downloading | Ready | Failed | Cancelled | Unclear
+Event = (
+    Uploading
+    | Submitted
+    | Queued
+    | Running
+    | Logged
+    | Completed
+    | Downloading
+    | Ready
+    | Failed
+    | Cancelled
+    | Unclear
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +158,8 @@ class JobState:
         units: Billable units, where fal said them.
         inference_time: Seconds of inference, where fal said them.
         error: What waiting raises, in FAILED, CANCELLED and UNCERTAIN.
+        uploaded: Bytes of local files that are sent, while SUBMITTING.
+        upload_size: Bytes of them in all, or None where nothing is uploaded.
     """
 
     state: State = State.SUBMITTING
@@ -150,6 +172,8 @@ class JobState:
     units: str | None = None
     inference_time: float | None = None
     error: Exception | None = None
+    uploaded: int = 0
+    upload_size: int | None = None
 
 
 def fold(now: JobState, event: Event) -> JobState:
@@ -157,6 +181,8 @@ def fold(now: JobState, event: Event) -> JobState:
     if now.state.finished:
         return now
     match event:
+        case Uploading(sent, total):
+            return replace(now, uploaded=sent, upload_size=total)
         case Submitted(request_id, resumed):
             return replace(now, state=State.IN_QUEUE, request_id=request_id, resumed=resumed)
         case Queued(position):

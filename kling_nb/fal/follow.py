@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
 
-from kling_nb.errors import PlatformError, RateLimited, RequestNotFound, UnreachableError
+from kling_nb.errors import (
+    AccessDenied,
+    AuthenticationError,
+    EndpointNotFound,
+    InsufficientBalance,
+    RequestNotFound,
+    ResponseError,
+    UnreachableError,
+)
 from kling_nb.events import Completed, Event, Logged, Queued, Running
 from kling_nb.fal.hosts import RequestRef
+from kling_nb.fal.patience import Sleep
 from kling_nb.fal.queue import QueueClient
 from kling_nb.fal.replies import COMPLETED, IN_PROGRESS, IN_QUEUE, Status
 
@@ -46,7 +55,7 @@ class Follower:
         slots: asyncio.Semaphore | None = None,
         *,
         gone: Callable[[], bool] = lambda: False,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._client = client
         self._slots = slots or stream_slots()
@@ -56,7 +65,7 @@ class Follower:
     async def follow(self, ref: RequestRef) -> AsyncGenerator[Event, None]:
         """Queued, Running and Logged as they become known; ends with Completed.
 
-        Server faults, rate limits and cut connections never end it.
+        Server faults, rate limits, odd answers and cut connections never end it.
 
         Raises:
             RequestNotFound: fal has no such request (any more).
@@ -68,18 +77,12 @@ class Follower:
         polls = 0
         while True:
             if streaming and not self._slots.locked():
-                async with self._slots:
-                    lively = False
-                    try:
-                        async with aclosing(self._client.stream(ref)) as statuses:
-                            async for status in statuses:
-                                lively = True
-                                for event in seen.news(status):
-                                    yield event
-                                if status.state == COMPLETED:
-                                    break
-                    except UnreachableError:
-                        streaming = lively  # one that spoke may be opened again; one that did not is given up
+                streaming = False  # one that speaks may be opened again; one that does not is given up
+                async with self._slots, aclosing(self._statuses(ref)) as statuses:
+                    async for status in statuses:
+                        streaming = True
+                        for event in seen.news(status):
+                            yield event
             if seen.last is None or seen.last.state != COMPLETED:
                 status = await self._poll(ref)
                 for event in seen.news(status):
@@ -91,6 +94,17 @@ class Follower:
             polls += 1
             await self._sleep(_poll_delay(polls))
 
+    async def _statuses(self, ref: RequestRef) -> AsyncGenerator[Status, None]:
+        """One stream, up to COMPLETED, its end, or the fault that ends it."""
+        try:
+            async with aclosing(self._client.stream(ref)) as statuses:
+                async for status in statuses:
+                    yield status
+                    if status.state == COMPLETED:
+                        return
+        except UnreachableError:
+            return
+
     async def _poll(self, ref: RequestRef) -> Status:
         """The next status that can be had."""
         missing = 0
@@ -99,11 +113,14 @@ class Follower:
             attempt += 1
             try:
                 return await self._client.status(ref, logs=True)
-            except RequestNotFound:
+            except (AuthenticationError, AccessDenied, InsufficientBalance):
+                raise  # no waiting helps against these
+            except (RequestNotFound, EndpointNotFound):
                 missing += 1
                 if missing >= NOT_FOUND_PATIENCE:
                     raise
-            except (UnreachableError, PlatformError, RateLimited):
+            except (UnreachableError, ResponseError):
+                missing = 0
                 if self._gone():
                     raise
             await self._sleep(_poll_delay(attempt))
@@ -111,9 +128,9 @@ class Follower:
     async def _finish(self, ref: RequestRef, seen: _Seen) -> AsyncGenerator[Event, None]:
         """The last lines, tracebacks among them, are only in a status asked for after the end (§4.1)."""
         try:
-            for event in seen.news(await self._client.status(ref, logs=True)):
-                yield event
-        except (UnreachableError, PlatformError, RateLimited, RequestNotFound):
+            for line in seen.last_words(await self._client.status(ref, logs=True)):
+                yield line
+        except (UnreachableError, ResponseError):
             pass  # the lines are lost, the result is not
         last = seen.last
         assert last is not None
@@ -132,8 +149,6 @@ class _Seen:
     def news(self, status: Status) -> Iterator[Event]:
         """The events that `status` adds."""
         before, self.last = self.last, status
-        self.error = status.error or self.error
-        self.error_type = status.error_type or self.error_type
         moved = before is None or (before.state, before.queue_position) != (
             status.state,
             status.queue_position,
@@ -142,10 +157,13 @@ class _Seen:
             yield Queued(status.queue_position)
         elif moved and status.state == IN_PROGRESS:
             yield Running()
-        yield from self._unseen(status.logs)
+        yield from self.last_words(status)
 
-    def _unseen(self, lines: tuple[Logged, ...]) -> Iterator[Logged]:
-        for line in lines:
+    def last_words(self, status: Status) -> Iterator[Logged]:
+        """The lines that `status` adds, whatever else it says; its error is kept."""
+        self.error = status.error or self.error
+        self.error_type = status.error_type or self.error_type
+        for line in status.logs:
             key = (line.timestamp, line.message)
             if key not in self._lines:
                 self._lines.add(key)

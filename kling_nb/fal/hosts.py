@@ -10,6 +10,7 @@ from kling_nb.errors import UsageError
 QUEUE = "https://queue.fal.run"
 REST = "https://rest.fal.ai"
 API = "https://api.fal.ai"
+REST_VARIABLE = "KLING_NB_REST_URL"
 BACKUP_OF = {QUEUE: "https://queue.falrun.com"}
 """fal's documented backup of its queue; there is none for a host set by the user (FAL-PROTOCOL §1.1)."""
 
@@ -64,6 +65,14 @@ class Hosts:
         """Whether `url` is on one of these hosts, scheme and port included."""
         return _origin(url) in {_origin(base) for base in (*self.queues, self.rest, self.api)}
 
+    def may_fetch(self, url: str) -> bool:
+        """Whether a file may be sent to or fetched from `url`.
+
+        Https anywhere; plain http only on this machine, and only if the queue is here too.
+        """
+        scheme, host, _ = _origin(url)
+        return bool(host) and (scheme == "https" or (scheme == "http" and self.loopback and host in LOOPBACK))
+
     def ref(self, endpoint_id: str, request_id: str) -> RequestRef:
         """URLs by rule: owner and alias stay, the sub-path goes (FAL-PROTOCOL §2)."""
         parts = endpoint_id.split("/")
@@ -87,7 +96,8 @@ class Hosts:
         rule = self.ref(endpoint_id, request_id)
 
         def trusted(url: object, instead: str) -> str:
-            return url if isinstance(url, str) and self.may_see_key(url) else instead
+            plain = isinstance(url, str) and not {"?", "#"} & set(url)
+            return url if isinstance(url, str) and plain and self.may_see_key(url) else instead
 
         return RequestRef(
             request_id,
@@ -98,12 +108,15 @@ class Hosts:
 
 
 def _origin(url: str) -> tuple[str, str | None, int | None]:
+    """Scheme, host and port; all empty for an address that two parsers could read differently."""
     try:
         parts = urlsplit(url)
         port = parts.port or {"https": 443, "http": 80}.get(parts.scheme)
-        return parts.scheme, parts.hostname, port
+        host = parts.hostname
     except ValueError:
         return "", None, None
+    odd = not url.isprintable() or not parts.netloc.isascii() or set(parts.netloc) & set(" @\\")
+    return ("", None, None) if odd else (parts.scheme, host, port)
 
 
 def _check_base(name: str, url: str) -> None:

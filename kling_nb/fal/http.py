@@ -1,9 +1,9 @@
-"""The two connection pools, and one exchange over them."""
+"""The connection pools, and one exchange over them."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from functools import cache
 from importlib.metadata import version
 
 import httpx
@@ -11,12 +11,14 @@ import httpx
 from kling_nb import errors
 from kling_nb.fal.auth import Key
 from kling_nb.fal.hosts import LOOPBACK, Hosts
+from kling_nb.fal.patience import Patience
 from kling_nb.fal.retry import Retry
 
 CONNECT_SECONDS = 5.0
 """As fal's own client caps it, so that the backup host is tried soon (FAL-PROTOCOL §1.1)."""
 
 READ_SECONDS = 30.0
+UPLOADS_AT_ONCE = 8
 _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol, httpx.ProxyError)
 """Faults from before any byte of the request left."""
 
@@ -28,13 +30,14 @@ class Http:
     connections on every request, so a large one costs CPU with the square of its size.
     Streams, downloads and submissions use a second pool that keeps no idle connection; so a
     submission never meets a connection that the server has just closed, which would look
-    like an unanswered submission.
+    like an unanswered submission. Uploads have a pool of their own: its size bounds their memory, and
+    they must not keep a status waiting.
 
     Args:
         hosts: Where the key may go.
         key: Gives the key when a request needs it; None sends none.
         retry: For requests that may be repeated.
-        sleep: Injected by tests.
+        patience: How long to wait.
         transport: Injected by tests, in place of the network.
     """
 
@@ -44,18 +47,20 @@ class Http:
         key: Callable[[], Key | None],
         *,
         retry: Retry | None = None,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        patience: Patience | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.hosts = hosts
         self.retry = retry or Retry()
-        self.sleep = sleep
+        self.patience = patience or Patience()
+        self.sleep = self.patience.sleep
         self._key = key
-        tls = httpx.create_ssl_context()  # 60 ms: made once for both pools
+        tls = _tls()
         self.short = self._pool(tls, transport, httpx.Limits(max_connections=16))
         self.long = self._pool(
             tls, transport, httpx.Limits(max_connections=None, max_keepalive_connections=0)
         )
+        self.uploads = self._pool(tls, transport, httpx.Limits(max_connections=UPLOADS_AT_ONCE))
 
     @staticmethod
     def _pool(
@@ -93,7 +98,7 @@ class Http:
             attempt += 1
             try:
                 response = await self.short.request(method, url, headers=self.key_header(url))
-            except httpx.TransportError as fault:
+            except httpx.RequestError as fault:  # a body that does not unpack is one too
                 if not self.retry.allows(method, attempt):
                     raise unreachable(url, fault, request_id) from fault
                 await self.sleep(self.retry.delay(attempt))
@@ -103,12 +108,19 @@ class Http:
             await self.sleep(self.retry.delay(attempt, response.headers.get("retry-after")))
 
     async def aclose(self) -> None:
-        """Close both pools."""
+        """Close the pools."""
         await self.short.aclose()
         await self.long.aclose()
+        await self.uploads.aclose()
 
 
-def never_sent(fault: httpx.TransportError) -> bool:
+@cache
+def _tls() -> object:
+    """The certificates to trust. 60 ms, so once a process."""
+    return httpx.create_ssl_context()
+
+
+def never_sent(fault: httpx.RequestError) -> bool:
     """Whether `fault` happened before any byte of the request left."""
     return isinstance(fault, _NEVER_SENT)
 

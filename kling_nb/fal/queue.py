@@ -7,26 +7,21 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
 from httpx_sse import SSEError, aconnect_sse
 
 from kling_nb import errors
-from kling_nb.fal.hosts import LOOPBACK, RequestRef
+from kling_nb.fal.hosts import RequestRef
 from kling_nb.fal.http import CONNECT_SECONDS, Http, is_models_answer, never_sent, unreachable
 from kling_nb.fal.replies import CancelOutcome, Result, Status, json_object, parse_status
-
-SUBMIT_READ_SECONDS = 120.0
-STREAM_SILENCE_SECONDS = 45.0
-"""Three times fal's keep-alive of 15 s (FAL-PROTOCOL §5)."""
 
 RESULT_PATIENCE = 8
 """Asks for a result that is "still in progress" although the status was COMPLETED (§6.3)."""
 
 MAX_REDIRECTS = 5
-GATEWAY_CODES = frozenset({408, 500, 502, 504})
-"""Codes with which a gateway may hide that the request was accepted behind it."""
+_CUT_OFF = (httpx.RequestError, httpx.StreamError, httpx.InvalidURL)
+"""What keeps an answer from being read, apart from what it says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +49,12 @@ class QueueClient:
         self._http = http
 
     async def submit(
-        self, endpoint_id: str, body: Mapping[str, Any], *, headers: Mapping[str, str] | None = None
+        self,
+        endpoint_id: str,
+        body: Mapping[str, Any],
+        *,
+        headers: Mapping[str, str] | None = None,
+        webhook_url: str | None = None,
     ) -> Submission:
         """Send one request, once.
 
@@ -64,6 +64,7 @@ class QueueClient:
             endpoint_id: Full id.
             body: The model's input, as fal takes it.
             headers: Extra headers (FAL-PROTOCOL §3.2).
+            webhook_url: Where fal is to deliver the result (§8), besides keeping it.
 
         Raises:
             UnreachableError: No connection; nothing was sent.
@@ -75,11 +76,12 @@ class QueueClient:
             try:
                 response = await self._http.long.post(
                     url,
+                    params={"fal_webhook": webhook_url} if webhook_url else None,
                     json=dict(body),
                     headers={**(headers or {}), **self._http.key_header(url)},
-                    timeout=httpx.Timeout(SUBMIT_READ_SECONDS, connect=CONNECT_SECONDS, pool=None),
+                    timeout=httpx.Timeout(self._http.patience.submit, connect=CONNECT_SECONDS, pool=None),
                 )
-            except httpx.TransportError as fault:
+            except httpx.RequestError as fault:
                 if not never_sent(fault):
                     raise _uncertain(str(fault) or type(fault).__name__) from fault
                 failure = unreachable(url, fault)
@@ -91,8 +93,8 @@ class QueueClient:
         data = json_object(response.content)
         code = response.status_code
         if not response.is_success:
-            if code in GATEWAY_CODES and not (data and "detail" in data):
-                raise _uncertain(f"a gateway answered {code}")
+            if (code >= 500 or code == 408) and not (data and "detail" in data):
+                raise _uncertain(f"a gateway answered {code}")  # fal may stand behind it with the request
             raise errors.from_response(code, response.headers, response.content, what="The submission")
         request_id = data.get("request_id") if data else None
         if not data or not isinstance(request_id, str) or not request_id:
@@ -133,7 +135,7 @@ class QueueClient:
         """Status events as they come, until fal closes the stream.
 
         Raises:
-            UnreachableError: Refused, silent for 45 s, or cut. Nothing is wrong with the request.
+            UnreachableError: Refused, silent for too long, or cut. Nothing is wrong with the request.
         """
         url = f"{ref.stream_url}?logs=1"
         try:
@@ -142,7 +144,7 @@ class QueueClient:
                 "GET",
                 url,
                 headers=self._http.key_header(url),
-                timeout=httpx.Timeout(STREAM_SILENCE_SECONDS, connect=CONNECT_SECONDS, pool=None),
+                timeout=httpx.Timeout(self._http.patience.silence, connect=CONNECT_SECONDS, pool=None),
             ) as source:
                 source.response.raise_for_status()
                 async for event in source.aiter_sse():
@@ -150,7 +152,7 @@ class QueueClient:
                     status = parse_status(data) if data else None
                     if status is not None:
                         yield status
-        except (httpx.TransportError, httpx.HTTPStatusError, SSEError, httpx.StreamError) as fault:
+        except (*_CUT_OFF, httpx.HTTPStatusError, SSEError) as fault:
             raise unreachable(url, fault, ref.request_id) from fault
 
     async def result(self, ref: RequestRef) -> Result:
@@ -167,20 +169,15 @@ class QueueClient:
                 url = url.removesuffix("/response")
                 continue
             data = json_object(response.content)
-            if not _in_progress(response.status_code, data):
-                break
-            await self._http.sleep(self._http.retry.delay(attempt))
-        if response.status_code >= 500 and not is_models_answer(response) and not (data and "detail" in data):
-            raise unreachable(url, RuntimeError(f"a gateway answers {response.status_code}"), ref.request_id)
-        if not response.is_success or data is None or _in_progress(response.status_code, data):
-            raise errors.from_response(
-                response.status_code,
-                response.headers,
-                response.content,
-                request_id=ref.request_id,
-                what="The request",
-            )
-        return Result(data, response.headers.get("x-fal-billable-units"))
+            not_yet = _in_progress(response.status_code, data)
+            if response.is_success and data is not None and not not_yet:
+                return Result(data, response.headers.get("x-fal-billable-units"))
+            if not response.is_success and not not_yet:
+                raise _no_result(response, ref)
+            if attempt < RESULT_PATIENCE:
+                await self._http.sleep(self._http.retry.delay(attempt))
+        reason = "the result is still not there" if not_yet else "the result is not a JSON object"
+        raise unreachable(url, RuntimeError(reason), ref.request_id)
 
     async def cancel(self, ref: RequestRef) -> CancelOutcome:
         """Ask fal to stop the request.
@@ -190,8 +187,8 @@ class QueueClient:
             UnreachableError: No answer after all tries.
         """
         response = await self._http.exchange("PUT", ref.cancel_url, request_id=ref.request_id)
-        word = (json_object(response.content) or {}).get("status")
-        if word in set(CancelOutcome):
+        word = str((json_object(response.content) or {}).get("status"))
+        if word in {outcome.value for outcome in CancelOutcome}:
             return CancelOutcome(word)
         if response.is_success:
             return CancelOutcome.REQUESTED
@@ -233,15 +230,12 @@ class QueueClient:
                         response.aiter_raw(1 << 18),
                     )
                     return
-            except httpx.TransportError as fault:
+            except _CUT_OFF as fault:
                 raise unreachable(url, fault) from fault
         raise errors.MediaError("The media host redirects without end.", remedy="Try again later.")
 
     def _check_media_url(self, url: str) -> None:
-        """Https anywhere; plain http only on this machine, and only if the queue is here too."""
-        parts = urlsplit(url)
-        local = self._http.hosts.loopback and parts.hostname in LOOPBACK
-        if parts.scheme == "https" or (parts.scheme == "http" and local):
+        if self._http.hosts.may_fetch(url):
             return
         raise errors.MediaError(
             f"The result names an address that is not fetched: {url[:200]}",
@@ -253,13 +247,22 @@ class QueueClient:
         await asyncio.shield(self._http.aclose())
 
 
+def _no_result(response: httpx.Response, ref: RequestRef) -> errors.KlingError:
+    """What a refused result means: the model's word is final, a gateway's says nothing of the job."""
+    code = response.status_code
+    if (code >= 500 or code in {405, 408}) and not is_models_answer(response):
+        return unreachable(ref.response_url, RuntimeError(f"a gateway answers {code}"), ref.request_id)
+    return errors.from_response(
+        code, response.headers, response.content, request_id=ref.request_id, what="The request"
+    )
+
+
 def _in_progress(code: int, data: Mapping[str, Any] | None) -> bool:
-    """The two ways in which a result may say "not yet" for a moment (FAL-PROTOCOL §6.3)."""
-    if data is None:
+    """Whether a result says "not yet", which it may for a moment, even with a 200 (FAL-PROTOCOL §6.3)."""
+    if data is None or code not in {200, 202, 400}:
         return False
-    if code == 400:
-        return "still in progress" in str(data.get("detail", ""))
-    return code in {200, 202} and data.get("status") in {"IN_QUEUE", "IN_PROGRESS"}
+    waiting = code != 400 and data.get("status") in {"IN_QUEUE", "IN_PROGRESS"}
+    return waiting or "still in progress" in str(data.get("detail", ""))
 
 
 def _uncertain(reason: str) -> errors.SubmissionUncertain:

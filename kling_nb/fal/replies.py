@@ -71,7 +71,7 @@ def parse_status(data: Mapping[str, Any]) -> Status | None:
     if not isinstance(state, str):
         return None
     metrics = data.get("metrics")
-    seconds = metrics.get("inference_time") if isinstance(metrics, dict) else None
+    seconds = _number(metrics.get("inference_time")) if isinstance(metrics, dict) else None
     position = data.get("queue_position")
     error = data.get("error")
     return Status(
@@ -80,7 +80,7 @@ def parse_status(data: Mapping[str, Any]) -> Status | None:
         logs=_parse_logs(data.get("logs")),
         error=None if error in (None, "") else str(error),
         error_type=_text(data.get("error_type")),
-        inference_time=float(seconds) if isinstance(seconds, (int, float)) else None,
+        inference_time=seconds,
     )
 
 
@@ -92,6 +92,13 @@ def _parse_logs(entries: Any) -> tuple[Logged, ...]:
         for entry in entries
         if isinstance(entry, dict) and entry.get("message") is not None
     )
+
+
+def _number(value: Any) -> float | None:
+    try:
+        return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+    except OverflowError:
+        return None
 
 
 def _text(value: Any) -> str | None:

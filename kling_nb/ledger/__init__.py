@@ -10,5 +10,6 @@ between processes by SQLite.
 
 from kling_nb.ledger.entry import Entry, Intent
 from kling_nb.ledger.store import Ledger
+from kling_nb.ledger.upload import Upload
 
-__all__ = ["Entry", "Intent", "Ledger"]
+__all__ = ["Entry", "Intent", "Ledger", "Upload"]

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
-SCHEMA_VERSION = 1
-
-_SCHEMA = """
+_FIRST = """
 CREATE TABLE jobs (
   id TEXT PRIMARY KEY,
   created_at REAL NOT NULL,          -- unix seconds, as all times here
@@ -38,29 +36,49 @@ CREATE INDEX jobs_unfinished ON jobs (folder)
   WHERE state IN ('SUBMITTING', 'IN_QUEUE', 'IN_PROGRESS', 'DOWNLOADING', 'UNCERTAIN');
 """
 
+_SECOND = """
+CREATE TABLE uploads (
+  sha256 TEXT NOT NULL,              -- of the content
+  content_type TEXT NOT NULL,
+  host TEXT NOT NULL,                -- REST host that took it
+  account TEXT NOT NULL,             -- fingerprint of the key; empty without one
+  lifecycle INTEGER NOT NULL,        -- seconds it was to be kept for; 0 leaves that to the account
+  url TEXT NOT NULL,
+  expires REAL,                      -- NULL where only the account knows
+  uploaded_at REAL NOT NULL,
+  PRIMARY KEY (sha256, content_type, host, account, lifecycle)
+) STRICT;
+"""
+
+_STEPS = (_FIRST, _SECOND)
+"""Each takes a file from the version before it; one that has landed is never changed."""
+
+SCHEMA_VERSION = len(_STEPS)
+
 
 class NewerSchema(sqlite3.DatabaseError):
     """The file was written by a newer kling_nb."""
 
 
 def prepare(db: sqlite3.Connection) -> None:
-    """Set the connection's modes, and make the tables in a new file.
+    """Set the connection's modes, and bring the file to our version, a new one too.
 
     Raises:
         NewerSchema: The file's version is above ours; it is left as it is.
     """
-    db.execute("PRAGMA journal_mode = WAL")
-    db.execute("PRAGMA synchronous = FULL")
     version = _version(db)
     if version > SCHEMA_VERSION:
         raise NewerSchema(f"it has version {version}, this kling_nb knows {SCHEMA_VERSION}: update kling_nb")
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute("PRAGMA synchronous = FULL")
     if version == SCHEMA_VERSION:
         return
     db.execute("BEGIN IMMEDIATE")
-    if _version(db) == 0:  # another kernel may have been first
-        for statement in _statements(_SCHEMA):
+    version = _version(db)  # asked again: another kernel may have been first
+    for step in _STEPS[version:]:
+        for statement in _statements(step):
             db.execute(statement)
-        db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    db.execute(f"PRAGMA user_version = {max(version, SCHEMA_VERSION)}")
     db.execute("COMMIT")
 
 

@@ -17,6 +17,7 @@ from kling_nb.errors import LedgerError
 from kling_nb.events import State
 from kling_nb.ledger.entry import Entry, Intent, owner_of_this_process
 from kling_nb.ledger.schema import prepare
+from kling_nb.ledger.upload import Upload
 
 BUSY_SECONDS = 20.0
 _UNFINISHED = "state IN ('SUBMITTING', 'IN_QUEUE', 'IN_PROGRESS', 'DOWNLOADING', 'UNCERTAIN')"
@@ -33,6 +34,7 @@ class Ledger:
         self.path = path
         self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
+        self._inherited: sqlite3.Connection | None = None
         self._pid = 0
 
     def claim(self, intent: Intent) -> tuple[Entry, bool]:
@@ -97,22 +99,24 @@ class Ledger:
         self._set(db, entry.id, owner=owner_of_this_process(), created_at=now, sent_at=sent_at)
         return self._one(db, "id = ?", entry.id)
 
-    def sending(self, job_id: str) -> None:
-        """Uploads are done and the POST is next."""
-        self.update(job_id, sent_at=time.time())
+    def sending(self, job_id: str) -> bool:
+        """Uploads are done and the POST is next.
 
-    def submitted(
-        self, job_id: str, *, request_id: str, status_url: str, response_url: str, cancel_url: str
-    ) -> None:
-        """Commit fal's id and addresses; called before anything else happens with them."""
-        self.update(
-            job_id,
-            state=State.IN_QUEUE,
-            request_id=request_id,
-            status_url=status_url,
-            response_url=response_url,
-            cancel_url=cancel_url,
-        )
+        Returns:
+            Whether the row is still this process's. Where the uploads took long, another one may
+            have taken it over, and sends the request itself.
+        """
+        with self._transaction() as db:
+            changed = db.execute(
+                "UPDATE jobs SET sent_at = ? WHERE id = ? AND owner = ? AND sent_at IS NULL",
+                (time.time(), job_id, owner_of_this_process()),
+            )
+            return changed.rowcount == 1
+
+    def withdraw(self, job_id: str) -> None:
+        """Take back a new row before anything was sent for it."""
+        with self._transaction() as db:
+            db.execute("DELETE FROM jobs WHERE id = ? AND state = 'SUBMITTING'", (job_id,))
 
     def update(self, job_id: str, **columns: Any) -> None:
         """Set columns of one row; a final state also sets `finished_at`."""
@@ -134,14 +138,12 @@ class Ledger:
             return None
         pattern = any_id.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_") + "%"
         with self._reading() as db:
-            rows = db.execute(
-                "SELECT * FROM jobs WHERE id = ?1 OR request_id = ?1 UNION "
-                "SELECT * FROM jobs WHERE id LIKE ?2 ESCAPE '\\' OR request_id LIKE ?2 ESCAPE '\\' LIMIT 3",
-                (any_id, pattern),
-            ).fetchall()
-        entries = [Entry.from_row(row) for row in rows]
-        exact = [entry for entry in entries if any_id in {entry.id, entry.request_id}]
-        return exact[0] if exact else entries[0] if len(entries) == 1 else None
+            exact = db.execute("SELECT * FROM jobs WHERE id = ?1 OR request_id = ?1", (any_id,)).fetchall()
+            query = (
+                "SELECT * FROM jobs WHERE id LIKE ?1 ESCAPE '\\' OR request_id LIKE ?1 ESCAPE '\\' LIMIT 2"
+            )
+            rows = exact[:1] or db.execute(query, (pattern,)).fetchall()
+        return Entry.from_row(rows[0]) if len(rows) == 1 else None
 
     def entries(
         self, *, limit: int = 50, folder: Path | None = None, unfinished: bool = False
@@ -171,6 +173,31 @@ class Ledger:
             ).fetchall()
         times = sorted(row[0] for row in rows if row[0] is not None)
         return times[len(times) // 2] if times else None
+
+    def uploaded(self, upload: Upload) -> str | None:
+        """Address of an earlier upload like this one that can still be used, or None."""
+        if not self.exists():
+            return None
+        with self._reading() as db:
+            row = db.execute(
+                f"SELECT url, uploaded_at FROM uploads WHERE {upload.WHERE}", upload.key
+            ).fetchone()
+        return row["url"] if row and upload.usable(row["uploaded_at"], time.time()) else None
+
+    def note_upload(self, upload: Upload, url: str) -> None:
+        """Keep the address of an upload that was just made, and forget those past use."""
+        now = time.time()
+        with self._transaction() as db:
+            db.execute("DELETE FROM uploads WHERE uploaded_at < ?", (now - upload.DAY,))
+            db.execute(
+                "INSERT OR REPLACE INTO uploads VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (*upload.key, url, upload.expires(now), now),
+            )
+
+    def forget_upload(self, url: str) -> None:
+        """Not use that address again."""
+        with self._transaction() as db:
+            db.execute("DELETE FROM uploads WHERE url = ?", (url,))
 
     def exists(self) -> bool:
         """Whether there is a ledger yet. Reading never makes one."""
@@ -215,11 +242,29 @@ class Ledger:
 
     def _open(self) -> sqlite3.Connection:
         if self._connection is None or self._pid != os.getpid():  # SQLite must not be carried over a fork
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            connection = sqlite3.connect(
+            self._inherited, self._connection = self._connection, None  # nor may it be closed there
+            self._connection, self._pid = self._connected(), os.getpid()
+        return self._connection
+
+    def _connected(self) -> sqlite3.Connection:
+        """A connection to the prepared file.
+
+        SQLite waits for a lock by itself, but not for the one that two kernels need at once
+        to make a new file a WAL file.
+        """
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        deadline = time.monotonic() + BUSY_SECONDS
+        while True:
+            db = sqlite3.connect(
                 self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
             )
-            connection.row_factory = sqlite3.Row
-            prepare(connection)
-            self._connection, self._pid = connection, os.getpid()
-        return self._connection
+            db.row_factory = sqlite3.Row
+            try:
+                prepare(db)
+                return db
+            except BaseException as fault:
+                db.close()
+                busy = isinstance(fault, sqlite3.OperationalError) and "locked" in str(fault)
+                if not busy or time.monotonic() > deadline:
+                    raise
+            time.sleep(0.01)

@@ -89,6 +89,8 @@ def describe(job: Job) -> str:
     state = job.state
     match state.state:
         case State.SUBMITTING:
+            if state.upload_size and state.uploaded < state.upload_size:
+                return f"uploading {100 * state.uploaded // state.upload_size} %"
             return "submitting"
         case State.IN_QUEUE:
             ahead = state.queue_position
