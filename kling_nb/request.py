@@ -45,8 +45,9 @@ class VideoRequest:
 
         Values are converted where nothing has to be guessed: 5 to "5" where the schema lists
         "5", "0.5" to 0.5, 5.0 to 5, "true" to True, a JSON text to a list or object. None
-        means not given. A file may be given as a URL, a data URI, a path, bytes, or a
-        `LocalFile`; local files are read once, for their kind and hash.
+        means not given. A file may be given as a URL, a data URI, a path, bytes, a PIL image, a NumPy
+        array, an open file, an earlier `Video`, or a `LocalFile`; local files are read once, for
+        their kind and hash.
 
         Raises:
             InputError: With all problems in one message; `parameter` names the first.
@@ -79,7 +80,9 @@ class VideoRequest:
         1. `resolved`: the input as converted by `build`, with every default of the schema
            that was left out. Nulls are gone.
         2. Each local file becomes `{"sha256": "<hex digest of its bytes>"}`, so that its name
-           and place do not count. URLs and data URIs count as the texts that they are.
+           and place do not count. Of a picture from memory the digest is one of its mode, size and
+           pixels (`catalog.pixels`). URLs count as the texts that they are, and so do data URIs of
+           up to 32,768 characters; a longer one is a local file.
         3. `{"endpoint": "<full id>", "input": <that>}` as `canonical_json`.
         4. SHA-256 of its UTF-8 bytes, in hex.
         """

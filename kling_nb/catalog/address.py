@@ -12,6 +12,9 @@ from kling_nb.catalog.media_slot import MediaSlot
 from kling_nb.catalog.media_type import NOUNS
 from kling_nb.catalog.wording import quote
 
+LONGEST_INLINE = 32 << 10
+"""Characters of the longest data URI that is sent as it is; the file of a longer one is uploaded."""
+
 # Two letters at least, so that the drive of a Windows path is none.
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]+):", re.IGNORECASE)
 
@@ -22,8 +25,11 @@ def scheme_of(text: str) -> str:
     return match[1].lower() if match else ""
 
 
-def check(slot: MediaSlot, text: str) -> None:
+def check(slot: MediaSlot, text: str) -> bytes:
     """See that an address can work, without any network.
+
+    Returns:
+        The content of a data URI; nothing for a URL.
 
     Raises:
         Unfit: It cannot: a relative URL, a data URI that does not decode or is of the wrong
@@ -33,7 +39,7 @@ def check(slot: MediaSlot, text: str) -> None:
         case "http" | "https":
             _check_url(slot, text)
         case "data":
-            _check_data_uri(slot, text)
+            return _check_data_uri(slot, text)
         case "sha256":  # how a request made from bytes is written down
             raise slot.unfit(
                 f"{slot.name} was bytes in memory, and a record keeps only their hash", "Give the file again."
@@ -43,6 +49,7 @@ def check(slot: MediaSlot, text: str) -> None:
             raise slot.unfit(
                 f"{slot.name} cannot be read from {quote(scheme + ':')}, as in {quote(text)}", remedy
             )
+    return b""
 
 
 def _check_url(slot: MediaSlot, text: str) -> None:
@@ -61,7 +68,7 @@ def _check_url(slot: MediaSlot, text: str) -> None:
         )
 
 
-def _check_data_uri(slot: MediaSlot, text: str) -> None:
+def _check_data_uri(slot: MediaSlot, text: str) -> bytes:
     declared, comma, payload = text[len("data:") :].partition(",")
     label = declared.partition(";")[0].strip().lower()
     remedy = "Write data:TYPE;base64,… (such as image/png), or give the path of a file."
@@ -81,6 +88,8 @@ def _check_data_uri(slot: MediaSlot, text: str) -> None:
     elif label:  # where the content tells nothing, the label is believed
         main = label.partition("/")[0]
         slot.check(main, NOUNS.get(main, f"of type {quote(label)}"), "the data URI")
+    slot.check_size(len(data), "the data URI")
+    return data
 
 
 def _decode(declared: str, payload: str) -> bytes:

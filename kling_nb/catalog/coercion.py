@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import math
 import numbers
-import os
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -85,10 +84,10 @@ class Coercion:
 
 def _as_many(value: Any) -> Any:
     """A list of files: also one alone, or a JSON text of several."""
-    if isinstance(value, (os.PathLike, bytes, bytearray, memoryview, LocalFile)):
-        return [value]
-    if not isinstance(value, str):
+    if isinstance(value, (list, tuple)):
         return value
+    if not isinstance(value, str):
+        return [value]
     if value.lstrip().startswith("["):  # unless it is a file that is called so
         try:
             return json.loads(value)

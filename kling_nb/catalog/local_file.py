@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+import time
 from dataclasses import dataclass, field
-from io import BufferedReader
+from io import BufferedReader, BytesIO, FileIO
 from itertools import islice
 from pathlib import Path
 
@@ -17,6 +18,10 @@ from kling_nb.catalog.wording import listing, nearest, quote
 from kling_nb.errors import MediaInputError
 
 _NEIGHBOURS = 2_000  # names read from a folder to find what a mistyped one meant
+_SETTLED_SECONDS = 2.0
+
+Stamp = tuple[int, int, int, int, int]
+"""Device, number, size and both times of a file: the same as long as nobody writes to it."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +34,9 @@ class LocalFile:
         name: File name, as an upload declares it.
         content_type: MIME type, told from the content.
         size: Bytes.
-        sha256: Hex digest of the content when the request was made.
+        sha256: Hex digest of the content when the request was made. Of a picture from memory it
+            is one of its pixels (see `pixels`).
+        stamp: Of the file when it was read, where that tells later whether it was written to.
     """
 
     path: Path | None
@@ -38,19 +45,28 @@ class LocalFile:
     content_type: str
     size: int
     sha256: str
+    stamp: Stamp | None = field(default=None, repr=False, compare=False)
 
     @classmethod
-    def from_bytes(cls, data: bytes, slot: MediaSlot) -> LocalFile:
-        """Bytes for a slot; the name is made from the slot's.
+    def from_bytes(cls, data: bytes, slot: MediaSlot, *, subject: str = "", name: str = "") -> LocalFile:
+        """Bytes for a slot.
+
+        Args:
+            data: The content.
+            slot: Where it is to go.
+            subject: What was given, in words.
+            name: File name; made from the slot's where left out.
 
         Raises:
             Unfit: There are none, or they do not fit.
         """
         if not data:
             raise slot.unfit(f"{slot.name} has no bytes in it")
-        found = slot.recognise(data[:HEAD], f"what was given ({len(data):,} bytes)")
+        subject = subject or f"what was given ({len(data):,} bytes)"
+        found = slot.recognise(data[:HEAD], subject, name)
+        slot.check_size(len(data), subject)
         digest = hashlib.sha256(data).hexdigest()
-        return cls(None, data, slot.name + found.suffix, found.mime, len(data), digest)
+        return cls(None, data, name or slot.name + found.suffix, found.mime, len(data), digest)
 
     @classmethod
     def from_path(cls, text: str, slot: MediaSlot) -> LocalFile:
@@ -77,16 +93,62 @@ class LocalFile:
 
     @classmethod
     def _from_open(cls, file: BufferedReader, path: Path, text: str, slot: MediaSlot) -> LocalFile:
-        size = os.fstat(file.fileno()).st_size
+        found = os.fstat(file.fileno())
+        size = found.st_size
         if not size:
             raise slot.unfit(f"{slot.name}: {_shown(text)} is an empty file")
-        found = slot.recognise(file.read(HEAD), _shown(text))
+        kind = slot.recognise(file.read(HEAD), _shown(text), path.name)
+        slot.check_size(size, _shown(text))
         file.seek(0)
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-        return cls(path, None, path.name, found.mime, size, digest)
+        stamp = _stamp(found) if _settled(found) else None
+        return cls(path, None, path.name, kind.mime, size, digest, stamp)
+
+    def open(self) -> BytesIO | FileIO:
+        """The content, to be read and closed; each call has a position of its own.
+
+        Raises:
+            MediaInputError: The file cannot be read any more.
+        """
+        if self.path is None:
+            return BytesIO(self.data or b"")
+        try:
+            return self.path.open("rb", buffering=0)
+        except OSError as error:
+            raise self.changed(f"cannot be read any more ({error.strerror or error})") from error
+
+    def verify(self, since: Stamp | None = None) -> Stamp | None:
+        """See that the content is still the one that the request was made with. Blocks.
+
+        A file that shows no sign of having been written to is not read again.
+
+        Args:
+            since: What an earlier call returned.
+
+        Returns:
+            For a later call: it will be refused if the file was written to meanwhile.
+
+        Raises:
+            MediaInputError: It is another one, or cannot be read any more.
+        """
+        if self.path is None:
+            return None
+        with self.open() as file:
+            stamp = _stamp(os.fstat(file.fileno()))
+            if stamp == (since or self.stamp):
+                return stamp
+            if since is not None:
+                raise self.changed()
+            try:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            except OSError as error:
+                raise self.changed(f"cannot be read any more ({error.strerror or error})") from error
+        if digest != self.sha256:
+            raise self.changed()
+        return stamp
 
     def read(self) -> bytes:
-        """The content.
+        """The whole content, in memory.
 
         Raises:
             MediaInputError: The file cannot be read any more, or is no longer the one that the
@@ -94,19 +156,27 @@ class LocalFile:
         """
         if self.path is None:
             return self.data or b""
-        try:
-            content = self.path.read_bytes()
-        except OSError as error:
-            raise self._changed(f"cannot be read any more ({error.strerror or error})") from error
+        with self.open() as file:
+            content = file.read()
         if hashlib.sha256(content).hexdigest() != self.sha256:
-            raise self._changed("has changed since the request was made")
+            raise self.changed()
         return content
 
-    def _changed(self, what: str) -> MediaInputError:
+    def changed(self, what: str = "has changed since the request was made") -> MediaInputError:
+        """The error that the file is not there as it was."""
         return MediaInputError(
             f"{_shown(str(self.path))} {what}. Nothing was submitted.",
             remedy="Make the request again, with the file as it is now.",
         )
+
+
+def _stamp(found: os.stat_result) -> Stamp:
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
+def _settled(found: os.stat_result) -> bool:
+    """Whether the last change is long enough ago that the next one will have another time."""
+    return time.time() - max(found.st_mtime, found.st_ctime) > _SETTLED_SECONDS
 
 
 def _refuse_special(mode: int, text: str, slot: MediaSlot) -> None:

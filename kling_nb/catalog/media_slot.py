@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import mimetypes
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from kling_nb.catalog import media_type
-from kling_nb.catalog.media_type import FORMATS, NOUNS, MediaType
+from kling_nb.catalog.media_type import FORMATS, KNOWN, NOUNS, MediaType
 from kling_nb.catalog.problem import Path, Problem, Unfit, dotted
-from kling_nb.catalog.wording import listing
+from kling_nb.catalog.wording import listing, quote
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,20 +21,28 @@ class MediaSlot:
         path: Place in the input, such as `("elements", 0, "frontal_image_url")`.
         kinds: What fits: `image`, `video`, `audio`. With a word that is none of these,
             anything fits.
+        max_bytes: Size of the largest file that fits, where the schema says one.
     """
 
     path: Path
     kinds: tuple[str, ...]
+    max_bytes: int | None = None
 
     @classmethod
     def of(cls, schema: Mapping[str, Any], path: Path) -> MediaSlot:
         """The slot of a property with `x-fal-media`."""
-        return cls(path, (schema["x-fal-media"], *schema.get("x-media-also", ())))
+        kinds = (schema["x-fal-media"], *schema.get("x-media-also", ()))
+        return cls(path, kinds, schema.get("x-media-max-bytes"))
 
     @property
     def name(self) -> str:
         """The place in one word."""
         return dotted(self.path)
+
+    @property
+    def open(self) -> bool:
+        """Whether files of every kind fit."""
+        return not NOUNS.keys() >= set(self.kinds)
 
     @property
     def nouns(self) -> str:
@@ -50,17 +59,32 @@ class MediaSlot:
         """The error that nothing fits here because of `text`, a sentence without its full stop."""
         return Unfit(Problem(self.path, "media", f"{text}.", remedy or self.wanted))
 
-    def recognise(self, head: bytes, subject: str) -> MediaType:
+    def recognise(self, head: bytes, subject: str, name: str = "") -> MediaType:
         """The format of a content that begins with `head`.
+
+        Args:
+            head: Its first bytes.
+            subject: The content in words, for a message.
+            name: Its file name, if any: the type of a file whose content tells nothing, and what
+                such a file must not pretend to be.
 
         Raises:
             Unfit: It is no format that is known here, or one that does not fit.
         """
         found = media_type.detect(head)
-        if found is None:
+        if found is not None:
+            self.check(found.kind, found.noun, subject)
+            return found
+        named = mimetypes.guess_type(name)[0] or "application/octet-stream"
+        if not self.open:
             raise self.unfit(f"{self.name}: {subject} is {media_type.describe(head)}, not {self.nouns}")
-        self.check(found.kind, found.noun, subject)
-        return found
+        if named in KNOWN:
+            noun = NOUNS[named.partition("/")[0]]
+            raise self.unfit(
+                f"{self.name}: {subject} is {media_type.describe(head)}, not {noun} as its name says",
+                "Give the file itself, or rename it.",
+            )
+        return MediaType("file", named, "", f"of type {quote(named)}")
 
     def check(self, kind: str, noun: str, subject: str) -> None:
         """Refuse a kind that does not fit.
@@ -68,5 +92,23 @@ class MediaSlot:
         Raises:
             Unfit: It does not.
         """
-        if kind not in self.kinds and NOUNS.keys() >= set(self.kinds):
+        if kind not in self.kinds and not self.open:
             raise self.unfit(f"{self.name}: {subject} is {noun}, not {self.nouns}")
+
+    def check_size(self, size: int, subject: str) -> None:
+        """Refuse what is too large. `size` is in bytes.
+
+        Raises:
+            Unfit: It is.
+        """
+        if self.max_bytes is not None and size > self.max_bytes:
+            much, most = _megabytes(size), _megabytes(self.max_bytes)
+            raise self.unfit(
+                f"{self.name}: {subject} has {much} MB; allowed are {most} MB",
+                "Make it smaller: shorter, fewer pixels, or more strongly compressed.",
+            )
+
+
+def _megabytes(size: int) -> str:
+    """In units of 2**20 bytes; never rounded down to the limit that was passed."""
+    return f"{-(-size * 10 // (1 << 20)) / 10:,.1f}".removesuffix(".0")

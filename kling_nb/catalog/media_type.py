@@ -52,6 +52,11 @@ FORMATS = {
     "audio": "MP3, WAV, Ogg, M4A or FLAC",
 }
 NOUNS = {"image": "a picture", "video": "a video", "audio": "a sound"}
+KNOWN = frozenset(
+    {found.mime for found in (_PNG, _JPEG, _WEBP, _GIF, _AVIF, _HEIC, _MP4, _MOV, _WEBM, _MKV)}
+    | {found.mime for found in (_MP3, _WAV, _OGG, _M4A, _FLAC, _AAC)}
+)
+"""MIME types of all formats that `detect` knows."""
 
 _PREFIXES = (
     (b"\x89PNG\r\n\x1a\n", _PNG),
