@@ -64,6 +64,7 @@ def execute(path: Path) -> CellExecutionError | None:
         store_widget_state=False,  # the cards play without it
         on_cell_execute=progress.start,
         on_cell_executed=progress.end,
+        extra_arguments=["--log-level=ERROR"],  # ipykernel warns of loopback without encryption
     )
     try:
         client.execute()
