@@ -68,7 +68,10 @@ class Engine:
             self._unfinished.add(future)
             if not self._waits_at_exit:
                 self._waits_at_exit = True
-                # `atexit` comes too late: no thread pool, so no host name look-up, works by then.
+                # `atexit` comes too late: no thread pool, so no host name look-up, works by then. The
+                # pools end in the same way, last one registered first: so theirs has to be there already.
+                import concurrent.futures.thread  # noqa: F401, PLC0415
+
                 register = getattr(threading, "_register_atexit", atexit.register)
                 register(self._wait_at_exit)
         future.add_done_callback(self._unfinished.discard)

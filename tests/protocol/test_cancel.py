@@ -57,7 +57,9 @@ def test_while_it_runs_and_the_app_goes_on(session: Session, fal: ScriptedFal, l
     assert ledger.entries()[0].state is State.READY
 
 
-@pytest.mark.parametrize("steps", [[Queue(2), Hold()], [Run(), Log("one"), Hold()]], ids=["queued", "running"])
+@pytest.mark.parametrize(
+    "steps", [[Queue(2), Hold()], [Run(), Log("one"), Hold()]], ids=["queued", "running"]
+)
 def test_fal_forgets_a_cancelled_request(
     session: Session, fal: ScriptedFal, ledger: Ledger, steps: list[Any]
 ) -> None:
@@ -176,7 +178,9 @@ def test_before_anything_was_sent(session: Session, fal: ScriptedFal, ledger: Le
 
 def test_by_somebody_else(session: Session, fal: ScriptedFal, ledger: Ledger) -> None:
     """On fal's own page, say."""
-    fal.script = Script([Run(), Fail.platform("client_cancelled", 499, "Request was cancelled by the client")])
+    fal.script = Script(
+        [Run(), Fail.platform("client_cancelled", 499, "Request was cancelled by the client")]
+    )
     with pytest.raises(errors.JobCancelled):
         session.generate("a cat")
     assert ledger.entries()[0].state is State.CANCELLED

@@ -62,8 +62,8 @@ def test_events_come_in_order_and_lines_once(session: Session, fal: ScriptedFal)
         "Ready",
     ]
     assert told[0] == Submitted(fal.job().request_id)
-    assert [event.position for event in told if isinstance(event, Queued)][0] == 2
-    assert [event.position for event in told if isinstance(event, Queued)][-1] == 0
+    positions = [event.position for event in told if isinstance(event, Queued)]
+    assert (positions[0], positions[-1]) == (2, 0)
     lines = ["Loading model", "Sampling 10%", "Sampling 60%", "Encoding video"]
     assert [event.message for event in told if isinstance(event, Logged)] == lines
     assert [line.message for line in job.lines] == lines

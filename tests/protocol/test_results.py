@@ -253,7 +253,9 @@ def test_an_address_is_sent_as_it_is(session: Session, fal: ScriptedFal) -> None
     assert fal.count("upload") == 0
 
 
-def test_two_files_of_one_request(session: Session, fal: ScriptedFal, make_picture: Callable[..., Path]) -> None:
+def test_two_files_of_one_request(
+    session: Session, fal: ScriptedFal, make_picture: Callable[..., Path]
+) -> None:
     first, last = make_picture("first.jpg", "red"), make_picture("last.jpg", "blue")
     session.generate("a cat", endpoint="v3-pro-image", image=first, end_image_url=last)
     sent = fal.accepted[0].input

@@ -1,0 +1,176 @@
+"""Spending limits and what was spent, against the scripted fal."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from scripted import Done, Fail, Hold, Queue, Run, Script, ScriptedFal
+
+from kling_nb import Session
+from kling_nb.catalog import endpoint
+from kling_nb.errors import (
+    BudgetExceeded,
+    InputRefused,
+    JobCancelled,
+    PlatformError,
+    ResponseError,
+    UsageError,
+)
+
+PRICED = "v1.6-pro"  # $0.098 a second, so $0.49 for 5 s
+
+MakeSession = Callable[..., Session]
+
+
+def submit(session: Session, prompt: str, **arguments: Any) -> None:
+    session.submit(prompt, endpoint=PRICED, **arguments).wait(20)
+
+
+def test_over_max_cost_nothing_is_sent(make_session: MakeSession, fal: ScriptedFal) -> None:
+    session = make_session()
+    with pytest.raises(BudgetExceeded, match=r"\$0\.49, over --max-cost 0\.4\.") as refused:
+        submit(session, "a cat", max_cost=0.4)
+    assert len(str(refused.value).splitlines()) <= 4
+    assert not fal.requests
+    assert not session.jobs()
+    submit(session, "a cat", max_cost=0.5)
+    assert len(fal.accepted) == 1
+
+
+def test_the_session_budget_counts_what_was_accepted(make_session: MakeSession, fal: ScriptedFal) -> None:
+    session = make_session(budget=1.0)
+    submit(session, "one")
+    submit(session, "two")
+    with pytest.raises(BudgetExceeded, match=r"budget of this session leaves \$0\.02 of \$1\.00"):
+        submit(session, "three")
+    assert len(fal.accepted) == 2
+    submit(session, "three", max_cost="none")
+    assert len(fal.accepted) == 3
+
+
+def test_an_earlier_take_costs_nothing_under_any_limit(make_session: MakeSession, fal: ScriptedFal) -> None:
+    submit(make_session(), "a cat")
+    submit(make_session(max_cost=0.01), "a cat")
+    assert len(fal.accepted) == 1
+
+
+def test_what_is_not_billed_goes_back_to_the_budget(make_session: MakeSession, fal: ScriptedFal) -> None:
+    session = make_session(budget=0.5)
+    fal.script = Script([Run(), Fail.platform("runner_disconnected")])
+    with pytest.raises(PlatformError):
+        submit(session, "fails")
+    fal.fault("submit", "no_money")
+    with pytest.raises(Exception, match="Exhausted"):
+        submit(session, "refused")
+    fal.script = Script([Queue(1), Hold(), Done()])
+    job = session.submit("cancelled", endpoint=PRICED)
+    fal.wait_for("stream")
+    job.cancel()
+    with pytest.raises(JobCancelled):
+        job.wait(20)
+    fal.script = Script([Run(), Done()])
+    submit(session, "works")
+    assert sum(group.usd for group in session.spending()) == pytest.approx(0.49)
+
+
+def test_a_refusal_that_may_be_billed_stays_in_the_budget(
+    make_session: MakeSession, fal: ScriptedFal
+) -> None:
+    session = make_session(budget=0.5)
+    detail = {"loc": ["body", "prompt"], "msg": "no", "type": "content_policy_violation"}
+    fal.script = Script([Run(), Fail.refused(detail)])
+    with pytest.raises(InputRefused):
+        submit(session, "forbidden")
+    with pytest.raises(BudgetExceeded):
+        submit(session, "next")
+
+
+def test_an_unknown_price_is_refused_under_a_limit_with_a_way_out(
+    make_session: MakeSession, fal: ScriptedFal
+) -> None:
+    session = make_session(daily_budget=100)
+    assert endpoint("v1-pro").price is None
+    with pytest.raises(BudgetExceeded, match="no price is known for v1-pro") as refused:
+        session.submit("a cat")
+    assert "--max-cost none" in str(refused.value)
+    assert not fal.requests
+    session.submit("a cat", max_cost="none").wait(20)
+    priced = make_session(daily_budget=100, prices={"v1-pro": 0.1})
+    assert priced.plan("a dog").estimate == pytest.approx(0.5)
+    priced.submit("a dog").wait(20)
+    assert len(fal.accepted) == 2
+
+
+def test_local_previews_know_no_limit(make_session: MakeSession) -> None:
+    plan = make_session(backend="local", max_cost=0.01).plan("a cat", endpoint=PRICED)
+    assert plan.estimate == pytest.approx(0.49)
+
+
+PROGRAM = """
+import sys
+from kling_nb import Session
+from kling_nb.errors import BudgetExceeded
+url, key, home, media, word = sys.argv[1:]
+session = Session(backend="fal", queue_url=url, rest_url=url, api_url=url, credentials=key, home=home,
+                  media=media, daily_budget=1.2)
+print("ready", flush=True)
+sys.stdin.readline()
+try:
+    session.submit(word, endpoint="v1.6-pro").wait(20)
+    print("sent")
+except BudgetExceeded:
+    print("over")
+"""
+
+
+def test_kernels_share_the_budget_of_a_day(fal: ScriptedFal, tmp_path: Any) -> None:
+    arguments = [fal.url, fal.key, str(tmp_path / "home"), str(tmp_path / "media")]
+    kernels = [
+        subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, *arguments, f"prompt {number}"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for number in range(4)
+    ]
+    for kernel in kernels:
+        assert kernel.stdout is not None
+        assert kernel.stdout.readline() == "ready\n"
+    said = [kernel.communicate("go\n")[0].strip() for kernel in kernels]
+    assert sorted(said) == ["over", "over", "sent", "sent"]  # 2 × $0.49 of $1.20
+    assert len(fal.accepted) == 2
+
+
+def test_spending_is_grouped(make_session: MakeSession, fal: ScriptedFal) -> None:
+    session = make_session()
+    submit(session, "one", notebook="a.ipynb")
+    submit(session, "two", notebook="b.ipynb")
+    session.submit("three", notebook="b.ipynb").wait(20)
+    (day,) = session.spending()
+    assert (day.jobs, day.units, day.unknown) == (3, 15.0, 1)
+    assert day.usd == pytest.approx(0.98)
+    by_notebook = {group.group: (group.jobs, round(group.usd, 2)) for group in session.spending("notebook")}
+    assert by_notebook == {"a.ipynb": (1, 0.49), "b.ipynb": (2, 0.49)}
+    assert {group.group for group in session.spending("endpoint")} == {
+        endpoint(PRICED).id,
+        endpoint("v1-pro").id,
+    }
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"), [("budget", "lots"), ("daily_budget", -1), ("max_cost", "nan"), ("prices", 3)]
+)
+def test_amounts_are_checked(make_session: MakeSession, setting: str, value: Any) -> None:
+    with pytest.raises(UsageError, match=setting):
+        make_session(**{setting: value}).plan("a cat")
+
+
+def test_fal_is_asked_for_its_price_with_the_key(make_session: MakeSession, fal: ScriptedFal) -> None:
+    fal.platform.prices = {endpoint(PRICED).id: 0.098}
+    assert str(make_session().live_price(PRICED)) == "$0.098 per second"
+    assert fal.last("pricing").headers["authorization"] == f"Key {fal.key}"
+    with pytest.raises(ResponseError, match="no price"):
+        make_session().live_price("v3-pro")

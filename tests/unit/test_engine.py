@@ -1,0 +1,210 @@
+"""The engine: one thread with one loop, and waiting for it from anywhere."""
+
+import asyncio
+import multiprocessing
+import subprocess
+import sys
+import threading
+from concurrent.futures import CancelledError, Future
+from typing import Any
+
+import pytest
+
+from kling_nb.engine import Engine, wait, wait_async
+
+
+async def thread_name() -> str:
+    return threading.current_thread().name
+
+
+async def forever() -> None:
+    await asyncio.Event().wait()
+
+
+def test_work_runs_on_one_thread_that_is_not_ours() -> None:
+    engine = Engine()
+    names = {wait(engine.spawn(thread_name())) for _ in range(3)}
+    assert names == {"kling_nb engine"}
+    assert Engine.shared() is Engine.shared()
+
+
+def test_the_thread_starts_with_the_first_work() -> None:
+    source = """
+import threading
+import kling_nb.engine
+engine = kling_nb.engine.Engine.shared()
+assert threading.active_count() == 1
+async def work(): pass
+kling_nb.engine.wait(engine.spawn(work()))
+assert threading.active_count() == 2
+import sys
+assert "nest_asyncio2" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", source], check=True)
+
+
+def test_many_threads_start_it_once() -> None:
+    engine = Engine()
+    barrier = threading.Barrier(8)
+    loops: list[Any] = []
+
+    async def loop() -> Any:
+        return asyncio.get_running_loop()
+
+    def work() -> None:
+        barrier.wait()
+        loops.append(wait(engine.spawn(loop())))
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(loops)) == 1
+
+
+def test_what_work_raises_is_raised() -> None:
+    async def fails() -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        wait(Engine.shared().spawn(fails()))
+
+
+def test_a_wait_that_runs_out_leaves_the_work_alone() -> None:
+    work = Engine.shared().spawn(forever())
+    with pytest.raises(TimeoutError):
+        wait(work, 0.01)
+    assert not work.done()
+    work.cancel()
+    with pytest.raises(CancelledError):
+        wait(work)
+
+
+@pytest.mark.parametrize("limit", [float("inf"), 1e300, None])
+def test_a_wait_without_limit(limit: float | None) -> None:
+    assert wait(Engine.shared().spawn(thread_name()), limit) == "kling_nb engine"
+
+
+async def test_a_coroutine_waits_without_stopping_its_loop() -> None:
+    future: Future[int] = Future()
+    waiting = asyncio.create_task(wait_async(future))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    threading.Thread(target=future.set_result, args=(7,)).start()
+    assert await waiting == 7
+    assert await wait_async(future) == 7
+
+
+async def test_a_coroutine_that_is_cancelled_leaves_the_work_alone() -> None:
+    future: Future[int] = Future()
+    waiting = asyncio.create_task(wait_async(future))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert not future.cancelled()
+    future.set_result(1)
+
+
+async def test_a_coroutine_whose_wait_runs_out() -> None:
+    future: Future[int] = Future()
+    with pytest.raises(TimeoutError):
+        await wait_async(future, 0.01)
+    future.set_result(1)
+    assert await wait_async(future, float("inf")) == 1
+
+
+def test_a_loop_that_is_closed_before_the_work_ends() -> None:
+    future: Future[int] = Future()
+
+    async def give_up() -> None:
+        with pytest.raises(TimeoutError):
+            await wait_async(future, 0.01)
+
+    asyncio.run(give_up())
+    future.set_result(1)  # nobody waits any more; nothing is raised or logged
+
+
+NESTED = """
+import asyncio, threading
+from concurrent.futures import Future
+from kling_nb.engine import wait
+
+async def main():
+    ticks = []
+    future = Future()
+    async def tick():
+        while len(ticks) < 5:
+            ticks.append(1)
+            await asyncio.sleep(0)
+        threading.Thread(target=future.set_result, args=(7,)).start()
+    asyncio.create_task(tick())
+    assert wait(future) == 7
+    assert len(ticks) == 5
+    try:
+        wait(Future(), 0.01)
+    except TimeoutError:
+        print("ran out")
+    done = Future()
+    done.set_result(1)
+    assert wait(done) == 1
+
+{before}
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize(
+    "before",
+    ["", "import nest_asyncio2; nest_asyncio2.apply()"],
+    ids=["alone", "applied before"],
+)
+def test_inside_a_running_loop(before: str) -> None:
+    """In a process of its own: the loop is made re-entrant for good."""
+    source = NESTED.format(before=before)
+    done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "ran out\n", "")
+
+
+def test_a_loop_that_never_waits_so_is_not_touched() -> None:
+    source = """
+import asyncio, sys
+from kling_nb.engine import Engine, wait, wait_async
+async def work(): return 1
+async def main(): return await wait_async(Engine.shared().spawn(work()))
+assert asyncio.run(main()) == 1
+assert wait(Engine.shared().spawn(work())) == 1
+assert "nest_asyncio2" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", source], check=True)
+
+
+def test_a_forked_child_has_a_thread_of_its_own() -> None:
+    engine = Engine()
+    assert wait(engine.spawn(thread_name())) == "kling_nb engine"
+    context = multiprocessing.get_context("fork")
+    answer, ask = context.Pipe(False)
+    child = context.Process(target=lambda: ask.send(wait(engine.spawn(thread_name()), 10)))
+    child.start()
+    assert answer.recv() == "kling_nb engine"
+    child.join()
+
+
+def test_a_process_ends_only_when_what_must_be_finished_is() -> None:
+    source = """
+import asyncio, socket
+from kling_nb.engine import Engine
+
+async def work():
+    for _ in range(50):
+        await asyncio.sleep(0)
+    await asyncio.get_running_loop().getaddrinfo("localhost", 80)   # needs a thread
+    print("finished", flush=True)
+
+engine = Engine.shared()
+engine.finish_before_exit(engine.spawn(work()))
+print("last line", flush=True)
+"""
+    done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=False)
+    assert (done.stdout.split("\n")[:2], done.stderr) == (["last line", "finished"], "")
