@@ -24,6 +24,7 @@ class Backend:
         client: Its queue.
         follower: Follows requests of that queue.
         storage: Its uploads.
+        http: Its connections, for what has no part of its own.
         sleep: Waits between two tries.
         key_fingerprint: Of the key that it is asked with.
     """
@@ -33,6 +34,7 @@ class Backend:
     client: QueueClient
     follower: Follower
     storage: Storage
+    http: Http
     sleep: Sleep
     key_fingerprint: str | None
 
@@ -58,4 +60,4 @@ def open_backend(
     client = QueueClient(http)
     follower = Follower(client, gone=gone, sleep=http.sleep)
     fingerprint = key.fingerprint if key else None
-    return Backend(name, hosts, client, follower, Storage(http), http.sleep, fingerprint)
+    return Backend(name, hosts, client, follower, Storage(http), http, http.sleep, fingerprint)

@@ -57,6 +57,11 @@ class EmbeddedEngine:
             return self._address
 
     @property
+    def known_address(self) -> Address | None:
+        """The address of an engine that runs; none is started for the asking."""
+        return self._address if self._running() else None
+
+    @property
     def gone(self) -> bool:
         """Whether it was started and has ended, and with it every job it had."""
         return self._process is not None and not self._running()

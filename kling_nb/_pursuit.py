@@ -72,6 +72,7 @@ class Pursuit:
         take: The take to file it as; None for the next free one.
         uploads: Gives the addresses of local files.
         inline_limit: Size in bytes up to which a file goes along as a data URI.
+        webhook_url: Where fal is to deliver the result too, where this process submits.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class Pursuit:
         take: int | None,
         uploads: Uploads,
         inline_limit: int,
+        webhook_url: str | None = None,
     ) -> None:
         self._job = job
         self._entry = entry
@@ -96,6 +98,7 @@ class Pursuit:
         self._take = take
         self._uploads = uploads
         self._inline_limit = inline_limit
+        self._webhook_url = webhook_url
         self._urls: dict[str, str] = {}
         self._task: asyncio.Task[None] | None = None
         self._cancelling: asyncio.Task[None] | None = None
@@ -136,6 +139,8 @@ class Pursuit:
             columns = {"error": str(fault), "error_type": getattr(fault, "error_type", None)}
             if isinstance(fault, errors.ResponseError) and fault.billable_units is not None:
                 columns["units"] = fault.billable_units  # a refusal may be billed
+            if not taken or _not_billed(fault):
+                columns["reserved_usd"] = 0.0
             await self._note(state=State.FAILED, **columns)
         if getattr(fault, "error_type", None) == "file_download_error":
             for url in self._urls.values():
@@ -178,7 +183,9 @@ class Pursuit:
 
     async def _send(self, backend: Backend, body: dict[str, Any]) -> tuple[RequestRef, int | None]:
         try:
-            submission = await backend.client.submit(self._job.request.endpoint.id, body)
+            submission = await backend.client.submit(
+                self._job.request.endpoint.id, body, webhook_url=self._webhook_url
+            )
         except errors.KlingError:
             raise  # it says what became of the request
         except Exception as fault:
@@ -274,7 +281,9 @@ class Pursuit:
             self._cancelling = asyncio.create_task(cancel_now())
 
     async def _end_cancelled(self) -> None:
-        await self._note(state=State.CANCELLED)
+        # Out of the queue nothing is billed; a runner that was stopped may have cost something.
+        unpaid = {} if self._job.state.state is State.IN_PROGRESS else {"reserved_usd": 0.0}
+        await self._note(state=State.CANCELLED, **unpaid)
         self._job.apply(Cancelled())
         if self._task is not None and self._task is not asyncio.current_task():
             self._task.cancel()
@@ -400,6 +409,13 @@ class Pursuit:
             units=result.units,
             lines=tuple((line.timestamp, line.message) for line in job.lines),
         )
+
+
+def _not_billed(fault: errors.KlingError) -> bool:
+    """Whether fal says, or documents, that a failure costs nothing: 5xx, and no units (FAL-PROTOCOL §6.4)."""
+    if isinstance(fault, errors.PlatformError):
+        return True
+    return isinstance(fault, errors.ResponseError) and fault.billable_units in {"0", "0.0"}
 
 
 _OUTCOMES = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import threading
 from collections.abc import Callable
@@ -13,18 +14,22 @@ from typing import TYPE_CHECKING, Any
 
 from kling_nb import _settings
 from kling_nb._arguments import build_request, storable
+from kling_nb._budget import check_cost, cost_of, limits_of
 from kling_nb._embedded import EmbeddedEngine
 from kling_nb._job import Job, Listener
 from kling_nb._settings import Settings
 from kling_nb.catalog import endpoint as find_endpoint
-from kling_nb.catalog.estimate import estimate
 from kling_nb.catalog.media_input import for_upload
 from kling_nb.engine import EXIT_SECONDS, Engine, wait
 from kling_nb.errors import KlingError, LedgerError, MissingKey, UsageError
 from kling_nb.events import Failed, JobState, Logged, State
 from kling_nb.fal.hosts import Hosts
+from kling_nb.fal.jwks import KeySource
 from kling_nb.fal.patience import Patience
-from kling_nb.ledger import Entry, Intent, Ledger
+from kling_nb.fal.webhook_address import check_webhook
+from kling_nb.fal.webhooks import set_key_source
+from kling_nb.ledger import Entry, Intent, Ledger, Spending
+from kling_nb.ledger.spending import Grouping
 from kling_nb.media import MediaFolder, Take
 from kling_nb.request import VideoRequest
 from kling_nb.video import Video
@@ -33,6 +38,9 @@ if TYPE_CHECKING:  # both need httpx, which costs `%load_ext` more than all the 
     from kling_nb._backend import Backend
     from kling_nb._pursuit import Pursuit
     from kling_nb._uploads import Uploads
+    from kling_nb.fal.pricing import LivePrice
+
+log = logging.getLogger(__name__)
 
 REUSABLE = {"fal": ("fal",), "local": ("fal", "local")}
 """Whose takes satisfy a backend: a key must never leave a preview in place of the real thing."""
@@ -47,17 +55,19 @@ class Plan:
         settings: What holds for it.
         found: The take that would be shown instead of a submission.
         unfinished: The submission that would be taken up instead of a new one.
+        webhook_url: Where a new submission's result would be delivered too, or None.
     """
 
     request: VideoRequest
     settings: Settings
     found: Take | None
     unfinished: Entry | None
+    webhook_url: str | None = None
 
     @property
     def estimate(self) -> float | None:
         """US dollars that fal would ask for it, or None where no price is known."""
-        return estimate(self.request.endpoint, self.request.resolved)
+        return cost_of(self.request, self.settings)
 
 
 class Session:
@@ -156,7 +166,9 @@ class Session:
         take: int | None = None,
         new: bool = False,
         backend: str | None = None,
+        max_cost: float | str | None = None,
         notebook: str | None = None,
+        webhook_url: str | None = None,
         on_event: Listener | None = None,
         **parameters: Any,
     ) -> Job:
@@ -173,7 +185,10 @@ class Session:
             take: Which take is wanted; 1 is the first.
             new: Make another take, whatever exists.
             backend: "fal" or "local" for this call.
+            max_cost: US dollars that this submission may cost; "none" lifts all limits for it.
             notebook: Noted in the ledger.
+            webhook_url: Where fal is to deliver the result too; see `kling_nb.fal.webhooks.verify`. It
+                is not part of the request, so a take made without one is reused all the same.
             on_event: Called as `on_event(event, state)` from the engine thread.
             **parameters: The endpoint's parameters, e.g. `duration=10`.
 
@@ -181,11 +196,21 @@ class Session:
             InputError: Bad input; nothing was submitted.
             MissingKey: Backend fal without a key.
             LedgerError: The intent could not be made durable; nothing was submitted.
+            BudgetExceeded: It would cost more than a limit allows; nothing was submitted.
         """
         plan = self.plan(
-            prompt, endpoint=endpoint, image=image, take=take, new=new, backend=backend, **parameters
+            prompt,
+            endpoint=endpoint,
+            image=image,
+            take=take,
+            new=new,
+            backend=backend,
+            max_cost=max_cost,
+            webhook_url=webhook_url,
+            **parameters,
         )
         if plan.found is not None:
+            _say_no_webhook(webhook_url, "this request has a take already")
             return self._finished_job(plan.request, plan.found)
         if plan.settings.backend == "fal" and plan.settings.key is None:
             raise MissingKey
@@ -203,6 +228,8 @@ class Session:
                 key_fingerprint=plan.settings.key.fingerprint if plan.settings.key else None,
                 notebook=notebook,
                 sends_at_once=not request.files,
+                cost=check_cost(request, plan.settings),
+                limits=limits_of(plan.settings),
             )
         )
         if fresh and not new:
@@ -210,8 +237,13 @@ class Session:
             found = self._find(request, plan.settings, take)
             if found is not None:
                 self._ledger(plan.settings).withdraw(entry.id)
+                _say_no_webhook(webhook_url, "this request has a take by now")
                 return self._finished_job(request, found)
-        return self._start(request, entry, plan.settings, fresh=fresh, on_event=on_event)
+        if not fresh:
+            _say_no_webhook(webhook_url, f"job {entry.id} of this request is under way already")
+        return self._start(
+            request, entry, plan.settings, fresh=fresh, on_event=on_event, webhook_url=webhook_url
+        )
 
     def plan(
         self,
@@ -222,6 +254,8 @@ class Session:
         take: int | None = None,
         new: bool = False,
         backend: str | None = None,
+        max_cost: float | str | None = None,
+        webhook_url: str | None = None,
         **parameters: Any,
     ) -> Plan:
         """What `submit` with these arguments would do, without doing it.
@@ -229,17 +263,19 @@ class Session:
         Raises:
             InputError: Bad input.
         """
-        settings = self.settings(backend=backend)
+        settings = self.settings(backend=backend, max_cost=max_cost)
         request = self.request(prompt, endpoint=endpoint or settings.endpoint, image=image, **parameters)
         if new and take is not None:
             raise UsageError("take and new contradict each other.", remedy="Give one of them.")
         if take is not None and (not isinstance(take, int) or take < 1):
             raise UsageError(f"take is {take!r}.", remedy="It must be a whole number from 1.")
+        if webhook_url is not None:
+            check_webhook(webhook_url, local=settings.backend == "local" or settings.hosts.loopback)
         if new:
-            return Plan(request, settings, None, None)
+            return Plan(request, settings, None, None, webhook_url)
         found = self._find(request, settings, take)
         unfinished = None if found else self._unfinished_like(request, settings, take or 1)
-        return Plan(request, settings, found, unfinished)
+        return Plan(request, settings, found, unfinished, webhook_url)
 
     def request(
         self, prompt: str | None = None, *, endpoint: str | None = None, image: Any = None, **parameters: Any
@@ -330,6 +366,29 @@ class Session:
         settings = self.settings()
         folder = settings.media if here else None
         return self._ledger(settings).entries(limit=limit, folder=folder, unfinished=unfinished)
+
+    def live_price(self, endpoint: str) -> LivePrice:
+        """fal's own price of an endpoint, asked for now. It covers the default settings only.
+
+        Raises:
+            MissingKey: fal tells prices to those with a key.
+            KlingError: Refused, or no answer.
+        """  # noqa: D403 -- that is how fal writes itself
+        from kling_nb.fal.pricing import live_price  # noqa: PLC0415 -- with httpx
+
+        settings = self.settings(backend="fal")
+        if settings.key is None:
+            raise MissingKey
+        chosen = find_endpoint(endpoint)
+
+        async def ask() -> LivePrice:
+            return await live_price((await self._connect(settings)).http, chosen.id)
+
+        return wait(self._engine.spawn(ask()))
+
+    def spending(self, by: Grouping = "day") -> list[Spending]:
+        """What fal's jobs cost, from the ledger: by "day", "endpoint" or "notebook"."""
+        return self._ledger(self.settings()).spending(by)
 
     def get_job(self, job_id: str) -> Job:
         """The job of an id, a request id, or the unique start of one.
@@ -436,6 +495,7 @@ class Session:
         *,
         fresh: bool,
         on_event: Listener | None = None,
+        webhook_url: str | None = None,
     ) -> Job:
         """The running job of a ledger row; there is one for each row in a session."""
         from kling_nb._pursuit import Pursuit  # noqa: PLC0415 -- with httpx, at the first job
@@ -464,6 +524,7 @@ class Session:
             take=entry.take,
             uploads=self._uploads(settings),
             inline_limit=settings.inline_limit,
+            webhook_url=webhook_url,
         )
         self._engine.spawn(self._pursue(job, pursuit))
         if fresh:
@@ -519,3 +580,22 @@ class Session:
                 name, hosts, settings.key, gone=gone, patience=self._patience
             )
         return self._backends[handle]
+
+
+def _say_no_webhook(webhook_url: str | None, why: str) -> None:
+    """A receiver must not be left waiting for what was never asked of fal."""
+    if webhook_url is not None:
+        log.warning(
+            "Nothing is submitted, as %s: so no webhook will come from this call. For a new take: --new", why
+        )
+
+
+def _webhook_keys() -> KeySource:
+    """Whose keys webhooks are checked with: those of the backend that is set now."""
+    settings = _settings.current()
+    local = settings.backend == "local"
+    engine = EmbeddedEngine.shared(settings.local_speed).known_address if local else None
+    return KeySource(engine.url if engine else settings.hosts.rest, settings.home)
+
+
+set_key_source(_webhook_keys)

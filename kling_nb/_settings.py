@@ -6,6 +6,7 @@ Order: argument > flag > `Session(…)` > `configure()` and `%kling use` > `%con
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -30,8 +31,11 @@ ENVIRONMENT = {
     "timeout": "KLING_NB_TIMEOUT",
     "local_speed": "KLING_NB_LOCAL_SPEED",
     "inline_limit": "KLING_NB_INLINE_LIMIT",
+    "budget": "KLING_NB_BUDGET",
+    "daily_budget": "KLING_NB_DAILY_BUDGET",
+    "max_cost": "KLING_NB_MAX_COST",
 }
-NAMES = (*ENVIRONMENT, "credentials")
+NAMES = (*ENVIRONMENT, "credentials", "prices")
 """Every setting there is."""
 
 
@@ -52,6 +56,10 @@ class Settings:
         inline_limit: Size in bytes up to which a local file goes along as a data URI. By default none
             does: the one request that costs money stays small and quick, and only an upload may be
             tried again.
+        budget: US dollars that this process may spend, or None for no limit.
+        daily_budget: US dollars that all kernels may spend a day (local time), or None.
+        max_cost: US dollars that one submission may cost, or None; `inf` lifts every limit.
+        prices: Prices the user knows better: US dollars a second by endpoint id or short name.
     """
 
     backend: str
@@ -64,6 +72,10 @@ class Settings:
     timeout: float | None
     local_speed: float
     inline_limit: int
+    budget: float | None
+    daily_budget: float | None
+    max_cost: float | None
+    prices: Mapping[str, float]
 
 
 def check_names(values: Mapping[str, Any]) -> None:
@@ -115,6 +127,10 @@ def resolve(*layers: Mapping[str, Any], environ: Mapping[str, str] | None = None
         timeout=_seconds("timeout", pick("timeout", None)),
         local_speed=_seconds("local_speed", pick("local_speed", 1.0)) or 1.0,
         inline_limit=_bytes("inline_limit", pick("inline_limit", 0)),
+        budget=_usd("budget", pick("budget", None)),
+        daily_budget=_usd("daily_budget", pick("daily_budget", None)),
+        max_cost=_usd("max_cost", pick("max_cost", None), none_lifts=True),
+        prices=_prices(pick("prices", {})),
     )
 
 
@@ -182,3 +198,27 @@ def _bytes(name: str, value: Any) -> int:
     if number < 0:
         raise UsageError(f"{name} is {value!r}.", remedy="It must be a whole number of bytes, from 0.")
     return number
+
+
+def _usd(name: str, value: Any, *, none_lifts: bool = False) -> float | None:
+    """US dollars; the word "none" lifts a limit."""
+    if value is None:
+        return None
+    if none_lifts and str(value).strip().lower() in {"none", "inf"}:
+        return math.inf
+    try:
+        number = float(str(value).strip().removeprefix("$"))
+    except ValueError:
+        number = -1.0
+    if not 0 <= number < math.inf:
+        words = ' or "none"' if none_lifts else ""
+        raise UsageError(f"{name} is {value!r}.", remedy=f"It must be an amount in US dollars{words}.")
+    return number
+
+
+def _prices(value: Any) -> Mapping[str, float]:
+    if not isinstance(value, Mapping):
+        raise UsageError(
+            f"prices is {value!r}.", remedy='Write prices={"v1-pro": 0.1}, in US dollars a second.'
+        )
+    return {str(name): _usd(f"prices[{name!r}]", usd) or 0.0 for name, usd in value.items()}

@@ -70,6 +70,8 @@ def _generate(words: list[str]) -> int:
         "image": call.image,
         "take": call.take,
         "new": call.new,
+        "max_cost": call.max_cost,
+        "webhook_url": call.webhook,
     }
     if call.dry_run:
         print(plan_text(session.plan(prompt, **chosen, **call.parameters)))

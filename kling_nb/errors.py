@@ -6,6 +6,7 @@
     │   ├── UsageError             a flag, a setting, a call that contradicts itself
     │   └── MediaInputError        a picture or video given as input
     ├── MissingKey                 backend fal, and no key anywhere
+    ├── BudgetExceeded             over a spending limit; nothing was sent
     ├── UnreachableError           no connection; nothing was sent
     ├── SubmissionUncertain        sent, and no answer: fal may have taken the job
     ├── ResponseError              fal answered, and it was a refusal
@@ -96,6 +97,10 @@ class MissingKey(KlingError):
                 "Without a key: %kling local makes free previews on this machine."
             ),
         )
+
+
+class BudgetExceeded(KlingError):
+    """It would cost more than a spending limit allows. Nothing was sent."""
 
 
 class UnreachableError(KlingError):
@@ -350,7 +355,7 @@ def _details(value: Any) -> tuple[Detail, ...]:
         return ()
     return tuple(
         Detail(
-            loc=tuple(str(part) for part in entry.get("loc") or () if isinstance(entry.get("loc"), list)),
+            loc=tuple(map(str, entry["loc"])) if isinstance(entry.get("loc"), list) else (),
             message=str(entry.get("msg") or entry.get("type") or "refused"),
             type=str(entry.get("type") or ""),
             context=entry["ctx"] if isinstance(entry.get("ctx"), dict) else {},

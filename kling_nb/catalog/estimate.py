@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from kling_nb.catalog import Endpoint
+from kling_nb.catalog import Endpoint, Price
 
 
 def estimate(endpoint: Endpoint, resolved: Mapping[str, Any]) -> float | None:
@@ -25,6 +26,12 @@ def estimate(endpoint: Endpoint, resolved: Mapping[str, Any]) -> float | None:
         return None
     variant = {True: "audio_on", False: "audio_off"}.get(resolved.get("generate_audio", ""), "")
     return seconds * price.variants.get(variant, price.usd_per_second)
+
+
+def with_price(endpoint: Endpoint, usd_per_second: float) -> Endpoint:
+    """The same endpoint at the price a user said, in US dollars for a second of video."""
+    price = Price(usd_per_second=usd_per_second, note="Set by you.")
+    return replace(endpoint, price=price)
 
 
 def _seconds(resolved: Mapping[str, Any]) -> float | None:

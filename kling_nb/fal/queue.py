@@ -250,7 +250,7 @@ class QueueClient:
 def _no_result(response: httpx.Response, ref: RequestRef) -> errors.KlingError:
     """What a refused result means: the model's word is final, a gateway's says nothing of the job."""
     code = response.status_code
-    if (code >= 500 or code in {405, 408}) and not is_models_answer(response):
+    if (code < 400 or code >= 500 or code in {405, 408}) and not is_models_answer(response):
         return unreachable(ref.response_url, RuntimeError(f"a gateway answers {code}"), ref.request_id)
     return errors.from_response(
         code, response.headers, response.content, request_id=ref.request_id, what="The request"

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from kling_nb.events import State
+from kling_nb.ledger.limit import Limit
 
 SUBMIT_LEASE_SECONDS = 180.0
 """A SUBMITTING row older than this has no living submission behind it, whatever its owner's pid says."""
@@ -33,6 +34,8 @@ class Intent:
     Attributes:
         take: The take wanted (1 is the usual one); None asks for another one, whatever exists.
         sends_at_once: No upload comes first, so the POST follows right away.
+        cost: Expected cost in US dollars, held against the limits; None where it is not known.
+        limits: What may be spent.
     """
 
     backend: str
@@ -45,6 +48,8 @@ class Intent:
     key_fingerprint: str | None = None
     notebook: str | None = None
     sends_at_once: bool = True
+    cost: float | None = None
+    limits: tuple[Limit, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

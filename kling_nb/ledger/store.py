@@ -16,7 +16,9 @@ from typing import Any
 from kling_nb.errors import LedgerError
 from kling_nb.events import State
 from kling_nb.ledger.entry import Entry, Intent, owner_of_this_process
+from kling_nb.ledger.limit import check
 from kling_nb.ledger.schema import prepare
+from kling_nb.ledger.spending import Grouping, Spending, spending
 from kling_nb.ledger.upload import Upload
 
 BUSY_SECONDS = 20.0
@@ -40,14 +42,19 @@ class Ledger:
     def claim(self, intent: Intent) -> tuple[Entry, bool]:
         """The unfinished row of the same request, or a new one, durable on return.
 
-        One immediate transaction, so of two kernels that race only one gets a new row.
+        One immediate transaction, so of two kernels that race only one gets a new row, and a
+        spending limit is reserved with it.
 
         Returns:
             The row, and whether it is new: then, and only then, the caller submits.
+
+        Raises:
+            BudgetExceeded: A new row would go over a limit; there is none then.
         """
         with self._transaction() as db:
             found = None if intent.take is None else self._unfinished_like(db, intent)
             if found is None:
+                check(db, intent.limits, intent.cost or 0.0)
                 return self._insert(db, intent), True
             if found.abandoned and found.sent_at is None:  # its upload never got as far as the POST
                 return self._take_over(db, found, intent), True
@@ -87,6 +94,7 @@ class Ledger:
             "key_fingerprint": intent.key_fingerprint,
             "notebook": intent.notebook,
             "sent_at": now if intent.sends_at_once else None,
+            "reserved_usd": intent.cost,
         }
         names = ", ".join(values)
         marks = ", ".join("?" * len(values))
@@ -198,6 +206,13 @@ class Ledger:
         """Not use that address again."""
         with self._transaction() as db:
             db.execute("DELETE FROM uploads WHERE url = ?", (url,))
+
+    def spending(self, by: Grouping) -> list[Spending]:
+        """What fal's jobs cost, grouped."""
+        if not self.exists():
+            return []
+        with self._reading() as db:
+            return spending(db, by)
 
     def exists(self) -> bool:
         """Whether there is a ledger yet. Reading never makes one."""

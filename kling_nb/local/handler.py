@@ -12,6 +12,7 @@ from tornado.web import HTTPError, RequestHandler, stream_request_body
 from kling_nb.local.file_store import FileStore
 from kling_nb.local.job import Job, parse_body
 from kling_nb.local.job_queue import JobQueue
+from kling_nb.local.webhooks import Webhooks
 
 LARGEST_JSON = 10 << 20
 """Bytes of a JSON body; larger media belong into the storage."""
@@ -33,6 +34,7 @@ class Engine:
         tokens: Upload tokens that were given out.
         apps: Every `owner/alias` that exists.
         ping: Seconds between two keep-alive comments of a stream.
+        webhooks: Delivers results to the addresses that asked for them.
     """
 
     base: str
@@ -43,6 +45,7 @@ class Engine:
     tokens: set[str]
     apps: frozenset[str]
     ping: float
+    webhooks: Webhooks
 
 
 class Refusal(HTTPError):

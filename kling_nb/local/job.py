@@ -144,11 +144,12 @@ class Job:
             body["queue_position"] = position
         if self.answer is not None:
             body["metrics"] = {"inference_time": self._inference_time}
-            body |= _failure(self.answer)
+            body |= failure(self.answer)
         return body
 
 
-def _failure(answer: Answer) -> dict[str, str]:
+def failure(answer: Answer) -> dict[str, str]:
+    """What status and webhook add for an answer that failed: `error`, and the platform's `error_type`."""
     if answer.code == 200:
         return {}
     if answer.error_type is None:

@@ -45,6 +45,7 @@ class Submit(JsonHandler):
             webhook=self.get_query_argument("fal_webhook", None),
         )
         self.engine.queue.submit(job, self._start_timeout())
+        self.engine.webhooks.follow(job)
         self.set_header("x-fal-request-id", job.id)
         position = self.engine.queue.position(job)
         self.reply(job.status(self.engine.base, position, None))

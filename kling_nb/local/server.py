@@ -15,11 +15,12 @@ from tornado.netutil import bind_sockets
 from tornado.web import Application
 
 from kling_nb.errors import UsageError
-from kling_nb.local import file_routes, queue_routes, storage_routes
+from kling_nb.local import file_routes, queue_routes, storage_routes, webhook_routes
 from kling_nb.local.file_store import LARGEST, FileStore
 from kling_nb.local.handler import Engine, Health, Missing
 from kling_nb.local.job_queue import JobQueue
 from kling_nb.local.pipeline import Pipeline
+from kling_nb.local.webhooks import Webhooks
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +73,18 @@ class Server:
         store = FileStore(folder)
         self._pipeline = Pipeline(store, self.url, runners=settings.workers, speed=settings.speed)
         self._queue = JobQueue(self._pipeline.run, runners=settings.workers, speed=settings.speed)
+        self._webhooks = Webhooks(speed=settings.speed)
         hosts = frozenset(f"{name}:{self.port}" for name in ("127.0.0.1", "localhost", "[::1]", shown))
         engine = Engine(
-            self.url, hosts, self.key, self._queue, store, set(), self._pipeline.apps, settings.ping
+            base=self.url,
+            hosts=hosts,
+            key=self.key,
+            queue=self._queue,
+            store=store,
+            tokens=set(),
+            apps=self._pipeline.apps,
+            ping=settings.ping,
+            webhooks=self._webhooks,
         )
         self._http = HTTPServer(_application(engine), max_body_size=2 * LARGEST)
         self._http.add_sockets(sockets)
@@ -83,6 +93,7 @@ class Server:
         """Stop listening and rendering, and remove the temporary folder."""
         self._http.stop()
         await self._queue.close()
+        await self._webhooks.close()
         self._pipeline.close()
         if self._temporary is not None:
             shutil.rmtree(self._temporary, ignore_errors=True)
@@ -92,6 +103,7 @@ def _application(engine: Engine) -> Application:
     job = r"((?:(?:workflows|comfy)/)?[^/]+/[^/]+)/requests/([^/]+)"
     routes: list[tuple[str, Any]] = [
         (r"/health", Health),
+        (r"/\.well-known/jwks\.json", webhook_routes.KeySet),
         (r"/storage/auth/token/?", storage_routes.Token),
         (r"/storage/upload/initiate(-multipart)?/?", storage_routes.Initiate),
         (r"/upload/([0-9a-f]+)", storage_routes.Upload),

@@ -42,8 +42,10 @@ class CellCall:
         new: Another take, whatever exists.
         wait: Whether the cell waits.
         timeout: Seconds, or None.
+        max_cost: US dollars, or "none", or None.
         dry_run: Show what would be sent, and send nothing.
         quiet: No output but errors.
+        webhook: Address that the result is delivered to as well, or None.
     """
 
     name: str | None = None
@@ -54,8 +56,10 @@ class CellCall:
     new: bool = False
     wait: bool = True
     timeout: float | None = None
+    max_cost: str | None = None
     dry_run: bool = False
     quiet: bool = False
+    webhook: str | None = None
 
 
 class _Parser(argparse.ArgumentParser):
@@ -76,6 +80,8 @@ FIXED_FLAGS: dict[str, str] = {
     "--no-wait": "do not wait; NAME receives the Job",
     "--timeout": "seconds to wait at most; the job goes on after that",
     "--set": "KEY=JSON for a nested parameter; may be repeated",
+    "--webhook": "address that fal delivers the result to as well",
+    "--max-cost": 'US dollars that it may cost at most; "none" lifts every limit',
     "--dry-run": "show the request and what would happen; send nothing",
     "--quiet": "no output but errors",
 }
@@ -140,8 +146,10 @@ def _parse(tokens: list[str], prog: str, default_endpoint: str) -> tuple[str | N
         new=parsed.new,
         wait=not parsed.no_wait,
         timeout=parsed.timeout,
+        max_cost=parsed.max_cost,
         dry_run=parsed.dry_run,
         quiet=parsed.quiet,
+        webhook=parsed.webhook,
     )
 
 
@@ -158,6 +166,8 @@ def build_parser(chosen: Endpoint, prog: str) -> argparse.ArgumentParser:
     add("--no-wait", action="store_true", help=FIXED_FLAGS["--no-wait"])
     add("--timeout", type=_seconds, help=FIXED_FLAGS["--timeout"])
     add("--set", action="append", default=[], metavar="KEY=JSON", help=FIXED_FLAGS["--set"])
+    add("--webhook", metavar="URL", help=FIXED_FLAGS["--webhook"])
+    add("--max-cost", metavar="USD", help=FIXED_FLAGS["--max-cost"])
     add("--dry-run", action="store_true", help=FIXED_FLAGS["--dry-run"])
     add("--quiet", action="store_true", help=FIXED_FLAGS["--quiet"])
     for control in _flagged(chosen):

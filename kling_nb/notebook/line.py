@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 from kling_nb import _settings
 from kling_nb._session import Session
 from kling_nb.catalog import endpoint, endpoints
 from kling_nb.errors import UsageError
+from kling_nb.ledger.spending import Grouping
 from kling_nb.notebook import listing
 from kling_nb.notebook.outputs import Outputs
 
@@ -64,6 +65,22 @@ def _resume(words: Sequence[str], session: Session, outputs: Outputs) -> None:
         outputs.show(job, quiet=False)
 
 
+def _spend(words: Sequence[str], session: Session, outputs: Outputs) -> None:
+    by = words[0] if words else "day"
+    if by not in {"day", "endpoint", "notebook"}:
+        raise UsageError(f"%kling spend {by!r}: that is no grouping.", remedy="day, endpoint or notebook.")
+    outputs.text(listing.spending(session.spending(cast("Grouping", by)), by))
+
+
+def _price(words: Sequence[str], session: Session, outputs: Outputs) -> None:
+    settings = session.settings()
+    chosen = endpoint(words[0] if words else settings.endpoint)
+    lines = [f"{chosen.short_name}: {listing.dated_price(chosen)}"]
+    if settings.key is not None and settings.backend == "fal":
+        lines.append(f"fal says now: {session.live_price(chosen.id)} at the default settings")
+    outputs.text("\n".join(lines))
+
+
 def _endpoints(words: Sequence[str], session: Session, outputs: Outputs) -> None:
     found = endpoints(words[0] if words else None)
     if not found:
@@ -100,6 +117,8 @@ _COMMANDS: dict[str, tuple[_Run, int, int]] = {
     "cancel": (_cancel, 1, 1),
     "endpoints": (_endpoints, 0, 1),
     "use": (_use, 1, 1),
+    "price": (_price, 0, 1),
+    "spend": (_spend, 0, 1),
     "local": (_local, 0, 0),
     "fal": (_fal, 0, 0),
 }

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from kling_nb._session import Session
 from kling_nb.catalog import Endpoint, endpoint
 from kling_nb.catalog.control import Control
-from kling_nb.ledger import Entry
+from kling_nb.ledger import Entry, Spending
 
 
 def status(session: Session) -> str:
@@ -65,6 +65,35 @@ def endpoints(found: Iterable[Endpoint]) -> str:
             for one in found
         ),
     )
+
+
+def spending(groups: Sequence[Spending], by: str) -> str:
+    """A table of what fal's jobs cost, with its sum."""
+    if not groups:
+        return "Nothing was spent: no job was sent to fal."
+    rows = [
+        (one.group or "(no notebook)", str(one.jobs), f"{one.units:g}", _amount(one.usd, one.unknown))
+        for one in groups
+    ]
+    total = _amount(sum(one.usd for one in groups), sum(one.unknown for one in groups))
+    rows.append(
+        ("total", str(sum(one.jobs for one in groups)), f"{sum(one.units for one in groups):g}", total)
+    )
+    note = "By the catalogue's prices; fal's own figures are at https://fal.ai/dashboard/usage"
+    return table((by.upper(), "JOBS", "UNITS", "ABOUT"), rows) + "\n" + note
+
+
+def _amount(usd: float, unknown: int) -> str:
+    return f"${usd:.2f}" + (f" and {unknown} of unknown price" if unknown else "")
+
+
+def dated_price(one: Endpoint) -> str:
+    """The catalogue's price with its note and date."""
+    if one.price is None:
+        return "the catalogue knows no price"
+    others = ", ".join(f"{name.replace('_', ' ')} ${usd:g}" for name, usd in one.price.variants.items())
+    when = f"as of {one.price.as_of}" if one.price.as_of else "undated"
+    return f"{price(one)} ({when}). {one.price.note}" + (f" Rates a second: {others}." if others else "")
 
 
 def price(one: Endpoint) -> str:

@@ -78,6 +78,8 @@ class KlingMagics(Magics):
         %kling resume             take up again all that is unfinished in this folder
         %kling cancel ID          ask fal to stop it
         %kling endpoints [WORD]   endpoints whose name holds WORD, with parameters and price
+        %kling price [ENDPOINT]   what it costs: by the catalogue, and with a key by fal itself
+        %kling spend [day|endpoint|notebook]   what fal's jobs cost, by estimate
         %kling use ENDPOINT       endpoint for the cells to come
         %kling local | fal        where jobs go from now on
         """
@@ -142,6 +144,8 @@ class CellRun:
             "image": call.image if call.image is None else self._picture(call.image),
             "take": call.take,
             "new": call.new,
+            "max_cost": call.max_cost,
+            "webhook_url": call.webhook,
             **call.parameters,
         }
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from typing import Any, Protocol, TextIO
+from urllib.parse import urlencode
 
 from kling_nb._default import LOCAL_NOTICE, default_session
 from kling_nb._job import Job
@@ -106,7 +107,10 @@ def plan_text(plan: Plan) -> str:
     else:
         outcome = f"It would be submitted to fal: {cost}."
     body = json.dumps(request.to_json()["input"], indent=2, ensure_ascii=False)
-    return f"POST {plan.settings.hosts.queue}/{request.endpoint.id}\n{body}\n{outcome} Nothing was sent."
+    query = f"?{urlencode({'fal_webhook': plan.webhook_url})}" if plan.webhook_url else ""
+    return (
+        f"POST {plan.settings.hosts.queue}/{request.endpoint.id}{query}\n{body}\n{outcome} Nothing was sent."
+    )
 
 
 def backend_chosen() -> bool:

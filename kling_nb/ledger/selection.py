@@ -1,0 +1,47 @@
+"""Which rows of the ledger are wanted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from kling_nb.events import State
+
+UNFINISHED = "state IN ('SUBMITTING', 'IN_QUEUE', 'IN_PROGRESS', 'DOWNLOADING', 'UNCERTAIN')"
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Rows that meet every condition given.
+
+    Attributes:
+        search: Words, in any case and order, each of which the prompt, the endpoint's id, the job's
+            id or the request id must hold.
+        endpoint: Full id of an endpoint.
+        state: Where they stand.
+        folder: Their media folder.
+        unfinished: Only those still to be completed.
+    """
+
+    search: str = ""
+    endpoint: str | None = None
+    state: State | None = None
+    folder: Path | None = None
+    unfinished: bool = False
+
+    def where(self) -> tuple[str, list[str]]:
+        """The condition as SQL, and the values of its marks."""
+        conditions, values = ["1"], []
+        for column, value in (("endpoint", self.endpoint), ("state", self.state), ("folder", self.folder)):
+            if value is not None:
+                conditions.append(f"{column} = ?")
+                values.append(str(value))
+        if self.unfinished:
+            conditions.append(UNFINISHED)
+        for word in self.search.casefold().split():
+            # SQLite's own LIKE knows upper and lower case of ASCII only.
+            conditions.append(
+                "instr(casefold(prompt || ' ' || endpoint || ' ' || id || ' ' || ifnull(request_id, '')), ?)"
+            )
+            values.append(word)
+        return " AND ".join(conditions), values
