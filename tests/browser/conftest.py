@@ -10,7 +10,9 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_play
 expect.set_options(timeout=45_000)
 
 
-@pytest.fixture(scope="session")
+# For a module, not the session: while it is open an event loop runs in this thread, which other
+# tests must not find.
+@pytest.fixture(scope="module")
 def browser(chromium_path: str, chromium_args: list[str]) -> Iterator[Browser]:
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=chromium_path, args=chromium_args)
