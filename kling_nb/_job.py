@@ -11,7 +11,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
-from kling_nb import errors
+from kling_nb import _front_end, errors
 from kling_nb.engine import Engine, wait, wait_async
 from kling_nb.events import Event, JobState, Logged, State, fold
 from kling_nb.request import VideoRequest
@@ -38,13 +38,10 @@ class Presenter:
         return {"text/plain": repr(job)}
 
 
-_presenter = Presenter()
-
-
-def set_presenter(presenter: Presenter) -> None:
-    """Say how jobs are shown from now on."""
-    global _presenter  # noqa: PLW0603 -- one front end a process
-    _presenter = presenter
+def _presenter() -> Presenter:
+    """How jobs are shown in this process."""
+    shown_by = _front_end.job_presenter
+    return shown_by() if shown_by is not None else Presenter()
 
 
 class Job:
@@ -284,10 +281,10 @@ class Job:
 
     def widget(self) -> Any:
         """A live view of the job, in a notebook."""
-        return _presenter.widget(self)
+        return _presenter().widget(self)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        return _presenter.bundle(self)
+        return _presenter().bundle(self)
 
     def __repr__(self) -> str:
         prompt = self.request.prompt

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from kling_nb import _front_end
 from kling_nb.catalog import DEFAULT_ENDPOINT
 from kling_nb.errors import UsageError
 from kling_nb.fal.auth import Credentials, Key, find_key
@@ -135,12 +136,11 @@ def resolve(*layers: Mapping[str, Any], environ: Mapping[str, str] | None = None
 
 
 _configured: dict[str, Any] = {}
-_config_source: Callable[[], Mapping[str, Any]] = dict
 
 
 def current(*layers: Mapping[str, Any]) -> Settings:
     """The settings that hold now: `layers`, then `configure()`, then `%config`, then the rest."""
-    return resolve(*layers, _configured, _config_source())
+    return resolve(*layers, _configured, _front_end.config())
 
 
 def configure(settings: Mapping[str, Any]) -> None:
@@ -149,12 +149,6 @@ def configure(settings: Mapping[str, Any]) -> None:
     merged = {name: value for name, value in {**_configured, **settings}.items() if value is not None}
     resolve(merged)
     _configured = merged  # at once: another thread must not find half of them
-
-
-def set_config_source(source: Callable[[], Mapping[str, Any]]) -> None:
-    """Where `%config` values come from; the notebook layer sets it."""
-    global _config_source  # noqa: PLW0603 -- one notebook a process
-    _config_source = source
 
 
 def with_key(settings: Settings, value: str) -> Settings:

@@ -96,7 +96,7 @@ def _folder(name: str, folder: Path) -> Finding:
     place = folder
     while not place.exists():
         place = place.parent
-    if os.access(place, os.W_OK):
+    if place.is_dir() and os.access(place, os.W_OK):
         return Finding(name, True, f"{folder}" + ("" if folder.exists() else " (made when needed)"))
     return Finding(name, False, f"{folder} cannot be written")
 

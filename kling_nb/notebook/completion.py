@@ -1,8 +1,8 @@
-"""Tab completion for `%%kling` and `%kling`."""
+"""What Tab offers after `%%kling` and `%kling`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import pairwise
 from typing import Any
 
@@ -12,31 +12,11 @@ from kling_nb.errors import KlingError
 from kling_nb.notebook.flags import flag_of, flags_of
 from kling_nb.notebook.line import SUBCOMMANDS
 
-
-class Completion:
-    """The completers of one shell, under the first word of a line."""
-
-    def __init__(self, shell: Any) -> None:
-        self._shell = shell
-
-    def install(self) -> None:
-        """Register them."""
-        self._shell.set_hook("complete_command", self._cell, str_key="%%kling")
-        self._shell.set_hook("complete_command", self._line, str_key="%kling")
-
-    def remove(self) -> None:
-        """Take them back; IPython has no call for that."""
-        for word in ("%%kling", "%kling"):
-            self._shell.strdispatchers["complete_command"].strs.pop(word, None)
-
-    def _cell(self, shell: Any, event: Any) -> list[str]:
-        return _fitting(event, cell_candidates)
-
-    def _line(self, shell: Any, event: Any) -> list[str]:
-        return _fitting(event, line_candidates)
+Candidates = Callable[[list[str]], Iterable[str]]
+"""What may follow some words."""
 
 
-def _fitting(event: Any, candidates: Any) -> list[str]:
+def fitting(event: Any, candidates: Candidates) -> list[str]:
     """Candidates that continue the word at the cursor, cut as IPython cuts words (":" ends one)."""
     before = event.text_until_cursor
     words = before.split()[1:]
@@ -55,7 +35,7 @@ def cell_candidates(words: list[str]) -> Iterable[str]:
     if last == "--endpoint":
         return [one.short_name for one in endpoints()]
     for control in chosen.parameters:
-        if last == flag_of(control.name) and control.options:
+        if last in {flag_of(control.name), f"--{control.name}"} and control.options:
             return [str(option) for option in control.options]
     return [flag for flag in flags_of(chosen) if flag == "--set" or flag not in words]
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from kling_nb import _job, _settings, video
-from kling_nb._default import default_session
+from kling_nb import _front_end
+from kling_nb._settings import current
+from kling_nb.ledger import Ledger
 from kling_nb.notebook.awaiting import AwaitedCells
 from kling_nb.notebook.cell_magic import CellMagic
-from kling_nb.notebook.completion import Completion
+from kling_nb.notebook.completer import Completer
 from kling_nb.notebook.magic import KlingMagics
-from kling_nb.notebook.outputs import Outputs, TerminalOutputs
 
 _loaded: dict[int, _Extension] = {}
 
@@ -20,27 +20,29 @@ class _Extension:
 
     def __init__(self, shell: Any) -> None:
         self._shell = shell
+        self.magics = KlingMagics(shell)
         in_kernel = hasattr(shell, "kernel")
-        self.magics = KlingMagics(shell, _kernel_outputs(shell) if in_kernel else TerminalOutputs())
         self._cells = AwaitedCells(shell) if in_kernel else None
-        self._completion = Completion(shell)
-        self._in_kernel = in_kernel
+        self._completer = Completer(shell)
 
     def install(self) -> None:
         self._shell.register_magics(self.magics)
         self._shell.magics_manager.register_function(
             CellMagic(self.magics), magic_kind="cell", magic_name="kling"
         )
-        self._completion.install()
-        _settings.set_config_source(self.magics.configured)
+        self._completer.install()
+        _front_end.config = self.magics.configured
         if self._cells is not None:
             self._cells.install()
-        if self._in_kernel:
-            _present_in_notebook()
+            _front_end.job_presenter = _job_presenter
+            _front_end.video_presenter = _video_bundle
         self._mention_unfinished()
 
     def _mention_unfinished(self) -> None:
-        unfinished = default_session().jobs(here=True, unfinished=True)
+        settings = current({"backend": "local"})  # for its folders: so no key is looked for
+        ledger = Ledger(settings.home / "ledger.sqlite3")
+        unfinished = ledger.entries(folder=settings.media, unfinished=True, limit=1000)
+        ledger.close()
         waiting = [entry for entry in unfinished if entry.backend == "fal"]
         if waiting:
             count = f"{len(waiting)} job{'s' if len(waiting) > 1 else ''}"
@@ -51,13 +53,13 @@ class _Extension:
     def remove(self) -> None:
         if self._cells is not None:
             self._cells.remove()
-        self._completion.remove()
-        _settings.set_config_source(dict)
+        self._completer.remove()
         for kind in ("line", "cell"):
             self._shell.magics_manager.magics[kind].pop("kling", None)
         self._shell.magics_manager.registry.pop("KlingMagics", None)
-        _job.set_presenter(_job.Presenter())
-        video.set_presenter(None)
+        _front_end.config = dict
+        _front_end.job_presenter = None
+        _front_end.video_presenter = None
 
 
 def load(shell: Any) -> None:
@@ -75,14 +77,13 @@ def unload(shell: Any) -> None:
         extension.remove()
 
 
-def _kernel_outputs(shell: Any) -> Outputs:
-    from kling_nb.notebook.kernel_outputs import KernelOutputs  # noqa: PLC0415 -- not in a terminal
+def _job_presenter() -> Any:
+    from kling_nb.notebook.presenter import NotebookPresenter  # noqa: PLC0415 -- when a job is shown
 
-    return KernelOutputs(shell)
+    return NotebookPresenter()
 
 
-def _present_in_notebook() -> None:
-    from kling_nb.notebook.presenter import NotebookPresenter, video_bundle  # noqa: PLC0415 -- not in a terminal
+def _video_bundle(video: Any) -> Any:
+    from kling_nb.notebook.presenter import video_bundle  # noqa: PLC0415 -- when a video is shown
 
-    _job.set_presenter(NotebookPresenter())
-    video.set_presenter(video_bundle)
+    return video_bundle(video)

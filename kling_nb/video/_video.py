@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kling_nb import _front_end
 from kling_nb.errors import InputError, MediaError, UsageError
 from kling_nb.video._probe import probe
 from kling_nb.video.placing import write_whole
@@ -21,13 +22,10 @@ if TYPE_CHECKING:
 Presenter = Callable[["Video"], Any]
 """Gives a MIME bundle for a `Video`, or a pair of bundle and metadata, as IPython takes them."""
 
-_presenter: Presenter | None = None
-
 
 def set_presenter(presenter: Presenter | None) -> None:
     """Let `presenter` decide how a `Video` shows itself in a notebook; None goes back to text."""
-    global _presenter  # noqa: PLW0603 - one front end per process, registered by the notebook layer
-    _presenter = presenter
+    _front_end.video_presenter = presenter
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -200,8 +198,8 @@ class Video:
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> Any:
         """What IPython shows (its documented hook)."""
-        if _presenter is not None:
-            return _presenter(self)
+        if _front_end.video_presenter is not None:
+            return _front_end.video_presenter(self)
         return {"text/plain": repr(self)}
 
     def __repr__(self) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from kling_nb import _settings
+from kling_nb import _front_end
 from kling_nb._default import configure
 from kling_nb._session import Session
 from kling_nb._settings import ENVIRONMENT, NAMES, Settings, current, resolve
@@ -47,7 +47,7 @@ def clean(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         monkeypatch.delenv(name, raising=False)
     yield
     configure(**dict.fromkeys(NAMES))
-    _settings.set_config_source(dict)
+    _front_end.config = dict
 
 
 def test_every_setting_has_values_here() -> None:
@@ -60,7 +60,7 @@ def test_each_layer_counts_more_than_every_lower_one(name: str, monkeypatch: pyt
     call: dict[str, Any] = {}
     own: dict[str, Any] = {}
     config: dict[str, Any] = {}
-    _settings.set_config_source(lambda: config)
+    _front_end.config = lambda: config
     default = value_of(current(call, own), name)
 
     def put(layer: int, value: Any) -> None:

@@ -1,0 +1,125 @@
+"""One run of a `%%kling` cell."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+from typing import Any
+
+from IPython.utils.text import DollarFormatter
+
+from kling_nb._default import default_session
+from kling_nb._job import Job
+from kling_nb.engine import wait_async
+from kling_nb.errors import InputError, Interrupted, KlingError
+from kling_nb.notebook.flags import CellCall, flag_of, parse_line
+from kling_nb.notebook.outputs import Outputs
+from kling_nb.video import Video
+
+
+class CellRun:
+    """Understands the cell, starts it, hands over the result.
+
+    Args:
+        shell: Whose variables are filled in and set.
+        outputs: Where the job is shown.
+        line: What follows `%%kling`.
+        body: The prompt.
+    """
+
+    def __init__(self, shell: Any, outputs: Outputs, line: str, body: str) -> None:
+        self._shell = shell
+        self._outputs = outputs
+        self._session = default_session()
+        self._settings = self._session.settings()
+        self.call: CellCall = parse_line(line, default_endpoint=self._settings.endpoint, fill=self._fill)
+        self._prompt = self._fill(body).strip()
+
+    def wait(self) -> None:
+        """Run it and block until the job has ended."""
+        job = self.start()
+        if job is not None:
+            self.finish(job, self._outputs.wait(job, self.timeout, quiet=self.call.quiet))
+
+    async def wait_async(self) -> None:
+        """The same for `await`: the kernel hears widget messages meanwhile."""
+        job = self.start()
+        if job is None:
+            return
+        try:
+            video = await job.wait_async(self.timeout)
+        except asyncio.CancelledError:
+            raise await _interrupted(job) from None
+        self.finish(job, video)
+
+    @property
+    def timeout(self) -> float | None:
+        """Seconds to wait, or None."""
+        return self.call.timeout if self.call.timeout is not None else self._settings.timeout
+
+    def _fill(self, text: str) -> str:
+        """`{name}` and `$name` from the user's variables; text that does not fit stays as it is."""
+        with contextlib.suppress(Exception):
+            return str(DollarFormatter().vformat(text, args=[], kwargs=dict(self._shell.user_ns)))
+        return text
+
+    def start(self) -> Job | None:
+        """Submit and show it; None where nothing is to be waited for."""
+        call = self.call
+        arguments = {
+            "endpoint": call.endpoint,
+            "image": self._picture(call.image),
+            "take": call.take,
+            "new": call.new,
+            "max_cost": call.max_cost,
+            "webhook_url": call.webhook,
+            **call.parameters,
+        }
+        try:
+            if call.dry_run:
+                self._outputs.plan(self._session.plan(self._prompt, **arguments))
+                return None
+            job = self._session.submit(self._prompt, notebook=self._outputs.notebook, **arguments)
+        except InputError as fault:
+            raise _in_flags(fault) from None
+        self._outputs.show(job, quiet=call.quiet)
+        if call.wait:
+            return job
+        self._assign(job)
+        return None
+
+    def _picture(self, word: str | None) -> Any:
+        """The variable of that name where it holds a file's path, else the word: a path or an address."""
+        if word is None:
+            return None
+        value = self._shell.user_ns.get(word) if word.isidentifier() else None
+        return value if value is not None else word
+
+    def finish(self, job: Job, video: Video | None) -> None:
+        """Put the result into NAME."""
+        self._assign(video if video is not None else job.output)
+
+    def _assign(self, value: Any) -> None:
+        if self.call.name is not None:
+            self._shell.push({self.call.name: value})
+
+
+async def _interrupted(job: Job) -> KlingError:
+    """What ■ means for the job, as the cell's one message."""
+    try:
+        return await wait_async(job.spawn_interrupt())
+    except asyncio.CancelledError:  # ■ twice
+        return Interrupted(
+            f"Interrupted. What became of job {job.id} is not known yet.",
+            remedy=f"%kling show {job.id}",
+            request_id=job.request_id,
+        )
+
+
+def _in_flags(fault: InputError) -> InputError:
+    """The same error with the flag's name beside the parameter's, as the user typed it."""
+    if fault.parameter and fault.parameter not in {"prompt", "text"} and "--" not in fault.message:
+        pattern = rf"\b{re.escape(fault.parameter)}\b"
+        fault.message = re.sub(pattern, flag_of(fault.parameter), fault.message, count=1)
+    return fault
