@@ -61,10 +61,10 @@ def execute(path: Path) -> CellExecutionError | None:
         timeout=CELL_SECONDS,
         kernel_name="python3",
         resources={"metadata": {"path": str(path.parent)}},
+        extra_arguments=["--log-level=ERROR"],  # ipykernel warns of loopback without encryption
         store_widget_state=False,  # the cards play without it
         on_cell_execute=progress.start,
         on_cell_executed=progress.end,
-        extra_arguments=["--log-level=ERROR"],  # ipykernel warns of loopback without encryption
     )
     try:
         client.execute()

@@ -9,6 +9,8 @@ from .records import Listener
 
 PATIENCE = 10.0  # seconds; only ever reached when something is wrong
 
+ACCEPTING_TURNS = 5  # accept, make the transport, tell the protocol, start its task; and one to spare
+
 Serve = Callable[[Listener, asyncio.StreamReader, asyncio.StreamWriter], None]
 
 
@@ -69,6 +71,10 @@ class Listeners:
     async def _shut(self, hang_up: Callable[[], Awaitable[None]]) -> None:
         for door in self._doors:
             door.close()
+        # A connection that was just accepted reaches `serve` only some turns of the loop later, and one
+        # that nobody ends is warned of when the loop is gone.
+        for _ in range(ACCEPTING_TURNS):
+            await asyncio.sleep(0)
         await hang_up()
         for door in self._doors:
             await door.wait_closed()

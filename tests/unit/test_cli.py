@@ -1,0 +1,214 @@
+"""`kling-nb`, as a shell runs it."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from scripted import Done, Fail, Hold, Log, Queue, Run, Script, ScriptedFal
+
+from kling_nb.cli import main
+from kling_nb.events import State
+from kling_nb.ledger import Ledger
+
+COMMAND = str(Path(sys.executable).with_name("kling-nb"))
+Shell = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def fal() -> Iterator[ScriptedFal]:
+    with ScriptedFal() as server:
+        yield server
+
+
+@pytest.fixture
+def environment(fal: ScriptedFal, tmp_path: Path) -> dict[str, str]:
+    return {
+        **os.environ,
+        "KLING_NB_BACKEND": "fal",
+        "KLING_NB_QUEUE_URL": fal.url,
+        "KLING_NB_REST_URL": fal.url,
+        "KLING_NB_API_URL": fal.url,
+        "KLING_NB_HOME": str(tmp_path / "home"),
+        "FAL_KEY": fal.key,
+    }
+
+
+@pytest.fixture
+def shell(environment: dict[str, str], tmp_path: Path) -> Shell:
+    def call(*words: str, stdin: str | None = None, **more: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [COMMAND, *words],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env={**environment, **more},
+            check=False,
+        )
+
+    return call
+
+
+def test_generate_prints_the_file_and_nothing_else(shell: Shell, fal: ScriptedFal, tmp_path: Path) -> None:
+    done = shell("generate", "--duration", "10", "a cat", "--aspect-ratio", "9:16")
+    assert done.returncode == 0
+    path = Path(done.stdout.strip())
+    assert path.parent == tmp_path / "kling_media"
+    assert path.exists()
+    assert "Sampling 60%" in done.stderr
+    assert "in queue" in done.stderr
+    assert fal.accepted[0].input == {"prompt": "a cat", "duration": "10", "aspect_ratio": "9:16"}
+    assert fal.key not in done.stdout + done.stderr
+
+    again = shell("generate", "a cat", "--duration=10", "--aspect-ratio=9:16", "--quiet")
+    assert (again.stdout, again.stderr) == (done.stdout, "")
+    assert len(fal.accepted) == 1
+
+
+def test_generate_from_standard_input(shell: Shell, fal: ScriptedFal) -> None:
+    assert shell("generate", "-", "--quiet", stdin="a cat\non two lines\n").returncode == 0
+    assert fal.accepted[0].input["prompt"] == "a cat\non two lines"
+
+
+def test_generate_without_waiting_waits_for_the_request_id(
+    shell: Shell, fal: ScriptedFal, tmp_path: Path
+) -> None:
+    fal.script = Script([Queue(2), Hold(), Run(), Done()])
+    done = shell("generate", "a cat", "--no-wait")
+    assert done.returncode == 0
+    ledger = Ledger(tmp_path / "home" / "ledger.sqlite3")
+    (entry,) = ledger.entries()
+    ledger.close()
+    assert done.stdout == f"{entry.id}\n"
+    assert entry.request_id == fal.job().request_id
+    assert done.stderr == ""
+
+
+def test_a_submission_that_is_refused_is_told_without_waiting_too(shell: Shell, fal: ScriptedFal) -> None:
+    fal.fault("submit", "no_money")
+    done = shell("generate", "a cat", "--no-wait")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "Exhausted balance" in done.stderr
+
+
+def test_a_dry_run_sends_nothing(shell: Shell, fal: ScriptedFal, tmp_path: Path) -> None:
+    done = shell("generate", "a cat", "--dry-run", "--duration", "10")
+    assert done.returncode == 0
+    assert f"POST {fal.url}/fal-ai/kling-video/v1/pro/text-to-video" in done.stdout
+    assert '"duration": "10"' in done.stdout
+    assert "Nothing was sent" in done.stdout
+    assert not fal.requests
+    assert not (tmp_path / "home").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("generate", "a cat", "--nonsense"), 2, "has no flag --nonsense"),
+        (("generate", "a", "cat"), 2, "put it in quotes"),
+        (("generate", "a cat", "--duration", "7"), 1, "duration"),
+        (("generate", "a cat", "--endpoint", "v1-prro"), 1, "v1-prro"),
+        (("generate",), 1, "prompt"),
+        (("generate", "a cat", "--take", "2", "--new"), 2, "contradict"),
+        (("generate", "a cat", "--image", "missing.png"), 1, "missing.png"),
+        (("nonsense",), 2, "nonsense"),
+        ((), 2, "COMMAND"),
+        (("jobs", "--nonsense"), 2, "--nonsense"),
+    ],
+)
+def test_what_cannot_be_done(
+    shell: Shell, fal: ScriptedFal, words: tuple[str, ...], code: int, said: str
+) -> None:
+    done = shell(*words)
+    assert done.returncode == code
+    assert said in done.stderr
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+    assert not fal.requests
+
+
+def test_a_failure_is_told_in_a_few_lines(shell: Shell, fal: ScriptedFal) -> None:
+    detail = {"loc": ["body", "prompt"], "msg": "too odd", "type": "value_error"}
+    fal.script = Script([Queue(0), Run(), Log("\x1b[2JLoading"), Fail.refused(detail)])
+    done = shell("generate", "a cat")
+    assert done.returncode == 1
+    assert "kling-nb: prompt: too odd" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "\x1b" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_without_a_key(shell: Shell, fal: ScriptedFal) -> None:
+    done = shell("generate", "a cat", FAL_KEY="")
+    assert done.returncode == 1
+    assert "FAL_KEY" in done.stderr
+    assert not fal.requests
+
+
+def test_an_interrupt(environment: dict[str, str], fal: ScriptedFal, tmp_path: Path) -> None:
+    fal.script = Script([Queue(3), Hold(), Run(), Done()])
+    process = subprocess.Popen(
+        [COMMAND, "generate", "a cat"], env=environment, cwd=tmp_path, stdout=-1, stderr=-1, text=True
+    )
+    fal.wait_for("stream")
+    process.send_signal(signal.SIGINT)
+    out, said = process.communicate()
+    assert process.returncode == 130
+    assert out == ""
+    assert "nothing is billed" in said
+    assert "Traceback" not in said
+    assert fal.count("cancel") == 1
+
+
+def test_a_wait_that_runs_out(shell: Shell, fal: ScriptedFal, tmp_path: Path) -> None:
+    fal.script = Script([Run(), Hold(), Done()])
+    done = shell("generate", "a cat", "--timeout", "0.3", "--quiet")
+    assert done.returncode == 1
+    assert "the job goes on" in done.stderr
+    fal.release()
+    assert shell("generate", "a cat", "--quiet").returncode == 0
+    assert len(fal.accepted) == 1
+
+
+def test_jobs(shell: Shell, fal: ScriptedFal, tmp_path: Path) -> None:
+    assert shell("jobs").stdout == "No jobs yet.\n"
+    shell("generate", "a cat", "--quiet")
+    fal.script = Script([Run(), Hold()])
+    shell("generate", "a dog", "--no-wait")
+    said = shell("jobs").stdout
+    assert "a cat" in said
+    assert "a dog" in said
+    assert State.READY.value in said
+    assert "a cat" not in shell("jobs", "--unfinished").stdout
+    assert "a cat" not in shell("jobs", "-n", "1").stdout
+
+
+def test_doctor_never_shows_the_key(shell: Shell, fal: ScriptedFal) -> None:
+    done = shell("doctor")
+    assert done.returncode == 0
+    assert "environment variable FAL_KEY" in done.stdout
+    for part in fal.key.split(":"):
+        assert part not in done.stdout + done.stderr
+    assert not fal.requests
+    with fal.refusing():
+        assert shell("doctor").returncode == 1
+
+
+def test_help(capsys: pytest.CaptureFixture[str], monkeypatch: Any, home: Path) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["--help"])
+    assert caught.value.code == 0
+    said = capsys.readouterr().out
+    for command in ("generate", "jobs", "doctor", "local"):
+        assert command in said
+    assert main(["generate", "--help"]) == 0
+    said = capsys.readouterr().out
+    assert "--aspect-ratio" in said
+    assert "PROMPT" in said
+    assert main(["generate", "--endpoint", "tts", "--help"]) == 0
+    assert "--voice-id" in capsys.readouterr().out

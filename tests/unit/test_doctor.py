@@ -1,0 +1,90 @@
+"""`kling-nb doctor`: what it looks at, and that it never shows the key."""
+
+from pathlib import Path
+
+import pytest
+from scripted import ScriptedFal
+
+from kling_nb import doctor
+from kling_nb.doctor import Finding, examine, report
+
+KEY = "5c0e1a57-0000-4000-8000-feedfacecafe:0123456789abcdef"
+
+
+@pytest.fixture(autouse=True)
+def settings(home: Path, tmp_cwd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAL_KEY", KEY)
+    monkeypatch.setenv("KLING_NB_BACKEND", "fal")
+    for name in ("QUEUE", "REST"):
+        monkeypatch.setenv(f"KLING_NB_{name}_URL", "http://127.0.0.1:9")
+
+
+def found() -> dict[str, Finding]:
+    return {finding.name: finding for finding in examine()}
+
+
+def test_with_a_server_that_answers(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
+    with ScriptedFal() as fal:
+        for name in ("QUEUE", "REST"):
+            monkeypatch.setenv(f"KLING_NB_{name}_URL", fal.url)
+        findings = found()
+        assert findings["Queue"].good
+        assert findings["Uploads"].good
+        fal.wait_for(lambda: fal.connections == 2)
+        assert not fal.requests  # nothing is asked, so nothing can cost
+    assert findings["Python"].good
+    assert findings["kling_nb"].good
+    assert findings["Key"].text == "environment variable FAL_KEY"
+    assert findings["Backend"].text == "fal"
+    assert findings["Ledger folder"].text == str(home)
+    assert "made when needed" in findings["Media folder"].text
+    assert not (Path.cwd() / "kling_media").exists()
+
+
+def test_with_a_server_that_does_not() -> None:
+    findings = found()
+    assert findings["Queue"].good is False
+    assert "not reachable" in findings["Queue"].text
+
+
+def test_without_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("FAL_KEY")
+    assert found()["Key"].good is False
+    monkeypatch.setenv("KLING_NB_BACKEND", "auto")
+    findings = found()
+    assert findings["Key"].good is None
+    assert "by whether there is a key" in findings["Backend"].text
+    assert findings["Queue"].good is None
+
+
+def test_with_settings_that_make_no_sense(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KLING_NB_BACKEND", "cloud")
+    assert found()["Settings"].good is False
+    monkeypatch.setenv("KLING_NB_BACKEND", "fal")
+    monkeypatch.setenv("FAL_KEY", f"{KEY} twice")
+    said = report(examine())
+    assert "FAL_KEY" in said
+    assert "feedfacecafe" not in said
+
+
+def test_with_a_folder_that_cannot_be(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("KLING_NB_MEDIA", str(tmp_path / "file" / "media"))
+    assert found()["Media folder"].good is False
+
+
+def test_a_report_is_aligned_and_shows_no_key() -> None:
+    said = report(examine())
+    for part in KEY.split(":"):
+        assert part not in said
+    marks = {line[:2] for line in said.splitlines()}
+    assert marks <= {"ok", "!!", "--"}
+    assert report([Finding("A", True, "a"), Finding("Long", None, "b")]) == "ok  A     a\n--  Long  b"
+
+
+def test_what_is_missing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    optional = {name for name in doctor.PACKAGES if name in doctor.OPTIONAL}
+    assert optional
+    for finding in examine():
+        if finding.name in optional and "not installed" in finding.text:
+            assert finding.good is None

@@ -1,0 +1,223 @@
+"""The line of `%%kling`, and the same flags in a shell."""
+
+from typing import Any
+
+import pytest
+
+from kling_nb.catalog import DEFAULT_ENDPOINT, endpoint, endpoints
+from kling_nb.errors import InputError, UnknownEndpoint, UsageError
+from kling_nb.notebook.flags import (
+    COMMAND,
+    FIXED_FLAGS,
+    MAGIC,
+    CellCall,
+    build_parser,
+    command_help,
+    flag_of,
+    flags_of,
+    parse_line,
+    parse_words,
+)
+
+
+def parsed(line: str, default_endpoint: str = DEFAULT_ENDPOINT, **more: Any) -> CellCall:
+    return parse_line(line, default_endpoint=default_endpoint, **more)
+
+
+def test_an_empty_line() -> None:
+    assert parsed("") == parsed("   ") == CellCall()
+
+
+def test_everything_at_once() -> None:
+    call = parsed(
+        "cat --duration 10 --aspect-ratio=9:16 --endpoint v1-pro --image 'my cat.png'"
+        " --take 2 --timeout 1.5 --quiet"
+    )
+    assert call == CellCall(
+        name="cat",
+        endpoint="v1-pro",
+        parameters={"duration": "10", "aspect_ratio": "9:16"},
+        image="my cat.png",
+        take=2,
+        timeout=1.5,
+        quiet=True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("--new", {"new": True}),
+        ("--no-wait", {"wait": False}),
+        ("--dry-run", {"dry_run": True}),
+        ("--aspect_ratio 1:1", {"parameters": {"aspect_ratio": "1:1"}}),
+        ("--set duration=10", {"parameters": {"duration": 10}}),
+        (
+            '--set aspect-ratio=\'"1:1"\' --set duration="5"',
+            {"parameters": {"aspect_ratio": "1:1", "duration": 5}},
+        ),
+        ("--duration 5 film", {"name": "film", "parameters": {"duration": "5"}}),
+        ("-- film", {"name": "film"}),
+    ],
+)
+def test_flags(line: str, expected: dict[str, Any]) -> None:
+    assert parsed(line) == CellCall(**expected)
+
+
+@pytest.mark.parametrize(
+    ("line", "value"),
+    [
+        ("--generate-audio", "true"),
+        ("--generate-audio true", "true"),
+        ("--generate-audio=false", "false"),
+        ("--no-generate-audio", "false"),
+        ("--generate_audio", "true"),
+    ],
+)
+def test_switches(line: str, value: str) -> None:
+    assert parsed(line, "v3-pro").parameters == {"generate_audio": value}
+
+
+def test_nested_values_are_json() -> None:
+    line = """--set 'multi_prompt=[{"prompt": "a {cat}", "duration": "5"}]'"""
+    call = parsed(line, "v3-pro", fill=lambda word: word.replace("{", "<"))
+    assert call.parameters == {"multi_prompt": [{"prompt": "a {cat}", "duration": "5"}]}
+
+
+def test_variables_are_filled_into_single_words() -> None:
+    """After the line is split, so that a value with spaces stays one word; JSON keeps its braces."""
+    filled = {"{style}": "a b --new", "{name}": "film", "{n}": "10"}
+    call = parsed(
+        "{name} --negative-prompt {style} --duration={n}",
+        "v2-master",
+        fill=lambda word: filled.get(word, word),
+    )
+    assert call.name == "film"
+    assert call.parameters["negative_prompt"] == "a b --new"
+    assert not call.new
+
+
+def test_the_endpoint_of_the_line_gives_the_flags() -> None:
+    assert parsed("--voice-id x --endpoint tts").parameters == {"voice_id": "x"}
+    with pytest.raises(UsageError, match="no flag --voice-id"):
+        parsed("--voice-id x")
+    assert parsed("--duration 5 --endpoint=v3-pro").endpoint == "v3-pro"
+
+
+REFUSED = [
+    ("--aspekt-ratio 1:1", "Did you mean --aspect-ratio"),
+    ("--nonsense", "has no flag --nonsense"),
+    ("--dur 5", "has no flag --dur"),  # no abbreviations: what they mean may change
+    ("--duration", "expected one argument"),
+    ("--take 0", "'0' is not a whole number from 1"),
+    ("--take 1.5", "not a whole number"),
+    ("--take -1", "--take"),
+    ("--timeout 0", "above 0"),
+    ("--timeout inf", "above 0"),
+    ("--timeout nan", "above 0"),
+    ("--timeout soon", "above 0"),
+    ("--take 1 --new", "contradict"),
+    ("--no-wait --timeout 5", "contradict"),
+    ("--duration 5 --set duration=10", "given twice"),
+    ("--set duration=5 --set duration=10", "given twice"),
+    ("--set duration", "lacks a name or a value"),
+    ("--set =5", "lacks a name or a value"),
+    ("--set duration=five", "not JSON"),
+    ("--set prompt='\"a cat\"'", "not set by a flag"),
+    ("a cat", "one word too many"),
+    ("a-cat", "cannot be a variable"),
+    ("class", "cannot be a variable"),
+    ("1st", "cannot be a variable"),
+    ("--aspect-ratio '1:1", "open quote"),
+    ("--prompt 'a cat'", "has no flag --prompt"),
+]
+
+
+@pytest.mark.parametrize(("line", "words"), REFUSED)
+def test_what_cannot_be_understood(line: str, words: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parsed(line)
+    said = str(caught.value)
+    assert words in said
+    assert "Nothing was sent" in said
+    assert len(said.splitlines()) <= 4
+
+
+def test_a_parameter_that_a_call_would_take_for_something_else() -> None:
+    """`--set new=true` must not reach `submit(new=…)`."""
+    for name in (
+        "new",
+        "take",
+        "image",
+        "backend",
+        "endpoint",
+        "notebook",
+        "on_event",
+        "webhook_url",
+        "nonsense",
+    ):
+        with pytest.raises(InputError):
+            parsed(f"--set {name}=1")
+
+
+def test_an_unknown_endpoint() -> None:
+    with pytest.raises(UnknownEndpoint, match="v1-prro"):
+        parsed("--endpoint v1-prro")
+
+
+@pytest.mark.parametrize("one", endpoints(), ids=lambda one: one.short_name)
+def test_every_endpoint_has_a_parser(one: Any) -> None:
+    """No two flags of the same name, and help that can be shown."""
+    for prog in (MAGIC, COMMAND):
+        assert one.parameters[0].name
+        assert build_parser(one, prog).format_help()
+    flags = flags_of(one)
+    assert len(set(flags)) == len(flags)
+    assert set(FIXED_FLAGS) <= set(flags)
+    for control in one.parameters:
+        if control.name not in {"prompt", "text"}:
+            assert flag_of(control.name) in flags
+
+
+# the shell's
+
+
+def test_in_a_shell_the_prompt_is_the_word_that_is_no_flag() -> None:
+    for words in (["a cat", "--duration", "10"], ["--duration", "10", "a cat"]):
+        prompt, call = parse_words(words, default_endpoint=DEFAULT_ENDPOINT)
+        assert prompt == "a cat"
+        assert call.parameters == {"duration": "10"}
+        assert call.name is None
+
+
+def test_a_value_is_never_taken_for_the_prompt() -> None:
+    prompt, call = parse_words(["--negative-prompt", "blurry", "a cat"], default_endpoint="v2-master")
+    assert (prompt, call.parameters) == ("a cat", {"negative_prompt": "blurry"})
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["a", "cat"], "put it in quotes"),
+        (["a cat", "--nonsense"], "kling-nb generate: v1-pro has no flag"),
+        (["a cat", "--take", "0"], "kling-nb generate --help"),
+    ],
+)
+def test_errors_in_a_shell_speak_of_the_command(words: list[str], expected: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse_words(words, default_endpoint=DEFAULT_ENDPOINT)
+    assert expected in str(caught.value)
+    assert "%%kling" not in str(caught.value)
+
+
+def test_odd_prompts_in_a_shell() -> None:
+    for prompt in ("-", "- a dash", "--a cat with dashes", "100 % {cat} $HOME"):
+        assert parse_words([prompt], default_endpoint=DEFAULT_ENDPOINT)[0] == prompt
+    assert parse_words(["--", "--new"], default_endpoint=DEFAULT_ENDPOINT)[0] == "--new"
+    assert parse_words([], default_endpoint=DEFAULT_ENDPOINT)[0] is None
+
+
+def test_help_in_a_shell_is_of_the_endpoint_named() -> None:
+    assert "--aspect-ratio" in command_help([], default_endpoint=DEFAULT_ENDPOINT)
+    assert "--voice-id" in command_help(["--endpoint", "tts"], default_endpoint=DEFAULT_ENDPOINT)
+    assert endpoint(DEFAULT_ENDPOINT).short_name == "v1-pro"
