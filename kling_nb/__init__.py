@@ -10,19 +10,37 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kling_nb import errors
-    from kling_nb._default import configure, generate, get_job, jobs, resume, submit, upload
+    from kling_nb._default import (
+        configure,
+        endpoint,
+        endpoints,
+        generate,
+        get_job,
+        jobs,
+        resume,
+        submit,
+        upload,
+    )
     from kling_nb._job import Job
     from kling_nb._session import Session
-    from kling_nb.catalog import endpoint, endpoints
     from kling_nb.notebook import load_ipython_extension, unload_ipython_extension
     from kling_nb.request import VideoRequest
     from kling_nb.video import Video
 
 _MODULES = {
-    "_default": ("configure", "generate", "get_job", "jobs", "resume", "submit", "upload"),
+    "_default": (
+        "configure",
+        "endpoint",
+        "endpoints",
+        "generate",
+        "get_job",
+        "jobs",
+        "resume",
+        "submit",
+        "upload",
+    ),
     "_job": ("Job",),
     "_session": ("Session",),
-    "catalog": ("endpoint", "endpoints"),
     "notebook": ("load_ipython_extension", "unload_ipython_extension"),
     "request": ("VideoRequest",),
     "video": ("Video",),

@@ -8,8 +8,9 @@ from typing import Any
 from kling_nb import _settings
 from kling_nb._job import Job
 from kling_nb._session import Session
+from kling_nb.catalog import Endpoint
 from kling_nb.ledger import Entry
-from kling_nb.video import Video
+from kling_nb.media import Result
 
 LOCAL_NOTICE = (
     "No fal key found, so this is a free preview made on this machine."
@@ -39,7 +40,7 @@ def configure(**settings: Any) -> None:
     _settings.configure(settings)
 
 
-def generate(prompt: str | None = None, **arguments: Any) -> Video | None:
+def generate(prompt: str | None = None, **arguments: Any) -> Result:
     """Make a video, wait for it and return it. See `Session.generate`."""
     return default_session().generate(prompt, **arguments)
 
@@ -49,14 +50,24 @@ def submit(prompt: str | None = None, **arguments: Any) -> Job:
     return default_session().submit(prompt, **arguments)
 
 
+def endpoint(name: str | None = None, **arguments: Any) -> Endpoint:
+    """The endpoint of an id or short name; any id of fal will do. See `Session.endpoint`."""
+    return default_session().endpoint(name, **arguments)
+
+
+def endpoints(word: str | None = None) -> tuple[Endpoint, ...]:
+    """The endpoints on this machine whose names have all these words. See `Session.endpoints`."""
+    return default_session().endpoints(word)
+
+
 def jobs(**arguments: Any) -> list[Entry]:
     """Submissions in the ledger, newest first. See `Session.jobs`."""
     return default_session().jobs(**arguments)
 
 
-def get_job(job_id: str) -> Job:
+def get_job(job_id: str, endpoint: str | None = None) -> Job:
     """The job of an id or request id. See `Session.get_job`."""
-    return default_session().get_job(job_id)
+    return default_session().get_job(job_id, endpoint)
 
 
 def resume(**arguments: Any) -> list[Job]:

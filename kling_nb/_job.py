@@ -14,6 +14,7 @@ from typing import Any
 from kling_nb import _front_end, errors
 from kling_nb.engine import Engine, wait, wait_async
 from kling_nb.events import Event, JobState, Logged, State, fold
+from kling_nb.media import Result, Take
 from kling_nb.request import VideoRequest
 from kling_nb.video import Video
 
@@ -47,7 +48,8 @@ def _presenter() -> Presenter:
 class Job:
     """One submission. Made by `submit`, `generate`, `get_job` or `%%kling`.
 
-    `await job` (in a cell) or `job.wait()` gives the `Video`, or raises what went wrong.
+    `await job` (in a cell) or `job.wait()` gives the result, or raises what went wrong: a `Video`; of an
+    endpoint that gives a sound or a picture a `MediaFile`; of one that gives data only a dict.
 
     Threads: reading, `subscribe`, `wait` and `cancel` may be called from any thread. `apply` and
     `finish` belong to the engine thread.
@@ -61,10 +63,14 @@ class Job:
         reused: True where an earlier take was found, so nothing was sent or paid.
         state: A `JobState`.
         lines: Log lines so far.
-        video: The `Video` once ready. An endpoint that gives something else leaves it None.
+        result: What waiting gives, once ready.
+        video: The same where it is a `Video`; an endpoint that gives something else leaves it None.
         file: Where the result is stored, once ready.
+        files: Further files of the result by name, such as the `audio` of a video with its sound.
         output: What the model returned, once known.
         answered: Done once fal has answered the submission, or the job has ended.
+        expected_seconds: How long jobs of this endpoint took before, or None.
+        maker: The `Session` it belongs to, which can make another take.
     """
 
     def __init__(
@@ -83,15 +89,18 @@ class Job:
         self.finished_at: float | None = None
         self.reused = False
         self.state = JobState()
+        self.result: Result | None = None
         self.video: Video | None = None
         self.file: Path | None = None
+        self.files: dict[str, Path] = {}
         self.output: dict[str, Any] | None = None
         self.expected_seconds: float | None = None
         self.cancel_wanted = False
+        self.maker: Any = None
         self._lines: list[Logged] = []
         self._listeners: dict[object, Listener] = {}
         self.answered: Future[None] = Future()
-        self._done: Future[Video | None] = Future()
+        self._done: Future[Result] = Future()
         self._engine = engine
         self._canceller: Callable[[], Awaitable[str]] | None = None
 
@@ -117,14 +126,14 @@ class Job:
 
     # -- waiting ---------------------------------------------------------------
 
-    def wait(self, timeout: float | None = None) -> Video | None:
+    def wait(self, timeout: float | None = None) -> Result:
         """Block until the result is there.
 
         Args:
             timeout: Seconds; None waits without limit.
 
         Returns:
-            The video; None for an endpoint that gives none (`output` holds what it gave).
+            The video; of other endpoints a `MediaFile` (sound, picture), or the data as a dict.
 
         Raises:
             WaitTimeout: The time ran out; the job goes on.
@@ -140,7 +149,7 @@ class Job:
         except KeyboardInterrupt as fault:
             raise wait(self._engine.spawn(self.interrupted())) from fault
 
-    async def wait_async(self, timeout: float | None = None) -> Video | None:  # noqa: ASYNC109 -- as `wait`
+    async def wait_async(self, timeout: float | None = None) -> Result:  # noqa: ASYNC109 -- as `wait`
         """The same for `await`; cancelling the caller leaves the job alone."""
         try:
             return await wait_async(self._done, timeout)
@@ -149,7 +158,7 @@ class Job:
                 return self._done.result()
             raise self.timed_out(timeout) from fault
 
-    def __await__(self) -> Generator[Any, None, Video | None]:
+    def __await__(self) -> Generator[Any, None, Result]:
         return self.wait_async().__await__()
 
     def timed_out(self, timeout: float | None) -> errors.WaitTimeout:
@@ -260,6 +269,19 @@ class Job:
         if self.state.state.finished:
             self._wake()
 
+    def take_in(self, take: Take) -> None:
+        """The take that the result was filed as. Before the job is READY; reads the disk.
+
+        Raises:
+            MediaError: The file is damaged or gone.
+        """
+        result = take.result()
+        self.file, self.files = take.path, take.others()
+        self.video = result if isinstance(result, Video) else None
+        if isinstance(result, dict):
+            self.output = result
+        self.result = result
+
     def restore(self, state: JobState, *, lines: Sequence[Logged] = ()) -> None:
         """Begin at a known end: a take found on disk, a row of the ledger. Before anybody waits."""
         self.state = state
@@ -269,7 +291,7 @@ class Job:
     def _wake(self) -> None:
         self._listeners.clear()
         if self.state.state is State.READY:
-            self._done.set_result(self.video)
+            self._done.set_result(self.result or {})
         elif self.state.state is State.CANCELLED:
             self._done.set_exception(
                 errors.JobCancelled(f"Job {self.id} was cancelled.", request_id=self.request_id)

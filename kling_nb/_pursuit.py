@@ -7,19 +7,18 @@ then to the `Job` as an event.
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 import json
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from typing import Any
 from urllib.parse import urlsplit
 
 from kling_nb import errors
 from kling_nb._backend import Backend
 from kling_nb._job import Job
+from kling_nb._result_files import as_download, files_of, main_file, opened, text_of
 from kling_nb._uploads import Tally, Uploads, together
 from kling_nb.events import (
     Cancelled,
@@ -36,6 +35,7 @@ from kling_nb.events import (
     Uploading,
 )
 from kling_nb.fal.hosts import RequestRef
+from kling_nb.fal.options import SubmitOptions
 from kling_nb.fal.queue import Download
 from kling_nb.fal.replies import CancelOutcome, Result
 from kling_nb.ledger import Entry, Ledger
@@ -73,6 +73,7 @@ class Pursuit:
         uploads: Gives the addresses of local files.
         inline_limit: Size in bytes up to which a file goes along as a data URI.
         webhook_url: Where fal is to deliver the result too, where this process submits.
+        options: How fal's queue is to treat the submission, where this process submits.
     """
 
     def __init__(
@@ -88,6 +89,7 @@ class Pursuit:
         uploads: Uploads,
         inline_limit: int,
         webhook_url: str | None = None,
+        options: SubmitOptions | None = None,
     ) -> None:
         self._job = job
         self._entry = entry
@@ -99,6 +101,7 @@ class Pursuit:
         self._uploads = uploads
         self._inline_limit = inline_limit
         self._webhook_url = webhook_url
+        self._options = options
         self._urls: dict[str, str] = {}
         self._task: asyncio.Task[None] | None = None
         self._cancelling: asyncio.Task[None] | None = None
@@ -131,17 +134,12 @@ class Pursuit:
 
     async def _fail(self, fault: errors.KlingError) -> None:
         """Final for the ledger where fal said so, or where nothing was sent; else it is taken up again."""
-        refused = isinstance(fault, errors.ResponseError) and not isinstance(fault, _PASSING)
+        refused = final(fault)
         if self._other_key and isinstance(fault, errors.RequestNotFound):
             refused = False  # another account's requests are not found either
         taken = (self._job.request_id or self._entry.request_id) is not None
         if (taken and refused) or (self._fresh and not taken):
-            columns = {"error": str(fault), "error_type": getattr(fault, "error_type", None)}
-            if isinstance(fault, errors.ResponseError) and fault.billable_units is not None:
-                columns["units"] = fault.billable_units  # a refusal may be billed
-            if not taken or _not_billed(fault):
-                columns["reserved_usd"] = 0.0
-            await self._note(state=State.FAILED, **columns)
+            await self._note(**failure(fault, taken=taken))
         if getattr(fault, "error_type", None) == "file_download_error":
             for url in self._urls.values():
                 await self._uploads.forget(url)
@@ -184,7 +182,10 @@ class Pursuit:
     async def _send(self, backend: Backend, body: dict[str, Any]) -> tuple[RequestRef, int | None]:
         try:
             submission = await backend.client.submit(
-                self._job.request.endpoint.id, body, webhook_url=self._webhook_url
+                self._job.request.endpoint.id,
+                body,
+                options=self._options,
+                webhook_url=self._webhook_url,
             )
         except errors.KlingError:
             raise  # it says what became of the request
@@ -313,7 +314,7 @@ class Pursuit:
     def _complete(self, data: Any) -> bool:
         """Whether a result holds what its endpoint gives; one that does not is asked for anew next time."""
         endpoint = self._job.request.endpoint
-        return endpoint.output_kind == "data" or _file_of(data, endpoint.output_pointer) is not None
+        return endpoint.output_kind == "data" or main_file(data, endpoint.output_pointer) is not None
 
     def _stopped(self, ended: Completed, fault: errors.KlingError) -> bool:
         """Whether it ended because it was cancelled: fal has no word for that state (FAL-PROTOCOL §7)."""
@@ -349,8 +350,8 @@ class Pursuit:
         job = self._job
         job.output = dict(result.data)
         take = await self._stored(backend, result)
-        job.file = take.path
-        job.video = await asyncio.to_thread(take.video) if take.sidecar.kind == "video" else None
+        await self._keep_others(backend, result, take)
+        await asyncio.to_thread(job.take_in, take)
         await self._note(state=State.READY, units=result.units, media_path=str(take.path))
         job.apply(Ready(result.units))
 
@@ -360,39 +361,40 @@ class Pursuit:
         while True:
             attempt += 1
             try:
-                async with self._open(backend, result.data) as download:
-                    return await self._media.store(
-                        download.chunks,
-                        self._draft(result, download),
-                        expected_size=download.length,
-                        on_progress=lambda received, total=download.length: self._job.apply(  # type: ignore[misc]
-                            Downloading(received, total)
-                        ),
-                    )
+                file = main_file(result.data, self._job.request.endpoint.output_pointer)
+                if file is None:
+                    return await self._store(result, as_download(result.data))
+                async with opened(backend.client, file) as download:
+                    return await self._store(result, download)
             except (errors.UnreachableError, errors.MediaError):
                 if attempt >= DOWNLOAD_TRIES:
                     raise
                 await backend.sleep(min(2.0**attempt, 10.0))
 
-    @asynccontextmanager
-    async def _open(self, backend: Backend, data: Any) -> AsyncIterator[Download]:
-        """The bytes of the result: in it, or at its URL, or the output itself where there is no file."""
-        file = _file_of(data, self._job.request.endpoint.output_pointer)
-        if file is None:
-            raw = json.dumps(data, ensure_ascii=False, indent=1).encode()
-            yield Download("", "application/json", len(raw), _one_chunk(raw))
-            return
-        inline = file.get("file_data") or (file["url"] if str(file.get("url")).startswith("data:") else None)
-        if inline:
-            raw = _decode(str(inline))
-            yield Download("", _text(file.get("content_type")), len(raw), _one_chunk(raw))
-            return
-        async with backend.client.download(str(file["url"])) as download:
-            yield download
+    async def _store(self, result: Result, download: Download) -> Take:
+        return await self._media.store(
+            download.chunks,
+            self._draft(result, download),
+            expected_size=download.length,
+            on_progress=lambda received: self._job.apply(Downloading(received, download.length)),
+        )
+
+    async def _keep_others(self, backend: Backend, result: Result, take: Take) -> None:
+        """Further files of the result, beside the take. They are paid for, but none is worth failing for."""
+        pointer = self._job.request.endpoint.output_pointer
+        for name, file in list(files_of(result.data, pointer).items())[1:]:
+            try:
+                if await asyncio.to_thread(take.beside, name) is None:
+                    async with opened(backend.client, file) as download:
+                        await self._media.store_beside(
+                            take, name, download.chunks, expected_size=download.length
+                        )
+            except errors.KlingError as fault:
+                self._job.apply(Logged(f"kling_nb: {name} was not kept: {fault.message}", None, "WARN"))
 
     def _draft(self, result: Result, download: Download) -> TakeDraft:
         job, endpoint = self._job, self._job.request.endpoint
-        file = _file_of(result.data, endpoint.output_pointer) or {}
+        file = main_file(result.data, endpoint.output_pointer) or {}
         return TakeDraft(
             fingerprint=self._entry.fingerprint,  # of the bytes of local files, which may be gone by now
             take=self._take,
@@ -403,12 +405,31 @@ class Pursuit:
             request_id=job.request_id or "",
             url=download.url,
             kind=endpoint.output_kind,
-            content_type=_text(file.get("content_type")) or download.content_type,
-            file_name=_text(file.get("file_name")),
+            content_type=text_of(file, "content_type") or download.content_type,
+            file_name=text_of(file, "file_name"),
             created_at=job.created_at,
             units=result.units,
             lines=tuple((line.timestamp, line.message) for line in job.lines),
         )
+
+
+def final(fault: errors.KlingError) -> bool:
+    """Whether a fault is fal's last word on an accepted request."""
+    return isinstance(fault, errors.ResponseError) and not isinstance(fault, _PASSING)
+
+
+def failure(fault: errors.KlingError, *, taken: bool) -> dict[str, Any]:
+    """What the ledger says of a failed request. `taken`: whether fal had accepted it."""
+    columns: dict[str, Any] = {
+        "state": State.FAILED,
+        "error": str(fault),
+        "error_type": getattr(fault, "error_type", None),
+    }
+    if isinstance(fault, errors.ResponseError) and fault.billable_units is not None:
+        columns["units"] = fault.billable_units  # a refusal may be billed
+    if not taken or _not_billed(fault):
+        columns["reserved_usd"] = 0.0
+    return columns
 
 
 def _not_billed(fault: errors.KlingError) -> bool:
@@ -424,30 +445,6 @@ _OUTCOMES = {
     CancelOutcome.ALREADY_COMPLETED: "too late, it has finished already; the result is fetched",
     CancelOutcome.NOT_FOUND: "fal knows no such request (any more)",
 }
-
-
-def _file_of(data: Any, pointer: str) -> dict[str, Any] | None:
-    """The File object of an output (url, content_type, file_name, file_size, file_data), or None."""
-    value = data.get(pointer) if isinstance(data, dict) else None
-    if isinstance(value, list):
-        value = value[0] if value else None
-    return value if isinstance(value, dict) and (value.get("url") or value.get("file_data")) else None
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) else None
-
-
-async def _one_chunk(raw: bytes) -> AsyncIterator[bytes]:
-    yield raw
-
-
-def _decode(inline: str) -> bytes:
-    payload = inline.split(",", 1)[1] if inline.startswith("data:") and "," in inline else inline
-    try:
-        return base64.b64decode(payload, validate=True)
-    except (binascii.Error, ValueError) as fault:
-        raise errors.MediaError("The result carries bytes that do not decode as base64.") from fault
 
 
 def _unanswered(entry: Entry) -> errors.SubmissionUncertain:

@@ -3,39 +3,43 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import os
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kling_nb import _settings
-from kling_nb._arguments import build_request, storable
+from kling_nb._arguments import build_request, notices, storable, with_picture
 from kling_nb._budget import check_cost, cost_of, limits_of
 from kling_nb._embedded import EmbeddedEngine
+from kling_nb._endpoints import EndpointBook
 from kling_nb._job import Job, Listener
 from kling_nb._settings import Settings
-from kling_nb.catalog import endpoint as find_endpoint
+from kling_nb.catalog import Endpoint
 from kling_nb.catalog.media_input import for_upload
 from kling_nb.engine import EXIT_SECONDS, Engine, wait
-from kling_nb.errors import KlingError, LedgerError, MissingKey, UsageError
+from kling_nb.errors import InputError, KlingError, LedgerError, MissingKey, UnknownEndpoint, UsageError
 from kling_nb.events import Failed, JobState, Logged, State
 from kling_nb.fal.hosts import Hosts
 from kling_nb.fal.jwks import KeySource
+from kling_nb.fal.options import SubmitOptions
 from kling_nb.fal.patience import Patience
 from kling_nb.fal.webhook_address import check_webhook
 from kling_nb.fal.webhooks import set_key_source
-from kling_nb.ledger import Entry, Intent, Ledger, Spending
+from kling_nb.ledger import Entry, Intent, Ledger, Selection, Spending
 from kling_nb.ledger.spending import Grouping
-from kling_nb.media import MediaFolder, Take
+from kling_nb.media import MediaFolder, Result, Take
 from kling_nb.request import VideoRequest
-from kling_nb.video import Video
 
 if TYPE_CHECKING:  # both need httpx, which costs `%load_ext` more than all the rest
     from kling_nb._backend import Backend
+    from kling_nb._client import Client
     from kling_nb._pursuit import Pursuit
     from kling_nb._uploads import Uploads
     from kling_nb.fal.pricing import LivePrice
@@ -56,6 +60,9 @@ class Plan:
         found: The take that would be shown instead of a submission.
         unfinished: The submission that would be taken up instead of a new one.
         webhook_url: Where a new submission's result would be delivered too, or None.
+        notices: What is to be said of the endpoint: that it is the sister of the one named, that its
+            schema is old.
+        options: How fal's queue would be asked to treat a new submission.
     """
 
     request: VideoRequest
@@ -63,6 +70,8 @@ class Plan:
     found: Take | None
     unfinished: Entry | None
     webhook_url: str | None = None
+    notices: tuple[str, ...] = ()
+    options: SubmitOptions | None = None
 
     @property
     def estimate(self) -> float | None:
@@ -76,7 +85,7 @@ class Session:
     Args:
         patience: How long fal is waited for, between tries and for answers.
         **settings: Any of `backend`, `endpoint`, `credentials`, `media`, `home`, `timeout`, `queue_url`,
-            `rest_url`, `api_url`, `local_speed`. What is left out comes from `configure()`, the
+            `rest_url`, `api_url`, `schema_url`, `local_speed`. What is left out comes from `configure()`, the
             notebook's configuration, the environment, or a default, at each call.
 
     Raises:
@@ -94,6 +103,7 @@ class Session:
         self._folders: dict[Path, MediaFolder] = {}
         self._backends: dict[tuple[object, ...], Backend] = {}
         self._upload_books: dict[Path, Uploads] = {}
+        self._endpoint_books: dict[tuple[Path, str], EndpointBook] = {}
         self._running: dict[Job, asyncio.Task[None]] = {}  # of the engine thread
 
     def __enter__(self) -> Session:
@@ -124,6 +134,8 @@ class Session:
             task.cancel()
         if running:
             await asyncio.wait(running.values())
+        if "client" in vars(self):
+            await self.client.settle()
         for backend in self._backends.values():
             await backend.client.aclose()
         self._backends.clear()
@@ -141,8 +153,10 @@ class Session:
         timeout: float | None = None,
         on_event: Listener | None = None,
         **arguments: Any,
-    ) -> Video | None:
+    ) -> Result:
         """Make a video, wait for it and return it. Arguments as for `submit`.
+
+        An endpoint that gives a sound or a picture returns a `MediaFile`, one that gives data a dict.
 
         Args:
             prompt: What the video should show.
@@ -163,6 +177,7 @@ class Session:
         *,
         endpoint: str | None = None,
         image: Any = None,
+        end_image: Any = None,
         take: int | None = None,
         new: bool = False,
         backend: str | None = None,
@@ -182,6 +197,7 @@ class Session:
             endpoint: Id or short name.
             image: Start picture, for the endpoint's own picture parameter. With a text-to-video
                 endpoint its image-to-video sister is used.
+            end_image: Picture to end on, where the endpoint has a parameter for one.
             take: Which take is wanted; 1 is the first.
             new: Make another take, whatever exists.
             backend: "fal" or "local" for this call.
@@ -190,7 +206,9 @@ class Session:
             webhook_url: Where fal is to deliver the result too; see `kling_nb.fal.webhooks.verify`. It
                 is not part of the request, so a take made without one is reused all the same.
             on_event: Called as `on_event(event, state)` from the engine thread.
-            **parameters: The endpoint's parameters, e.g. `duration=10`.
+            **parameters: The endpoint's parameters, e.g. `duration=10`, and options of the submission,
+                e.g. `priority="low"` or `tags={"project": "reel-7"}`: see `kling_nb.fal.options`. An
+                option never makes it another request.
 
         Raises:
             InputError: Bad input; nothing was submitted.
@@ -202,6 +220,7 @@ class Session:
             prompt,
             endpoint=endpoint,
             image=image,
+            end_image=end_image,
             take=take,
             new=new,
             backend=backend,
@@ -214,6 +233,8 @@ class Session:
             return self._finished_job(plan.request, plan.found)
         if plan.settings.backend == "fal" and plan.settings.key is None:
             raise MissingKey
+        if plan.settings.backend == "local" and plan.request.endpoint.fetched_at:
+            raise _no_preview(plan.request.endpoint)
         wanted = None if new else take or 1
         request = plan.request
         entry, fresh = self._ledger(plan.settings).claim(
@@ -242,7 +263,14 @@ class Session:
         if not fresh:
             _say_no_webhook(webhook_url, f"job {entry.id} of this request is under way already")
         return self._start(
-            request, entry, plan.settings, fresh=fresh, on_event=on_event, webhook_url=webhook_url
+            request,
+            entry,
+            plan.settings,
+            fresh=fresh,
+            on_event=on_event,
+            webhook_url=webhook_url,
+            said=plan.notices,
+            options=plan.options,
         )
 
     def plan(
@@ -251,6 +279,7 @@ class Session:
         *,
         endpoint: str | None = None,
         image: Any = None,
+        end_image: Any = None,
         take: int | None = None,
         new: bool = False,
         backend: str | None = None,
@@ -264,7 +293,11 @@ class Session:
             InputError: Bad input.
         """
         settings = self.settings(backend=backend, max_cost=max_cost)
-        request = self.request(prompt, endpoint=endpoint or settings.endpoint, image=image, **parameters)
+        pictures = {"image": image, "end_image": end_image}
+        named, chosen = self._chosen(endpoint or settings.endpoint, **pictures)
+        options, parameters = SubmitOptions.split(parameters)
+        request = build_request(chosen, prompt=prompt, **pictures, parameters=parameters)
+        said = notices(named, chosen)
         if new and take is not None:
             raise UsageError("take and new contradict each other.", remedy="Give one of them.")
         if take is not None and (not isinstance(take, int) or take < 1):
@@ -272,28 +305,78 @@ class Session:
         if webhook_url is not None:
             check_webhook(webhook_url, local=settings.backend == "local" or settings.hosts.loopback)
         if new:
-            return Plan(request, settings, None, None, webhook_url)
+            return Plan(request, settings, None, None, webhook_url, said, options)
         found = self._find(request, settings, take)
         unfinished = None if found else self._unfinished_like(request, settings, take or 1)
-        return Plan(request, settings, found, unfinished, webhook_url)
+        return Plan(request, settings, found, unfinished, webhook_url, said, options)
 
     def request(
-        self, prompt: str | None = None, *, endpoint: str | None = None, image: Any = None, **parameters: Any
+        self,
+        prompt: str | None = None,
+        *,
+        endpoint: str | None = None,
+        image: Any = None,
+        end_image: Any = None,
+        **parameters: Any,
     ) -> VideoRequest:
         """A validated request, as `submit` would make it.
 
         Raises:
             InputError: Bad input.
         """
-        name = endpoint or self.settings().endpoint
-        return build_request(name, prompt=prompt, image=image, parameters=parameters)
+        pictures = {"image": image, "end_image": end_image}
+        _, chosen = self._chosen(endpoint or self.settings().endpoint, **pictures)
+        return build_request(chosen, prompt=prompt, **pictures, parameters=parameters)
+
+    def endpoint(self, name: str | None = None, *, refresh: bool = False, fetch: bool = True) -> Endpoint:
+        """The endpoint of an id or short name, by default the one that is set.
+
+        An id that does not come with the package is any other endpoint of fal: its schema is fetched
+        (no key goes along) and stored in the home folder with its date. It is fetched anew after a week;
+        where that fails, the stored one is used and its `notice` says how old it is.
+
+        Args:
+            name: Short name or id.
+            refresh: Fetch its schema now.
+            fetch: False uses only what is on this machine.
+
+        Raises:
+            UnknownEndpoint: There is none, or its schema could not be had; the message says why.
+            UnreachableError: `refresh`, and fal did not answer. The stored schema stays in use.
+        """
+        settings = self.settings()
+        return self._endpoints(settings).find(name or settings.endpoint, refresh=refresh, fetch=fetch)
+
+    def endpoints(self, word: str | None = None) -> tuple[Endpoint, ...]:
+        """The endpoints on this machine: those that come with the package, then those stored.
+
+        Args:
+            word: Only those which have every one of these words in id, short name, title or category.
+        """
+        return self._endpoints(self.settings()).all(word)
+
+    def _chosen(self, name: str, *, image: Any, end_image: Any) -> tuple[Endpoint, Endpoint]:
+        """The endpoint that is named, and the one to use: its sister where a picture asks for it."""
+        named = self.endpoint(name)
+        pictured = image is not None or end_image is not None
+        return named, with_picture(named, self.endpoint) if pictured else named
+
+    def _once_used(self, endpoint_id: str) -> Endpoint:
+        """The endpoint of a job. One whose schema is not here any more must not keep its result away."""
+        try:
+            return self.endpoint(endpoint_id, fetch=False)
+        except UnknownEndpoint:
+            if "/" not in endpoint_id:  # a short name, mistyped
+                raise
+            return Endpoint(endpoint_id, endpoint_id, title=endpoint_id, category="")
 
     def _find(self, request: VideoRequest, settings: Settings, take: int | None) -> Take | None:
         backends = REUSABLE[settings.backend]
         return self._media(settings).find(request.fingerprint, take=take, backends=backends)
 
     def _unfinished_like(self, request: VideoRequest, settings: Settings, take: int) -> Entry | None:
-        for entry in self._ledger(settings).entries(folder=settings.media, unfinished=True, limit=1000):
+        unfinished_here = Selection(folder=settings.media, unfinished=True)
+        for entry in self._ledger(settings).entries(unfinished_here, limit=1000):
             same = (entry.fingerprint, entry.backend, entry.take) == (
                 request.fingerprint,
                 settings.backend,
@@ -353,6 +436,13 @@ class Session:
             sending.cancel()  # an interrupt ends the upload
             raise
 
+    @cached_property
+    def client(self) -> Client:
+        """fal's queue call by call, for `await`: submit, status, events, result, cancel."""  # noqa: D403 -- its name
+        from kling_nb._client import Client, Surroundings  # noqa: PLC0415 -- with httpx
+
+        return Client(Surroundings(self._engine, self.settings, self._connect, self._ledger, self._once_used))
+
     # -- jobs ---------------------------------------------------------------------
 
     def jobs(self, *, limit: int = 50, here: bool = False, unfinished: bool = False) -> list[Entry]:
@@ -365,7 +455,12 @@ class Session:
         """
         settings = self.settings()
         folder = settings.media if here else None
-        return self._ledger(settings).entries(limit=limit, folder=folder, unfinished=unfinished)
+        return self.ledger.entries(Selection(folder=folder, unfinished=unfinished), limit=limit)
+
+    @property
+    def ledger(self) -> Ledger:
+        """The record of every submission, of all kernels of this user."""
+        return self._ledger(self.settings())
 
     def live_price(self, endpoint: str) -> LivePrice:
         """fal's own price of an endpoint, asked for now. It covers the default settings only.
@@ -379,7 +474,7 @@ class Session:
         settings = self.settings(backend="fal")
         if settings.key is None:
             raise MissingKey
-        chosen = find_endpoint(endpoint)
+        chosen = self.endpoint(endpoint)
 
         async def ask() -> LivePrice:
             return await live_price((await self._connect(settings)).http, chosen.id)
@@ -390,10 +485,15 @@ class Session:
         """What fal's jobs cost, from the ledger: by "day", "endpoint" or "notebook"."""
         return self._ledger(self.settings()).spending(by)
 
-    def get_job(self, job_id: str) -> Job:
+    def get_job(self, job_id: str, endpoint: str | None = None) -> Job:
         """The job of an id, a request id, or the unique start of one.
 
         An unfinished one is taken up again: followed, downloaded and filed.
+
+        Args:
+            job_id: Of a job in the ledger; with `endpoint` any whole request id, also of a request
+                that was made elsewhere. It gets a row in the ledger then.
+            endpoint: Id or short name of the endpoint it was made with.
 
         Raises:
             UsageError: No such job.
@@ -402,23 +502,52 @@ class Session:
         known = next((job for job in list(self._jobs.values()) if job_id in {job.id, job.request_id}), None)
         if known is not None and not known.done:
             return known
-        settings = self.settings()
-        entry = self._ledger(settings).get(job_id)
+        entry = self._ledger(self.settings()).get(job_id)
+        if endpoint is not None and (entry is None or job_id not in {entry.id, entry.request_id}):
+            entry = self._adopt(job_id, self._once_used(endpoint))
         if entry is None:
             raise UsageError(
-                f"No job has the id {job_id!r} in the ledger.", remedy="%kling jobs lists them (API: jobs())."
+                f"No job has the id {job_id!r} in the ledger.",
+                remedy=(
+                    "%kling jobs lists them (API: jobs()). One made elsewhere needs its endpoint:"
+                    "\nget_job(request_id, endpoint=…)"
+                ),
             )
-        ended = entry.state.finished and entry.state is not State.UNCERTAIN
+        settings = self.settings(backend=entry.backend)  # whatever is set for new ones: that one has the job
+        ended = entry.state.finished and entry.state is not State.UNCERTAIN and not entry.unfiled
         known = self._jobs.get(entry.id)
         if known is not None and (ended or not known.done):
             return known
-        request = VideoRequest(find_endpoint(entry.endpoint), entry.input, {})
+        request = VideoRequest(self._once_used(entry.endpoint), entry.input, {})
         if ended:
             return self._past_job(request, entry)
         if entry.backend == "fal" and settings.key is None:
             raise MissingKey
-        # Only who has the job can say what became of it, whatever is set for new ones.
-        return self._start(request, entry, replace(settings, backend=entry.backend), fresh=False)
+        return self._start(request, entry, settings, fresh=False)
+
+    def _adopt(self, request_id: str, endpoint: Endpoint) -> Entry:
+        """A row for a request that was made elsewhere. Its input is not known."""
+        settings = self.settings()
+        if settings.backend == "fal" and settings.key is None:
+            raise MissingKey
+        return self._ledger(settings).adopt(
+            request_id,
+            Intent(
+                backend=settings.backend,
+                endpoint=endpoint.id,
+                input={},
+                prompt=endpoint.title,
+                fingerprint=hashlib.sha256(f"{endpoint.id} {request_id}".encode()).hexdigest(),
+                folder=settings.media,
+                take=None,
+                key_fingerprint=settings.key.fingerprint if settings.key else None,
+            ),
+        )
+
+    def takes_of(self, request: VideoRequest, backend: str) -> list[Job]:
+        """The stored takes of a request by one backend, as finished jobs, in order of their numbers."""
+        takes = self._media(self.settings()).takes(request.fingerprint)
+        return [self._finished_job(request, take) for take in takes if take.sidecar.backend == backend]
 
     def resume(self, *, everywhere: bool = False) -> list[Job]:
         """Take up every unfinished submission again: follow, download and file it.
@@ -448,13 +577,15 @@ class Session:
         return job
 
     def _job(self, request: VideoRequest, entry: Entry) -> Job:
-        return Job(
+        job = Job(
             entry.id,
             request=request,
             backend=entry.backend,
             engine=self._engine,
             created_at=entry.created_at,
         )
+        job.maker = self
+        return job
 
     def _finished_job(
         self,
@@ -473,9 +604,9 @@ class Session:
             backend=sidecar.backend,
             engine=self._engine,
         )
+        job.maker = self
         job.reused = reused
-        job.file = take.path
-        job.video = take.video() if sidecar.kind == "video" else None
+        job.take_in(take)
         job.restore(
             JobState(
                 state=State.READY,
@@ -496,6 +627,8 @@ class Session:
         fresh: bool,
         on_event: Listener | None = None,
         webhook_url: str | None = None,
+        said: tuple[str, ...] = (),
+        options: SubmitOptions | None = None,
     ) -> Job:
         """The running job of a ledger row; there is one for each row in a session."""
         from kling_nb._pursuit import Pursuit  # noqa: PLC0415 -- with httpx, at the first job
@@ -514,6 +647,8 @@ class Session:
         job.expected_seconds = expected
         if on_event is not None:
             job.subscribe(on_event)
+        for notice in said:  # nobody else has the job yet
+            job.apply(Logged(f"kling_nb: {notice}"))
         pursuit = Pursuit(
             job,
             entry,
@@ -525,6 +660,7 @@ class Session:
             uploads=self._uploads(settings),
             inline_limit=settings.inline_limit,
             webhook_url=webhook_url,
+            options=options,
         )
         self._engine.spawn(self._pursue(job, pursuit))
         if fresh:
@@ -551,6 +687,23 @@ class Session:
 
         with self._lock:
             return self._upload_books.setdefault(settings.home, Uploads(self._ledger(settings)))
+
+    def _endpoints(self, settings: Settings) -> EndpointBook:
+        hosts = settings.hosts
+
+        def fetch(endpoint_id: str) -> Any:
+            from kling_nb.fal.schemas import fetch_document  # noqa: PLC0415 -- with httpx
+
+            fetching = self._engine.spawn(fetch_document(hosts, endpoint_id, patience=self._patience))
+            try:
+                return wait(fetching)
+            except BaseException:
+                fetching.cancel()  # an interrupt ends it
+                raise
+
+        with self._lock:
+            book = EndpointBook(settings.home / "schemas", fetch)
+            return self._endpoint_books.setdefault((settings.home, hosts.schema), book)
 
     def _media(self, settings: Settings) -> MediaFolder:
         return self._media_at(settings.media)
@@ -582,11 +735,19 @@ class Session:
         return self._backends[handle]
 
 
+def _no_preview(chosen: Endpoint) -> InputError:
+    return InputError(
+        f"The embedded engine has previews only of endpoints that come with kling_nb, not of {chosen.id}.",
+        remedy="With a key it goes to fal: %kling fal (API: backend='fal'). Nothing was sent.",
+        parameter="endpoint",
+    )
+
+
 def _say_no_webhook(webhook_url: str | None, why: str) -> None:
     """A receiver must not be left waiting for what was never asked of fal."""
     if webhook_url is not None:
         log.warning(
-            "Nothing is submitted, as %s: so no webhook will come from this call. For a new take: --new", why
+            "Nothing is submitted, as %s: no webhook will come of it. A new take: --new (API: new=True).", why
         )
 
 

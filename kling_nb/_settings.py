@@ -17,7 +17,8 @@ from kling_nb import _front_end
 from kling_nb.catalog import DEFAULT_ENDPOINT
 from kling_nb.errors import UsageError
 from kling_nb.fal.auth import Credentials, Key, find_key
-from kling_nb.fal.hosts import API, QUEUE, REST, REST_VARIABLE, Hosts
+from kling_nb.fal.hosts import API, QUEUE, REST, REST_VARIABLE, SCHEMA, Hosts
+from kling_nb.fal.key_stores import forget
 
 BACKENDS = ("auto", "fal", "local")
 
@@ -27,6 +28,7 @@ ENVIRONMENT = {
     "queue_url": "KLING_NB_QUEUE_URL",
     "rest_url": REST_VARIABLE,
     "api_url": "KLING_NB_API_URL",
+    "schema_url": "KLING_NB_SCHEMA_URL",
     "home": "KLING_NB_HOME",
     "media": "KLING_NB_MEDIA",
     "timeout": "KLING_NB_TIMEOUT",
@@ -111,8 +113,8 @@ def resolve(*layers: Mapping[str, Any], environ: Mapping[str, str] | None = None
         return value or default
 
     credentials: Credentials | None = pick("credentials", None)
-    key = find_key(credentials, env)
     backend = _one_of("backend", str(pick("backend", "auto")), BACKENDS)
+    key = find_key(credentials, env, look_in_stores=backend != "local")
     return Settings(
         backend=backend if backend != "auto" else "fal" if key else "local",
         chosen=backend != "auto",
@@ -121,6 +123,7 @@ def resolve(*layers: Mapping[str, Any], environ: Mapping[str, str] | None = None
             queue=str(pick("queue_url", QUEUE)),
             rest=str(pick("rest_url", REST)),
             api=str(pick("api_url", API)),
+            schema=str(pick("schema_url", SCHEMA)),
         ),
         key=key,
         home=_folder(pick("home", None), _default_home),
@@ -147,6 +150,7 @@ def configure(settings: Mapping[str, Any]) -> None:
     """Set values for the rest of this process; None unsets one. Nothing changes if one is wrong."""
     global _configured  # noqa: PLW0603 -- one configuration a process
     merged = {name: value for name, value in {**_configured, **settings}.items() if value is not None}
+    forget()  # a key may have been stored, or removed, since they were asked
     resolve(merged)
     _configured = merged  # at once: another thread must not find half of them
 

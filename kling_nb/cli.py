@@ -46,6 +46,9 @@ def _parser() -> argparse.ArgumentParser:
     jobs.set_defaults(run=_jobs)
     doctor = commands.add_parser("doctor", help="check this installation; never shows a key")
     doctor.set_defaults(run=_doctor)
+    key = commands.add_parser("key", help="keep the key in the system's key ring (needs kling_nb[keyring])")
+    key.add_argument("what", choices=("set", "forget"), help="set asks for it, without showing it")
+    key.set_defaults(run=_key)
     commands.add_parser("local", help="serve the embedded engine alone (kling-nb local --help)")
     return parser
 
@@ -68,10 +71,12 @@ def _generate(words: list[str]) -> int:
     chosen: dict[str, Any] = {
         "endpoint": call.endpoint,
         "image": call.image,
+        "end_image": call.end_image,
         "take": call.take,
         "new": call.new,
         "max_cost": call.max_cost,
         "webhook_url": call.webhook,
+        **call.options,
     }
     if call.dry_run:
         print(plan_text(session.plan(prompt, **chosen, **call.parameters)))
@@ -111,6 +116,31 @@ def _doctor(parsed: argparse.Namespace) -> int:
     findings = examine()
     print(report(findings))
     return 0 if all(finding.good is not False for finding in findings) else 1
+
+
+def _key(parsed: argparse.Namespace) -> int:
+    from kling_nb.fal import key_stores  # noqa: PLC0415
+    from kling_nb.fal.auth import checked  # noqa: PLC0415
+
+    if parsed.what == "forget":
+        print("The key is removed." if key_stores.drop() else "There was no key in the key ring.")
+        return 0
+    key_stores.check_installed()
+    store = key_stores.keep(checked(_asked(), "the prompt" if sys.stdin.isatty() else "standard input"))
+    print(f"The key is kept in: {store}. A kernel that runs already finds it after %kling fal.")
+    return 0
+
+
+def _asked() -> str:
+    """A key from the terminal, without echo, or from standard input."""
+    import getpass  # noqa: PLC0415
+
+    if not sys.stdin.isatty():
+        return sys.stdin.readline()
+    try:
+        return getpass.getpass("fal key (https://fal.ai/dashboard/keys), not shown: ")
+    except (KeyboardInterrupt, EOFError):
+        raise Interrupted("Nothing was stored.") from None
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@
     │   └── PlatformError          5xx and everything with an `error_type`
     ├── JobCancelled
     ├── WaitTimeout                the wait ran out; the job goes on
+    ├── NotFinished                a result was asked for too early; the job goes on
     ├── Interrupted                ■ while a cell waited
     ├── MediaError                 a result that is not what it should be
     ├── WebhookRejected            a webhook that fal did not send, or not now
@@ -33,7 +34,7 @@ an error shows these lines and no traceback, and the cell still counts as failed
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -120,6 +121,10 @@ class JobCancelled(KlingError):
 
 class WaitTimeout(KlingError, TimeoutError):
     """The wait ran out. The job itself goes on."""
+
+
+class NotFinished(KlingError):
+    """The result of a request was asked for before there is one. The request goes on."""
 
 
 class Interrupted(KlingError):
@@ -246,18 +251,91 @@ _REMEDY = {
 }
 
 
-_SERVER_SIDE = frozenset(
-    {
-        "internal_server_error",
-        "generation_timeout",
-        "downstream_service_error",
-        "downstream_service_unavailable",
-    }
-)
-"""Types of model errors that say nothing against the input (FAL-PROTOCOL §11.1)."""
+_SERVER_FAULT = _REMEDY[PlatformError]
+_NUMBER = "Give the named parameter a value within its limit and run the cell again."
+_PICTURE = "Give a picture within these limits (in pixels)"
+_LENGTH = "Give a clip within these limits (in seconds)"
+_UNREADABLE = "fal could not read it. Give another file, or save it anew as"
+_ARCHIVE = "Give a .zip with as many files of these kinds as are allowed."
+_UNSENT = "Nothing was generated. Running the cell again makes a new attempt."
 
-_CALLERS_FAULT = frozenset({"bad_request", "client_cancelled", "client_disconnected"})
-"""Types of request errors that are not the server's (§11.2)."""
+_TYPES: Mapping[str, tuple[type[ResponseError], str]] = {
+    # model errors, FAL-PROTOCOL §11.1
+    "internal_server_error": (PlatformError, _SERVER_FAULT),
+    "generation_timeout": (
+        PlatformError,
+        "It took the model too long. Server faults are not billed: run the cell again, or ask for less.",
+    ),
+    "downstream_service_error": (
+        PlatformError,
+        "A service that the model needs has failed. Run the cell again to make a new attempt.",
+    ),
+    "downstream_service_unavailable": (
+        PlatformError,
+        "Server faults are not billed. Wait some minutes, then run the cell again.",
+    ),
+    "content_policy_violation": (ContentRefused, _REMEDY[ContentRefused]),
+    "no_media_generated": (
+        InputRefused,
+        "The model made nothing of this. Change the prompt, or try once more with the same one.",
+    ),
+    "image_too_small": (InputRefused, f"{_PICTURE}: enlarge it, or take another."),
+    "image_too_large": (InputRefused, f"{_PICTURE}: make it smaller first."),
+    "image_load_error": (InputRefused, f"{_UNREADABLE} JPEG or PNG."),
+    "file_download_error": (
+        InputRefused,
+        "fal could not fetch it: the address must be public. kling_nb.upload(file) gives one that is.",
+    ),
+    "face_detection_error": (InputRefused, "Give a picture that shows a face clearly, from the front."),
+    "file_too_large": (InputRefused, "Make the file smaller, to at most that many bytes."),
+    "greater_than": (InputRefused, _NUMBER),
+    "greater_than_equal": (InputRefused, _NUMBER),
+    "less_than": (InputRefused, _NUMBER),
+    "less_than_equal": (InputRefused, _NUMBER),
+    "multiple_of": (InputRefused, "Give the named parameter a multiple of that number."),
+    "sequence_too_short": (InputRefused, "Give the named parameter more entries or characters."),
+    "sequence_too_long": (InputRefused, "Give the named parameter fewer entries or characters."),
+    "one_of": (InputRefused, "Give the named parameter one of the expected values."),
+    "feature_not_supported": (InputRefused, "Leave the named parameter out, or choose another endpoint."),
+    "invalid_archive": (InputRefused, _ARCHIVE),
+    "archive_file_count_below_minimum": (InputRefused, _ARCHIVE),
+    "archive_file_count_exceeds_maximum": (InputRefused, _ARCHIVE),
+    "audio_duration_too_long": (InputRefused, f"{_LENGTH}: cut it."),
+    "video_duration_too_long": (InputRefused, f"{_LENGTH}: cut it."),
+    "audio_duration_too_short": (InputRefused, f"{_LENGTH}: take a longer one."),
+    "video_duration_too_short": (InputRefused, f"{_LENGTH}: take a longer one."),
+    "unsupported_audio_format": (InputRefused, "Convert the sound to one of the supported formats."),
+    "unsupported_image_format": (InputRefused, "Convert the picture to one of the supported formats."),
+    "unsupported_video_format": (InputRefused, "Convert the video to one of the supported formats."),
+    # request errors, §11.2
+    "request_timeout": (
+        PlatformError,
+        "It ran longer than fal allows. Server faults are not billed: run the cell again, or ask for less.",
+    ),
+    "startup_timeout": (
+        PlatformError,
+        "The work had not begun in time. Server faults are not billed: run the cell again later.",
+    ),
+    "runner_scheduling_failure": (PlatformError, _SERVER_FAULT),
+    "runner_connection_timeout": (PlatformError, _SERVER_FAULT),
+    "runner_disconnected": (PlatformError, _SERVER_FAULT),
+    "runner_connection_refused": (PlatformError, _SERVER_FAULT),
+    "runner_connection_error": (PlatformError, _SERVER_FAULT),
+    "runner_incomplete_response": (PlatformError, _SERVER_FAULT),
+    "runner_server_error": (
+        PlatformError,
+        "Server faults are not billed. Run the cell again; if it fails the same way, change the input.",
+    ),
+    "client_disconnected": (PlatformError, _UNSENT),
+    "client_cancelled": (PlatformError, _UNSENT),
+    "bad_request": (PlatformError, "Nothing was generated. Check the options of the submission."),
+    "internal_error": (PlatformError, _SERVER_FAULT),
+    "concurrent_requests_limit": (
+        RateLimited,
+        "The account runs as many requests as it may. Wait for one to end, then run the cell again.",
+    ),
+}
+"""What fal's types of errors are here, and what to do. A type that is not here goes by its status."""
 
 
 def from_response(
@@ -289,7 +367,7 @@ def from_response(
     message = "; ".join(_describe(detail) for detail in details) or f"{_refusal(what, status_code)} {text}"
     return kind(
         _clip(_one_line(message).rstrip(":"), 600),
-        remedy=_remedy(kind, error_type),
+        remedy=_remedy(kind, [error_type, *(detail.type for detail in details), *_by_headers(headers)]),
         request_id=request_id or headers.get("x-fal-request-id"),
         status_code=status_code,
         error_type=error_type or (details[0].type if details else None),
@@ -303,7 +381,7 @@ def from_error_text(text: str, error_type: str | None, *, request_id: str | None
     kind = _kind(0, text, (), error_type, request_id)
     return kind(
         _clip(_one_line(f"fal reports that the request failed: {text}"), 600),
-        remedy=_remedy(kind, error_type),
+        remedy=_remedy(kind, [error_type]),
         request_id=request_id,
         status_code=0,
         error_type=error_type,
@@ -314,10 +392,11 @@ def _kind(
     status: int, text: str, details: tuple[Detail, ...], error_type: str | None, request_id: str | None
 ) -> type[ResponseError]:
     types = {detail.type for detail in details} | ({error_type} if error_type else set())
-    if "content_policy_violation" in types:
+    kinds = {_TYPES[name][0] for name in types if name in _TYPES}
+    if ContentRefused in kinds:
         return ContentRefused
     if details:
-        return PlatformError if types & _SERVER_SIDE else InputRefused
+        return PlatformError if PlatformError in kinds else InputRefused
     if status == 401:
         return AuthenticationError
     if status == 403:
@@ -332,10 +411,15 @@ def _kind(
     return PlatformError
 
 
-def _remedy(kind: type[ResponseError], error_type: str | None) -> str:
-    if error_type in _CALLERS_FAULT:
-        return "Nothing was generated. Running the cell again makes a new attempt."
-    return _REMEDY.get(kind, "")
+def _remedy(kind: type[ResponseError], types: Sequence[str | None]) -> str:
+    """That of the first type which is of this kind, else the kind's own."""
+    known = (_TYPES[name] for name in types if name is not None and name in _TYPES)
+    return next((remedy for of, remedy in known if of is kind), _REMEDY.get(kind, ""))
+
+
+def _by_headers(headers: Mapping[str, str]) -> list[str]:
+    """The type that is said by a header alone: the caller's own start timeout (FAL-PROTOCOL §3.2)."""
+    return ["startup_timeout"] if "x-fal-request-timeout-type" in headers else []
 
 
 def _refusal(what: str, status: int) -> str:

@@ -35,6 +35,7 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ.update(
         {
             "KLING_NB_BACKEND": "local",
+            "KLING_NB_SCHEMA_URL": "https://schemas.invalid",
             "KLING_NB_HOME": str(folder / "home"),
             loopback_only.LEAKS: str(leaks),
             # A developer's own start-up files, kernels and key ring are not part of a test.

@@ -12,6 +12,7 @@ def pointed_at(fal: ScriptedFal, home: Path) -> dict[str, str]:
         "KLING_NB_QUEUE_URL": fal.url,
         "KLING_NB_REST_URL": fal.url,
         "KLING_NB_API_URL": fal.url,
+        "KLING_NB_SCHEMA_URL": fal.url,
         "KLING_NB_HOME": str(home),
         "FAL_KEY": fal.key,
     }

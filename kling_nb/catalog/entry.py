@@ -51,9 +51,11 @@ class Endpoint:
         tier: `pro`, `standard`, `4k` and so on, None where there is none.
         input_schema: JSON Schema (2020-12) of the input. Beyond the standard, `x-fal-media` marks
             a text that is the URL of an image, video or audio file, and `x-media-also` lists further
-            kinds that it takes.
+            kinds that it takes, `x-media-max-bytes` the size of the largest.
         output_schema: JSON Schema of the result.
         price: Known price, or None.
+        fetched_at: When fal sent its schema (ISO 8601), None for one that comes with the package.
+        notice: What a user should know of that schema, such as that it is old; empty where there is nothing.
     """
 
     id: str
@@ -65,6 +67,8 @@ class Endpoint:
     input_schema: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False)
     output_schema: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False)
     price: Price | None = field(default=None, repr=False, hash=False)
+    fetched_at: str | None = field(default=None, repr=False, compare=False)
+    notice: str = field(default="", repr=False, compare=False)
 
     @cached_property
     def parameters(self) -> tuple[Control, ...]:
@@ -92,16 +96,23 @@ class Endpoint:
     @property
     def output_pointer(self) -> str:
         """Name of the result's property that is the file; empty where a result is data only."""
-        properties = self.output_schema.get("properties", {})
-        files = [name for name, part in properties.items() if "url" in part.get("properties", {})]
-        named = [kind for kind in _OUTPUT_KINDS if kind in files]
-        return next(iter([*named, *files]), "")
+        return next(iter(self._files()), "")
 
     @property
     def output_kind(self) -> OutputKind:
         """What the file of the result is; `data` where there is none, or none that can be told."""
-        pointer = self.output_pointer
-        return next((kind for kind in _OUTPUT_KINDS if pointer == kind), "data")
+        return next(iter(self._files().values()), "data")
+
+    def _files(self) -> dict[str, OutputKind]:
+        """The result's properties that are a file, or a list of files: the most wanted kind first."""
+        files: dict[str, OutputKind] = {}
+        for name, part in self.output_schema.get("properties", {}).items():
+            file = part.get("items", part)
+            if "url" in file.get("properties", {}):
+                kind = file.get("x-fal-media", name)
+                files[name] = next((known for known in _OUTPUT_KINDS if known == kind), "data")
+        order = (*_OUTPUT_KINDS, "data")
+        return dict(sorted(files.items(), key=lambda pair: order.index(pair[1])))
 
     @property
     def app_path(self) -> str:

@@ -30,8 +30,13 @@ def endpoints(word: str | None = None) -> tuple[Endpoint, ...]:
         word: Only those which have every one of these words (any case, separated by spaces)
             in their id, short name, title or category.
     """
-    words = (word or "").casefold().split()
-    return tuple(entry for entry in _by_id().values() if all(part in _haystack(entry) for part in words))
+    return tuple(entry for entry in _by_id().values() if has_words(entry, word))
+
+
+def has_words(entry: Endpoint, word: str | None) -> bool:
+    """Whether `entry` has every one of these words, as `endpoints` looks for them."""
+    haystack = f"{entry.id} {entry.short_name} {entry.title} {entry.category}".casefold()
+    return all(part in haystack for part in (word or "").casefold().split())
 
 
 def endpoint(name: str) -> Endpoint:
@@ -40,11 +45,16 @@ def endpoint(name: str) -> Endpoint:
     Raises:
         UnknownEndpoint: There is none of that name; the message names the nearest.
     """
-    key = str(name).strip().strip("/").casefold()
-    found = _by_id().get(key) or _by_short_name().get(key)
+    found = known(name)
     if found is None:
-        raise _unknown(name)
+        raise unknown(name)
     return found
+
+
+def known(name: str) -> Endpoint | None:
+    """The endpoint of an id or a short name, or None."""
+    key = str(name).strip().strip("/").casefold()
+    return _by_id().get(key) or _by_short_name().get(key)
 
 
 @cache
@@ -74,11 +84,8 @@ def _parse(endpoint_id: str, entry: Mapping[str, Any], outputs: Mapping[str, Any
     )
 
 
-def _haystack(entry: Endpoint) -> str:
-    return f"{entry.id} {entry.short_name} {entry.title} {entry.category}".casefold()
-
-
-def _unknown(name: Any) -> UnknownEndpoint:
+def unknown(name: Any) -> UnknownEndpoint:
+    """The error for a name that is none; it looks for the nearest ones, which takes milliseconds."""
     word = str(name).strip()
     close = nearest(word, _by_id() if "/" in word else _by_short_name())
     if word and not close:  # "kling 3" is no name, but says what is meant

@@ -1,4 +1,4 @@
-"""Keys: where they come from, and how little of them is ever shown."""
+"""Keys: where they come from, in which order, and how little of them is ever shown."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from kling_nb.errors import UsageError
+from kling_nb.fal.key_stores import stored_key
 
 Credentials = str | Callable[[], str]
 """A key as the user sets it: `"<id>:<secret>"`, or a function that returns one when it is needed."""
@@ -38,26 +39,44 @@ class Key:
         return f"Key(source={self.source!r}, value='***')"
 
 
-def find_key(explicit: Credentials | None, environ: Mapping[str, str]) -> Key | None:
-    """The key to use: set in code, else `FAL_KEY`, else `FAL_KEY_ID` with `FAL_KEY_SECRET`, else None.
+def find_key(
+    explicit: Credentials | None, environ: Mapping[str, str], *, look_in_stores: bool = True
+) -> Key | None:
+    """The key to use, or None. Only this function knows where it is looked for, and in which order.
+
+    1. Set in code: `configure(credentials=…)`, `Session(credentials=…)`.
+    2. `FAL_KEY`.
+    3. `FAL_KEY_ID` with `FAL_KEY_SECRET`.
+    4. The secret `FAL_KEY` of a Colab notebook.
+    5. The system's key ring, where `kling-nb key set` put it.
+
+    Args:
+        explicit: What is set in code.
+        environ: The environment.
+        look_in_stores: Whether 4 and 5 count; they may take time, or ask the user.
 
     Raises:
         UsageError: What was found cannot be a key.
     """
     if explicit is not None:
         value = explicit() if callable(explicit) else explicit
-        return Key(_checked(value, "credentials"), "credentials set in code")
+        return Key(checked(value, "credentials"), "credentials set in code")
     if environ.get("FAL_KEY", "").strip():
-        return Key(_checked(environ["FAL_KEY"], "FAL_KEY"), "environment variable FAL_KEY")
+        return Key(checked(environ["FAL_KEY"], "FAL_KEY"), "environment variable FAL_KEY")
     key_id, secret = environ.get("FAL_KEY_ID", "").strip(), environ.get("FAL_KEY_SECRET", "").strip()
     if key_id and secret:
-        value = _checked(f"{key_id}:{secret}", "FAL_KEY_ID and FAL_KEY_SECRET")
+        value = checked(f"{key_id}:{secret}", "FAL_KEY_ID and FAL_KEY_SECRET")
         return Key(value, "environment variables FAL_KEY_ID and FAL_KEY_SECRET")
-    return None
+    stored = stored_key() if look_in_stores else None
+    return Key(checked(stored[0], f"the {stored[1]}"), stored[1]) if stored else None
 
 
-def _checked(value: object, source: str) -> str:
-    """A key that can stand in a header; says what is wrong without repeating it."""
+def checked(value: object, source: str) -> str:
+    """A key that can stand in a header, without space around it.
+
+    Raises:
+        UsageError: It cannot; the message names `source` and does not repeat the value.
+    """
     if not isinstance(value, str) or not value.strip():
         raise UsageError(f"The key from {source} is empty.", remedy="A fal key looks like <id>:<secret>.")
     text = value.strip()

@@ -10,6 +10,7 @@ from kling_nb.errors import UsageError
 QUEUE = "https://queue.fal.run"
 REST = "https://rest.fal.ai"
 API = "https://api.fal.ai"
+SCHEMA = "https://fal.ai"
 REST_VARIABLE = "KLING_NB_REST_URL"
 BACKUP_OF = {QUEUE: "https://queue.falrun.com"}
 """fal's documented backup of its queue; there is none for a host set by the user (FAL-PROTOCOL §1.1)."""
@@ -40,15 +41,18 @@ class Hosts:
         queue: Queue, scheme and host.
         rest: Uploads.
         api: Platform API.
+        schema: Descriptions of endpoints. They are public: this one never sees the key.
     """
 
     queue: str = QUEUE
     rest: str = REST
     api: str = API
+    schema: str = SCHEMA
 
     def __post_init__(self) -> None:
-        for name, url in (("queue_url", self.queue), ("rest_url", self.rest), ("api_url", self.api)):
-            _check_base(name, url)
+        bases = {"queue": self.queue, "rest": self.rest, "api": self.api, "schema": self.schema}
+        for name, url in bases.items():
+            _check_base(f"{name}_url", url)
 
     @property
     def queues(self) -> tuple[str, ...]:

@@ -130,7 +130,7 @@ def is_models_answer(response: httpx.Response) -> bool:
 
     A gateway's own page says nothing about the job (FAL-PROTOCOL §6.2, §10.3).
     """
-    if "x-fal-error-type" in response.headers:
+    if {"x-fal-error-type", "x-fal-request-timeout-type"} & set(response.headers):
         return True
     return response.headers.get("x-fal-request-id") is not None and response.content.lstrip()[:1] == b"{"
 

@@ -14,6 +14,7 @@ from httpx_sse import SSEError, aconnect_sse
 from kling_nb import errors
 from kling_nb.fal.hosts import RequestRef
 from kling_nb.fal.http import CONNECT_SECONDS, Http, is_models_answer, never_sent, unreachable
+from kling_nb.fal.options import SubmitOptions
 from kling_nb.fal.replies import CancelOutcome, Result, Status, json_object, parse_status
 
 RESULT_PATIENCE = 8
@@ -53,7 +54,7 @@ class QueueClient:
         endpoint_id: str,
         body: Mapping[str, Any],
         *,
-        headers: Mapping[str, str] | None = None,
+        options: SubmitOptions | None = None,
         webhook_url: str | None = None,
     ) -> Submission:
         """Send one request, once.
@@ -63,7 +64,7 @@ class QueueClient:
         Args:
             endpoint_id: Full id.
             body: The model's input, as fal takes it.
-            headers: Extra headers (FAL-PROTOCOL §3.2).
+            options: How the queue is to treat it.
             webhook_url: Where fal is to deliver the result (§8), besides keeping it.
 
         Raises:
@@ -71,14 +72,16 @@ class QueueClient:
             SubmissionUncertain: Sent, and no answer that tells.
             ResponseError: Refused.
         """
+        chosen = options or SubmitOptions()
+        query = chosen.to_query() | ({"fal_webhook": webhook_url} if webhook_url else {})
         for base in self._http.hosts.queues:
             url = f"{base}/{endpoint_id}"
             try:
                 response = await self._http.long.post(
                     url,
-                    params={"fal_webhook": webhook_url} if webhook_url else None,
+                    params=query or None,
                     json=dict(body),
-                    headers={**(headers or {}), **self._http.key_header(url)},
+                    headers={**chosen.to_headers(), **self._http.key_header(url)},
                     timeout=httpx.Timeout(self._http.patience.submit, connect=CONNECT_SECONDS, pool=None),
                 )
             except httpx.RequestError as fault:

@@ -10,8 +10,9 @@ between processes by SQLite.
 
 from kling_nb.ledger.entry import Entry, Intent, owner_of_this_process
 from kling_nb.ledger.limit import Limit
+from kling_nb.ledger.selection import Selection
 from kling_nb.ledger.spending import Spending
 from kling_nb.ledger.store import Ledger
 from kling_nb.ledger.upload import Upload
 
-__all__ = ["Entry", "Intent", "Ledger", "Limit", "Spending", "Upload", "owner_of_this_process"]
+__all__ = ["Entry", "Intent", "Ledger", "Limit", "Selection", "Spending", "Upload", "owner_of_this_process"]

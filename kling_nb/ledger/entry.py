@@ -95,6 +95,11 @@ class Entry:
         return time.time() - self.created_at > SUBMIT_LEASE_SECONDS or not self.owner_alive
 
     @property
+    def unfiled(self) -> bool:
+        """Whether it is READY by `Client.result`, which keeps what the model returned and fetches no file."""
+        return self.state is State.READY and self.media_path is None and self.result is not None
+
+    @property
     def owner_alive(self) -> bool:
         """Whether the process that made it may still run. Unknown counts as alive."""
         host, pid, _ = self.owner.rsplit(":", 2)

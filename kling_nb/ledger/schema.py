@@ -50,7 +50,12 @@ CREATE TABLE uploads (
 ) STRICT;
 """
 
-_STEPS = (_FIRST, _SECOND)
+_THIRD = """
+CREATE INDEX jobs_by_endpoint ON jobs (endpoint, created_at);
+CREATE INDEX jobs_by_state ON jobs (state, created_at);
+"""
+
+_STEPS = (_FIRST, _SECOND, _THIRD)
 """Each takes a file from the version before it; one that has landed is never changed."""
 
 SCHEMA_VERSION = len(_STEPS)

@@ -45,3 +45,7 @@ class Selection:
             )
             values.append(word)
         return " AND ".join(conditions), values
+
+
+EVERYTHING = Selection()
+"""The whole ledger."""

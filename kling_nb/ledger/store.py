@@ -11,18 +11,18 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from kling_nb.errors import LedgerError
 from kling_nb.events import State
 from kling_nb.ledger.entry import Entry, Intent, owner_of_this_process
 from kling_nb.ledger.limit import check
 from kling_nb.ledger.schema import prepare
+from kling_nb.ledger.selection import EVERYTHING, UNFINISHED, Selection
 from kling_nb.ledger.spending import Grouping, Spending, spending
 from kling_nb.ledger.upload import Upload
 
 BUSY_SECONDS = 20.0
-_UNFINISHED = "state IN ('SUBMITTING', 'IN_QUEUE', 'IN_PROGRESS', 'DOWNLOADING', 'UNCERTAIN')"
 
 
 class Ledger:
@@ -60,10 +60,20 @@ class Ledger:
                 return self._take_over(db, found, intent), True
             return found, False
 
+    def adopt(self, request_id: str, intent: Intent) -> Entry:
+        """The row of a request that was made elsewhere; a new one where there is none."""
+        with self._transaction() as db:
+            row = db.execute("SELECT * FROM jobs WHERE request_id = ?", (request_id,)).fetchone()
+            if row is not None:
+                return Entry.from_row(row)
+            entry = self._insert(db, intent)
+            self._set(db, entry.id, state=State.IN_QUEUE, request_id=request_id)
+            return self._one(db, "id = ?", entry.id)
+
     def _unfinished_like(self, db: sqlite3.Connection, intent: Intent) -> Entry | None:
         rows = db.execute(
             "SELECT * FROM jobs WHERE fingerprint = ? AND folder = ? AND backend = ? AND take IS ?"
-            f" AND {_UNFINISHED} ORDER BY created_at DESC",
+            f" AND {UNFINISHED} ORDER BY created_at DESC",
             (intent.fingerprint, str(intent.folder), intent.backend, intent.take),
         )
         for row in rows.fetchall():
@@ -153,21 +163,30 @@ class Ledger:
             rows = exact[:1] or db.execute(query, (pattern,)).fetchall()
         return Entry.from_row(rows[0]) if len(rows) == 1 else None
 
-    def entries(
-        self, *, limit: int = 50, folder: Path | None = None, unfinished: bool = False
-    ) -> list[Entry]:
-        """Newest first. `folder` keeps those of one media folder."""
+    def entries(self, selection: Selection = EVERYTHING, *, limit: int = 50, offset: int = 0) -> list[Entry]:
+        """Newest first. `offset` leaves out as many of the newest."""
         if not self.exists():
             return []
-        where, values = ["1"], []
-        if folder is not None:
-            where.append("folder = ?")
-            values.append(str(folder))
-        if unfinished:
-            where.append(_UNFINISHED)
+        where, values = selection.where()
         with self._reading() as db:
-            query = f"SELECT * FROM jobs WHERE {' AND '.join(where)} ORDER BY created_at DESC LIMIT ?"
-            return [Entry.from_row(row) for row in db.execute(query, (*values, limit)).fetchall()]
+            query = f"SELECT * FROM jobs WHERE {where} ORDER BY created_at DESC, rowid DESC LIMIT ? OFFSET ?"
+            return [Entry.from_row(row) for row in db.execute(query, (*values, limit, offset)).fetchall()]
+
+    def count(self, selection: Selection = EVERYTHING) -> int:
+        """How many rows there are."""
+        if not self.exists():
+            return 0
+        where, values = selection.where()
+        with self._reading() as db:
+            return int(db.execute(f"SELECT count(*) FROM jobs WHERE {where}", values).fetchone()[0])
+
+    def tally(self, column: Literal["endpoint", "state"]) -> dict[str, int]:
+        """How many rows there are of each endpoint, or in each state; the most frequent first."""
+        if not self.exists():
+            return {}
+        with self._reading() as db:
+            query = f"SELECT {column}, count(*) FROM jobs GROUP BY {column} ORDER BY count(*) DESC, {column}"
+            return dict(map(tuple, db.execute(query).fetchall()))
 
     def expected_seconds(self, endpoint: str, backend: str) -> float | None:
         """Median time from submission to result of the last 20 jobs of an endpoint, or None."""
@@ -274,6 +293,7 @@ class Ledger:
                 self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
             )
             db.row_factory = sqlite3.Row
+            db.create_function("casefold", 1, str.casefold, deterministic=True)
             try:
                 prepare(db)
                 return db

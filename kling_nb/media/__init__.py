@@ -10,6 +10,6 @@ Nothing is ever overwritten. No HTTP in here: `store` takes bytes from whoever h
 
 from kling_nb.media.folder import MediaFolder
 from kling_nb.media.sidecar import Sidecar
-from kling_nb.media.take import Take, TakeDraft
+from kling_nb.media.take import Result, Take, TakeDraft
 
-__all__ = ["MediaFolder", "Sidecar", "Take", "TakeDraft"]
+__all__ = ["MediaFolder", "Result", "Sidecar", "Take", "TakeDraft"]

@@ -9,14 +9,15 @@ from contextlib import suppress
 from pathlib import Path
 
 from kling_nb.errors import MediaError
-from kling_nb.media.content import FileType, checked_type
+from kling_nb.media.content import FileType, checked_type, file_type
 from kling_nb.media.incoming import Incoming, disk_faults, in_thread
 from kling_nb.media.index import Index
+from kling_nb.media.names import slug
 from kling_nb.media.settling import earlier_take, settle
 from kling_nb.media.sidecar import MAX_LINES, Sidecar, timestamp
 from kling_nb.media.take import Take, TakeDraft
 from kling_nb.video import Probe, probe
-from kling_nb.video.placing import sync
+from kling_nb.video.placing import place, sync
 
 _ABANDONED = re.compile(r"\.kling-\d+-[0-9a-f]{12}\.part")
 _ABANDONED_AFTER = 2 * 86_400.0
@@ -115,6 +116,21 @@ class MediaFolder:
         finally:
             await in_thread(incoming.discard)
 
+    async def store_beside(
+        self, take: Take, name: str, chunks: AsyncIterable[bytes], *, expected_size: int | None = None
+    ) -> Path:
+        """Keep a further file of a result under the take's name: `…-1.audio.wav` beside `…-1.mp4`.
+
+        Raises:
+            MediaError: The bytes are not what was promised, or the disk refuses.
+        """
+        incoming = Incoming(take.path.parent)
+        try:
+            await incoming.receive(chunks, expected_size, None)
+            return await in_thread(_place_beside, incoming, take, name)
+        finally:
+            await in_thread(incoming.discard)
+
     def _file(self, incoming: Incoming, draft: TakeDraft) -> Take:
         """Check what came and give it a name. Any thread."""
         name = _printable(draft.file_name)
@@ -131,6 +147,14 @@ class MediaFolder:
             for path in self.folder.iterdir():
                 if _ABANDONED.fullmatch(path.name) and path.stat().st_mtime < time.time() - _ABANDONED_AFTER:
                     path.unlink(missing_ok=True)
+
+
+def _place_beside(incoming: Incoming, take: Take, name: str) -> Path:
+    extension = file_type(incoming.head).extension
+    target = take.path.with_name(f"{take.path.name.partition('.')[0]}.{slug(name)}{extension}")
+    with disk_faults(target.parent), suppress(FileExistsError):  # another kernel was quicker
+        place(incoming.path, target)
+    return target
 
 
 def _measured(incoming: Incoming, draft: TakeDraft, name: str) -> Probe | None:

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import glob
+import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kling_nb.errors import MediaError
+from kling_nb.media.names import slug
 from kling_nb.media.sidecar import Line, Sidecar
-from kling_nb.video import Video
+from kling_nb.video import MediaFile, Video
+
+Result = Video | MediaFile | dict[str, Any]
+"""What a request gives: a video, another file, or the data that the model returned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,20 +68,69 @@ class Take:
     path: Path
     sidecar: Sidecar
 
-    def video(self) -> Video:
-        """The take as a `Video`; only for takes of kind "video".
+    def beside(self, name: str) -> Path | None:
+        """A further file of the same result, such as the `audio` of a video with its sound; None for none."""
+        return self.others().get(slug(name))
+
+    def others(self) -> dict[str, Path]:
+        """All further files of the result, by name."""
+        stem = self.path.name.partition(".")[0]
+        found = {}
+        with suppress(OSError):
+            for path in sorted(self.path.parent.glob(f"{glob.escape(stem)}.*.*")):
+                name = path.name.split(".")[1]
+                if path != self.path and name != "data":
+                    found[name] = path
+        return found
+
+    def result(self) -> Result:
+        """What the take holds, as a user gets it.
+
+        Of an endpoint that does not say what its file is, the content decides.
 
         Raises:
-            MediaError: The sidecar has no measures, and the file does not decode.
+            MediaError: It is a video, and does not decode; or the file is gone.
         """
         known = self.sidecar
-        about: dict[str, Any] = {
+        main = known.content_type.partition("/")[0]
+        if "video" in {known.kind, main}:
+            return self.video()
+        if known.kind == "data" and known.content_type == "application/json" and known.url is None:
+            return self._data()
+        kind = known.kind if known.kind != "data" else main
+        return MediaFile(
+            path=self.path,
+            kind="audio" if kind == "audio" else "image" if kind == "image" else "data",
+            content_type=known.content_type,
+            **self._origin(),
+        )
+
+    def _data(self) -> dict[str, Any]:
+        """The output that was stored because there is no file in it."""
+        try:
+            found = json.loads(self.path.read_bytes())
+        except (OSError, ValueError, RecursionError) as error:
+            raise MediaError(f"{self.path.name} cannot be read: {error}.") from error
+        return found if isinstance(found, dict) else {"data": found}
+
+    def _origin(self) -> dict[str, Any]:
+        known = self.sidecar
+        return {
             "url": known.url,
             "request": {"endpoint": known.endpoint, "input": known.input},
             "request_id": known.request_id,
             "backend": known.backend,
             "take": known.take,
         }
+
+    def video(self) -> Video:
+        """The take as a `Video`; only for one that is a video.
+
+        Raises:
+            MediaError: The sidecar has no measures, and the file does not decode.
+        """
+        known = self.sidecar
+        about = self._origin()
         measures = (known.width, known.height, known.fps, known.duration, known.frame_count)
         if not all(measures):
             return Video.from_file(self.path, **about)

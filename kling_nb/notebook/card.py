@@ -64,6 +64,8 @@ class Card:
         video: The result.
         src: Where a page finds the file: a path relative to the notebook, or an http(s) URL.
         kind: "video", "audio", "image" or "data".
+        data: What the endpoint gave, as JSON, where that is no file.
+        others: Further files of the result: where a page finds each, by name.
     """
 
     job_id: str
@@ -83,13 +85,14 @@ class Card:
     video: Video | None = None
     src: str | None = None
     kind: str = "video"
+    data: str | None = None
+    others: Mapping[str, str] = field(default_factory=dict)
 
 
 def html(card: Card) -> str:
     """The card as one HTML fragment, about 25 kB with its poster."""
-    body = "".join(
-        (_heading(card), _prompt(card), _parameters(card), _state(card), _origin(card), _log(card))
-    )
+    parts = (_heading, _prompt, _parameters, _data, _state, _origin, _log)
+    body = "".join(part(card) for part in parts)
     return (
         f'<div class="kling-card mathjax_ignore tex2jax_ignore" data-kling-card="{_text(card.job_id)}" '
         f'style="{_CARD}">{player(card)}<div style="padding:10px 14px">{body}</div></div>'
@@ -109,6 +112,7 @@ def text(card: Card) -> str:
         lines += [f"  {line}" for line in (*said[:2], " ".join(said[2:])) if line]
     else:
         lines.append("  " + words.clip(" · ".join(" ".join(pair) for pair in words.parameters(card)), 400))
+        lines.append("  " + words.clip(" ".join(words.clean(card.data or "").split()), 400))
     where = [words.clean(card.src or (str(card.video.path) if card.video else "")), words.measures(card)]
     lines.append("  " + "  ".join(part for part in where if part))
     known = f"request {card.request_id}" if card.request_id else f"job {card.job_id}"
@@ -147,6 +151,13 @@ def _parameters(card: Card) -> str:
     return _row(pairs)
 
 
+def _data(card: Card) -> str:
+    if not card.data:
+        return ""
+    style = f"margin:8px 0;font-size:13px;max-height:240px;overflow:auto;{_WRAP}"
+    return f'<pre style="{style}">{_text(card.data)}</pre>'
+
+
 def _state(card: Card) -> str:
     said = words.state_lines(card)
     if not said:
@@ -163,6 +174,8 @@ def _origin(card: Card) -> str:
     if card.src and file_name(card.src):
         link = escape(address(card.src))
         facts.append(f'<a href="{link}"><bdi>{_text(file_name(card.src), 200)}</bdi></a>')
+    for name, src in card.others.items():
+        facts.append(f'<a href="{escape(address(src))}"><bdi>{_text(name, 60)}</bdi></a>')
     ids = [_code(card.endpoint)] + ([f"request {_code(card.request_id)}"] if card.request_id else [])
     return _row(facts) + _row(ids, f"font-size:11px;{_QUIET};")
 

@@ -20,7 +20,6 @@ class CellMagic:
     @property
     def __doc__(self) -> str:  # type: ignore[override]
         from kling_nb._default import default_session  # noqa: PLC0415 -- when help is asked for
-        from kling_nb.catalog import endpoint  # noqa: PLC0415 -- as above
         from kling_nb.notebook.cell_help import cell_help  # noqa: PLC0415 -- as above
 
-        return cell_help(endpoint(default_session().settings().endpoint))
+        return cell_help(default_session().endpoint(fetch=False))

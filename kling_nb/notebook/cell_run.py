@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import re
 from typing import Any
-
-from IPython.utils.text import DollarFormatter
 
 from kling_nb._default import default_session
 from kling_nb._job import Job
 from kling_nb.engine import wait_async
 from kling_nb.errors import InputError, Interrupted, KlingError
+from kling_nb.media import Result
+from kling_nb.notebook.filling import fill_in
 from kling_nb.notebook.flags import CellCall, flag_of, parse_line
 from kling_nb.notebook.outputs import Outputs
-from kling_nb.video import Video
 
 
 class CellRun:
@@ -40,7 +38,7 @@ class CellRun:
         """Run it and block until the job has ended."""
         job = self.start()
         if job is not None:
-            self.finish(job, self._outputs.wait(job, self.timeout, quiet=self.call.quiet))
+            self.finish(self._outputs.wait(job, self.timeout, quiet=self.call.quiet))
 
     async def wait_async(self) -> None:
         """The same for `await`: the kernel hears widget messages meanwhile."""
@@ -48,10 +46,10 @@ class CellRun:
         if job is None:
             return
         try:
-            video = await job.wait_async(self.timeout)
+            result = await job.wait_async(self.timeout)
         except asyncio.CancelledError:
             raise await _interrupted(job) from None
-        self.finish(job, video)
+        self.finish(result)
 
     @property
     def timeout(self) -> float | None:
@@ -60,9 +58,7 @@ class CellRun:
 
     def _fill(self, text: str) -> str:
         """`{name}` and `$name` from the user's variables; text that does not fit stays as it is."""
-        with contextlib.suppress(Exception):
-            return str(DollarFormatter().vformat(text, args=[], kwargs=dict(self._shell.user_ns)))
-        return text
+        return fill_in(text, self._shell.user_ns)
 
     def start(self) -> Job | None:
         """Submit and show it; None where nothing is to be waited for."""
@@ -70,10 +66,12 @@ class CellRun:
         arguments = {
             "endpoint": call.endpoint,
             "image": self._picture(call.image),
+            "end_image": self._picture(call.end_image),
             "take": call.take,
             "new": call.new,
             "max_cost": call.max_cost,
             "webhook_url": call.webhook,
+            **call.options,
             **call.parameters,
         }
         try:
@@ -96,9 +94,9 @@ class CellRun:
         value = self._shell.user_ns.get(word) if word.isidentifier() else None
         return value if value is not None else word
 
-    def finish(self, job: Job, video: Video | None) -> None:
+    def finish(self, result: Result) -> None:
         """Put the result into NAME."""
-        self._assign(video if video is not None else job.output)
+        self._assign(result)
 
     def _assign(self, value: Any) -> None:
         if self.call.name is not None:
@@ -119,7 +117,8 @@ async def _interrupted(job: Job) -> KlingError:
 
 def _in_flags(fault: InputError) -> InputError:
     """The same error with the flag's name beside the parameter's, as the user typed it."""
-    if fault.parameter and fault.parameter not in {"prompt", "text"} and "--" not in fault.message:
-        pattern = rf"\b{re.escape(fault.parameter)}\b"
-        fault.message = re.sub(pattern, flag_of(fault.parameter), fault.message, count=1)
+    name = fault.parameter or ""
+    nested = "." in name  # within JSON a parameter has no flag of its own
+    if name and not nested and name not in {"prompt", "text"} and "--" not in fault.message:
+        fault.message = re.sub(rf"\b{re.escape(name)}\b", flag_of(name), fault.message, count=1)
     return fault

@@ -7,8 +7,9 @@ from itertools import pairwise
 from typing import Any
 
 from kling_nb._default import default_session
-from kling_nb.catalog import endpoint, endpoints
+from kling_nb.catalog import endpoints
 from kling_nb.errors import KlingError
+from kling_nb.fal.options import PRIORITIES
 from kling_nb.notebook.flags import flag_of, flags_of
 from kling_nb.notebook.line import SUBCOMMANDS
 
@@ -30,14 +31,16 @@ def fitting(event: Any, candidates: Candidates) -> list[str]:
 
 def cell_candidates(words: list[str]) -> Iterable[str]:
     """What may follow `words` on a `%%kling` line: a flag's values, else flags not given yet."""
-    chosen = endpoint(_named(words) or default_session().settings().endpoint)
+    chosen = default_session().endpoint(_named(words), fetch=False)  # Tab must not wait for the network
     last = words[-1] if words else ""
     if last == "--endpoint":
         return [one.short_name for one in endpoints()]
+    if last == "--priority":
+        return list(PRIORITIES)
     for control in chosen.parameters:
         if last in {flag_of(control.name), f"--{control.name}"} and control.options:
             return [str(option) for option in control.options]
-    return [flag for flag in flags_of(chosen) if flag == "--set" or flag not in words]
+    return [flag for flag in flags_of(chosen) if flag in {"--set", "--tag"} or flag not in words]
 
 
 def line_candidates(words: list[str]) -> Iterable[str]:

@@ -7,6 +7,7 @@ from typing import Any
 from kling_nb import _front_end
 from kling_nb._settings import current
 from kling_nb.ledger import Ledger
+from kling_nb.ledger.selection import Selection
 from kling_nb.notebook.awaiting import AwaitedCells
 from kling_nb.notebook.cell_magic import CellMagic
 from kling_nb.notebook.completer import Completer
@@ -41,7 +42,7 @@ class _Extension:
     def _mention_unfinished(self) -> None:
         settings = current({"backend": "local"})  # for its folders: so no key is looked for
         ledger = Ledger(settings.home / "ledger.sqlite3")
-        unfinished = ledger.entries(folder=settings.media, unfinished=True, limit=1000)
+        unfinished = ledger.entries(Selection(folder=settings.media, unfinished=True), limit=1000)
         ledger.close()
         waiting = [entry for entry in unfinished if entry.backend == "fal"]
         if waiting:

@@ -14,8 +14,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn
 
-from kling_nb.catalog import Control, Endpoint, endpoint
+from kling_nb._arguments import with_picture
+from kling_nb._default import endpoint
+from kling_nb.catalog import Control, Endpoint
 from kling_nb.errors import UsageError
+from kling_nb.fal.options import OPTIONS, PRIORITIES
 
 BODY_PARAMETERS = frozenset({"prompt", "text"})
 """What the cell's body holds, so that it has no flag."""
@@ -38,6 +41,7 @@ class CellCall:
         endpoint: Id or short name, or None for the one set elsewhere.
         parameters: Values for the endpoint's parameters, still unchecked.
         image: A picture to start from, or None.
+        end_image: A picture to end on, or None.
         take: The take wanted, or None.
         new: Another take, whatever exists.
         wait: Whether the cell waits.
@@ -46,12 +50,14 @@ class CellCall:
         dry_run: Show what would be sent, and send nothing.
         quiet: No output but errors.
         webhook: Address that the result is delivered to as well, or None.
+        options: How fal's queue is to treat it: arguments of `SubmitOptions`.
     """
 
     name: str | None = None
     endpoint: str | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict)
     image: str | None = None
+    end_image: str | None = None
     take: int | None = None
     new: bool = False
     wait: bool = True
@@ -60,6 +66,7 @@ class CellCall:
     dry_run: bool = False
     quiet: bool = False
     webhook: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -75,6 +82,7 @@ class _Parser(argparse.ArgumentParser):
 FIXED_FLAGS: dict[str, str] = {
     "--endpoint": "id or short name of the endpoint",
     "--image": "picture to start from: a path or an address",
+    "--end-image": "picture to end on, where the endpoint takes one",
     "--take": "number of the take wanted",
     "--new": "make another take, whatever exists",
     "--no-wait": "do not wait; NAME receives the Job",
@@ -82,6 +90,12 @@ FIXED_FLAGS: dict[str, str] = {
     "--set": "KEY=JSON for a nested parameter; may be repeated",
     "--webhook": "address that fal delivers the result to as well",
     "--max-cost": 'US dollars that it may cost at most; "none" lifts every limit',
+    "--priority": '"low" lets other requests go first',
+    "--start-timeout": "seconds in which the work must have begun; fal gives it up then, at no cost",
+    "--tag": "NAME=VALUE to find it by in fal's billing; may be repeated",
+    "--hint": "send requests with the same hint to the same runner where possible",
+    "--no-retry": "no second attempt by fal itself where a runner fails",
+    "--no-store": "fal keeps neither input nor output for its dashboard",
     "--dry-run": "show the request and what would happen; send nothing",
     "--quiet": "no output but errors",
 }
@@ -115,12 +129,12 @@ def parse_words(words: Sequence[str], *, default_endpoint: str) -> tuple[str | N
 
 def command_help(words: Sequence[str], *, default_endpoint: str) -> str:
     """What `kling-nb generate --help` shows, for the endpoint that `words` name."""
-    return build_parser(endpoint(_endpoint_in(list(words)) or default_endpoint), COMMAND).format_help()
+    return build_parser(_chosen(list(words), default_endpoint), COMMAND).format_help()
 
 
 def _parse(tokens: list[str], prog: str, default_endpoint: str) -> tuple[str | None, CellCall]:
     """The one word that is no flag, and what the flags say."""
-    chosen = endpoint(_endpoint_in(tokens) or default_endpoint)
+    chosen = _chosen(tokens, default_endpoint)
     parser = build_parser(chosen, prog)
     parsed, unknown = parser.parse_known_args(tokens)
     if unknown:
@@ -142,6 +156,7 @@ def _parse(tokens: list[str], prog: str, default_endpoint: str) -> tuple[str | N
         endpoint=parsed.endpoint,
         parameters={**values, **_set_values(parsed.set, values, chosen)},
         image=parsed.image,
+        end_image=parsed.end_image,
         take=parsed.take,
         new=parsed.new,
         wait=not parsed.no_wait,
@@ -150,7 +165,21 @@ def _parse(tokens: list[str], prog: str, default_endpoint: str) -> tuple[str | N
         dry_run=parsed.dry_run,
         quiet=parsed.quiet,
         webhook=parsed.webhook,
+        options=_options(parsed),
     )
+
+
+def _options(parsed: argparse.Namespace) -> dict[str, Any]:
+    """Those that were given."""
+    options = {
+        "priority": parsed.priority,
+        "start_timeout": parsed.start_timeout,
+        "tags": dict(parsed.tag) or None,
+        "hint": parsed.hint,
+        "no_retry": parsed.no_retry or None,
+        "store_io": False if parsed.no_store else None,
+    }
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def build_parser(chosen: Endpoint, prog: str) -> argparse.ArgumentParser:
@@ -161,6 +190,7 @@ def build_parser(chosen: Endpoint, prog: str) -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--endpoint", help=FIXED_FLAGS["--endpoint"])
     add("--image", help=FIXED_FLAGS["--image"])
+    add("--end-image", help=FIXED_FLAGS["--end-image"])
     add("--take", type=_count, help=FIXED_FLAGS["--take"])
     add("--new", action="store_true", help=FIXED_FLAGS["--new"])
     add("--no-wait", action="store_true", help=FIXED_FLAGS["--no-wait"])
@@ -168,6 +198,12 @@ def build_parser(chosen: Endpoint, prog: str) -> argparse.ArgumentParser:
     add("--set", action="append", default=[], metavar="KEY=JSON", help=FIXED_FLAGS["--set"])
     add("--webhook", metavar="URL", help=FIXED_FLAGS["--webhook"])
     add("--max-cost", metavar="USD", help=FIXED_FLAGS["--max-cost"])
+    add("--priority", choices=PRIORITIES, help=FIXED_FLAGS["--priority"])
+    add("--start-timeout", type=_seconds, metavar="SECONDS", help=FIXED_FLAGS["--start-timeout"])
+    add("--tag", type=_tag, action="append", default=[], metavar="NAME=VALUE", help=FIXED_FLAGS["--tag"])
+    add("--hint", help=FIXED_FLAGS["--hint"])
+    add("--no-retry", action="store_true", help=FIXED_FLAGS["--no-retry"])
+    add("--no-store", action="store_true", help=FIXED_FLAGS["--no-store"])
     add("--dry-run", action="store_true", help=FIXED_FLAGS["--dry-run"])
     add("--quiet", action="store_true", help=FIXED_FLAGS["--quiet"])
     for control in _flagged(chosen):
@@ -227,6 +263,13 @@ def _filled(tokens: list[str], fill: Callable[[str], str]) -> list[str]:
     return result
 
 
+def _chosen(words: list[str], default_endpoint: str) -> Endpoint:
+    """The endpoint whose flags count: with a picture, the sister that takes one."""
+    named = endpoint(_endpoint_in(words) or default_endpoint)
+    pictured = any(word.partition("=")[0] in {"--image", "--end-image"} for word in words)
+    return with_picture(named, endpoint) if pictured else named
+
+
 def _endpoint_in(words: list[str]) -> str | None:
     for at, word in enumerate(words):
         if word == "--endpoint" and at + 1 < len(words):
@@ -273,6 +316,11 @@ def _set_values(pairs: list[str], flags: Mapping[str, Any], chosen: Endpoint) ->
         if key in BODY_PARAMETERS:
             raise UsageError(f"--set {key}: the {key} is not set by a flag.", remedy=_PLACE[MAGIC])
         chosen.parameter(key)
+        if key in OPTIONS:
+            raise UsageError(
+                f"--set {key}: that name is taken by an option of the submission.",
+                remedy="Send it by Session.client.submit(endpoint_id, input). Nothing was sent.",
+            )
         if key in flags or key in values:
             raise UsageError(f"{key} is given twice.", remedy="Give it once. Nothing was sent.")
         try:
@@ -283,6 +331,13 @@ def _set_values(pairs: list[str], flags: Mapping[str, Any], chosen: Endpoint) ->
                 remedy=f'Quote it for the line, e.g. --set \'{key}=[{{"prompt": "…"}}]\'. Nothing was sent.',
             ) from fault
     return values
+
+
+def _tag(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if equals:
+        return name, value
+    raise argparse.ArgumentTypeError(f"{text!r} lacks a value: write NAME=VALUE")
 
 
 def _count(text: str) -> int:

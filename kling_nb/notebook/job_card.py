@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from kling_nb._default import default_session
 from kling_nb._job import Job
-from kling_nb.catalog import endpoint
 from kling_nb.errors import KlingError
 from kling_nb.events import State
-from kling_nb.video import Video
+from kling_nb.media import Result
+from kling_nb.video import MediaFile, Video
 
 if TYPE_CHECKING:
     from kling_nb.notebook.card import Card
@@ -21,7 +23,6 @@ def card_of(job: Job) -> Card:
     from kling_nb.notebook.card import Card  # noqa: PLC0415 -- not before something is shown
 
     request, state = job.request, job.state
-    video = job.video
     return Card(
         job_id=job.id,
         state=state.state.value,
@@ -33,49 +34,63 @@ def card_of(job: Job) -> Card:
         },
         request_id=job.request_id,
         backend=job.backend,
-        take=video.take if video is not None else None,
+        take=getattr(job.result, "take", None),
         reused=job.reused,
         units=state.units,
         elapsed=job.finished_at - job.created_at if job.finished_at and not job.reused else None,
         error=str(job.error) if job.error is not None else None,
         lines=tuple((line.timestamp, line.message) for line in job.lines),
-        video=video,
+        video=job.video,
         src=source_of(job.file) if job.file is not None else None,
-        kind=request.endpoint.output_kind,
+        kind=_kind(job.result),
+        data=_json(job.result) if isinstance(job.result, dict) else None,
+        others={name: src for name, path in job.files.items() if (src := source_of(path))},
     )
 
 
-def card_of_video(video: Video) -> Card:
+def card_of_file(result: Video | MediaFile) -> Card:
     """The card of a finished take."""
     from kling_nb.notebook.card import Card  # noqa: PLC0415 -- not before something is shown
 
-    made = video.request or {}
+    made = result.request or {}
     given = dict(made.get("input") or {})
     endpoint_id = str(made.get("endpoint") or "")
-    prompt = given.pop("prompt", None) or given.pop("text", None) or video.path.name
+    prompt = given.pop("prompt", None) or given.pop("text", None) or result.path.name
     return Card(
-        job_id=f"take-{video.path.stem}",
+        job_id=f"take-{result.path.stem}",
         state=State.READY.value,
         title=_title(endpoint_id),
         endpoint=endpoint_id,
         prompt=str(prompt),
         parameters=given,
-        request_id=video.request_id,
-        backend=video.backend or "",
-        take=video.take,
+        request_id=result.request_id,
+        backend=result.backend or "",
+        take=result.take,
         reused=False,
         units=None,
         elapsed=None,
         error=None,
         lines=(),
-        video=video,
-        src=source_of(video.path),
+        video=result if isinstance(result, Video) else None,
+        src=source_of(result.path),
+        kind=_kind(result),
     )
+
+
+def _kind(result: Result | None) -> str:
+    """The word for what a card plays."""
+    if isinstance(result, MediaFile):
+        return result.kind
+    return "data" if isinstance(result, dict) else "video"
+
+
+def _json(data: dict[str, Any]) -> str:
+    return json.dumps(data, ensure_ascii=False, indent=1)
 
 
 def _title(endpoint_id: str) -> str:
     try:
-        return endpoint(endpoint_id).title
+        return default_session().endpoint(endpoint_id, fetch=False).title
     except KlingError:
         return endpoint_id or "Video"
 

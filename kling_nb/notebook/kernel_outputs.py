@@ -10,9 +10,9 @@ from kling_nb._default import LOCAL_NOTICE
 from kling_nb._job import Job
 from kling_nb._session import Plan
 from kling_nb.events import Event, JobState, Submitted
+from kling_nb.media import Result
 from kling_nb.notebook.job_card import card_of
 from kling_nb.notebook.outputs import Notice, backend_chosen, card_text, metadata_mark, plan_text
-from kling_nb.video import Video
 
 
 class KernelOutputs:
@@ -36,6 +36,10 @@ class KernelOutputs:
     def text(self, text: str) -> None:
         """Print it."""
         print(text)  # noqa: T201 -- into the cell
+
+    def table(self, text: str, html: str) -> None:
+        """Display it, as HTML where that can be shown."""
+        self._shell.display_pub.publish({"text/html": html, "text/plain": text})
 
     def plan(self, plan: Plan) -> None:
         """Print it."""
@@ -64,7 +68,7 @@ class KernelOutputs:
         if job.done:  # it ended in between, and will tell nobody any more
             self._publish(card_bundle(job), job, display_id=display_id, update=True)
 
-    def wait(self, job: Job, timeout: float | None, *, quiet: bool) -> Video | None:
+    def wait(self, job: Job, timeout: float | None, *, quiet: bool) -> Result:
         """Wait; the outputs tell the rest."""
         return job.wait(timeout)
 

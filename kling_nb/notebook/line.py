@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import difflib
+import shutil
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from kling_nb import _settings
 from kling_nb._session import Session
-from kling_nb.catalog import endpoint, endpoints
+from kling_nb.catalog import Endpoint
 from kling_nb.errors import UsageError
 from kling_nb.ledger.spending import Grouping
-from kling_nb.notebook import listing
+from kling_nb.notebook import endpoint_table, listing
 from kling_nb.notebook.outputs import Outputs
 
 
@@ -36,7 +37,9 @@ def run_line(line: str, session: Session, outputs: Outputs) -> Any:
 
 
 def _count(least: int, most: int) -> str:
-    return "no further word" if most == 0 else "one word" if least == most else "at most one word"
+    if most == 0:
+        return "no further word"
+    return "one word" if least == most else "at most one word" if most == 1 else f"at most {most} words"
 
 
 def _status(words: Sequence[str], session: Session, outputs: Outputs) -> None:
@@ -74,7 +77,7 @@ def _spend(words: Sequence[str], session: Session, outputs: Outputs) -> None:
 
 def _price(words: Sequence[str], session: Session, outputs: Outputs) -> None:
     settings = session.settings()
-    chosen = endpoint(words[0] if words else settings.endpoint)
+    chosen = session.endpoint(words[0] if words else None)
     lines = [f"{chosen.short_name}: {listing.dated_price(chosen)}"]
     if settings.key is not None and settings.backend == "fal":
         lines.append(f"fal says now: {session.live_price(chosen.id)} at the default settings")
@@ -82,16 +85,28 @@ def _price(words: Sequence[str], session: Session, outputs: Outputs) -> None:
 
 
 def _endpoints(words: Sequence[str], session: Session, outputs: Outputs) -> None:
-    found = endpoints(words[0] if words else None)
+    if "--refresh" in words:
+        names = [word for word in words if word != "--refresh"]
+        if len(names) != 1:
+            raise UsageError("--refresh takes one id.", remedy="%kling endpoints --refresh ID")
+        found: Sequence[Endpoint] = (session.endpoint(names[0], refresh=True),)
+    else:
+        found = session.endpoints(" ".join(words))
+    if not found and len(words) == 1 and "/" in words[0]:
+        found = (session.endpoint(words[0]),)
     if not found:
-        raise UsageError(f"No endpoint's name holds {words[0]!r}.", remedy="%kling endpoints lists all.")
-    outputs.text(listing.endpoints(found))
+        text = " ".join(words)
+        raise UsageError(f"No endpoint's name holds {text!r}.", remedy="%kling endpoints lists all.")
+    width = shutil.get_terminal_size((140, 24)).columns
+    outputs.table(endpoint_table.text(found, width), endpoint_table.html(found))
 
 
 def _use(words: Sequence[str], session: Session, outputs: Outputs) -> None:
-    chosen = endpoint(words[0])
+    chosen = session.endpoint(words[0])
     _settings.configure({"endpoint": chosen.id})
     outputs.text(f"Cells now use {chosen.short_name}: {chosen.title} ({chosen.id})")
+    if chosen.notice:
+        outputs.text(chosen.notice)
 
 
 def _local(words: Sequence[str], session: Session, outputs: Outputs) -> None:
@@ -115,7 +130,7 @@ _COMMANDS: dict[str, tuple[_Run, int, int]] = {
     "show": (_show, 1, 1),
     "resume": (_resume, 0, 0),
     "cancel": (_cancel, 1, 1),
-    "endpoints": (_endpoints, 0, 1),
+    "endpoints": (_endpoints, 0, 6),
     "use": (_use, 1, 1),
     "price": (_price, 0, 1),
     "spend": (_spend, 0, 1),

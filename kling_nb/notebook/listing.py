@@ -6,15 +6,14 @@ import time
 from collections.abc import Iterable, Sequence
 
 from kling_nb._session import Session
-from kling_nb.catalog import Endpoint, endpoint
-from kling_nb.catalog.control import Control
+from kling_nb.catalog import Endpoint
 from kling_nb.ledger import Entry, Spending
 
 
 def status(session: Session) -> str:
     """What is set, and what is unfinished here."""
     settings = session.settings()
-    chosen = endpoint(settings.endpoint)
+    chosen = session.endpoint()
     where = "fal" if settings.backend == "fal" else "the embedded engine (free previews)"
     reason = "" if settings.chosen else f", because {'a' if settings.key else 'no'} key was found"
     lines = [
@@ -56,17 +55,6 @@ def jobs(entries: Sequence[Entry]) -> str:
     )
 
 
-def endpoints(found: Iterable[Endpoint]) -> str:
-    """A table of endpoints with parameters and price."""
-    return table(
-        ("NAME", "TITLE", "PRICE", "PARAMETERS"),
-        (
-            (one.short_name, one.title, price(one), clip(", ".join(map(_brief, one.parameters)), 96))
-            for one in found
-        ),
-    )
-
-
 def spending(groups: Sequence[Spending], by: str) -> str:
     """A table of what fal's jobs cost, with its sum."""
     if not groups:
@@ -103,12 +91,6 @@ def price(one: Endpoint) -> str:
     if one.price.usd_per_second is not None:
         return f"${one.price.usd_per_second:g}/s"
     return f"${one.price.usd_per_video:g}"
-
-
-def _brief(control: Control) -> str:
-    if control.options is not None and len(control.options) <= 4:
-        return f"{control.name}={'|'.join(map(str, control.options))}"
-    return control.name
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

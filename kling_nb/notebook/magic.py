@@ -63,7 +63,7 @@ class KlingMagics(Magics):
 
     @line_magic("kling")  # type: ignore[arg-type]  # IPython annotates its decorator for nothing that exists
     def line(self, line: str) -> Any:
-        """Jobs, endpoints and settings: `%kling [status|jobs|show|resume|cancel|endpoints|use|local|fal]`.
+        """Jobs, endpoints, settings: `%kling [status|jobs|show|resume|cancel|endpoints|use|panel|local|fal]`.
 
         %kling                    what is set, and unfinished jobs of this folder
         %kling jobs [N]           the last N submissions
@@ -75,6 +75,7 @@ class KlingMagics(Magics):
         %kling price [ENDPOINT]   what it costs: by the catalogue, and with a key by fal itself
         %kling spend [day|endpoint|notebook]   what fal's jobs cost, by estimate
         %kling use ENDPOINT       endpoint for the cells to come
+        %kling panel              a panel to compose in, with a queue and all that was made
         %kling local | fal        where jobs go from now on
         """
         from kling_nb._default import default_session  # noqa: PLC0415 -- at the first line, not at %load_ext

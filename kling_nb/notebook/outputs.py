@@ -10,9 +10,10 @@ from urllib.parse import urlencode
 from kling_nb._default import LOCAL_NOTICE, default_session
 from kling_nb._job import Job
 from kling_nb._session import Plan
+from kling_nb.fal.options import SubmitOptions
+from kling_nb.media import Result
 from kling_nb.notebook.job_card import card_of
 from kling_nb.notebook.progress import wait_with_progress
-from kling_nb.video import Video
 
 
 class Outputs(Protocol):
@@ -25,13 +26,16 @@ class Outputs(Protocol):
     def text(self, text: str) -> None:
         """Show lines of text."""
 
+    def table(self, text: str, html: str) -> None:
+        """Show a table, in the form that fits."""
+
     def plan(self, plan: Plan) -> None:
         """Show what a call would do."""
 
     def show(self, job: Job, *, quiet: bool) -> None:
         """Show a job, live where it runs."""
 
-    def wait(self, job: Job, timeout: float | None, *, quiet: bool) -> Video | None:
+    def wait(self, job: Job, timeout: float | None, *, quiet: bool) -> Result:
         """Block until the job has ended."""
 
 
@@ -62,6 +66,10 @@ class TerminalOutputs:
         """Print it."""
         print(text, file=self._stream or sys.stdout)
 
+    def table(self, text: str, html: str) -> None:
+        """Print it."""
+        self.text(text)
+
     def plan(self, plan: Plan) -> None:
         """Print it."""
         self.text(plan_text(plan))
@@ -75,13 +83,13 @@ class TerminalOutputs:
         if job.done:
             self.text(card_text(job))
 
-    def wait(self, job: Job, timeout: float | None, *, quiet: bool) -> Video | None:
+    def wait(self, job: Job, timeout: float | None, *, quiet: bool) -> Result:
         """Wait with a progress line, then print the result."""
         if quiet or job.done:
             return job.wait(timeout)
-        video = wait_with_progress(job, self._stream or sys.stdout, timeout)
+        result = wait_with_progress(job, self._stream or sys.stdout, timeout)
         self.text(card_text(job))
-        return video
+        return result
 
 
 def card_text(job: Job) -> str:
@@ -102,15 +110,28 @@ def plan_text(plan: Plan) -> str:
         )
     elif plan.unfinished is not None:
         outcome = f"Its unfinished job {plan.unfinished.id} would be taken up again. No new charge."
+    elif plan.settings.backend == "local" and request.endpoint.fetched_at:
+        outcome = f"The embedded engine has no preview of it; on fal ({cost}) it goes with %kling fal."
     elif plan.settings.backend == "local":
         outcome = f"It would be a free preview by the embedded engine ({cost} on fal)."
     else:
         outcome = f"It would be submitted to fal: {cost}."
     body = json.dumps(request.to_json()["input"], indent=2, ensure_ascii=False)
-    query = f"?{urlencode({'fal_webhook': plan.webhook_url})}" if plan.webhook_url else ""
-    return (
-        f"POST {plan.settings.hosts.queue}/{request.endpoint.id}{query}\n{body}\n{outcome} Nothing was sent."
+    asked = (plan.options.to_query() if plan.options else {}) | (
+        {"fal_webhook": plan.webhook_url} if plan.webhook_url else {}
     )
+    query = f"?{urlencode(asked)}" if asked else ""
+    first = f"POST {plan.settings.hosts.queue}/{request.endpoint.id}{query}"
+    options = _option_lines(plan.options)
+    return "\n".join([first, *options, body, *plan.notices, f"{outcome} Nothing was sent."])
+
+
+def _option_lines(options: SubmitOptions | None) -> list[str]:
+    """The headers of the options. What the user's own ones hold is not shown: it may be a secret."""
+    if options is None:
+        return []
+    own = options.headers or {}
+    return [f"{name}: {'***' if name in own else value}" for name, value in options.to_headers().items()]
 
 
 def backend_chosen() -> bool:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from kling_nb._job import Job, Presenter
-from kling_nb.notebook.job_card import card_of_video
+from kling_nb.notebook.job_card import card_of_file
 from kling_nb.notebook.kernel_outputs import card_bundle, widget_bundle
-from kling_nb.video import Video
+from kling_nb.video import MediaFile, Video
 
 
 class NotebookPresenter(Presenter):
@@ -26,9 +26,9 @@ class NotebookPresenter(Presenter):
         return {**card_bundle(job), **widget_bundle(job)}
 
 
-def video_bundle(video: Video) -> dict[str, Any]:
-    """The card of a video that ends a cell."""
+def video_bundle(result: Video | MediaFile) -> dict[str, Any]:
+    """The card of a video, sound or picture that ends a cell."""
     from kling_nb.notebook import card  # noqa: PLC0415 -- not before something is shown
 
-    shown = card_of_video(video)
-    return {"text/html": card.html(shown), "text/plain": repr(video)}
+    shown = card_of_file(result)
+    return {"text/html": card.html(shown), "text/plain": repr(result)}

@@ -9,12 +9,12 @@ from typing import TextIO
 from kling_nb._job import Job
 from kling_nb.engine import wait
 from kling_nb.events import Event, JobState, Logged, State
-from kling_nb.video import Video
+from kling_nb.media import Result
 
 REFRESH_SECONDS = 0.5
 
 
-def wait_with_progress(job: Job, stream: TextIO, timeout: float | None) -> Video | None:
+def wait_with_progress(job: Job, stream: TextIO, timeout: float | None) -> Result:
     """Block until the job has ended, showing its state and log lines meanwhile.
 
     Raises:

@@ -4,7 +4,9 @@ No HTTP and no notebook in here. How a `Video` shows itself is decided by a pres
 that the notebook layer registers; PyAV, NumPy and Pillow are imported when first used.
 """
 
+from kling_nb.video._media_file import MediaFile
 from kling_nb.video._probe import Probe, probe
-from kling_nb.video._video import Video, set_presenter
+from kling_nb.video._video import Video
+from kling_nb.video.presenting import set_presenter
 
-__all__ = ["Probe", "Video", "probe", "set_presenter"]
+__all__ = ["MediaFile", "Probe", "Video", "probe", "set_presenter"]

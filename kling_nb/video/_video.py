@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kling_nb import _front_end
-from kling_nb.errors import InputError, MediaError, UsageError
+from kling_nb.errors import InputError
 from kling_nb.video._probe import probe
-from kling_nb.video.placing import write_whole
+from kling_nb.video.presenting import bundle_of
+from kling_nb.video.saving import save_copy, write_new
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from PIL.Image import Image
-
-Presenter = Callable[["Video"], Any]
-"""Gives a MIME bundle for a `Video`, or a pair of bundle and metadata, as IPython takes them."""
-
-
-def set_presenter(presenter: Presenter | None) -> None:
-    """Let `presenter` decide how a `Video` shows itself in a notebook; None goes back to text."""
-    _front_end.video_presenter = presenter
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -156,12 +147,7 @@ class Video:
             UsageError: There is such a file already, and `overwrite` is False.
             MediaError: The copy cannot be written, or the file is gone.
         """
-        target = Path(path).absolute()
-        target = target / self.path.name if target.is_dir() else target
-        if target.exists() and target.samefile(self.path):
-            return target
-        _write(target, lambda temporary: _copy(self.path, temporary), overwrite=overwrite)
-        return target
+        return save_copy(self.path, path, overwrite=overwrite)
 
     def to_gif(self, path: str | Path, width: int = 480, fps: float = 12, *, overwrite: bool = False) -> Path:
         """Write it as an endless animated GIF with a palette of its own.
@@ -188,7 +174,7 @@ class Video:
             raise InputError(f"fps is {fps!r}; allowed is 1 to 50.", parameter="fps")
         target = Path(path).absolute()
         narrow = min(int(width), self.width)
-        _write(target, lambda temporary: write_gif(self, temporary, narrow, fps), overwrite=overwrite)
+        write_new(target, lambda temporary: write_gif(self, temporary, narrow, fps), overwrite=overwrite)
         return target
 
     def _within(self, name: str, t: float) -> float:
@@ -198,9 +184,7 @@ class Video:
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> Any:
         """What IPython shows (its documented hook)."""
-        if _front_end.video_presenter is not None:
-            return _front_end.video_presenter(self)
-        return {"text/plain": repr(self)}
+        return bundle_of(self)
 
     def __repr__(self) -> str:
         facts = [f"{self.width}×{self.height}", f"{self.duration:.4g} s", f"{self.fps:.4g} fps"]
@@ -214,26 +198,3 @@ def _picture(array: NDArray[np.uint8]) -> Image:
     from PIL.Image import fromarray  # noqa: PLC0415 - heavy
 
     return fromarray(array)
-
-
-def _copy(source: Path, target: Path) -> None:
-    if not source.is_file():
-        raise MediaError(
-            f"{source.name} is no longer in {source.parent}.", remedy="Run its cell again to get it back."
-        )
-    shutil.copyfile(source, target)
-
-
-def _write(target: Path, write: Callable[[Path], None], *, overwrite: bool) -> None:
-    try:
-        if target.exists() and not overwrite:  # before the work, not only after it
-            raise FileExistsError
-        write_whole(target, write, overwrite=overwrite)
-    except FileExistsError:
-        raise UsageError(
-            f"There is a file {target.name} in {target.parent} already.",
-            remedy="Choose another name, or say overwrite=True.",
-            parameter="path",
-        ) from None
-    except OSError as error:
-        raise MediaError(f"{target} cannot be written: {error.strerror or error}.") from error

@@ -97,9 +97,10 @@ def test_what_is_saved_shows_the_card_with_its_mark(page: Page, lab: JupyterLab,
     card = page.locator("[data-kling-card]")
     expect(card).to_have_count(1)
     expect(card).to_be_hidden()  # the live view stands for it
-    page.keyboard.press("Control+s")
     saved = workspace / "kept.ipynb"
-    page.wait_for_function("() => !document.querySelector('.jp-mod-dirty')")
+    page.keyboard.press("Control+s")
+    while "kling_media" not in saved.read_text():  # the page says "saved" before the file is there
+        page.wait_for_timeout(50)
     outputs = json.loads(saved.read_text())["cells"][1]["outputs"]
     marks = [
         output["metadata"].get("kling_nb") for output in outputs if output["output_type"] == "display_data"

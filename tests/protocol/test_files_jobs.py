@@ -88,7 +88,7 @@ class TestJobs:
         assert steps[-1][0] == Uploading(len(PNG), len(PNG))
         assert all(state.state is State.SUBMITTING for _, state in steps)
         assert all((state.uploaded, state.upload_size) == (event.sent, event.total) for event, state in steps)
-        said = [line.message for line in job.lines if line.message.startswith("kling_nb:")]
+        said = [line.message for line in job.lines if line.message.startswith("kling_nb: upload")]
         assert said == [
             f"kling_nb: uploading cat.png ({len(PNG):,} bytes)",
             "kling_nb: uploaded cat.png",
@@ -367,7 +367,7 @@ def test_a_ledger_of_version_1_is_brought_up_and_keeps_its_rows(tmp_path, sessio
     job.wait()
     session.close()
     with sqlite3.connect(ledger.path) as db:  # as the first version left it
-        db.execute("DROP TABLE uploads")
+        db.executescript("DROP TABLE uploads; DROP INDEX jobs_by_endpoint; DROP INDEX jobs_by_state")
         db.execute("PRAGMA user_version = 1")
     db.close()
     assert ledger.entries()[0].id == job.id

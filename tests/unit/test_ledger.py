@@ -16,7 +16,7 @@ import pytest
 
 from kling_nb.errors import LedgerError
 from kling_nb.events import State
-from kling_nb.ledger import Entry, Intent, Ledger
+from kling_nb.ledger import Entry, Intent, Ledger, Selection
 from kling_nb.ledger.entry import SUBMIT_LEASE_SECONDS
 from kling_nb.ledger.schema import SCHEMA_VERSION
 
@@ -301,11 +301,15 @@ def test_entries(ledger: Ledger) -> None:
     for number in range(5):
         entry, _ = ledger.claim(intent(f"f-{number}", folder=Path("/a" if number % 2 else "/b")))
         ledger.update(entry.id, created_at=float(number), state=State.READY if number < 2 else State.IN_QUEUE)
-    assert [entry.fingerprint for entry in ledger.entries()] == ["f-4", "f-3", "f-2", "f-1", "f-0"]
-    assert [entry.fingerprint for entry in ledger.entries(limit=2)] == ["f-4", "f-3"]
-    assert [entry.fingerprint for entry in ledger.entries(folder=Path("/a"))] == ["f-3", "f-1"]
-    assert [entry.fingerprint for entry in ledger.entries(unfinished=True)] == ["f-4", "f-3", "f-2"]
-    assert [entry.fingerprint for entry in ledger.entries(folder=Path("/a"), unfinished=True)] == ["f-3"]
+
+    def seen(limit: int = 50, **wanted: Any) -> list[str]:
+        return [entry.fingerprint for entry in ledger.entries(Selection(**wanted), limit=limit)]
+
+    assert seen() == ["f-4", "f-3", "f-2", "f-1", "f-0"]
+    assert seen(limit=2) == ["f-4", "f-3"]
+    assert seen(folder=Path("/a")) == ["f-3", "f-1"]
+    assert seen(unfinished=True) == ["f-4", "f-3", "f-2"]
+    assert seen(folder=Path("/a"), unfinished=True) == ["f-3"]
 
 
 def test_reading_makes_no_ledger(ledger: Ledger, path: Path) -> None:

@@ -1,0 +1,56 @@
+"""The README's receiver, as it stands there, against the engine and the command line."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+
+README = Path(__file__).resolve().parent.parent.parent / "README.md"
+
+
+def test_the_receiver_of_the_readme(engine, tmp_path):
+    [source] = re.findall(
+        r"```python\n(# receiver\.py\n.*?)```", README.read_text(encoding="utf-8"), re.DOTALL
+    )
+    (tmp_path / "receiver.py").write_text(source, encoding="utf-8")
+    fal = {
+        "KLING_NB_BACKEND": "fal",
+        "KLING_NB_QUEUE_URL": engine.url,
+        "KLING_NB_REST_URL": engine.url,
+        "KLING_NB_API_URL": engine.url,
+        "KLING_NB_HOME": str(tmp_path / "home"),
+        "FAL_KEY": engine.key,
+    }
+    receiver = subprocess.Popen(
+        [sys.executable, str(tmp_path / "receiver.py"), "0"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "KLING_NB_REST_URL": engine.url},
+        text=True,
+    )
+    try:
+        hello = receiver.stdout.readline()
+        url = f"http://127.0.0.1:{hello.split()[-1]}/"
+        assert httpx.post(url, content=b"{}", trust_env=False).status_code == 401
+        assert "lacks the header" in receiver.stdout.readline()
+        command = [sys.executable, "-m", "kling_nb.cli", "generate", "a paper boat", "--duration", "5"]
+        made = subprocess.run(
+            [*command, "--quiet", "--webhook", url],
+            cwd=tmp_path,
+            env={**os.environ, **fal},
+            capture_output=True,
+            text=True,
+            timeout=40,
+            check=False,
+        )
+        assert made.returncode == 0, made.stderr
+        assert Path(made.stdout.strip()).is_file()
+        line = next(line for line in receiver.stdout if "http" in line)  # after the remedy of the refused one
+        request_id, video = line.split()
+        assert engine.http.get(f"/fal-ai/kling-video/requests/{request_id}").json()["video"]["url"] == video
+    finally:
+        receiver.kill()
+        receiver.communicate()

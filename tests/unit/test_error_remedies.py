@@ -1,0 +1,90 @@
+"""Every type of error that fal documents has its class and a remedy that fits it (FAL-PROTOCOL §11)."""
+
+import json
+
+import pytest
+
+from kling_nb import errors
+from kling_nb.errors import InputRefused, PlatformError, from_error_text, from_response
+
+FITTING = {
+    "generation_timeout": "ask for less",
+    "downstream_service_error": "new attempt",
+    "downstream_service_unavailable": "Wait",
+    "content_policy_violation": "prompt or picture",
+    "no_media_generated": "Change the prompt",
+    "image_too_small": "enlarge",
+    "image_too_large": "smaller",
+    "image_load_error": "JPEG or PNG",
+    "file_download_error": "kling_nb.upload",
+    "face_detection_error": "face",
+    "file_too_large": "smaller",
+    "greater_than": "within its limit",
+    "less_than_equal": "within its limit",
+    "multiple_of": "multiple",
+    "sequence_too_short": "more",
+    "sequence_too_long": "fewer",
+    "one_of": "expected",
+    "feature_not_supported": "another endpoint",
+    "invalid_archive": ".zip",
+    "archive_file_count_exceeds_maximum": ".zip",
+    "audio_duration_too_long": "cut",
+    "video_duration_too_short": "longer",
+    "unsupported_audio_format": "sound",
+    "unsupported_image_format": "picture",
+    "unsupported_video_format": "video",
+    "request_timeout": "longer than fal allows",
+    "startup_timeout": "not begun in time",
+    "runner_server_error": "change the input",
+    "client_cancelled": "Nothing was generated",
+    "bad_request": "options",
+    "concurrent_requests_limit": "Wait for one to end",
+}
+
+
+@pytest.mark.parametrize(("name", "words"), FITTING.items(), ids=FITTING)
+def test_the_remedy_fits(name: str, words: str) -> None:
+    kind, _ = errors._TYPES[name]
+    status = {InputRefused: 422, PlatformError: 500}.get(kind, 429)
+    listed = {"detail": [{"loc": ["body", "x"], "msg": "No", "type": name, "ctx": {}}]}
+    flat = {"detail": "No", "error_type": name}
+    for body in (listed, flat):
+        error = from_response(status, {}, json.dumps(body).encode(), request_id="r-1")
+        if type(error) is kind:
+            assert words in error.remedy
+    assert any(
+        type(from_response(status, {}, json.dumps(body).encode(), request_id="r-1")) is kind
+        for body in (listed, flat)
+    )
+
+
+def test_a_known_type_is_known_in_the_status_too() -> None:
+    error = from_error_text("too late", "startup_timeout", request_id="r-1")
+    assert type(error) is PlatformError
+    assert "not begun in time" in error.remedy
+
+
+def test_the_start_timeout_by_its_header_alone() -> None:
+    headers = {"x-fal-request-timeout-type": "user"}
+    error = from_response(504, headers, b'{"detail": "Gateway Timeout"}', request_id="r-1")
+    assert "not begun in time" in error.remedy
+
+
+def test_a_type_that_is_not_known_survives() -> None:
+    body = {"detail": [{"loc": ["body", "x"], "msg": "No", "type": "brand_new", "ctx": {"limit": 3}}]}
+    error = from_response(422, {}, json.dumps(body).encode(), request_id="r-1")
+    assert (type(error), error.error_type) == (InputRefused, "brand_new")
+    assert "limit 3" in error.message
+    assert error.remedy
+    flat = from_response(503, {}, b'{"detail": "No", "error_type": "brand_new"}', request_id="r-1")
+    assert (type(flat), flat.error_type) == (PlatformError, "brand_new")
+
+
+def test_the_remedy_is_that_of_the_kind_that_decides() -> None:
+    details = [
+        {"loc": ["body", "image_url"], "msg": "small", "type": "image_too_small"},
+        {"loc": ["body"], "msg": "policy", "type": "content_policy_violation"},
+    ]
+    error = from_response(422, {}, json.dumps({"detail": details}).encode(), request_id="r-1")
+    assert type(error) is errors.ContentRefused
+    assert "prompt or picture" in error.remedy
