@@ -17,6 +17,7 @@ from jupyter_lab import JupyterLab  # type: ignore[import-not-found]  # noqa: E4
 
 PATIENCE_MS = 60_000
 WIDTH, HEIGHT = 1000, 900
+SETTLED_MS = 1500  # the browser's own controls fade out, its spinner too
 SECONDS_IN = 4.0
 """Where the video is stopped for the picture: its title has come in by then."""
 
@@ -56,6 +57,7 @@ def take(browser: Browser, target: Path, *, dark: bool) -> None:
                 SECONDS_IN,
             )
             page.mouse.move(2, 2)
+            page.wait_for_timeout(SETTLED_MS)
             page.screenshot(path=target)
             page.context.close()
 
