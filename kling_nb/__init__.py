@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from kling_nb._job import Job
     from kling_nb._session import Session
     from kling_nb.notebook import load_ipython_extension, unload_ipython_extension
+    from kling_nb.notebook.panel import Panel
     from kling_nb.request import VideoRequest
     from kling_nb.video import Video
 
@@ -42,6 +43,7 @@ _MODULES = {
     "_job": ("Job",),
     "_session": ("Session",),
     "notebook": ("load_ipython_extension", "unload_ipython_extension"),
+    "notebook.panel": ("Panel",),
     "request": ("VideoRequest",),
     "video": ("Video",),
 }
@@ -49,6 +51,7 @@ _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
     "Job",
+    "Panel",
     "Session",
     "Video",
     "VideoRequest",

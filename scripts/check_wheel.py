@@ -14,6 +14,8 @@ LEAST = (
     "kling_nb/py.typed",
     "kling_nb/static/job.js",
     "kling_nb/static/job.css",
+    "kling_nb/static/panel.js",
+    "kling_nb/static/panel.css",
     "kling_nb/catalog/*.json*",
     "kling_nb-*.dist-info/METADATA",
     "kling_nb-*.dist-info/entry_points.txt",

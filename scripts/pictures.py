@@ -50,6 +50,7 @@ def take(browser: Browser, target: Path, *, dark: bool) -> None:
             page.locator(".jp-Notebook .jp-Cell").first.click()
             page.get_by_role("menuitem", name="Run", exact=True).click()
             page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+            page.get_by_label("Kling job").get_by_role("button", name="Play").click()
             video = page.get_by_label("Kling job").locator("video")
             video.wait_for()
             video.evaluate(

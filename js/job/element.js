@@ -4,24 +4,70 @@
  * @template {keyof HTMLElementTagNameMap} Tag
  * @param {Tag} tag
  * @param {string} className without the `kling-` prefix
- * @param {Record<string, string>} [attributes]
+ * @param {Record<string, any>} [properties] what the element has no property for is an attribute
  * @param {...(Node | string)} children
  * @returns {HTMLElementTagNameMap[Tag]}
  */
-export function element(tag, className, attributes = {}, ...children) {
+export function element(tag, className, properties = {}, ...children) {
+  /** @type {any} */
   const made = document.createElement(tag);
   if (className) made.className = `kling-${className}`;
-  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+  for (const [name, value] of Object.entries(properties)) {
+    if (name in made) made[name] = value;
+    else made.setAttribute(name, value);
+  }
   made.append(...children);
   return made;
 }
 
 /**
- * Writes text only where it differs, so that screen readers and selections are left alone.
+ * Something to press.
+ *
+ * @param {string | Node} face
+ * @param {() => void} onclick
+ * @param {string} [className]
+ * @param {Record<string, any>} [properties]
+ */
+export const button = (face, onclick, className = "button", properties = {}) =>
+  element("button", className, { type: "button", onclick, ...properties }, face);
+
+/**
+ * Writes text only where it differs, so that screen readers and selections are left alone, and
+ * hides what has none.
  *
  * @param {HTMLElement} node
  * @param {string} text
  */
 export function write(node, text) {
   if (node.textContent !== text) node.textContent = text;
+  node.hidden = !text;
 }
+
+/**
+ * Draws a picture on a canvas of its size.
+ *
+ * @param {HTMLCanvasElement} canvas
+ * @param {CanvasImageSource} picture
+ * @param {number} width
+ * @param {number} height
+ */
+export function paint(canvas, picture, width, height) {
+  canvas.width = width;
+  canvas.height = height;
+  canvas.getContext("2d")?.drawImage(picture, 0, 0);
+}
+
+/**
+ * The same for a small picture that is still to come; nothing where it does not.
+ *
+ * @param {HTMLCanvasElement} canvas
+ * @param {Promise<Blob>} poster
+ * @param {() => boolean} [wanted] asked once it is there
+ */
+export async function paintPoster(canvas, poster, wanted = () => true) {
+  const picture = await poster.then(createImageBitmap).catch(() => null);
+  if (picture && wanted()) paint(canvas, picture, picture.width, picture.height);
+}
+
+/** What an error says. @param {any} error @returns {string} */
+export const said = (error) => error?.message ?? `${error}`;

@@ -1,27 +1,54 @@
-import { element, write } from "./element.js";
-import { dimensions, phase } from "./words.js";
+import { copyButton } from "./copying.js";
+import { button, element, write } from "./element.js";
+import { dimensions, hasVideo, phase } from "./words.js";
 
 /**
- * The small print: place in the queue, bytes, or the size of the take; the request id; Save.
+ * The small print: place in the queue, bytes, or the size and cost of the take; what to copy and save.
  *
  * @param {import("./live_job.js").LiveJob} live
- * @param {HTMLAnchorElement} save
  * @returns {import("./view.js").Part}
  */
-export function facts(live, save) {
-  const where = element("span", "where");
+export function facts(live) {
+  const text = element("span", "fact");
   const request = element("span", "request");
-  const node = element("div", "facts", {}, where, request, save);
+  const copyId = copyButton(
+    "Copy id",
+    () => live.record.now.request_id ?? "",
+    "Copy the request id",
+  );
+  const cell = copyButton("Copy as cell", () => live.record.now.cell);
+  const save = button("Save", () => void saveFile(live));
+  const node = element("div", "facts", {}, text, request, copyId, cell, save);
   return {
     node,
     update() {
-      const { now } = live.record;
-      const words = [dimensions(now), phase(now), now.resumed ? "picked up again" : ""];
-      write(where, words.filter(Boolean).join(" · "));
-      where.hidden = !where.textContent;
+      const { now, about } = live.record;
+      const number = now.number ? `take ${now.number}` : "";
+      const words = [
+        dimensions(now),
+        phase(now),
+        number,
+        now.cost,
+        now.resumed ? "picked up again" : "",
+      ];
+      write(text, words.filter(Boolean).join(" · "));
       write(request, now.request_id ? `request ${now.request_id}` : "");
-      request.title = now.request_id ?? "";
-      node.hidden = where.hidden && !request.textContent && save.hidden;
+      copyId.hidden = !now.request_id;
+      cell.hidden = !now.cell;
+      save.hidden = !hasVideo(now) || !about.key;
+      node.hidden = text.hidden && request.hidden && cell.hidden;
     },
   };
+}
+
+/** @param {import("./live_job.js").LiveJob} live */
+async function saveFile(live) {
+  const take = live.record;
+  const { url } = take.now;
+  if (!url) await live.loadFootage(take);
+  const { blob, name } = take.footage;
+  if (!url && !blob) return;
+  const href = url ?? URL.createObjectURL(/** @type {Blob} */ (blob));
+  element("a", "", { href, download: name ?? "" }).click();
+  if (!url) setTimeout(() => URL.revokeObjectURL(href), 10_000);
 }

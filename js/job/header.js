@@ -1,4 +1,4 @@
-import { element, write } from "./element.js";
+import { button, element, write } from "./element.js";
 import { duration, isCancellable, label, phase } from "./words.js";
 
 /** @typedef {import("./live_job.js").LiveJob} LiveJob */
@@ -11,32 +11,34 @@ import { duration, isCancellable, label, phase } from "./words.js";
  * @returns {Part}
  */
 export function header(live) {
-  const { title, endpoint, prompt, backend } = live.record.traits;
   const chip = element("span", "chip");
-  const spoken = element("span", "spoken", { role: "status", "aria-live": "polite" });
-  const time = element("span", "time", { role: "timer", "aria-label": "Elapsed time" });
-  const cancel = element("button", "button", { type: "button" }, "Cancel");
-  cancel.addEventListener("click", () => void live.cancel());
-  const name = element("span", "title", { title: endpoint }, title || endpoint);
-  const marks = backend === "local" ? [element("span", "badge", {}, "LOCAL PREVIEW")] : [];
-  const names = element("span", "names", {}, name, ...marks);
+  const spoken = element("span", "spoken", { role: "status" });
+  const time = element("span", "time", { role: "timer", ariaLabel: "Elapsed time" });
+  const cancel = button("", () => void live.cancel());
+  const name = element("span", "title");
+  const badge = element("span", "badge", {}, "LOCAL PREVIEW");
+  const names = element("span", "names", {}, name, badge);
   const bar = element("div", "bar", {}, chip, names, spoken, time, cancel);
-  const words = element("div", "prompt", { title: prompt }, prompt);
+  const words = element("div", "prompt", { dir: "auto" });
   const tick = () => write(time, elapsed(live));
   const ticking = setInterval(tick, 1000);
   return {
     node: element("header", "header", {}, bar, words),
     update() {
-      const { now, connected } = live.record;
+      const { now, about } = live.record;
+      write(name, about.title || about.endpoint);
+      name.title = about.endpoint;
+      badge.hidden = about.backend !== "local";
+      write(words, about.prompt);
+      words.title = about.prompt;
       chip.dataset.state = now.state;
       write(chip, label(now.state));
       write(spoken, spokenState(now));
       tick();
       const { asked } = live.cancelling;
-      cancel.hidden = !connected || !isCancellable(now.state);
-      cancel.setAttribute("aria-disabled", String(asked));
+      cancel.ariaDisabled = `${asked}`;
       write(cancel, asked ? "Cancelling…" : "Cancel");
-      if (live.record.finished) clearInterval(ticking);
+      cancel.hidden = !live.connected || !isCancellable(now.state);
     },
     close: () => clearInterval(ticking),
   };
@@ -50,8 +52,8 @@ function spokenState(now) {
 }
 
 /** @param {LiveJob} live */
-function elapsed({ record }) {
-  if (!record.connected && !record.finished) return "";
-  const seconds = record.elapsed(Date.now() / 1000);
-  return seconds === null ? "" : duration(record.now.state, seconds);
+function elapsed({ record, connected, kernelNow }) {
+  if ((!connected && !record.finished) || record.about.reused) return "";
+  const seconds = record.elapsed(kernelNow());
+  return seconds === null ? "" : duration(record.now.state, seconds, record.about.expected);
 }

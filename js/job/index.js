@@ -1,4 +1,4 @@
-import { LiveJob } from "./live_job.js";
+import { liveJob } from "./live_job.js";
 import { mount } from "./view.js";
 
 /**
@@ -10,11 +10,11 @@ import { mount } from "./view.js";
  * }}
  */
 const widget = () => {
-  /** @type {LiveJob} */
+  /** @type {import("./live_job.js").LiveJob} */
   let live;
   return {
     initialize({ model }) {
-      live = new LiveJob(model);
+      live = liveJob(model);
       return () => live.close();
     },
     render: ({ el }) => mount(el, live),

@@ -34,7 +34,7 @@ export class Kernel {
    * @param {{send: (content: any) => void}} model
    * @param {() => void} onBusyChange called when `busy` may have changed
    */
-  constructor(model, onBusyChange = () => {}) {
+  constructor(model, onBusyChange) {
     this.model = model;
     this.onBusyChange = onBusyChange;
   }
@@ -64,7 +64,7 @@ export class Kernel {
       try {
         this.model.send({ id, kind, msg });
       } catch (error) {
-        this.#settle(id)?.reject(error instanceof Error ? error : new Error(String(error)));
+        this.#settle(id)?.reject(/** @type {Error} */ (error));
       }
     });
   }
@@ -78,7 +78,7 @@ export class Kernel {
   answer({ id, ok, msg }, buffers) {
     const pending = this.#settle(id);
     if (ok) pending?.resolve({ msg, buffers });
-    else pending?.reject(new Refused(String(msg?.error ?? "The kernel refused.")));
+    else pending?.reject(new Refused(String(msg?.error)));
   }
 
   /** Gives up all open questions: the kernel that was asked is gone. */

@@ -1,146 +1,212 @@
-import { fetchFootage } from "./footage.js";
+import { same } from "../controls/value.js";
+import { said } from "./element.js";
+import { bytesOf, fetchFootage } from "./footage.js";
 import { Kernel, Refused } from "./kernel.js";
+import { newTakeOf } from "./new_take.js";
 import { TRAITS } from "./protocol.js";
-import { JobRecord } from "./record.js";
+import { JobRecord, noFootage } from "./record.js";
 
 /** @typedef {import("./protocol.js").JobModel} JobModel */
 /** @typedef {import("@anywidget/types").AnyModel<JobModel>} Model */
+/** @typedef {ReturnType<typeof liveJob>} LiveJob */
 
-/**
- * @typedef {object} Footage
- * @property {"none" | "loading" | "loaded" | "failed"} phase
- * @property {number} received bytes so far
- * @property {number} total bytes in all, 0 while unknown
- * @property {Blob | null} blob
- * @property {string} name file name, for saving
- * @property {string} error
- */
-
-/** How long a file stays in memory with nothing showing it: outputs are replaced, not only removed. */
+/** How long files stay in memory with nothing showing them: outputs are replaced, not only removed. */
 const KEPT_UNSEEN_MS = 10_000;
 
-/** @returns {Footage} */
-const noFootage = () => ({
-  phase: "none",
-  received: 0,
-  total: 0,
-  blob: null,
-  name: "",
-  error: "",
-});
-
 /**
- * One job as a page sees it: shared by all views of a model, so that they agree.
+ * One widget as a page sees it: its takes, and which of them is shown. Shared by all views of a
+ * model, so that they agree.
  *
  * Fields change, then every subscriber is called. Nothing here touches the page.
+ *
+ * @param {Model} model
  */
-export class LiveJob {
-  cancelling = { asked: false, outcome: "" };
-  footage = noFootage();
-  /** What a view leaves behind for the next one: the output is replaced when a job ends.
-   * @type {{time: number, playing: boolean, open: Map<string, boolean>}} */
-  left = { time: 0, playing: false, open: new Map() };
+export function liveJob(model) {
   /** @type {Set<() => void>} */
-  #subscribers = new Set();
+  const subscribers = new Set();
   /** @type {ReturnType<typeof setTimeout> | undefined} */
-  #unseen;
-  #refreshing = false;
+  let unseen;
+  let refreshing = false;
+  let clockOffset = 0; // seconds by which the kernel's clock is ahead of the browser's
 
-  /** @param {Model} model */
-  constructor(model) {
-    const read = () =>
-      /** @type {JobModel} */ (Object.fromEntries(TRAITS.map((name) => [name, model.get(name)])));
-    this.kernel = new Kernel(model, () => this.redraw());
-    this.record = new JobRecord(read());
-    model.on("msg:custom", (content, buffers) => this.#receive(content, buffers));
-    model.on("change:state", () => {
-      this.record.retrait(read());
-      this.redraw();
+  const read = () =>
+    /** @type {JobModel} */ (Object.fromEntries(TRAITS.map((name) => [name, model.get(name)])));
+  const redraw = () => {
+    for (const one of subscribers) one();
+  };
+  const kernel = new Kernel(model, redraw);
+  const named = (/** @type {number} */ key) => live.takes.find(({ about }) => about.key === key);
+
+  const live = {
+    kernel,
+    newTake: newTakeOf(kernel, redraw),
+    takes: [new JobRecord(read())],
+    /** The take beside the one shown, if any. @type {JobRecord | null} */
+    other: null,
+    /** @type {import("../controls/value.js").Control[]} */
+    controls: [],
+    /** False once the kernel is known to be gone. */
+    connected: true,
+    cancelling: { asked: false, outcome: "" },
+    /** What a view leaves behind for the next one: frames by take, and what is folded open. */
+    left: {
+      frames: /** @type {Map<number, number>} */ (new Map()),
+      open: /** @type {Map<string, boolean>} */ (new Map()),
+    },
+
+    /** The take that is shown. @returns {JobRecord} */
+    get record() {
+      return /** @type {JobRecord} */ (live.takes[model.get("take") - 1] ?? live.takes.at(-1));
+    },
+
+    /** Seconds since 1970 by the kernel's clock. */
+    kernelNow: () => Date.now() / 1000 + clockOffset,
+
+    /** @param {() => void} draw @returns {() => void} unsubscribes */
+    subscribe(draw) {
+      clearTimeout(unseen);
+      subscribers.add(draw);
+      return () => {
+        subscribers.delete(draw);
+        if (subscribers.size) return;
+        unseen = setTimeout(() => {
+          for (const take of live.takes) if (take.footage.blob) take.footage = noFootage();
+        }, KEPT_UNSEEN_MS);
+      };
+    },
+
+    close() {
+      subscribers.clear();
+      kernel.drop();
+      live.newTake.close();
+      clearTimeout(unseen);
+    },
+
+    /** Asks the kernel to cancel the job; the outcome is for the user to read. */
+    async cancel() {
+      if (live.cancelling.asked) return;
+      live.cancelling = { asked: true, outcome: "" };
+      redraw();
+      live.cancelling = { asked: false, outcome: await told("cancel") };
+      redraw();
+    },
+
+    /** Takes a job up again whose result fal may have. */
+    async resume() {
+      live.cancelling = { asked: false, outcome: await told("resume") };
+      redraw();
+    },
+
+    /** Shows another take, in all views and for Python. @param {JobRecord} take */
+    choose(take) {
+      model.set("take", live.takes.indexOf(take) + 1);
+      model.save_changes();
+    },
+
+    /** Puts a take beside the one shown, or away. @param {JobRecord | null} take */
+    compare(take) {
+      live.other = take;
+      redraw();
+    },
+
+    /** A small picture of a take. @param {JobRecord} take */
+    poster(take) {
+      take.poster ??= kernel
+        .ask("poster", { key: take.about.key })
+        .then(({ buffers: [jpeg] }) => new Blob(jpeg ? [bytesOf(jpeg)] : []));
+      return take.poster;
+    },
+
+    /** Fetches the file of a take, once; after a failure it may be called again. @param {JobRecord} take */
+    async loadFootage(take) {
+      if (/^load/.test(take.footage.phase)) return;
+      const set = (/** @type {Partial<import("./footage.js").Footage>} */ change) => {
+        take.footage = { ...take.footage, ...change };
+        redraw();
+      };
+      set({ phase: "loading", received: 0, total: 0 });
+      await fetchFootage(kernel, take.about.key, (received, total) =>
+        set({ received, total }),
+      ).then(
+        (file) => set({ phase: "loaded", ...file }),
+        (error) => set({ phase: "failed", error: said(error) }),
+      );
+    },
+    redraw,
+  };
+
+  /** What came of a command about the take shown, in words.
+   * @param {"cancel" | "resume"} kind @returns {Promise<string>} */
+  const told = (kind) =>
+    kernel.ask(kind, { key: live.record.about.key }).then(({ msg }) => msg.outcome ?? "", said);
+
+  /** Takes the strip as the kernel has it. What was shown from the traits alone gets its key.
+   * @param {import("./protocol.js").TakeEntry[]} entries */
+  const arrange = (entries) => {
+    const keyless = named(0);
+    live.takes = entries.map((entry) => {
+      const fits = keyless?.about.job_id === entry.job_id && keyless;
+      const take = named(entry.key) ?? (fits || new JobRecord(entry));
+      take.entry(entry);
+      return take;
     });
-    // ipywidgets says so when the kernel goes, and also when it comes: ask which it is.
-    model.on("comm_live_update", () => {
-      this.record.connected = false;
-      this.#refreshing = false;
-      this.kernel.drop();
-      void this.refresh();
-    });
-    void this.refresh();
-  }
+    if (live.other && !live.takes.includes(live.other)) live.other = null;
+  };
 
-  /** @param {() => void} redraw @returns {() => void} unsubscribes */
-  subscribe(redraw) {
-    clearTimeout(this.#unseen);
-    this.#subscribers.add(redraw);
-    return () => {
-      this.#subscribers.delete(redraw);
-      if (this.#subscribers.size > 0 || this.footage.phase !== "loaded") return;
-      this.#unseen = setTimeout(() => {
-        this.footage = noFootage();
-      }, KEPT_UNSEEN_MS);
-    };
-  }
-
-  close() {
-    this.#subscribers.clear();
-    this.kernel.drop();
-    clearTimeout(this.#unseen);
-  }
-
-  /** Asks for the whole state and all lines. */
-  async refresh() {
-    if (this.#refreshing) return;
-    this.#refreshing = true;
-    this.redraw();
+  /** Asks for all takes, and for all lines of the one shown. */
+  const refresh = async () => {
+    if (refreshing) return;
+    refreshing = true;
+    const { record } = live;
+    const { key } = record.about;
     try {
-      const { msg } = await this.kernel.ask("snapshot");
-      this.record.snapshot(msg, Date.now() / 1000);
+      const { msg } = await kernel.ask("snapshot", key ? { key } : {});
+      const snapshot = /** @type {import("./protocol.js").Snapshot} */ (msg);
+      live.connected = true;
+      clockOffset = snapshot.now - Date.now() / 1000;
+      if (!same(live.controls, snapshot.controls)) live.controls = snapshot.controls;
+      arrange(snapshot.takes);
+      const take = named(snapshot.key);
+      take?.update(snapshot);
+      if (take) take.complete = true;
     } catch (error) {
       // A refusal is still an answer; anything else means that nothing could be sent.
-      this.record.connected = error instanceof Refused;
+      live.connected = error instanceof Refused;
+      record.complete = true;
     }
-    this.#refreshing = false;
-    this.redraw();
-  }
+    refreshing = false;
+    shown();
+  };
 
-  /** Asks the kernel to cancel the job; the outcome is for the user to read. */
-  async cancel() {
-    if (this.cancelling.asked) return;
-    this.cancelling = { asked: true, outcome: "" };
-    this.redraw();
-    const outcome = await this.kernel
-      .ask("cancel")
-      .then(({ msg }) => String(msg.outcome))
-      .catch((/** @type {Error} */ error) => error.message);
-    this.cancelling = { asked: false, outcome };
-    this.redraw();
-  }
+  /** Something else is shown, or more is known of it. */
+  const shown = () => {
+    if (live.other === live.record) live.other = null;
+    if (!live.record.complete && live.connected) void refresh();
+    redraw();
+  };
 
-  /** Fetches the file, once; after a failure it may be called again. */
-  async loadFootage() {
-    if (this.footage.phase === "loading" || this.footage.phase === "loaded") return;
-    const set = (/** @type {Partial<Footage>} */ change) => {
-      this.footage = { ...this.footage, ...change };
-      this.redraw();
-    };
-    set({ ...noFootage(), phase: "loading" });
-    try {
-      const got = await fetchFootage(this.kernel, (received, total) => set({ received, total }));
-      set({ phase: "loaded", ...got });
-    } catch (error) {
-      set({ phase: "failed", error: error instanceof Error ? error.message : String(error) });
+  model.on("msg:custom", (content, buffers) => {
+    const { kind, msg } = content ?? {};
+    if (kind === "reply") return kernel.answer(content, buffers);
+    live.connected = true;
+    if (kind === "takes") arrange(msg.takes);
+    if (kind === "update") {
+      const take = named(msg.key);
+      if (take && !take.update(msg)) take.complete = false;
     }
-  }
-
-  /** @param {any} content @param {DataView[]} buffers */
-  #receive(content, buffers) {
-    if (content?.kind === "reply") this.kernel.answer(content, buffers);
-    if (content?.kind !== "update") return;
-    if (!this.record.update(content.msg)) void this.refresh();
-    this.redraw();
-  }
-
-  /** Brings all views up to date. */
-  redraw() {
-    for (const redraw of this.#subscribers) redraw();
-  }
+    shown();
+  });
+  model.on("change:state", () => {
+    live.record.retrait(read());
+    redraw();
+  });
+  model.on("change:take", shown);
+  // ipywidgets says so when the kernel goes, and also when it comes: ask which it is.
+  model.on("comm_live_update", () => {
+    live.connected = refreshing = false;
+    kernel.drop();
+    void refresh();
+  });
+  void refresh();
+  return live;
 }

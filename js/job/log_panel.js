@@ -1,4 +1,5 @@
-import { element, write } from "./element.js";
+import { copyButton } from "./copying.js";
+import { button, element, write } from "./element.js";
 import { fold } from "./fold.js";
 import { timeOfDay } from "./words.js";
 
@@ -16,37 +17,60 @@ const NEAR = 12;
  * @returns {Part}
  */
 export function logPanel(live) {
-  const omitted = element("div", "omitted");
-  const rows = element("div", "rows", { role: "log", "aria-live": "off", "aria-label": "Log" });
-  rows.tabIndex = 0;
-  const newest = element("button", "newest", { type: "button" }, "↓ Newest");
-  const { node, summary, open } = fold(live, "log", omitted, rows, newest);
   let following = true;
   const follow = () => {
     if (following) rows.scrollTop = rows.scrollHeight;
     newest.hidden = following;
   };
-  rows.addEventListener("scroll", () => {
-    following = rows.scrollHeight - rows.scrollTop - rows.clientHeight < NEAR;
-    newest.hidden = following;
+  const omitted = element("div", "omitted");
+  const rows = element("div", "rows", {
+    role: "log",
+    ariaLive: "off",
+    ariaLabel: "Log",
+    tabIndex: 0,
+    onscroll() {
+      following = rows.scrollHeight - rows.scrollTop - rows.clientHeight < NEAR;
+      newest.hidden = following;
+    },
   });
-  newest.addEventListener("click", () => {
+  const toEnd = () => {
     following = true;
     follow();
     rows.focus();
+  };
+  const newest = button("↓ Newest", toEnd, "newest");
+  const filter = element("input", "filter", {
+    type: "search",
+    placeholder: "Filter",
+    ariaLabel: "Filter the log",
+    oninput() {
+      const matches = matching(filter);
+      live.record.lines.held.forEach((line, at) => {
+        /** @type {HTMLElement} */ (rows.children[at]).hidden = !matches(line);
+      });
+      follow();
+    },
   });
-  node.addEventListener("toggle", follow);
-  const drawn = { first: 0, end: 0 };
+  const copy = copyButton("Copy log", () =>
+    asText(live.record.lines.held.filter(matching(filter))),
+  );
+  const tools = element("div", "log-tools", {}, filter, copy);
+  const { node, summary, open } = fold(live, "log", tools, omitted, rows, newest);
+  node.ontoggle = follow;
+  const drawn = { first: 0, end: 0, of: live.record };
   return {
     node,
     update() {
       const { lines, now } = live.record;
-      node.hidden = lines.end === 0;
-      write(summary, lines.end === 1 ? "Log · 1 line" : `Log · ${lines.end} lines`);
+      if (drawn.of !== live.record) {
+        rows.replaceChildren();
+        Object.assign(drawn, { first: 0, end: 0, of: live.record });
+      }
+      node.hidden = !lines.end;
+      write(summary, `Log · ${lines.end} line${lines.end === 1 ? "" : "s"}`);
       write(omitted, lines.first ? `The first ${lines.first} lines are left out.` : "");
-      omitted.hidden = lines.first === 0;
       open(now.state !== "READY");
-      if (drawRows(rows, lines, drawn)) follow();
+      if (drawRows(rows, lines, drawn, matching(filter))) follow();
     },
   };
 }
@@ -57,9 +81,10 @@ export function logPanel(live) {
  * @param {HTMLElement} rows
  * @param {import("./log_lines.js").LogLines} lines
  * @param {{first: number, end: number}} drawn which lines are on the page; kept up to date here
+ * @param {(line: Line) => boolean} matches
  * @returns {boolean} whether anything changed
  */
-function drawRows(rows, lines, drawn) {
+function drawRows(rows, lines, drawn, matches) {
   if (lines.first === drawn.first && lines.end === drawn.end) return false;
   if (lines.first < drawn.first || lines.first > drawn.end) {
     rows.replaceChildren();
@@ -67,16 +92,25 @@ function drawRows(rows, lines, drawn) {
   } else {
     for (let i = drawn.first; i < lines.first; i++) rows.firstChild?.remove();
   }
-  rows.append(...lines.held.slice(drawn.end - lines.first).map(row));
+  rows.append(...lines.held.slice(drawn.end - lines.first).map((line) => row(line, matches(line))));
   drawn.first = lines.first;
   drawn.end = lines.end;
   return true;
 }
 
-/** @param {Line} line */
-function row([timestamp, message, level]) {
-  const time = element("time", "stamp", timestamp ? { title: timestamp } : {});
-  time.textContent = timeOfDay(timestamp);
-  const attributes = { "data-level": level?.toUpperCase() ?? "" };
-  return element("div", "row", attributes, time, element("span", "line", {}, message));
+/** @param {Line} line @param {boolean} shown */
+function row([timestamp, message, level], shown) {
+  const time = element("time", "stamp", { title: timestamp ?? "" }, timeOfDay(timestamp));
+  const about = { hidden: !shown, "data-level": level?.toUpperCase() ?? "" };
+  return element("div", "row", about, time, element("span", "line", {}, message));
 }
+
+/** @param {HTMLInputElement} filter @returns {(line: Line) => boolean} */
+function matching({ value }) {
+  const word = value.toLowerCase();
+  return ([, message]) => message.toLowerCase().includes(word);
+}
+
+/** @param {Line[]} lines */
+const asText = (lines) =>
+  lines.map(([timestamp, message]) => `${timeOfDay(timestamp)}\t${message}`).join("\n");

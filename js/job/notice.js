@@ -1,5 +1,5 @@
-import { element, write } from "./element.js";
-import { BUSY, gone, hasVideo, reason } from "./words.js";
+import { button, element, write } from "./element.js";
+import { BUSY, gone, hasVideo } from "./words.js";
 
 /** @typedef {import("./live_job.js").LiveJob} LiveJob */
 /** @typedef {import("./view.js").Part} Part */
@@ -11,24 +11,28 @@ import { BUSY, gone, hasVideo, reason } from "./words.js";
  * @returns {Part}
  */
 export function notice(live) {
-  const why = element("div", "why");
-  const note = element("div", "note", { role: "status", "aria-live": "polite" });
+  const words = element("span", "");
+  const resume = button("Ask fal for the result", () => void live.resume());
+  const why = element("div", "why", {}, words, resume);
+  const note = element("div", "note", { role: "status" });
   return {
     node: element("div", "notice", {}, why, note),
     update() {
       const { now, finished } = live.record;
-      why.hidden = !finished || (now.state === "READY" && hasVideo(now));
+      write(words, finished && !hasVideo(now) ? now.message : "");
+      why.hidden = words.hidden;
       why.dataset.state = now.state;
-      write(why, why.hidden ? "" : now.message || reason(now.state));
+      resume.hidden = !now.resumable || !live.connected;
       write(note, noteText(live));
-      note.hidden = !note.textContent;
     },
   };
 }
 
 /** @param {LiveJob} live */
-function noteText({ record, kernel, cancelling }) {
-  if (!record.connected && !record.finished) return gone(record.traits.backend);
-  if (record.connected && kernel.busy) return BUSY;
-  return record.finished ? "" : cancelling.outcome;
+function noteText({ record, connected, kernel, cancelling }) {
+  if (!connected && !record.finished) return gone(record.about.backend);
+  if (connected && kernel.busy) return BUSY;
+  return cancelling.outcome && !(record.finished && record.now.state !== "UNCERTAIN")
+    ? cancelling.outcome
+    : "";
 }

@@ -1,112 +1,136 @@
-import { element, write } from "./element.js";
-import { progressBar } from "./progress.js";
-import { hasVideo, megabytes } from "./words.js";
+import { element, said, write } from "./element.js";
+import { frameAt, jump, keyed, position, pressed } from "./frames.js";
+import { toolbar } from "./player_bar.js";
 
 /** @typedef {import("./live_job.js").LiveJob} LiveJob */
-/** @typedef {import("./view.js").Part} Part */
+/** @typedef {ReturnType<typeof import("./screen.js").screen>} Screen */
+
+/** Seconds that the second picture may be off while both play; at rest they agree on the frame. */
+const DRIFT = 0.06;
 
 /**
- * The video, once there is one. Its bytes are asked for when it comes into sight.
+ * Plays one take, or two in step. All it does can be done with keys.
  *
  * @param {LiveJob} live
- * @returns {Part & {save: HTMLAnchorElement, failed: () => boolean}} `save` is a link to the
- *   file, placed by the caller; `failed` says that nothing can be played here
+ * @param {Screen} lead
+ * @param {Screen[]} others follow it
  */
-export function player(live) {
-  const wait = waiting(live);
-  const node = element("div", "stage", {}, wait.node);
-  const save = element("a", "save", {}, "Save");
-  const seen = new IntersectionObserver((entries) => {
-    if (entries.some((entry) => entry.isIntersecting)) void live.loadFootage();
-  });
-  const listening = new AbortController();
-  let url = "";
-  let unplayable = false;
-  save.hidden = true;
-  const show = (/** @type {Blob} */ blob) => {
-    url = URL.createObjectURL(blob);
-    save.href = url;
-    save.download = live.footage.name;
-    const media = video(live, url, listening.signal);
-    media.addEventListener("error", () => {
-      unplayable = true;
-      node.replaceChildren(wait.node);
-      live.redraw();
-    });
-    node.replaceChildren(media);
+export function player(live, lead, others) {
+  const screens = [lead, ...others];
+  const { video, fps, frames: count } = lead;
+  const { key } = lead.take.about;
+  let frame = live.left.frames.get(key) ?? 0;
+  /** @type {import("./frames.js").Loop} */
+  let loop = { a: null, b: null };
+  let [whole, closed] = [true, false];
+  const draw = () => {
+    live.left.frames.set(key, frame);
+    const { paused, muted } = video;
+    bar.draw({ frame, text: position(frame, fps, count), playing: !paused, whole, loop, muted });
   };
+  const align = () => {
+    for (const one of screens) one.show(Math.round((frame / fps) * one.fps));
+  };
+  /** All screens get ready. @returns {Promise<boolean>} */
+  const ready = async () => {
+    const fault = await Promise.all(screens.map((one) => one.open())).then(() => "", said);
+    if (!closed) write(problem, fault);
+    return !closed && !fault;
+  };
+  const pause = () => {
+    for (const one of screens) one.video.pause();
+  };
+  const go = async (/** @type {number} */ wanted) => {
+    pause();
+    frame = wanted;
+    draw();
+    if (await ready()) align();
+  };
+  const play = async () => {
+    if (!(await ready())) return;
+    if (frame >= count - 1) frame = loop.a ?? 0;
+    align();
+    // A browser may refuse until the page was clicked: the button is there.
+    for (const one of screens) one.video.play().catch(() => {});
+  };
+  /** @param {DOMHighResTimeStamp} _ @param {VideoFrameCallbackMetadata} shown */
+  const onFrame = (_, { mediaTime }) => {
+    if (closed) return;
+    video.requestVideoFrameCallback(onFrame);
+    if (video.paused) return;
+    frame = Math.min(count - 1, frameAt(mediaTime, fps));
+    const back = jump(loop, frame);
+    if (back !== null) {
+      frame = back;
+      align();
+    }
+    for (const { video: other } of others) {
+      if (Math.abs(other.currentTime - video.currentTime) > DRIFT)
+        other.currentTime = video.currentTime;
+    }
+    draw();
+  };
+  /** @type {Record<string, () => void>} */
+  const acts = {
+    play: () => (video.paused ? void play() : pause()),
+    loop: () => {
+      whole = !whole;
+    },
+    ab: () => {
+      loop = pressed(loop, frame);
+    },
+    mute: () => {
+      video.muted = !video.muted;
+    },
+    full: () =>
+      void (document.fullscreenElement ? document.exitFullscreen() : node.requestFullscreen()),
+  };
+  const press = (/** @type {string} */ name) => {
+    acts[name]?.();
+    draw();
+  };
+  const speed = (/** @type {number} */ factor) => {
+    for (const one of screens) one.video.playbackRate = factor;
+  };
+  /** @param {KeyboardEvent & {target: any}} event */
+  const onkeydown = (event) => {
+    const own = event.target.tagName === "SELECT" || event.ctrlKey || event.metaKey || event.altKey;
+    const asked = own ? null : keyed(event, frame, fps, count);
+    if (!asked || (asked.press === "play" && event.target.tagName === "BUTTON")) return;
+    event.preventDefault();
+    event.stopPropagation();
+    if (asked.press) press(asked.press);
+    else void go(asked.frame);
+  };
+  const bar = toolbar(count, { press, speed, scrub: (wanted) => void go(wanted) });
+  const problem = element("div", "why", { role: "alert", hidden: true, "data-state": "FAILED" });
+  const pictures = screens.map((one) => one.node);
+  const stage = element("div", "screens", { onclick: () => press("play") }, ...pictures);
+  const about = { role: "group", ariaLabel: "Video player", tabIndex: 0 };
+  const node = element("div", "player", { ...about, onkeydown }, stage, problem, bar.node);
+  video.requestVideoFrameCallback(onFrame);
+  video.onplay = draw;
+  video.onpause = () => {
+    if (closed) return;
+    lead.idle();
+    for (const one of others) one.video.pause();
+    if (others.length) align();
+    draw();
+  };
+  video.onended = () => {
+    if (whole) void play();
+  };
+  for (const one of others) one.video.muted = true;
+  draw();
+  // Where an earlier view left off. Nothing is fetched for that.
+  if (frame && lead.take.footage.blob) void go(frame);
   return {
     node,
-    save,
-    failed: () => unplayable || live.footage.phase === "failed" || !hasVideo(live.record.now),
-    update() {
-      const { now } = live.record;
-      node.hidden = now.state !== "READY" || !hasVideo(now);
-      if (node.hidden) return;
-      node.style.setProperty("--kling-ratio", `${now.width} / ${now.height}`);
-      if (live.footage.phase === "none") seen.observe(node);
-      if (!url && live.footage.blob) show(live.footage.blob);
-      save.hidden = !url;
-      wait.update(unplayable);
-    },
+    failed: () => !problem.hidden,
     close() {
-      listening.abort();
-      seen.disconnect();
-      if (url) URL.revokeObjectURL(url);
+      closed = true;
+      for (const one of screens) one.close();
+      node.remove();
     },
   };
-}
-
-/** What stands in the video's place while it is not there. @param {LiveJob} live */
-function waiting(live) {
-  const text = element("div", "waiting-text");
-  const again = element("button", "button", { type: "button" }, "Try again");
-  again.addEventListener("click", () => void live.loadFootage());
-  const { node: bar, draw } = progressBar("Loading the video");
-  return {
-    node: element("div", "waiting", {}, text, bar, again),
-    /** @param {boolean} unplayable */
-    update(unplayable) {
-      const { phase, received, total, error } = live.footage;
-      bar.hidden = phase !== "loading";
-      again.hidden = phase !== "failed";
-      draw(total ? received / total : null);
-      if (unplayable)
-        write(text, "This browser cannot play the file. Save it to watch it elsewhere.");
-      else if (phase === "failed") write(text, error);
-      else
-        write(
-          text,
-          total ? `Loading the video, ${megabytes(total)}` : "Asking the kernel for the video",
-        );
-    },
-  };
-}
-
-/**
- * An element that plays the file, from where an earlier view of the job left off.
- *
- * @param {LiveJob} live
- * @param {string} src
- * @param {AbortSignal} signal ends the listening
- */
-function video({ left, record }, src, signal) {
-  const media = element("video", "media", { "aria-label": record.traits.prompt });
-  media.controls = media.loop = media.muted = media.playsInline = true;
-  const on = (/** @type {string} */ name, /** @type {() => void} */ act) =>
-    media.addEventListener(name, act, { signal });
-  on("timeupdate", () => {
-    left.time = media.currentTime;
-  });
-  on("play", () => {
-    left.playing = true;
-  });
-  on("pause", () => {
-    left.playing = false;
-  });
-  media.src = src;
-  media.currentTime = left.time;
-  // A browser may forbid playing without a click; the controls are there.
-  if (left.playing) media.play().catch(() => {});
-  return media;
 }

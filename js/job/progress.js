@@ -1,4 +1,5 @@
 import { element } from "./element.js";
+import { share } from "./words.js";
 
 /**
  * A thin bar: a share of something, or that there is no telling.
@@ -7,34 +8,33 @@ import { element } from "./element.js";
  */
 export function progressBar(name) {
   const fill = element("div", "fill");
-  const node = element("div", "progress", { role: "progressbar", "aria-label": name }, fill);
+  const node = element("div", "progress", { role: "progressbar", ariaLabel: name }, fill);
   return {
     node,
-    /** @param {number | null} share 0 to 1, or null where it is not known */
-    draw(share) {
-      node.classList.toggle("kling-unknown", share === null);
-      const percent = share === null ? null : Math.round(Math.min(1, share) * 100);
+    /** @param {number | null} part 0 to 1, or null where it is not known */
+    draw(part) {
+      node.classList.toggle("kling-unknown", part === null);
+      const percent = part === null ? null : Math.round(Math.min(1, part) * 100);
       fill.style.width = percent === null ? "" : `${percent}%`;
-      if (percent === null) node.removeAttribute("aria-valuenow");
-      else node.setAttribute("aria-valuenow", String(percent));
+      node.ariaValueNow = percent === null ? null : `${percent}`;
     },
   };
 }
 
 /**
- * How far the job is, as far as anybody knows: only a download has a measure.
+ * How far the job is, as far as anybody knows.
  *
  * @param {import("./live_job.js").LiveJob} live
  * @returns {import("./view.js").Part}
  */
 export function progress(live) {
   const { node, draw } = progressBar("Progress");
-  return {
-    node,
-    update() {
-      const { now, finished, connected } = live.record;
-      node.hidden = finished || !connected;
-      draw(now.state === "DOWNLOADING" && now.total ? now.received / now.total : null);
-    },
+  const update = () => {
+    const { record, connected, kernelNow } = live;
+    node.hidden = record.finished || !connected;
+    if (node.hidden) return;
+    draw(share(record.now, record.elapsed(kernelNow()), record.about.expected));
   };
+  const ticking = setInterval(update, 1000);
+  return { node, update, close: () => clearInterval(ticking) };
 }

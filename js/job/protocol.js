@@ -4,12 +4,20 @@
  */
 
 /** Commands a view sends as `{id, kind, msg}`. Each is answered by one "reply". */
-export const COMMANDS = /** @type {const} */ (["snapshot", "cancel", "chunk"]);
+export const COMMANDS = /** @type {const} */ ([
+  "snapshot",
+  "cancel",
+  "chunk",
+  "poster",
+  "quote",
+  "generate",
+  "resume",
+]);
 
 /** Kinds of message that the kernel sends. */
-export const NOTICES = /** @type {const} */ (["reply", "update"]);
+export const NOTICES = /** @type {const} */ (["reply", "update", "takes"]);
 
-/** Synced traits: small state that may be saved with the notebook. */
+/** Synced traits: small state that may be saved with the notebook. They speak of the take shown. */
 export const TRAITS = /** @type {const} */ ([
   "job_id",
   "state",
@@ -24,6 +32,23 @@ export const TRAITS = /** @type {const} */ ([
   "width",
   "height",
   "duration",
+  "take",
+  "takes",
+  "value",
+]);
+
+/** What does not change in a take. */
+export const TAKE_FIELDS = /** @type {const} */ ([
+  "key",
+  "job_id",
+  "endpoint",
+  "title",
+  "prompt",
+  "backend",
+  "created_at",
+  "expected",
+  "reused",
+  "input",
 ]);
 
 /** Fields of every "update" and of the answer to "snapshot", beside the log lines. */
@@ -32,6 +57,7 @@ export const STATE_FIELDS = /** @type {const} */ ([
   "state",
   "request_id",
   "resumed",
+  "resumable",
   "queue_position",
   "received",
   "total",
@@ -40,6 +66,13 @@ export const STATE_FIELDS = /** @type {const} */ ([
   "width",
   "height",
   "duration",
+  "fps",
+  "frame_count",
+  "number",
+  "url",
+  "cost",
+  "cell",
+  "no_cell",
 ]);
 
 /** Log lines that a view keeps, and that the kernel sends at most at once. */
@@ -71,6 +104,23 @@ export const LINES_KEPT = 2000;
  * @property {number | null} width
  * @property {number | null} height
  * @property {number | null} duration
+ * @property {number} take which of the takes is shown, from 1
+ * @property {number} takes how many there are
+ * @property {string} value path of the video shown
+ */
+
+/**
+ * @typedef {object} TakeAbout
+ * @property {number} key names the take in commands; 0 before the kernel has said it
+ * @property {string} job_id
+ * @property {string} endpoint
+ * @property {string} title
+ * @property {string} prompt
+ * @property {"fal" | "local"} backend
+ * @property {number} created_at
+ * @property {number | null} expected seconds that such jobs took before
+ * @property {boolean} reused an earlier take was found, nothing was sent
+ * @property {import("../controls/value.js").Values} input what was given, without defaults
  */
 
 /**
@@ -79,6 +129,7 @@ export const LINES_KEPT = 2000;
  * @property {State} state
  * @property {string | null} request_id
  * @property {boolean} resumed the submission was made earlier, this kernel came back to it
+ * @property {boolean} resumable fal may still have the result
  * @property {number | null} queue_position requests ahead, 0 is next
  * @property {number} received bytes of the result so far
  * @property {number | null} total bytes expected
@@ -87,13 +138,23 @@ export const LINES_KEPT = 2000;
  * @property {number | null} width
  * @property {number | null} height
  * @property {number | null} duration
+ * @property {number | null} fps frames a second
+ * @property {number | null} frame_count
+ * @property {number | null} number of the take among those of its request
+ * @property {string | null} url where the notebook server plays the file, if it does
+ * @property {string} cost in words, once known
+ * @property {string} cell the `%%kling` cell that makes it
+ * @property {string} no_cell why there is none
  */
 
 /**
  * `first_line` is the index of the first line sent: earlier ones were sent before, or, in a
  * snapshot, left out.
  *
- * @typedef {JobFields & {first_line: number, lines: Line[]}} Update
- * @typedef {Update & {now: number, parameters: [name: string, text: string][]}} Snapshot
+ * @typedef {JobFields & {key: number, first_line: number, lines: Line[]}} Update
+ * @typedef {TakeAbout & JobFields} TakeEntry
+ * @typedef {{takes: TakeEntry[], controls: import("../controls/value.js").Control[], now: number}} Strip
+ * @typedef {Update & Strip} Snapshot
  * @typedef {{offset: number, total: number, content_type: string, name: string}} Chunk
+ * @typedef {{words: string, backend: string, free: boolean}} Quote
  */

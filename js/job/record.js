@@ -1,39 +1,57 @@
 import { LogLines } from "./log_lines.js";
-import { STATE_FIELDS } from "./protocol.js";
 import { isFinished } from "./words.js";
 
 /** @typedef {import("./protocol.js").JobModel} JobModel */
 /** @typedef {import("./protocol.js").JobFields} JobFields */
+/** @typedef {import("./protocol.js").TakeAbout} TakeAbout */
+/** @typedef {import("./footage.js").Footage} Footage */
+
+/** What traits say of a job's state. */
+const SAVED = /** @type {const} */ ([
+  "state",
+  "request_id",
+  "finished_at",
+  "message",
+  "width",
+  "height",
+  "duration",
+]);
+
+/** Of a file that nobody asked for there is nothing else to say. @returns {Footage} */
+export const noFootage = () => /** @type {any} */ ({ phase: "none" });
 
 /**
- * What is known of one job, from the traits, updates and snapshots, in whatever order they
- * come. Views read it and redraw; it knows no page.
+ * What is known of one take and its job, from the traits, updates and snapshots, in whatever
+ * order they come. Views read it and redraw; it knows no page.
  */
 export class JobRecord {
   lines = new LogLines();
-  /** @type {[name: string, text: string][]} */
-  parameters = [];
-  /** Seconds by which the kernel's clock is ahead of the browser's. */
-  clockOffset = 0;
-  /** False once the kernel is known to be gone. */
-  connected = true;
+  /** Whether the log lines so far have been asked for. */
+  complete = false;
+  footage = noFootage();
+  /** @type {Promise<Blob> | null} */
+  poster = null;
+  /** @type {TakeAbout} */
+  about;
+  /** @type {JobFields} */
+  now;
 
-  /** @param {JobModel} traits */
+  /** @param {import("./protocol.js").TakeEntry | JobModel} traits */
   constructor(traits) {
-    this.traits = traits;
-    /** @type {JobFields} */
-    this.now = {
-      revision: 0,
-      resumed: false,
-      queue_position: null,
-      received: 0,
-      total: null,
-      ...saved(traits),
-    };
+    // What the traits do not say is left out: it counts as not there.
+    const known = { key: 0, input: {}, revision: 0, queue_position: null, ...traits };
+    this.about = /** @type {any} */ (known);
+    this.now = /** @type {any} */ (known);
   }
 
   get finished() {
     return isFinished(this.now.state);
+  }
+
+  /** Takes what the strip says of it. @param {import("./protocol.js").TakeEntry} entry */
+  entry(entry) {
+    this.about = entry;
+    this.#fields(entry);
   }
 
   /**
@@ -43,25 +61,8 @@ export class JobRecord {
    * @returns {boolean} false where log lines are missing, so that a snapshot is needed
    */
   update(update) {
-    this.connected = true;
-    if (update.revision > this.now.revision) {
-      this.now = /** @type {JobFields} */ (
-        Object.fromEntries(STATE_FIELDS.map((name) => [name, update[name]]))
-      );
-    }
+    this.#fields(update);
     return this.lines.take(update.first_line, update.lines);
-  }
-
-  /**
-   * Takes the answer to "snapshot".
-   *
-   * @param {import("./protocol.js").Snapshot} snapshot
-   * @param {number} browserNow seconds since 1970 by the browser's clock
-   */
-  snapshot(snapshot, browserNow) {
-    this.clockOffset = snapshot.now - browserNow;
-    this.parameters = snapshot.parameters;
-    this.update(snapshot);
   }
 
   /**
@@ -71,22 +72,23 @@ export class JobRecord {
    * @param {JobModel} traits
    */
   retrait(traits) {
+    if (traits.job_id !== this.about.job_id) return;
     if (this.finished && !isFinished(traits.state)) return;
-    this.now = { ...this.now, ...saved(traits) };
+    this.now = { ...this.now, ...Object.fromEntries(SAVED.map((name) => [name, traits[name]])) };
   }
 
   /**
    * Seconds from submission to now, or to the end.
    *
-   * @param {number} browserNow seconds since 1970 by the browser's clock
+   * @param {number} kernelNow seconds since 1970 by the kernel's clock
    */
-  elapsed(browserNow) {
-    const end = this.now.finished_at ?? (this.finished ? null : browserNow + this.clockOffset);
-    return end === null ? null : Math.max(0, end - this.traits.created_at);
+  elapsed(kernelNow) {
+    const end = this.now.finished_at ?? (this.finished ? null : kernelNow);
+    return end === null ? null : Math.max(0, end - this.about.created_at);
   }
-}
 
-/** @param {JobModel} traits */
-function saved({ state, request_id, finished_at, message, width, height, duration }) {
-  return { state, request_id, finished_at, message, width, height, duration };
+  /** @param {JobFields} fields */
+  #fields(fields) {
+    if (fields.revision > this.now.revision) this.now = fields;
+  }
 }

@@ -1,12 +1,13 @@
 import { coverRule, covers } from "./card_cover.js";
-import { element, write } from "./element.js";
+import { element } from "./element.js";
 import { facts } from "./facts.js";
 import { header } from "./header.js";
 import { logPanel } from "./log_panel.js";
 import { notice } from "./notice.js";
-import { parameters } from "./parameters.js";
-import { player } from "./player.js";
 import { progress } from "./progress.js";
+import { stage } from "./stage.js";
+import { strip } from "./strip.js";
+import { takeForm } from "./take_form.js";
 
 /**
  * A part of the view. `update` brings it up to date, `close` lets go of timers and the like.
@@ -22,16 +23,17 @@ import { progress } from "./progress.js";
  * @returns {() => void} clean-up
  */
 export function mount(el, live) {
-  const { job_id: id, title } = live.record.traits;
-  const stage = player(live);
+  const { job_id: id, title } = live.record.about;
+  const screens = stage(live);
   /** @type {Part[]} */
   const parts = [
     header(live),
     progress(live),
     notice(live),
-    stage,
-    facts(live, stage.save),
-    parameters(live),
+    screens,
+    strip(live),
+    facts(live),
+    takeForm(live),
     logPanel(live),
   ];
   const cover = element("style", "");
@@ -39,17 +41,23 @@ export function mount(el, live) {
   const root = element(
     "section",
     "job",
-    { "data-kling-job": id, "aria-label": `Kling job: ${title}` },
+    { "data-kling-job": id, ariaLabel: `Kling job: ${title}` },
     cover,
     ...parts.map((part) => part.node),
   );
+  // JupyterLab would take keys for its own: arrows would not move sliders, two d delete the cell.
+  // It looks at the element that has the focus, and at no other.
+  root.addEventListener("focusin", ({ target }) =>
+    /** @type {Element} */ (target).setAttribute("data-lm-suppress-shortcuts", ""),
+  );
   const update = () => {
-    const { state } = live.record.now;
+    const { record, kernel } = live;
+    const { state } = record.now;
     root.dataset.state = state;
     for (const part of parts) part.update();
-    const loading = live.footage.phase === "loading";
-    const covering = covers({ state, failed: stage.failed(), loading, busy: live.kernel.busy });
-    write(cover, covering ? rule : "");
+    const loading = record.footage.phase === "loading";
+    const covering = covers({ state, failed: screens.failed(), loading, busy: kernel.busy });
+    cover.textContent = covering ? rule : "";
   };
   el.append(root);
   update();

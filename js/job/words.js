@@ -54,11 +54,24 @@ export function clock(seconds) {
   return hours ? `${hours}:${pair(minutes)}:${rest}` : `${minutes}:${rest}`;
 }
 
-/** How long the job has been going, or went on.
- * @param {State} state @param {number} seconds */
-export function duration(state, seconds) {
-  if (!isFinished(state)) return clock(seconds);
-  return `${state === "READY" ? "took" : "after"} ${clock(seconds)}`;
+/** How long the job has been going, and how long such jobs take; or how long it went on.
+ * @param {State} state @param {number} seconds @param {number | null} [expected] */
+export function duration(state, seconds, expected = null) {
+  if (isFinished(state)) return `${state === "READY" ? "took" : "after"} ${clock(seconds)}`;
+  return expected ? `${clock(seconds)} · usually ${clock(expected)}` : clock(seconds);
+}
+
+/**
+ * How far the job is, 0 to 1, as far as anybody knows: a download by its bytes, all before by the
+ * time that such jobs took. Null where nothing is known, or the usual time is over.
+ *
+ * @param {{state: State, received: number, total: number | null}} job
+ * @param {number | null} seconds so far
+ * @param {number | null} expected
+ */
+export function share({ state, received, total }, seconds, expected) {
+  if (state === "DOWNLOADING") return total ? received / total : null;
+  return expected && seconds !== null && seconds < expected ? seconds / expected : null;
 }
 
 /**
@@ -91,7 +104,7 @@ export function dimensions({ width, height, duration }) {
  * @param {{width: number | null, height: number | null}} job */
 export const hasVideo = ({ width, height }) => Boolean(width && height);
 
-/** Why there is no video, where the kernel gave no words of its own.
+/** Why there is no video, where nothing more is known.
  * @param {State} state */
 export function reason(state) {
   if (state === "READY") return "The result is not a video. The job's `output` has it.";
@@ -106,9 +119,9 @@ export const BUSY =
   "The kernel is busy and has not answered yet. To stop the running cell, interrupt it with ■.";
 
 /** @param {string} backend */
-export function gone(backend) {
-  return backend === "local"
-    ? "The kernel was restarted or shut down. Run the cell again to make the preview anew."
-    : "The kernel was restarted or shut down. The job itself goes on at fal: run the cell again, " +
-        "or call kling_nb.resume(), to get it back. It is not paid for twice.";
-}
+export const gone = (backend) =>
+  `The kernel was restarted or shut down. ${
+    backend === "local"
+      ? "Run the cell again to make the preview anew."
+      : "The job itself goes on at fal: run the cell again, or call kling_nb.resume(), to get it back. It is not paid for twice."
+  }`;

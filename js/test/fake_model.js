@@ -1,36 +1,89 @@
-/** anywidget's model with a kernel behind it that answers at once, though not in the same call. */
-export class FakeModel {
-  traits = {
-    job_id: "abc123",
-    state: "IN_QUEUE",
-    request_id: null,
-    endpoint: "fal-ai/kling-video/v1/pro/text-to-video",
-    title: "Kling 1.0 Pro",
-    prompt: "a heron",
-    backend: "fal",
-    created_at: 1000,
-    finished_at: null,
-    message: "",
-    width: null,
-    height: null,
-    duration: null,
-  };
-  fields = {
+/** What the traits say of a job, and what the kernel says beside. */
+const SAVED = {
+  state: "IN_QUEUE",
+  request_id: null,
+  finished_at: null,
+  message: "",
+  width: null,
+  height: null,
+  duration: null,
+};
+const ABOUT = {
+  job_id: "abc123",
+  endpoint: "fal-ai/kling-video/v1/pro/text-to-video",
+  title: "Kling 1.0 Pro",
+  prompt: "a heron",
+  backend: "fal",
+  created_at: 1000,
+};
+
+const control = (name, kind, more) => ({
+  name,
+  kind,
+  label: name,
+  description: "",
+  required: false,
+  default: null,
+  options: null,
+  minimum: null,
+  maximum: null,
+  step: null,
+  max_length: null,
+  media: null,
+  many: false,
+  max_items: null,
+  ...more,
+});
+
+export const CONTROLS = [
+  control("prompt", "text", { label: "Prompt", required: true, max_length: 2500 }),
+  control("duration", "stepped", { label: "Duration", default: "5", options: ["5", "10"] }),
+  control("aspect_ratio", "choice", {
+    label: "Aspect ratio",
+    default: "16:9",
+    options: ["16:9", "9:16", "1:1"],
+  }),
+  control("cfg_scale", "slider", {
+    label: "CFG scale",
+    default: 0.5,
+    minimum: 0,
+    maximum: 1,
+    step: 0.01,
+  }),
+  control("generate_audio", "switch", { label: "Generate audio", default: false }),
+];
+
+/** A take as the strip has it. */
+export function entry(key, more = {}) {
+  return {
+    key,
+    ...ABOUT,
+    expected: null,
+    reused: false,
+    input: { prompt: "a heron" },
     revision: 1,
-    state: "IN_QUEUE",
-    request_id: null,
+    ...SAVED,
     resumed: false,
+    resumable: false,
     queue_position: 2,
     received: 0,
     total: null,
-    finished_at: null,
-    message: "",
-    width: null,
-    height: null,
-    duration: null,
-    first_line: 0,
-    lines: [],
+    fps: null,
+    frame_count: null,
+    number: null,
+    url: null,
+    cost: "",
+    cell: "%%kling --endpoint v1-pro\na heron",
+    no_cell: "",
+    ...more,
   };
+}
+
+/** anywidget's model with a kernel behind it that answers at once, though not in the same call. */
+export class FakeModel {
+  takes = [entry(1)];
+  lines = [];
+  first_line = 0;
   gone = false;
   silent = false;
   unanswered = [];
@@ -38,13 +91,26 @@ export class FakeModel {
   listeners = new Map();
 
   constructor(handlers = {}) {
-    const snapshot = () => ({
-      msg: { ...this.fields, now: Date.now() / 1000, parameters: [["duration", "5"]] },
-    });
-    this.handlers = { snapshot, ...handlers };
+    this.traits = { ...ABOUT, ...SAVED, take: 1, takes: 1, value: "" };
+    const snapshot = ({ key }) => {
+      const take = this.takes.find((one) => one.key === key) ?? this.takes[this.traits.take - 1];
+      const lines = { first_line: this.first_line, lines: this.lines };
+      const msg = { ...take, ...lines, now: Date.now() / 1000, controls: CONTROLS };
+      return { msg: { ...msg, takes: this.takes } };
+    };
+    const quote = () => ({ msg: { words: "about $0.49", backend: "fal", free: false } });
+    this.handlers = { snapshot, quote, ...handlers };
   }
 
   get = (name) => this.traits[name];
+
+  set(name, value) {
+    if (this.traits[name] === value) return;
+    this.traits[name] = value;
+    this.trigger(`change:${name}`);
+  }
+
+  save_changes() {}
 
   on(name, listener) {
     this.listeners.set(name, [...(this.listeners.get(name) ?? []), listener]);
@@ -72,8 +138,19 @@ export class FakeModel {
     queueMicrotask(() => this.trigger("msg:custom", reply, answer?.buffers ?? []));
   }
 
-  update(fields) {
-    this.trigger("msg:custom", { kind: "update", msg: { ...this.fields, ...fields } }, []);
+  /** The kernel tells what is new of a take: fields of it, and log lines. */
+  update({ first_line = 0, lines = [], key = 1, ...fields } = {}) {
+    const take = this.takes.find((one) => one.key === key);
+    Object.assign(take, fields);
+    const msg = { ...take, first_line, lines };
+    this.trigger("msg:custom", { kind: "update", msg }, []);
+  }
+
+  /** The kernel has other takes now, and shows one of them. */
+  arrange(takes, take) {
+    this.takes = takes;
+    this.trigger("msg:custom", { kind: "takes", msg: { takes } }, []);
+    this.set("take", take);
   }
 
   /** The kernel is free again, and answers what was asked meanwhile. */

@@ -48,11 +48,14 @@ test("an answer to another page's question is passed over", () => {
 });
 
 test("what cannot be sent is told at once", async () => {
-  const kernel = new Kernel({
-    send() {
-      throw new TypeError("comm is closed");
+  const kernel = new Kernel(
+    {
+      send() {
+        throw new TypeError("comm is closed");
+      },
     },
-  });
+    () => {},
+  );
   await assert.rejects(kernel.ask("snapshot"), TypeError);
 });
 

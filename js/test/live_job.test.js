@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { LiveJob } from "../job/live_job.js";
-import { FakeModel, settle } from "./fake_model.js";
+import { liveJob } from "../job/live_job.js";
+import { entry, FakeModel, settle } from "./fake_model.js";
 
 const FILE = Uint8Array.from({ length: 3_000_000 }, (_, i) => i % 251);
 
@@ -12,19 +12,27 @@ function chunk({ offset, length }) {
   return { msg, buffers: [piece] };
 }
 
-test("a page asks for a snapshot at once", async () => {
+async function begin(handlers) {
+  const model = new FakeModel(handlers);
+  const live = liveJob(model);
+  await settle();
+  return { model, live };
+}
+
+test("a page asks for a snapshot at once, and what the traits said gets its key", async () => {
   const model = new FakeModel();
-  const live = new LiveJob(model);
+  const live = liveJob(model);
+  const first = live.record;
   await settle();
   assert.deepEqual(model.asked(), ["snapshot"]);
-  assert.deepEqual(live.record.parameters, [["duration", "5"]]);
+  assert.equal(live.record, first);
+  assert.equal(live.record.about.key, 1);
+  assert.equal(live.controls.length, 5);
   live.close();
 });
 
 test("updates reach every view, until it unsubscribes", async () => {
-  const model = new FakeModel();
-  const live = new LiveJob(model);
-  await settle();
+  const { model, live } = await begin();
   const calls = [0, 0];
   const leave = live.subscribe(() => calls[0]++);
   live.subscribe(() => calls[1]++);
@@ -37,55 +45,95 @@ test("updates reach every view, until it unsubscribes", async () => {
 });
 
 test("a lost update makes the page ask for a snapshot again", async () => {
-  const model = new FakeModel();
-  const live = new LiveJob(model);
+  const { model, live } = await begin();
+  model.lines = [
+    [null, "one", null],
+    [null, "two", null],
+    [null, "three", null],
+  ];
+  model.update({ revision: 9, first_line: 2, lines: [[null, "three", null]] });
   await settle();
-  model.update({ revision: 5, first_line: 3, lines: [[null, "d", null]] });
-  await settle();
-  assert.deepEqual(model.asked(), ["snapshot", "snapshot"]);
+  assert.deepEqual(
+    live.record.lines.held.map(([, text]) => text),
+    ["one", "two", "three"],
+  );
+  assert.equal(model.asked().length, 2);
   live.close();
 });
 
-test("the file comes in pieces and is whole", async () => {
-  const model = new FakeModel({ chunk });
-  const live = new LiveJob(model);
-  await Promise.all([live.loadFootage(), live.loadFootage()]);
-  assert.equal(live.footage.phase, "loaded");
-  assert.equal(live.footage.name, "heron.mp4");
-  assert.equal(live.footage.blob.type, "video/mp4");
-  assert.deepEqual(new Uint8Array(await live.footage.blob.arrayBuffer()), FILE);
+test("an update of a take that is not shown leaves the one shown alone", async () => {
+  const { model, live } = await begin();
+  model.arrange([model.takes[0], entry(2, { job_id: "second" })], 1);
+  model.update({ key: 2, revision: 9, state: "FAILED" });
+  assert.equal(live.record.now.state, "IN_QUEUE");
+  assert.equal(live.takes[1].now.state, "FAILED");
+  live.close();
+});
+
+test("another take is shown in all views, with its own lines", async () => {
+  const { model, live } = await begin();
+  model.arrange([model.takes[0], entry(2, { job_id: "second", prompt: "a fox" })], 1);
+  model.lines = [[null, "of the second", null]];
+  live.choose(live.takes[1]);
+  await settle();
+  assert.equal(model.get("take"), 2);
+  assert.equal(live.record.about.prompt, "a fox");
+  assert.deepEqual(
+    live.record.lines.held.map(([, text]) => text),
+    ["of the second"],
+  );
+  live.close();
+});
+
+test("a take cannot stand beside itself, nor one that is gone", async () => {
+  const { model, live } = await begin();
+  model.arrange([model.takes[0], entry(2, { job_id: "second" })], 1);
+  live.compare(live.takes[1]);
+  live.choose(live.takes[1]);
+  assert.equal(live.other, null);
+  live.compare(live.takes[0]);
+  model.arrange([model.takes[1]], 1);
+  assert.equal(live.other, null);
+  live.close();
+});
+
+test("the file comes whole, in pieces", async () => {
+  const { model, live } = await begin({ chunk });
+  await Promise.all([live.loadFootage(live.record), live.loadFootage(live.record)]);
+  const { phase, blob, name } = live.record.footage;
+  assert.equal(phase, "loaded");
+  assert.equal(name, "heron.mp4");
+  assert.equal(blob.type, "video/mp4");
+  assert.deepEqual(new Uint8Array(await blob.arrayBuffer()), FILE);
   assert.equal(model.asked().filter((kind) => kind === "chunk").length, 4);
   live.close();
 });
 
-test("a refused piece is told, and may be tried again", async () => {
-  const model = new FakeModel();
-  const live = new LiveJob(model);
-  await live.loadFootage();
-  assert.deepEqual([live.footage.phase, live.footage.error], ["failed", "not here"]);
-  model.handlers.chunk = chunk;
-  await live.loadFootage();
-  assert.equal(live.footage.phase, "loaded");
+test("a file that changes while it is read is not shown; it can be tried again", async () => {
+  let total = FILE.length;
+  const changing = (msg) => {
+    const answer = chunk(msg);
+    answer.msg.total = total++;
+    return answer;
+  };
+  const { live } = await begin({ chunk: changing });
+  await live.loadFootage(live.record);
+  assert.match(live.record.footage.error, /changed/);
   live.close();
 });
 
-test("a file that changes while it is read is not shown", async () => {
-  let total = FILE.length;
-  const model = new FakeModel({
-    chunk: (asked) => {
-      const answer = chunk(asked);
-      return { ...answer, msg: { ...answer.msg, total: total-- } };
-    },
-  });
-  const live = new LiveJob(model);
-  await live.loadFootage();
-  assert.match(live.footage.error, /changed/);
+test("a poster is asked for once", async () => {
+  const jpeg = new DataView(new ArrayBuffer(4));
+  const { model, live } = await begin({ poster: () => ({ msg: {}, buffers: [jpeg] }) });
+  const [one, two] = await Promise.all([live.poster(live.record), live.poster(live.record)]);
+  assert.equal(one, two);
+  assert.equal(one.size, 4);
+  assert.equal(model.asked().filter((kind) => kind === "poster").length, 1);
   live.close();
 });
 
 test("a cancel says what came of it, and is sent once", async () => {
-  const model = new FakeModel({ cancel: () => ({ msg: { outcome: "cancelled" } }) });
-  const live = new LiveJob(model);
+  const { model, live } = await begin({ cancel: () => ({ msg: { outcome: "cancelled" } }) });
   const both = [live.cancel(), live.cancel()];
   assert.equal(live.cancelling.asked, true);
   await Promise.all(both);
@@ -95,26 +143,24 @@ test("a cancel says what came of it, and is sent once", async () => {
 });
 
 test("a kernel that went away is known to be gone, and one that came back to be there", async () => {
-  const model = new FakeModel();
-  const live = new LiveJob(model);
-  await settle();
+  const { model, live } = await begin();
   model.gone = true;
   model.trigger("comm_live_update");
   await settle();
-  assert.equal(live.record.connected, false);
+  assert.equal(live.connected, false);
   model.gone = false;
   model.trigger("comm_live_update");
   await settle();
-  assert.equal(live.record.connected, true);
+  assert.equal(live.connected, true);
   model.silent = true;
   void live.cancel();
   model.trigger("comm_live_update");
   await settle();
   assert.match(live.cancelling.outcome, /went away/);
-  assert.equal(live.record.connected, false);
+  assert.equal(live.connected, false);
   model.silent = false;
   model.trigger("comm_live_update");
   await settle();
-  assert.equal(live.record.connected, true);
+  assert.equal(live.connected, true);
   live.close();
 });

@@ -9,14 +9,17 @@ from kling_nb.events import State
 
 UNFINISHED = "state IN ('SUBMITTING', 'IN_QUEUE', 'IN_PROGRESS', 'DOWNLOADING', 'UNCERTAIN')"
 
+_PART_OF_ID = 6
+"""Fewer characters are in too many ids by chance."""
+
 
 @dataclass(frozen=True, slots=True)
 class Selection:
     """Rows that meet every condition given.
 
     Attributes:
-        search: Words, in any case and order, each of which the prompt, the endpoint's id, the job's
-            id or the request id must hold.
+        search: Words, in any case and order, each of which the prompt or the endpoint's id must hold;
+            a word of six characters or more may also be part of the job's id or the request id.
         endpoint: Full id of an endpoint.
         state: Where they stand.
         folder: Their media folder.
@@ -40,10 +43,12 @@ class Selection:
             conditions.append(UNFINISHED)
         for word in self.search.casefold().split():
             # SQLite's own LIKE knows upper and lower case of ASCII only.
-            conditions.append(
-                "instr(casefold(prompt || ' ' || endpoint || ' ' || id || ' ' || ifnull(request_id, '')), ?)"
-            )
+            condition = "instr(casefold(prompt || ' ' || endpoint), ?)"
             values.append(word)
+            if len(word) >= _PART_OF_ID:
+                condition = f"({condition} OR instr(id || ' ' || ifnull(request_id, ''), ?))"
+                values.append(word)
+            conditions.append(condition)
         return " AND ".join(conditions), values
 
 

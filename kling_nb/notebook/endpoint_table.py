@@ -65,7 +65,7 @@ def price_and_date(one: Endpoint) -> str:
 
 def _row(one: Endpoint) -> str:
     told = ", ".join(
-        f"<strong>{escape(_brief(control))}*</strong>" if control.required else escape(_brief(control))
+        f"<strong>{escape(_brief(control))}</strong>" if control.required else escape(_brief(control))
         for control in one.parameters
     )
     note = f'<div style="{_SMALL}">{escape(one.price.note)}</div>' if one.price else ""
@@ -88,12 +88,12 @@ def _notices(found: Sequence[Endpoint]) -> list[str]:
 
 
 def _told(one: Endpoint) -> str:
-    return ", ".join(_brief(control) + "*" * control.required for control in one.parameters)
+    return ", ".join(_brief(control) for control in one.parameters)
 
 
 def _brief(control: Control) -> str:
-    """`aspect_ratio=16:9|9:16|1:1`, `duration=3…15`, `seed`."""
-    name = visible(control.name)
+    """`aspect_ratio=16:9|9:16|1:1`, `duration=3…15`, `image_url*`."""
+    name = visible(control.name) + "*" * control.required
     if control.options is not None:
         options = [visible(str(option)) for option in control.options]
         if len(options) <= _OPTIONS:

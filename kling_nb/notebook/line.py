@@ -13,7 +13,7 @@ from kling_nb.catalog import Endpoint
 from kling_nb.errors import UsageError
 from kling_nb.ledger.spending import Grouping
 from kling_nb.notebook import endpoint_table, listing
-from kling_nb.notebook.outputs import Outputs
+from kling_nb.notebook.outputs import Outputs, TerminalOutputs
 
 
 def run_line(line: str, session: Session, outputs: Outputs) -> Any:
@@ -109,6 +109,14 @@ def _use(words: Sequence[str], session: Session, outputs: Outputs) -> None:
         outputs.text(chosen.notice)
 
 
+def _panel(words: Sequence[str], session: Session, outputs: Outputs) -> Any:
+    if isinstance(outputs, TerminalOutputs):
+        raise UsageError("The panel needs a notebook.", remedy="In a terminal: %%kling, or kling-nb generate")
+    from kling_nb.notebook.panel import Panel  # noqa: PLC0415 -- 100 ms of imports, for who asks for it
+
+    return Panel(session)
+
+
 def _local(words: Sequence[str], session: Session, outputs: Outputs) -> None:
     _settings.configure({"backend": "local"})
     outputs.text("Jobs now go to the embedded engine: free previews, made on this machine.")
@@ -134,6 +142,7 @@ _COMMANDS: dict[str, tuple[_Run, int, int]] = {
     "use": (_use, 1, 1),
     "price": (_price, 0, 1),
     "spend": (_spend, 0, 1),
+    "panel": (_panel, 0, 0),
     "local": (_local, 0, 0),
     "fal": (_fal, 0, 0),
 }

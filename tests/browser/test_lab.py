@@ -54,6 +54,7 @@ def test_log_lines_while_the_cell_runs_then_a_video_that_plays(
         "panel => panel.scrollTo(0, 0)"
     )  # Run All goes to the end
     video = fox.locator("video")
+    fox.get_by_role("button", name="Play").click()
     expect(video).to_be_visible()
     page.wait_for_function(
         """() => { const v = document.querySelector('[aria-label^="Kling job"] video');
@@ -93,7 +94,7 @@ def test_what_is_saved_shows_the_card_with_its_mark(page: Page, lab: JupyterLab,
     write_notebook(workspace / "kept.ipynb", "%load_ext kling_nb", "%%kling boat\na paper boat on a pond")
     open_notebook(page, lab.address("kept.ipynb"))
     run_all(page)
-    expect(page.get_by_label("Kling job").locator("video")).to_be_visible()
+    expect(page.get_by_role("group", name="Video player")).to_be_visible()
     card = page.locator("[data-kling-card]")
     expect(card).to_have_count(1)
     expect(card).to_be_hidden()  # the live view stands for it

@@ -44,7 +44,7 @@ def test_cancel_in_the_widget_works_while_the_cell_waits(kernel: RunningKernel, 
     cell = kernel.start(CAT)
     kernel.wait_until(lambda: "IN_QUEUE" in str(kernel.comm_messages))
     comm_id = next(reversed(kernel.comms))
-    kernel.send(comm_id, {"id": 7, "kind": "cancel", "msg": {}})
+    kernel.send(comm_id, {"id": 7, "kind": "cancel", "msg": {"key": 1}})
     kernel.finish(cell)
     assert cell.error is not None
     assert cell.error["ename"] == "JobCancelled"
@@ -134,7 +134,7 @@ def test_after_a_failed_cell_the_next_one_is_awaited_again(kernel: RunningKernel
     fal.script = Script([Queue(3), Hold(), Run(), Done()])
     cell = kernel.start(CAT)
     kernel.wait_until(lambda: "IN_QUEUE" in str(kernel.comm_messages))
-    kernel.send(next(reversed(kernel.comms)), {"id": 1, "kind": "cancel", "msg": {}})
+    kernel.send(next(reversed(kernel.comms)), {"id": 1, "kind": "cancel", "msg": {"key": 1}})
     assert kernel.finish(cell).error is not None
 
 

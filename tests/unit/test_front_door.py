@@ -13,6 +13,7 @@ import kling_nb
 
 NAMES = [
     "Job",
+    "Panel",
     "Session",
     "Video",
     "VideoRequest",

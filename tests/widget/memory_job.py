@@ -28,8 +28,16 @@ class MemoryJob:
         self.state = JobState()
         self.lines = []
         self.video = None
+        self.file = None
+        self.reused = False
+        self.expected_seconds = None
+        self.maker = None
         self.listeners = {}
         self.cancels = []
+
+    @property
+    def done(self):
+        return self.state.state.finished
 
     @property
     def error(self):
@@ -110,11 +118,14 @@ def widget_of(job):
     return widget, widget.comm
 
 
-def ready(job, path, *, width=1280, height=720):
+def ready(job, path, *, width=1280, height=720, take=1):
     """Give the job its video: bytes in a file."""
     from kling_nb.events import Ready
     from kling_nb.video import Video
 
-    job.video = Video(path=path, width=width, height=height, fps=24.0, duration=5.0, frame_count=120)
+    job.video = Video(
+        path=path, width=width, height=height, fps=24.0, duration=5.0, frame_count=120, take=take
+    )
+    job.file = path
     job.apply(Ready())
     assert job.state.state is State.READY

@@ -11,6 +11,7 @@ import pytest
 from widget.memory_job import MemoryJob, widget_of
 
 from kling_nb import events
+from kling_nb.catalog import endpoint
 from kling_nb.notebook import chunk, job_widget
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -68,7 +69,7 @@ def test_the_kernel_answers_every_command_that_is_listed(pair):
 
 
 def test_a_view_sends_only_commands_that_are_listed():
-    asked = {kind for text in SOURCES.values() for kind in re.findall(r'\.ask\(\s*"(\w+)"', text)}
+    asked = {kind for text in SOURCES.values() for kind in re.findall(r'(?:\.ask|told)\(\s*"(\w+)"', text)}
     assert asked == set(js_list("COMMANDS"))
 
 
@@ -82,13 +83,27 @@ def test_the_kernel_sends_only_notices_that_are_listed():
         if isinstance(key, ast.Constant) and key.value == "kind" and isinstance(value, ast.Constant)
     }
     assert sent == set(js_list("NOTICES"))
-    heard = set(re.findall(r'content\?\.kind [!=]== "(\w+)"', SOURCES["live_job.js"]))
+    heard = set(re.findall(r'kind === "(\w+)"', SOURCES["live_job.js"]))
     assert heard == sent
+
+
+def test_fields_of_a_take(pair):
+    _, comm = pair
+    (take,) = comm.ask("snapshot")[0]["msg"]["takes"]
+    assert js_list("TAKE_FIELDS") == js_typedef("TakeAbout")
+    assert set(take) == set(js_list("TAKE_FIELDS")) | set(js_list("STATE_FIELDS"))
+
+
+def test_what_a_view_reads_of_a_control_is_what_the_catalogue_gives():
+    given = set(endpoint("v1-pro").parameters[0].to_json())
+    text = (ROOT / "js" / "controls" / "value.js").read_text(encoding="utf-8")
+    assert set(re.findall(r"@property \{[^\n]*\} (\w+)", text)) == given
 
 
 def test_fields_of_an_update(pair):
     _, comm = pair
-    comm_fields = set(comm.ask("snapshot")[0]["msg"]) - {"first_line", "lines", "now", "parameters"}
+    beside = {"key", "first_line", "lines", "now", "takes", "controls"}
+    comm_fields = set(comm.ask("snapshot")[0]["msg"]) - beside
     assert js_list("STATE_FIELDS") == js_typedef("JobFields")
     assert comm_fields == set(js_list("STATE_FIELDS"))
 

@@ -72,8 +72,7 @@ def test_saved_state_holds_no_lines_and_no_bytes(job, clip):
     state = {name: value for name, value in widget.get_state().items() if name not in {"_esm", "_css"}}
     text = json.dumps(state, default=str)
     assert "SECRET LINE" not in text
-    assert str(clip) not in text
-    assert len(text) < 3000
+    assert len(text) < 3000 + len(str(clip))
 
 
 def test_events_reach_views_and_traits(job):
@@ -107,7 +106,7 @@ def test_all_lines_arrive_once_in_order_and_merged(job):
     ("event", "state", "message"),
     [
         (Failed(RuntimeError("out of memory")), State.FAILED, "RuntimeError: out of memory"),
-        (Cancelled(), State.CANCELLED, ""),
+        (Cancelled(), State.CANCELLED, "Cancelled before there was a result."),
         (
             Unclear(SubmissionUncertain("No answer came.", remedy="%kling resume")),
             State.UNCERTAIN,
@@ -169,7 +168,9 @@ def test_snapshot_has_everything(job):
     assert msg["resumed"] is True
     assert msg["lines"] == [[None, "one", None], [None, "two", None]]
     assert msg["first_line"] == 0
-    assert msg["parameters"] == [["duration", "10"]]
+    assert [take["key"] for take in msg["takes"]] == [msg["key"]]
+    assert msg["takes"][0]["input"] == {"prompt": job.request.prompt, "duration": "10"}
+    assert [control["name"] for control in msg["controls"]] == ["prompt", "duration", "aspect_ratio"]
     assert msg["now"] >= job.created_at
 
 
@@ -184,7 +185,7 @@ def test_snapshot_leaves_out_old_lines_and_says_how_many(job):
 
 def test_cancel_answers_when_the_outcome_is_there(job):
     _, comm = widget_of(job)
-    content = {"id": 5, "kind": "cancel", "msg": {}}
+    content = {"id": 5, "kind": "cancel", "msg": {"key": 1}}
     comm.handle_msg({"content": {"data": {"method": "custom", "content": content}}, "buffers": []})
     assert [kind for kind in comm.custom() if kind[0]["kind"] == "reply"] == []
     answering = threading.Thread(target=lambda: job.cancels[0].set_result("cancelled in the queue"))
@@ -196,7 +197,7 @@ def test_cancel_answers_when_the_outcome_is_there(job):
 @pytest.mark.parametrize("end", ["fault", "cancelled"])
 def test_cancel_that_fails_is_answered_too(job, end):
     _, comm = widget_of(job)
-    content = {"id": 5, "kind": "cancel", "msg": {}}
+    content = {"id": 5, "kind": "cancel", "msg": {"key": 1}}
     comm.handle_msg({"content": {"data": {"method": "custom", "content": content}}, "buffers": []})
     if end == "fault":
         job.cancels[0].set_exception(ConnectionError("no route"))
@@ -213,7 +214,9 @@ def test_chunks_make_up_the_file(job, clip):
     data = clip.read_bytes()
     got = b""
     while len(got) < len(data):
-        reply, (piece,) = comm.ask("chunk", {"offset": len(got), "length": 3000}, number=len(got) + 1)
+        reply, (piece,) = comm.ask(
+            "chunk", {"key": 1, "offset": len(got), "length": 3000}, number=len(got) + 1
+        )
         assert reply["msg"] == {
             "offset": len(got),
             "total": len(data),
@@ -238,7 +241,7 @@ def test_chunks_make_up_the_file(job, clip):
 def test_a_chunk_that_makes_no_sense_is_refused(job, clip, msg, word):
     _, comm = widget_of(job)
     ready(job, clip)
-    reply, buffers = comm.ask("chunk", msg)
+    reply, buffers = comm.ask("chunk", {"key": 1, **msg})
     assert reply["ok"] is False
     assert word in reply["msg"]["error"]
     assert buffers == []
@@ -248,13 +251,13 @@ def test_a_file_that_is_gone_is_told(job, clip):
     _, comm = widget_of(job)
     ready(job, clip)
     clip.unlink()
-    reply, _ = comm.ask("chunk", {"offset": 0, "length": 10})
+    reply, _ = comm.ask("chunk", {"key": 1, "offset": 0, "length": 10})
     assert reply["msg"]["error"] == "heron 1.mp4 cannot be read: No such file or directory."
 
 
 def test_a_chunk_before_there_is_a_video_is_refused(job):
     _, comm = widget_of(job)
-    assert comm.ask("chunk", {"offset": 0, "length": 10})[0]["ok"] is False
+    assert comm.ask("chunk", {"key": 1, "offset": 0, "length": 10})[0]["ok"] is False
 
 
 @pytest.mark.parametrize("content", [{"id": 1, "kind": "explode", "msg": {}}, {"id": 1}, "text", None, []])
@@ -264,7 +267,7 @@ def test_whatever_is_asked_is_answered(job, content):
     number = 1 if isinstance(content, dict) else None
     reply, _ = comm.reply(number)
     assert reply["ok"] is False
-    assert "snapshot, cancel, chunk" in reply["msg"]["error"]
+    assert "snapshot, cancel, chunk, poster" in reply["msg"]["error"]
 
 
 def test_commands_are_safe_on_any_thread(job):

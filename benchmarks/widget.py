@@ -1,0 +1,176 @@
+"""The job widget in a real JupyterLab and a real Chromium: how fast, how smooth, how light.
+
+    python benchmarks/widget.py
+
+Three measurements, each of a job whose events a thread of the kernel makes as the engine does:
+log lines on the page while the kernel computes, 10,000 lines at 2,000 a second, and a file of
+20 MB that comes through the kernel in pieces.
+"""
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from playwright.sync_api import Page, sync_playwright
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "tests"))
+
+from jupyter_lab import JupyterLab  # noqa: E402 -- a real server, as the tests have it
+
+KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+
+SETUP = """
+import asyncio, threading, time
+from pathlib import Path
+from kling_nb._job import Job
+from kling_nb.catalog import endpoint
+from kling_nb.engine import Engine
+from kling_nb.events import Logged, Ready, Running, Submitted
+from kling_nb.notebook.job_widget import JobWidget
+from kling_nb.request import VideoRequest
+from kling_nb.video import Video
+
+engine = Engine.shared()
+
+def make(prompt):
+    request = VideoRequest.build(endpoint("v1-pro"), {"prompt": prompt})
+    return Job(prompt, request=request, backend="fal", engine=engine)
+
+async def emit(job, lines, gap, batch=1):
+    job.apply(Submitted("r-1")); job.apply(Running())
+    begin = time.perf_counter()
+    for number in range(0, lines, batch):
+        for one in range(number, number + batch):
+            job.apply(Logged(f"{one} {time.time():.6f}"))
+        await asyncio.sleep(max(0, begin + (number + batch) * gap - time.perf_counter()))
+"""
+BUSY = """
+job = make("busy"); widget = JobWidget(job); display(widget)
+"""
+BUSY_RUN = """
+told = engine.spawn(emit(job, 100, 0.1))
+end = time.time() + 11
+while time.time() < end: sum(range(10_000))
+"""
+FLOOD = """
+flood = make("flood"); display(JobWidget(flood))
+"""
+FLOOD_RUN = """
+engine.spawn(emit(flood, 10_000, 1 / 2000, batch=20)).result()
+print("flood", "done")
+"""
+FILE = """
+import av, PIL.Image, numpy  # what a poster needs
+path = Path("big.mp4").absolute(); path.write_bytes(bytes(20_000_000))
+big = make("file")
+big.video = Video(path=path, width=64, height=36, fps=8, duration=1, frame_count=8)
+big.apply(Submitted("r-1")); big.apply(Ready())
+memory = []
+def resident(): return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+def sample():
+    while watching: memory.append(resident()); time.sleep(0.001)
+watching = True
+display(JobWidget(big))
+"""
+FILE_BEFORE = """
+before = resident(); threading.Thread(target=sample, daemon=True).start()
+"""
+FILE_RUN = """
+watching = False; print("grown", max(memory) - before)
+"""
+
+LATENCIES = """() => { window.seen = [];
+  const rows = [...document.querySelectorAll('[aria-label^="Kling job"]')].at(-1).querySelector('[role=log]');
+  new MutationObserver((changes) => { const added = changes.flatMap((one) => [...one.addedNodes]);
+    // A message sent before a frame is painted arrives after it.
+    const painted = new MessageChannel();
+    painted.port1.onmessage = () => { for (const row of added)
+      seen.push(Date.now() - 1000 * Number(row.lastChild.textContent.split(' ')[1])) };
+    requestAnimationFrame(() => painted.port2.postMessage(0));
+  }).observe(rows, { childList: true }) }"""
+FRAMES = """() => { window.frames = []; let last = performance.now();
+  const next = (now) => { frames.push(now - last); last = now; requestAnimationFrame(next) };
+  requestAnimationFrame(next) }"""
+
+
+def run_cell(page: Page, number: int) -> None:
+    page.locator(".jp-CodeCell").nth(number).locator(".jp-InputArea-prompt").click()
+    page.keyboard.press("Control+Enter")
+
+
+def finished(page: Page, number: int) -> None:
+    prompt = page.locator(".jp-CodeCell").nth(number).locator(".jp-InputArea-prompt")
+    page.wait_for_function("(e) => /\\[\\d+\\]/.test(e.textContent)", arg=prompt.element_handle())
+
+
+def measure(page: Page) -> list[tuple[str, str, str]]:
+    for number in (0, 1):
+        run_cell(page, number)
+        finished(page, number)
+    page.get_by_label("Kling job").wait_for()
+    page.evaluate(LATENCIES)
+    run_cell(page, 2)
+    page.wait_for_function("seen.length >= 100")
+    latencies: list[float] = page.evaluate("seen")
+    finished(page, 2)
+
+    run_cell(page, 3)
+    page.get_by_label("Kling job").nth(1).wait_for()
+    page.evaluate(FRAMES)
+    run_cell(page, 4)
+    page.get_by_text("Log · 10000 lines").wait_for()
+    frames: list[float] = page.evaluate("frames")
+
+    run_cell(page, 5)
+    save = page.get_by_label("Kling job").nth(2).get_by_role("button", name="Save")
+    save.wait_for()
+    run_cell(page, 6)
+    finished(page, 6)
+    with page.expect_download() as download:
+        save.click()
+    size = Path(download.value.path()).stat().st_size
+    run_cell(page, 7)
+    grown = page.get_by_text("grown ").last
+    grown.wait_for()
+    growth = int(str(grown.text_content()).split()[-1])
+    assert size == 20_000_000, size
+    return [
+        ("log line to pixel, kernel busy, median", f"{statistics.median(latencies):.0f} ms", "50 ms"),
+        ("  the same, 95 of 100", f"{sorted(latencies)[94]:.0f} ms", ""),
+        ("10,000 lines at 2,000/s: longest frame", f"{max(frames):.0f} ms", "100 ms"),
+        ("  frames over 50 ms", f"{sum(frame > 50 for frame in frames)} of {len(frames)}", ""),
+        ("20 MB through the kernel: memory grown by", f"{growth / 1e6:.1f} MB", "2.1 MB (two pieces)"),
+    ]
+
+
+def main() -> None:
+    find = [sys.executable, str(ROOT / "scripts" / "find_chromium.py")]
+    chromium = subprocess.run(find, capture_output=True, text=True, check=True).stdout.strip()
+    os.environ["KLING_NB_BACKEND"] = "local"
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        place = Path(folder)
+        cells = (SETUP, BUSY, BUSY_RUN, FLOOD, FLOOD_RUN, FILE, FILE_BEFORE, FILE_RUN)
+        notebook: Any = nbformat.v4.new_notebook(metadata=KERNEL)
+        notebook.cells = [nbformat.v4.new_code_cell(cell.strip()) for cell in cells]
+        nbformat.write(notebook, place / "widget.ipynb")
+        with JupyterLab(place, KLING_NB_HOME=str(place / "home")) as lab:
+            browser = playwright.chromium.launch(
+                executable_path=chromium, args=["--no-sandbox", "--disable-gpu"]
+            )
+            page = browser.new_page(viewport={"width": 1200, "height": 2600})
+            page.set_default_timeout(60_000)
+            page.goto(lab.address("widget.ipynb"))
+            page.get_by_role("button", name="Idle").wait_for()
+            for what, figure, limit in measure(page):
+                print(f"{what:45} {figure:>12}   {limit and 'at most ' + limit}")
+            browser.close()
+
+
+if __name__ == "__main__":
+    main()

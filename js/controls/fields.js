@@ -1,0 +1,142 @@
+import { element, write } from "../job/element.js";
+import { asTyped, parsed, same, typed, wordsOf } from "./value.js";
+
+/** @typedef {import("./value.js").Control} Control */
+
+/**
+ * What draws one parameter. `read` gives null where nothing is set.
+ *
+ * @typedef {object} Field
+ * @property {HTMLElement} node
+ * @property {() => any} read
+ * @property {(value: any) => void} show
+ */
+
+/** Most options that lie side by side; more of them go into a list. */
+const SIDE_BY_SIDE = 5;
+
+/**
+ * @param {Control} control
+ * @returns {Field}
+ */
+export function fieldOf(control) {
+  const { kind, options } = control;
+  if (kind === "stepped" || kind === "slider") return slider(control);
+  if (kind === "choice")
+    return (options ?? []).length > SIDE_BY_SIDE ? list(control) : segments(control);
+  return kind === "switch" ? toggle(control) : typing(control);
+}
+
+/** Name and explanation of what is operated. @param {Control} control */
+const named = ({ label, description }) => ({ ariaLabel: label, title: description });
+
+/**
+ * A slider over numbers, or over the places of the options. Left of the first option is "not set".
+ *
+ * @param {Control} control
+ * @returns {Field}
+ */
+function slider(control) {
+  const { options, minimum, maximum, step } = control;
+  /** @type {any} */
+  let value = null;
+  const tell = () => {
+    range.ariaValueText = wordsOf(value);
+    write(out, wordsOf(value));
+  };
+  const range = element("input", "range", {
+    ...named(control),
+    type: "range",
+    min: options ? (control.default === null ? -1 : 0) : minimum,
+    max: options ? options.length - 1 : maximum,
+    step: options ? 1 : (step ?? "any"),
+    oninput() {
+      value = options ? (options[range.valueAsNumber] ?? null) : range.valueAsNumber;
+      tell();
+    },
+  });
+  const out = element("output", "reading");
+  return {
+    node: element("div", "slider", {}, range, out),
+    read: () => value,
+    show(given) {
+      value = given;
+      range.value = options
+        ? options.findIndex((option) => same(option, given))
+        : (given ?? minimum);
+      tell();
+    },
+  };
+}
+
+/** Words side by side, one of them chosen. @param {Control} control @returns {Field} */
+function segments({ name, label, description, options }) {
+  const pairs = (options ?? []).map((option) => ({
+    option,
+    radio: element("input", "", { type: "radio", name, title: description }),
+  }));
+  return {
+    node: element(
+      "div",
+      "segments",
+      { role: "radiogroup", ariaLabel: label },
+      ...pairs.map(({ option, radio }) => element("label", "segment", {}, radio, wordsOf(option))),
+    ),
+    read: () => pairs.find(({ radio }) => radio.checked)?.option ?? null,
+    show(given) {
+      for (const { option, radio } of pairs) radio.checked = same(option, given);
+    },
+  };
+}
+
+/** @param {Control} control @returns {Field} */
+function list(control) {
+  const options = [null, ...(control.options ?? [])];
+  const names = options.map((option) => element("option", "", {}, wordsOf(option)));
+  const node = element("select", "input", named(control), ...names);
+  return {
+    node,
+    read: () => options[node.selectedIndex],
+    show: (given) => {
+      node.selectedIndex = options.findIndex((option) => same(option, given));
+    },
+  };
+}
+
+/** @param {Control} control @returns {Field} */
+function toggle(control) {
+  const node = element("input", "switch", { ...named(control), type: "checkbox", role: "switch" });
+  return {
+    node,
+    // Untouched, a switch without a default stays unset.
+    read: () => (node.indeterminate ? null : node.checked),
+    show(given) {
+      node.checked = given === true;
+      node.indeterminate = given === null;
+    },
+  };
+}
+
+/** Words, numbers without bounds, addresses, JSON. @param {Control} control @returns {Field} */
+function typing(control) {
+  const { kind, many, max_length: most } = control;
+  const long = kind === "text" || kind === "json" || many;
+  const judge = () => {
+    node.ariaInvalid = `${kind === "json" && node.value.trim() !== "" && parsed(node.value) === undefined}`;
+  };
+  const node = element(long ? "textarea" : "input", "input", {
+    ...named(control),
+    oninput: judge,
+    ...(most ? { maxLength: most } : {}),
+    ...(long ? { rows: kind === "text" ? 2 : 1 } : {}),
+    ...(kind === "media" ? { placeholder: `Path or address${many ? ", one a line" : ""}` } : {}),
+  });
+  return {
+    node,
+    read: () => typed(control, node.value),
+    show(given) {
+      node.value = asTyped(control, given);
+      judge();
+    },
+  };
+}

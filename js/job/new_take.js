@@ -1,0 +1,70 @@
+import { said } from "./element.js";
+
+/** How long the reader must have stopped changing things before the price is asked for. */
+const PAUSE_MS = 250;
+
+/**
+ * "Generate take": what it would cost, and doing it. What is done is what the price was told for.
+ *
+ * @param {import("./kernel.js").Kernel} kernel
+ * @param {() => void} onChange
+ */
+export function newTakeOf(kernel, onChange) {
+  /** @type {{key: number, changes: Record<string, any>} | null} */
+  let wanted = null;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let timer;
+  const newTake = {
+    /** @type {import("./protocol.js").Quote | null} */
+    quote: null,
+    /** Why it cannot be done. */
+    error: "",
+    sending: false,
+    /** Whether nothing is wanted: at first, and once it was started. */
+    idle: () => !wanted,
+
+    /**
+     * Says what is wanted; asks the price after a moment.
+     *
+     * @param {number} key of the take to start from
+     * @param {Record<string, any>} changes values by parameter, null for the default
+     * @param {number} [pause] milliseconds
+     */
+    want(key, changes, pause = PAUSE_MS) {
+      const asked = { key, changes };
+      wanted = asked;
+      newTake.quote = null;
+      newTake.error = "";
+      clearTimeout(timer);
+      timer = setTimeout(async () => {
+        const [quote, error] = await kernel.ask("quote", asked).then(
+          ({ msg }) => [msg, ""],
+          (fault) => [null, said(fault)],
+        );
+        if (wanted === asked) Object.assign(newTake, { quote, error });
+        onChange();
+      }, pause);
+      onChange();
+    },
+
+    /** Starts it. The kernel shows the new take by itself. */
+    async generate() {
+      const { quote, sending } = newTake;
+      if (!quote || sending) return;
+      newTake.sending = true;
+      newTake.error = "";
+      onChange();
+      try {
+        await kernel.ask("generate", { ...wanted, backend: quote.backend });
+        wanted = newTake.quote = null; // a second click is a second wish, with a price of its own
+      } catch (error) {
+        newTake.error = said(error);
+      }
+      newTake.sending = false;
+      onChange();
+    },
+
+    close: () => clearTimeout(timer),
+  };
+  return newTake;
+}

@@ -1,0 +1,87 @@
+import { createForm } from "../controls/form.js";
+import { settingOf, wordsOf } from "../controls/value.js";
+import { button, element, write } from "./element.js";
+import { fold } from "./fold.js";
+
+/**
+ * The parameters as controls, and "Generate take" with what it costs.
+ *
+ * @param {import("./live_job.js").LiveJob} live
+ * @returns {import("./view.js").Part}
+ */
+export function takeForm(live) {
+  const { newTake } = live;
+  const { node: folded, summary, open } = fold(live, "parameters");
+  const generate = button("", () => void newTake.generate(), "button kling-primary");
+  const price = element("span", "price", { role: "status" });
+  const row = element("div", "generate", {}, generate, price);
+  const problem = element("div", "why", { role: "alert", "data-state": "FAILED" });
+  const node = element("div", "new-take", {}, folded, row, problem);
+  /** @type {ReturnType<typeof createForm> | null} */
+  let form = null;
+  /** @type {unknown} */
+  let controls = null;
+  /** @type {number | null} */
+  let shown = null;
+  let seen = false;
+  const want = (/** @type {number | undefined} */ pause) => {
+    const values = form?.values() ?? {};
+    const changes = (form?.changed() ?? []).map((name) => [name, values[name] ?? null]);
+    if (seen) newTake.want(live.record.about.key, Object.fromEntries(changes), pause);
+  };
+  const changing = () => {
+    want(undefined);
+    update();
+  };
+  const build = () => {
+    const { key, input } = live.record.about;
+    if (controls !== live.controls) {
+      controls = live.controls;
+      form?.destroy();
+      form = createForm(live.controls, { onChange: changing });
+      folded.append(form.node);
+      shown = null;
+    }
+    if (shown !== key) {
+      shown = key;
+      form?.setValues(input);
+      want(0);
+    }
+  };
+  const update = () => {
+    const { record, connected } = live;
+    node.hidden = !record.finished || !live.controls.length;
+    if (node.hidden) {
+      shown = null;
+      return;
+    }
+    build();
+    if (newTake.idle() && connected) want(0);
+    open(false);
+    form?.setDisabled(!connected);
+    const changed = form?.changed().length ?? 0;
+    const values = live.controls.flatMap((control) =>
+      /text|json|media/.test(control.kind) ? [] : wordsOf(settingOf(control, record.about.input)),
+    );
+    write(summary, ["Parameters", ...(changed ? [`${changed} changed`] : values)].join(" · "));
+    const made = changed || record.now.state === "READY";
+    write(generate, newTake.sending ? "Starting…" : made ? "Generate take" : "Try again");
+    generate.ariaDisabled = `${!newTake.quote || newTake.sending}`;
+    row.hidden = !connected;
+    write(price, newTake.quote?.words ?? "");
+    write(problem, newTake.error);
+  };
+  const sight = new IntersectionObserver((entries) => {
+    seen = entries.some((entry) => entry.isIntersecting);
+    update();
+  });
+  sight.observe(row);
+  return {
+    node,
+    update,
+    close() {
+      sight.disconnect();
+      form?.destroy();
+    },
+  };
+}

@@ -1,0 +1,216 @@
+import { button, element, write } from "../job/element.js";
+import { label } from "../job/words.js";
+import { div, newId, span } from "./box.js";
+import { ago } from "./draft_text.js";
+import { stateMark, thumbnail } from "./job_face.js";
+import { rowAfter, scrollFor, windowOf } from "./virtual_list.js";
+
+/** @typedef {import("./live_panel.js").LivePanel} LivePanel */
+/** @typedef {import("./protocol.js").Row} Row */
+
+/** Pixels; style.css says the same. */
+const ROW_HEIGHT = 52;
+const SEARCH_PAUSE_MS = 200;
+
+/**
+ * Everything in the ledger. Only the rows that are seen are on the page, and only pages of rows
+ * that were seen have been asked for.
+ *
+ * @param {LivePanel} live
+ * @returns {import("../job/view.js").Part}
+ */
+export function history(live) {
+  const id = newId("history");
+  const bar = filters(live);
+  const space = element("div", "space", { role: "presentation" });
+  const list = element(
+    "div",
+    "window",
+    {
+      role: "listbox",
+      tabIndex: 0,
+      "aria-label": "History",
+      "aria-multiselectable": "true",
+      title: "↑ ↓ go through the list, Enter opens, Space marks two to compare",
+    },
+    space,
+  );
+  const empty = div("line-up kling-quiet");
+  const node = element("section", "history", { "aria-label": "History" }, bar.node, empty, list);
+  /** @type {Map<number, {node: HTMLElement, row: Row | null, key: string | null}>} */
+  const drawn = new Map();
+  let active = -1;
+  const activate = (/** @type {number} */ at) => {
+    active = at;
+    list.scrollTop = scrollFor(at, list.scrollTop, list.clientHeight, ROW_HEIGHT);
+    draw();
+  };
+  function draw() {
+    const { total } = live.history;
+    space.style.height = `${total * ROW_HEIGHT}px`;
+    const { first, end } = windowOf(list.scrollTop, list.clientHeight, ROW_HEIGHT, total);
+    live.history.need(first, end);
+    for (const [at, { node: old }] of drawn) {
+      if (at >= first && at < end) continue;
+      old.remove();
+      drawn.delete(at);
+    }
+    for (let at = first; at < end; at++) drawRow(at, total);
+    const current = drawn.get(active);
+    if (current?.row) list.setAttribute("aria-activedescendant", current.node.id);
+    else list.removeAttribute("aria-activedescendant");
+  }
+  /** @param {number} at @param {number} total */
+  function drawRow(at, total) {
+    const noted = live.history.row(at);
+    // The queue is told of every step, the ledger is asked only now and then.
+    const row = noted && (live.jobs.get(noted.id) ?? noted);
+    const key = row && `${row.id} ${row.state} ${row.has_media}`;
+    let one = drawn.get(at);
+    if (!one || one.key !== key) {
+      one?.node.remove();
+      one = { key, row, node: rowNode(live, row, `${id}-${at}`, at, total) };
+      drawn.set(at, one);
+      space.append(one.node);
+    }
+    const marked = row !== null && live.marked.includes(row.id);
+    one.node.ariaSelected = `${marked}`;
+    one.node.toggleAttribute("data-active", at === active);
+    one.node.toggleAttribute(
+      "data-open",
+      live.openings.shown.some((open) => open.id === row?.id),
+    );
+  }
+  list.onscroll = draw;
+  list.onfocus = () => {
+    if (active < 0 && live.history.total) activate(0);
+  };
+  list.onclick = (event) => {
+    const target = /** @type {Element} */ (event.target);
+    const found = [...drawn].find(([, one]) => one.node.contains(target));
+    if (!found?.[1].row) return;
+    active = found[0];
+    if (target.closest(".kling-mark")) live.mark(found[1].row.id);
+    else live.open(found[1].row.id);
+  };
+  list.onkeydown = (event) => {
+    const row = live.history.row(active);
+    const screen = Math.max(1, Math.floor(list.clientHeight / ROW_HEIGHT) - 1);
+    const to = rowAfter(event.key, active, live.history.total, screen);
+    if (event.key === "Enter" && row) live.open(row.id);
+    else if (event.key === " " && row) live.mark(row.id);
+    else if (to !== null) activate(to);
+    else return;
+    event.preventDefault();
+    event.stopPropagation();
+  };
+  const sized = new ResizeObserver(draw);
+  sized.observe(list);
+  return {
+    node,
+    update() {
+      bar.update();
+      const { total, error, everything } = live.history;
+      const nothing = everything ? "Nothing was made yet." : "Nothing fits.";
+      write(empty, error || (total === 0 ? nothing : ""));
+      list.hidden = total === 0;
+      draw();
+    },
+    close: () => {
+      sized.disconnect();
+      bar.close();
+    },
+  };
+}
+
+/** @param {LivePanel} live @param {Row | null} row @param {string} id @param {number} at @param {number} total */
+function rowNode(live, row, id, at, total) {
+  const node = element("div", "past", {
+    id,
+    role: "option",
+    "aria-setsize": total,
+    "aria-posinset": at + 1,
+  });
+  node.style.transform = `translateY(${at * ROW_HEIGHT}px)`;
+  if (!row) {
+    node.append(span("", "…"));
+    return node;
+  }
+  const when = new Date((row.created_at - live.clockOffset) * 1000);
+  const told = [ago(live.kernelNow - row.created_at), row.short_name];
+  if (row.backend === "local") told.push("local preview");
+  node.title = `${when.toLocaleString()} · ${row.endpoint}`;
+  node.append(
+    thumbnail(live, row),
+    div(
+      "texts",
+      element("bdi", "words", {}, row.prompt),
+      div("about", stateMark(row.state), span("", told.join(" · "))),
+    ),
+    element("span", "mark", { "aria-hidden": "true", title: "Mark to compare" }, "✓"),
+  );
+  return node;
+}
+
+/** Search, and what to keep to. @param {LivePanel} live */
+function filters(live) {
+  const words = element("input", "input", {
+    type: "search",
+    placeholder: "Search prompts",
+    "aria-label": "Search the history",
+  });
+  const endpoint = element("select", "input", { "aria-label": "Endpoint of the history" });
+  const state = element("select", "input", { "aria-label": "State of the history" });
+  const count = element("span", "quiet", { role: "status" });
+  const again = button("↻", () => void live.history.refresh(), "button", {
+    "aria-label": "Look again",
+  });
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let timer;
+  words.oninput = () => {
+    clearTimeout(timer);
+    timer = setTimeout(() => void live.history.look({ search: words.value }), SEARCH_PAUSE_MS);
+  };
+  endpoint.onchange = () => void live.history.look({ endpoint: endpoint.value });
+  state.onchange = () => void live.history.look({ state: state.value });
+  /** @type {unknown} */
+  let drawn = null;
+  return {
+    node: element(
+      "div",
+      "filters kling-line-up",
+      { role: "search" },
+      element("h4", "", {}, "History"),
+      words,
+      endpoint,
+      state,
+      count,
+      again,
+    ),
+    close: () => clearTimeout(timer),
+    update() {
+      const { tally, total, query } = live.history;
+      const text = `${total.toLocaleString("en")} ${total === 1 ? "job" : "jobs"}`;
+      if (count.textContent !== text) count.textContent = text;
+      if (drawn !== tally) {
+        drawn = tally;
+        const names = new Map(live.catalogue.map(([name, short]) => [name, short]));
+        const short = (/** @type {string} */ name) => names.get(name) ?? name;
+        choices(endpoint, "All endpoints", tally.endpoints, short);
+        choices(state, "All states", tally.states, /** @type {(name: string) => string} */ (label));
+      }
+      if (document.activeElement !== words && words.value !== query.search && !timer)
+        words.value = query.search;
+      endpoint.value = query.endpoint;
+      state.value = query.state;
+    },
+  };
+}
+
+/** @param {HTMLSelectElement} select @param {string} all @param {Record<string, number>} tally @param {(name: string) => string} name */
+function choices(select, all, tally, name) {
+  const options = Object.entries(tally).map(([value, n]) =>
+    element("option", "", { value }, `${name(value)} (${n.toLocaleString("en")})`),
+  );
+  select.replaceChildren(element("option", "", { value: "" }, all), ...options);
+}

@@ -1,0 +1,168 @@
+import { button, element, paintPoster } from "../job/element.js";
+import { ANY_WAY, div, span } from "./box.js";
+import { fileSize } from "./draft_text.js";
+import { upload } from "./uploads.js";
+
+/** @typedef {import("./protocol.js").Control} Control */
+/** @typedef {import("./protocol.js").FileMark} FileMark */
+/** @typedef {import("./live_panel.js").LivePanel} LivePanel */
+
+/**
+ * Fields for pictures, videos and sounds: drop, paste or pick a file, or type its path or address.
+ *
+ * @param {LivePanel} live
+ */
+export function mediaPicker(live) {
+  /** @type {{control: Control, take: (file: File) => void}[]} */
+  const fields = [];
+  return {
+    /** Hands a file to the first field that takes its kind. @param {File} file @returns {boolean} */
+    offer(file) {
+      const kind = file.type.split("/")[0];
+      const field = fields.find(({ control }) => !control.media || control.media === kind);
+      field?.take(file);
+      return field !== undefined;
+    },
+    /** @type {import("../controls/form.js").MediaPicker} */
+    field(control, onChange) {
+      const made = mediaField(live, control, onChange);
+      const listed = { control, take: made.take };
+      fields.push(listed);
+      return { ...made, destroy: () => void fields.splice(fields.indexOf(listed), 1) };
+    },
+  };
+}
+
+/** @param {LivePanel} live @param {Control} control @param {() => void} onChange */
+function mediaField(live, control, onChange) {
+  /** What is chosen: addresses and paths, or files of the panel. @type {(string | FileMark)[]} */
+  let items = [];
+  const kind = control.media ?? "file";
+  const shown = element("ul", "chosen", { "aria-label": `${control.label}: chosen` });
+  const text = element("input", "input", {
+    type: "text",
+    "aria-label": control.label,
+    title: control.description,
+    placeholder: `Drop or paste ${kind === "file" ? "a file" : kind === "video" ? "a video" : kind === "audio" ? "a sound" : "an image"}, or type its path or address`,
+  });
+  const file = element("input", "", {
+    type: "file",
+    hidden: true,
+    tabIndex: -1,
+    multiple: control.many,
+    accept: control.media ? `${control.media}/*` : "",
+    "aria-label": `${control.label}: file`,
+  });
+  const pick = button("Choose…", () => file.click(), "button", {
+    "aria-label": `Choose a file for ${control.label}`,
+  });
+  const status = element("div", "quiet", { role: "status", hidden: true });
+  const line = div("drop-line", text, pick, file);
+  const node = div("drop", shown, line, status);
+  const draw = () => {
+    shown.replaceChildren(...items.map((item) => chip(live, item, () => remove(item))));
+    shown.hidden = items.length === 0;
+    text.hidden = pick.hidden = items.length > 0 && !control.many;
+  };
+  const set = (/** @type {(string | FileMark)[]} */ next) => {
+    items = control.many ? next : next.slice(-1);
+    draw();
+    onChange();
+  };
+  const remove = (/** @type {string | FileMark} */ item) => {
+    set(items.filter((one) => one !== item));
+    text.focus();
+  };
+  const tell = (/** @type {string} */ words) => {
+    status.textContent = words;
+    status.hidden = !words;
+  };
+  const take = async (/** @type {File} */ given) => {
+    try {
+      const ask = live.ask.bind(live);
+      const mark = await upload(ask, given, (share) =>
+        tell(`${Math.round(share * 100)} % of ${given.name}`),
+      );
+      if (given.type.startsWith("image/")) live.previews.set(mark.file, Promise.resolve(given));
+      live.composition.files.set(mark.file, mark);
+      tell("");
+      set([...items, mark]);
+    } catch (error) {
+      tell(error instanceof Error ? error.message : String(error));
+    }
+  };
+  const takeAll = (/** @type {Iterable<File>} */ files) => {
+    for (const one of [...files].slice(0, control.many ? undefined : 1)) void take(one);
+  };
+  /** What was typed becomes an item. */
+  const commit = () => {
+    const typed = text.value.trim();
+    if (!typed) return;
+    text.value = "";
+    set([...items, typed]);
+  };
+  file.onchange = () => {
+    takeAll(file.files ?? []);
+    file.value = "";
+  };
+  text.onchange = commit;
+  text.onkeydown = (event) => {
+    if (event.key === "Enter" && !event.ctrlKey && !event.metaKey) commit();
+  };
+  node.onpaste = (event) => {
+    if (!event.clipboardData?.files.length) return;
+    event.preventDefault();
+    event.stopPropagation();
+    takeAll(event.clipboardData.files);
+  };
+  node.ondragover = (event) => {
+    event.preventDefault();
+    node.toggleAttribute("data-over", true);
+  };
+  node.ondragleave = () => node.toggleAttribute("data-over", false);
+  node.ondrop = (event) => {
+    event.preventDefault();
+    event.stopPropagation();
+    node.toggleAttribute("data-over", false);
+    takeAll(event.dataTransfer?.files ?? []);
+  };
+  draw();
+  return {
+    node,
+    take: (/** @type {File} */ given) => void take(given),
+    read() {
+      const typed = text.value.trim();
+      const all = typed ? [...items, typed] : items;
+      return all.length === 0 ? null : control.many ? all : all.at(-1);
+    },
+    /** @param {any} value */
+    show(value) {
+      text.value = "";
+      items = value === null || value === undefined ? [] : Array.isArray(value) ? value : [value];
+      draw();
+    },
+    /** @param {boolean} disabled */
+    disable(disabled) {
+      text.disabled = pick.disabled = disabled;
+    },
+  };
+}
+
+/** One chosen thing, with its picture. @param {LivePanel} live @param {string | FileMark} item @param {() => void} remove */
+function chip(live, item, remove) {
+  const name = typeof item === "string" ? item : item.name;
+  const node = element("li", "attached", { title: name });
+  const about = [element("span", "attached-name", ANY_WAY, name)];
+  if (typeof item !== "string") {
+    const mark = live.composition.files.get(item.file) ?? item;
+    about.push(span("quiet", fileSize(mark.size)));
+    if (mark.type?.startsWith("image/")) {
+      const canvas = element("canvas", "", { role: "img", "aria-label": name });
+      void paintPoster(canvas, live.preview(item.file));
+      node.append(canvas);
+    }
+  }
+  node.append(...about);
+  node.append(button("✕", remove, "remove", { "aria-label": `Remove ${name}` }));
+  return node;
+}

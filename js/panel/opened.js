@@ -1,0 +1,242 @@
+import { button, element, write } from "../job/element.js";
+import { dimensions, isFinished, label, megabytes, timeOfDay } from "../job/words.js";
+import { ANY_WAY, div, span } from "./box.js";
+import { codeButton } from "./code_button.js";
+import { differences } from "./differences.js";
+import { film } from "./film.js";
+import { stateMark } from "./job_face.js";
+import { otherMedia } from "./other_media.js";
+
+/** @typedef {import("./live_panel.js").LivePanel} LivePanel */
+/** @typedef {import("./openings.js").Opening} Opening */
+
+/**
+ * What is looked at: one job with its video, or two side by side.
+ *
+ * @param {LivePanel} live
+ * @returns {import("../job/view.js").Part}
+ */
+export function opened(live) {
+  const node = element("section", "opened", { "aria-label": "Opened" });
+  const hint = div(
+    "line-up kling-quiet",
+    "Compose a request and generate it, or open something from the history.",
+  );
+  /** @type {{ids: string, parts: import("../job/view.js").Part[], theatre: ReturnType<typeof theatre>} | null} */
+  let drawn = null;
+  const leave = () => {
+    drawn?.theatre.close();
+    for (const part of drawn?.parts ?? []) part.close?.();
+  };
+  node.append(hint);
+  return {
+    node,
+    update() {
+      const { shown } = live.openings;
+      const ids = shown.map(({ id }) => id).join(" ");
+      if (drawn?.ids !== ids) {
+        leave();
+        const stage = theatre(live, shown);
+        const parts = shown.map((one) => about(live, one));
+        if (shown.length === 2) parts.push(comparison(shown));
+        drawn = { ids, parts, theatre: stage };
+        const sides = div("sides", ...parts.map((part) => part.node));
+        node.replaceChildren(...(shown.length ? [stage.node, sides] : [hint]));
+        node.dataset.count = `${shown.length}`;
+      }
+      drawn.theatre.update();
+      for (const part of drawn.parts) part.update();
+    },
+    close: leave,
+  };
+}
+
+/**
+ * The videos of the opened jobs, in step where there are two.
+ *
+ * @param {LivePanel} live
+ * @param {Opening[]} shown
+ */
+function theatre(live, shown) {
+  const loading = element("div", "line-up kling-quiet", { role: "status", hidden: true });
+  const node = div("", loading);
+  /** @type {{node: HTMLElement, close: () => void} | null} */
+  let playing = null;
+  let key = "";
+  return {
+    node,
+    update() {
+      const ready = shown.filter(({ detail }) => detail?.row.has_media);
+      const wanted = ready.map(({ id }) => id).join(" ");
+      if (wanted !== key) {
+        key = wanted;
+        playing?.close();
+        playing = null;
+        const films = ready.filter(({ detail }) => detail?.width);
+        if (films.length) playing = film(live, films);
+        else if (ready[0]) playing = otherMedia(live, ready[0]);
+        if (playing) node.prepend(playing.node);
+      }
+      const { footage } = shown.find((one) => one.footage.phase === "loading") ?? {};
+      const text = footage?.total
+        ? `Loading ${megabytes(footage.total)}`
+        : "Asking the kernel for the video";
+      write(loading, footage ? text : "");
+    },
+    close: () => playing?.close(),
+  };
+}
+
+/** Words and actions about one opened job. @param {LivePanel} live @param {Opening} opening */
+function about(live, opening) {
+  const { id } = opening;
+  const head = div("line-up");
+  const prompt = element("div", "prompt-text kling-pad", ANY_WAY);
+  const why = element("div", "why", { hidden: true });
+  const small = div("pad kling-quiet");
+  const close = button("✕", () => live.openings.show(rest()), "remove", { "aria-label": "Close" });
+  const rest = () => live.openings.shown.filter((one) => one.id !== id).map((one) => one.id);
+  const resume = button("Take up again", () => void live.resume(id));
+  const save = button("Save", () => void saveFile(live, opening));
+  const copy = codeButton(live, id);
+  const reuse = button("Reuse parameters", () => void live.reuse(id));
+  const actions = div("line-up", resume, reuse, copy, save);
+  const facts = element("dl", "small kling-pad");
+  const lines = element("div", "log", {
+    role: "log",
+    "aria-live": "off",
+    "aria-label": "Log",
+    tabIndex: 0,
+  });
+  const parameters = element(
+    "details",
+    "",
+    {},
+    element("summary", "summary", {}, "Parameters"),
+    facts,
+  );
+  const log = element("details", "", {}, element("summary", "summary", {}, "Log"), lines);
+  const node = element("article", "side", {}, head, prompt, why, small, actions, parameters, log);
+  let drawn = /** @type {unknown} */ (null);
+  return {
+    node,
+    update() {
+      const { detail } = opening;
+      // What was found out on opening it counts more than what the ledger says: a file may be gone.
+      const known = detail && isFinished(detail.row.state);
+      const row = known ? detail.row : (live.row(id) ?? detail?.row);
+      if (!row) {
+        write(why, opening.error);
+        return;
+      }
+      if (head.dataset.state !== row.state || !head.firstChild) {
+        head.dataset.state = row.state;
+        head.replaceChildren(
+          stateMark(row.state),
+          element("span", "", { title: row.endpoint }, row.title),
+        );
+        if (row.backend === "local") head.append(span("badge", "LOCAL PREVIEW"));
+        head.append(close);
+        why.dataset.state = row.state;
+        log.open = !isFinished(row.state);
+      }
+      write(prompt, detail?.prompt ?? row.prompt);
+      const over = isFinished(row.state);
+      const faulty = over && (row.state !== "READY" || !row.has_media);
+      write(why, opening.error || (faulty ? row.message || label(row.state) : ""));
+      write(small, smallPrint(opening, row));
+      resume.hidden = !detail?.resumable;
+      copy.hidden = !detail?.parameters;
+      save.hidden = !row.has_media;
+      if (drawn === detail) return;
+      drawn = detail;
+      facts.replaceChildren(
+        ...(detail?.parameters ?? []).flatMap(([name, text]) => pair(name, text)),
+      );
+      const atEnd = lines.scrollHeight - lines.scrollTop - lines.clientHeight < 12;
+      lines.replaceChildren(...(detail?.lines ?? []).map(logLine));
+      if (atEnd) lines.scrollTop = lines.scrollHeight;
+      log.hidden = !detail?.lines?.length;
+    },
+  };
+}
+
+/** @param {string} name @param {string} text */
+const pair = (name, text) => [element("dt", "", {}, name), element("dd", "", ANY_WAY, text)];
+
+/** @param {import("../job/protocol.js").Line} line */
+function logLine([stamp, message, level]) {
+  const time = element("time", "stamp", {}, timeOfDay(stamp));
+  const row = { "data-level": level?.toUpperCase() ?? "" };
+  return element("div", "row", row, time, element("span", "", ANY_WAY, message));
+}
+
+/** @param {Opening} opening @param {import("./protocol.js").Row} row */
+function smallPrint({ detail }, row) {
+  const size = detail ? dimensions({ width: null, height: null, duration: null, ...detail }) : "";
+  const took =
+    row.finished_at && !row.reused ? `took ${Math.floor(row.finished_at - row.created_at)} s` : "";
+  const said = [
+    size,
+    detail?.take ? `take ${detail.take}` : "",
+    row.reused ? "made before, no charge" : took,
+    detail?.units && row.backend === "fal" ? `${detail.units} billable units` : "",
+    row.request_id ? `request ${row.request_id}` : "",
+  ];
+  return said.filter(Boolean).join(" · ");
+}
+
+/** Where the two differ. @param {Opening[]} shown @returns {import("../job/view.js").Part} */
+function comparison([one, other]) {
+  const table = element("table", "differences");
+  const title = element("h4", "pad", {}, "Differences");
+  const node = div("comparison", title, table);
+  /** @type {unknown[]} */
+  let drawn = [];
+  return {
+    node,
+    update() {
+      const [a, b] = [one?.detail, other?.detail];
+      if (!a || !b || (drawn[0] === a && drawn[1] === b)) return;
+      drawn = [a, b];
+      const full = (
+        /** @type {import("./protocol.js").Detail} */ { row, prompt = "", parameters = [] },
+      ) =>
+        /** @type {[string, string][]} */ ([
+          ["prompt", prompt],
+          ["endpoint", row.short_name],
+          ...parameters,
+        ]);
+      const rows = differences(full(a), full(b));
+      title.textContent = rows.length
+        ? "Differences"
+        : "Both were asked for with the same parameters.";
+      table.replaceChildren(
+        ...rows.map(([name, first, second]) =>
+          element(
+            "tr",
+            "",
+            {},
+            element("th", "", { scope: "row" }, name),
+            element("td", "", ANY_WAY, first),
+            element("td", "", ANY_WAY, second),
+          ),
+        ),
+      );
+    },
+  };
+}
+
+/** @param {LivePanel} live @param {Opening} opening */
+async function saveFile(live, opening) {
+  await live.openings.load(opening);
+  const { blob, name, error } = opening.footage;
+  if (!blob) {
+    live.fault = error;
+    live.redraw();
+    return;
+  }
+  const href = URL.createObjectURL(blob);
+  element("a", "", { href, download: name }).click();
+  URL.revokeObjectURL(href);
+}

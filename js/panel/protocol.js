@@ -1,0 +1,123 @@
+/**
+ * What crosses between the panel and the kernel. `kling_nb/notebook/panel.py` is the other end;
+ * `tests/widget/test_panel_boundary.py` keeps both lists the same.
+ */
+
+/** Commands a page sends as `{id, kind, msg}`. Each is answered by one "reply". */
+export const COMMANDS = /** @type {const} */ ([
+  "snapshot",
+  "controls",
+  "compose",
+  "attach",
+  "preview",
+  "submit",
+  "resume",
+  "cancel",
+  "clear",
+  "history",
+  "open",
+  "reuse",
+  "code",
+  "poster",
+  "chunk",
+]);
+
+/** Kinds of message that the kernel sends. */
+export const NOTICES = /** @type {const} */ (["reply", "update", "draft"]);
+
+/** Synced traits. */
+export const TRAITS = /** @type {const} */ (["notices"]);
+
+/** What changes of a job as it goes on; other fields of a row come once. */
+export const LIVE_FIELDS = /** @type {const} */ ([
+  "id",
+  "state",
+  "request_id",
+  "queue_position",
+  "received",
+  "total",
+  "finished_at",
+  "message",
+  "line",
+  "has_media",
+]);
+
+/** Rows in a page of the history. */
+export const PAGE = 50;
+
+/**
+ * @typedef {typeof COMMANDS[number]} Command
+ * @typedef {import("../job/protocol.js").State} State
+ * @typedef {import("../controls/value.js").Control} Control
+ * @typedef {import("../controls/value.js").Values} Values
+ *
+ * @typedef {object} PanelModel
+ * @property {boolean} notices whether pages show a desktop notice when a job ends
+ */
+
+/**
+ * A job, in the queue or in the history. Times are seconds since 1970 by the kernel's clock.
+ *
+ * @typedef {object} Row
+ * @property {string} id
+ * @property {State} state
+ * @property {string | null} request_id
+ * @property {number | null} finished_at
+ * @property {string} message why there is no result
+ * @property {boolean} has_media
+ * @property {string} endpoint
+ * @property {string} short_name
+ * @property {string} title
+ * @property {string} prompt
+ * @property {"fal" | "local"} backend
+ * @property {number} created_at
+ * @property {number | null} [queue_position] this and the rest: of jobs that are followed
+ * @property {number} [received]
+ * @property {number | null} [total]
+ * @property {string} [line] the newest log line
+ * @property {number | null} [expected_seconds]
+ * @property {boolean} [reused]
+ */
+
+/**
+ * What is known of an opened job beside its row.
+ *
+ * @typedef {object} Detail
+ * @property {Row} row
+ * @property {boolean} resumable it is unfinished, and nobody here follows it
+ * @property {string} [prompt]
+ * @property {[name: string, text: string][]} [parameters]
+ * @property {string | null} [units]
+ * @property {string | null} [url] where the notebook's server plays the file
+ * @property {import("../job/protocol.js").Line[]} [lines]
+ * @property {number} [line_count]
+ * @property {number | null} [width]
+ * @property {number | null} [height]
+ * @property {number | null} [duration]
+ * @property {number | null} [fps]
+ * @property {number | null} [frame_count]
+ * @property {number | null} [take]
+ */
+
+/**
+ * What the compose area would do and cost.
+ *
+ * @typedef {object} Quote
+ * @property {"fal" | "local"} backend
+ * @property {number | null} estimate US dollars
+ * @property {number | null} take number of the take that exists already
+ * @property {string | null} unfinished id of the job that is under way already
+ * @property {string | null} problem why it cannot be submitted
+ * @property {string | null} [parameter] where the problem lies
+ */
+
+/**
+ * @typedef {{file: string, name: string, type: string, size: number}} FileMark
+ * @typedef {{revision: number, author: number, endpoint: string, values: Values,
+ *   files: Record<string, FileMark>}} Draft
+ * @typedef {[id: string, shortName: string, title: string, category: string, price: string]} CatalogueRow
+ * @typedef {{page: number, total: number, rows: Row[], endpoints?: Record<string, number>,
+ *   states?: Record<string, number>, error?: string}} HistoryPage
+ * @typedef {{now: number, catalogue: CatalogueRow[], draft: Draft, controls: Control[], quote: Quote,
+ *   jobs: Row[], history: HistoryPage}} Snapshot
+ */

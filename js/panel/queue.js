@@ -1,0 +1,110 @@
+import { button, element, write } from "../job/element.js";
+import { progressBar } from "../job/progress.js";
+import { duration, isCancellable, isFinished, phase, share } from "../job/words.js";
+import { ANY_WAY, brief, div, span } from "./box.js";
+import { stateMark, thumbnail } from "./job_face.js";
+
+/** @typedef {import("./live_panel.js").LivePanel} LivePanel */
+/** @typedef {import("./protocol.js").Row} Row */
+
+/**
+ * The jobs started here: how far each is, with Open and Cancel.
+ *
+ * @param {LivePanel} live
+ * @returns {import("../job/view.js").Part}
+ */
+export function queue(live) {
+  const list = element("ul", "jobs");
+  const title = element("h4", "");
+  const clear = button("Clear finished", () => void live.clear(), "clear");
+  const head = div("line-up", title, clear);
+  const node = element("section", "queue", { "aria-label": "Queue" }, head, list);
+  /** @type {Map<string, ReturnType<typeof item>>} */
+  const items = new Map();
+  const draw = () => {
+    const { rows, running } = live.jobs;
+    node.hidden = rows.length === 0;
+    write(title, running ? `Queue · ${running} running` : "Queue");
+    clear.hidden = rows.length === running;
+    for (const [id, one] of items) {
+      if (live.jobs.get(id)) continue;
+      one.node.remove();
+      items.delete(id);
+    }
+    rows.forEach((row, at) => {
+      const one = items.get(row.id) ?? item(live, row);
+      items.set(row.id, one);
+      one.draw(row);
+      if (list.children[at] !== one.node) list.insertBefore(one.node, list.children[at] ?? null);
+    });
+  };
+  const ticking = setInterval(() => {
+    if (live.jobs.running) draw();
+  }, 1000);
+  return { node, update: draw, close: () => clearInterval(ticking) };
+}
+
+/** @param {LivePanel} live @param {Row} first */
+function item(live, first) {
+  const { id } = first;
+  const face = div("face");
+  const prompt = element("bdi", "words", { title: first.prompt }, first.prompt);
+  const about = div("about");
+  const line = element("div", "line-now", ANY_WAY);
+  const { node: bar, draw: drawBar } = progressBar(`Progress of ${brief(first.prompt)}`);
+  const open = button("Open", () => live.open(id), "button", {
+    "aria-label": `Open ${brief(first.prompt)}`,
+  });
+  const cancel = button("Cancel", () => void stop(), "button", {
+    "aria-label": `Cancel ${brief(first.prompt)}`,
+  });
+  const actions = div("drop-line", cancel, open);
+  const text = div("texts", prompt, about, line, bar);
+  const node = element("li", "entry", {}, face, text, actions);
+  let [drawn, cancelling] = ["", false];
+  async function stop() {
+    if (cancelling) return;
+    cancelling = true;
+    live.redraw();
+    await live.cancel(id);
+    cancelling = false;
+    live.redraw();
+  }
+  return {
+    node,
+    /** @param {Row} row */
+    draw(row) {
+      const over = isFinished(row.state);
+      if (drawn !== `${row.state} ${row.has_media}`) {
+        drawn = `${row.state} ${row.has_media}`;
+        face.replaceChildren(thumbnail(live, row));
+        about.replaceChildren(stateMark(row.state), span(""));
+      }
+      const now = /** @type {HTMLElement} */ (about.lastElementChild);
+      write(now, facts(row, live.kernelNow));
+      write(line, over ? (row.message.split("\n")[0] ?? "") : (row.line ?? ""));
+      bar.hidden = over;
+      const progress = { state: row.state, received: row.received ?? 0, total: row.total ?? null };
+      if (!over) {
+        drawBar(share(progress, live.kernelNow - row.created_at, row.expected_seconds ?? null));
+      }
+      cancel.hidden = over || !isCancellable(row.state);
+      cancel.ariaDisabled = `${cancelling}`;
+      cancel.textContent = cancelling ? "Cancelling…" : "Cancel";
+      node.toggleAttribute(
+        "data-open",
+        live.openings.shown.some((one) => one.id === id),
+      );
+    },
+  };
+}
+
+/** What is said beside the state. @param {Row} row @param {number} now */
+function facts(row, now) {
+  const { state, queue_position = null, received = 0, total = null, expected_seconds = null } = row;
+  const end = row.finished_at ?? now;
+  const time = row.reused ? "made before" : duration(state, end - row.created_at, expected_seconds);
+  const where = phase({ state, queue_position, received, total });
+  const place = row.backend === "local" ? "local preview" : "";
+  return [where, time, row.short_name, place].filter(Boolean).join(" · ");
+}

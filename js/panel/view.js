@@ -1,0 +1,110 @@
+import { button, element, write } from "../job/element.js";
+import { BUSY } from "../job/words.js";
+import { div, span } from "./box.js";
+import { compose } from "./compose.js";
+import { allowNotices, noticesOn } from "./desktop_notice.js";
+import { history } from "./history.js";
+import { opened } from "./opened.js";
+import { queue } from "./queue.js";
+
+/** @typedef {import("./live_panel.js").LivePanel} LivePanel */
+
+const GONE =
+  "The kernel was restarted or shut down. Jobs go on at fal: make a new panel to go on working, " +
+  "or call kling_nb.resume() to get unfinished ones back.";
+
+/**
+ * Shows the panel in `el`.
+ *
+ * @param {HTMLElement} el
+ * @param {LivePanel} live
+ * @returns {() => void} clean-up
+ */
+export function mount(el, live) {
+  const [desk, stage, jobs, past] = [compose(live), opened(live), queue(live), history(live)];
+  const head = header(live);
+  const loading = element(
+    "div",
+    "nothing kling-line-up kling-quiet",
+    { role: "status" },
+    "Asking the kernel…",
+  );
+  const body = div("panel-body", desk.node, div("panel-main", stage.node, jobs.node, past.node));
+  const root = element(
+    "section",
+    "panel",
+    { "aria-label": "Kling panel" },
+    head.node,
+    loading,
+    body,
+  );
+  const parts = [head, desk, stage, jobs, past];
+  const update = () => {
+    loading.hidden = live.ready || !live.connected;
+    body.hidden = !live.ready;
+    head.update();
+    if (!live.ready) return;
+    for (const part of parts.slice(1)) part.update();
+    root.toggleAttribute("data-ready", true);
+  };
+  // Plain keys are the panel's: JupyterLab's would insert cells and the like. Saving and such go on.
+  const keys = (/** @type {KeyboardEvent} */ { key, ctrlKey, metaKey }) => {
+    root.toggleAttribute("data-lm-suppress-shortcuts", key === "Enter" || !(ctrlKey || metaKey));
+  };
+  window.addEventListener("keydown", keys, true);
+  el.append(root);
+  update();
+  const unsubscribe = live.subscribe(update);
+  return () => {
+    unsubscribe();
+    window.removeEventListener("keydown", keys, true);
+    for (const part of parts) part.close?.();
+    root.remove();
+  };
+}
+
+/** Title, where jobs go, notices, and what is wrong. @param {LivePanel} live @returns {import("../job/view.js").Part} */
+function header(live) {
+  const { model } = live;
+  const badge = element("span", "badge", { hidden: true });
+  const box = element("input", "switch", { type: "checkbox", role: "switch" });
+  const notices = element("label", "notices kling-quiet", {}, box, "Notify me");
+  notices.title = "A desktop notice when a job ends";
+  const trouble = span("");
+  const away = button("✕", () => void live.attempt(async () => {}), "remove", {
+    "aria-label": "Dismiss",
+  });
+  const fault = element(
+    "div",
+    "why kling-drop-line",
+    { role: "alert", "data-state": "FAILED", hidden: true },
+    trouble,
+    away,
+  );
+  const note = element("div", "why", {
+    "data-state": "UNCERTAIN",
+    role: "status",
+    "aria-live": "polite",
+  });
+  box.onchange = async () => {
+    const wanted = box.checked && (await allowNotices());
+    if (box.checked && !wanted) live.note = "This browser does not allow notices for this page.";
+    model.set("notices", wanted);
+    model.save_changes();
+    live.redraw();
+  };
+  const bar = div("panel-bar kling-line-up", element("h3", "", {}, "Kling"), badge, notices);
+  return {
+    node: element("header", "panel-head", {}, bar, fault, note),
+    update() {
+      const local = live.composition.quote?.backend === "local";
+      if (live.composition.quote) write(badge, local ? "LOCAL PREVIEW" : "");
+      badge.title = "Jobs go to the engine on this machine: free previews";
+      box.checked = noticesOn(model.get("notices"));
+      write(trouble, live.fault);
+      fault.hidden = !live.fault;
+      const said = live.connected ? (live.kernel.busy ? BUSY : live.note) : GONE;
+      write(note, said);
+    },
+  };
+}

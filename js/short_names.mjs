@@ -1,0 +1,34 @@
+/**
+ * Names that the build makes shorter: the text of a front end is stored in every notebook that
+ * shows it. They are properties of our own objects in js/job. None is a name of the page's own
+ * objects, crosses to the kernel (protocol.js), or is shared between widgets (sources.js).
+ */
+const PROPERTIES = `
+  about align answer ask asked begin blob build busy cancel cancelling changed choose close
+  compare complete connected destroy draw drawn drop elapsed end entry failed finished first
+  footage frame frames generate held idle kept kernel kernelNow left loadFootage mediaPicker
+  newTake node onBusyChange onChange option other phase poster press quote radio read record
+  redraw refresh reject resolve rest resume retrait say scrub sending setDisabled setValues show
+  speed subscribe summary svg take timer update video want whole
+`;
+
+export const SHORTENED = new RegExp(`^(${PROPERTIES.trim().split(/\s+/).join("|")})$`);
+
+/** @type {Map<string, string>} */
+const variables = new Map();
+
+/**
+ * The same text with short names for our CSS variables, which begin with `--kling-`.
+ *
+ * @param {string} text
+ */
+export function shortVariables(text) {
+  const short = (/** @type {string} */ name) => {
+    if (!variables.has(name)) variables.set(name, `--k-${variables.size.toString(36)}`);
+    return variables.get(name);
+  };
+  return text.replace(
+    /(--kling-[a-z]+)(: ?)?/g,
+    (_, name, colon) => short(name) + (colon ? ":" : ""),
+  );
+}

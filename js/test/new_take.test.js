@@ -1,0 +1,62 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Kernel } from "../job/kernel.js";
+import { newTakeOf } from "../job/new_take.js";
+
+/** A kernel whose answers the test gives. */
+function begin() {
+  const sent = [];
+  const kernel = new Kernel({ send: (content) => sent.push(content) }, () => {});
+  const newTake = newTakeOf(kernel, () => {});
+  const answer = async (at, msg, ok = true) => {
+    kernel.answer({ id: sent[at].id, ok, msg }, []);
+    await new Promise((resolve) => setImmediate(resolve));
+  };
+  const asked = async (number) => {
+    while (sent.length < number) await new Promise((resolve) => setTimeout(resolve, 1));
+  };
+  return { newTake, sent, answer, asked };
+}
+
+const QUOTE = { words: "about $0.49", backend: "fal", free: false };
+
+test("the price is asked once for many changes, and the last one counts", async () => {
+  const { newTake, sent, answer, asked } = begin();
+  for (const duration of ["5", "6", "7"]) newTake.want(3, { duration }, 5);
+  await asked(1);
+  assert.deepEqual(sent[0].msg, { key: 3, changes: { duration: "7" } });
+  newTake.want(3, { duration: "8" }, 0);
+  await asked(2);
+  await answer(0, { ...QUOTE, words: "too late" });
+  assert.equal(newTake.quote, null);
+  await answer(1, QUOTE);
+  assert.equal(newTake.quote, QUOTE);
+});
+
+test("what is started is what was quoted, and once", async () => {
+  const { newTake, sent, answer, asked } = begin();
+  await newTake.generate();
+  assert.equal(sent.length, 0, "nothing without a price");
+  newTake.want(1, { duration: "10" }, 0);
+  await asked(1);
+  await answer(0, QUOTE);
+  const started = newTake.generate();
+  void newTake.generate();
+  assert.equal(sent.length, 2);
+  assert.deepEqual(sent[1].msg, { key: 1, changes: { duration: "10" }, backend: "fal" });
+  await answer(1, { key: 2 });
+  await started;
+  assert.equal(newTake.idle(), true);
+  await newTake.generate();
+  assert.equal(sent.length, 2, "a second click is a second wish");
+});
+
+test("a refusal is told, and nothing can be started then", async () => {
+  const { newTake, sent, answer, asked } = begin();
+  newTake.want(1, { duration: "99" }, 0);
+  await asked(1);
+  await answer(0, { error: "duration is '99'; allowed are 5, 10." }, false);
+  assert.match(newTake.error, /allowed/);
+  await newTake.generate();
+  assert.equal(sent.length, 1);
+});

@@ -1,0 +1,187 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Composition } from "../panel/composition.js";
+import { ago, fileSize, offer } from "../panel/draft_text.js";
+import { upload } from "../panel/uploads.js";
+
+const quote = { backend: "fal", estimate: 0.5, take: null, unfinished: null, problem: null };
+
+test("the button says what it costs", () => {
+  const said = (change) => offer({ ...quote, ...change }, true).generate;
+  assert.equal(said({}), "Generate · about $0.50");
+  assert.equal(said({ estimate: null }), "Generate · price unknown");
+  assert.equal(said({ backend: "local" }), "Generate preview");
+});
+
+test("a preview says that it is one, and what fal would ask", () => {
+  const { hint } = offer({ ...quote, backend: "local" }, true);
+  assert.match(hint, /Free preview, drawn on this machine \(about \$0\.50 on fal\)/);
+});
+
+test("a take that exists is free, another one says its price", () => {
+  const { generate, again, able } = offer({ ...quote, take: 2 }, true);
+  assert.deepEqual([generate, again, able], ["Show take 2", "New take · about $0.50", true]);
+  assert.equal(offer({ ...quote, unfinished: "abc" }, true).generate, "Follow its job");
+});
+
+test("a problem is shown as one only once something was composed", () => {
+  const bad = { ...quote, problem: "prompt is missing" };
+  assert.deepEqual([offer(bad, false).wrong, offer(bad, true).wrong], [false, true]);
+  assert.equal(offer(bad, true).able, false);
+  assert.equal(offer(null, true).able, false);
+});
+
+test("times and sizes in words", () => {
+  assert.deepEqual([5, 61, 7200, 200_000].map(ago), [
+    "just now",
+    "1 min ago",
+    "2 h ago",
+    "2 d ago",
+  ]);
+  assert.deepEqual([1, 12_345, 3_456_789].map(fileSize), ["1 kB", "12 kB", "3.5 MB"]);
+});
+
+const CONTROLS = {
+  text: [{ name: "prompt" }, { name: "duration" }],
+  image: [{ name: "prompt" }, { name: "image_url" }],
+};
+
+/** A kernel that answers at once and keeps what it was asked. */
+function kernel(answers = {}) {
+  const asked = [];
+  let revision = 0;
+  const ask = async (kind, msg) => {
+    asked.push([kind, msg]);
+    if (answers[kind]) return { msg: answers[kind](msg) };
+    if (kind === "controls") return { msg: { controls: CONTROLS[msg.endpoint] } };
+    if (kind === "compose") return { msg: { revision: ++revision, quote } };
+    if (kind === "submit") return { msg: { job: { id: "j" } } };
+    throw new Error(`unexpected ${kind}`);
+  };
+  return {
+    ask,
+    asked,
+    of: (kind) => asked.filter(([name]) => name === kind).map(([, msg]) => msg),
+  };
+}
+
+const draft = (change) => ({
+  revision: 0,
+  author: 0,
+  endpoint: "text",
+  values: {},
+  files: {},
+  ...change,
+});
+
+function begun(answers) {
+  const fake = kernel(answers);
+  const composition = new Composition(fake.ask, () => {});
+  composition.begin({ draft: draft({}), controls: CONTROLS.text, quote });
+  return { composition, ...fake };
+}
+
+test("changes are told to the kernel together, after a moment", async () => {
+  const { composition, of } = begun();
+  composition.edit({ prompt: "a" }, {});
+  composition.edit({ prompt: "a fox" }, {});
+  assert.equal(composition.quote, null);
+  await composition.flush();
+  assert.deepEqual(
+    of("compose").map(({ values }) => values),
+    [{ prompt: "a fox" }],
+  );
+  assert.equal(composition.quote, quote);
+  composition.close();
+});
+
+test("another endpoint keeps the values that it knows", async () => {
+  const { composition } = begun();
+  composition.edit({ prompt: "a fox", duration: "10" }, {});
+  await composition.choose("image");
+  assert.deepEqual(composition.values, { prompt: "a fox" });
+  assert.equal(composition.endpoint, "image");
+  composition.close();
+});
+
+test("a draft of another page is taken, an own or older one is not", async () => {
+  const { composition } = begun();
+  await composition.other(
+    draft({ revision: 3, author: 7, endpoint: "image", values: { prompt: "b" } }),
+  );
+  assert.deepEqual([composition.endpoint, composition.values], ["image", { prompt: "b" }]);
+  await composition.other(draft({ revision: 2, author: 7, values: { prompt: "old" } }));
+  await composition.other(
+    draft({ revision: 9, author: composition.author, values: { prompt: "own" } }),
+  );
+  assert.deepEqual(composition.values, { prompt: "b" });
+});
+
+test("what was not told yet is not lost to a snapshot", async () => {
+  const { composition } = begun();
+  composition.edit({ prompt: "typing" }, {});
+  composition.begin({ draft: draft({ revision: 5 }), controls: CONTROLS.text, quote });
+  assert.deepEqual(composition.values, { prompt: "typing" });
+  composition.close();
+});
+
+test("a submission says for which backend its price was told", async () => {
+  const { composition, of } = begun();
+  composition.edit({ prompt: "a fox" }, {});
+  await composition.flush();
+  assert.equal((await composition.submit(true)).id, "j");
+  const [sent] = of("submit");
+  assert.deepEqual([sent.new, sent.backend, sent.values], [true, "fal", { prompt: "a fox" }]);
+});
+
+test("nothing is submitted where the backend has become another one since it was shown", async () => {
+  let backend = "local";
+  const { composition, of } = begun({
+    compose: () => ({ revision: 1, quote: { ...quote, backend } }),
+  });
+  composition.edit({ prompt: "a fox" }, {});
+  await composition.flush();
+  composition.edit({ prompt: "a fox!" }, {});
+  backend = "fal";
+  assert.equal(await composition.submit(false), null);
+  assert.deepEqual(of("submit"), []);
+});
+
+test("a refusal becomes the problem that is shown", async () => {
+  const { composition } = begun({
+    compose: () => {
+      throw new Error("no such thing");
+    },
+  });
+  composition.edit({ prompt: "a" }, {});
+  await composition.flush();
+  assert.equal(composition.quote.problem, "no such thing");
+  assert.equal(await composition.submit(false), null);
+});
+
+test("a file goes in pieces, and its mark comes with the last one", async () => {
+  const bytes = new Uint8Array(2_500_000).map((_, i) => i % 251);
+  const got = [];
+  const shares = [];
+  const ask = async (kind, { offset, total, upload: word, buffers }) => {
+    got.push([kind, offset, buffers[0].byteLength, word]);
+    const last = offset + buffers[0].byteLength === total;
+    return {
+      msg: { file: last ? { file: "f", name: "n", type: "image/png", size: total } : null },
+    };
+  };
+  const mark = await upload(ask, new Blob([bytes], { type: "image/png" }), (share) =>
+    shares.push(share),
+  );
+  assert.equal(mark.file, "f");
+  assert.deepEqual(
+    got.map(([, offset, length]) => [offset, length]),
+    [
+      [0, 1_048_576],
+      [1_048_576, 1_048_576],
+      [2_097_152, 402_848],
+    ],
+  );
+  assert.equal(new Set(got.map(([, , , word]) => word)).size, 1);
+  assert.equal(shares.at(-1), 1);
+});

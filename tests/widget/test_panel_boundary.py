@@ -1,0 +1,103 @@
+"""What crosses between the panel's Python and JavaScript is listed on both sides; the lists are the same."""
+
+import ast
+import json
+import re
+from pathlib import Path
+
+import anywidget
+import pytest
+from widget.memory_job import MemoryJob
+
+import kling_nb
+from kling_nb import Panel
+from kling_nb.events import State
+from kling_nb.ledger import Entry
+from kling_nb.notebook import panel, panel_history, panel_rows
+
+ROOT = Path(__file__).resolve().parents[2]
+STATIC = Path(kling_nb.__file__).parent / "static"
+SOURCES = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "js" / "panel").glob("*.js")}
+PROTOCOL = SOURCES["protocol.js"]
+LARGEST = 48_000
+"""Bytes of script and style of the panel."""
+
+
+def js_list(name):
+    """A list of words that protocol.js exports."""
+    found = re.search(rf"export const {name} = .*?(\[.*?\])", PROTOCOL, re.DOTALL)
+    assert found, name
+    return json.loads(re.sub(r",\s*\]", "]", found[1]))
+
+
+def js_typedef(name):
+    """Property names of a typedef in protocol.js."""
+    blocks = re.findall(r"/\*\*.*?\*/", PROTOCOL, re.DOTALL)
+    block = next(block for block in blocks if f"@typedef {{object}} {name}\n" in block)
+    return re.findall(r"@property \{[^\n]*\} \[?(\w+)", block)
+
+
+def entry():
+    values = dict.fromkeys(Entry.__dataclass_fields__)
+    return Entry(**{**values, "state": State.READY, "endpoint": "an endpoint", "prompt": "a fox"})
+
+
+def test_commands_and_notices():
+    assert js_list("COMMANDS") == list(panel.COMMANDS)
+    assert js_list("NOTICES") == list(panel.NOTICES)
+
+
+def test_a_page_sends_only_commands_that_are_listed_and_all_of_them():
+    asked = set()
+    for text in SOURCES.values():
+        asked |= set(re.findall(r'\bask\(\s*(?:/\*\* @type \{any\} \*/ )?\(?"(\w+)"', text))
+    shared = re.findall(r'\.ask\("(\w+)"', (ROOT / "js/job/footage.js").read_text(encoding="utf-8"))
+    assert asked | set(shared) == set(js_list("COMMANDS"))
+
+
+def test_the_kernel_sends_only_notices_that_are_listed():
+    tree = ast.parse(Path(panel.__file__).read_text(encoding="utf-8"))
+    sent = {
+        value.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Dict)
+        for key, value in zip(node.keys, node.values, strict=True)
+        if isinstance(key, ast.Constant) and key.value == "kind" and isinstance(value, ast.Constant)
+    }
+    heard = set(re.findall(r'content\?\.kind [!=]== "(\w+)"', SOURCES["live_panel.js"]))
+    assert heard == sent == set(js_list("NOTICES"))
+
+
+def test_traits():
+    own = set(Panel.class_traits(sync=True)) - set(anywidget.AnyWidget.class_traits(sync=True))
+    assert set(js_list("TRAITS")) == set(js_typedef("PanelModel")) == own
+
+
+def test_rows():
+    job = MemoryJob()
+    job.file, job.reused, job.request_id, job.expected_seconds = None, False, None, None
+    live = list(panel_rows.live_fields(job))
+    assert js_list("LIVE_FIELDS") == live
+    assert set(js_typedef("Row")) == set(panel_rows.job_row(job))
+    assert set(panel_rows.entry_row(entry())) <= set(js_typedef("Row"))
+    assert set(panel_rows.detail(job)) | {"row", "resumable"} == set(js_typedef("Detail"))
+
+
+def test_sizes_agree():
+    assert int(re.search(r"PAGE = (\d+)", PROTOCOL)[1]) == panel_history.PAGE
+    height = re.search(r"ROW_HEIGHT = (\d+)", SOURCES["history.js"])[1]
+    style = (ROOT / "js/panel/style.css").read_text(encoding="utf-8")
+    assert f"height: {height}px;" in style.split(".kling-past {")[-1].split("}")[0]
+
+
+@pytest.mark.parametrize("name", ["panel.js", "panel.css"])
+def test_front_end_is_built_and_names_no_other_host(name):
+    text = (STATIC / name).read_text(encoding="utf-8")
+    assert text
+    assert "://" not in text
+    assert str(ROOT) not in text
+    assert "sourceMappingURL" not in text
+
+
+def test_front_end_is_small():
+    assert sum((STATIC / name).stat().st_size for name in ("panel.js", "panel.css")) <= LARGEST

@@ -1,0 +1,310 @@
+"""Several takes in one widget: found, made from it, chosen, taken up again."""
+
+from types import SimpleNamespace
+
+import ipywidgets
+import pytest
+from clips import colourful, make_clip
+from widget.memory_job import MemoryJob, ready, widget_of
+
+from kling_nb import Session
+from kling_nb.errors import (
+    InputRefused,
+    MissingKey,
+    PlatformError,
+    RateLimited,
+    SubmissionUncertain,
+    UsageError,
+)
+from kling_nb.events import Failed, Ready, State, Submitted, Unclear
+from kling_nb.notebook import served
+from kling_nb.notebook.takes import cost
+
+
+@pytest.fixture(autouse=True)
+def no_widgets_left():
+    yield
+    ipywidgets.Widget.close_all()
+
+
+class Maker:
+    """A session that keeps what it is asked, and hands out the jobs it was given."""
+
+    def __init__(self, *jobs, found=(), price=None):
+        self.jobs = list(jobs)
+        self.beside = list(found)
+        self.asked = []
+        self.known = {}
+
+    def takes_of(self, request, backend):
+        return self.beside
+
+    def plan(self, **values):
+        self.asked.append(values)
+        settings = SimpleNamespace(backend="local")
+        return SimpleNamespace(found=None, unfinished=None, settings=settings, request=None)
+
+    def submit(self, **values):
+        self.asked.append(values)
+        job = self.jobs.pop(0)
+        job.maker = self
+        return job
+
+    def get_job(self, job_id):
+        return self.known[job_id]
+
+
+def finished(path, number, **values):
+    job = MemoryJob(**values)
+    job.id = f"job-{path.stem}"
+    path.write_bytes(b"0" * 100)
+    ready(job, path, take=number)
+    return job
+
+
+def test_earlier_takes_stand_beside_in_order(tmp_path):
+    found = [finished(tmp_path / f"{number}.mp4", number) for number in (1, 3)]
+    job = finished(tmp_path / "2.mp4", 2)
+    job.maker = Maker(found=found)
+    widget, comm = widget_of(job)
+    assert (widget.take, widget.takes) == (2, 3)
+    assert widget.value == str(tmp_path / "2.mp4")
+    entries = comm.ask("snapshot")[0]["msg"]["takes"]
+    assert [entry["number"] for entry in entries] == [1, 2, 3]
+
+
+def test_a_take_that_was_found_again_is_there_once(tmp_path):
+    job = finished(tmp_path / "1.mp4", 1)
+    job.maker = Maker(found=[finished(tmp_path / "1.mp4", 1)])
+    widget, _ = widget_of(job)
+    assert widget.takes == 1
+
+
+def test_a_folder_that_cannot_be_read_leaves_the_job_alone(tmp_path):
+    job = finished(tmp_path / "1.mp4", 1)
+    job.maker = Maker()
+    job.maker.takes_of = lambda *_: (_ for _ in ()).throw(PermissionError("no"))
+    widget, _ = widget_of(job)
+    assert widget.takes == 1
+
+
+def test_setting_take_shows_another_and_can_be_observed(tmp_path):
+    found = [finished(tmp_path / "1.mp4", 1, prompt="one"), finished(tmp_path / "2.mp4", 2, prompt="two")]
+    job = MemoryJob(prompt="three")
+    job.maker = Maker(found=found)
+    widget, _ = widget_of(job)
+    assert (widget.take, widget.value, widget.state) == (3, "", "SUBMITTING")
+    seen = []
+    widget.observe(lambda change: seen.append(change.new), "value")
+    widget.take = 2
+    assert widget.prompt == "two"
+    assert widget.state == "READY"
+    assert widget.video is found[1].video
+    assert seen == [str(tmp_path / "2.mp4")]
+    widget.take = 99
+    assert widget.take == 3
+    widget.take = -1
+    assert widget.take == 1
+
+
+def test_a_job_that_is_not_shown_goes_on_and_is_told(tmp_path):
+    job = MemoryJob()
+    job.maker = Maker(found=[finished(tmp_path / "1.mp4", 1)])
+    widget, comm = widget_of(job)
+    widget.take = 1
+    ready(job, tmp_path / "1.mp4", take=2)
+    comm.wait_for(lambda: any(u["state"] == "READY" and u["key"] == 2 for u in comm.updates()))
+    assert widget.state == "READY"
+    assert widget.take == 1
+
+
+def test_generate_starts_a_job_in_place(tmp_path):
+    job = finished(tmp_path / "1.mp4", 1, duration=10)
+    made = MemoryJob(duration=5)
+    made.id = "job-2"
+    job.maker = Maker(made)
+    widget, comm = widget_of(job)
+    changes = {"aspect_ratio": "9:16", "duration": None}
+    reply, _ = comm.ask("generate", {"key": 1, "changes": changes, "backend": "local"})
+    assert reply["msg"] == {"key": 2}
+    (asked,) = job.maker.asked
+    assert asked == {
+        "endpoint": "fal-ai/kling-video/v1/pro/text-to-video",
+        "prompt": job.request.prompt,
+        "aspect_ratio": "9:16",
+        "new": False,
+        "backend": "local",
+    }
+    assert (widget.take, widget.takes, widget.job_id) == (2, 2, "job-2")
+    made.apply(Submitted("r-2"))
+    comm.wait_for(lambda: comm.traits().get("request_id") == "r-2")
+
+
+def test_the_same_again_is_a_new_take_once_there_is_one(tmp_path):
+    job = finished(tmp_path / "1.mp4", 1)
+    job.maker = Maker(MemoryJob())
+    _, comm = widget_of(job)
+    comm.ask("generate", {"key": 1, "changes": {"duration": "5"}})  # the default, spelled out
+    assert job.maker.asked[0]["new"] is True
+
+
+def test_the_same_again_after_a_failure_is_not_forced():
+    job = MemoryJob()
+    job.apply(Failed(RuntimeError("out of memory")))
+    job.maker = Maker(MemoryJob())
+    _, comm = widget_of(job)
+    comm.ask("generate", {"key": 1, "changes": {}})
+    assert job.maker.asked[0]["new"] is False
+
+
+def test_a_take_that_exists_is_shown_where_it_stands(tmp_path):
+    one, two = finished(tmp_path / "1.mp4", 1), finished(tmp_path / "2.mp4", 2)
+    one.maker = Maker(finished(tmp_path / "2.mp4", 2), found=[two])
+    widget, comm = widget_of(one)
+    comm.ask("generate", {"key": 1, "changes": {"duration": "10"}})
+    assert (widget.take, widget.takes) == (2, 2)
+
+
+@pytest.mark.parametrize(
+    ("msg", "word"),
+    [
+        ({"key": 1, "changes": {"duration": 99}}, "duration"),
+        ({"key": 1, "changes": {"colour": "red"}}, "colour"),
+        ({"key": 7, "changes": {}}, "not shown here"),
+        ({"key": 1, "changes": "much"}, "changes"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["quote", "generate"])
+def test_what_makes_no_sense_is_refused_before_anything_is_sent(tmp_path, kind, msg, word):
+    job = finished(tmp_path / "1.mp4", 1)
+    job.maker = Maker()
+    widget, comm = widget_of(job)
+    reply, _ = comm.ask(kind, msg)
+    assert reply["ok"] is False
+    assert word in reply["msg"]["error"]
+    assert job.maker.asked == []
+    assert widget.takes == 1
+
+
+def test_a_job_of_no_session_cannot_make_another(tmp_path):
+    _, comm = widget_of(finished(tmp_path / "1.mp4", 1))
+    for kind in ("quote", "generate", "resume"):
+        reply, _ = comm.ask(kind, {"key": 1, "changes": {}})
+        assert "session" in reply["msg"]["error"]
+
+
+def test_a_quote_of_a_real_session_says_what_would_happen(home, tmp_cwd, monkeypatch):
+    with Session(backend="local", local_speed=float("inf")) as session:
+        job = session.submit("a heron", endpoint="v3-pro")
+        job.wait(30)
+        _, comm = widget_of(job)
+
+        def quote(number, **changes):
+            return comm.ask("quote", {"key": 1, "changes": changes}, number=number)[0]["msg"]
+
+        assert quote(1) == {"words": "free preview", "backend": "local", "free": True}
+        session.submit("a heron", endpoint="v3-pro", duration=10).wait(30)
+        assert quote(2, duration="10")["words"] == "no charge: this take exists"
+        monkeypatch.setenv("KLING_NB_BACKEND", "fal")
+    with Session(backend="fal") as session:
+        job.maker = session
+        told = quote(3, duration="10")
+        assert told["backend"] == "fal"
+        assert told["free"] is False
+        assert told["words"].startswith("about $")
+        reply, _ = comm.ask("generate", {"key": 1, "changes": {}, "backend": "fal"}, number=4)
+        assert reply["msg"]["error"] == str(MissingKey())
+
+
+def test_resume_goes_on_in_the_same_place():
+    job = MemoryJob()
+    job.apply(Unclear(SubmissionUncertain("No answer came.")))
+    again = MemoryJob()
+    job.maker = again.maker = Maker()
+    job.maker.known[job.id] = again
+    widget, comm = widget_of(job)
+    assert comm.ask("snapshot", number=1)[0]["msg"]["resumable"] is True
+    reply, _ = comm.ask("resume", {"key": 1}, number=2)
+    assert reply["msg"] == {"key": 2}
+    assert (widget.take, widget.takes, widget.state) == (1, 1, "SUBMITTING")
+    again.apply(Submitted("r-9", resumed=True))
+    comm.wait_for(lambda: comm.traits().get("request_id") == "r-9")
+
+
+@pytest.mark.parametrize(
+    ("fault", "resumable"),
+    [
+        (RateLimited("slow down", status_code=429), True),
+        (InputRefused("no", status_code=422), False),
+        (RuntimeError("out of memory"), False),
+    ],
+)
+def test_only_what_fal_may_still_have_can_be_taken_up_again(fault, resumable):
+    job = MemoryJob()
+    job.maker = Maker()
+    job.apply(Submitted("r-1"), Failed(fault))
+    _, comm = widget_of(job)
+    assert comm.ask("snapshot")[0]["msg"]["resumable"] is resumable
+
+
+def test_a_poster_is_a_small_jpeg(tmp_path):
+    job = MemoryJob()
+    ready(job, make_clip(tmp_path / "clip.mp4", size=(640, 360), paint=colourful))
+    _, comm = widget_of(job)
+    reply, (jpeg,) = comm.ask("poster", {"key": 1})
+    assert reply["ok"] is True
+    assert bytes(jpeg[:3]) == b"\xff\xd8\xff"
+    assert len(jpeg) < 20_000
+
+
+def test_costs_are_said_as_far_as_they_are_known(tmp_path):
+    job = MemoryJob()
+    assert cost(job) == ""
+    job.backend = "fal"
+    job.apply(Submitted("r-1"))
+    for fault, words in [
+        (InputRefused("no", status_code=422, billable_units="3.5"), "3.5 billable units"),
+        (InputRefused("no", status_code=422, billable_units="0"), "not charged"),
+        (InputRefused("no", status_code=422), "cost not known"),
+        (PlatformError("oops", status_code=503), "not charged"),
+        (UsageError("never sent"), "cost not known"),
+    ]:
+        failed = MemoryJob()
+        failed.backend = "fal"
+        failed.apply(Submitted("r-1"), Failed(fault))
+        assert cost(failed) == words
+    unsent = MemoryJob()
+    unsent.backend = "fal"
+    unsent.apply(Failed(UsageError("never sent")))
+    assert cost(unsent) == "not submitted, not charged"
+    done = MemoryJob()
+    done.backend = "fal"
+    done.apply(Submitted("r-1"), Ready(units="10"))
+    assert done.state.state is State.READY
+    assert cost(done) == "10 billable units"
+    done.reused = True
+    assert cost(done) == "no charge: an earlier take"
+
+
+def test_long_inputs_are_not_sent_whole(tmp_path):
+    picture = "data:image/png;base64," + "A" * 9000
+    job = MemoryJob()
+    job.request = SimpleNamespace(
+        endpoint=job.request.endpoint,
+        prompt="x",
+        input={"prompt": "x", "image_url": picture, "photo": {"sha256": "0" * 64, "name": "cat.png"}},
+    )
+    job.request.endpoint.parameter("prompt")
+    entry = widget_of(job)[0]._takes[0].about()
+    assert len(entry["input"]["image_url"]) <= 4000
+    assert entry["input"]["photo"] == "cat.png"
+
+
+def test_a_file_within_the_served_folder_has_an_address(tmp_path):
+    environment = {served.ROOT: str(tmp_path), served.BASE: "/user/me/"}
+    path = tmp_path / "kling_media" / "a b#1.mp4"
+    assert served.served_url(path, environment) == "/user/me/files/kling_media/a%20b%231.mp4"
+    assert served.served_url(path, {served.ROOT: str(tmp_path)}) == "/files/kling_media/a%20b%231.mp4"
+    assert served.served_url(path, {}) is None
+    assert served.served_url(tmp_path.parent / "x.mp4", environment) is None
+    assert served.served_url(tmp_path / ".hidden" / "x.mp4", environment) is None
