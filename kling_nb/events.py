@@ -175,6 +175,13 @@ class JobState:
     uploaded: int = 0
     upload_size: int | None = None
 
+    @property
+    def transferred(self) -> tuple[int, int | None]:
+        """Bytes so far, and in all where known: of the files that go up, or of the result that comes."""
+        if self.state is State.SUBMITTING:
+            return self.uploaded, self.upload_size
+        return (self.received, self.total) if self.state is State.DOWNLOADING else (0, None)
+
 
 def fold(now: JobState, event: Event) -> JobState:
     """The state after `event`. A finished job stays as it is, whatever arrives late."""

@@ -65,8 +65,10 @@ export function toolbar(frames, actions) {
       muted ? mute.say("Sound on", "mute") : mute.say("Sound off", "sound");
       whole.node.ariaPressed = `${all}`;
       ab.node.ariaPressed = `${a !== null}`;
-      write(ab.node, a === null ? "A–B" : `${a + 1}–${b === null ? "…" : b + 1}`);
-      ab.say(a === null ? "Loop from here" : b === null ? "Loop to here" : "Loop all again");
+      const range = a === null ? "A–B" : `${a + 1}–${b === null ? "…" : b + 1}`;
+      const next = a === null ? "loop from here" : b === null ? "loop to here" : "loop all again";
+      write(ab.node, range);
+      ab.say(`${range}: ${next}`);
       scrub.value = `${frame}`;
       scrub.ariaValueText = text;
       const share = (/** @type {number} */ at) => `${(at / Math.max(1, frames - 1)) * 100}%`;

@@ -131,7 +131,7 @@ export const LINES_KEPT = 2000;
  * @property {boolean} resumed the submission was made earlier, this kernel came back to it
  * @property {boolean} resumable fal may still have the result
  * @property {number | null} queue_position requests ahead, 0 is next
- * @property {number} received bytes of the result so far
+ * @property {number} received bytes so far, of the files that go up or of the result that comes
  * @property {number | null} total bytes expected
  * @property {number | null} finished_at
  * @property {string} message

@@ -34,7 +34,7 @@ export function phase({ state, queue_position: ahead, received, total }) {
   if (state === "IN_QUEUE" && ahead !== null) {
     return ahead > 0 ? `${ahead} ahead in the queue` : "Next in the queue";
   }
-  if (state === "DOWNLOADING" && received > 0) {
+  if (received) {
     return total ? `${megabytes(received)} of ${megabytes(total)}` : megabytes(received);
   }
   return "";
@@ -62,15 +62,15 @@ export function duration(state, seconds, expected = null) {
 }
 
 /**
- * How far the job is, 0 to 1, as far as anybody knows: a download by its bytes, all before by the
- * time that such jobs took. Null where nothing is known, or the usual time is over.
+ * How far the job is, 0 to 1, as far as anybody knows: an upload or download by its bytes, the rest
+ * by the time that such jobs took. Null where nothing is known, or the usual time is over.
  *
  * @param {{state: State, received: number, total: number | null}} job
  * @param {number | null} seconds so far
  * @param {number | null} expected
  */
 export function share({ state, received, total }, seconds, expected) {
-  if (state === "DOWNLOADING") return total ? received / total : null;
+  if (received || state === "DOWNLOADING") return total ? received / total : null;
   return expected && seconds !== null && seconds < expected ? seconds / expected : null;
 }
 

@@ -25,10 +25,11 @@ test("a place in the queue is said in words", () => {
   assert.equal(words.phase({ ...job, queue_position: 3 }), "3 ahead in the queue");
 });
 
-test("a download says how much, of how much where that is known", () => {
+test("a transfer says how much, of how much where that is known", () => {
   const download = { ...job, state: "DOWNLOADING", received: 3_400_000 };
   assert.equal(words.phase(download), "3.4 MB");
   assert.equal(words.phase({ ...download, total: 8_100_000 }), "3.4 MB of 8.1 MB");
+  assert.equal(words.phase({ ...download, state: "SUBMITTING", total: 8_100_000 }), "3.4 MB of 8.1 MB");
 });
 
 test("time stamps without a zone are UTC, unreadable ones are left out", () => {
@@ -64,6 +65,7 @@ test("progress is told only where something is known of it", () => {
   const download = { ...job, state: "DOWNLOADING", received: 25, total: 100 };
   assert.equal(words.share(download, 20, 80), 0.25);
   assert.equal(words.share({ ...download, total: null }, 20, 80), null);
+  assert.equal(words.share({ ...download, state: "SUBMITTING" }, 20, 80), 0.25, "an upload");
 });
 
 test("size and length of a take", () => {

@@ -26,13 +26,14 @@ _VALUE = 300
 def live_fields(job: Job) -> dict[str, Any]:
     """What changes while a job goes on."""
     state, last = job.state, job.lines[-1:]
+    received, total = state.transferred
     return {
         "id": job.id,
         "state": state.state.value,
         "request_id": job.request_id,
         "queue_position": state.queue_position,
-        "received": state.received,
-        "total": state.total,
+        "received": received,
+        "total": total,
         "finished_at": job.finished_at,
         "message": "" if job.error is None else words(job.error),
         "line": clip(last[0].message, _PROMPT) if last else "",

@@ -109,13 +109,14 @@ class Take:
         """What changes, but for the log lines."""
         job, now, video = self.job, self.job.state, self.job.video
         cell, no_cell = _cell(job)
+        received, total = now.transferred
         return {
             **saved(job),
             "resumed": now.resumed,
             "resumable": job.maker is not None and _unsettled(job),
             "queue_position": now.queue_position,
-            "received": now.received,
-            "total": now.total,
+            "received": received,
+            "total": total,
             "fps": video.fps if video else None,
             "frame_count": video.frame_count if video else None,
             "number": video.take if video else None,

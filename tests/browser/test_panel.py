@@ -7,6 +7,7 @@ from typing import Any
 import nbformat
 import pytest
 from accessibility import serious_faults
+from hostile import HOSTILE
 from jupyter_lab import JupyterLab
 from playwright.sync_api import Locator, Page, expect
 
@@ -17,25 +18,6 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(240), pytest.mark.pace("i
 KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
 TEXT = "fal-ai/kling-video/v1/pro/text-to-video"
 PANEL = "import kling_nb\npanel = kling_nb.Panel()\npanel"
-HOSTILE = [
-    "<script>window.hit = 1</script>",
-    "<img src=x onerror='window.hit = 1'>",
-    "<svg onload=window.hit=1>",
-    "\"><b onmouseover='window.hit=1'>bold</b>",
-    "javascript:window.hit=1",
-    "{{constructor.constructor('window.hit=1')()}}",
-    "${window.hit=1}",
-    "</textarea></option></select><h1>out</h1>",
-    "\u202egnirts desrever\u202c and on",
-    "\u2066\u2067\u2068 isolates never closed",
-    "a\u0000b\u0007c\u001b[31mred",
-    "Z\u0351\u036b\u0343\u036a" * 60,
-    "x" * 100_000,
-    "line\n" * 2_000,
-    "&lt;b&gt;&amp;amp;",
-    "مرحبا <b>بالعالم</b>",
-    "🦊" * 300,
-]
 
 
 def intent(prompt: str, folder: Path, endpoint: str = TEXT) -> Intent:

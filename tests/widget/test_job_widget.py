@@ -20,6 +20,7 @@ from kling_nb.events import (
     State,
     Submitted,
     Unclear,
+    Uploading,
 )
 from kling_nb.notebook.chunk import CHUNK_LIMIT
 from kling_nb.notebook.job_widget import LINES_KEPT, JobWidget
@@ -77,8 +78,11 @@ def test_saved_state_holds_no_lines_and_no_bytes(job, clip):
 
 def test_events_reach_views_and_traits(job):
     widget, comm = widget_of(job)
+    job.apply(Uploading(5, 40))
+    comm.wait_for(lambda: comm.updates() and comm.updates()[-1]["total"] == 40)
+    assert comm.updates()[-1]["received"] == 5
     job.apply(Submitted("r-1"), Queued(3))
-    comm.wait_for(lambda: comm.updates() and comm.updates()[-1]["queue_position"] == 3)
+    comm.wait_for(lambda: comm.updates()[-1]["queue_position"] == 3)
     assert comm.updates()[-1]["request_id"] == "r-1"
     job.apply(Running(), Downloading(10, 20))
     comm.wait_for(lambda: comm.updates()[-1]["received"] == 10)
