@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 from kling_nb import errors
 from kling_nb._backend import Backend
 from kling_nb._budget import check_cost, limits_of
-from kling_nb._pursuit import failure, final
 from kling_nb._settings import Settings
+from kling_nb._verdict import failure, final
 from kling_nb.catalog import Endpoint
 from kling_nb.engine import EXIT_SECONDS, Engine, wait_async
 from kling_nb.events import Event, State

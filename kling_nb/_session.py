@@ -2,81 +2,43 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import logging
-import os
-import threading
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kling_nb import _settings
-from kling_nb._arguments import build_request, notices, storable, with_picture
-from kling_nb._budget import check_cost, cost_of, limits_of
+from kling_nb._arguments import storable
+from kling_nb._budget import check_cost, limits_of
 from kling_nb._embedded import EmbeddedEngine
-from kling_nb._endpoints import EndpointBook
 from kling_nb._job import Job, Listener
+from kling_nb._past import PastJobs
+from kling_nb._places import Places
+from kling_nb._plan import Plan, Planner
+from kling_nb._running import RunningJobs
 from kling_nb._settings import Settings
 from kling_nb.catalog import Endpoint
 from kling_nb.catalog.media_input import for_upload
-from kling_nb.engine import EXIT_SECONDS, Engine, wait
-from kling_nb.errors import InputError, KlingError, LedgerError, MissingKey, UnknownEndpoint, UsageError
-from kling_nb.events import Failed, JobState, Logged, State
-from kling_nb.fal.hosts import Hosts
+from kling_nb.engine import Engine, wait
+from kling_nb.errors import InputError, LedgerError, MissingKey, UsageError
+from kling_nb.events import Logged, State
 from kling_nb.fal.jwks import KeySource
 from kling_nb.fal.options import SubmitOptions
 from kling_nb.fal.patience import Patience
-from kling_nb.fal.webhook_address import check_webhook
 from kling_nb.fal.webhooks import set_key_source
 from kling_nb.ledger import Entry, Intent, Ledger, Selection, Spending
 from kling_nb.ledger.spending import Grouping
-from kling_nb.media import MediaFolder, Result, Take
+from kling_nb.media import Result
 from kling_nb.request import VideoRequest
 
 if TYPE_CHECKING:  # both need httpx, which costs `%load_ext` more than all the rest
-    from kling_nb._backend import Backend
     from kling_nb._client import Client
-    from kling_nb._pursuit import Pursuit
-    from kling_nb._uploads import Uploads
     from kling_nb.fal.pricing import LivePrice
 
 log = logging.getLogger(__name__)
-
-REUSABLE = {"fal": ("fal",), "local": ("fal", "local")}
-"""Whose takes satisfy a backend: a key must never leave a preview in place of the real thing."""
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What a call would do. Nothing was sent.
-
-    Attributes:
-        request: The validated request.
-        settings: What holds for it.
-        found: The take that would be shown instead of a submission.
-        unfinished: The submission that would be taken up instead of a new one.
-        webhook_url: Where a new submission's result would be delivered too, or None.
-        notices: What is to be said of the endpoint: that it is the sister of the one named, that its
-            schema is old.
-        options: How fal's queue would be asked to treat a new submission.
-    """
-
-    request: VideoRequest
-    settings: Settings
-    found: Take | None
-    unfinished: Entry | None
-    webhook_url: str | None = None
-    notices: tuple[str, ...] = ()
-    options: SubmitOptions | None = None
-
-    @property
-    def estimate(self) -> float | None:
-        """US dollars that fal would ask for it, or None where no price is known."""
-        return cost_of(self.request, self.settings)
 
 
 class Session:
@@ -95,16 +57,11 @@ class Session:
     def __init__(self, *, patience: Patience | None = None, **settings: Any) -> None:
         _settings.check_names(settings)
         self._own = settings
-        self._patience = patience
         self._engine = Engine.shared()
-        self._jobs: dict[str, Job] = {}
-        self._lock = threading.RLock()
-        self._ledgers: dict[Path, Ledger] = {}
-        self._folders: dict[Path, MediaFolder] = {}
-        self._backends: dict[tuple[object, ...], Backend] = {}
-        self._upload_books: dict[Path, Uploads] = {}
-        self._endpoint_books: dict[tuple[Path, str], EndpointBook] = {}
-        self._running: dict[Job, asyncio.Task[None]] = {}  # of the engine thread
+        self._places = Places(self._engine, patience)
+        self._planner = Planner(self.settings, self._places)
+        self._running = RunningJobs(self._engine)
+        self._past = PastJobs(self._engine, self)
 
     def __enter__(self) -> Session:
         return self
@@ -118,27 +75,13 @@ class Session:
         What fal has accepted goes on there; `get_job` and `resume` of another session take it up.
         """
         wait(self._engine.spawn(self._close()))
-        for ledger in self._ledgers.values():
-            ledger.close()
+        self._places.close_ledgers()
 
     async def _close(self) -> None:
-        running = dict(self._running)
-        if running:
-            answers = [asyncio.wrap_future(job.answered) for job in running]
-            await asyncio.wait(answers, timeout=EXIT_SECONDS)  # a submission must not be cut off
-        for job, task in running.items():
-            left = KlingError(
-                f"The session of job {job.id} was closed.", remedy=f"Get it: get_job({job.id!r})"
-            )
-            job.apply(Failed(left))
-            task.cancel()
-        if running:
-            await asyncio.wait(running.values())
+        await self._running.settle()
         if "client" in vars(self):
             await self.client.settle()
-        for backend in self._backends.values():
-            await backend.client.aclose()
-        self._backends.clear()
+        await self._places.close_backends()
 
     def settings(self, **call: Any) -> Settings:
         """The settings that hold for a call with these arguments."""
@@ -230,14 +173,14 @@ class Session:
         )
         if plan.found is not None:
             _say_no_webhook(webhook_url, "this request has a take already")
-            return self._finished_job(plan.request, plan.found)
+            return self._past.of_take(plan.request, plan.found)
         if plan.settings.backend == "fal" and plan.settings.key is None:
             raise MissingKey
         if plan.settings.backend == "local" and plan.request.endpoint.fetched_at:
             raise _no_preview(plan.request.endpoint)
         wanted = None if new else take or 1
         request = plan.request
-        entry, fresh = self._ledger(plan.settings).claim(
+        entry, fresh = self._places.ledger(plan.settings).claim(
             Intent(
                 backend=plan.settings.backend,
                 endpoint=request.endpoint.id,
@@ -255,11 +198,11 @@ class Session:
         )
         if fresh and not new:
             # Another kernel may have finished the same request after `plan` looked.
-            found = self._find(request, plan.settings, take)
+            found = self._planner.find(request, plan.settings, take)
             if found is not None:
-                self._ledger(plan.settings).withdraw(entry.id)
+                self._places.ledger(plan.settings).withdraw(entry.id)
                 _say_no_webhook(webhook_url, "this request has a take by now")
-                return self._finished_job(request, found)
+                return self._past.of_take(request, found)
         if not fresh:
             _say_no_webhook(webhook_url, f"job {entry.id} of this request is under way already")
         return self._start(
@@ -292,23 +235,16 @@ class Session:
         Raises:
             InputError: Bad input.
         """
-        settings = self.settings(backend=backend, max_cost=max_cost)
-        pictures = {"image": image, "end_image": end_image}
-        named, chosen = self._chosen(endpoint or settings.endpoint, **pictures)
-        options, parameters = SubmitOptions.split(parameters)
-        request = build_request(chosen, prompt=prompt, **pictures, parameters=parameters)
-        said = notices(named, chosen)
-        if new and take is not None:
-            raise UsageError("take and new contradict each other.", remedy="Give one of them.")
-        if take is not None and (not isinstance(take, int) or take < 1):
-            raise UsageError(f"take is {take!r}.", remedy="It must be a whole number from 1.")
-        if webhook_url is not None:
-            check_webhook(webhook_url, local=settings.backend == "local" or settings.hosts.loopback)
-        if new:
-            return Plan(request, settings, None, None, webhook_url, said, options)
-        found = self._find(request, settings, take)
-        unfinished = None if found else self._unfinished_like(request, settings, take or 1)
-        return Plan(request, settings, found, unfinished, webhook_url, said, options)
+        return self._planner.plan(
+            prompt,
+            endpoint=endpoint,
+            pictures={"image": image, "end_image": end_image},
+            take=take,
+            new=new,
+            settings=self.settings(backend=backend, max_cost=max_cost),
+            webhook_url=webhook_url,
+            parameters=parameters,
+        )
 
     def request(
         self,
@@ -324,9 +260,12 @@ class Session:
         Raises:
             InputError: Bad input.
         """
-        pictures = {"image": image, "end_image": end_image}
-        _, chosen = self._chosen(endpoint or self.settings().endpoint, **pictures)
-        return build_request(chosen, prompt=prompt, **pictures, parameters=parameters)
+        return self._planner.request(
+            prompt,
+            endpoint=endpoint or self.settings().endpoint,
+            pictures={"image": image, "end_image": end_image},
+            parameters=parameters,
+        )
 
     def endpoint(self, name: str | None = None, *, refresh: bool = False, fetch: bool = True) -> Endpoint:
         """The endpoint of an id or short name, by default the one that is set.
@@ -344,8 +283,7 @@ class Session:
             UnknownEndpoint: There is none, or its schema could not be had; the message says why.
             UnreachableError: `refresh`, and fal did not answer. The stored schema stays in use.
         """
-        settings = self.settings()
-        return self._endpoints(settings).find(name or settings.endpoint, refresh=refresh, fetch=fetch)
+        return self._planner.endpoint(name, refresh=refresh, fetch=fetch)
 
     def endpoints(self, word: str | None = None) -> tuple[Endpoint, ...]:
         """The endpoints on this machine: those that come with the package, then those stored.
@@ -353,38 +291,7 @@ class Session:
         Args:
             word: Only those which have every one of these words in id, short name, title or category.
         """
-        return self._endpoints(self.settings()).all(word)
-
-    def _chosen(self, name: str, *, image: Any, end_image: Any) -> tuple[Endpoint, Endpoint]:
-        """The endpoint that is named, and the one to use: its sister where a picture asks for it."""
-        named = self.endpoint(name)
-        pictured = image is not None or end_image is not None
-        return named, with_picture(named, self.endpoint) if pictured else named
-
-    def _once_used(self, endpoint_id: str) -> Endpoint:
-        """The endpoint of a job. One whose schema is not here any more must not keep its result away."""
-        try:
-            return self.endpoint(endpoint_id, fetch=False)
-        except UnknownEndpoint:
-            if "/" not in endpoint_id:  # a short name, mistyped
-                raise
-            return Endpoint(endpoint_id, endpoint_id, title=endpoint_id, category="")
-
-    def _find(self, request: VideoRequest, settings: Settings, take: int | None) -> Take | None:
-        backends = REUSABLE[settings.backend]
-        return self._media(settings).find(request.fingerprint, take=take, backends=backends)
-
-    def _unfinished_like(self, request: VideoRequest, settings: Settings, take: int) -> Entry | None:
-        unfinished_here = Selection(folder=settings.media, unfinished=True)
-        for entry in self._ledger(settings).entries(unfinished_here, limit=1000):
-            same = (entry.fingerprint, entry.backend, entry.take) == (
-                request.fingerprint,
-                settings.backend,
-                take,
-            )
-            if same and (entry.backend == "fal" or entry.ours):
-                return entry
-        return None
+        return self._places.endpoints(self.settings()).all(word)
 
     def upload(
         self,
@@ -424,8 +331,8 @@ class Session:
             raise MissingKey
 
         async def send() -> str:
-            backend = await self._connect(settings)
-            return await self._uploads(settings).address(
+            backend = await self._places.connect(settings)
+            return await self._places.uploads(settings).address(
                 backend.storage, backend.key_fingerprint, taken, lifecycle=lifecycle, on_progress=on_progress
             )
 
@@ -441,7 +348,15 @@ class Session:
         """fal's queue call by call, for `await`: submit, status, events, result, cancel."""  # noqa: D403 -- its name
         from kling_nb._client import Client, Surroundings  # noqa: PLC0415 -- with httpx
 
-        return Client(Surroundings(self._engine, self.settings, self._connect, self._ledger, self._once_used))
+        return Client(
+            Surroundings(
+                self._engine,
+                self.settings,
+                self._places.connect,
+                self._places.ledger,
+                self._planner.once_used,
+            )
+        )
 
     # -- jobs ---------------------------------------------------------------------
 
@@ -460,7 +375,7 @@ class Session:
     @property
     def ledger(self) -> Ledger:
         """The record of every submission, of all kernels of this user."""
-        return self._ledger(self.settings())
+        return self._places.ledger(self.settings())
 
     def live_price(self, endpoint: str) -> LivePrice:
         """fal's own price of an endpoint, asked for now. It covers the default settings only.
@@ -477,13 +392,13 @@ class Session:
         chosen = self.endpoint(endpoint)
 
         async def ask() -> LivePrice:
-            return await live_price((await self._connect(settings)).http, chosen.id)
+            return await live_price((await self._places.connect(settings)).http, chosen.id)
 
         return wait(self._engine.spawn(ask()))
 
     def spending(self, by: Grouping = "day") -> list[Spending]:
         """What fal's jobs cost, from the ledger: by "day", "endpoint" or "notebook"."""
-        return self._ledger(self.settings()).spending(by)
+        return self._places.ledger(self.settings()).spending(by)
 
     def get_job(self, job_id: str, endpoint: str | None = None) -> Job:
         """The job of an id, a request id, or the unique start of one.
@@ -499,12 +414,12 @@ class Session:
             UsageError: No such job.
             MissingKey: It is unfinished, it is fal's, and there is no key to ask with.
         """
-        known = next((job for job in list(self._jobs.values()) if job_id in {job.id, job.request_id}), None)
+        known = self._running.named(job_id)
         if known is not None and not known.done:
             return known
-        entry = self._ledger(self.settings()).get(job_id)
+        entry = self._places.ledger(self.settings()).get(job_id)
         if endpoint is not None and (entry is None or job_id not in {entry.id, entry.request_id}):
-            entry = self._adopt(job_id, self._once_used(endpoint))
+            entry = self._adopt(job_id, self._planner.once_used(endpoint))
         if entry is None:
             raise UsageError(
                 f"No job has the id {job_id!r} in the ledger.",
@@ -515,12 +430,12 @@ class Session:
             )
         settings = self.settings(backend=entry.backend)  # whatever is set for new ones: that one has the job
         ended = entry.state.finished and entry.state is not State.UNCERTAIN and not entry.unfiled
-        known = self._jobs.get(entry.id)
+        known = self._running.of_row(entry.id)
         if known is not None and (ended or not known.done):
             return known
-        request = VideoRequest(self._once_used(entry.endpoint), entry.input, {})
+        request = VideoRequest(self._planner.once_used(entry.endpoint), entry.input, {})
         if ended:
-            return self._past_job(request, entry)
+            return self._past.of_row(request, entry, self._places.media(Path(entry.folder)))
         if entry.backend == "fal" and settings.key is None:
             raise MissingKey
         return self._start(request, entry, settings, fresh=False)
@@ -530,7 +445,7 @@ class Session:
         settings = self.settings()
         if settings.backend == "fal" and settings.key is None:
             raise MissingKey
-        return self._ledger(settings).adopt(
+        return self._places.ledger(settings).adopt(
             request_id,
             Intent(
                 backend=settings.backend,
@@ -546,8 +461,8 @@ class Session:
 
     def takes_of(self, request: VideoRequest, backend: str) -> list[Job]:
         """The stored takes of a request by one backend, as finished jobs, in order of their numbers."""
-        takes = self._media(self.settings()).takes(request.fingerprint)
-        return [self._finished_job(request, take) for take in takes if take.sidecar.backend == backend]
+        takes = self._places.media(self.settings().media).takes(request.fingerprint)
+        return [self._past.of_take(request, take) for take in takes if take.sidecar.backend == backend]
 
     def resume(self, *, everywhere: bool = False) -> list[Job]:
         """Take up every unfinished submission again: follow, download and file it.
@@ -558,65 +473,6 @@ class Session:
         found = self.jobs(limit=1000, here=not everywhere, unfinished=True)
         mine = [entry for entry in found if entry.backend == "fal" or entry.ours]
         return [self.get_job(entry.id) for entry in mine]
-
-    def _past_job(self, request: VideoRequest, entry: Entry) -> Job:
-        """A job that ended in an earlier session."""
-        job = self._job(request, entry)
-        job.finished_at = entry.finished_at
-        if entry.state is State.READY:
-            take = self._media_at(Path(entry.folder)).filed(entry.request_id or "", entry.backend)
-            if take is not None:
-                return self._finished_job(request, take, job=job, units=entry.units, reused=False)
-            text = f"The file of job {entry.id} is no longer in {entry.folder}."
-            job.apply(Failed(KlingError(text, request_id=entry.request_id)))
-        elif entry.state is State.CANCELLED:
-            job.restore(JobState(state=State.CANCELLED, request_id=entry.request_id))
-        else:
-            text = entry.error or "It failed."
-            job.apply(Failed(KlingError(text, request_id=entry.request_id)))
-        return job
-
-    def _job(self, request: VideoRequest, entry: Entry) -> Job:
-        job = Job(
-            entry.id,
-            request=request,
-            backend=entry.backend,
-            engine=self._engine,
-            created_at=entry.created_at,
-        )
-        job.maker = self
-        return job
-
-    def _finished_job(
-        self,
-        request: VideoRequest,
-        take: Take,
-        *,
-        job: Job | None = None,
-        units: str | None = None,
-        reused: bool = True,
-    ) -> Job:
-        """A job that is READY because its take exists."""
-        sidecar = take.sidecar
-        job = job or Job(
-            f"take-{sidecar.fingerprint[:8]}-{sidecar.take}",
-            request=request,
-            backend=sidecar.backend,
-            engine=self._engine,
-        )
-        job.maker = self
-        job.reused = reused
-        job.take_in(take)
-        job.restore(
-            JobState(
-                state=State.READY,
-                request_id=sidecar.request_id,
-                units=units or sidecar.billable_units,
-                lines=len(sidecar.lines),
-            ),
-            lines=[Logged(message, timestamp) for timestamp, message in sidecar.lines],
-        )
-        return job
 
     def _start(
         self,
@@ -631,108 +487,42 @@ class Session:
         options: SubmitOptions | None = None,
     ) -> Job:
         """The running job of a ledger row; there is one for each row in a session."""
-        from kling_nb._pursuit import Pursuit  # noqa: PLC0415 -- with httpx, at the first job
+        # With httpx, at the first job.
+        from kling_nb._filing import Filing  # noqa: PLC0415
+        from kling_nb._pursuit import Pursuit  # noqa: PLC0415
+        from kling_nb._record import Record  # noqa: PLC0415
+        from kling_nb._submission import Submission  # noqa: PLC0415
 
-        ledger = self._ledger(settings)
+        ledger = self._places.ledger(settings)
         expected = None
         with suppress(LedgerError):  # the row is made: the job must start now, or it would never
             expected = ledger.expected_seconds(entry.endpoint, entry.backend)
-        with self._lock:
-            known = self._jobs.get(entry.id)
-            if known is not None and not known.done:
-                if on_event is not None:
-                    known.subscribe(on_event)
-                return known
-            job = self._jobs[entry.id] = self._job(request, entry)
-        job.expected_seconds = expected
+        job, begun = self._running.settled(entry.id, lambda: self._past.begun(request, entry))
         if on_event is not None:
             job.subscribe(on_event)
+        if not begun:
+            return job
+        job.expected_seconds = expected
         for notice in said:  # nobody else has the job yet
             job.apply(Logged(f"kling_nb: {notice}"))
+        record = Record(job, entry, ledger)
         pursuit = Pursuit(
-            job,
-            entry,
-            fresh=fresh,
-            connect=lambda: self._connect(settings),
-            ledger=ledger,
-            media=self._media_at(Path(entry.folder)),
-            take=entry.take,
-            uploads=self._uploads(settings),
-            inline_limit=settings.inline_limit,
-            webhook_url=webhook_url,
-            options=options,
+            record,
+            connect=lambda: self._places.connect(settings),
+            submission=Submission(
+                record,
+                fresh=fresh,
+                uploads=self._places.uploads(settings),
+                inline_limit=settings.inline_limit,
+                webhook_url=webhook_url,
+                options=options,
+            ),
+            filing=Filing(record, self._places.media(Path(entry.folder)), entry.take),
         )
-        self._engine.spawn(self._pursue(job, pursuit))
+        self._running.start(job, pursuit.run)
         if fresh:
             self._engine.finish_before_exit(job.answered)
         return job
-
-    async def _pursue(self, job: Job, pursuit: Pursuit) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._running[job] = task
-        try:
-            await pursuit.run()
-        finally:
-            del self._running[job]
-
-    # -- parts, made when first needed -------------------------------------------
-
-    def _ledger(self, settings: Settings) -> Ledger:
-        with self._lock:
-            return self._ledgers.setdefault(settings.home, Ledger(settings.home / "ledger.sqlite3"))
-
-    def _uploads(self, settings: Settings) -> Uploads:
-        from kling_nb._uploads import Uploads  # noqa: PLC0415 -- with httpx, at the first upload
-
-        with self._lock:
-            return self._upload_books.setdefault(settings.home, Uploads(self._ledger(settings)))
-
-    def _endpoints(self, settings: Settings) -> EndpointBook:
-        hosts = settings.hosts
-
-        def fetch(endpoint_id: str) -> Any:
-            from kling_nb.fal.schemas import fetch_document  # noqa: PLC0415 -- with httpx
-
-            fetching = self._engine.spawn(fetch_document(hosts, endpoint_id, patience=self._patience))
-            try:
-                return wait(fetching)
-            except BaseException:
-                fetching.cancel()  # an interrupt ends it
-                raise
-
-        with self._lock:
-            book = EndpointBook(settings.home / "schemas", fetch)
-            return self._endpoint_books.setdefault((settings.home, hosts.schema), book)
-
-    def _media(self, settings: Settings) -> MediaFolder:
-        return self._media_at(settings.media)
-
-    def _media_at(self, folder: Path) -> MediaFolder:
-        with self._lock:
-            return self._folders.setdefault(folder, MediaFolder(folder))
-
-    async def _connect(self, settings: Settings) -> Backend:
-        """The backend of these settings. Engine thread."""
-        if settings.backend == "fal":
-            return self._opened("fal", settings.hosts, settings)
-        embedded = EmbeddedEngine.shared(settings.local_speed)
-        address = await asyncio.to_thread(embedded.address)
-        hosts = Hosts(queue=address.url, rest=address.url, api=address.url)
-        settings = _settings.with_key(settings, address.key)
-        return self._opened("local", hosts, settings, gone=lambda: embedded.gone)
-
-    def _opened(
-        self, name: str, hosts: Hosts, settings: Settings, *, gone: Callable[[], bool] = lambda: False
-    ) -> Backend:
-        from kling_nb._backend import open_backend  # noqa: PLC0415 -- with httpx, at the first job
-
-        handle = (os.getpid(), name, hosts, settings.key)  # connections must not be carried over a fork
-        if handle not in self._backends:
-            self._backends[handle] = open_backend(
-                name, hosts, settings.key, gone=gone, patience=self._patience
-            )
-        return self._backends[handle]
 
 
 def _no_preview(chosen: Endpoint) -> InputError:

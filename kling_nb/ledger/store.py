@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import sqlite3
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-from kling_nb.errors import LedgerError
 from kling_nb.events import State
 from kling_nb.ledger.entry import Entry, Intent, owner_of_this_process
+from kling_nb.ledger.file import LedgerFile
 from kling_nb.ledger.limit import check
-from kling_nb.ledger.schema import prepare
 from kling_nb.ledger.selection import EVERYTHING, UNFINISHED, Selection
 from kling_nb.ledger.spending import Grouping, Spending, spending
 from kling_nb.ledger.upload import Upload
-
-BUSY_SECONDS = 20.0
 
 
 class Ledger:
@@ -34,10 +27,7 @@ class Ledger:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._lock = threading.RLock()
-        self._connection: sqlite3.Connection | None = None
-        self._inherited: sqlite3.Connection | None = None
-        self._pid = 0
+        self._file = LedgerFile(path)
 
     def claim(self, intent: Intent) -> tuple[Entry, bool]:
         """The unfinished row of the same request, or a new one, durable on return.
@@ -51,7 +41,7 @@ class Ledger:
         Raises:
             BudgetExceeded: A new row would go over a limit; there is none then.
         """
-        with self._transaction() as db:
+        with self._file.transaction() as db:
             found = None if intent.take is None else self._unfinished_like(db, intent)
             if found is None:
                 check(db, intent.limits, intent.cost or 0.0)
@@ -62,7 +52,7 @@ class Ledger:
 
     def adopt(self, request_id: str, intent: Intent) -> Entry:
         """The row of a request that was made elsewhere; a new one where there is none."""
-        with self._transaction() as db:
+        with self._file.transaction() as db:
             row = db.execute("SELECT * FROM jobs WHERE request_id = ?", (request_id,)).fetchone()
             if row is not None:
                 return Entry.from_row(row)
@@ -124,7 +114,7 @@ class Ledger:
             Whether the row is still this process's. Where the uploads took long, another one may
             have taken it over, and sends the request itself.
         """
-        with self._transaction() as db:
+        with self._file.transaction() as db:
             changed = db.execute(
                 "UPDATE jobs SET sent_at = ? WHERE id = ? AND owner = ? AND sent_at IS NULL",
                 (time.time(), job_id, owner_of_this_process()),
@@ -133,12 +123,12 @@ class Ledger:
 
     def withdraw(self, job_id: str) -> None:
         """Take back a new row before anything was sent for it."""
-        with self._transaction() as db:
+        with self._file.transaction() as db:
             db.execute("DELETE FROM jobs WHERE id = ? AND state = 'SUBMITTING'", (job_id,))
 
     def update(self, job_id: str, **columns: Any) -> None:
         """Set columns of one row; a final state also sets `finished_at`."""
-        with self._transaction() as db:
+        with self._file.transaction() as db:
             self._set(db, job_id, **columns)
 
     @staticmethod
@@ -155,7 +145,7 @@ class Ledger:
         if not self.exists() or not any_id:
             return None
         pattern = any_id.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_") + "%"
-        with self._reading() as db:
+        with self._file.reading() as db:
             exact = db.execute("SELECT * FROM jobs WHERE id = ?1 OR request_id = ?1", (any_id,)).fetchall()
             query = (
                 "SELECT * FROM jobs WHERE id LIKE ?1 ESCAPE '\\' OR request_id LIKE ?1 ESCAPE '\\' LIMIT 2"
@@ -168,7 +158,7 @@ class Ledger:
         if not self.exists():
             return []
         where, values = selection.where()
-        with self._reading() as db:
+        with self._file.reading() as db:
             query = f"SELECT * FROM jobs WHERE {where} ORDER BY created_at DESC, rowid DESC LIMIT ? OFFSET ?"
             return [Entry.from_row(row) for row in db.execute(query, (*values, limit, offset)).fetchall()]
 
@@ -177,14 +167,14 @@ class Ledger:
         if not self.exists():
             return 0
         where, values = selection.where()
-        with self._reading() as db:
+        with self._file.reading() as db:
             return int(db.execute(f"SELECT count(*) FROM jobs WHERE {where}", values).fetchone()[0])
 
     def tally(self, column: Literal["endpoint", "state"]) -> dict[str, int]:
         """How many rows there are of each endpoint, or in each state; the most frequent first."""
         if not self.exists():
             return {}
-        with self._reading() as db:
+        with self._file.reading() as db:
             query = f"SELECT {column}, count(*) FROM jobs GROUP BY {column} ORDER BY count(*) DESC, {column}"
             return dict(map(tuple, db.execute(query).fetchall()))
 
@@ -192,7 +182,7 @@ class Ledger:
         """Median time from submission to result of the last 20 jobs of an endpoint, or None."""
         if not self.exists():
             return None
-        with self._reading() as db:
+        with self._file.reading() as db:
             rows = db.execute(
                 "SELECT finished_at - created_at FROM jobs"
                 " WHERE endpoint = ? AND backend = ? AND state = 'READY' ORDER BY created_at DESC LIMIT 20",
@@ -205,7 +195,7 @@ class Ledger:
         """Address of an earlier upload like this one that can still be used, or None."""
         if not self.exists():
             return None
-        with self._reading() as db:
+        with self._file.reading() as db:
             row = db.execute(
                 f"SELECT url, uploaded_at FROM uploads WHERE {upload.WHERE}", upload.key
             ).fetchone()
@@ -214,7 +204,7 @@ class Ledger:
     def note_upload(self, upload: Upload, url: str) -> None:
         """Keep the address of an upload that was just made, and forget those past use."""
         now = time.time()
-        with self._transaction() as db:
+        with self._file.transaction() as db:
             db.execute("DELETE FROM uploads WHERE uploaded_at < ?", (now - upload.DAY,))
             db.execute(
                 "INSERT OR REPLACE INTO uploads VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -223,14 +213,14 @@ class Ledger:
 
     def forget_upload(self, url: str) -> None:
         """Not use that address again."""
-        with self._transaction() as db:
+        with self._file.transaction() as db:
             db.execute("DELETE FROM uploads WHERE url = ?", (url,))
 
     def spending(self, by: Grouping) -> list[Spending]:
         """What fal's jobs cost, grouped."""
         if not self.exists():
             return []
-        with self._reading() as db:
+        with self._file.reading() as db:
             return spending(db, by)
 
     def exists(self) -> bool:
@@ -239,67 +229,8 @@ class Ledger:
 
     def close(self) -> None:
         """Close the file."""
-        with self._lock:
-            if self._connection is not None:
-                self._connection.close()
-                self._connection = None
+        self._file.close()
 
     @staticmethod
     def _one(db: sqlite3.Connection, where: str, value: Any) -> Entry:
         return Entry.from_row(db.execute(f"SELECT * FROM jobs WHERE {where}", (value,)).fetchone())
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._reading() as db:
-            db.execute("BEGIN IMMEDIATE")
-            try:
-                yield db
-                db.execute("COMMIT")
-            except BaseException:
-                if db.in_transaction:
-                    db.execute("ROLLBACK")
-                raise
-
-    @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
-        with self._lock:
-            try:
-                yield self._open()
-            except (sqlite3.Error, OSError) as fault:
-                raise LedgerError(
-                    f"The ledger {self.path} cannot be used: {fault}",
-                    remedy=(
-                        "Nothing was submitted that is not in it. Make room or set KLING_NB_HOME to a folder"
-                        "\nthat can be written, then run the cell again."
-                    ),
-                ) from fault
-
-    def _open(self) -> sqlite3.Connection:
-        if self._connection is None or self._pid != os.getpid():  # SQLite must not be carried over a fork
-            self._inherited, self._connection = self._connection, None  # nor may it be closed there
-            self._connection, self._pid = self._connected(), os.getpid()
-        return self._connection
-
-    def _connected(self) -> sqlite3.Connection:
-        """A connection to the prepared file.
-
-        SQLite waits for a lock by itself, but not for the one that two kernels need at once
-        to make a new file a WAL file.
-        """
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        deadline = time.monotonic() + BUSY_SECONDS
-        while True:
-            db = sqlite3.connect(
-                self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
-            )
-            db.row_factory = sqlite3.Row
-            db.create_function("casefold", 1, str.casefold, deterministic=True)
-            try:
-                prepare(db)
-                return db
-            except BaseException as fault:
-                db.close()
-                busy = isinstance(fault, sqlite3.OperationalError) and "locked" in str(fault)
-                if not busy or time.monotonic() > deadline:
-                    raise
-            time.sleep(0.01)

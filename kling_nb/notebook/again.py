@@ -12,7 +12,7 @@ from kling_nb.request import VideoRequest
 
 if TYPE_CHECKING:
     from kling_nb._job import Job
-    from kling_nb._session import Plan
+    from kling_nb._plan import Plan
 
 
 class Maker(Protocol):

@@ -8,7 +8,7 @@ from typing import Any
 
 from kling_nb._default import LOCAL_NOTICE
 from kling_nb._job import Job
-from kling_nb._session import Plan
+from kling_nb._plan import Plan
 from kling_nb.events import Event, JobState, Submitted
 from kling_nb.media import Result
 from kling_nb.notebook.job_card import card_of

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 from kling_nb._default import LOCAL_NOTICE, default_session
 from kling_nb._job import Job
-from kling_nb._session import Plan
+from kling_nb._plan import Plan
 from kling_nb.fal.options import SubmitOptions
 from kling_nb.media import Result
 from kling_nb.notebook.job_card import card_of

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from kling_nb._job import Job
-from kling_nb._session import Plan, Session
+from kling_nb._plan import Plan
+from kling_nb._session import Session
 from kling_nb.errors import KlingError, MediaError, UsageError
 from kling_nb.events import State
 from kling_nb.ledger import Entry

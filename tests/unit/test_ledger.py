@@ -409,9 +409,9 @@ def claim_without_rights(home: Path, ask: Any) -> None:
 
 def test_it_is_safe_against_a_power_cut(ledger: Ledger) -> None:
     ledger.claim(intent())
-    assert ledger._connection is not None
-    assert ledger._connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
-    assert ledger._connection.execute("PRAGMA synchronous").fetchone()[0] == 2  # FULL
+    assert ledger._file._connection is not None
+    assert ledger._file._connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+    assert ledger._file._connection.execute("PRAGMA synchronous").fetchone()[0] == 2  # FULL
 
 
 def test_a_fault_in_the_middle_leaves_nothing_half_done(ledger: Ledger) -> None:

@@ -1,0 +1,100 @@
+"""How a result becomes a file: fetched, stored, and the job READY."""
+
+from __future__ import annotations
+
+import asyncio
+
+from kling_nb import errors
+from kling_nb._backend import Backend
+from kling_nb._record import Record
+from kling_nb._result_files import as_download, files_of, main_file, opened, text_of
+from kling_nb.events import Downloading, Ready, State
+from kling_nb.fal.queue import Download
+from kling_nb.fal.replies import Result
+from kling_nb.media import MediaFolder, Take, TakeDraft
+
+DOWNLOAD_TRIES = 4
+
+
+class Filing:
+    """Files the result of one job. Engine thread.
+
+    Args:
+        record: The job and its row.
+        media: The folder.
+        take: The take to file it as; None for the next free one.
+    """
+
+    def __init__(self, record: Record, media: MediaFolder, take: int | None) -> None:
+        self._record = record
+        self._job = record.job
+        self._media = media
+        self._take = take
+
+    async def file(self, backend: Backend, result: Result) -> None:
+        """Store what came, then say READY."""
+        job = self._job
+        job.output = dict(result.data)
+        take = await self._stored(backend, result)
+        await self._keep_others(backend, result, take)
+        await asyncio.to_thread(job.take_in, take)
+        await self._record.note(state=State.READY, units=result.units, media_path=str(take.path))
+        job.apply(Ready(result.units))
+
+    async def _stored(self, backend: Backend, result: Result) -> Take:
+        """The file of the result, tried again where the connection is cut: it is paid for."""
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                file = main_file(result.data, self._job.request.endpoint.output_pointer)
+                if file is None:
+                    return await self._store(result, as_download(result.data))
+                async with opened(backend.client, file) as download:
+                    return await self._store(result, download)
+            except (errors.UnreachableError, errors.MediaError):
+                if attempt >= DOWNLOAD_TRIES:
+                    raise
+                await backend.sleep(min(2.0**attempt, 10.0))
+
+    async def _store(self, result: Result, download: Download) -> Take:
+        return await self._media.store(
+            download.chunks,
+            self._draft(result, download),
+            expected_size=download.length,
+            on_progress=lambda received: self._job.apply(Downloading(received, download.length)),
+        )
+
+    async def _keep_others(self, backend: Backend, result: Result, take: Take) -> None:
+        """Further files of the result, beside the take. They are paid for, but none is worth failing for."""
+        pointer = self._job.request.endpoint.output_pointer
+        for name, file in list(files_of(result.data, pointer).items())[1:]:
+            try:
+                if await asyncio.to_thread(take.beside, name) is None:
+                    async with opened(backend.client, file) as download:
+                        await self._media.store_beside(
+                            take, name, download.chunks, expected_size=download.length
+                        )
+            except errors.KlingError as fault:
+                self._record.warn(f"{name} was not kept: {fault.message}")
+
+    def _draft(self, result: Result, download: Download) -> TakeDraft:
+        job, endpoint = self._job, self._job.request.endpoint
+        file = main_file(result.data, endpoint.output_pointer) or {}
+        return TakeDraft(
+            # Of the bytes of local files, which may be gone by now.
+            fingerprint=self._record.entry.fingerprint,
+            take=self._take,
+            endpoint=endpoint.id,
+            input=self._record.entry.input,
+            prompt=job.request.prompt,
+            backend=job.backend,
+            request_id=job.request_id or "",
+            url=download.url,
+            kind=endpoint.output_kind,
+            content_type=text_of(file, "content_type") or download.content_type,
+            file_name=text_of(file, "file_name"),
+            created_at=job.created_at,
+            units=result.units,
+            lines=tuple((line.timestamp, line.message) for line in job.lines),
+        )

@@ -1,0 +1,146 @@
+"""`Plan`: what a call would do, found out without doing it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kling_nb._arguments import build_request, notices, with_picture
+from kling_nb._budget import cost_of
+from kling_nb._places import Places
+from kling_nb._settings import Settings
+from kling_nb.catalog import Endpoint
+from kling_nb.errors import UnknownEndpoint, UsageError
+from kling_nb.fal.options import SubmitOptions
+from kling_nb.fal.webhook_address import check_webhook
+from kling_nb.ledger import Entry, Selection
+from kling_nb.media import Take
+from kling_nb.request import VideoRequest
+
+REUSABLE = {"fal": ("fal",), "local": ("fal", "local")}
+"""Whose takes satisfy a backend: a key must never leave a preview in place of the real thing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a call would do. Nothing was sent.
+
+    Attributes:
+        request: The validated request.
+        settings: What holds for it.
+        found: The take that would be shown instead of a submission.
+        unfinished: The submission that would be taken up instead of a new one.
+        webhook_url: Where a new submission's result would be delivered too, or None.
+        notices: What is to be said of the endpoint: that it is the sister of the one named, that its
+            schema is old.
+        options: How fal's queue would be asked to treat a new submission.
+    """
+
+    request: VideoRequest
+    settings: Settings
+    found: Take | None
+    unfinished: Entry | None
+    webhook_url: str | None = None
+    notices: tuple[str, ...] = ()
+    options: SubmitOptions | None = None
+
+    @property
+    def estimate(self) -> float | None:
+        """US dollars that fal would ask for it, or None where no price is known."""
+        return cost_of(self.request, self.settings)
+
+
+class Planner:
+    """Turns the arguments of a call into a plan. Any thread.
+
+    Args:
+        settings: The settings of a call.
+        places: Where takes, rows and endpoints are looked up.
+    """
+
+    def __init__(self, settings: Callable[..., Settings], places: Places) -> None:
+        self._settings = settings
+        self._places = places
+
+    def plan(
+        self,
+        prompt: str | None,
+        *,
+        endpoint: str | None,
+        pictures: Mapping[str, Any],
+        take: int | None,
+        new: bool,
+        settings: Settings,
+        webhook_url: str | None,
+        parameters: Mapping[str, Any],
+    ) -> Plan:
+        """The plan of a call; see `Session.submit` for what the arguments mean.
+
+        Raises:
+            InputError: Bad input.
+        """
+        named, chosen = self._chosen(endpoint or settings.endpoint, pictures)
+        options, rest = SubmitOptions.split(parameters)
+        request = build_request(chosen, prompt=prompt, **pictures, parameters=rest)
+        said = notices(named, chosen)
+        if new and take is not None:
+            raise UsageError("take and new contradict each other.", remedy="Give one of them.")
+        if take is not None and (not isinstance(take, int) or take < 1):
+            raise UsageError(f"take is {take!r}.", remedy="It must be a whole number from 1.")
+        if webhook_url is not None:
+            check_webhook(webhook_url, local=settings.backend == "local" or settings.hosts.loopback)
+        if new:
+            return Plan(request, settings, None, None, webhook_url, said, options)
+        found = self.find(request, settings, take)
+        unfinished = None if found else self._unfinished_like(request, settings, take or 1)
+        return Plan(request, settings, found, unfinished, webhook_url, said, options)
+
+    def request(
+        self, prompt: str | None, *, endpoint: str, pictures: Mapping[str, Any], parameters: Mapping[str, Any]
+    ) -> VideoRequest:
+        """A validated request.
+
+        Raises:
+            InputError: Bad input.
+        """
+        _, chosen = self._chosen(endpoint, pictures)
+        return build_request(chosen, prompt=prompt, **pictures, parameters=parameters)
+
+    def endpoint(self, name: str | None = None, *, refresh: bool = False, fetch: bool = True) -> Endpoint:
+        """The endpoint of an id or short name, by default the one that is set. See `Session.endpoint`."""
+        settings = self._settings()
+        book = self._places.endpoints(settings)
+        return book.find(name or settings.endpoint, refresh=refresh, fetch=fetch)
+
+    def once_used(self, endpoint_id: str) -> Endpoint:
+        """The endpoint of a job. One whose schema is not here any more must not keep its result away."""
+        try:
+            return self.endpoint(endpoint_id, fetch=False)
+        except UnknownEndpoint:
+            if "/" not in endpoint_id:  # a short name, mistyped
+                raise
+            return Endpoint(endpoint_id, endpoint_id, title=endpoint_id, category="")
+
+    def find(self, request: VideoRequest, settings: Settings, take: int | None) -> Take | None:
+        """The take that answers a request, or None."""
+        backends = REUSABLE[settings.backend]
+        return self._places.media(settings.media).find(request.fingerprint, take=take, backends=backends)
+
+    def _chosen(self, name: str, pictures: Mapping[str, Any]) -> tuple[Endpoint, Endpoint]:
+        """The endpoint that is named, and the one to use: its sister where a picture asks for it."""
+        named = self.endpoint(name)
+        pictured = any(picture is not None for picture in pictures.values())
+        return named, with_picture(named, self.endpoint) if pictured else named
+
+    def _unfinished_like(self, request: VideoRequest, settings: Settings, take: int) -> Entry | None:
+        unfinished_here = Selection(folder=settings.media, unfinished=True)
+        for entry in self._places.ledger(settings).entries(unfinished_here, limit=1000):
+            same = (entry.fingerprint, entry.backend, entry.take) == (
+                request.fingerprint,
+                settings.backend,
+                take,
+            )
+            if same and (entry.backend == "fal" or entry.ours):
+                return entry
+        return None

@@ -1,0 +1,51 @@
+"""A job and its ledger row, changed together."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from kling_nb import errors
+from kling_nb._job import Job
+from kling_nb.events import Cancelled, Logged, State
+from kling_nb.ledger import Entry, Ledger
+
+
+class Record:
+    """One job with its row. Engine thread.
+
+    Attributes:
+        job: Gets the events.
+        entry: The row as it was when it was last read.
+        ledger: Where every step is written before the job hears of it.
+        task: What takes the job to its end, once it runs.
+    """
+
+    def __init__(self, job: Job, entry: Entry, ledger: Ledger) -> None:
+        self.job = job
+        self.entry = entry
+        self.ledger = ledger
+        self.task: asyncio.Task[None] | None = None
+
+    async def note(self, **columns: Any) -> None:
+        """Write to the ledger. A job that fal has is not given up because the disk is full."""
+        try:
+            try:
+                await asyncio.to_thread(self.ledger.update, self.job.id, **columns)
+            except RuntimeError:  # the interpreter is ending and starts no thread any more
+                self.ledger.update(self.job.id, **columns)
+        except errors.LedgerError as fault:
+            self.warn(fault.message)
+
+    def warn(self, words: str) -> None:
+        """Say something in the job's log."""
+        self.job.apply(Logged(f"kling_nb: {words}", None, "WARN"))
+
+    async def cancelled(self) -> None:
+        """It ended because it was asked to."""
+        # Out of the queue nothing is billed; a runner that was stopped may have cost something.
+        unpaid = {} if self.job.state.state is State.IN_PROGRESS else {"reserved_usd": 0.0}
+        await self.note(state=State.CANCELLED, **unpaid)
+        self.job.apply(Cancelled())
+        if self.task is not None and self.task is not asyncio.current_task():
+            self.task.cancel()
