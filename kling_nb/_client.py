@@ -20,9 +20,10 @@ from kling_nb.engine import EXIT_SECONDS, Engine, wait_async
 from kling_nb.events import Event, State
 from kling_nb.fal.hosts import RequestRef
 from kling_nb.fal.options import OPTIONS, SubmitOptions
+from kling_nb.fal.queue import Submission
 from kling_nb.fal.replies import COMPLETED, CancelOutcome, Result, Status
 from kling_nb.fal.webhook_address import check_webhook
-from kling_nb.ledger import Entry, Intent, Ledger
+from kling_nb.ledger import Entry, Intent, Ledger, at_work
 from kling_nb.request import VideoRequest, canonical_json
 
 log = logging.getLogger(__name__)
@@ -228,16 +229,14 @@ class Client:
             backend = await self._around.connect(settings)
             ledger = self._around.ledger(settings)
             entry, _ = await asyncio.to_thread(ledger.claim, _intent(request, settings))
-            try:
-                submission = await backend.client.submit(
-                    request.endpoint.id, request.input, options=options, webhook_url=webhook_url
+            with at_work(entry.id):
+                submission = await _sent(
+                    ledger,
+                    entry,
+                    lambda: backend.client.submit(
+                        request.endpoint.id, request.input, options=options, webhook_url=webhook_url
+                    ),
                 )
-            except errors.SubmissionUncertain as fault:
-                await _note(ledger, entry, state=State.UNCERTAIN, error=str(fault))
-                raise
-            except errors.KlingError as fault:
-                await _note(ledger, entry, **failure(fault, taken=False))
-                raise
             ref = submission.ref
             await _note(
                 ledger,
@@ -280,6 +279,20 @@ class Client:
             return await wait_async(working)
         finally:
             working.cancel()
+
+
+async def _sent(ledger: Ledger, entry: Entry, send: Callable[[], Awaitable[Submission]]) -> Submission:
+    """Send it, once."""
+    try:
+        if not await asyncio.to_thread(ledger.sending, entry.id):
+            raise errors.LedgerError(f"Job {entry.id} was ended by another kernel. Nothing was sent.")
+        return await send()
+    except errors.SubmissionUncertain as fault:
+        await _note(ledger, entry, state=State.UNCERTAIN, error=str(fault))
+        raise
+    except errors.KlingError as fault:
+        await _note(ledger, entry, **failure(fault, taken=False))
+        raise
 
 
 def _intent(request: VideoRequest, settings: Settings) -> Intent:

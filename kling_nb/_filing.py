@@ -8,7 +8,7 @@ from kling_nb import errors
 from kling_nb._backend import Backend
 from kling_nb._record import Record
 from kling_nb._result_files import as_download, files_of, main_file, opened, text_of
-from kling_nb.events import Downloading, Ready, State
+from kling_nb.events import Downloading, Ready, State, Submitted
 from kling_nb.fal.queue import Download
 from kling_nb.fal.replies import Result
 from kling_nb.media import MediaFolder, Take, TakeDraft
@@ -31,18 +31,40 @@ class Filing:
         self._media = media
         self._take = take
 
+    async def filed_before(self) -> bool:
+        """Whether the file is there already, and only the ledger had not heard of it.
+
+        Nobody is asked for it then, neither fal nor a media host: they may have forgotten it.
+        """
+        entry = self._record.entry
+        if entry.request_id is None or entry.result is not None:
+            return False
+        take = await asyncio.to_thread(self._media.filed, entry.request_id, entry.backend)
+        if take is None:
+            return False
+        self._job.apply(Submitted(entry.request_id, resumed=True))
+        await self._ready(take, take.sidecar.billable_units)
+        return True
+
+    async def _ready(self, take: Take, units: str | None) -> None:
+        await asyncio.to_thread(self._job.take_in, take)
+        await self._record.note(state=State.READY, units=units, media_path=str(take.path))
+        self._job.apply(Ready(units))
+
     async def file(self, backend: Backend, result: Result) -> None:
         """Store what came, then say READY."""
         job = self._job
         job.output = dict(result.data)
         take = await self._stored(backend, result)
         await self._keep_others(backend, result, take)
-        await asyncio.to_thread(job.take_in, take)
-        await self._record.note(state=State.READY, units=result.units, media_path=str(take.path))
-        job.apply(Ready(result.units))
+        await self._ready(take, result.units)
 
     async def _stored(self, backend: Backend, result: Result) -> Take:
         """The file of the result, tried again where the connection is cut: it is paid for."""
+        request_id = self._job.request_id or ""
+        earlier = await asyncio.to_thread(self._media.filed, request_id, self._job.backend)
+        if earlier is not None:  # by another kernel, or by this one before it died
+            return earlier
         attempt = 0
         while True:
             attempt += 1

@@ -30,7 +30,8 @@ class Plan:
         request: The validated request.
         settings: What holds for it.
         found: The take that would be shown instead of a submission.
-        unfinished: The submission that would be taken up instead of a new one.
+        unfinished: The submission that would be taken up instead of a new one: one that is under way, or
+            one that was filed, and whose file is no longer there.
         webhook_url: Where a new submission's result would be delivered too, or None.
         notices: What is to be said of the endpoint: that it is the sister of the one named, that its
             schema is old.
@@ -93,7 +94,7 @@ class Planner:
         if new:
             return Plan(request, settings, None, None, webhook_url, said, options)
         found = self.find(request, settings, take)
-        unfinished = None if found else self._unfinished_like(request, settings, take or 1)
+        unfinished = None if found else self._paid_like(request, settings, take or 1)
         return Plan(request, settings, found, unfinished, webhook_url, said, options)
 
     def request(
@@ -132,6 +133,14 @@ class Planner:
         named = self.endpoint(name)
         pictured = any(picture is not None for picture in pictures.values())
         return named, with_picture(named, self.endpoint) if pictured else named
+
+    def _paid_like(self, request: VideoRequest, settings: Settings, take: int) -> Entry | None:
+        """What was submitted for this very take already: it is fetched, not bought again."""
+        unfinished = self._unfinished_like(request, settings, take)
+        if unfinished is not None or settings.backend != "fal":
+            return unfinished
+        filed = self._places.ledger(settings).ready_like(request.fingerprint, settings.media, take)
+        return next(iter(filed), None)
 
     def _unfinished_like(self, request: VideoRequest, settings: Settings, take: int) -> Entry | None:
         unfinished_here = Selection(folder=settings.media, unfinished=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from typing import Any
@@ -19,12 +20,15 @@ from kling_nb._filing import Filing
 from kling_nb._record import Record
 from kling_nb._result_files import main_file
 from kling_nb._submission import Submission
-from kling_nb._verdict import PASSING, failure, final
+from kling_nb._verdict import PASSING, failure, final, gone
 from kling_nb.events import Completed, Failed, Queued, Running, State, Unclear
 from kling_nb.fal.hosts import RequestRef
 from kling_nb.fal.replies import CancelOutcome, Result
 
 log = logging.getLogger(__name__)
+
+
+LATE_SECONDS = 86_400.0
 
 
 class Pursuit:
@@ -57,6 +61,8 @@ class Pursuit:
         self._record.task = asyncio.current_task()
         job = self._job
         try:
+            if await self._filing.filed_before():
+                return
             backend = await self._connect()
             ref = await self._submission.made(backend)
             if ref is None:
@@ -64,7 +70,7 @@ class Pursuit:
             self._enable_cancel(backend, ref)
             result = await self._result(backend, ref)
             if result is not None:
-                await self._filing.file(backend, result)
+                await self._file(backend, ref, result)
         except asyncio.CancelledError:
             if not job.done:
                 raise
@@ -80,8 +86,13 @@ class Pursuit:
     async def _fail(self, fault: errors.KlingError) -> None:
         """Final for the ledger where fal said so, or where nothing was sent; else it is taken up again."""
         refused = final(fault)
-        if self._submission.other_key and isinstance(fault, errors.RequestNotFound):
-            refused = False  # another account's requests are not found either
+        if isinstance(fault, errors.RequestNotFound) and self._job.state.resumed:
+            if self._submission.other_key:
+                refused = False  # another account's requests are not found either
+            elif self._record.entry.backend == "fal":
+                fault = gone(self._record.entry)
+        if self._record.entry.state is State.READY:
+            refused = False  # it was filed once: it stays paid for, and is not bought again unasked
         taken = (self._job.request_id or self._record.entry.request_id) is not None
         if (taken and refused) or (self._submission.fresh and not taken):
             await self._record.note(**failure(fault, taken=taken))
@@ -127,9 +138,26 @@ class Pursuit:
             if verdict is fault:
                 raise
             raise verdict from fault
-        columns = {"result": json.dumps(result.data)} if self._complete(result.data) else {}
-        await self._record.note(state=State.DOWNLOADING, units=result.units, **columns)
+        columns: dict[str, Any] = {"result": json.dumps(result.data)} if self._complete(result.data) else {}
+        if self._record.entry.state is not State.READY:
+            columns["state"] = State.DOWNLOADING
+        await self._record.note(units=result.units, **columns)
         return result
+
+    async def _file(self, backend: Backend, ref: RequestRef, result: Result) -> None:
+        """File it. Where its address is gone, fal is asked for the result once more, and may give another."""
+        try:
+            await self._filing.file(backend, result)
+        except errors.MediaGone:
+            if self._job.backend != "fal" or not self._job.state.resumed:
+                raise
+            anew = await backend.client.result(ref)
+            if anew.data == result.data:
+                if time.time() - self._record.entry.created_at < LATE_SECONDS:
+                    raise  # a media host may be late; after a day it is not
+                raise gone(self._record.entry) from None
+            await self._record.note(result=json.dumps(anew.data), units=anew.units)
+            await self._filing.file(backend, anew)
 
     def _complete(self, data: Any) -> bool:
         """Whether a result holds what its endpoint gives; one that does not is asked for anew next time."""

@@ -180,6 +180,9 @@ class Session:
             raise _no_preview(plan.request.endpoint)
         wanted = None if new else take or 1
         request = plan.request
+        if plan.unfinished is not None and plan.unfinished.state.closed:
+            _say_no_webhook(webhook_url, "this request was paid for, and its file is fetched again")
+            return self._start(request, plan.unfinished, plan.settings, fresh=False, on_event=on_event)
         entry, fresh = self._places.ledger(plan.settings).claim(
             Intent(
                 backend=plan.settings.backend,
@@ -191,7 +194,6 @@ class Session:
                 take=wanted,
                 key_fingerprint=plan.settings.key.fingerprint if plan.settings.key else None,
                 notebook=notebook,
-                sends_at_once=not request.files,
                 cost=check_cost(request, plan.settings),
                 limits=limits_of(plan.settings),
             )
@@ -210,6 +212,7 @@ class Session:
             entry,
             plan.settings,
             fresh=fresh,
+            may_send=True,
             on_event=on_event,
             webhook_url=webhook_url,
             said=plan.notices,
@@ -403,7 +406,8 @@ class Session:
     def get_job(self, job_id: str, endpoint: str | None = None) -> Job:
         """The job of an id, a request id, or the unique start of one.
 
-        An unfinished one is taken up again: followed, downloaded and filed.
+        An unfinished one is taken up again: followed, downloaded and filed. So is a finished one of fal
+        whose file is no longer in its folder: nothing is paid again.
 
         Args:
             job_id: Of a job in the ledger; with `endpoint` any whole request id, also of a request
@@ -429,13 +433,16 @@ class Session:
                 ),
             )
         settings = self.settings(backend=entry.backend)  # whatever is set for new ones: that one has the job
-        ended = entry.state.finished and entry.state is not State.UNCERTAIN and not entry.unfiled
+        media = self._places.media(Path(entry.folder))
+        lost = entry.state is State.READY and media.filed(entry.request_id or "", entry.backend) is None
+        lost = lost and entry.backend == "fal" and settings.key is not None
+        ended = entry.state.closed and not entry.unfiled and not lost
         known = self._running.of_row(entry.id)
         if known is not None and (ended or not known.done):
             return known
         request = VideoRequest(self._planner.once_used(entry.endpoint), entry.input, {})
         if ended:
-            return self._past.of_row(request, entry, self._places.media(Path(entry.folder)))
+            return self._past.of_row(request, entry, media)
         if entry.backend == "fal" and settings.key is None:
             raise MissingKey
         return self._start(request, entry, settings, fresh=False)
@@ -481,6 +488,7 @@ class Session:
         settings: Settings,
         *,
         fresh: bool,
+        may_send: bool = False,
         on_event: Listener | None = None,
         webhook_url: str | None = None,
         said: tuple[str, ...] = (),
@@ -512,6 +520,7 @@ class Session:
             submission=Submission(
                 record,
                 fresh=fresh,
+                may_send=may_send,
                 uploads=self._places.uploads(settings),
                 inline_limit=settings.inline_limit,
                 webhook_url=webhook_url,

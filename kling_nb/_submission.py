@@ -10,12 +10,14 @@ from urllib.parse import urlsplit
 
 from kling_nb import errors
 from kling_nb._backend import Backend
+from kling_nb._lookup import look_up, unanswered
 from kling_nb._record import Record
 from kling_nb._uploads import Tally, Uploads, together
 from kling_nb.events import Logged, Queued, State, Submitted, Uploading
+from kling_nb.fal import queue
 from kling_nb.fal.hosts import RequestRef
 from kling_nb.fal.options import SubmitOptions
-from kling_nb.ledger import Entry
+from kling_nb.ledger import Entry, at_work
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +31,8 @@ class Submission:
     Args:
         record: The job and its row.
         fresh: Whether the row is new, so that this process, and no other, submits.
+        may_send: Whether a row that its owner left unsent is to be sent now: who only takes up what there
+            is must not buy.
         uploads: Gives the addresses of local files.
         inline_limit: Size in bytes up to which a file goes along as a data URI.
         webhook_url: Where fal is to deliver the result too, where this process submits.
@@ -36,6 +40,7 @@ class Submission:
 
     Attributes:
         fresh: Whether this process is to submit, and fal has not answered yet.
+        may_send: Whether it would, if its owner has not.
         other_key: Whether it was submitted with another key than the one set now.
         addresses: Where fal finds each local file.
     """
@@ -45,12 +50,14 @@ class Submission:
         record: Record,
         *,
         fresh: bool,
+        may_send: bool,
         uploads: Uploads,
         inline_limit: int,
         webhook_url: str | None = None,
         options: SubmitOptions | None = None,
     ) -> None:
         self.fresh = fresh
+        self.may_send = may_send
         self.other_key = False
         self.addresses: dict[str, str] = {}
         self._record = record
@@ -64,7 +71,7 @@ class Submission:
         """The request as fal knows it; None where it was cancelled before.
 
         Raises:
-            SubmissionUncertain: It was sent, and no answer tells.
+            SubmissionUncertain: It was sent, and no answer tells, nor what fal lists.
             KlingError: It could not be sent, or fal refuses it.
         """
         return await (self._submit(backend) if self.fresh else self._rejoin(backend))
@@ -76,16 +83,22 @@ class Submission:
 
     async def _submit(self, backend: Backend) -> RequestRef | None:
         """Upload files, send once, commit what came back; None where it was cancelled before."""
-        body = self._job.request.body(await self._upload(backend))
-        if self._job.cancel_wanted:
-            await self._record.cancelled()
-            return None
-        if self._record.entry.sent_at is None and not await asyncio.to_thread(
-            self._record.ledger.sending, self._job.id
-        ):
-            self.fresh = False
-            return await self._rejoin(backend)
-        ref, position = await self._send(backend, body)
+        with at_work(self._job.id):
+            body = self._job.request.body(await self._upload(backend))
+            if self._job.cancel_wanted:
+                await self._record.cancelled()
+                return None
+            if await asyncio.to_thread(self._record.ledger.sending, self._job.id, self._kept_addresses()):
+                return await self._accepted(await self._send(backend, body))
+        self.fresh = self.may_send = False  # somebody else has taken it over
+        return await self._rejoin(backend)
+
+    def _kept_addresses(self) -> dict[str, str]:
+        """What tells this request's files from others'; a data URI tells by its content."""
+        return {name: url for name, url in self.addresses.items() if not url.startswith("data:")}
+
+    async def _accepted(self, submission: queue.Submission) -> RequestRef:
+        ref = submission.ref
         self.fresh = False  # fal has it
         await self._record.note(
             state=State.IN_QUEUE,
@@ -95,12 +108,12 @@ class Submission:
             cancel_url=ref.cancel_url,
         )
         self._job.apply(Submitted(ref.request_id))
-        self._job.apply(Queued(position))
+        self._job.apply(Queued(submission.queue_position))
         return ref
 
-    async def _send(self, backend: Backend, body: dict[str, Any]) -> tuple[RequestRef, int | None]:
+    async def _send(self, backend: Backend, body: dict[str, Any]) -> queue.Submission:
         try:
-            submission = await backend.client.submit(
+            return await backend.client.submit(
                 self._job.request.endpoint.id,
                 body,
                 options=self._options,
@@ -110,8 +123,7 @@ class Submission:
             raise  # it says what became of the request
         except Exception as fault:
             log.exception("Job %s", self._job.id)
-            raise _unanswered(self._record.entry) from fault
-        return submission.ref, submission.queue_position
+            raise unanswered(self._record.entry) from fault
 
     async def _upload(self, backend: Backend) -> dict[str, str]:
         """Where fal finds each local file. A cancel ends it at once: nothing is submitted yet."""
@@ -145,10 +157,16 @@ class Submission:
             self._job.set_canceller(None)
         return self.addresses
 
-    async def _rejoin(self, backend: Backend) -> RequestRef:
+    async def _rejoin(self, backend: Backend) -> RequestRef | None:
         """Come back to a request that was submitted earlier, or is being submitted by another kernel."""
-        self._record.entry = entry = await self._answered()
-        assert entry.request_id is not None
+        entry = await self._settled()
+        if entry.never_sent and await self._take_over():
+            return await self._submit(backend)
+        if entry.request_id is None and entry.sent_at is not None and not entry.state.closed:
+            entry = await look_up(backend, self._record.ledger, entry, self._job.request.endpoint)
+        self._record.entry = entry
+        if entry.request_id is None:
+            raise await self._not_sent(entry)
         if entry.status_url and not backend.hosts.may_see_key(entry.status_url):
             raise _elsewhere(entry)
         self.other_key = entry.backend == "fal" and entry.key_fingerprint != backend.key_fingerprint
@@ -161,34 +179,37 @@ class Submission:
             cancel_url=entry.cancel_url,
         )
 
-    async def _answered(self) -> Entry:
-        """The row once it has a request id."""
-        entry: Entry | None = self._record.entry
+    async def _settled(self) -> Entry:
+        """The row once it has a request id, or nobody is at it any more."""
+        entry = self._record.entry
         deadline = time.monotonic() + OTHER_KERNEL_SECONDS
-        while entry is not None and entry.request_id is None:
-            sent = entry.sent_at is not None
-            if entry.state in {State.FAILED, State.CANCELLED} or (entry.abandoned and not sent):
+        while entry.request_id is None and entry.state is State.SUBMITTING and not entry.abandoned:
+            if entry.sent_at is not None and time.monotonic() > deadline:
                 break
-            if entry.state is State.UNCERTAIN or entry.abandoned or (sent and time.monotonic() > deadline):
-                raise _unanswered(entry)
             await asyncio.sleep(LEDGER_LOOK_SECONDS)
-            entry = await asyncio.to_thread(self._record.ledger.get, self._record.entry.id)
-        if entry is None or entry.request_id is None:
-            raise errors.KlingError(
-                f"Job {self._record.entry.id} ended in another kernel before fal had taken it.",
-                remedy="Run the cell again to submit it.",
-            )
+            found = await asyncio.to_thread(self._record.ledger.get, entry.id)
+            if found is None:
+                raise _withdrawn(entry)
+            entry = found
         return entry
 
+    async def _take_over(self) -> bool:
+        """Whether this process sends what another one did not come to send."""
+        if not self.may_send or not await asyncio.to_thread(self._record.ledger.take_over, self._job.id):
+            return False
+        self.fresh = True
+        return True
 
-def _unanswered(entry: Entry) -> errors.SubmissionUncertain:
-    return errors.SubmissionUncertain(
-        f"Job {entry.id} was sent earlier and never answered: fal may have accepted it.",
-        remedy=(
-            "It was not sent again, so it is not paid twice. See https://fal.ai/dashboard/requests;\n"
-            "if it is not there, run the cell with --new (API: new=True)."
-        ),
-        request_id=entry.request_id,
+    async def _not_sent(self, entry: Entry) -> errors.KlingError:
+        """It ended before fal had it. Its row is closed, so that it is not resumed for ever."""
+        await asyncio.to_thread(self._record.ledger.drop_unsent, entry.id)
+        return _withdrawn(entry)
+
+
+def _withdrawn(entry: Entry) -> errors.KlingError:
+    return errors.KlingError(
+        f"Job {entry.id} ended before fal had taken it: nothing was paid.",
+        remedy="Run the cell again to submit it.",
     )
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from kling_nb import errors
 from kling_nb.events import State
+from kling_nb.ledger import Entry
 
 PASSING = (
     errors.AuthenticationError,
@@ -36,6 +38,26 @@ def failure(fault: errors.KlingError, *, taken: bool) -> dict[str, Any]:
     if not taken or _not_billed(fault):
         columns["reserved_usd"] = 0.0
     return columns
+
+
+def gone(entry: Entry) -> errors.ResultGone:
+    """The error of a request that fal took, and knows no longer; with what is known of it."""
+    made = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.created_at))
+    known = [f"submitted {made}", entry.endpoint]
+    if entry.units is not None:
+        known.append(f"billed units {entry.units}")
+    if entry.media_path is not None:
+        known.append(f"its file was {entry.media_path}")
+    return errors.ResultGone(
+        f"The result of job {entry.id} is gone: fal keeps it no longer ({', '.join(known)}).",
+        remedy=(
+            f"Request id {entry.request_id}. Nothing was sent or paid now.\n"
+            "To make it anew, at a new charge: --new (API: new=True)."
+        ),
+        request_id=entry.request_id,
+        status_code=404,
+        error_type="result_gone",
+    )
 
 
 def _not_billed(fault: errors.KlingError) -> bool:

@@ -15,6 +15,7 @@
     │   ├── AccessDenied           403
     │   ├── EndpointNotFound       404 at submit, or of a path
     │   ├── RequestNotFound        404 of a request id
+    │   │   └── ResultGone         it was accepted, and fal keeps its result no longer
     │   ├── InputRefused           422 and other model errors: `details` name the parameters
     │   │   └── ContentRefused     content policy
     │   ├── RateLimited            429
@@ -24,6 +25,7 @@
     ├── NotFinished                a result was asked for too early; the job goes on
     ├── Interrupted                ■ while a cell waited
     ├── MediaError                 a result that is not what it should be
+    │   └── MediaGone              its address answers that there is nothing
     ├── WebhookRejected            a webhook that fal did not send, or not now
     └── LedgerError                the intent could not be made durable; nothing was sent
 
@@ -135,6 +137,10 @@ class MediaError(KlingError):
     """A downloaded file is not what it should be, or could not be stored."""
 
 
+class MediaGone(MediaError):
+    """404 or 410 for a result's file."""
+
+
 class WebhookRejected(KlingError):
     """A webhook that is not proven to come from fal: answer it with 401 and use nothing of it.
 
@@ -220,6 +226,10 @@ class EndpointNotFound(ResponseError):
 
 class RequestNotFound(ResponseError):
     """404 for a request id: never there, or no longer kept."""
+
+
+class ResultGone(RequestNotFound):
+    """An accepted request whose result fal keeps no longer."""
 
 
 class InputRefused(ResponseError):

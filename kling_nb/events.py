@@ -27,6 +27,11 @@ class State(StrEnum):
         """Whether nothing more will happen by itself."""
         return self in _FINISHED
 
+    @property
+    def closed(self) -> bool:
+        """Whether nothing more is known to come at all: an unclear submission may still be found."""
+        return self.finished and self is not State.UNCERTAIN
+
 
 _FINISHED = frozenset({State.READY, State.FAILED, State.CANCELLED, State.UNCERTAIN})
 

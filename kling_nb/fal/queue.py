@@ -221,7 +221,8 @@ class QueueClient:
                         url = str(response.url.join(response.headers["location"]))
                         continue
                     if response.status_code != 200:
-                        raise errors.MediaError(
+                        gone = response.status_code in {404, 410}
+                        raise (errors.MediaGone if gone else errors.MediaError)(
                             f"The media host answered {response.status_code} for {url[:200]}",
                             remedy="Run the cell again: the result is fetched again, nothing is paid again.",
                         )
@@ -272,7 +273,7 @@ def _uncertain(reason: str) -> errors.SubmissionUncertain:
     return errors.SubmissionUncertain(
         f"The request was sent, but no clear answer came ({reason}): fal may have accepted it.",
         remedy=(
-            "It was not sent again, so it is not paid twice. See https://fal.ai/dashboard/requests;\n"
-            "if it is not there, run the cell with --new (API: new=True)."
+            "It was not sent again, so it is not paid twice. Run the cell again: it is looked for at fal.\n"
+            "https://fal.ai/dashboard/requests shows it too. If it is not there: --new (API: new=True)."
         ),
     )

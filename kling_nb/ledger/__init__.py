@@ -8,11 +8,21 @@ Threads: a `Ledger` may be used from any thread; calls are serialised by a lock,
 between processes by SQLite.
 """
 
-from kling_nb.ledger.entry import Entry, Intent, owner_of_this_process
+from kling_nb.ledger.entry import Entry, Intent, at_work, owner_of_this_process
 from kling_nb.ledger.limit import Limit
 from kling_nb.ledger.selection import Selection
 from kling_nb.ledger.spending import Spending
 from kling_nb.ledger.store import Ledger
 from kling_nb.ledger.upload import Upload
 
-__all__ = ["Entry", "Intent", "Ledger", "Limit", "Selection", "Spending", "Upload", "owner_of_this_process"]
+__all__ = [
+    "Entry",
+    "Intent",
+    "Ledger",
+    "Limit",
+    "Selection",
+    "Spending",
+    "Upload",
+    "at_work",
+    "owner_of_this_process",
+]

@@ -8,7 +8,8 @@ import secrets
 import socket
 import sqlite3
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,26 @@ from kling_nb.ledger.limit import Limit
 SUBMIT_LEASE_SECONDS = 180.0
 """A SUBMITTING row older than this has no living submission behind it, whatever its owner's pid says."""
 
+START_SECONDS = 3.0
+"""How long after its claim a row of this process may still be about to start."""
+
 _TOKEN = secrets.token_hex(4)
+_at_work: set[str] = set()
 
 
 def owner_of_this_process() -> str:
     """Names this process, for the rows it is responsible for."""
     return f"{socket.gethostname()}:{os.getpid()}:{_TOKEN}"
+
+
+@contextmanager
+def at_work(job_id: str) -> Iterator[None]:
+    """Inside the block this process is submitting that row; another one that it claimed was interrupted."""
+    _at_work.add(job_id)
+    try:
+        yield
+    finally:
+        _at_work.discard(job_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +48,6 @@ class Intent:
 
     Attributes:
         take: The take wanted (1 is the usual one); None asks for another one, whatever exists.
-        sends_at_once: No upload comes first, so the POST follows right away.
         cost: Expected cost in US dollars, held against the limits; None where it is not known.
         limits: What may be spent.
     """
@@ -47,7 +61,6 @@ class Intent:
     take: int | None = 1
     key_fingerprint: str | None = None
     notebook: str | None = None
-    sends_at_once: bool = True
     cost: float | None = None
     limits: tuple[Limit, ...] = ()
 
@@ -81,6 +94,7 @@ class Entry:
     error_type: str | None
     media_path: str | None
     reserved_usd: float | None
+    addresses: str | None
 
     @property
     def ours(self) -> bool:
@@ -90,9 +104,17 @@ class Entry:
     @property
     def abandoned(self) -> bool:
         """Whether it is SUBMITTING and nobody is at it any more."""
-        if self.state is not State.SUBMITTING or self.ours:
+        if self.state is not State.SUBMITTING:
             return False
-        return time.time() - self.created_at > SUBMIT_LEASE_SECONDS or not self.owner_alive
+        age = time.time() - self.created_at
+        if self.ours:
+            return self.id not in _at_work and age > START_SECONDS
+        return age > SUBMIT_LEASE_SECONDS or not self.owner_alive
+
+    @property
+    def never_sent(self) -> bool:
+        """Whether it ended before its POST: nobody is at it, and no byte of it has left."""
+        return self.abandoned and self.sent_at is None
 
     @property
     def unfiled(self) -> bool:

@@ -55,7 +55,11 @@ CREATE INDEX jobs_by_endpoint ON jobs (endpoint, created_at);
 CREATE INDEX jobs_by_state ON jobs (state, created_at);
 """
 
-_STEPS = (_FIRST, _SECOND, _THIRD)
+_FOURTH = """
+ALTER TABLE jobs ADD COLUMN addresses TEXT;  -- JSON: URL of each local file of the input, as it was sent
+"""
+
+_STEPS = (_FIRST, _SECOND, _THIRD, _FOURTH)
 """Each takes a file from the version before it; one that has landed is never changed."""
 
 SCHEMA_VERSION = len(_STEPS)

@@ -6,6 +6,7 @@ import json
 import secrets
 import sqlite3
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -46,8 +47,8 @@ class Ledger:
             if found is None:
                 check(db, intent.limits, intent.cost or 0.0)
                 return self._insert(db, intent), True
-            if found.abandoned and found.sent_at is None:  # its upload never got as far as the POST
-                return self._take_over(db, found, intent), True
+            if found.never_sent:
+                return self._take_over(db, found), True
             return found, False
 
     def adopt(self, request_id: str, intent: Intent) -> Entry:
@@ -78,10 +79,9 @@ class Ledger:
         return None
 
     def _insert(self, db: sqlite3.Connection, intent: Intent) -> Entry:
-        now = time.time()
         values: dict[str, Any] = {
             "id": secrets.token_hex(6),
-            "created_at": now,
+            "created_at": time.time(),
             "state": State.SUBMITTING.value,
             "backend": intent.backend,
             "endpoint": intent.endpoint,
@@ -93,7 +93,6 @@ class Ledger:
             "owner": owner_of_this_process(),
             "key_fingerprint": intent.key_fingerprint,
             "notebook": intent.notebook,
-            "sent_at": now if intent.sends_at_once else None,
             "reserved_usd": intent.cost,
         }
         names = ", ".join(values)
@@ -101,25 +100,80 @@ class Ledger:
         db.execute(f"INSERT INTO jobs ({names}) VALUES ({marks})", tuple(values.values()))
         return self._one(db, "id = ?", values["id"])
 
-    def _take_over(self, db: sqlite3.Connection, entry: Entry, intent: Intent) -> Entry:
-        now = time.time()
-        sent_at = now if intent.sends_at_once else None
-        self._set(db, entry.id, owner=owner_of_this_process(), created_at=now, sent_at=sent_at)
+    def _take_over(self, db: sqlite3.Connection, entry: Entry) -> Entry:
+        self._set(db, entry.id, owner=owner_of_this_process(), created_at=time.time())
         return self._one(db, "id = ?", entry.id)
 
-    def sending(self, job_id: str) -> bool:
-        """Uploads are done and the POST is next.
+    def take_over(self, job_id: str) -> bool:
+        """Make a row that was never sent this process's, to send it."""
+        with self._file.transaction() as db:
+            entry = self._one(db, "id = ?", job_id)
+            if entry.never_sent:
+                self._take_over(db, entry)
+            return entry.never_sent
+
+    def sending(self, job_id: str, addresses: Mapping[str, str] | None = None) -> bool:
+        """The POST is next. Of all that may want to send this row, one gets True, once.
+
+        Args:
+            job_id: The row.
+            addresses: Where fal finds each local file, by parameter.
 
         Returns:
-            Whether the row is still this process's. Where the uploads took long, another one may
-            have taken it over, and sends the request itself.
+            Whether to send it. Where the uploads took long, another process may have taken it over, and
+            sends the request itself.
         """
         with self._file.transaction() as db:
             changed = db.execute(
-                "UPDATE jobs SET sent_at = ? WHERE id = ? AND owner = ? AND sent_at IS NULL",
-                (time.time(), job_id, owner_of_this_process()),
+                "UPDATE jobs SET sent_at = ?, addresses = ?"
+                " WHERE id = ? AND owner = ? AND sent_at IS NULL AND state = 'SUBMITTING'",
+                (
+                    time.time(),
+                    json.dumps(dict(addresses)) if addresses else None,
+                    job_id,
+                    owner_of_this_process(),
+                ),
             )
             return changed.rowcount == 1
+
+    def drop_unsent(self, job_id: str) -> bool:
+        """End a row that was never sent: nothing was paid, and nothing is to be resumed.
+
+        Returns:
+            Whether it was one.
+        """
+        with self._file.transaction() as db:
+            entry = self._one(db, "id = ?", job_id)
+            if not entry.never_sent:
+                return False
+            self._set(db, job_id, state=State.FAILED, error="It was never sent.", reserved_usd=0.0)
+            return True
+
+    def match(self, job_id: str, request_ids: Sequence[str]) -> tuple[Entry, list[str]]:
+        """Give an unanswered row its request, where exactly one of `request_ids` can be it.
+
+        Returns:
+            The row, with a request id where one was found, now or by another kernel; and those of
+            `request_ids` that no row has.
+        """
+        with self._file.transaction() as db:
+            taken = {row[0] for row in db.execute("SELECT request_id FROM jobs WHERE request_id NOT NULL")}
+            free = [request_id for request_id in request_ids if request_id not in taken]
+            entry = self._one(db, "id = ?", job_id)
+            if entry.request_id is None and len(free) == 1 and not self._being_sent(db, entry):
+                self._set(db, job_id, state=State.IN_QUEUE, request_id=free[0], error=None)
+                entry = self._one(db, "id = ?", job_id)
+            return entry, free
+
+    @staticmethod
+    def _being_sent(db: sqlite3.Connection, entry: Entry) -> bool:
+        """Whether the same request is on its way once more: what fal lists may be that one."""
+        rows = db.execute(
+            "SELECT * FROM jobs WHERE fingerprint = ? AND id != ? AND state = 'SUBMITTING'"
+            " AND sent_at NOT NULL AND request_id IS NULL",
+            (entry.fingerprint, entry.id),
+        )
+        return any(not Entry.from_row(row).abandoned for row in rows.fetchall())
 
     def withdraw(self, job_id: str) -> None:
         """Take back a new row before anything was sent for it."""
@@ -152,6 +206,18 @@ class Ledger:
             )
             rows = exact[:1] or db.execute(query, (pattern,)).fetchall()
         return Entry.from_row(rows[0]) if len(rows) == 1 else None
+
+    def ready_like(self, fingerprint: str, folder: Path, take: int) -> list[Entry]:
+        """Finished rows of fal for the same take of the same request, newest first."""
+        if not self.exists():
+            return []
+        with self._file.reading() as db:
+            rows = db.execute(
+                "SELECT * FROM jobs WHERE fingerprint = ? AND folder = ? AND take = ?"
+                " AND backend = 'fal' AND state = 'READY' ORDER BY created_at DESC",
+                (fingerprint, str(folder), take),
+            )
+            return [Entry.from_row(row) for row in rows.fetchall()]
 
     def entries(self, selection: Selection = EVERYTHING, *, limit: int = 50, offset: int = 0) -> list[Entry]:
         """Newest first. `offset` leaves out as many of the newest."""

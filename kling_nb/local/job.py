@@ -62,6 +62,8 @@ class Job:
         body: Raw bytes of the input; checked by the runner, not at submit (FAL-PROTOCOL §3.4).
         low: Whether it asked for low priority.
         webhook: Address asked for with `fal_webhook`, or None.
+        keeps_payloads: Whether input and output may be shown in the list of requests.
+        submitted_at: When it came, UTC; `started_at` and `ended_at` likewise, or None.
         state: Where it stands.
         cancelled: Whether a client asked for its end.
         answer: What the result URL gives, once COMPLETED.
@@ -69,11 +71,21 @@ class Job:
     """
 
     def __init__(
-        self, app: str, path: str, body: bytes, *, low: bool = False, webhook: str | None = None
+        self,
+        app: str,
+        path: str,
+        body: bytes,
+        *,
+        low: bool = False,
+        webhook: str | None = None,
+        keeps_payloads: bool = True,
     ) -> None:
         self.id = _request_id()
         self.app, self.path, self.body = app, path, body
-        self.low, self.webhook = low, webhook
+        self.low, self.webhook, self.keeps_payloads = low, webhook, keeps_payloads
+        self.submitted_at = datetime.now(UTC)
+        self.started_at: datetime | None = None
+        self.ended_at: datetime | None = None
         self.state: State = "IN_QUEUE"
         self.cancelled = False
         self.answer: Answer | None = None
@@ -103,6 +115,7 @@ class Job:
     def start(self) -> None:
         """A runner has taken it."""
         self.state = "IN_PROGRESS"
+        self.started_at = datetime.now(UTC)
         self._started = time.perf_counter()
         self.notify()
 
@@ -113,6 +126,7 @@ class Job:
         if self._started:
             self._inference_time = round(time.perf_counter() - self._started, 4)
         self.answer = answer
+        self.ended_at = datetime.now(UTC)
         self.state = "COMPLETED"
         self.notify()
 

@@ -56,6 +56,10 @@ class JobQueue:
         job = self._jobs.get(request_id)
         return job if job is not None and job.app == app else None
 
+    def newest_first(self) -> list[Job]:
+        """All jobs."""
+        return list(reversed(self._jobs.values()))
+
     def position(self, job: Job) -> int:
         """How many queued jobs are ahead."""
         return next((at for at, entry in enumerate(self._waiting) if entry[3] is job), 0)

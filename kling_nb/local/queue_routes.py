@@ -43,6 +43,7 @@ class Submit(JsonHandler):
             self.body(),
             low=self.request.headers.get("X-Fal-Queue-Priority", "").lower() == "low",
             webhook=self.get_query_argument("fal_webhook", None),
+            keeps_payloads=self.request.headers.get("X-Fal-Store-IO") != "0",
         )
         self.engine.queue.submit(job, self._start_timeout())
         self.engine.webhooks.follow(job)

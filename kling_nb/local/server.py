@@ -15,7 +15,7 @@ from tornado.netutil import bind_sockets
 from tornado.web import Application
 
 from kling_nb.errors import UsageError
-from kling_nb.local import file_routes, queue_routes, storage_routes, webhook_routes
+from kling_nb.local import file_routes, platform_routes, queue_routes, storage_routes, webhook_routes
 from kling_nb.local.file_store import LARGEST, FileStore
 from kling_nb.local.handler import Engine, Health, Missing
 from kling_nb.local.job_queue import JobQueue
@@ -114,6 +114,7 @@ def _application(engine: Engine) -> Application:
             r"/(?:upload/|files/)([0-9a-f]+)(?:/[^/]+)?/multipart/([0-9a-f]+)/complete",
             storage_routes.Complete,
         ),
+        (r"/v1/models/requests/by-endpoint/?", platform_routes.Requests),
         (r"/files/([0-9a-f]+/[^/]+)", file_routes.Download),
         (rf"/{job}/?", queue_routes.Result),
         (rf"/{job}/status/?", queue_routes.Status),

@@ -108,6 +108,10 @@ def plan_text(plan: Plan) -> str:
         outcome = (
             f"Take {plan.found.sidecar.take} exists and would be shown: {plan.found.path.name}. No charge."
         )
+    elif plan.unfinished is not None and plan.unfinished.state.closed:
+        outcome = (
+            f"The file of its job {plan.unfinished.id} is gone and would be fetched again. No new charge."
+        )
     elif plan.unfinished is not None:
         outcome = f"Its unfinished job {plan.unfinished.id} would be taken up again. No new charge."
     elif plan.settings.backend == "local" and request.endpoint.fetched_at:

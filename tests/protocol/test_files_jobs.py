@@ -16,7 +16,6 @@ import kling_nb
 from kling_nb import errors
 from kling_nb.events import State, Uploading
 from kling_nb.ledger import Ledger, Upload
-from kling_nb.ledger.schema import SCHEMA_VERSION
 
 
 def png(color="teal", size=(64, 48)):
@@ -360,23 +359,6 @@ class TestUploadRule:
         ledger.forget_upload("https://files/2")
         assert ledger.uploaded(self.HOUR) is None
         ledger.close()
-
-
-def test_a_ledger_of_version_1_is_brought_up_and_keeps_its_rows(tmp_path, session, fal, ledger):
-    job = session.submit("a cat")
-    job.wait()
-    session.close()
-    with sqlite3.connect(ledger.path) as db:  # as the first version left it
-        db.executescript("DROP TABLE uploads; DROP INDEX jobs_by_endpoint; DROP INDEX jobs_by_state")
-        db.execute("PRAGMA user_version = 1")
-    db.close()
-    assert ledger.entries()[0].id == job.id
-    upload = Upload("s", "image/png", "h", "a")
-    ledger.note_upload(upload, "https://files/1")
-    assert ledger.uploaded(upload) == "https://files/1"
-    with sqlite3.connect(ledger.path) as db:
-        assert db.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)
-    db.close()
 
 
 def test_on_the_embedded_engine_from_end_to_end(tmp_cwd, home, picture):

@@ -77,7 +77,7 @@ def test_a_new_row(ledger: Ledger, path: Path) -> None:
     assert entry.owner_alive
     assert not entry.abandoned
     assert before <= entry.created_at <= time.time()
-    assert entry.sent_at == entry.created_at
+    assert entry.sent_at is None
     assert path.exists()
 
 
@@ -194,6 +194,7 @@ def test_many_writers_at_once(path: Path) -> None:
 
 def test_a_submission_of_a_dead_process_is_not_made_again(ledger: Ledger, dead_owner: str) -> None:
     entry, _ = ledger.claim(intent())
+    assert ledger.sending(entry.id)
     ledger.update(entry.id, owner=dead_owner)
     found, new = ledger.claim(intent())
     assert not new
@@ -202,10 +203,10 @@ def test_a_submission_of_a_dead_process_is_not_made_again(ledger: Ledger, dead_o
 
 
 def test_a_row_of_a_dead_process_that_never_sent_is_taken_over(ledger: Ledger, dead_owner: str) -> None:
-    entry, _ = ledger.claim(intent(sends_at_once=False))
+    entry, _ = ledger.claim(intent())
     assert entry.sent_at is None
     ledger.update(entry.id, owner=dead_owner)
-    found, new = ledger.claim(intent(sends_at_once=False))
+    found, new = ledger.claim(intent())
     assert new
     assert found.id == entry.id
     assert found.ours
@@ -215,7 +216,7 @@ def test_a_row_of_a_dead_process_that_never_sent_is_taken_over(ledger: Ledger, d
 
 
 def test_a_row_that_was_taken_over_is_not_sent_by_its_first_owner(ledger: Ledger) -> None:
-    entry, _ = ledger.claim(intent(sends_at_once=False))
+    entry, _ = ledger.claim(intent())
     ledger.update(entry.id, owner="elsewhere:1:cafe0000")
     assert not ledger.sending(entry.id)
     assert only(ledger).sent_at is None

@@ -1,0 +1,91 @@
+"""The list of requests, as the platform API has it: FAL-PROTOCOL §12.4."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from local.running_engine import IMAGE, TEXT
+
+PATH = "/v1/models/requests/by-endpoint"
+
+
+def listed(engine, **params):
+    reply = engine.http.get(PATH, params={"endpoint_id": TEXT, **params})
+    assert reply.status_code == 200, reply.text
+    return reply.json()
+
+
+def test_a_request_with_its_times_input_and_output(engine):
+    before = datetime.now(UTC) - timedelta(seconds=1)
+    job = engine.submit(TEXT, {"prompt": "a barn owl at dusk"})
+    engine.finish(job)
+    (found,) = [
+        item for item in listed(engine, expand="payloads")["items"] if item["request_id"] == job["request_id"]
+    ]
+    assert found["endpoint_id"] == TEXT
+    assert found["json_input"] == {"prompt": "a barn owl at dusk"}
+    assert found["json_output"]["video"]["url"].startswith(engine.url)
+    assert found["status_code"] == 200
+    times = [datetime.fromisoformat(found[name]) for name in ("sent_at", "started_at", "ended_at")]
+    assert before <= times[0] <= times[1] <= times[2] <= datetime.now(UTC)
+    assert found["duration"] >= 0
+    assert not {"json_input", "json_output"} & set(listed(engine)["items"][0])
+
+
+def test_without_payloads_where_they_are_not_to_be_kept(engine):
+    job = engine.submit(TEXT, {"prompt": "nobody's business"}, headers={"X-Fal-Store-IO": "0"})
+    found = listed(engine, expand="payloads", request_id=job["request_id"])["items"]
+    assert [item["request_id"] for item in found] == [job["request_id"]]
+    assert "json_input" not in found[0]
+    engine.finish(job)
+
+
+def test_pages_newest_first(engine):
+    jobs = [engine.submit(TEXT, {"prompt": f"page {number}"}) for number in range(3)]
+    for job in jobs:
+        engine.finish(job)
+    first = listed(engine, limit="2")
+    second = listed(engine, limit="2", cursor=first["next_cursor"])
+    ids = [item["request_id"] for page in (first, second) for item in page["items"]]
+    assert ids[:3] == [job["request_id"] for job in reversed(jobs)]
+    assert first["has_more"]
+
+
+def test_what_is_asked_for(engine):
+    ready = engine.submit(TEXT)
+    failed = engine.submit(TEXT, {"duration": "5"})
+    for job in (ready, failed):
+        engine.finish(job)
+    status = {
+        word: {item["request_id"] for item in listed(engine, status=word, limit="100")["items"]}
+        for word in ("success", "user_error", "error")
+    }
+    assert ready["request_id"] in status["success"]
+    assert failed["request_id"] in status["user_error"]
+    assert not status["error"] & {ready["request_id"], failed["request_id"]}
+    now = datetime.now(UTC)
+    assert listed(engine, end=(now - timedelta(hours=1)).isoformat())["items"] == []
+    assert listed(engine, start=(now + timedelta(hours=1)).isoformat())["items"] == []
+    assert engine.http.get(PATH, params={"endpoint_id": IMAGE}).json()["items"] == []
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {},
+        {"endpoint_id": TEXT, "limit": "101"},
+        {"endpoint_id": TEXT, "limit": "many"},
+        {"endpoint_id": TEXT, "cursor": "-1"},
+        {"endpoint_id": TEXT, "start": "yesterday"},
+    ],
+    ids=str,
+)
+def test_what_makes_no_sense(engine, params):
+    reply = engine.http.get(PATH, params=params)
+    assert reply.status_code == 400
+    assert reply.json()["error"]["type"] == "validation_error"
+
+
+def test_not_without_the_key(engine):
+    reply = engine.http.get(PATH, params={"endpoint_id": TEXT}, headers={"Authorization": "Key x:y"})
+    assert reply.status_code == 401
+    assert reply.json()["error"]["type"] == "authorization_error"

@@ -1,0 +1,220 @@
+"""A submission that was never answered is looked for in fal's list; only what must be it is taken for it."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from scripted import Done, Hold, Queue, Run, Script, ScriptedFal
+
+from kling_nb import errors
+from kling_nb._job import Job
+from kling_nb._session import Session
+from kling_nb.events import State
+from kling_nb.ledger import Ledger
+
+MakeSession = Callable[..., Session]
+TEXT = "fal-ai/kling-video/v1/pro/text-to-video"
+
+
+def unclear(session: Session, fal: ScriptedFal, prompt: str = "a cat", **more: Any) -> str:
+    """Submit, and hear no answer; gives the job's id."""
+    fal.fault("submit", "reset")
+    job = session.submit(prompt, **more)
+    with pytest.raises(errors.SubmissionUncertain) as caught:
+        job.wait()
+    assert len(str(caught.value).splitlines()) <= 4
+    return job.id
+
+
+def elsewhere(fal: ScriptedFal, **values: Any) -> None:
+    """A request that another program of the same account sends."""
+    httpx.post(
+        f"{fal.url}/{TEXT}", json=values, headers={"Authorization": f"Key {fal.key}"}, trust_env=False
+    ).raise_for_status()
+
+
+def said(job: Job) -> str:
+    with pytest.raises(errors.SubmissionUncertain) as caught:
+        job.wait()
+    assert len(str(caught.value).splitlines()) <= 4
+    return str(caught.value)
+
+
+def test_the_cell_again_takes_it_up(session: Session, fal: ScriptedFal, ledger: Ledger) -> None:
+    fal.script = Script([Queue(1), Run(), Hold(), Done()])
+    job_id = unclear(session, fal, duration=10)
+    elsewhere(fal, prompt="a cat", duration="5")
+    elsewhere(fal, prompt="a dog", duration="10")
+    job = session.submit("a cat", duration=10)
+    fal.wait_for("stream")
+    fal.release(fal.jobs[0].request_id)
+    assert job.wait() is not None
+    assert (job.id, job.request_id) == (job_id, fal.jobs[0].request_id)
+    assert job.state.resumed
+    assert fal.count("submit") == 3
+    (entry,) = ledger.entries()
+    assert (entry.state, entry.request_id, entry.error) == (State.READY, job.request_id, None)
+    asked = next(record for record in fal.requests if record.exchange == "lookup")
+    assert asked.query["endpoint_id"] == TEXT
+    assert asked.query["expand"] == "payloads"
+    assert not fal.stray_keys
+
+
+def test_resume_takes_it_up(make_session: MakeSession, fal: ScriptedFal) -> None:
+    job_id = unclear(make_session(), fal)
+    (job,) = make_session().resume()
+    assert job.wait() is not None
+    assert job.id == job_id
+    assert len(fal.accepted) == 1
+    assert make_session().submit("a cat").reused
+
+
+def test_one_that_another_row_has_is_not_it(session: Session, fal: ScriptedFal) -> None:
+    """The same request was made once more, with --new, and that one was answered."""
+    fal.fault("submit", "reset", at="before_body")
+    job = session.submit("a cat")
+    with pytest.raises(errors.SubmissionUncertain):
+        job.wait()
+    assert session.generate("a cat", new=True) is not None
+    assert "lists no such request" in said(session.get_job(job.id))
+    assert len(fal.accepted) == 1
+
+
+def test_of_two_that_it_can_be_none_is_taken(session: Session, fal: ScriptedFal, ledger: Ledger) -> None:
+    unclear(session, fal)
+    elsewhere(fal, prompt="a cat")
+    words = said(session.submit("a cat"))
+    assert "2 requests" in words
+    assert all(job.request_id in words for job in fal.jobs)
+    assert ledger.entries()[0].state is State.UNCERTAIN
+    taken = session.get_job(fal.jobs[0].request_id, endpoint="v1-pro")
+    assert taken.wait() is not None
+    # The other one is now the only one that it can be.
+    assert session.submit("a cat").wait() is not None
+    assert len(fal.accepted) == 2
+
+
+def test_two_that_were_not_answered_do_not_share_one(make_session: MakeSession, fal: ScriptedFal) -> None:
+    session = make_session()
+    first = unclear(session, fal)
+    second = unclear(session, fal, new=True)
+    fal.queue.jobs.popitem()  # fal had not taken the second one
+    kernels = [make_session(), make_session()]
+    jobs = [kernels[0].get_job(first), kernels[1].get_job(second)]
+    ends = [job.wait_async() for job in jobs]
+    found = [session._engine.spawn(_outcome(end)).result() for end in ends]
+    assert sorted(found) == ["SubmissionUncertain", "Video"]
+
+
+async def _outcome(end: Any) -> str:
+    try:
+        return type(await end).__name__
+    except errors.KlingError as fault:
+        return type(fault).__name__
+
+
+@pytest.mark.parametrize("minutes", [-60, 60])
+def test_one_of_another_time_is_not_it(session: Session, fal: ScriptedFal, minutes: int) -> None:
+    unclear(session, fal)
+    job = fal.job()
+    job.submission = replace(job.submission, at=job.submission.at + timedelta(minutes=minutes))
+    assert "lists no such request" in said(session.submit("a cat"))
+
+
+def test_defaults_that_fal_fills_in_do_not_matter(session: Session, fal: ScriptedFal) -> None:
+    unclear(session, fal)
+    job = fal.job()
+    filled = {**job.input, "duration": "5", "aspect_ratio": "16:9", "seed": None}
+    job.submission = replace(job.submission, input=filled)
+    assert session.submit("a cat").wait() is not None
+
+
+@pytest.mark.parametrize("change", [{"duration": "10"}, {"prompt": "a cat "}, {"seed": 7}], ids=str)
+def test_any_other_value_does(session: Session, fal: ScriptedFal, change: dict[str, Any]) -> None:
+    unclear(session, fal)
+    job = fal.job()
+    job.submission = replace(job.submission, input={**job.input, **change})
+    assert "lists no such request" in said(session.submit("a cat"))
+
+
+def test_a_picture_tells_by_the_address_it_was_sent_under(
+    session: Session, fal: ScriptedFal, picture: Path, make_picture: Callable[..., Path]
+) -> None:
+    other = make_picture("dog.jpg", "navy")
+    job_id = unclear(session, fal, image=picture)
+    unclear(session, fal, image=other)
+    job = session.submit("a cat", image=picture)
+    assert job.wait() is not None
+    assert (job.id, job.request_id) == (job_id, fal.jobs[0].request_id)
+
+
+def test_a_picture_that_went_along_tells_by_its_bytes(
+    make_session: MakeSession, fal: ScriptedFal, ledger: Ledger, picture: Path
+) -> None:
+    session = make_session(inline_limit=10**6)
+    unclear(session, fal, image=picture)
+    assert ledger.entries()[0].addresses is None
+    assert session.submit("a cat", image=picture).wait() is not None
+    assert len(fal.accepted) == 1
+
+
+def test_without_inputs_it_cannot_be_told(session: Session, fal: ScriptedFal, ledger: Ledger) -> None:
+    fal.platform.keeps_payloads = False
+    unclear(session, fal)
+    assert "without their inputs" in said(session.submit("a cat"))
+    assert ledger.entries()[0].state is State.UNCERTAIN
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("status", {"status": 401, "body": {"error": {"type": "authorization_error", "message": "no"}}}),
+        ("status", {"status": 500}),
+        ("busy", {"retry_after": 1}),
+        ("reset", {}),
+        ("not_an_object", {}),
+        ("wrong_types", {}),
+        ("truncated_json", {}),
+    ],
+    ids=str,
+)
+def test_a_list_that_cannot_be_had(
+    session: Session, fal: ScriptedFal, ledger: Ledger, kind: str, options: dict[str, Any]
+) -> None:
+    unclear(session, fal)
+    fal.fault("lookup", kind, times=None, **options)
+    said(session.submit("a cat"))
+    assert ledger.entries()[0].state is State.UNCERTAIN
+    fal.clear_faults()
+    assert session.submit("a cat").wait() is not None
+    assert fal.count("submit") == 1
+
+
+def test_all_pages_are_read(session: Session, fal: ScriptedFal) -> None:
+    unclear(session, fal)
+    for number in range(120):
+        elsewhere(fal, prompt=f"a dog {number}")
+    assert session.submit("a cat").wait() is not None
+    assert fal.count("lookup") == 2
+
+
+def test_while_another_kernel_sends_the_same_nothing_is_taken(
+    make_session: MakeSession, fal: ScriptedFal, run: Any
+) -> None:
+    """What fal lists may be that one, whose row has no request id yet."""
+    session = make_session()
+    fal.fault("submit", "reset", at="before_body")
+    job = session.submit("a cat")
+    with pytest.raises(errors.SubmissionUncertain):
+        job.wait()
+    stall = fal.fault("submit", "stall")
+    program = run("import kling_nb; print(kling_nb.generate('a cat', new=True).path.name, flush=True)")
+    fal.wait_for("submit", 2)
+    assert "another kernel" in said(session.get_job(job.id))
+    stall.release()
+    assert program.says()
+    assert "lists no such request" in said(session.get_job(job.id))
