@@ -35,8 +35,8 @@ test: $(VENV) $(FRONT_END) $(JS_TOOLS) ## Run every check, real kernels and a re
 check: $(VENV) $(FRONT_END) $(JS_TOOLS) ## Run the fast checks: format, lint, types, contracts, unit and protocol tests
 	@$(PY) scripts/checks.py fast
 
-bench: $(VENV) $(FRONT_END) ## Measure start-up, preview and requests of one job
-	@$(PY) scripts/figures.py
+bench: $(VENV) $(FRONT_END) ## Measure kling_nb beside fal_client and plain httpx; writes benchmarks/RESULTS.md
+	@$(PY) -m benchmarks.run
 
 pictures: $(VENV) $(FRONT_END) ## Make the README's pictures anew from the real page
 	@KLING_NB_CHROMIUM="$$($(PY) scripts/find_chromium.py --install)" && export KLING_NB_CHROMIUM \

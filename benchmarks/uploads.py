@@ -19,6 +19,8 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
@@ -161,20 +163,31 @@ def status(field: str) -> int:
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{field}:"))
 
 
+def make_file(folder: Path) -> Path:
+    """A video, as far as its first bytes tell. A file written just now would be read once more."""
+    path = folder / "clip.mp4"
+    path.write_bytes(b"\0\0\0\x18ftypisom" + os.urandom(SIZE - 12))
+    time.sleep(3)
+    return path
+
+
+@contextmanager
+def serving() -> Iterator[str]:
+    """The address of a running server."""
+    program = [sys.executable, __file__, "--serve"]
+    server = subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert server.stdout
+    try:
+        yield f"http://127.0.0.1:{server.stdout.readline().strip()}"
+    finally:
+        server.communicate()
+
+
 def main(runs: int) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "clip.mp4"
-        path.write_bytes(b"\0\0\0\x18ftypisom" + os.urandom(SIZE - 12))
-        time.sleep(3)  # a file that was just written is read once more before it is sent
-        server = subprocess.Popen(
-            [sys.executable, __file__, "--serve"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        try:
-            base = f"http://127.0.0.1:{server.stdout.readline().strip()}"
-            medians = compare(base, path, runs)
-            peaks = {name: memory(name, base, path) for name in SIDES}
-        finally:
-            server.communicate()
+    with tempfile.TemporaryDirectory() as folder, serving() as base:
+        path = make_file(Path(folder))
+        medians = compare(base, path, runs)
+        peaks = {name: memory(name, base, path) for name in SIDES}
     report(medians, peaks, runs)
 
 

@@ -1,0 +1,56 @@
+"""How cost grows: jobs in flight, log lines, ledger rows, takes in a folder; at ×1, ×4 and ×16."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Iterator
+
+from benchmarks.loopback import Loopback
+from benchmarks.rows_ledger import measured
+from benchmarks.table import Row, number
+
+STEPS = (1, 4, 16)
+NOISE = 1.5
+"""A cost that grows by more than this times its quantity is not linear."""
+
+
+def rows(server: Loopback) -> Iterator[Row]:
+    yield _grown("jobs in flight (CPU of each, 6 s with 2 lines a second)", 50, _in_flight(server))
+    yield _grown("log lines of one job (CPU of each line, 5 s)", 1000, _lines(server))
+    yield _grown("takes in a folder (CPU of each instant job)", 60, _takes(server))
+    ledgers = {step: measured(6_250 * step) for step in STEPS}
+    for name in ("jobs", "fingerprint"):
+        yield _grown(
+            f"ledger rows (one look-up: {'`jobs()`' if name == 'jobs' else name})",
+            6_250,
+            lambda step, name=name: statistics.median(ledgers[step][name]),
+            whole=True,
+        )
+
+
+def _in_flight(server: Loopback) -> Callable[[int], float]:
+    return lambda step: server.side("kling", "seconds=6 lines=12", 50 * step)["cpu"]
+
+
+def _lines(server: Loopback) -> Callable[[int], float]:
+    return lambda step: server.side("kling", f"seconds=5 lines={1000 * step} burst=10")["cpu"]
+
+
+def _takes(server: Loopback) -> Callable[[int], float]:
+    return lambda step: server.side("kling", "instant", 60 * step, 20)["cpu"]
+
+
+def _grown(figure: str, base: int, cost: Callable[[int], float], *, whole: bool = False) -> Row:
+    """`whole`: the cost is of one look-up, which need not grow at all; else it is shared by all."""
+    costs = {step: cost(step) for step in STEPS}
+    share = {step: costs[step] / (1 if whole else base * step) for step in STEPS}
+    shown = ", ".join(f"{base * step:,}: {number(1000 * share[step])} ms" for step in STEPS)
+    growth = costs[STEPS[-1]] / costs[STEPS[0]]
+    return Row(
+        f"growth: {figure}",
+        shown,
+        "",
+        f"cost × {number(growth)} for × {STEPS[-1]}",
+        "linear or better",
+        growth <= STEPS[-1] * NOISE,
+    )

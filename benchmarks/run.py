@@ -1,0 +1,93 @@
+"""`make bench`: everything in one go, as a Markdown table; benchmarks/RESULTS.md is written anew.
+
+    python -m benchmarks.run [words]
+
+Words name the groups of rows to measure; without any it is all, and only then the file is written.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from benchmarks import (
+    machine,
+    rows_growth,
+    rows_jobs,
+    rows_kernel,
+    rows_ledger,
+    rows_startup,
+    rows_uploads,
+    rows_video,
+)
+from benchmarks.loopback import ROOT, Loopback
+from benchmarks.table import Row, markdown
+
+RESULTS = ROOT / "benchmarks" / "RESULTS.md"
+ABOUT = """# Measured
+
+Written by `make bench`; not to be edited. Each client is a process of its own that did one job before,
+the server a scripted one on loopback. Where runs are told apart, the median is given, with the least and
+the most; clients take turns within a round. CPU is that of the whole process (`resource`), memory the peak
+of its resident set above idle, requests and bytes are counted by the server. A status that is polled holds
+the log lines of the last 5 s, one that is streamed only new ones. fal_client runs as its users call it:
+`subscribe(…, with_logs=True, on_queue_update=…)`.
+"""
+
+Group = Callable[[], Iterable[Row]]
+
+
+def main(words: list[str]) -> None:
+    os.environ.pop("KLING_NB_BACKEND", None)
+    os.environ.pop("KLING_NB_HOME", None)
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="kling_nb-bench-") as folder:
+        sample = Path(folder) / "sample.mp4"
+        rows_video.make_clip(sample, seconds=1, size=(64, 36))
+        with Loopback(sample) as server:
+            notes = machine.lines(server.ceiling())
+            rows = list(_rows(server, words))
+    notes.append(f"- load after the last row: {machine.load()}; {time.monotonic() - started:.0f} s in all")
+    text = "\n".join([ABOUT, *notes, "", markdown(rows), ""])
+    print(f"\n{text}")
+    if not words:
+        RESULTS.write_text(text)
+
+
+def _rows(server: Loopback, words: list[str]) -> Iterable[Row]:
+    one: list[rows_jobs.OneJob] = []
+
+    def one_job() -> Iterable[Row]:
+        return one[0].rows()
+
+    groups: dict[str, Group] = {
+        "startup": rows_startup.rows,
+        "ledger": rows_ledger.rows,
+        "frames": rows_video.frames,
+        "local": rows_video.local_engine,
+        "one": one_job,
+        "hundred": lambda: rows_jobs.hundred_jobs(server),
+        "instant": lambda: rows_jobs.instant_jobs(server),
+        "memory": lambda: rows_jobs.memory(server),
+        "download": lambda: rows_jobs.download(server),
+        "upload": rows_uploads.rows,
+        "kernel": lambda: rows_kernel.rows(server),
+        "growth": lambda: rows_growth.rows(server),
+    }
+    chosen = {name: group for name, group in groups.items() if not words or name in words}
+    if "one" in chosen:  # goes on beside the rows before it, which need no server
+        one.append(rows_jobs.OneJob(server))
+    for name, group in chosen.items():
+        start = time.monotonic()
+        for row in group():
+            print(f"  {' | '.join(cell for cell in row.cells if cell)}", flush=True)
+            yield row
+        print(f"── {name} {time.monotonic() - start:.0f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
