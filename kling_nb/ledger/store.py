@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from kling_nb.events import State
+from kling_nb.ledger.commits import Change, SharedCommits
 from kling_nb.ledger.entry import Entry, Intent, owner_of_this_process
 from kling_nb.ledger.file import LedgerFile
 from kling_nb.ledger.limit import check
@@ -29,6 +30,7 @@ class Ledger:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._file = LedgerFile(path)
+        self._commits = SharedCommits(self._write)
 
     def claim(self, intent: Intent) -> tuple[Entry, bool]:
         """The unfinished row of the same request, or a new one, durable on return.
@@ -181,9 +183,13 @@ class Ledger:
             db.execute("DELETE FROM jobs WHERE id = ? AND state = 'SUBMITTING'", (job_id,))
 
     def update(self, job_id: str, **columns: Any) -> None:
-        """Set columns of one row; a final state also sets `finished_at`."""
+        """Set columns of one row; a final state also sets `finished_at`. Durable on return."""
+        self._commits.make(Change(job_id, columns))
+
+    def _write(self, changes: Sequence[Change]) -> None:
         with self._file.transaction() as db:
-            self._set(db, job_id, **columns)
+            for change in changes:
+                self._set(db, change.job_id, **change.columns)
 
     @staticmethod
     def _set(db: sqlite3.Connection, job_id: str, **columns: Any) -> None:
