@@ -143,13 +143,9 @@ class Planner:
         return next(iter(filed), None)
 
     def _unfinished_like(self, request: VideoRequest, settings: Settings, take: int) -> Entry | None:
-        unfinished_here = Selection(folder=settings.media, unfinished=True)
-        for entry in self._places.ledger(settings).entries(unfinished_here, limit=1000):
-            same = (entry.fingerprint, entry.backend, entry.take) == (
-                request.fingerprint,
-                settings.backend,
-                take,
-            )
+        alike = Selection(folder=settings.media, fingerprint=request.fingerprint, unfinished=True)
+        for entry in self._places.ledger(settings).entries(alike, limit=1000):
+            same = (entry.backend, entry.take) == (settings.backend, take)
             if same and (entry.backend == "fal" or entry.ours):
                 return entry
         return None

@@ -23,6 +23,7 @@ class Selection:
         endpoint: Full id of an endpoint.
         state: Where they stand.
         folder: Their media folder.
+        fingerprint: Of the request.
         unfinished: Only those still to be completed.
     """
 
@@ -30,12 +31,14 @@ class Selection:
     endpoint: str | None = None
     state: State | None = None
     folder: Path | None = None
+    fingerprint: str | None = None
     unfinished: bool = False
 
     def where(self) -> tuple[str, list[str]]:
         """The condition as SQL, and the values of its marks."""
         conditions, values = ["1"], []
-        for column, value in (("endpoint", self.endpoint), ("state", self.state), ("folder", self.folder)):
+        for column in ("endpoint", "state", "folder", "fingerprint"):
+            value = getattr(self, column)
             if value is not None:
                 conditions.append(f"{column} = ?")
                 values.append(str(value))

@@ -63,11 +63,7 @@ class MediaFolder:
 
     def _takes(self, fingerprint: str, suits: Callable[[Sidecar], bool]) -> Iterator[Take]:
         """Takes in order of preference; only files of those that suit are read."""
-        same = [
-            (note, sidecar)
-            for note, sidecar in self._index.sidecars()
-            if sidecar.fingerprint == fingerprint and suits(sidecar)
-        ]
+        same = self._index.sidecars(lambda known: known.fingerprint == fingerprint and suits(known))
         same.sort(key=lambda pair: (pair[1].backend != "fal", pair[1].take, pair[1].finished_at, pair[0]))
         seen: set[Path] = set()
         for note, sidecar in same:

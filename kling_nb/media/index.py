@@ -1,7 +1,9 @@
 """What is in the media folder, read again only where something changed.
 
-Every look-up walks the folder, so files that a user or another kernel moved are found
-where they are now. Parsed sidecars and checksums are kept by path, time and size.
+Every look-up lists the folder, so files that a user or another kernel moved are found
+where they are now. Parsed sidecars and checksums are kept by path, time and size. In a folder of many
+takes, times and sizes are asked for as often as a tenth of the time allows, and always of the
+sidecars that a look-up is about: else each of a thousand jobs would ask them of all others' files.
 
 Threads: all of it may be called from any thread.
 """
@@ -10,10 +12,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from threading import Lock
+from typing import NamedTuple
 
 from kling_nb.media.sidecar import Sidecar, read_sidecar
 
@@ -21,6 +25,19 @@ Stamp = tuple[str, int, int]
 """Path, modification time in ns, size: a file that has not changed."""
 
 _DEEPEST = 12
+_FEW = 200
+"""Up to so many sidecars are all looked at each time."""
+
+_SHARE = 10
+"""Of the time, at most one part in so many goes into looking at all of them."""
+
+
+class _Note(NamedTuple):
+    """A sidecar as it was read; None where it is none."""
+
+    path: Path
+    stamp: Stamp
+    sidecar: Sidecar | None
 
 
 class Index:
@@ -34,19 +51,53 @@ class Index:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._sidecars: dict[Stamp, Sidecar | None] = {}
+        self._notes: dict[tuple[str, int], _Note] = {}
+        self._ordered: list[_Note] = []
+        self._all_again = 0.0
         self._checksums: dict[Stamp, str] = {}
         self._lock = Lock()
 
-    def sidecars(self) -> list[tuple[Path, Sidecar]]:
-        """All readable sidecars with their paths, in order of path."""
+    def sidecars(self, wanted: Callable[[Sidecar], bool]) -> list[tuple[Path, Sidecar]]:
+        """The readable sidecars that are wanted, with their paths, in order of path."""
         with self._lock:
-            stamps = sorted(_stamp(entry) for entry in _files(self.folder) if _may_be_sidecar(entry.name))
-            known = self._sidecars
-            self._sidecars = {
-                stamp: known[stamp] if stamp in known else read_sidecar(Path(stamp[0])) for stamp in stamps
-            }
-            return [(Path(stamp[0]), sidecar) for stamp, sidecar in self._sidecars.items() if sidecar]
+            self._look()
+            found = []
+            for note in self._ordered:
+                if note.sidecar and wanted(note.sidecar):
+                    sidecar = self._current(note)
+                    if sidecar and wanted(sidecar):
+                        found.append((note.path, sidecar))
+            return found
+
+    def _look(self) -> None:
+        """List the folder. A file that was replaced has another number, one written to another stamp."""
+        start = time.monotonic()
+        closely = len(self._notes) <= _FEW or start >= self._all_again
+        known, notes = self._notes, {}
+        for entry in _files(self.folder):
+            if not _may_be_sidecar(entry.name):
+                continue
+            handle = entry.path, entry.inode()
+            note = known.get(handle)
+            if note is None or closely:
+                stamp = _stamp(entry)
+                if note is None or note.stamp != stamp:
+                    note = _read(stamp)
+            notes[handle] = note
+        if closely:
+            now = time.monotonic()
+            self._all_again = now + _SHARE * (now - start)
+        if notes.keys() != known.keys() or closely:
+            self._ordered = sorted(notes.values(), key=lambda note: note.stamp)
+        self._notes = notes
+
+    def _current(self, note: _Note) -> Sidecar | None:
+        """What it says now."""
+        with suppress(OSError):
+            about = note.path.stat()
+            stamp = (note.stamp[0], about.st_mtime_ns, about.st_size)
+            return note.sidecar if stamp == note.stamp else read_sidecar(note.path)
+        return None
 
     def media_of(self, note: Path, sidecar: Sidecar, *, verify: bool = True) -> Path | None:
         """The file that `sidecar`, found at `note`, speaks of; None where it is gone or changed.
@@ -115,6 +166,11 @@ def _files(folder: Path, *, deep: bool = True) -> Iterator[os.DirEntry[str]]:
                     if real not in seen:
                         seen.add(real)
                         waiting.append((entry.path, depth + 1))
+
+
+def _read(stamp: Stamp) -> _Note:
+    path = Path(stamp[0])
+    return _Note(path, stamp, read_sidecar(path))
 
 
 def _may_be_sidecar(name: str) -> bool:

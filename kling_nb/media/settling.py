@@ -20,14 +20,24 @@ from kling_nb.video.placing import place, write_whole
 
 _MOST_TAKES = 10_000
 
+Related = list[tuple[Path, Sidecar]]
+"""Sidecars with their paths."""
+
 
 def earlier_take(index: Index, request_id: str | None, backend: str) -> Take | None:
     """The take that this request has given already, whatever it is called now, or None."""
-    for note, sidecar in index.sidecars():
-        if request_id and (sidecar.request_id, sidecar.backend) == (request_id, backend):
-            media = index.media_of(note, sidecar)
-            if media:
-                return Take(media, sidecar)
+    if not request_id:
+        return None
+    wanted = (request_id, backend)
+    return _first(index, index.sidecars(lambda known: (known.request_id, known.backend) == wanted))
+
+
+def _first(index: Index, sidecars: Related) -> Take | None:
+    """The first of them whose file is there and whole."""
+    for note, sidecar in sidecars:
+        media = index.media_of(note, sidecar)
+        if media:
+            return Take(media, sidecar)
     return None
 
 
@@ -48,12 +58,16 @@ def settle(index: Index, temporary: Path, extension: str, sidecar: Sidecar, draf
         MediaError: No name is free.
         OSError: The disk refuses.
     """
-    earlier = earlier_take(index, sidecar.request_id, sidecar.backend)
+    related = index.sidecars(
+        lambda other: _same_request(other, sidecar) or other.fingerprint == sidecar.fingerprint
+    )
+    earlier = _first(index, [pair for pair in related if _same_request(pair[1], sidecar)])
     if earlier:
         return earlier
+    used = _used(index, sidecar, related)  # what is filed meanwhile holds its name, and so its number
     number = draft.take or 1
     while number < _MOST_TAKES:
-        if number in _used(index, sidecar):
+        if number in used:
             number += 1
             continue
         for stem in stems(draft.prompt, sidecar.fingerprint, number, sidecar.backend):
@@ -70,11 +84,11 @@ def settle(index: Index, temporary: Path, extension: str, sidecar: Sidecar, draf
     raise MediaError(f"No name is free for another take of {draft.prompt[:40]!r} in {index.folder}.")
 
 
-def _used(index: Index, sidecar: Sidecar) -> set[int]:
+def _used(index: Index, sidecar: Sidecar, related: Related) -> set[int]:
     """Numbers of the takes of this request that are there. A sidecar without its file frees its number."""
     return {
         other.take
-        for note, other in index.sidecars()
+        for note, other in related
         if (other.fingerprint, other.backend) == (sidecar.fingerprint, sidecar.backend)
         and not _same_request(other, sidecar)
         and index.media_of(note, other, verify=False)

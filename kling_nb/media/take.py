@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import glob
 import json
+import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -74,13 +74,14 @@ class Take:
 
     def others(self) -> dict[str, Path]:
         """All further files of the result, by name."""
-        stem = self.path.name.partition(".")[0]
+        start = f"{self.path.name.partition('.')[0]}."
         found = {}
         with suppress(OSError):
-            for path in sorted(self.path.parent.glob(f"{glob.escape(stem)}.*.*")):
-                name = path.name.split(".")[1]
-                if path != self.path and name != "data":
-                    found[name] = path
+            names = os.listdir(self.path.parent)  # noqa: PTH208 -- a folder may hold thousands
+            for file in sorted(name for name in names if name.startswith(start)):
+                _, name, *rest = file.split(".")
+                if rest and file != self.path.name and name != "data":
+                    found[name] = self.path.with_name(file)
         return found
 
     def result(self) -> Result:
