@@ -60,22 +60,29 @@ class Incoming:
             MediaError: More or fewer bytes than `expected_size`, none at all, or the disk refuses.
         """
         await in_thread(self._open)
+        behind = _Behind()
         gathered = bytearray()
-        async for chunk in chunks:
-            self.size += len(chunk)
-            if self.size > (LARGEST if expected_size is None else expected_size):
-                raise _too_long(self.size, expected_size)
-            gathered += chunk
-            if on_progress:
-                on_progress(self.size)
-            if len(gathered) >= BATCH:
-                await in_thread(self._write, bytes(gathered))
-                gathered.clear()
+        try:
+            async for chunk in chunks:
+                self.size += len(chunk)
+                if self.size > (LARGEST if expected_size is None else expected_size):
+                    raise _too_long(self.size, expected_size)
+                gathered += chunk
+                if on_progress:
+                    on_progress(self.size)
+                if len(gathered) >= BATCH:
+                    await behind.start(self._write, gathered)
+                    gathered = bytearray()
+        except BaseException:
+            with suppress(MediaError):  # the first fault is the one to tell
+                await behind.end()
+            raise
+        await behind.end()
         if self.size == 0:
             raise MediaError("The result is empty: 0 bytes came.")
         if expected_size is not None and self.size < expected_size:
             raise MediaError(f"The download was cut short: {self.size:,} of {expected_size:,} bytes came.")
-        await in_thread(self._finish, bytes(gathered))
+        await in_thread(self._finish, gathered)
 
     def discard(self) -> None:
         """Remove the temporary file. A take keeps its bytes under its own name."""
@@ -89,17 +96,17 @@ class Incoming:
             flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0)
             self._file = os.open(self.path, flags, 0o666)
 
-    def _write(self, data: bytes) -> None:
+    def _write(self, data: bytearray) -> None:
         assert self._file is not None
         self._hash.update(data)
         if len(self.head) < HEAD:
-            self.head = (self.head + data[:HEAD])[:HEAD]
+            self.head = (self.head + bytes(data[:HEAD]))[:HEAD]
         rest = memoryview(data)
         with disk_faults(self.path.parent):
             while rest:
                 rest = rest[os.write(self._file, rest) :]
 
-    def _finish(self, data: bytes) -> None:
+    def _finish(self, data: bytearray) -> None:
         self._write(data)
         with disk_faults(self.path.parent):
             if self._file is not None:
@@ -110,6 +117,24 @@ class Incoming:
         if self._file is not None:
             descriptor, self._file = self._file, None
             os.close(descriptor)
+
+
+class _Behind:
+    """Disk work that goes on while the next bytes come: one piece at a time, in order."""
+
+    def __init__(self) -> None:
+        self._piece: asyncio.Task[None] | None = None
+
+    async def start(self, function: Callable[..., None], *arguments: object) -> None:
+        """Begin a piece of work, once the one before it has ended."""
+        await self.end()
+        self._piece = asyncio.create_task(in_thread(function, *arguments))
+
+    async def end(self) -> None:
+        """Wait for the piece under way; raises what it raised."""
+        piece, self._piece = self._piece, None
+        if piece is not None:
+            await piece
 
 
 class disk_faults:  # noqa: N801 - reads as the statement it is: with disk_faults(folder)
