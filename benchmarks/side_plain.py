@@ -35,8 +35,8 @@ class Side:
             if "seconds" in prompt:
                 await self._follow(f"{status}/stream?logs=1", delays)
             else:
-                while (await self._json("GET", f"{status}?logs=1"))["status"] != "COMPLETED":
-                    await asyncio.sleep(0.1)
+                done = await self._json("GET", f"{status}?logs=1")
+                assert done["status"] == "COMPLETED", done
             result = await self._json("GET", reply["response_url"])
             await self._download(result["video"]["url"], durable="file=" in prompt)
 

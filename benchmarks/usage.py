@@ -6,6 +6,7 @@ import gc
 import resource
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
@@ -39,10 +40,8 @@ class Usage:
 
     def __enter__(self) -> Self:
         gc.collect()
-        try:
+        with suppress(OSError):
             Path("/proc/self/clear_refs").write_text("5")  # the peak is counted from here
-        except OSError:
-            pass
         self._idle, self._cpu, self._start = resident(), _cpu(), time.perf_counter()
         return self
 
