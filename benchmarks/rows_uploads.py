@@ -22,7 +22,7 @@ def rows() -> Iterator[Row]:
         f"{name} {number(1000 * medians[name])} ms" for name in medians if name != "Session.upload"
     )
     yield Row(
-        "upload of 100 MB that fal does not have, hashed",
+        "upload of 100 MB that fal does not have; its hash is made afterwards",
         f"{number(1000 * ours)} ms",
         others,
         f"{plain / ours:.2f} of plain httpx's throughput",

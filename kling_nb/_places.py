@@ -100,7 +100,9 @@ class Places:
         return self._backends[handle]
 
     async def close_backends(self) -> None:
-        """Close all connections. Engine thread."""
+        """Note what is still to be noted, then close all connections. Engine thread."""
+        for uploads in self._upload_books.values():
+            await uploads.settle()
         for backend in self._backends.values():
             await backend.client.aclose()
         self._backends.clear()

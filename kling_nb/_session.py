@@ -326,7 +326,7 @@ class Session:
         from kling_nb.fal.storage import Lifecycle  # noqa: PLC0415 -- with httpx
 
         lifecycle = Lifecycle.parse(expires_in)
-        taken = for_upload(file, content_type)
+        taken = for_upload(file, content_type, read_later=True)
         if isinstance(taken, str):
             return taken
         settings = self.settings()
@@ -335,13 +335,16 @@ class Session:
 
         async def send() -> str:
             backend = await self._places.connect(settings)
-            return await self._places.uploads(settings).address(
+            return await uploads.address(
                 backend.storage, backend.key_fingerprint, taken, lifecycle=lifecycle, on_progress=on_progress
             )
 
+        uploads = self._places.uploads(settings)
         sending = self._engine.spawn(send())
         try:
-            return wait(sending)
+            url = wait(sending)
+            self._engine.finish_before_exit(self._engine.spawn(uploads.settle()))
+            return url
         except BaseException:
             sending.cancel()  # an interrupt ends the upload
             raise

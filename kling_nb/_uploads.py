@@ -7,8 +7,10 @@ import base64
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
+from typing import Any
 
-from kling_nb.errors import LedgerError
+from kling_nb.errors import LedgerError, MediaInputError
 from kling_nb.fal.storage import Lifecycle, OnProgress, Storage
 from kling_nb.ledger import Ledger, Upload
 from kling_nb.request import LocalFile
@@ -17,7 +19,9 @@ from kling_nb.request import LocalFile
 class Uploads:
     """Uploads the same bytes once a day, for all kernels that share a ledger.
 
-    Of one process, who asks for a file that is on its way waits for that upload. Engine thread.
+    Of one process, who asks for a file that is on its way waits for that upload. A file whose hash nobody
+    needs, and of whose size none was uploaded lately, is sent first and read for its hash afterwards.
+    Engine thread.
 
     Args:
         ledger: Keeps the addresses. Where it cannot be used, everything is uploaded.
@@ -25,7 +29,8 @@ class Uploads:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._flights: dict[tuple[int, Upload], _Flight] = {}
+        self._flights: dict[tuple[object, ...], _Flight] = {}
+        self._unread: dict[asyncio.Task[Any], tuple[int, int]] = {}
 
     async def address(
         self,
@@ -54,14 +59,22 @@ class Uploads:
             return await asyncio.to_thread(_data_uri, file)
         lifecycle = lifecycle or Lifecycle()
         upload = Upload(file.sha256, file.content_type, storage.host, account or "", lifecycle.seconds or 0)
-        handle = (os.getpid(), upload)  # a task must not be carried over a fork
-        if handle not in self._flights:
-            known = await self._known(upload)
+        handle: tuple[object, ...] = os.getpid(), upload, file.stamp  # a task is not carried over a fork
+        if file.sha256 or handle not in self._flights:
+            await self._all_read(file.size)
+        if not file.sha256 and handle not in self._flights and await self._may_know(upload, file.size):
+            file = await asyncio.to_thread(file.hashed)
+        if file.sha256:
+            upload = replace(upload, sha256=file.sha256)
+            handle = os.getpid(), upload
+            known = None if handle in self._flights else await self._known(upload)
             if known is not None:
                 return known
         if handle not in self._flights:
             flight = self._flights[handle] = _Flight()
             flight.task = asyncio.create_task(self._send(storage, file, lifecycle, upload, flight.tell))
+            if not file.sha256:
+                self._reads(flight.task, file.size)
         flight = self._flights[handle]
         try:
             return await flight.join(on_progress)
@@ -78,9 +91,39 @@ class Uploads:
         on_progress: OnProgress,
     ) -> str:
         url = await storage.upload(file, lifecycle=lifecycle, on_progress=on_progress)
-        with suppress(LedgerError):
-            await asyncio.to_thread(self._ledger.note_upload, upload, url)
+        if file.sha256:
+            await self._note(file, upload, url)
+        else:
+            self._reads(asyncio.create_task(self._note(file, upload, url)), file.size)
         return url
+
+    async def _note(self, file: LocalFile, upload: Upload, url: str) -> None:
+        """Remember the address by the file's hash. What was written to meanwhile is not remembered."""
+        with suppress(LedgerError, MediaInputError):
+            read = await asyncio.to_thread(file.hashed)
+            known_by = replace(upload, sha256=read.sha256)
+            await asyncio.to_thread(self._ledger.note_upload, known_by, url, file.size)
+
+    def _reads(self, task: asyncio.Task[Any], size: int) -> None:
+        """While `task` is under way, a file of that size may be the one it is about."""
+        self._unread[task] = (os.getpid(), size)
+        task.add_done_callback(lambda _: self._unread.pop(task, None))
+
+    async def _all_read(self, size: int | None = None) -> None:
+        """Wait until all that is sent, of that size, is known by its hash."""
+        while tasks := [
+            task for task, (pid, own) in self._unread.items() if pid == os.getpid() and size in {None, own}
+        ]:
+            await asyncio.wait(tasks)
+
+    async def settle(self) -> None:
+        """Wait until the ledger knows all that was uploaded."""
+        await self._all_read()
+
+    async def _may_know(self, upload: Upload, size: int) -> bool:
+        with suppress(LedgerError):
+            return await asyncio.to_thread(self._ledger.may_know, upload, size)
+        return False
 
     async def _known(self, upload: Upload) -> str | None:
         with suppress(LedgerError):
@@ -164,4 +207,4 @@ async def together(work: Mapping[str, Awaitable[str]]) -> dict[str, str]:
 
 
 def _data_uri(file: LocalFile) -> str:
-    return f"data:{file.content_type};base64,{base64.b64encode(file.read()).decode('ascii')}"
+    return f"data:{file.content_type};base64,{base64.b64encode(file.hashed().read()).decode('ascii')}"

@@ -6,7 +6,7 @@ import hashlib
 import os
 import stat
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import BufferedReader, BytesIO, FileIO
 from itertools import islice
 from pathlib import Path
@@ -35,7 +35,7 @@ class LocalFile:
         content_type: MIME type, told from the content.
         size: Bytes.
         sha256: Hex digest of the content when the request was made. Of a picture from memory it
-            is one of its pixels (see `pixels`).
+            is one of its pixels (see `pixels`). Empty where it was not read yet (see `hashed`).
         stamp: Of the file when it was read, where that tells later whether it was written to.
     """
 
@@ -72,6 +72,9 @@ class LocalFile:
     def from_path(cls, text: str, slot: MediaSlot) -> LocalFile:
         """The file of a path, absolute or from the working folder; `~` is the home folder.
 
+        Where the slot lets it be read later, and its stamp will tell whether it was written to
+        meanwhile, it has no hash yet.
+
         Raises:
             Unfit: It is missing, unreadable, empty, not a file, or does not fit.
         """
@@ -99,10 +102,29 @@ class LocalFile:
             raise slot.unfit(f"{slot.name}: {_shown(text)} is an empty file")
         kind = slot.recognise(file.read(HEAD), _shown(text), path.name)
         slot.check_size(size, _shown(text))
+        stamp = _stamp(found) if _settled(found) else None
+        if slot.read_later and stamp is not None:
+            return cls(path, None, path.name, kind.mime, size, "", stamp)
         file.seek(0)
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-        stamp = _stamp(found) if _settled(found) else None
         return cls(path, None, path.name, kind.mime, size, digest, stamp)
+
+    def hashed(self) -> LocalFile:
+        """The same with its hash. Blocks while it reads the file, where that is still to be done.
+
+        Raises:
+            MediaInputError: It was written to since it was first looked at, or cannot be read any more.
+        """
+        if self.sha256:
+            return self
+        with self.open() as file:
+            try:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            except OSError as error:
+                raise self.changed(f"cannot be read any more ({error.strerror or error})") from error
+            if _stamp(os.fstat(file.fileno())) != self.stamp:
+                raise self.changed()
+        return replace(self, sha256=digest)
 
     def open(self) -> BytesIO | FileIO:
         """The content, to be read and closed; each call has a position of its own.

@@ -97,17 +97,18 @@ def _exists(text: str) -> bool:
         return False
 
 
-def for_upload(value: Any, content_type: str | None = None) -> str | LocalFile:
+def for_upload(value: Any, content_type: str | None = None, *, read_later: bool = False) -> str | LocalFile:
     """The file to upload, of whatever kind; an address that fal can fetch is returned as it is.
 
     Args:
         value: As for `take`.
         content_type: MIME type to declare; told from the content, else the name, where left out.
+        read_later: Whether a file on disk may come without its hash (see `LocalFile.hashed`).
 
     Raises:
         MediaInputError: It cannot be read, is empty, or is not what its name or `content_type` says.
     """
-    slot = MediaSlot(("file",), ("file",))
+    slot = MediaSlot(("file",), ("file",), read_later=read_later)
     try:
         taken = take(slot, value)
         if isinstance(taken, str):

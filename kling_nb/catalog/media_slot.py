@@ -22,11 +22,13 @@ class MediaSlot:
         kinds: What fits: `image`, `video`, `audio`. With a word that is none of these,
             anything fits.
         max_bytes: Size of the largest file that fits, where the schema says one.
+        read_later: A file on disk for it need not be read before it is sent: nothing is told by its hash.
     """
 
     path: Path
     kinds: tuple[str, ...]
     max_bytes: int | None = None
+    read_later: bool = False
 
     @classmethod
     def of(cls, schema: Mapping[str, Any], path: Path) -> MediaSlot:

@@ -273,14 +273,24 @@ class Ledger:
             ).fetchone()
         return row["url"] if row and upload.usable(row["uploaded_at"], time.time()) else None
 
-    def note_upload(self, upload: Upload, url: str) -> None:
+    def may_know(self, upload: Upload, size: int) -> bool:
+        """Whether an earlier upload like this one, whatever its hash, has that size and can still be used."""
+        if not self.exists():
+            return False
+        with self._reading() as db:
+            query = f"SELECT uploaded_at FROM uploads WHERE {upload.ALIKE}"
+            rows = db.execute(query, (*upload.key[1:], size)).fetchall()
+        now = time.time()
+        return any(upload.usable(row["uploaded_at"], now) for row in rows)
+
+    def note_upload(self, upload: Upload, url: str, size: int | None = None) -> None:
         """Keep the address of an upload that was just made, and forget those past use."""
         now = time.time()
         with self._file.transaction() as db:
             db.execute("DELETE FROM uploads WHERE uploaded_at < ?", (now - upload.DAY,))
             db.execute(
-                "INSERT OR REPLACE INTO uploads VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (*upload.key, url, upload.expires(now), now),
+                "INSERT OR REPLACE INTO uploads VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (*upload.key, url, upload.expires(now), now, size),
             )
 
     def forget_upload(self, url: str) -> None:

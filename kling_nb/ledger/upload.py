@@ -11,7 +11,7 @@ class Upload:
     """An upload: two that are equal have the same address, for a while.
 
     Attributes:
-        sha256: Of the content.
+        sha256: Of the content; empty where it is not known yet.
         content_type: MIME type it was declared with.
         host: REST host that took it.
         account: Fingerprint of the key, or an empty text. Also tells one run of the embedded
@@ -29,6 +29,10 @@ class Upload:
     """Longest use of an address. How long an account keeps files is not known here (FAL-PROTOCOL §9.5)."""
 
     WHERE: ClassVar[str] = "sha256 = ? AND content_type = ? AND host = ? AND account = ? AND lifecycle = ?"
+
+    ALIKE: ClassVar[str] = (
+        "content_type = ? AND host = ? AND account = ? AND lifecycle = ? AND (size = ? OR size IS NULL)"
+    )
 
     @property
     def key(self) -> tuple[str, str, str, str, int]:
