@@ -24,16 +24,22 @@ class Loopback:
 
     Args:
         sample: The video that results are.
+        window: Seconds of log lines that a polled status holds.
     """
 
-    def __init__(self, sample: Path) -> None:
+    def __init__(self, sample: Path, *, window: float = 5.0) -> None:
         self._sample = sample
+        self._window = window
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.server"],
             cwd=ROOT,
-            env={**os.environ, "KLING_NB_BENCH_SAMPLE": str(self._sample)},
+            env={
+                **os.environ,
+                "KLING_NB_BENCH_SAMPLE": str(self._sample),
+                "KLING_NB_BENCH_WINDOW": str(self._window),
+            },
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

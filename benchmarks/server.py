@@ -29,7 +29,7 @@ from pathlib import Path
 from benchmarks.http_wire import Exchange, Request
 from benchmarks.job_script import JobScript
 
-WINDOW = 5.0
+WINDOW = float(os.environ.get("KLING_NB_BENCH_WINDOW", "5"))
 SAMPLE = Path(os.environ.get("KLING_NB_BENCH_SAMPLE", "sample.mp4"))
 
 

@@ -1,0 +1,79 @@
+"""Changes of several threads share one commit, and one fault."""
+
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from kling_nb.errors import LedgerError
+from kling_nb.ledger.commits import Change, SharedCommits
+
+
+class Disk:
+    """Takes commits, the first of them only when it is let go."""
+
+    def __init__(self, *faults: BaseException | None) -> None:
+        self.lock = threading.RLock()
+        self.commits: list[list[str]] = []
+        self.begun, self.go = threading.Event(), threading.Event()
+        self._faults = list(faults)
+
+    def write(self, changes: Sequence[Change]) -> None:
+        self.commits.append([change.job_id for change in changes])
+        self.begun.set()
+        assert self.go.wait(10)
+        fault = self._faults.pop(0) if self._faults else None
+        if fault is not None:
+            raise fault
+
+
+def together(disk: Disk) -> dict[str, BaseException | None]:
+    """One change that is being written, and three that come meanwhile; what each of them raised."""
+    commits = SharedCommits(disk.lock, disk.write)
+    with ThreadPoolExecutor(4) as threads:
+        made = {"first": threads.submit(commits.make, Change("first", {}))}
+        assert disk.begun.wait(10)
+        for name in ("b", "c", "d"):
+            made[name] = threads.submit(commits.make, Change(name, {}))
+        tick = threading.Event()
+        while len(commits._waiting) < 3:
+            tick.wait(0.001)
+        disk.go.set()
+        return {name: future.exception() for name, future in made.items()}
+
+
+def test_those_that_come_meanwhile_are_one_commit() -> None:
+    disk = Disk()
+    assert set(together(disk).values()) == {None}
+    assert [sorted(commit) for commit in disk.commits] == [["first"], ["b", "c", "d"]]
+
+
+def test_a_disk_that_refuses_is_told_to_all_of_the_commit() -> None:
+    fault = LedgerError("full")
+    assert together(Disk(None, fault)) == {"first": None, "b": fault, "c": fault, "d": fault}
+
+
+def test_an_interrupt_is_one_callers_alone() -> None:
+    disk = Disk(None, KeyboardInterrupt())
+    raised = list(together(disk).values())
+    assert [type(fault) for fault in raised if fault] == [KeyboardInterrupt]
+    assert len(disk.commits) == 3
+    assert len(disk.commits[2]) == 3, "the others write again, what was interrupted too"
+
+
+def test_a_change_alone_is_its_own_commit() -> None:
+    disk = Disk()
+    disk.go.set()
+    commits = SharedCommits(disk.lock, disk.write)
+    for name in ("a", "b"):
+        commits.make(Change(name, {}))
+    assert disk.commits == [["a"], ["b"]]
+
+
+@pytest.mark.parametrize("fault", [LedgerError("full"), KeyboardInterrupt()])
+def test_a_fault_of_one_that_is_alone(fault: BaseException) -> None:
+    disk = Disk(fault)
+    disk.go.set()
+    with pytest.raises(type(fault)):
+        SharedCommits(disk.lock, disk.write).make(Change("a", {}))
