@@ -57,13 +57,10 @@ CREATE INDEX jobs_by_state ON jobs (state, created_at);
 
 _FOURTH = """
 ALTER TABLE jobs ADD COLUMN addresses TEXT;  -- JSON: URL of each local file of the input, as it was sent
-"""
-
-_FIFTH = """
 ALTER TABLE uploads ADD COLUMN size INTEGER; -- bytes; NULL where not noted
 """
 
-_STEPS = (_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH)
+_STEPS = (_FIRST, _SECOND, _THIRD, _FOURTH)
 """Each takes a file from the version before it; one that has landed is never changed."""
 
 SCHEMA_VERSION = len(_STEPS)

@@ -277,7 +277,7 @@ class Ledger:
         """Whether an earlier upload like this one, whatever its hash, has that size and can still be used."""
         if not self.exists():
             return False
-        with self._reading() as db:
+        with self._file.reading() as db:
             query = f"SELECT uploaded_at FROM uploads WHERE {upload.ALIKE}"
             rows = db.execute(query, (*upload.key[1:], size)).fetchall()
         now = time.time()

@@ -17,7 +17,7 @@ def steps(ledger: Ledger, work: Callable[[], object]) -> int:
         taken[0] += 1
         return 0
 
-    with ledger._reading() as db:
+    with ledger._file.reading() as db:
         db.set_progress_handler(count, 1)
         work()
         db.set_progress_handler(None, 1)

@@ -14,7 +14,6 @@ class Disk:
     """Takes commits, the first of them only when it is let go."""
 
     def __init__(self, *faults: BaseException | None) -> None:
-        self.lock = threading.RLock()
         self.commits: list[list[str]] = []
         self.begun, self.go = threading.Event(), threading.Event()
         self._faults = list(faults)
@@ -30,7 +29,7 @@ class Disk:
 
 def together(disk: Disk) -> dict[str, BaseException | None]:
     """One change that is being written, and three that come meanwhile; what each of them raised."""
-    commits = SharedCommits(disk.lock, disk.write)
+    commits = SharedCommits(disk.write)
     with ThreadPoolExecutor(4) as threads:
         made = {"first": threads.submit(commits.make, Change("first", {}))}
         assert disk.begun.wait(10)
@@ -65,7 +64,7 @@ def test_an_interrupt_is_one_callers_alone() -> None:
 def test_a_change_alone_is_its_own_commit() -> None:
     disk = Disk()
     disk.go.set()
-    commits = SharedCommits(disk.lock, disk.write)
+    commits = SharedCommits(disk.write)
     for name in ("a", "b"):
         commits.make(Change(name, {}))
     assert disk.commits == [["a"], ["b"]]
@@ -76,4 +75,4 @@ def test_a_fault_of_one_that_is_alone(fault: BaseException) -> None:
     disk = Disk(fault)
     disk.go.set()
     with pytest.raises(type(fault)):
-        SharedCommits(disk.lock, disk.write).make(Change("a", {}))
+        SharedCommits(disk.write).make(Change("a", {}))
