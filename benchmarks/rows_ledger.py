@@ -26,7 +26,7 @@ VALUES (?, ?, 'READY', 'fal', ?, ?, ?, ?, ?, 1, 'host:1:x', ?, ?, ?, '5')
 def fill(ledger: Ledger, rows: int, folder: Path) -> None:
     """Rows as jobs that ended would have left them; the ledger's own statements make the file."""
     ledger.adopt("the first", _intent(folder, "first"))
-    with ledger._transaction() as db:  # noqa: SLF001 -- 100,000 claims would take an hour of fsync
+    with ledger._file.transaction() as db:  # noqa: SLF001 -- 100,000 claims would take an hour of fsync
         db.executemany(_ROW, (_row(number, folder) for number in range(rows)))
 
 

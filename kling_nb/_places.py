@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import threading
 from collections.abc import Callable
@@ -12,16 +13,20 @@ from typing import TYPE_CHECKING, Any
 from kling_nb import _settings
 from kling_nb._embedded import EmbeddedEngine
 from kling_nb._endpoints import EndpointBook
+from kling_nb._ledger_care import rows_of
 from kling_nb._settings import Settings
 from kling_nb.engine import Engine, wait
 from kling_nb.fal.hosts import Hosts
 from kling_nb.fal.patience import Patience
 from kling_nb.ledger import Ledger
+from kling_nb.ledger.home import ledger_path
 from kling_nb.media import MediaFolder
 
 if TYPE_CHECKING:  # both need httpx, which costs `%load_ext` more than all the rest
     from kling_nb._backend import Backend
     from kling_nb._uploads import Uploads
+
+log = logging.getLogger(__name__)
 
 
 class Places:
@@ -44,8 +49,13 @@ class Places:
 
     def ledger(self, settings: Settings) -> Ledger:
         """The ledger of these settings."""
+        path = ledger_path(settings.home, settings.media)
         with self._lock:
-            return self._ledgers.setdefault(settings.home, Ledger(settings.home / "ledger.sqlite3"))
+            if path not in self._ledgers:
+                if path.parent == settings.media:
+                    log.warning("%s can only be read: the ledger is kept in %s.", settings.home, path)
+                self._ledgers[path] = Ledger(path, lambda: rows_of(settings.media))
+            return self._ledgers[path]
 
     def media(self, folder: Path) -> MediaFolder:
         """The takes in a folder."""
@@ -57,7 +67,8 @@ class Places:
         from kling_nb._uploads import Uploads  # noqa: PLC0415 -- with httpx, at the first upload
 
         with self._lock:
-            return self._upload_books.setdefault(settings.home, Uploads(self.ledger(settings)))
+            ledger = self.ledger(settings)
+            return self._upload_books.setdefault(ledger.path, Uploads(ledger))
 
     def endpoints(self, settings: Settings) -> EndpointBook:
         """The endpoints that are known here, or can be fetched."""

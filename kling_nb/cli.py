@@ -1,13 +1,16 @@
-"""`kling-nb` on the command line: generate, local, jobs, doctor."""
+"""`kling-nb` on the command line: generate, jobs, resume, ledger, doctor, key, local."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kling_nb.errors import Interrupted, KlingError, UsageError
+
+if TYPE_CHECKING:
+    from kling_nb._job import Job
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -44,6 +47,14 @@ def _parser() -> argparse.ArgumentParser:
     jobs.add_argument("-n", type=int, default=20, help="how many (20)")
     jobs.add_argument("--unfinished", action="store_true", help="only those still to be completed")
     jobs.set_defaults(run=_jobs)
+    resume = commands.add_parser("resume", help="take up unfinished jobs again, and wait for their files")
+    resume.add_argument("ids", nargs="*", metavar="ID", help="only these; by default all of this folder")
+    resume.add_argument("--everywhere", action="store_true", help="those of other folders too")
+    resume.set_defaults(run=_resume)
+    ledger = commands.add_parser("ledger", help="check the record of submissions, or make it anew")
+    ledger.add_argument("what", choices=("check", "rebuild"), help="check changes nothing")
+    ledger.add_argument("folders", nargs="*", metavar="FOLDER", help="more folders of videos to look in")
+    ledger.set_defaults(run=_ledger)
     doctor = commands.add_parser("doctor", help="check this installation; never shows a key")
     doctor.set_defaults(run=_doctor)
     key = commands.add_parser("key", help="keep the key in the system's key ring (needs kling_nb[keyring])")
@@ -107,6 +118,64 @@ def _jobs(parsed: argparse.Namespace) -> int:
     from kling_nb.notebook import listing  # noqa: PLC0415
 
     print(listing.jobs(default_session().jobs(limit=parsed.n, unfinished=parsed.unfinished)))
+    return 0
+
+
+def _resume(parsed: argparse.Namespace) -> int:
+    import asyncio  # noqa: PLC0415
+
+    from kling_nb._default import default_session  # noqa: PLC0415
+
+    session = default_session()
+    if parsed.ids:
+        jobs = [session.get_job(any_id) for any_id in parsed.ids]
+    else:
+        jobs = session.resume(everywhere=parsed.everywhere)
+    if not jobs:
+        print("Nothing is unfinished here.", file=sys.stderr)
+        return 0
+    print(f"Taking up {len(jobs)}: {', '.join(job.id for job in jobs)}", file=sys.stderr)
+    try:
+        return asyncio.run(_brought(jobs))
+    except KeyboardInterrupt:
+        raise Interrupted(
+            "Interrupted. What fal has goes on there.", remedy="Get it later: kling-nb resume"
+        ) from None
+
+
+async def _brought(jobs: Sequence[Job]) -> int:
+    """Print each job's file when it is there; the exit code."""
+    import asyncio  # noqa: PLC0415
+
+    async def brought(job: Job) -> bool:
+        try:
+            await job.wait_async()  # an interrupt ends the wait, and leaves the job alone
+        except KlingError as fault:
+            print(f"{job.id}: {fault}", file=sys.stderr)
+            return False
+        print(job.file, flush=True)
+        return True
+
+    return 0 if all(await asyncio.gather(*map(brought, jobs))) else 1
+
+
+def _ledger(parsed: argparse.Namespace) -> int:
+    from pathlib import Path  # noqa: PLC0415
+
+    from kling_nb import _ledger_care as care  # noqa: PLC0415
+    from kling_nb._settings import current  # noqa: PLC0415
+    from kling_nb.ledger.home import ledger_path  # noqa: PLC0415
+    from kling_nb.notebook import listing  # noqa: PLC0415
+
+    settings = current({"backend": "local"})  # for its folders: so no key is looked for
+    path = ledger_path(settings.home, settings.media)
+    folders = dict.fromkeys([settings.media, *(Path(folder).resolve() for folder in parsed.folders)])
+    if parsed.what == "check":
+        health = care.check(path, folders)
+        print(listing.health(health))
+        return 1 if health.whole is False else 0
+    aside, rows = care.rebuild(path, folders)
+    print(f"{path} holds {rows} jobs now." + (f" The old one is kept as {aside}." if aside else ""))
     return 0
 
 

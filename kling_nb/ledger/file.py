@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import random
 import sqlite3
 import threading
 import time
@@ -11,26 +13,40 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from kling_nb.errors import LedgerError
+from kling_nb.ledger.home import is_network
+from kling_nb.ledger.mending import Filed, is_damage, mend
 from kling_nb.ledger.schema import prepare
 
+log = logging.getLogger(__name__)
+
 BUSY_SECONDS = 20.0
+TURN_SECONDS = 60.0
 
 
 class LedgerFile:
     """A connection of this process to the file at `path`; the file is made with the first use.
 
+    One that is found damaged is set aside, and a new one begun: see `mending`.
+
     Threads: any; they take turns.
+
+    Args:
+        path: The file.
+        filed: Rows of what is in media folders, for a new file in the place of a damaged one.
 
     Raises:
         LedgerError: From both kinds of use, where the file cannot be read or written.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, filed: Filed = tuple) -> None:
         self.path = path
+        self._filed = filed
         self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
         self._inherited: sqlite3.Connection | None = None
         self._pid = 0
+        self._inode: tuple[int, int] | None = None
+        self._suspect = False
 
     def close(self) -> None:
         """Close it. It is opened again where it is used again."""
@@ -43,10 +59,11 @@ class LedgerFile:
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """All of the block is written, durably, or nothing of it."""
         with self.reading() as db:
-            db.execute("BEGIN IMMEDIATE")
+            _begin(db)
             try:
                 yield db
                 db.execute("COMMIT")
+                self._check_in_place()
             except BaseException:
                 if db.in_transaction:
                     db.execute("ROLLBACK")
@@ -59,19 +76,43 @@ class LedgerFile:
             try:
                 yield self._open()
             except (sqlite3.Error, OSError) as fault:
-                raise LedgerError(
-                    f"The ledger {self.path} cannot be used: {fault}",
-                    remedy=(
-                        "Nothing was submitted that is not in it. Make room or set KLING_NB_HOME to a folder"
-                        "\nthat can be written, then run the cell again."
-                    ),
-                ) from fault
+                if is_damage(fault):  # looked at, and mended, when it is opened again
+                    self._suspect = True
+                    self.close()
+                raise _unusable(self.path, fault) from fault
 
     def _open(self) -> sqlite3.Connection:
+        if self._connection is not None and self._pid == os.getpid() and self._moved():
+            self.close()
         if self._connection is None or self._pid != os.getpid():  # SQLite must not be carried over a fork
             self._inherited, self._connection = self._connection, None  # nor may it be closed there
-            self._connection, self._pid = self._connected(), os.getpid()
+            if self._suspect:
+                self._mend()
+            try:
+                self._connection = self._connected()
+            except sqlite3.DatabaseError as fault:
+                if not is_damage(fault):
+                    raise
+                self._mend()
+                self._connection = self._connected()
+            self._pid, self._suspect, self._inode = os.getpid(), False, _inode(self.path)
         return self._connection
+
+    def _moved(self) -> bool:
+        """Whether another file is in its place, or none: another kernel mended it, or a user moved it."""
+        return self._inode != _inode(self.path)
+
+    def _check_in_place(self) -> None:
+        """What was written to a file that was set aside meanwhile is not in the ledger."""
+        if self._moved():
+            raise sqlite3.OperationalError("it was replaced by another one just now")
+
+    def _mend(self) -> None:
+        aside = mend(self.path, self._filed)
+        if aside is not None:
+            log.warning(
+                "The ledger was damaged: it is kept as %s, and a new one holds what could be read.", aside
+            )
 
     def _connected(self) -> sqlite3.Connection:
         """A connection to the prepared file.
@@ -80,6 +121,7 @@ class LedgerFile:
         to make a new file a WAL file.
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        wal = not is_network(self.path.parent)
         deadline = time.monotonic() + BUSY_SECONDS
         while True:
             db = sqlite3.connect(
@@ -88,11 +130,52 @@ class LedgerFile:
             db.row_factory = sqlite3.Row
             db.create_function("casefold", 1, str.casefold, deterministic=True)
             try:
-                prepare(db)
+                prepare(db, wal=wal)
                 return db
             except BaseException as fault:
                 db.close()
-                busy = isinstance(fault, sqlite3.OperationalError) and "locked" in str(fault)
-                if not busy or time.monotonic() > deadline:
+                if not _is_busy(fault) or time.monotonic() > deadline:
                     raise
             time.sleep(0.01)
+
+
+def _inode(path: Path) -> tuple[int, int] | None:
+    try:
+        about = path.stat()
+    except OSError:
+        return None
+    return about.st_dev, about.st_ino
+
+
+def _unusable(path: Path, fault: Exception) -> LedgerError:
+    if is_damage(fault):
+        remedy = (
+            "Nothing was submitted. Run the cell again: the file is set aside then, and a new one begun with"
+            "\nall that can be read of it and of the sidecars of your videos."
+        )
+    else:
+        remedy = (
+            "Nothing was submitted that is not in it. Make room or set KLING_NB_HOME to a folder"
+            "\nthat can be written, then run the cell again."
+        )
+    return LedgerError(f"The ledger {path} cannot be used: {fault}", remedy=remedy)
+
+
+def _begin(db: sqlite3.Connection) -> None:
+    """Begin to write, when it is this connection's turn.
+
+    SQLite's own wait is not fair: of many writers one may come away with nothing.
+    """
+    deadline = time.monotonic() + TURN_SECONDS
+    while True:
+        try:
+            db.execute("BEGIN IMMEDIATE")
+            return
+        except sqlite3.OperationalError as fault:
+            if not _is_busy(fault) or time.monotonic() > deadline:
+                raise
+        time.sleep(random.uniform(0.001, 0.02))  # noqa: S311 -- jitter
+
+
+def _is_busy(fault: BaseException) -> bool:
+    return isinstance(fault, sqlite3.OperationalError) and "locked" in str(fault)

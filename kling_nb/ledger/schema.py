@@ -70,8 +70,12 @@ class NewerSchema(sqlite3.DatabaseError):
     """The file was written by a newer kling_nb."""
 
 
-def prepare(db: sqlite3.Connection) -> None:
+def prepare(db: sqlite3.Connection, *, wal: bool = True) -> None:
     """Set the connection's modes, and bring the file to our version, a new one too.
+
+    Args:
+        db: A new connection.
+        wal: False keeps to a rollback journal, which also network file systems can do.
 
     Raises:
         NewerSchema: The file's version is above ours; it is left as it is.
@@ -79,7 +83,7 @@ def prepare(db: sqlite3.Connection) -> None:
     version = _version(db)
     if version > SCHEMA_VERSION:
         raise NewerSchema(f"it has version {version}, this kling_nb knows {SCHEMA_VERSION}: update kling_nb")
-    db.execute("PRAGMA journal_mode = WAL")
+    db.execute(f"PRAGMA journal_mode = {'WAL' if wal else 'DELETE'}")
     db.execute("PRAGMA synchronous = FULL")
     if version == SCHEMA_VERSION:
         return

@@ -15,6 +15,7 @@ from kling_nb.ledger.commits import Change, SharedCommits
 from kling_nb.ledger.entry import Entry, Intent, owner_of_this_process
 from kling_nb.ledger.file import LedgerFile
 from kling_nb.ledger.limit import check
+from kling_nb.ledger.mending import Filed
 from kling_nb.ledger.selection import EVERYTHING, UNFINISHED, Selection
 from kling_nb.ledger.spending import Grouping, Spending, spending
 from kling_nb.ledger.upload import Upload
@@ -23,13 +24,17 @@ from kling_nb.ledger.upload import Upload
 class Ledger:
     """The ledger file at `path`; made with the first row.
 
+    Args:
+        path: The file.
+        filed: Rows of what is in media folders, for a new file in the place of a damaged one.
+
     Raises:
         LedgerError: From every method, where the file cannot be read or written.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, filed: Filed = tuple) -> None:
         self.path = path
-        self._file = LedgerFile(path)
+        self._file = LedgerFile(path, filed)
         self._commits = SharedCommits(self._write)
 
     def claim(self, intent: Intent) -> tuple[Entry, bool]:

@@ -61,6 +61,14 @@ class MediaFolder:
         """The take that came of a certain request to fal or to the local engine, or None."""
         return earlier_take(self._index, request_id, backend)
 
+    def filed_here(self) -> tuple[tuple[Path, Sidecar], ...]:
+        """All files that sidecars speak of, as they are called now. Their content is not read."""
+        found = (
+            (self._index.media_of(note, sidecar, verify=False), sidecar)
+            for note, sidecar in self._index.sidecars()
+        )
+        return tuple((media, sidecar) for media, sidecar in found if media is not None)
+
     def _takes(self, fingerprint: str, suits: Callable[[Sidecar], bool]) -> Iterator[Take]:
         """Takes in order of preference; only files of those that suit are read."""
         same = self._index.sidecars(lambda known: known.fingerprint == fingerprint and suits(known))

@@ -6,7 +6,9 @@ from typing import Any
 
 from kling_nb import _front_end
 from kling_nb._settings import current
+from kling_nb.errors import LedgerError
 from kling_nb.ledger import Ledger
+from kling_nb.ledger.home import ledger_path
 from kling_nb.ledger.selection import Selection
 from kling_nb.notebook.awaiting import AwaitedCells
 from kling_nb.notebook.cell_magic import CellMagic
@@ -41,9 +43,16 @@ class _Extension:
 
     def _mention_unfinished(self) -> None:
         settings = current({"backend": "local"})  # for its folders: so no key is looked for
-        ledger = Ledger(settings.home / "ledger.sqlite3")
-        unfinished = ledger.entries(Selection(folder=settings.media, unfinished=True), limit=1000)
-        ledger.close()
+        ledger = Ledger(ledger_path(settings.home, settings.media))
+        try:
+            unfinished = ledger.entries(Selection(folder=settings.media, unfinished=True), limit=1000)
+        except (
+            LedgerError
+        ) as fault:  # each job will say so again; the magics must be there to be told otherwise
+            self.magics.outputs.text(f"kling_nb: {fault.message}")
+            return
+        finally:
+            ledger.close()
         waiting = [entry for entry in unfinished if entry.backend == "fal"]
         if waiting:
             count = f"{len(waiting)} job{'s' if len(waiting) > 1 else ''}"

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from kling_nb._session import Session
 from kling_nb.catalog import Endpoint
 from kling_nb.ledger import Entry, Spending
+
+if TYPE_CHECKING:
+    from kling_nb._ledger_care import Health
+
+_SHOWN = 10
 
 
 def status(session: Session) -> str:
@@ -21,7 +27,7 @@ def status(session: Session) -> str:
         f"Key       {settings.key.source if settings.key else 'none'}",
         f"Endpoint  {chosen.short_name}  ({chosen.id})",
         f"Media     {settings.media}",
-        f"Ledger    {settings.home / 'ledger.sqlite3'}",
+        f"Ledger    {session.ledger.path}",
     ]
     unfinished = session.jobs(here=True, unfinished=True)
     if unfinished:
@@ -53,6 +59,27 @@ def jobs(entries: Sequence[Entry]) -> str:
             for entry in entries
         ),
     )
+
+
+def health(found: Health) -> str:
+    """What a look at the ledger showed."""
+    if found.whole is None:
+        state = "there is none yet"
+    else:
+        state = "in order" if found.whole else "DAMAGED: kling-nb ledger rebuild"
+    lines = [f"Ledger      {found.path}: {state}"]
+    if found.whole:
+        lines.append(f"Jobs        {found.rows}, {found.unfinished} unfinished (kling-nb resume)")
+    if found.network:
+        lines.append("Disk        a network file system: written with a rollback journal")
+    for head, what in (
+        ("No file", [f"{job_id}: fetched again by %kling show {job_id}" for job_id in found.lost]),
+        ("No row", [f"{path}: recorded by kling-nb ledger rebuild" for path in found.unrecorded]),
+    ):
+        lines += [f"{head.ljust(12)}{text}" for text in what[:_SHOWN]]
+        if len(what) > _SHOWN:
+            lines.append(f"{'':12}and {len(what) - _SHOWN} more")
+    return "\n".join(lines)
 
 
 def spending(groups: Sequence[Spending], by: str) -> str:

@@ -26,6 +26,13 @@ def fal() -> Iterator[ScriptedFal]:
 
 
 @pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    ledger = Ledger(tmp_path / "home" / "ledger.sqlite3")
+    yield ledger
+    ledger.close()
+
+
+@pytest.fixture
 def environment(fal: ScriptedFal, tmp_path: Path) -> dict[str, str]:
     return {
         **os.environ,
@@ -212,3 +219,76 @@ def test_help(capsys: pytest.CaptureFixture[str], monkeypatch: Any, home: Path) 
     assert "PROMPT" in said
     assert main(["generate", "--endpoint", "tts", "--help"]) == 0
     assert "--voice-id" in capsys.readouterr().out
+
+
+def test_resume_brings_what_is_unfinished(
+    shell: Shell, fal: ScriptedFal, tmp_path: Path, ledger: Ledger
+) -> None:
+    assert shell("resume").stderr == "Nothing is unfinished here.\n"
+    ends = [Done(), Done(), Fail.platform("runner_disconnected", 503, "The runner failed")]
+    fal.scripts.queue.extend(Script([Queue(0), Run(), Hold(), end]) for end in ends)
+    job_ids = [shell("generate", "--no-wait", f"cat {number}").stdout.strip() for number in range(3)]
+    lost = job_ids[2]
+    for job in fal.jobs:
+        job.release()
+    done = shell("resume")
+    assert done.returncode == 1
+    files = [Path(line) for line in done.stdout.splitlines()]
+    assert len(files) == 2
+    assert all(path.exists() and path.parent == tmp_path / "kling_media" for path in files)
+    assert f"{lost}: " in done.stderr
+    assert "The runner failed" in done.stderr
+    assert len(fal.accepted) == 3
+    assert fal.key not in done.stdout + done.stderr
+    assert shell("resume").stderr == "Nothing is unfinished here.\n"
+    assert {entry.state for entry in ledger.entries()} == {State.READY, State.FAILED}
+    assert shell("resume", job_ids[0]).stdout.strip() in done.stdout.splitlines()
+
+
+def test_an_interrupt_of_resume_cancels_nothing(
+    shell: Shell, environment: dict[str, str], fal: ScriptedFal, tmp_path: Path, ledger: Ledger
+) -> None:
+    fal.script = Script([Queue(0), Hold(), Run(), Done()])
+    job_id = shell("generate", "--no-wait", "a cat").stdout.strip()
+    streams = fal.count("stream")
+    process = subprocess.Popen(
+        [COMMAND, "resume", job_id],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=environment,
+        cwd=tmp_path,
+    )
+    fal.wait_for("stream", streams + 1)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert b"kling-nb resume" in said
+    assert fal.count("cancel") == 0
+    assert ledger.entries()[0].state is State.IN_QUEUE
+
+
+def test_ledger_check_and_rebuild(shell: Shell, tmp_path: Path, ledger: Ledger) -> None:
+    said = shell("ledger", "check")
+    assert (said.returncode, said.stderr) == (0, "")
+    assert "there is none yet" in said.stdout
+    path = Path(shell("generate", "a cat", "--quiet").stdout.strip())
+    (entry,) = ledger.entries()
+    said = shell("ledger", "check")
+    assert "in order" in said.stdout
+    assert "1, 0 unfinished" in said.stdout
+    path.rename(tmp_path / "elsewhere.mp4")
+    assert f"No file     {entry.id}" in shell("ledger", "check").stdout
+    (tmp_path / "elsewhere.mp4").rename(path)
+
+    ledger.close()
+    ledger.path.write_bytes(b"not a ledger any more " * 200)
+    said = shell("ledger", "check")
+    assert said.returncode == 1
+    assert "DAMAGED" in said.stdout
+    assert f"No row      {path}" in said.stdout
+    said = shell("ledger", "rebuild")
+    assert said.returncode == 0
+    assert "holds 1 jobs now" in said.stdout
+    assert "set-aside" in said.stdout
+    assert [one.request_id for one in ledger.entries()] == [entry.request_id]
+    assert shell("ledger", "check").returncode == 0

@@ -364,13 +364,6 @@ def test_a_file_of_a_newer_version_is_left_as_it_is(ledger: Ledger, path: Path) 
     assert path.read_bytes() == before
 
 
-def test_a_file_that_is_no_database(ledger: Ledger, path: Path) -> None:
-    path.parent.mkdir()
-    path.write_text("no database, but quite a long text that says so, again and again, " * 20)
-    refused(ledger, "not a database")
-    assert path.read_text().startswith("no database")
-
-
 def test_a_folder_in_its_place(ledger: Ledger, path: Path) -> None:
     path.mkdir(parents=True)
     refused(ledger, "cannot be used")

@@ -1,0 +1,73 @@
+"""Many kernels at one ledger: each process claims, sends and finishes its jobs, as fast as it can.
+
+`ledger_load.py 8 200` prints what came of it; the exit code is 1 if a row is missing, not as it was written,
+or a process was told that the ledger cannot be used.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from kling_nb.errors import LedgerError
+from kling_nb.events import State
+from kling_nb.ledger import Intent, Ledger, at_work
+
+
+def main(processes: int, jobs: int) -> int:
+    """Run it; the exit code."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "ledger.sqlite3"
+        context = multiprocessing.get_context("spawn")
+        faults: Any = context.Queue()
+        kernels = [context.Process(target=kernel, args=(path, one, jobs, faults)) for one in range(processes)]
+        began = time.monotonic()
+        for process in kernels:
+            process.start()
+        told = [fault for _ in kernels for fault in faults.get()]
+        for process in kernels:
+            process.join()
+        seconds = time.monotonic() - began
+        ledger = Ledger(path)
+        rows = {entry.request_id: entry for entry in ledger.entries(limit=10**9)}
+        ledger.close()
+    wanted = {f"r-{one}-{number}" for one in range(processes) for number in range(jobs)}
+    ready = {name for name, entry in rows.items() if entry.state is State.READY and entry.units == name}
+    lost = len(wanted - ready)
+    print(
+        f"{processes} processes x {jobs} jobs: {len(rows)} rows, {lost} lost, {len(told)} faults,"
+        f" {seconds:.1f} s"
+    )
+    for fault in told[:3]:
+        print(fault)
+    return 1 if lost or told or len(rows) != len(wanted) else 0
+
+
+def kernel(path: Path, one: int, jobs: int, faults: Any) -> None:
+    """What one kernel does: the writes of a whole job, one job after the other."""
+    ledger = Ledger(path)
+    told = []
+    for number in range(jobs):
+        name = f"r-{one}-{number}"
+        try:
+            entry, _ = ledger.claim(Intent("fal", "e", {"prompt": name}, name, name, path.parent))
+            with at_work(entry.id):
+                ledger.sending(entry.id)
+            ledger.update(entry.id, state=State.IN_QUEUE, request_id=name)
+            ledger.update(entry.id, state=State.IN_PROGRESS)
+            ledger.update(entry.id, state=State.DOWNLOADING, result="{}")
+            ledger.update(entry.id, state=State.READY, units=name, media_path=name)
+        except LedgerError as fault:
+            told.append(str(fault))
+    ledger.close()
+    faults.put(told)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit("usage: ledger_load.py PROCESSES JOBS")
+    sys.exit(main(int(sys.argv[1]), int(sys.argv[2])))
