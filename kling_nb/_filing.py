@@ -9,7 +9,7 @@ from kling_nb._backend import Backend
 from kling_nb._record import Record
 from kling_nb._result_files import as_download, files_of, main_file, opened, text_of
 from kling_nb.events import Downloading, Ready, State, Submitted
-from kling_nb.fal.queue import Download
+from kling_nb.fal.download import Download
 from kling_nb.fal.replies import Result
 from kling_nb.media import MediaFolder, Take, TakeDraft
 

@@ -11,7 +11,8 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from kling_nb import errors
-from kling_nb.fal.queue import Download, QueueClient
+from kling_nb.fal.download import Download
+from kling_nb.fal.queue import QueueClient
 
 MOST = 16
 """Files of one result that are kept."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ import httpx
 from httpx_sse import SSEError, aconnect_sse
 
 from kling_nb import errors
+from kling_nb.fal.download import CUT_OFF, Download, download
 from kling_nb.fal.hosts import RequestRef
 from kling_nb.fal.http import CONNECT_SECONDS, Http, is_models_answer, never_sent, unreachable
 from kling_nb.fal.options import SubmitOptions
@@ -20,10 +21,6 @@ from kling_nb.fal.replies import CancelOutcome, Result, Status, json_object, par
 RESULT_PATIENCE = 8
 """Asks for a result that is "still in progress" although the status was COMPLETED (§6.3)."""
 
-MAX_REDIRECTS = 5
-_CUT_OFF = (httpx.RequestError, httpx.StreamError, httpx.InvalidURL)
-"""What keeps an answer from being read, apart from what it says."""
-
 
 @dataclass(frozen=True, slots=True)
 class Submission:
@@ -31,16 +28,6 @@ class Submission:
 
     ref: RequestRef
     queue_position: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Download:
-    """A file on its way. `length` in bytes, where announced."""
-
-    url: str
-    content_type: str | None
-    length: int | None
-    chunks: AsyncIterator[bytes]
 
 
 class QueueClient:
@@ -155,7 +142,7 @@ class QueueClient:
                     status = parse_status(data) if data else None
                     if status is not None:
                         yield status
-        except (*_CUT_OFF, httpx.HTTPStatusError, SSEError) as fault:
+        except (*CUT_OFF, httpx.HTTPStatusError, SSEError) as fault:
             raise unreachable(url, fault, ref.request_id) from fault
 
     async def result(self, ref: RequestRef) -> Result:
@@ -203,48 +190,14 @@ class QueueClient:
             what="The cancel",
         )
 
-    @asynccontextmanager
-    async def download(self, url: str) -> AsyncIterator[Download]:
-        """Open a result's file. The key never goes along, also not to fal's hosts (FAL-PROTOCOL §9.5).
+    def download(self, url: str) -> AbstractAsyncContextManager[Download]:
+        """Open a result's file: see `kling_nb.fal.download`.
 
         Raises:
             MediaError: The host refuses, or the address is not one to fetch from.
             UnreachableError: No answer, or cut.
         """
-        for _ in range(MAX_REDIRECTS + 1):
-            self._check_media_url(url)
-            try:
-                async with self._http.long.stream(
-                    "GET", url, headers={"Accept-Encoding": "identity"}
-                ) as response:
-                    if response.has_redirect_location:
-                        url = str(response.url.join(response.headers["location"]))
-                        continue
-                    if response.status_code != 200:
-                        gone = response.status_code in {404, 410}
-                        raise (errors.MediaGone if gone else errors.MediaError)(
-                            f"The media host answered {response.status_code} for {url[:200]}",
-                            remedy="Run the cell again: the result is fetched again, nothing is paid again.",
-                        )
-                    length = response.headers.get("content-length", "")
-                    yield Download(
-                        url,
-                        response.headers.get("content-type"),
-                        int(length) if length.isascii() and length.isdigit() else None,
-                        response.aiter_raw(1 << 18),
-                    )
-                    return
-            except _CUT_OFF as fault:
-                raise unreachable(url, fault) from fault
-        raise errors.MediaError("The media host redirects without end.", remedy="Try again later.")
-
-    def _check_media_url(self, url: str) -> None:
-        if self._http.hosts.may_fetch(url):
-            return
-        raise errors.MediaError(
-            f"The result names an address that is not fetched: {url[:200]}",
-            remedy="The media of fal are at https addresses.",
-        )
+        return download(self._http, url)
 
     async def aclose(self) -> None:
         """Close the connections."""

@@ -160,7 +160,8 @@ def test_a_download_that_fails_at_first(
     video = session.generate("a cat")
     assert video is not None
     assert video.path.read_bytes() == sample_mp4()
-    assert fal.count("download") == 4
+    # A length that is wrong by some bytes lets the rest be asked for in vain, once more than the rest.
+    assert fal.count("download") == (5 if kind == "wrong_length" else 4)
     assert fal.count("result") == 1
     assert len(list((tmp_path / "media").iterdir())) == 2
 

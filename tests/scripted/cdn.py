@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from .message import Head, Reply
@@ -27,11 +29,18 @@ class Multipart:
 
 
 class Cdn:
-    """Files by path. Handlers belong to the server's loop; `files` may be read from any thread."""
+    """Files by path. Handlers belong to the server's loop; `files` may be read from any thread.
+
+    Attributes:
+        ranges: parts of files may be asked for.
+        tag: gives a file's ETag.
+    """
 
     def __init__(self, url: str) -> None:
         self.url = url
         self.token = "cdn-token-1"
+        self.ranges = True
+        self.tag: Callable[[bytes], str] = _tag
         self.files: dict[str, File] = {}
         self.expected: dict[str, str] = {}
         self._uploads: dict[str, Multipart] = {}
@@ -56,7 +65,14 @@ class Cdn:
         file = self.files.get(route.file)
         if file is None:
             return Reply.json(404, {"detail": "File not found"})
-        return Reply(200, file.data, (("content-type", file.content_type),))
+        tag = self.tag(file.data)
+        about = (("content-type", file.content_type), ("etag", tag), ("accept-ranges", "bytes"))
+        start = _start(head, tag, len(file.data)) if self.ranges else None
+        if start is None:
+            return Reply(200, file.data, about)
+        size = len(file.data)
+        place = ("content-range", f"bytes {start}-{size - 1}/{size}")
+        return Reply(206, file.data[start:], (*about, place))
 
     def upload(self, route: Route, head: Head, body: bytes) -> Reply:
         """Second step of both flows: PUT to an address that was given out, or POST with a token."""
@@ -107,6 +123,14 @@ class Cdn:
         whole = b"".join(data for _, data in sorted(upload.parts.items()))
         self.files[route.file] = File(upload.name, whole, upload.content_type)
         return Reply.json(200, {"url": self.url + route.file})
+
+
+def _start(head: Head, tag: str, size: int) -> int | None:
+    """Where the part begins that is asked for; None where it is all of the file."""
+    wanted = re.fullmatch(r"bytes=(\d+)-", head.header("range") or "")
+    if wanted is None or head.header("if-range") not in (None, tag):
+        return None
+    return int(wanted[1]) if int(wanted[1]) < size else None
 
 
 def _name(head: Head) -> str:

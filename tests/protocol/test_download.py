@@ -1,0 +1,115 @@
+"""A transfer that is cut goes on where it stopped; only where it is surely the same file."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from clips import clip_bytes
+from scripted import Done, Run, Script, ScriptedFal
+
+from kling_nb import errors
+from kling_nb._session import Session
+
+CLIP = clip_bytes(frames=30, size=(320, 240))
+
+
+@pytest.fixture(autouse=True)
+def script(fal: ScriptedFal) -> None:
+    fal.script = Script([Run(), Done(video=CLIP)])
+
+
+def asked(fal: ScriptedFal) -> list[tuple[str | None, bool]]:
+    """Of each download: the part that was asked for, and whether on a condition."""
+    return [
+        (record.headers.get("range"), "if-range" in record.headers)
+        for record in fal.requests
+        if record.exchange == "download"
+    ]
+
+
+def edited(change: Callable[[Any], Any]) -> dict[str, Any]:
+    """A change of the answers to requests for a part."""
+    return {"edit": lambda reply: change(reply) if reply.status == 206 else reply}
+
+
+def header(reply: Any, name: str, value: str | None) -> Any:
+    kept = tuple(pair for pair in reply.headers if pair[0] != name)
+    return replace(reply, headers=kept if value is None else (*kept, (name, value)))
+
+
+@pytest.mark.parametrize("kind", ["reset", "close"])
+def test_the_rest_is_asked_for(session: Session, fal: ScriptedFal, tmp_path: Path, kind: str) -> None:
+    fal.fault("download", kind, at="mid_body", times=2)
+    video = session.generate("a cat")
+    assert video.path.read_bytes() == CLIP
+    first, *rest = asked(fal)
+    assert first == (None, False)
+    assert len(rest) == 2
+    starts = [int(str(part).removeprefix("bytes=").rstrip("-")) for part, _ in rest]
+    assert 0 < starts[0] < starts[1] < len(CLIP)
+    assert all(conditional for _, conditional in rest)
+    assert sorted(path.suffix for path in (tmp_path / "media").iterdir()) == [".json", ".mp4"]
+    assert not any("authorization" in one.headers for one in fal.requests if one.exchange == "download")
+
+
+def test_a_host_that_gives_no_parts_gives_all_of_it(session: Session, fal: ScriptedFal) -> None:
+    fal.cdn.ranges = False
+    fal.fault("download", "close", at="mid_body")
+    assert session.generate("a cat").path.read_bytes() == CLIP
+    assert [part for part, _ in asked(fal)][0::2] == [None, None]
+
+
+@pytest.mark.parametrize("tag", ['W/"weak"', ""])
+def test_a_host_without_a_strong_etag_is_asked_for_all_of_it(
+    session: Session, fal: ScriptedFal, tag: str
+) -> None:
+    fal.cdn.tag = lambda data: tag
+    fal.fault("download", "close", at="mid_body")
+    assert session.generate("a cat").path.read_bytes() == CLIP
+    assert asked(fal) == [(None, False)] * 2
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda reply: header(reply, "content-range", None),
+        lambda reply: header(reply, "content-range", "bytes 0-9/10"),
+        lambda reply: header(reply, "content-range", "pages 1-2/3"),
+        lambda reply: header(reply, "content-range", f"bytes 5-{len(CLIP) - 1}/{len(CLIP)}"),
+        lambda reply: header(reply, "content-range", f"bytes {'9' * 30}-1/*"),
+        lambda reply: header(reply, "etag", '"another"'),
+        lambda reply: replace(reply, status=416, body=b""),
+        lambda reply: replace(reply, status=204, body=b""),
+        lambda reply: replace(reply, status=503, body=b"busy"),
+    ],
+)
+def test_a_part_that_is_not_the_rest_is_not_used(
+    session: Session, fal: ScriptedFal, change: Callable[[Any], Any]
+) -> None:
+    fal.fault("download", "close", at="mid_body")
+    fal.fault("download", "edit", times=None, **edited(change))
+    assert session.generate("a cat").path.read_bytes() == CLIP
+
+
+def test_a_file_that_was_replaced_meanwhile_begins_anew(session: Session, fal: ScriptedFal) -> None:
+    """Half of one version and half of another would be no video, and might yet play."""
+    other = clip_bytes(frames=30, size=(320, 240), fps=12)
+    fal.fault("download", "close", at="mid_body")
+    fal.fault(
+        "download", "edit", edit=lambda reply: header(replace(reply, status=200, body=other), "etag", "new")
+    )
+    assert session.generate("a cat").path.read_bytes() == CLIP
+    assert [conditional for _, conditional in asked(fal)] == [False, True, False]
+
+
+def test_a_transfer_that_is_cut_again_and_again_is_given_up(
+    session: Session, fal: ScriptedFal, tmp_path: Path
+) -> None:
+    fal.fault("download", "close", at="mid_body", times=None)
+    job = session.submit("a cat")
+    with pytest.raises((errors.UnreachableError, errors.MediaError)):
+        job.wait()
+    assert fal.count("download") <= 40
+    assert not list((tmp_path / "media").iterdir())
