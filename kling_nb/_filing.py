@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
+from typing import Any
 
 from kling_nb import errors
 from kling_nb._backend import Backend
@@ -73,6 +75,8 @@ class Filing:
                 if file is None:
                     return await self._store(result, as_download(result.data))
                 async with opened(backend.client, file) as download:
+                    if attempt < DOWNLOAD_TRIES:
+                        _check_length(file, download)
                     return await self._store(result, download)
             except (errors.UnreachableError, errors.MediaError):
                 if attempt >= DOWNLOAD_TRIES:
@@ -120,3 +124,10 @@ class Filing:
             units=result.units,
             lines=tuple((line.timestamp, line.message) for line in job.lines),
         )
+
+
+def _check_length(file: Mapping[str, Any], download: Download) -> None:
+    """Refuse a reply that announces less than the result says; another try may bring all of it."""
+    size = file.get("file_size")
+    if isinstance(size, int) and download.length is not None and download.length < size:
+        raise errors.MediaError(f"The media host announces {download.length:,} of {size:,} bytes.")

@@ -19,13 +19,11 @@ from kling_nb.errors import (
 from kling_nb.events import Completed, Event, Logged, Queued, Running
 from kling_nb.fal.hosts import RequestRef
 from kling_nb.fal.patience import Sleep
-from kling_nb.fal.queue import QueueClient
+from kling_nb.fal.queue import NOT_FOUND_PATIENCE, QueueClient
 from kling_nb.fal.replies import COMPLETED, IN_PROGRESS, IN_QUEUE, Status
 
 MAX_STREAMS = 200
 FIRST_POLL, LAST_POLL, POLL_GROWTH = 2.0, 5.0, 1.2
-NOT_FOUND_PATIENCE = 4
-"""404s in a row before a request counts as gone: one may come from a replica that is behind."""
 
 
 def stream_slots() -> asyncio.Semaphore:

@@ -17,7 +17,6 @@ from kling_nb.fal.retry import Retry
 CONNECT_SECONDS = 5.0
 """As fal's own client caps it, so that the backup host is tried soon (FAL-PROTOCOL §1.1)."""
 
-READ_SECONDS = 30.0
 UPLOADS_AT_ONCE = 8
 _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol, httpx.ProxyError)
 """Faults from before any byte of the request left."""
@@ -62,9 +61,8 @@ class Http:
         )
         self.uploads = self._pool(tls, transport, httpx.Limits(max_connections=UPLOADS_AT_ONCE))
 
-    @staticmethod
     def _pool(
-        tls: object, transport: httpx.AsyncBaseTransport | None, limits: httpx.Limits
+        self, tls: object, transport: httpx.AsyncBaseTransport | None, limits: httpx.Limits
     ) -> httpx.AsyncClient:
         # A proxy of the environment must not get what is meant for this machine.
         direct: dict[str, httpx.AsyncBaseTransport | None] = (
@@ -75,7 +73,7 @@ class Http:
             transport=transport,
             mounts=direct,
             limits=limits,
-            timeout=httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS, pool=None),
+            timeout=httpx.Timeout(self.patience.answer, connect=CONNECT_SECONDS, pool=None),
             follow_redirects=False,
             headers={"User-Agent": f"kling_nb/{version('kling_nb')}"},
         )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
-from httpx_sse import SSEError, aconnect_sse
+from httpx_sse import ServerSentEvent, SSEError, aconnect_sse
 
 from kling_nb import errors
 from kling_nb.fal.download import CUT_OFF, Download, download
@@ -20,6 +20,9 @@ from kling_nb.fal.replies import CancelOutcome, Result, Status, json_object, par
 
 RESULT_PATIENCE = 8
 """Asks for a result that is "still in progress" although the status was COMPLETED (§6.3)."""
+
+NOT_FOUND_PATIENCE = 4
+"""404s in a row before a request counts as gone: one may come from a replica that is behind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +86,8 @@ class QueueClient:
         data = json_object(response.content)
         code = response.status_code
         if not response.is_success:
-            if (code >= 500 or code == 408) and not (data and "detail" in data):
-                raise _uncertain(f"a gateway answered {code}")  # fal may stand behind it with the request
+            if (code >= 500 or code == 408) and not _named(response, data):
+                raise _uncertain(f"the answer was {code}")  # fal may have taken the request all the same
             raise errors.from_response(code, response.headers, response.content, what="The submission")
         request_id = data.get("request_id") if data else None
         if not data or not isinstance(request_id, str) or not request_id:
@@ -137,13 +140,21 @@ class QueueClient:
                 timeout=httpx.Timeout(self._http.patience.silence, connect=CONNECT_SECONDS, pool=None),
             ) as source:
                 source.response.raise_for_status()
-                async for event in source.aiter_sse():
-                    data = json_object(event.data)
-                    status = parse_status(data) if data else None
-                    if status is not None:
-                        yield status
-        except (*CUT_OFF, httpx.HTTPStatusError, SSEError) as fault:
+                events = source.aiter_sse()
+                while status := await self._next_status(events):
+                    yield status
+        except (*CUT_OFF, httpx.HTTPStatusError, SSEError, TimeoutError) as fault:
             raise unreachable(url, fault, ref.request_id) from fault
+
+    async def _next_status(self, events: AsyncIterator[ServerSentEvent]) -> Status | None:
+        """The next event that is a status; None at the end. Keep-alives and odd events are no news."""
+        async with asyncio.timeout(self._http.patience.news):
+            async for event in events:
+                data = json_object(event.data)
+                status = parse_status(data) if data else None
+                if status is not None:
+                    return status
+        return None
 
     async def result(self, ref: RequestRef) -> Result:
         """What the model returned. Success is a 200 here, not the word COMPLETED.
@@ -162,7 +173,8 @@ class QueueClient:
             not_yet = _in_progress(response.status_code, data)
             if response.is_success and data is not None and not not_yet:
                 return Result(data, response.headers.get("x-fal-billable-units"))
-            if not response.is_success and not not_yet:
+            missing = response.status_code == 404 and attempt < NOT_FOUND_PATIENCE
+            if not (response.is_success or not_yet or missing):
                 raise _no_result(response, ref)
             if attempt < RESULT_PATIENCE:
                 await self._http.sleep(self._http.retry.delay(attempt))
@@ -207,11 +219,16 @@ class QueueClient:
 def _no_result(response: httpx.Response, ref: RequestRef) -> errors.KlingError:
     """What a refused result means: the model's word is final, a gateway's says nothing of the job."""
     code = response.status_code
-    if (code < 400 or code >= 500 or code in {405, 408}) and not is_models_answer(response):
+    if (code < 400 or code >= 500 or code in {405, 408, 409}) and not is_models_answer(response):
         return unreachable(ref.response_url, RuntimeError(f"a gateway answers {code}"), ref.request_id)
     return errors.from_response(
         code, response.headers, response.content, request_id=ref.request_id, what="The request"
     )
+
+
+def _named(response: httpx.Response, data: Mapping[str, Any] | None) -> bool:
+    """Whether a refusal is one of those that fal documents; it says so itself (FAL-PROTOCOL §11.2)."""
+    return "x-fal-error-type" in response.headers or bool(data and data.get("error_type"))
 
 
 def _in_progress(code: int, data: Mapping[str, Any] | None) -> bool:

@@ -65,7 +65,7 @@ class MediaFolder:
         """All files that sidecars speak of, as they are called now. Their content is not read."""
         found = (
             (self._index.media_of(note, sidecar, verify=False), sidecar)
-            for note, sidecar in self._index.sidecars()
+            for note, sidecar in self._index.sidecars(lambda _: True)
         )
         return tuple((media, sidecar) for media, sidecar in found if media is not None)
 

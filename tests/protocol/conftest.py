@@ -68,8 +68,8 @@ def make_session(fal: ScriptedFal, tmp_path: Path, clock: Clock) -> Iterator[Cal
 
     made: list[Session] = []
 
-    def make(*, submit: float = 10.0, silence: float = 10.0, **changes: Any) -> Session:
-        patience = Patience(submit=submit, silence=silence, sleep=clock.sleep)
+    def make(*, submit: float = 10.0, silence: float = 10.0, news: float = 10.0, **changes: Any) -> Session:
+        patience = Patience(submit=submit, silence=silence, news=news, sleep=clock.sleep)
         made.append(Session(patience=patience, **{**settings_for(fal, tmp_path), **changes}))
         return made[-1]
 

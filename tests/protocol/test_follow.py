@@ -2,19 +2,20 @@
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from scripted import Done, Fail, Hold, Log, Ping, Queue, Run, Script, ScriptedFal
+from scripted import Done, Fail, Hold, Log, Ping, Queue, Run, Script, ScriptedFal, sample_mp4
 
 from kling_nb import errors
 from kling_nb._session import Session
 from kling_nb.events import Completed, Event, Logged, Queued, Running, State
-from kling_nb.fal.follow import FIRST_POLL, LAST_POLL, NOT_FOUND_PATIENCE, Follower, stream_slots
+from kling_nb.fal.follow import FIRST_POLL, LAST_POLL, Follower, stream_slots
 from kling_nb.fal.hosts import RequestRef
-from kling_nb.fal.queue import QueueClient
+from kling_nb.fal.queue import NOT_FOUND_PATIENCE, QueueClient
 
 MakeSession = Callable[..., Session]
 LINES = ["Loading model", "Sampling 10%", "Sampling 60%", "Encoding video"]
@@ -529,7 +530,37 @@ def test_the_status_tells_of_a_failure_whose_result_is_gone(session: Session, fa
 
 
 def test_a_result_that_is_gone(session: Session, fal: ScriptedFal, ledger: Any) -> None:
-    fal.fault("result", "status", status=404, body={"detail": "Request not found"})
+    fal.fault("result", "status", status=404, body={"detail": "Request not found"}, times=None)
     with pytest.raises(errors.RequestNotFound):
         session.generate("a cat")
+    assert fal.count("result") == NOT_FOUND_PATIENCE
     assert ledger.entries()[0].state is State.FAILED
+
+
+@pytest.mark.parametrize("status", [404, 409])
+def test_a_result_that_is_refused_by_a_replica_that_is_behind_is_not_lost(
+    session: Session, fal: ScriptedFal, ledger: Any, status: int
+) -> None:
+    fal.fault("result", "status", status=status, body={"detail": "No"})
+    with suppress(errors.UnreachableError):
+        session.generate("a cat")
+    assert ledger.entries()[0].state is not State.FAILED
+    assert session.generate("a cat") is not None
+    assert len(fal.accepted) == 1
+
+
+def test_a_stream_that_only_keeps_alive_is_looked_behind(make_session: MakeSession, fal: ScriptedFal) -> None:
+    fal.fault("stream", "endless", times=None)
+    session = make_session(silence=10.0, news=0.1)
+    assert session.submit("a cat").wait(10.0) is not None
+
+
+def test_a_file_that_is_shorter_than_the_result_says_is_fetched_again(
+    session: Session, fal: ScriptedFal
+) -> None:
+    fal.fault("download", "wrong_length", by=-10)
+    job = session.submit("a cat")
+    job.wait()
+    assert fal.count("download") == 2
+    assert job.file is not None
+    assert job.file.read_bytes() == sample_mp4()

@@ -29,6 +29,9 @@ def packed(reply: Any) -> Any:
 
 
 UNCLEAR: list[tuple[str, dict[str, Any]]] = [
+    ("status", {"status": 503, "body": {"detail": "No"}}),  # it does not say what fal did with it
+    ("status", {"status": 500, "handled": True}),
+    ("status", {"status": 408, "body": {"detail": "No"}}),
     *(
         ("reset", {"at": place})
         for place in ("before_body", "after_body", "mid_head", "after_head", "mid_body")
@@ -113,7 +116,7 @@ REFUSED: list[tuple[str, dict[str, Any], type[errors.ResponseError]]] = [
     ("status", {"status": 404, "body": {"detail": 'Application "x" not found'}}, errors.EndpointNotFound),
     ("status", {"status": 422, "body": {"detail": "No"}}, errors.InputRefused),
     ("busy", {"retry_after": 1}, errors.RateLimited),
-    ("status", {"status": 503, "body": {"detail": "No"}}, errors.PlatformError),
+    ("platform", {"error_type": "runner_scheduling_failure", "status": 503}, errors.PlatformError),
     ("platform", {"error_type": "bad_request", "status": 400}, errors.PlatformError),
     ("redirect", {}, errors.PlatformError),
 ]

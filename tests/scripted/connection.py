@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from .message import BadRequest, Head, Reply, pieces
 
-Place = Literal["before_body", "after_body", "mid_head", "after_head", "mid_body"]
+Place = Literal["before_body", "in_body", "after_body", "mid_head", "after_head", "mid_body"]
 Action = Literal["reset", "close", "stall"]
 
 
@@ -76,6 +76,11 @@ class Connection:
             return await self._reader.readexactly(int(head.header("content-length") or 0)), True
         except asyncio.IncompleteReadError as error:
             return error.partial, False
+
+    async def read_part(self, head: Head) -> bytes:
+        """The first half of a body that says its length; of another one nothing."""
+        size = int(head.header("content-length") or 0)
+        return await self._reader.readexactly(size // 2) if size > 1 else b""
 
     async def _read_chunks(self) -> tuple[bytes, bool]:
         body = b""

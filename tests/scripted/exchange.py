@@ -104,7 +104,8 @@ class Desk:
         fault = self._faults.take(where.exchange)
         kind = fault.kind if fault else None
         if fault and fault.before_body and fault.effect.cut:
-            self._recorder.add(where.exchange, listener, head, b"", False, kind)
+            part = await connection.read_part(head) if fault.effect.cut.at == "in_body" else b""
+            self._recorder.add(where.exchange, listener, head, part, False, kind)
             if not await connection.act(fault.effect.cut):
                 return False
         body, complete = await connection.read_body(head)

@@ -9,9 +9,9 @@
 
 Three families, told apart by where the fault stands:
 
-*cuts* (`reset`, `close`, `stall`) end or hold the connection `at` a place: "before_body",
-"after_body", "mid_head", "after_head", "mid_body", or a number of bytes of the reply. All
-but the first come after the work was done. `frame=n` lets n events of a stream pass first.
+*cuts* (`reset`, `close`, `stall`) end or hold the connection `at` a place: "before_body", "in_body"
+(half of it was read), "after_body", "mid_head", "after_head", "mid_body", or a number of bytes of
+the reply. All but the first two come after the work was done. `frame=n` lets n events of a stream pass first.
 
 *replies* stand in for the real answer, and the work is not done unless `handled=True`:
 `status` (status, body, headers), `nginx` (status, headers), `no_money`, `busy` (retry_after:
@@ -21,7 +21,8 @@ seconds or a moment), `platform` (error_type, status), `in_progress` (status), `
 `wrong_types`, `not_an_object`, `empty`, `no_items`, `missing_keys` (keys), `wrong_length` (by),
 `unsized`, `foreign_urls` (to), `response_suffix`, `edit` (edit: Reply -> Reply); and for the
 stream those of `stream_faults`: `repeat`, `replay`, `reorder`, `garbage`, `end` (frame),
-`linger`, `shred` (size), `crlf`. `kinds_for(exchange)` lists what can befall an exchange.
+`linger`, `endless`, `shred` (size), `crlf`, `megabyte`, `bad_utf8`. `kinds_for(exchange)` lists what
+can befall an exchange.
 
 Faults of one exchange are used up in the order they were set.
 """
@@ -54,7 +55,7 @@ class Fault:
 
     @property
     def before_body(self) -> bool:
-        return self.effect.cut is not None and self.effect.cut.at == "before_body"
+        return self.effect.cut is not None and self.effect.cut.at in ("before_body", "in_body")
 
     def release(self) -> None:
         """Let a stalled exchange go on; those that come later are not held."""

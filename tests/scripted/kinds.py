@@ -26,7 +26,7 @@ NGINX = """<html>
 </body>
 </html>
 """
-PLACES: tuple[Place, ...] = ("before_body", "after_body", "mid_head", "after_head", "mid_body")
+PLACES: tuple[Place, ...] = ("before_body", "in_body", "after_body", "mid_head", "after_head", "mid_body")
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,8 @@ def _cut(action: Action) -> Callable[..., Effect]:
     def effect(hosts: Hosts, *, at: Place | int = "after_body", frame: int = 0) -> Effect:
         if not isinstance(at, int) and at not in PLACES:
             raise ValueError(f"at={at!r}: a number of bytes or one of {PLACES}")
+        if (action, at) == ("stall", "in_body"):
+            raise ValueError("a stall is before the body or after it")
         return Effect(cut=Cut(action, at, frame, asyncio.Event()))
 
     return effect

@@ -99,6 +99,36 @@ async def linger(frames: Frames) -> Frames:
     await asyncio.Event().wait()
 
 
+async def endless(frames: Frames) -> Frames:
+    """The end never comes: comments keep the stream alive in place of COMPLETED."""
+    async with aclosing(frames):
+        async for frame in frames:
+            value = parse(frame)
+            if value is None or value["status"] != "COMPLETED":
+                yield frame
+    while True:
+        yield b": ping\n\n"
+        await asyncio.sleep(0.02)
+
+
+async def megabyte(frames: Frames) -> Frames:
+    """Each event has a log line of 1 MB before its own."""
+    line = {"message": "W" * 1_000_000, "timestamp": "2024-12-20T15:00:00"}
+    async with aclosing(frames):
+        async for frame in frames:
+            value = parse(frame)
+            yield frame if value is None else event(value | {"logs": [line, *(value.get("logs") or [])]})
+
+
+async def bad_utf8(frames: Frames) -> Frames:
+    """A comment and an event that are not UTF-8 before each event."""
+    async with aclosing(frames):
+        async for frame in frames:
+            yield b": \xff\xfe\xc3\n\n"
+            yield b'data: {"status": "IN_PROGRESS", "logs": [{"message": "\xff\xed\xa0\x80"}]}\n\n'
+            yield frame
+
+
 async def shred(frames: Frames, *, size: int = 3) -> Frames:
     """The same bytes in tiny chunks, so that lines and characters are torn apart."""
     async with aclosing(frames):
@@ -121,6 +151,9 @@ TRANSFORMS: Mapping[str, Callable[..., Frames]] = {
     "garbage": garbage,
     "end": end,
     "linger": linger,
+    "endless": endless,
+    "megabyte": megabyte,
+    "bad_utf8": bad_utf8,
     "shred": shred,
     "crlf": crlf,
 }

@@ -61,7 +61,8 @@ class Wire:
 
     def __init__(self, http: Http) -> None:
         self._http = http
-        self._timeout = httpx.Timeout(http.patience.submit, connect=10.0, pool=None)
+        patience = http.patience.upload or http.patience.submit
+        self._timeout = httpx.Timeout(patience, connect=10.0, pool=None)
 
     @property
     def host(self) -> str:

@@ -1,0 +1,159 @@
+"""What can go wrong with an exchange, by the name that the table and the documentation use."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from scripted import ScriptedFal
+from scripted.faults import Fault as Armed
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A fault of one exchange.
+
+    Attributes:
+        kind: of the scripted server; "refused" and "clock" are done by the trial itself.
+        options: of that kind.
+        handled: for replies: the work was done all the same.
+        brief: it lasts for three exchanges, where others strike once; for those that are no fault alone.
+    """
+
+    kind: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    handled: bool = False
+    brief: bool = False
+
+    @property
+    def stalls(self) -> bool:
+        return self.kind in {"stall", "endless", "linger"}
+
+    def arm(self, fal: ScriptedFal, exchange: str, times: int | None) -> Armed:
+        """Set it on the server."""
+        options = {name: value() if callable(value) else value for name, value in self.options.items()}
+        if times is not None and self.brief:
+            times = 3
+        return fal.fault(exchange, self.kind, times=times, handled=self.handled, **options)
+
+
+def _soon() -> datetime:
+    return datetime.now(UTC) + timedelta(seconds=7)
+
+
+def _code(status: int, text: str) -> Fault:
+    return Fault("status", {"status": status, "body": {"detail": text}})
+
+
+CUTS = {
+    "refused: nobody listens": Fault("refused"),
+    "accepted, then silent": Fault("stall", {"at": "after_body"}),
+    "silent before the body is read": Fault("stall", {"at": "before_body"}),
+    "silent in the middle of the reply": Fault("stall", {"at": "mid_body"}),
+    "reset before the body": Fault("reset", {"at": "before_body"}),
+    "reset in the middle of the body": Fault("reset", {"at": "in_body"}),
+    "reset after the body": Fault("reset", {"at": "after_body"}),
+    "reset in the reply's headers": Fault("reset", {"at": "mid_head"}),
+    "reset after the reply's headers": Fault("reset", {"at": "after_head"}),
+    "reset in the reply's body": Fault("reset", {"at": "mid_body"}),
+    "closed after the body": Fault("close", {"at": "after_body"}),
+    "closed in the reply's headers": Fault("close", {"at": "mid_head"}),
+    "closed in the reply's body": Fault("close", {"at": "mid_body"}),
+}
+LENGTHS = {
+    "fewer bytes than announced": Fault("wrong_length", {"by": 10}),
+    "more bytes than announced": Fault("wrong_length", {"by": -10}),
+    "length not announced": Fault("unsized"),
+    "empty body": Fault("empty"),
+}
+BODIES = {
+    "truncated JSON": Fault("truncated_json"),
+    "invalid JSON": Fault("invalid_json"),
+    "JSON of wrong types": Fault("wrong_types"),
+    "JSON that is no object": Fault("not_an_object"),
+    "addresses on another host": Fault("foreign_urls"),
+}
+CODES = {
+    "401": _code(401, "Invalid key credentials"),
+    "403": _code(403, "Forbidden"),
+    "403, no money": Fault("no_money"),
+    "404": _code(404, "Not found"),
+    "405": _code(405, "Method Not Allowed"),
+    "408": _code(408, "Request Timeout"),
+    "409": _code(409, "Conflict"),
+    "422": _code(422, "Unprocessable"),
+    "429": Fault("busy"),
+    "429, Retry-After in seconds": Fault("busy", {"retry_after": 7}),
+    "429, Retry-After as a date": Fault("busy", {"retry_after": _soon}),
+    "429, absurd Retry-After": Fault("busy", {"retry_after": "9" * 40}),
+    "429, senseless Retry-After": Fault("busy", {"retry_after": "yesterday, -1"}),
+    "500": _code(500, "Internal Server Error"),
+    "500 although it was done": Fault(
+        "status", {"status": 500, "body": {"detail": "Internal Server Error"}}, handled=True
+    ),
+    "502, nginx page": Fault("nginx"),
+    "502, nginx page although it was done": Fault("nginx", handled=True),
+    "503": _code(503, "Service Unavailable"),
+    "503 of fal's own, runner lost": Fault("platform"),
+    "504, nginx page": Fault("nginx", {"status": 504}),
+    "redirect to another host": Fault("redirect"),
+}
+STREAM = {
+    "events come twice": Fault("repeat"),
+    "each event repeats all lines": Fault("replay"),
+    "lines in the wrong order": Fault("reorder"),
+    "broken and unknown events between": Fault("garbage"),
+    "ends after two events": Fault("end", {"frame": 2}),
+    "silent after two events": Fault("stall", {"at": "after_head", "frame": 2}),
+    "reset in the third event": Fault("reset", {"at": "mid_body", "frame": 2}),
+    "stays open after the end": Fault("linger"),
+    "keeps alive and never completes": Fault("endless"),
+    "torn into pieces of 3 bytes": Fault("shred"),
+    "lines end in CR LF": Fault("crlf"),
+    "lines of 1 MB": Fault("megabyte"),
+    "not UTF-8": Fault("bad_utf8"),
+}
+STATUS = {
+    "IN_PROGRESS, then IN_QUEUE again": Fault("script", {"name": "back"}),
+    "COMPLETED with error": Fault("script", {"name": "fails"}),
+    "the clock jumps a day ahead": Fault("clock", {"seconds": 86400.0}),
+    "the clock jumps a day back": Fault("clock", {"seconds": -86400.0}),
+}
+RESULT = {
+    "400, still in progress, for a while": Fault("in_progress", brief=True),
+    "200, still in progress, for a while": Fault("in_progress", {"status": 200}, brief=True),
+    "address ends in /response, which is 405": Fault("response_suffix"),
+}
+ALL = {**CUTS, **LENGTHS, **BODIES, **CODES, **STREAM, **STATUS, **RESULT}
+
+_PLAIN = {**CUTS, **LENGTHS, **BODIES, **CODES}
+_BARE = {**CUTS, **LENGTHS, **CODES}
+_WITHOUT_BODY = {"reset in the middle of the body"}
+"""GET and PUT of cancel have no body to be cut."""
+
+
+def _less(faults: Mapping[str, Fault], names: set[str]) -> dict[str, Fault]:
+    return {name: fault for name, fault in faults.items() if name not in names}
+
+
+_UNDONE = {"500 although it was done", "502, nginx page although it was done"}
+_ASKED = _less(_PLAIN, _WITHOUT_BODY | _UNDONE)
+
+FAULTS_OF: Mapping[str, Mapping[str, Fault]] = {
+    "submit": {
+        **_PLAIN,
+        "address ends in /response, which is 405": RESULT["address ends in /response, which is 405"],
+    },
+    "stream": {
+        **_less({**CUTS, **CODES}, _WITHOUT_BODY | _UNDONE),
+        **STREAM,
+    },
+    "status": {**_ASKED, **STATUS},
+    "result": {**_less(_ASKED, set()), **_less(RESULT, {"address ends in /response, which is 405"})},
+    "cancel": _less(_PLAIN, _WITHOUT_BODY | {"addresses on another host"}),
+    "download": _less(_BARE, _WITHOUT_BODY | _UNDONE),
+    "upload_initiate": _PLAIN,
+    "upload": _BARE,
+    "lookup": _ASKED,
+}
+"""Which faults each exchange can meet, in the order of the table."""

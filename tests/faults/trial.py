@@ -1,0 +1,308 @@
+"""One trial: a job, a fault on one of its exchanges, what came of it, and whether there is a way on."""
+
+import io
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import TypeVar
+
+from scripted import Done, Fail, Hold, Log, Queue, Run, Script
+from scripted.faults import Fault as Armed
+
+from kling_nb import errors
+from kling_nb._job import Job
+from kling_nb._session import Session
+from kling_nb.events import State
+
+from .bench import Bench
+from .fault import Fault
+
+DEADLINE = 30.0
+"""Seconds that a trial may take. Its longest chain of waits (six tries of 0.2 s, four times) has 5."""
+
+LASTING = 26
+"""Uses after which a fault that lasts is lifted: more than the tries of any request, redirects included."""
+
+LASTING_STALLS = 7
+
+HASTY = {"submit": "submit", "stream": "stream", "upload_initiate": "upload", "upload": "upload"}
+"""Which wait of a session ends soon where an exchange is to be silent; others are answers."""
+
+SCRIPTS = {
+    "plain": Script([Queue(1), Run(), Log("Sampling 10%"), Log("Sampling 60%"), Done()]),
+    "back": Script([Queue(1), Run(), Log("Sampling 10%"), Queue(3), Queue(0), Run(), Done()]),
+    "fails": Script([Queue(1), Run(), Log("Sampling 10%"), Fail.platform("runner_server_error", 500)]),
+    "queued": Script([Queue(1), Hold(), Run(), Done()]),
+}
+
+
+T = TypeVar("T")
+
+
+class Hang(AssertionError):
+    """Something did not end by its deadline."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What came of one.
+
+    Attributes:
+        outcome: in the words of the table.
+        struck: how many exchanges the fault met.
+        accepted: submissions that fal took, over both runs; more than one is a duplicate.
+        seconds: it took.
+    """
+
+    outcome: str
+    struck: int
+    accepted: int
+    seconds: float
+
+
+def attempt(bench: Bench, exchange: str, fault: Fault, *, lasting: bool = False) -> Trial:
+    """Run a job whose `exchange` meets `fault`, once or as long as it lasts; then go on without it."""
+    bench.trials += 1
+    prompt = f"{exchange} {bench.trials} of {id(bench):x}"
+    begun = time.monotonic()
+    bench.fal.script = SCRIPTS[str(fault.options.get("name", "plain"))]
+    try:
+        outcome, struck = _Run(bench, exchange, fault, lasting, prompt).outcome()
+    finally:
+        bench.fal.clear_faults()
+        bench.fal.script = SCRIPTS["plain"]
+    return Trial(outcome, struck, bench.accepted(prompt), time.monotonic() - begun)
+
+
+class _Run:
+    """One trial under way."""
+
+    def __init__(self, bench: Bench, exchange: str, fault: Fault, lasting: bool, prompt: str) -> None:
+        self.bench, self.fal = bench, bench.fal
+        self.exchange, self.fault, self.lasting, self.prompt = exchange, fault, lasting, prompt
+        self.armed: Armed | None = None
+        self.waited = False
+
+    @property
+    def session(self) -> Session:
+        if not self.fault.stalls:
+            return self.bench.session()
+        return self.bench.session(HASTY.get(self.exchange, "answer"))
+
+    def outcome(self) -> tuple[str, int]:
+        run = {"cancel": self._cancelled, "lookup": self._looked_up}.get(self.exchange, self._made)
+        before = len(self.fal.requests)
+        with self._clock():
+            outcome = run()
+        struck = self.armed.used if self.armed is not None else 0
+        if self.fault.kind in {"refused", "clock", "script"} or self.exchange == "lookup":
+            struck = struck or 1
+        assert struck, "the fault met nothing"
+        assert not self.fal.stray_keys, "the key reached another host"
+        self._nothing_strayed(before)
+        return outcome, struck
+
+    def _nothing_strayed(self, before: int) -> None:
+        strayed = [
+            one for one in self.fal.requests[before:] if one.exchange == "stray" and one.listener == "media"
+        ]
+        assert not strayed, f"asked of another host: {strayed[0].method} {strayed[0].target}"
+
+    # -- the exchanges
+
+    def _made(self) -> str:
+        """A job, from the submission to its file."""
+        if self.exchange == "status":  # which is asked for only where there is no stream
+            self.fal.fault("stream", "status", status=405, times=None)
+        if self.fault.kind == "refused":
+            return self._judged(self._refused())
+        self._arm(self.exchange)
+        return self._judged(self._ended(self._submitted()))
+
+    def _cancelled(self) -> str:
+        self.fal.script = SCRIPTS["queued"]
+        job = self._submitted()
+        self._until(lambda: job.state.state is State.IN_QUEUE)
+        if self.fault.kind == "refused":
+            said = self._while_refused(lambda: self._asked_to_cancel(job))
+        else:
+            self._arm("cancel")
+            said = self._asked_to_cancel(job)()
+        self._lift()
+        if said is not None:
+            self.fal.jobs[-1].finish()
+        self._ended(job)
+        after = "" if said is None else f" {type(said).__name__}"
+        if job.state.state is State.CANCELLED:
+            return f"CANCELLED{after}"
+        assert job.state.state is State.READY, job.state
+        return f"goes on{after}"
+
+    def _asked_to_cancel(self, job: Job) -> Callable[[], errors.KlingError | None]:
+        asked = job.cancel_soon()
+
+        def answer() -> errors.KlingError | None:
+            try:
+                asked.result(DEADLINE)
+            except errors.KlingError as fault:
+                return fault
+            return None
+
+        return answer
+
+    def _looked_up(self) -> str:
+        """A submission whose answer was lost, looked up at the platform API."""
+        self.fal.fault("submit", "reset")
+        with suppress(errors.SubmissionUncertain):
+            self._submitted().wait(DEADLINE)
+        if self.fault.kind == "refused":
+            with self.fal.refusing():
+                self._way_on()
+        else:
+            self._arm("lookup")
+            self._way_on()
+        self._lift()
+        self._way_on()
+        return "READY or UNCERTAIN"
+
+    # -- parts of them
+
+    def _submitted(self) -> Job:
+        image = _picture() if self.exchange in {"upload_initiate", "upload"} else None
+        # bytes that no other trial has sent, or they were uploaded already
+        return self.session.submit(self.prompt, image=image and image + self.prompt.encode())
+
+    def _arm(self, exchange: str) -> None:
+        if self.fault.kind in {"script", "clock"}:
+            return
+        self.armed = self.fault.arm(self.fal, exchange, None if self.lasting else 1)
+
+    def _refused(self) -> Job:
+        """Nobody listens when it comes to the exchange; once means: again from the fourth try on."""
+        if self.exchange == "submit":  # where it is not tried again
+            with self.fal.refusing():
+                return self._ended(self._submitted())
+        if self.exchange == "upload_initiate":
+            return self._while_refused(self._started)
+        door = self.fal.fault(self.exchange, "stall", at="before_body")
+        job = self._submitted()
+        self._until(lambda: door.used or job.done)
+        return self._while_refused(lambda: lambda: self._ended(job), lambda: job.done)
+
+    def _started(self) -> Callable[[], Job]:
+        job = self._submitted()
+        return lambda: self._ended(job)
+
+    def _while_refused(
+        self, begin: Callable[[], Callable[[], T]], over: Callable[[], bool] = lambda: False
+    ) -> T:
+        """What `begin` gives, nobody listening for three waits between tries, or until it gives up."""
+        clock = self.bench.clock
+        before = clock.waits
+        if not self.lasting:
+            clock.stop_at = before + 3
+        try:
+            with self.fal.refusing():
+                end = begin()
+                if self.lasting and self.exchange not in {"status", "stream"}:
+                    return end()
+                self._until(lambda: over() or clock.waits >= before + (LASTING if self.lasting else 3))
+        finally:
+            clock.stop_at = None
+        self.waited = self.lasting
+        return end()
+
+    def _ended(self, job: Job) -> Job:
+        """Wait for the job's end; a fault that it outlasts is lifted."""
+        limit = LASTING_STALLS if self.fault.stalls else LASTING
+        armed = self.armed
+        if self.lasting and armed is not None:
+            self._until(lambda: job.done or armed.used >= limit)
+            self.waited = not job.done
+            self._lift()
+        try:
+            job.wait(DEADLINE)
+        except errors.WaitTimeout as fault:
+            raise Hang(f"{job!r} did not end; it is {job.state}") from fault
+        except errors.KlingError:
+            pass
+        return job
+
+    def _lift(self) -> None:
+        self.fal.clear_faults()
+
+    def _until(self, condition: Callable[[], object]) -> None:
+        try:
+            self.fal.wait_for(condition, timeout=DEADLINE)
+        except AssertionError as fault:
+            raise Hang(str(fault)) from fault
+
+    # -- what came of it
+
+    def _judged(self, job: Job) -> str:
+        self._lift()
+        error = job.error
+        if error is None:
+            assert job.state.state is State.READY
+            assert job.file is not None
+            assert job.file.is_file()
+            assert self.bench.accepted(self.prompt) == 1
+            return "WAITS" if self.waited else "READY"
+        assert isinstance(error, errors.KlingError), repr(error)
+        assert type(error) is not errors.KlingError, f"an error of no kind: {error}"
+        assert len(str(error).splitlines()) <= 4, error
+        name = type(error).__name__
+        if isinstance(error, errors.SubmissionUncertain):
+            self._way_on()
+            return "UNCERTAIN"
+        entry = self.bench.ledger.get(job.id)
+        assert entry is not None
+        if not self.bench.accepted(self.prompt):
+            assert self._way_on() == "READY"
+            return f"refused {name}"
+        if entry.state is State.FAILED:
+            return f"failed {name}"
+        assert self._way_on() == "READY"
+        return f"kept {name}"
+
+    def _way_on(self) -> str:
+        """The same asked for again, all being well: it must come to its video, or say that it is unclear."""
+        job = self.bench.session().submit(self.prompt, image=self._same_image())
+        self._ended(job)
+        if job.error is None:
+            return "READY"
+        assert isinstance(job.error, errors.SubmissionUncertain), job.error
+        assert job.error.remedy
+        return "UNCERTAIN"
+
+    def _same_image(self) -> bytes | None:
+        if self.exchange not in {"upload_initiate", "upload"}:
+            return None
+        return _picture() + self.prompt.encode()
+
+    @contextmanager
+    def _clock(self) -> Iterator[None]:
+        """The wall clock of this process jumps, after the submission has begun."""
+        if self.fault.kind != "clock":
+            yield
+            return
+        real, seconds = time.time, float(self.fault.options["seconds"])
+        time.time = lambda: real() + (seconds if self.bench.accepted(self.prompt) else 0.0)
+        try:
+            yield
+        finally:
+            time.time = real
+
+
+def _picture() -> bytes:
+    if not _drawn:
+        from PIL import Image
+
+        buffer = io.BytesIO()
+        Image.new("RGB", (320, 320), "orange").save(buffer, "JPEG")
+        _drawn.append(buffer.getvalue())
+    return _drawn[0]
+
+
+_drawn: list[bytes] = []
