@@ -1,6 +1,7 @@
 """A real Jupyter kernel, as a test holds it: run cells, interrupt, restart, speak to widgets."""
 
 import os
+import signal
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -122,6 +123,10 @@ class RunningKernel:
 
     def interrupt(self) -> None:
         self._manager.interrupt_kernel()
+
+    def kill(self) -> None:
+        """SIGKILL, as the system does it that has no memory left. `restart` brings a new one."""
+        os.kill(self._manager.provisioner.pid, signal.SIGKILL)
 
     def restart(self) -> None:
         """As the menu's Restart: the process is killed and a new one started."""

@@ -1,0 +1,36 @@
+"""A few kills of a real kernel; `make soak` has two hundred."""
+
+import random
+from pathlib import Path
+
+import pytest
+
+from .point import POINTS
+from .series import Counts, series
+
+KILLS = (
+    "submission accepted, not answered",
+    "id known",
+    "streaming",
+    "file half received",
+    "file written, ledger not",
+    "at random",
+)
+pytestmark = [pytest.mark.kernel, pytest.mark.timeout(180)]
+
+
+def test_after_a_kill_nothing_paid_is_lost_and_nothing_is_paid_twice(tmp_path: Path) -> None:
+    chance = random.Random(5)
+    with series(tmp_path) as one:
+        for name in KILLS:
+            one.kill(name, chance)
+    counts: Counts = one.counts
+    assert counts.complaints == []
+    assert (counts.kills, counts.duplicates, counts.lost, counts.half_files) == (len(KILLS), 0, 0, 0)
+    assert counts.recovered + counts.uncertain + counts.unaccepted == counts.jobs == counts.rows
+    assert counts.recovered == counts.files == counts.sidecars
+    assert counts.recovered >= len(KILLS) - 2
+
+
+def test_every_named_point_of_a_kill_is_known() -> None:
+    assert set(KILLS) <= set(POINTS)
