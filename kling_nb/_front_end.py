@@ -15,3 +15,9 @@ job_presenter: Callable[[], Any] | None = None
 
 video_presenter: Callable[[Any], Any] | None = None
 """Gives the MIME bundle of a `Video`, or a pair of bundle and metadata; None shows it as text."""
+
+sweep_presenter: Callable[[Any], Any] | None = None
+"""Shows a `Sweep` that ends a cell; None shows it as text."""
+
+say: Callable[[str], None] | None = None
+"""Shows a line to the user; None keeps it to itself."""

@@ -36,6 +36,8 @@ class Plan:
         notices: What is to be said of the endpoint: that it is the sister of the one named, that its
             schema is old.
         options: How fal's queue would be asked to treat a new submission.
+        take: Which take is wanted, or None for the first there is.
+        new: Whether it is to be another one, whatever exists.
     """
 
     request: VideoRequest
@@ -45,6 +47,8 @@ class Plan:
     webhook_url: str | None = None
     notices: tuple[str, ...] = ()
     options: SubmitOptions | None = None
+    take: int | None = None
+    new: bool = False
 
     @property
     def estimate(self) -> float | None:
@@ -92,10 +96,10 @@ class Planner:
         if webhook_url is not None:
             check_webhook(webhook_url, local=settings.backend == "local" or settings.hosts.loopback)
         if new:
-            return Plan(request, settings, None, None, webhook_url, said, options)
+            return Plan(request, settings, None, None, webhook_url, said, options, new=True)
         found = self.find(request, settings, take)
         unfinished = None if found else self._paid_like(request, settings, take or 1)
-        return Plan(request, settings, found, unfinished, webhook_url, said, options)
+        return Plan(request, settings, found, unfinished, webhook_url, said, options, take)
 
     def request(
         self, prompt: str | None, *, endpoint: str, pictures: Mapping[str, Any], parameters: Mapping[str, Any]

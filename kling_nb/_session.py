@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from kling_nb import _settings
 from kling_nb._arguments import storable
-from kling_nb._budget import check_cost, limits_of
+from kling_nb._axes import Axis, combinations, split
+from kling_nb._budget import check_cost, check_whole, limits_of
 from kling_nb._embedded import EmbeddedEngine
 from kling_nb._job import Job, Listener
 from kling_nb._past import PastJobs
@@ -20,6 +22,7 @@ from kling_nb._places import Places
 from kling_nb._plan import Plan, Planner
 from kling_nb._running import RunningJobs
 from kling_nb._settings import Settings
+from kling_nb._sweep import CONCURRENCY, Sweep, SweepCell
 from kling_nb.catalog import Endpoint
 from kling_nb.catalog.media_input import for_upload
 from kling_nb.engine import Engine, wait
@@ -171,6 +174,11 @@ class Session:
             webhook_url=webhook_url,
             **parameters,
         )
+        return self._launch(plan, notebook=notebook, on_event=on_event)
+
+    def _launch(self, plan: Plan, *, notebook: str | None, on_event: Listener | None = None) -> Job:
+        """Do what was planned."""
+        take, new, webhook_url = plan.take, plan.new, plan.webhook_url
         if plan.found is not None:
             _say_no_webhook(webhook_url, "this request has a take already")
             return self._past.of_take(plan.request, plan.found)
@@ -218,6 +226,92 @@ class Session:
             said=plan.notices,
             options=plan.options,
         )
+
+    def sweep(
+        self,
+        prompt: str | Sequence[str] | Callable[[Mapping[str, Any]], str] | None = None,
+        *,
+        concurrency: int = CONCURRENCY,
+        max_cost: float | str | None = None,
+        notebook: str | None = None,
+        start: bool = True,
+        axes: Sequence[Axis] | None = None,
+        **arguments: Any,
+    ) -> Sweep:
+        """Make every combination of the values given as lists, a few at a time.
+
+        `sweep(["a fox", "a wolf"], duration=[5, 10])` makes four videos. It returns at once: `await` it
+        or `.wait()`. Takes that exist are reused cell by cell. Everything is checked before anything is
+        sent: one bad value, or a price of the whole above a limit, and nothing is.
+
+        Args:
+            prompt: What the videos should show: one text, a list, or a function of a cell's values.
+            concurrency: Cells under way at once.
+            max_cost: US dollars that the whole may cost; "none" lifts all limits.
+            notebook: Noted in the ledger.
+            start: False only plans: `.price` says what it would cost, `.start()` begins.
+            axes: Axes of your own making; `arguments` then holds the values of all others.
+            **arguments: As for `submit`; a list or tuple of values is an axis, also of `endpoint`, `image`
+                and `take`. For a parameter that takes a list, it is a list of lists or a tuple.
+
+        Raises:
+            InputError: Bad input in any cell; nothing was submitted.
+            MissingKey: Backend fal without a key.
+            BudgetExceeded: The whole would cost more than a limit allows; nothing was submitted.
+        """
+        if not isinstance(concurrency, int) or concurrency < 1:
+            raise UsageError(f"concurrency is {concurrency!r}.", remedy="It must be a whole number from 1.")
+        given = {"prompt": prompt, **arguments} if prompt is not None else arguments
+        found, rest = split(given, self._lists(given)) if axes is None else (tuple(axes), dict(given))
+        lifted = self.settings(max_cost=max_cost).max_cost == math.inf
+        rest |= {"max_cost": "none"} if lifted else {}
+        cells = [self._swept(index, found, place, rest) for index, place in enumerate(combinations(found))]
+        study = Sweep(
+            found,
+            cells,
+            launch=lambda plan: self._launch(plan, notebook=notebook),
+            engine=self._engine,
+            concurrency=concurrency,
+        )
+        self._check_whole([cell.plan for cell in cells if cell.submits], max_cost)
+        return study.start() if start else study
+
+    def _swept(
+        self, index: int, axes: Sequence[Axis], place: tuple[int, ...], rest: Mapping[str, Any]
+    ) -> SweepCell:
+        """One cell, with its plan."""
+        values = {axis.name: axis.values[at] for axis, at in zip(axes, place, strict=True)}
+        own = {axis.name: values[axis.name] for axis in axes if axis.argument}
+        if callable(rest.get("prompt")):
+            own["prompt"] = rest["prompt"](values)
+        return SweepCell(index, place, values, self.plan(**{**rest, **own}))
+
+    def _lists(self, given: Mapping[str, Any]) -> set[str]:
+        """Parameters that take a list themselves."""
+        named: Any = given.get("endpoint")
+        chosen = self.endpoint(named[0] if named and isinstance(named, (list, tuple)) else named)
+        return {control.name for control in chosen.parameters if control.kind == "json" or control.many}
+
+    def _check_whole(self, plans: Sequence[Any], max_cost: float | str | None) -> None:
+        """See that all these submissions together are within the limits, and can be made.
+
+        Raises:
+            MissingKey: There is no key for them.
+            BudgetExceeded: They are not.
+        """
+        for plan in plans:
+            if plan.settings.backend == "fal" and plan.settings.key is None:
+                raise MissingKey
+            if plan.settings.backend == "local" and plan.request.endpoint.fetched_at:
+                raise _no_preview(plan.request.endpoint)
+        if not plans:
+            return
+        settings = plans[0].settings
+        whole = check_whole(
+            [(plan.request, plan.settings) for plan in plans], self.settings(max_cost=max_cost)
+        )
+        if limits_of(settings):
+            self._places.ledger(settings).check_limits(limits_of(settings), whole or 0.0)
 
     def plan(
         self,

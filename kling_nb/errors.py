@@ -24,6 +24,7 @@
     ├── WaitTimeout                the wait ran out; the job goes on
     ├── NotFinished                a result was asked for too early; the job goes on
     ├── Interrupted                ■ while a cell waited
+    ├── SweepIncomplete            some cells of a sweep gave no result; the others are kept
     ├── MediaError                 a result that is not what it should be
     │   └── MediaGone              its address answers that there is nothing
     ├── WebhookRejected            a webhook that fal did not send, or not now
@@ -131,6 +132,18 @@ class NotFinished(KlingError):
 
 class Interrupted(KlingError):
     """The user interrupted a waiting cell."""
+
+
+class SweepIncomplete(KlingError):
+    """Some cells of a sweep gave no result. The others are kept."""
+
+    def __init__(self, failed: int, count: int, first: str) -> None:
+        kept = "the others are kept" if failed < count else "none is left"
+        super().__init__(
+            f"{failed} of {count} cells gave no result; {kept}. The first one said:\n"
+            + " ".join(first.split())[:400],
+            remedy="sweep.failed has them. Run the cell again to make only what is missing.",
+        )
 
 
 class MediaError(KlingError):

@@ -16,6 +16,8 @@ LEAST = (
     "kling_nb/static/job.css",
     "kling_nb/static/panel.js",
     "kling_nb/static/panel.css",
+    "kling_nb/static/grid.js",
+    "kling_nb/static/grid.css",
     "kling_nb/catalog/*.json*",
     "kling_nb-*.dist-info/METADATA",
     "kling_nb-*.dist-info/entry_points.txt",

@@ -14,7 +14,7 @@ from kling_nb.events import State
 from kling_nb.ledger.commits import Change, SharedCommits
 from kling_nb.ledger.entry import Entry, Intent, owner_of_this_process
 from kling_nb.ledger.file import LedgerFile
-from kling_nb.ledger.limit import check
+from kling_nb.ledger.limit import Limit, check
 from kling_nb.ledger.mending import Filed
 from kling_nb.ledger.selection import EVERYTHING, UNFINISHED, Selection
 from kling_nb.ledger.spending import Grouping, Spending, spending
@@ -118,6 +118,15 @@ class Ledger:
             if entry.never_sent:
                 self._take_over(db, entry)
             return entry.never_sent
+
+    def check_limits(self, limits: tuple[Limit, ...], cost: float) -> None:
+        """See that a cost is within the limits now. Nothing is reserved.
+
+        Raises:
+            BudgetExceeded: It is not.
+        """
+        with self._file.transaction() as db:
+            check(db, limits, cost)
 
     def sending(self, job_id: str, addresses: Mapping[str, str] | None = None) -> bool:
         """The POST is next. Of all that may want to send this row, one gets True, once.

@@ -49,7 +49,7 @@ def _video(card: Card, video: Video, source: str) -> str:
     poster = _poster(video)
     picture = f'<img src="{poster}" {size} alt="{_alt(card)}" style="{fit}">' if poster else ""
     player = (
-        f'<video {source} {size} controls loop muted playsinline preload="metadata" poster="{_clear(video)}" '
+        f'<video {source} {size} controls loop muted playsinline preload="metadata" poster="{clear(video)}" '
         f'aria-label="{_alt(card)}" style="{fit}"></video>'
         if source
         else ""
@@ -62,7 +62,7 @@ def _alt(card: Card) -> str:
     return escape(words.clip(words.clean(" ".join(card.prompt.split()) or card.title), 200))
 
 
-def _clear(video: Video) -> str:
+def clear(video: Video) -> str:
     """A transparent GIF of one pixel on a canvas as large as the video, which gives the player its shape."""
     canvas = struct.pack("<HH", min(video.width, 65_535), min(video.height, 65_535))
     pixel = b"\x80\0\0\0\0\0\0\0\0!\xf9\4\1\0\0\0\0,\0\0\0\0\1\0\1\0\0\2\2D\1\0;"

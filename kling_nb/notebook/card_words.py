@@ -21,7 +21,7 @@ _CLOCK = re.compile(r"\d{4}-\d\d-\d\d[T ](\d\d:\d\d:\d\d)")
 # Line breaks and tabs stay. Escape sequences would steer a terminal, and bidi overrides the text after them.
 _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
-_STATES = {
+STATES = {
     State.SUBMITTING: ("sending", "Being sent."),
     State.IN_QUEUE: ("in queue", "Waiting in the queue."),
     State.IN_PROGRESS: ("running", "Being made."),
@@ -53,7 +53,7 @@ def state_of(card: Card) -> State | None:
 def state_word(card: Card) -> str:
     """The state in a word or two."""
     state = state_of(card)
-    return _STATES[state][0] if state else clean(card.state).lower()
+    return STATES[state][0] if state else clean(card.state).lower()
 
 
 def state_lines(card: Card) -> list[str]:
@@ -61,7 +61,7 @@ def state_lines(card: Card) -> list[str]:
     state = state_of(card)
     if state is State.READY:
         return []
-    said = clip(clean(card.error or ""), _ERROR_LENGTH).splitlines() or [_STATES[state][1] if state else ""]
+    said = clip(clean(card.error or ""), _ERROR_LENGTH).splitlines() or [STATES[state][1] if state else ""]
     if state is State.UNCERTAIN and not card.error:
         said.append(_LOOK_UP)
     if state and not state.finished:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from kling_nb._default import default_session
@@ -28,17 +29,18 @@ class CellRun:
 
     def __init__(self, shell: Any, outputs: Outputs, line: str, body: str) -> None:
         self._shell = shell
-        self._outputs = outputs
-        self._session = default_session()
-        self._settings = self._session.settings()
-        self.call: CellCall = parse_line(line, default_endpoint=self._settings.endpoint, fill=self._fill)
-        self._prompt = self._fill(body).strip()
+        self.outputs = outputs
+        self.session = default_session()
+        self._settings = self.session.settings()
+        self.call: CellCall = parse_line(line, default_endpoint=self._settings.endpoint, fill=self.fill)
+        self.body = body
+        self._prompt = self.fill(body).strip()
 
     def wait(self) -> None:
         """Run it and block until the job has ended."""
         job = self.start()
         if job is not None:
-            self.finish(self._outputs.wait(job, self.timeout, quiet=self.call.quiet))
+            self.finish(self.outputs.wait(job, self.timeout, quiet=self.call.quiet))
 
     async def wait_async(self) -> None:
         """The same for `await`: the kernel hears widget messages meanwhile."""
@@ -56,17 +58,33 @@ class CellRun:
         """Seconds to wait, or None."""
         return self.call.timeout if self.call.timeout is not None else self._settings.timeout
 
-    def _fill(self, text: str) -> str:
+    def fill(self, text: str) -> str:
         """`{name}` and `$name` from the user's variables; text that does not fit stays as it is."""
         return fill_in(text, self._shell.user_ns)
 
     def start(self) -> Job | None:
         """Submit and show it; None where nothing is to be waited for."""
+        call, arguments = self.call, self.arguments()
+        try:
+            if call.dry_run:
+                self.outputs.plan(self.session.plan(self._prompt, **arguments))
+                return None
+            job = self.session.submit(self._prompt, notebook=self.outputs.notebook, **arguments)
+        except InputError as fault:
+            raise in_flags(fault) from None
+        self.outputs.show(job, quiet=call.quiet)
+        if call.wait:
+            return job
+        self.assign(job)
+        return None
+
+    def arguments(self) -> dict[str, Any]:
+        """Arguments of `Session.submit`, without the prompt."""
         call = self.call
-        arguments = {
+        return {
             "endpoint": call.endpoint,
-            "image": self._picture(call.image),
-            "end_image": self._picture(call.end_image),
+            "image": self.picture(call.image),
+            "end_image": self.picture(call.end_image),
             "take": call.take,
             "new": call.new,
             "max_cost": call.max_cost,
@@ -74,31 +92,21 @@ class CellRun:
             **call.options,
             **call.parameters,
         }
-        try:
-            if call.dry_run:
-                self._outputs.plan(self._session.plan(self._prompt, **arguments))
-                return None
-            job = self._session.submit(self._prompt, notebook=self._outputs.notebook, **arguments)
-        except InputError as fault:
-            raise _in_flags(fault) from None
-        self._outputs.show(job, quiet=call.quiet)
-        if call.wait:
-            return job
-        self._assign(job)
-        return None
 
-    def _picture(self, word: str | None) -> Any:
-        """The variable of that name where it holds a file's path, else the word: a path or an address."""
+    def picture(self, word: str | None) -> Any:
+        """What a variable or its attribute holds (`fox`, `fox.last_frame`), else a path or an address."""
         if word is None:
             return None
-        value = self._shell.user_ns.get(word) if word.isidentifier() else None
-        return value if value is not None else word
+        braced = word.startswith("{") and word.endswith("}")
+        value = _looked_up(word.strip("{}") if braced else word, self._shell.user_ns)
+        return value if value is not None else self.fill(word) if braced else word
 
     def finish(self, result: Result) -> None:
         """Put the result into NAME."""
-        self._assign(result)
+        self.assign(result)
 
-    def _assign(self, value: Any) -> None:
+    def assign(self, value: Any) -> None:
+        """Put a value into NAME, where there is one."""
         if self.call.name is not None:
             self._shell.push({self.call.name: value})
 
@@ -115,7 +123,16 @@ async def _interrupted(job: Job) -> KlingError:
         )
 
 
-def _in_flags(fault: InputError) -> InputError:
+def _looked_up(word: str, variables: Mapping[str, Any]) -> Any:
+    """The value of a dotted name, or None; nothing is called. `cat.png` is a file, whatever `cat` is."""
+    first, *attributes = word.split(".")
+    value = variables.get(first)
+    for name in attributes:
+        value = getattr(value, name, None) if name.isidentifier() else None
+    return value
+
+
+def in_flags(fault: InputError) -> InputError:
     """The same error with the flag's name beside the parameter's, as the user typed it."""
     name = fault.parameter or ""
     nested = "." in name  # within JSON a parameter has no flag of its own

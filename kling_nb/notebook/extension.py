@@ -39,7 +39,12 @@ class _Extension:
             self._cells.install()
             _front_end.job_presenter = _job_presenter
             _front_end.video_presenter = _video_bundle
+            _front_end.sweep_presenter = lambda study: self.magics.outputs.show_sweep(study, quiet=False)
+        _front_end.say = self._say
         self._mention_unfinished()
+
+    def _say(self, text: str) -> None:
+        self.magics.outputs.text(text)  # made at the first word, not at %load_ext
 
     def _mention_unfinished(self) -> None:
         settings = current({"backend": "local"})  # for its folders: so no key is looked for
@@ -70,6 +75,8 @@ class _Extension:
         _front_end.config = dict
         _front_end.job_presenter = None
         _front_end.video_presenter = None
+        _front_end.sweep_presenter = None
+        _front_end.say = None
 
 
 def load(shell: Any) -> None:

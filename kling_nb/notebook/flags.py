@@ -51,6 +51,8 @@ class CellCall:
         quiet: No output but errors.
         webhook: Address that the result is delivered to as well, or None.
         options: How fal's queue is to treat it: arguments of `SubmitOptions`.
+        grid: What followed each `--grid`; None where there is none.
+        concurrency: Cells of a grid under way at once, or None.
     """
 
     name: str | None = None
@@ -67,6 +69,8 @@ class CellCall:
     quiet: bool = False
     webhook: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    grid: tuple[str, ...] | None = None
+    concurrency: int | None = None
 
 
 class _Parser(argparse.ArgumentParser):
@@ -96,6 +100,8 @@ FIXED_FLAGS: dict[str, str] = {
     "--hint": "send requests with the same hint to the same runner where possible",
     "--no-retry": "no second attempt by fal itself where a runner fails",
     "--no-store": "fal keeps neither input nor output for its dashboard",
+    "--grid": "NAME=VALUE,VALUE: make one video for each; may be repeated. Also {a|b|c} in the prompt",
+    "--concurrency": "cells of a grid under way at once",
     "--dry-run": "show the request and what would happen; send nothing",
     "--quiet": "no output but errors",
 }
@@ -147,6 +153,7 @@ def _parse(tokens: list[str], prog: str, default_endpoint: str) -> tuple[str | N
         raise UsageError(
             "--timeout and --no-wait contradict each other.", remedy="Give one of them. Nothing was sent."
         )
+    _free_name(parsed)
     values = {
         control.name: getattr(parsed, f"p_{control.name}")
         for control in _flagged(chosen)
@@ -166,7 +173,26 @@ def _parse(tokens: list[str], prog: str, default_endpoint: str) -> tuple[str | N
         quiet=parsed.quiet,
         webhook=parsed.webhook,
         options=_options(parsed),
+        grid=_grid(parsed),
+        concurrency=getattr(parsed, "concurrency", None),
     )
+
+
+def _free_name(parsed: argparse.Namespace) -> None:
+    """`--grid fox`: a word without "=" is NAME, and the flag stands alone."""
+    given = getattr(parsed, "grid", None) or []
+    for at, word in enumerate(given):
+        if word.isidentifier() and parsed.name is None:
+            given[at], parsed.name = "", word
+
+
+def _grid(parsed: argparse.Namespace) -> tuple[str, ...] | None:
+    given = getattr(parsed, "grid", None)
+    if given is None and getattr(parsed, "concurrency", None) is not None:
+        raise UsageError(
+            "--concurrency is for grids.", remedy="Add --grid NAME=VALUE,VALUE. Nothing was sent."
+        )
+    return None if given is None else tuple(given)
 
 
 def _options(parsed: argparse.Namespace) -> dict[str, Any]:
@@ -204,6 +230,9 @@ def build_parser(chosen: Endpoint, prog: str) -> argparse.ArgumentParser:
     add("--hint", help=FIXED_FLAGS["--hint"])
     add("--no-retry", action="store_true", help=FIXED_FLAGS["--no-retry"])
     add("--no-store", action="store_true", help=FIXED_FLAGS["--no-store"])
+    if prog == MAGIC:
+        add("--grid", action="append", nargs="?", const="", metavar="NAME=VALUES", help=FIXED_FLAGS["--grid"])
+        add("--concurrency", type=_count, help=FIXED_FLAGS["--concurrency"])
     add("--dry-run", action="store_true", help=FIXED_FLAGS["--dry-run"])
     add("--quiet", action="store_true", help=FIXED_FLAGS["--quiet"])
     for control in _flagged(chosen):
@@ -257,16 +286,25 @@ def _filled(tokens: list[str], fill: Callable[[str], str]) -> list[str]:
     result = []
     previous = ""
     for token in tokens:
-        keep = previous == "--set" or token.startswith("--set=")
+        keep = previous == "--set" or token.startswith("--set=") or _is_picture(previous, token)
         result.append(token if keep else fill(token))
         previous = token
     return result
 
 
+def _is_picture(flag: str, word: str) -> bool:
+    """Whether a word in braces names a picture: filled in, it would be the text of an object."""
+    return flag in {"--image", "--end-image"} and word.startswith("{") and word.endswith("}")
+
+
 def _chosen(words: list[str], default_endpoint: str) -> Endpoint:
     """The endpoint whose flags count: with a picture, the sister that takes one."""
     named = endpoint(_endpoint_in(words) or default_endpoint)
-    pictured = any(word.partition("=")[0] in {"--image", "--end-image"} for word in words)
+    pictured = any(
+        word.partition("=")[0] in {"--image", "--end-image"}
+        or word.startswith(("image=", "end_image=", "end-image="))
+        for word in words
+    )
     return with_picture(named, endpoint) if pictured else named
 
 

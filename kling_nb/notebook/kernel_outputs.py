@@ -9,10 +9,11 @@ from typing import Any
 from kling_nb._default import LOCAL_NOTICE
 from kling_nb._job import Job
 from kling_nb._plan import Plan
+from kling_nb._sweep import Sweep
 from kling_nb.events import Event, JobState, Submitted
 from kling_nb.media import Result
 from kling_nb.notebook.job_card import card_of
-from kling_nb.notebook.outputs import Notice, backend_chosen, card_text, metadata_mark, plan_text
+from kling_nb.notebook.outputs import Notice, ShownSweep, backend_chosen, card_text, metadata_mark, plan_text
 
 
 class KernelOutputs:
@@ -49,7 +50,7 @@ class KernelOutputs:
         """The widget and the card of a running job, the card alone of one that has ended."""
         if quiet:
             return
-        if self._notice.due(job, chosen=backend_chosen()):
+        if self._notice.due(job.backend, chosen=backend_chosen()):
             self.text(LOCAL_NOTICE)
         if not job.done:
             self._publish(widget_bundle(job), job)
@@ -71,6 +72,18 @@ class KernelOutputs:
     def wait(self, job: Job, timeout: float | None, *, quiet: bool) -> Result:
         """Wait; the outputs tell the rest."""
         return job.wait(timeout)
+
+    def show_sweep(self, study: Sweep, *, quiet: bool) -> ShownSweep:
+        """The live grid, and the card that is brought up to date in the end."""
+        from kling_nb.notebook.shown_sweep import KernelSweep, Quiet  # noqa: PLC0415 -- for who makes one
+
+        if quiet:
+            return Quiet(study)
+        if self._notice.due(study[0].plan.settings.backend, chosen=backend_chosen()):
+            self.text(LOCAL_NOTICE)
+        shown = KernelSweep(study, self._shell)
+        shown.show()
+        return shown
 
     def _publish(
         self, data: dict[str, Any], job: Job, *, display_id: str | None = None, update: bool = False

@@ -14,6 +14,7 @@ from kling_nb.errors import UsageError
 if TYPE_CHECKING:
     from kling_nb.notebook.cell_run import CellRun
     from kling_nb.notebook.outputs import Outputs
+    from kling_nb.notebook.sweep_run import SweepRun
 
 CONFIGURABLE = ("backend", "endpoint", "media", "timeout", "local_speed")
 
@@ -93,10 +94,15 @@ class KlingMagics(Magics):
         """The same as a coroutine: what `%%kling` becomes in a kernel, so that Cancel works meanwhile."""
         return self._run(line, body).wait_async()
 
-    def _run(self, line: str, body: str) -> CellRun:
+    def _run(self, line: str, body: str) -> CellRun | SweepRun:
         from kling_nb.notebook.cell_run import CellRun  # noqa: PLC0415 -- at the first cell, not at %load_ext
 
-        return CellRun(self.shell, self.outputs, line, body)
+        run = CellRun(self.shell, self.outputs, line, body)
+        if run.call.grid is None:
+            return run
+        from kling_nb.notebook.sweep_run import SweepRun  # noqa: PLC0415 -- as above
+
+        return SweepRun(run)
 
     @cached_property
     def outputs(self) -> Outputs:

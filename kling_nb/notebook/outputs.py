@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 from kling_nb._default import LOCAL_NOTICE, default_session
 from kling_nb._job import Job
 from kling_nb._plan import Plan
+from kling_nb._sweep import Sweep
 from kling_nb.fal.options import SubmitOptions
 from kling_nb.media import Result
 from kling_nb.notebook.job_card import card_of
@@ -38,6 +39,19 @@ class Outputs(Protocol):
     def wait(self, job: Job, timeout: float | None, *, quiet: bool) -> Result:
         """Block until the job has ended."""
 
+    def show_sweep(self, study: Sweep, *, quiet: bool) -> ShownSweep:
+        """Show a sweep, live where it runs."""
+
+
+class ShownSweep(Protocol):
+    """A sweep in the outputs."""
+
+    def wait(self, timeout: float | None) -> None:
+        """Block until every cell has ended, whatever came of it."""
+
+    def settle(self) -> None:
+        """Show what came of it, once all is done."""
+
 
 class Notice:
     """Says once that jobs go to the embedded engine because there is no key."""
@@ -45,9 +59,9 @@ class Notice:
     def __init__(self) -> None:
         self._said = False
 
-    def due(self, job: Job, *, chosen: bool) -> bool:
+    def due(self, backend: str, *, chosen: bool) -> bool:
         """Whether it is to be said now."""
-        if self._said or chosen or job.backend != "local":
+        if self._said or chosen or backend != "local":
             return False
         self._said = True
         return True
@@ -78,7 +92,7 @@ class TerminalOutputs:
         """Print where the job stands."""
         if quiet:
             return
-        if self._notice.due(job, chosen=backend_chosen()):
+        if self._notice.due(job.backend, chosen=backend_chosen()):
             self.text(LOCAL_NOTICE)
         if job.done:
             self.text(card_text(job))
@@ -90,6 +104,14 @@ class TerminalOutputs:
         result = wait_with_progress(job, self._stream or sys.stdout, timeout)
         self.text(card_text(job))
         return result
+
+    def show_sweep(self, study: Sweep, *, quiet: bool) -> ShownSweep:
+        """Print its progress as it is waited for."""
+        from kling_nb.notebook.shown_sweep import TerminalSweep  # noqa: PLC0415 -- for who makes one
+
+        if not quiet and self._notice.due(study[0].plan.settings.backend, chosen=backend_chosen()):
+            self.text(LOCAL_NOTICE)
+        return TerminalSweep(study, self._stream, quiet=quiet)
 
 
 def card_text(job: Job) -> str:

@@ -15,6 +15,7 @@ NAMES = [
     "Job",
     "Panel",
     "Session",
+    "Sweep",
     "Video",
     "VideoRequest",
     "configure",
@@ -27,6 +28,7 @@ NAMES = [
     "load_ipython_extension",
     "resume",
     "submit",
+    "sweep",
     "unload_ipython_extension",
     "upload",
 ]

@@ -1,0 +1,84 @@
+/**
+ * What crosses between the grid of a sweep and the kernel. `kling_nb/notebook/grid_widget.py` is the
+ * other end; `tests/widget/test_grid_boundary.py` keeps both lists the same.
+ */
+
+/** Commands a view sends as `{id, kind, msg}`. Each is answered by one "reply". */
+export const COMMANDS = /** @type {const} */ (["snapshot", "poster", "chunk", "cancel"]);
+
+/** Kinds of message that the kernel sends. */
+export const NOTICES = /** @type {const} */ (["reply", "update"]);
+
+/** Synced traits. */
+export const TRAITS = /** @type {const} */ (["sweep_id", "count", "summary"]);
+
+/** What is known of a cell. */
+export const CELL_FIELDS = /** @type {const} */ ([
+  "cell",
+  "state",
+  "message",
+  "reused",
+  "queue_position",
+  "received",
+  "total",
+  "created_at",
+  "expected",
+  "prompt",
+  "cost",
+  "width",
+  "height",
+  "duration",
+  "fps",
+  "name",
+  "url",
+]);
+
+/**
+ * @typedef {object} GridModel
+ * @property {string} sweep_id
+ * @property {number} count how many cells there are
+ * @property {string} summary how far it is, in words
+ */
+
+/**
+ * A cell. Times are seconds since 1970 by the kernel's clock.
+ *
+ * @typedef {object} Cell
+ * @property {number} cell its number, from 0
+ * @property {import("../job/protocol.js").State | "WAITING" | "SKIPPED"} state
+ * @property {string} message why there is no video
+ * @property {boolean} reused
+ * @property {number | null} queue_position
+ * @property {number} received
+ * @property {number | null} total
+ * @property {number | null} created_at
+ * @property {number | null} expected seconds that such jobs took before
+ * @property {string} prompt
+ * @property {string} cost in words, once it has ended
+ * @property {number | null} width
+ * @property {number | null} height
+ * @property {number | null} duration
+ * @property {number | null} fps
+ * @property {string} name of the file
+ * @property {string | null} url where the notebook's server plays the file
+ */
+
+/**
+ * What a page asks for when it opens.
+ *
+ * @typedef {object} Snapshot
+ * @property {number} now
+ * @property {boolean} local
+ * @property {string} title
+ * @property {string} price
+ * @property {string[]} rows headings; empty where cells flow one after the other
+ * @property {string[]} columns
+ * @property {string} row_axis
+ * @property {string} column_axis
+ * @property {string[]} captions
+ * @property {[row: number, column: number][] | null} places
+ * @property {number} revision
+ * @property {boolean} done
+ * @property {string} summary
+ * @property {Cell[]} cells
+ */

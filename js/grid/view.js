@@ -1,0 +1,105 @@
+import { coverRule } from "../job/card_cover.js";
+import { button, element, write } from "../job/element.js";
+import { BUSY } from "../job/words.js";
+import { playback } from "./playback.js";
+import { sheet } from "./sheet.js";
+import { ended } from "./words.js";
+
+/** @typedef {import("./live_grid.js").LiveGrid} LiveGrid */
+/** @typedef {import("./tile.js").Tile} Tile */
+
+const GONE =
+  "The kernel was restarted or shut down. Jobs go on at fal: run the cell again to get them back. " +
+  "Nothing is paid for twice.";
+
+/**
+ * Shows the sweep in `el`.
+ *
+ * @param {HTMLElement} el
+ * @param {LiveGrid} live
+ * @returns {() => void} clean-up
+ */
+export function mount(el, live) {
+  /** @type {Tile[]} */
+  let tiles = [];
+  const player = playback(() => tiles);
+  const head = header(live);
+  const body = element("div", "sw-body");
+  const cover = element("style", "");
+  const root = element(
+    "section",
+    "sweep",
+    { "data-kling-job": live.id, ariaLabel: "Kling sweep", onkeydown: player.onkeydown },
+    cover,
+    head.node,
+    player.node,
+    body,
+  );
+  // JupyterLab would take keys for its own. It looks at the element that has the focus only.
+  root.addEventListener("focusin", ({ target }) =>
+    /** @type {Element} */ (target).setAttribute("data-lm-suppress-shortcuts", ""),
+  );
+  const sight = new IntersectionObserver((entries) => {
+    for (const { target, isIntersecting } of entries) {
+      const one = tiles.find(({ node }) => node === target);
+      if (!one || one.seen === isIntersecting) continue;
+      one.see(isIntersecting);
+      void player.moved(one);
+    }
+  });
+  const update = () => {
+    head.update();
+    if (live.whole && !tiles.length) {
+      const made = sheet(live, player.toggle);
+      tiles = made.tiles;
+      body.append(made.node);
+      for (const one of tiles) sight.observe(one.node);
+    }
+    for (const one of tiles) one.update();
+    player.draw();
+    cover.textContent = live.whole ? coverRule(live.id) : "";
+  };
+  el.append(root);
+  update();
+  const unsubscribe = live.subscribe(update);
+  const ticking = setInterval(() => {
+    if (!live.whole?.done) for (const one of tiles) one.update();
+  }, 1000);
+  return () => {
+    unsubscribe();
+    clearInterval(ticking);
+    sight.disconnect();
+    player.close();
+    for (const one of tiles) one.close();
+    root.remove();
+  };
+}
+
+/** What it is, what it costs, how far it is. @param {LiveGrid} live */
+function header(live) {
+  const title = element("strong", "sw-title", {}, "Sweep");
+  const badge = element("span", "sw-badge", { hidden: true }, "LOCAL PREVIEW");
+  const status = element("span", "sw-status", { role: "status" });
+  const cancel = button("Cancel all", () => void live.cancel(), "sw-small");
+  const price = element("div", "sw-price");
+  const note = element("div", "sw-note", { role: "status", hidden: true });
+  const bar = element("div", "sw-line", {}, title, badge, status, cancel);
+  return {
+    node: element("header", "sw-head", {}, bar, price, note),
+    update() {
+      const { whole } = live;
+      write(title, whole ? whole.title : "Sweep");
+      badge.hidden = !whole?.local;
+      write(status, live.summary);
+      write(price, whole?.price ?? "");
+      const running = Boolean(whole) && !whole?.done && live.cells.some((cell) => !ended(cell));
+      write(cancel, live.cancelling ? "Cancelling…" : "Cancel all");
+      cancel.hidden = !running || !live.connected;
+      cancel.ariaDisabled = `${live.cancelling}`;
+      write(
+        note,
+        live.connected ? (live.kernel.busy ? BUSY : live.outcome) : whole?.done ? "" : GONE,
+      );
+    },
+  };
+}

@@ -1,0 +1,203 @@
+"""The static form of a sweep: a table that plays without a kernel, and its text for terminals.
+
+What survives JupyterLab's sanitiser is what the card of a job is made of too: see `card`.
+"""
+
+from __future__ import annotations
+
+import base64
+from html import escape
+from io import BytesIO
+
+from kling_nb._sweep import Sweep, SweepCell
+from kling_nb.errors import KlingError
+from kling_nb.events import State
+from kling_nb.notebook import card_words as words
+from kling_nb.notebook.card_player import clear
+from kling_nb.notebook.card_source import address
+from kling_nb.notebook.grid_layout import Layout, layout_of
+from kling_nb.notebook.job_card import source_of
+
+_RIM = "1px solid rgba(128,128,128,0.35)"
+_QUIET = "opacity:0.7"
+_WRAP = "white-space:normal;overflow-wrap:break-word"
+_WIDEST, _POSTER, _BYTES = 300, 240, 6_000
+"""Pixels of a picture in the table, of its poster, and bytes of that."""
+_CHIP = (
+    "font-size:11px;padding:0 8px;border-radius:10px;"
+    "border:1px solid rgba(220,150,20,0.8);background:rgba(220,150,20,0.18)"
+)
+_STATES = {"WAITING": "waiting", "SKIPPED": "not begun"}
+
+
+def html(study: Sweep, *, pictures: bool = True) -> str:
+    """The sweep as one HTML fragment, about 8 kB for each video.
+
+    Args:
+        study: What to show.
+        pictures: False leaves players and posters out, as long as more is to come.
+    """
+    layout = layout_of(study)
+    cells = [_cell(study, cell, layout, pictures=pictures) for cell in study]
+    body = _flow(cells) if layout.places is None else _table(layout, cells)
+    style = f"margin:4px 0;padding:10px 14px;border:{_RIM};border-radius:8px;font-size:13px;line-height:1.5"
+    return (
+        f'<div class="kling-card mathjax_ignore tex2jax_ignore" data-kling-card="{study.id}" style="{style}">'
+        f'{_head(study, layout)}<div style="overflow-x:auto">{body}</div></div>'
+    )
+
+
+def text(study: Sweep) -> str:
+    """A line for each cell, under one for the whole."""
+    layout = layout_of(study)
+    lines = [heading(study)]
+    for cell, caption in zip(study, layout.captions, strict=True):
+        said = [f"{cell.index + 1:3}", f"{state_words(cell):11}", words.clip(_line(caption), 60)]
+        if cell.error is not None:
+            said.append(words.clip(_line(str(cell.error)), 160))
+        elif cell.job is not None and cell.job.file is not None:
+            said.append(words.clean(source_of(cell.job.file) or str(cell.job.file)))
+        lines.append("  " + "  ".join(said))
+    return "\n".join(lines)
+
+
+def heading(study: Sweep) -> str:
+    """What it is, in a line."""
+    sizes = " × ".join(f"{len(axis.values)} {axis.name.replace('_', ' ')}" for axis in study.axes)
+    marks = [f"Sweep: {sizes}", study.summary()]
+    marks += ["LOCAL PREVIEW, made on this machine, free"] if is_local(study) else []
+    return " · ".join(marks)
+
+
+def state_words(cell: SweepCell) -> str:
+    """A cell's state in a word or two."""
+    if cell.job is not None and cell.job.reused:
+        return "reused"
+    return _STATES.get(cell.state) or words.STATES[State(cell.state)][0]
+
+
+def is_local(study: Sweep) -> bool:
+    """Whether any of it is a preview of the local engine."""
+    return any(cell.plan.settings.backend == "local" for cell in study)
+
+
+def _line(said: str) -> str:
+    return " ".join(words.clean(said).split())
+
+
+# -- HTML ------------------------------------------------------------------------------
+
+
+def _head(study: Sweep, layout: Layout) -> str:
+    parts = [
+        f"<strong>{escape(_sizes(study))}</strong>",
+        f'<span style="{_QUIET}">{escape(study.summary())}</span>',
+    ]
+    if is_local(study):
+        said = "LOCAL PREVIEW · made on this machine, free"
+        parts.append(f'<span style="{_CHIP}">{said}</span>')
+    style = "display:flex;flex-wrap:wrap;gap:4px 10px;align-items:center;margin-bottom:6px"
+    title = next(iter(study)).request.endpoint.title
+    shared = (
+        ""
+        if any(axis.name in {"prompt", "endpoint"} or not axis.argument for axis in study.axes)
+        else _prompt(study)
+    )
+    below = f'<div style="{_QUIET};font-size:12px;margin-bottom:8px">{escape(title)}{shared}</div>'
+    return f'<div style="{style}">{" ".join(parts)}</div>{below}'
+
+
+def _sizes(study: Sweep) -> str:
+    return " × ".join(f"{len(axis.values)} {words.clean(axis.name).replace('_', ' ')}" for axis in study.axes)
+
+
+def _prompt(study: Sweep) -> str:
+    said = escape(words.clip(words.clean(study[0].request.prompt), 400))
+    return f' · <span dir="auto">{said}</span>' if said else ""
+
+
+def _table(layout: Layout, cells: list[str]) -> str:
+    head = f"text-align:left;vertical-align:bottom;padding:2px 8px 4px 0;font-weight:600;{_WRAP}"
+    side = f"{head};vertical-align:top;width:140px;min-width:88px"
+    cell = f"text-align:left;vertical-align:top;padding:0 8px 10px 0;{_WRAP}"
+    axes = f"{escape(layout.row_axis)} ↓ &nbsp; {escape(layout.column_axis)} →"
+    corner = f'<span style="font-weight:400;{_QUIET}">{axes}</span>'
+    columns = "".join(f'<th scope="col" style="{head}">{_text(label)}</th>' for label in layout.columns)
+    rows = []
+    assert layout.places is not None
+    at = {place: number for number, place in enumerate(layout.places)}
+    for row, label in enumerate(layout.rows):
+        inner = "".join(
+            f'<td style="{cell}">{cells[at[row, column]] if (row, column) in at else ""}</td>'
+            for column in range(len(layout.columns))
+        )
+        rows.append(
+            f'<tr style="background:none"><th scope="row" style="{side}">{_text(label)}</th>{inner}</tr>'
+        )
+    table = "border-collapse:collapse;border:0;margin:0;font-size:13px;table-layout:auto"
+    return (
+        f'<table style="{table}"><thead><tr style="background:none">'
+        f'<th style="{side}">{corner}</th>{columns}</tr></thead>'
+        f"<tbody>{''.join(rows)}</tbody></table>"
+    )
+
+
+def _flow(cells: list[str]) -> str:
+    inner = "".join(f'<div style="width:{_WIDEST}px;max-width:100%">{cell}</div>' for cell in cells)
+    return f'<div style="display:flex;flex-wrap:wrap;gap:10px">{inner}</div>'
+
+
+def _cell(study: Sweep, cell: SweepCell, layout: Layout, *, pictures: bool) -> str:
+    caption = layout.captions[cell.index]
+    shown = player(cell, caption) if pictures else ""
+    said = []
+    if layout.places is None:
+        said.append(f'<strong style="font-weight:600">{_text(caption)}</strong>')
+    if not shown:
+        said.append(f'<span style="{_QUIET}">{escape(state_words(cell))}</span>')
+    elif cell.job is not None and cell.job.reused:
+        said.append(f'<span style="{_QUIET};font-size:11px">reused: no charge</span>')
+    if cell.error is not None:
+        style = f"border-left:3px solid rgba(220,70,70,0.9);padding-left:8px;{_WRAP};max-width:260px"
+        said.append(f'<div style="{style}">{_text(str(cell.error), 400)}</div>')
+    return shown + (f'<div style="margin-top:2px">{" · ".join(said)}</div>' if said else "")
+
+
+def player(cell: SweepCell, caption: str) -> str:
+    """The video over its small poster, as in the card of a job; empty where there is none."""
+    video, file = cell.video, cell.job.file if cell.job else None
+    if video is None or file is None:
+        return ""
+    alt = _text(caption, 200)
+    size = f'width="{video.width}" height="{video.height}"'
+    fit = "grid-area:1/1/2/2;width:100%;height:auto;margin:0"
+    src = source_of(file)
+    poster = small_poster(cell)
+    picture = f'<img src="{poster}" {size} alt="{alt}" style="{fit}">' if poster else ""
+    player = (
+        f'<video src="{escape(address(src))}" {size} controls loop muted playsinline preload="metadata" '
+        f'poster="{clear(video)}" aria-label="{alt}" style="{fit}"></video>'
+        if src
+        else ""
+    )
+    width = round(min(_WIDEST, 220 * video.width / video.height))
+    return f'<div style="display:grid;width:{width}px;max-width:100%;min-width:110px">{picture}{player}</div>'
+
+
+def small_poster(cell: SweepCell) -> str:
+    """Its poster as a data URI of at most 8 kB; empty where the file is gone."""
+    if cell.video is None:
+        return ""
+    from PIL import Image  # noqa: PLC0415 -- heavy
+
+    from kling_nb.video.poster import small_jpeg  # noqa: PLC0415 -- as above
+
+    try:
+        jpeg = small_jpeg(Image.open(BytesIO(cell.video.poster)), _POSTER, _BYTES)
+    except (KlingError, OSError):
+        return ""
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii")
+
+
+def _text(said: str, length: int = 300) -> str:
+    return escape(words.clip(words.clean(said), length))
