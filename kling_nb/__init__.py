@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     )
     from kling_nb._job import Job
     from kling_nb._session import Session
+    from kling_nb._storyboard import Storyboard, join
     from kling_nb._sweep import Sweep
     from kling_nb.notebook import load_ipython_extension, unload_ipython_extension
     from kling_nb.notebook.panel import Panel
@@ -45,6 +46,7 @@ _MODULES = {
     ),
     "_job": ("Job",),
     "_session": ("Session",),
+    "_storyboard": ("Storyboard", "join"),
     "_sweep": ("Sweep",),
     "notebook": ("load_ipython_extension", "unload_ipython_extension"),
     "notebook.panel": ("Panel",),
@@ -57,6 +59,7 @@ __all__ = [
     "Job",
     "Panel",
     "Session",
+    "Storyboard",
     "Sweep",
     "Video",
     "VideoRequest",
@@ -67,6 +70,7 @@ __all__ = [
     "generate",
     "get_job",
     "jobs",
+    "join",
     "load_ipython_extension",
     "resume",
     "submit",

@@ -19,5 +19,8 @@ video_presenter: Callable[[Any], Any] | None = None
 sweep_presenter: Callable[[Any], Any] | None = None
 """Shows a `Sweep` that ends a cell; None shows it as text."""
 
+strip_presenter: Callable[[Any], Any] | None = None
+"""Shows a `Storyboard` that ends a cell; None shows it as text."""
+
 say: Callable[[str], None] | None = None
 """Shows a line to the user; None keeps it to itself."""

@@ -1,7 +1,5 @@
-import { button, element, write } from "../job/element.js";
-import { SPEEDS } from "../job/frames.js";
-import { icon } from "../job/icon.js";
-import { keyed, moment } from "./words.js";
+import { controls } from "./controls.js";
+import { asked } from "./keys.js";
 
 /** @typedef {import("./tile.js").Tile} Tile */
 
@@ -20,43 +18,15 @@ export function playback(tiles) {
   const shown = () => able().filter((one) => one.seen);
   const length = () => Math.max(0, ...able().map((one) => one.length));
   const fps = () => Math.max(1, ...able().map((one) => one.fps));
-  const { svg, draw: face } = icon();
-  const play = button(svg, () => toggle(), "sw-tool");
-  const scrub = element("input", "sw-scrub", {
-    type: "range",
-    min: 0,
-    step: "any",
-    ariaLabel: "Moment of all videos",
-    title: "← → step by a frame, with Shift by a second",
-    oninput: () => void go(scrub.valueAsNumber),
-  });
-  const where = element("span", "sw-where");
-  const speed = element(
-    "select",
-    "sw-speed",
-    {
-      ariaLabel: "Speed",
-      title: "Speed",
-      onchange: () => {
-        factor = SPEEDS[speed.selectedIndex] ?? 1;
-        for (const one of able()) one.video.playbackRate = factor;
-      },
+  const bar = controls("all", {
+    toggle: () => toggle(),
+    go: (wanted) => void go(wanted),
+    speed(wanted) {
+      factor = wanted;
+      for (const one of able()) one.video.playbackRate = factor;
     },
-    ...SPEEDS.map((value) => element("option", "", { selected: value === 1 }, `${value}×`)),
-  );
-  const node = element("div", "sw-tools", {}, play, scrub, where, speed);
-
-  const draw = () => {
-    const all = length();
-    node.hidden = !all;
-    scrub.max = `${all}`;
-    scrub.value = `${time}`;
-    const text = `${moment(time)} / ${moment(all)}`;
-    scrub.ariaValueText = text;
-    write(where, text);
-    face(playing ? "pause" : "play");
-    play.ariaLabel = play.title = playing ? "Pause all" : "Play all";
-  };
+  });
+  const draw = () => bar.draw({ time, length: length(), playing });
   const lead = () =>
     shown().reduce(
       (best, one) => (best && best.length >= one.length ? best : one),
@@ -111,7 +81,7 @@ export function playback(tiles) {
   };
   const toggle = () => (playing ? pause() : void start());
   return {
-    node,
+    node: bar.node,
     draw,
     toggle,
     get length() {
@@ -129,16 +99,12 @@ export function playback(tiles) {
       if (playing) run(one);
       else one.show(time);
     },
-    /** @param {KeyboardEvent & {target: any}} event */
+    /** @param {KeyboardEvent} event */
     onkeydown(event) {
-      const { target } = event;
-      if (target.tagName === "SELECT" || event.ctrlKey || event.metaKey || event.altKey) return;
-      const asked = keyed(event, time, fps(), length());
-      if (!asked || (asked.press && target.tagName === "BUTTON")) return;
-      event.preventDefault();
-      event.stopPropagation();
-      if (asked.press) toggle();
-      else void go(asked.time);
+      const wish = asked(event, time, fps(), length());
+      if (!wish) return;
+      if (wish.press) toggle();
+      else void go(wish.time);
     },
     close() {
       closed = true;

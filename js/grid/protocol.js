@@ -68,6 +68,7 @@ export const CELL_FIELDS = /** @type {const} */ ([
  *
  * @typedef {object} Snapshot
  * @property {number} now
+ * @property {"together" | "sequence"} mode how they play
  * @property {boolean} local
  * @property {string} title
  * @property {string} price

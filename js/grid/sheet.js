@@ -14,7 +14,11 @@ export function sheet(live, press) {
   const { places, captions, rows, columns } = whole;
   const tiles = captions.map((caption, at) => tile(live, at, caption, !places, press));
   const nodes = tiles.map(({ node }) => node);
-  if (!places) return { tiles, node: element("div", "sw-flow", {}, ...nodes) };
+  if (!places) {
+    const strip = whole.mode === "sequence";
+    const about = strip ? { tabIndex: 0, role: "region", ariaLabel: "Shots in order" } : {};
+    return { tiles, node: element("div", strip ? "sw-strip" : "sw-flow", about, ...nodes) };
+  }
 
   const corner = element("td", "sw-corner", {}, `${whole.row_axis} ↓ ${whole.column_axis} →`);
   const heads = columns.map((text) =>

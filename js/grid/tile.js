@@ -114,6 +114,11 @@ export function tile(live, index, caption, captioned, press) {
       if (own) URL.revokeObjectURL(own);
       [opening, own] = [null, ""];
     },
+    /** Whether it is the one that plays now. @param {boolean} now */
+    mark(now) {
+      node.classList.toggle("kling-sw-now", now);
+      node.setAttribute("aria-current", `${now}`);
+    },
     /** @param {boolean} now */
     see(now) {
       seen = now;

@@ -2,6 +2,7 @@ import { coverRule } from "../job/card_cover.js";
 import { button, element, write } from "../job/element.js";
 import { BUSY } from "../job/words.js";
 import { playback } from "./playback.js";
+import { sequence } from "./sequence.js";
 import { sheet } from "./sheet.js";
 import { ended } from "./words.js";
 
@@ -22,17 +23,23 @@ const GONE =
 export function mount(el, live) {
   /** @type {Tile[]} */
   let tiles = [];
-  const player = playback(() => tiles);
+  /** @type {ReturnType<typeof playback> | null} */
+  let player = null;
+  const tools = element("div", "sw-player");
   const head = header(live);
   const body = element("div", "sw-body");
   const cover = element("style", "");
   const root = element(
     "section",
     "sweep",
-    { "data-kling-job": live.id, ariaLabel: "Kling sweep", onkeydown: player.onkeydown },
+    {
+      "data-kling-job": live.id,
+      ariaLabel: "Kling videos",
+      onkeydown: (/** @type {KeyboardEvent} */ event) => player?.onkeydown(event),
+    },
     cover,
     head.node,
-    player.node,
+    tools,
     body,
   );
   // JupyterLab would take keys for its own. It looks at the element that has the focus only.
@@ -44,19 +51,22 @@ export function mount(el, live) {
       const one = tiles.find(({ node }) => node === target);
       if (!one || one.seen === isIntersecting) continue;
       one.see(isIntersecting);
-      void player.moved(one);
+      void player?.moved(one);
     }
   });
   const update = () => {
     head.update();
     if (live.whole && !tiles.length) {
-      const made = sheet(live, player.toggle);
+      const play = live.whole.mode === "sequence" ? sequence : playback;
+      const made = sheet(live, () => player?.toggle());
+      player = play(() => tiles);
+      tools.append(player.node);
       tiles = made.tiles;
       body.append(made.node);
       for (const one of tiles) sight.observe(one.node);
     }
     for (const one of tiles) one.update();
-    player.draw();
+    player?.draw();
     cover.textContent = live.whole ? coverRule(live.id) : "";
   };
   el.append(root);
@@ -69,7 +79,7 @@ export function mount(el, live) {
     unsubscribe();
     clearInterval(ticking);
     sight.disconnect();
-    player.close();
+    player?.close();
     for (const one of tiles) one.close();
     root.remove();
   };
@@ -77,7 +87,7 @@ export function mount(el, live) {
 
 /** What it is, what it costs, how far it is. @param {LiveGrid} live */
 function header(live) {
-  const title = element("strong", "sw-title", {}, "Sweep");
+  const title = element("strong", "sw-title", {});
   const badge = element("span", "sw-badge", { hidden: true }, "LOCAL PREVIEW");
   const status = element("span", "sw-status", { role: "status" });
   const cancel = button("Cancel all", () => void live.cancel(), "sw-small");
@@ -88,7 +98,7 @@ function header(live) {
     node: element("header", "sw-head", {}, bar, price, note),
     update() {
       const { whole } = live;
-      write(title, whole ? whole.title : "Sweep");
+      write(title, whole?.title ?? "");
       badge.hidden = !whole?.local;
       write(status, live.summary);
       write(price, whole?.price ?? "");

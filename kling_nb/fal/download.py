@@ -102,7 +102,7 @@ async def _opened(http: Http, url: str, after: Download | None = None) -> AsyncI
         if after is not None:
             headers |= {"Range": f"bytes={after.offset}-", "If-Range": after.etag or ""}
         try:
-            async with http.long.stream("GET", url, headers=headers) as response:
+            async with http.files.stream("GET", url, headers=headers) as response:
                 if response.has_redirect_location:
                     url = str(response.url.join(response.headers["location"]))
                     continue

@@ -18,6 +18,8 @@ CONNECT_SECONDS = 5.0
 """As fal's own client caps it, so that the backup host is tried soon (FAL-PROTOCOL §1.1)."""
 
 UPLOADS_AT_ONCE = 8
+FILES_KEPT = 8
+"""Idle connections to media hosts: with many small files, connecting anew costs more than the file."""
 _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol, httpx.ProxyError)
 """Faults from before any byte of the request left."""
 
@@ -27,10 +29,10 @@ class Http:
 
     Short requests share a small pool with an unlimited wait: httpcore walks all its
     connections on every request, so a large one costs CPU with the square of its size.
-    Streams, downloads and submissions use a second pool that keeps no idle connection; so a
-    submission never meets a connection that the server has just closed, which would look
-    like an unanswered submission. Uploads have a pool of their own: its size bounds their memory, and
-    they must not keep a status waiting.
+    Streams and submissions use a second pool that keeps no idle connection; so a submission never meets
+    a connection that the server has just closed, which would look like an unanswered submission.
+    Downloads, which may be tried again, keep a few. Uploads have a pool of their own: its size bounds
+    their memory, and they must not keep a status waiting.
 
     Args:
         hosts: Where the key may go.
@@ -58,6 +60,9 @@ class Http:
         self.short = self._pool(tls, transport, httpx.Limits(max_connections=16))
         self.long = self._pool(
             tls, transport, httpx.Limits(max_connections=None, max_keepalive_connections=0)
+        )
+        self.files = self._pool(
+            tls, transport, httpx.Limits(max_connections=None, max_keepalive_connections=FILES_KEPT)
         )
         self.uploads = self._pool(tls, transport, httpx.Limits(max_connections=UPLOADS_AT_ONCE))
 
@@ -109,6 +114,7 @@ class Http:
         """Close the pools."""
         await self.short.aclose()
         await self.long.aclose()
+        await self.files.aclose()
         await self.uploads.aclose()
 
 

@@ -40,8 +40,14 @@ class _Extension:
             _front_end.job_presenter = _job_presenter
             _front_end.video_presenter = _video_bundle
             _front_end.sweep_presenter = lambda study: self.magics.outputs.show_sweep(study, quiet=False)
+            _front_end.strip_presenter = self._show_strip
         _front_end.say = self._say
         self._mention_unfinished()
+
+    def _show_strip(self, board: Any) -> None:
+        from kling_nb.notebook.shown_sweep import show_strip  # noqa: PLC0415 -- when one is shown
+
+        show_strip(board, self._shell)
 
     def _say(self, text: str) -> None:
         self.magics.outputs.text(text)  # made at the first word, not at %load_ext
@@ -75,7 +81,7 @@ class _Extension:
         _front_end.config = dict
         _front_end.job_presenter = None
         _front_end.video_presenter = None
-        _front_end.sweep_presenter = None
+        _front_end.sweep_presenter = _front_end.strip_presenter = None
         _front_end.say = None
 
 

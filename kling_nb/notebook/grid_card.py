@@ -17,6 +17,7 @@ from kling_nb.notebook.card_player import clear
 from kling_nb.notebook.card_source import address
 from kling_nb.notebook.grid_layout import Layout, layout_of
 from kling_nb.notebook.job_card import source_of
+from kling_nb.video import Video
 
 _RIM = "1px solid rgba(128,128,128,0.35)"
 _QUIET = "opacity:0.7"
@@ -40,11 +41,25 @@ def html(study: Sweep, *, pictures: bool = True) -> str:
     layout = layout_of(study)
     cells = [_cell(study, cell, layout, pictures=pictures) for cell in study]
     body = _flow(cells) if layout.places is None else _table(layout, cells)
+    return framed(study.id, _head(study, layout), body)
+
+
+def framed(card_id: str, head: str, body: str) -> str:
+    """The card around it."""
     style = f"margin:4px 0;padding:10px 14px;border:{_RIM};border-radius:8px;font-size:13px;line-height:1.5"
     return (
-        f'<div class="kling-card mathjax_ignore tex2jax_ignore" data-kling-card="{study.id}" style="{style}">'
-        f'{_head(study, layout)}<div style="overflow-x:auto">{body}</div></div>'
+        f'<div class="kling-card mathjax_ignore tex2jax_ignore" data-kling-card="{card_id}" style="{style}">'
+        f'{head}<div style="overflow-x:auto">{body}</div></div>'
     )
+
+
+def heading_row(title: str, said: str, *, local: bool) -> str:
+    """Its first line: what it is, and a mark where it is a preview."""
+    parts = [f"<strong>{_text(title)}</strong>", f'<span style="{_QUIET}">{_text(said)}</span>']
+    if local:
+        parts.append(f'<span style="{_CHIP}">LOCAL PREVIEW · made on this machine, free</span>')
+    style = "display:flex;flex-wrap:wrap;gap:4px 10px;align-items:center;margin-bottom:6px"
+    return f'<div style="{style}">{" ".join(parts)}</div>'
 
 
 def text(study: Sweep) -> str:
@@ -89,14 +104,6 @@ def _line(said: str) -> str:
 
 
 def _head(study: Sweep, layout: Layout) -> str:
-    parts = [
-        f"<strong>{escape(_sizes(study))}</strong>",
-        f'<span style="{_QUIET}">{escape(study.summary())}</span>',
-    ]
-    if is_local(study):
-        said = "LOCAL PREVIEW · made on this machine, free"
-        parts.append(f'<span style="{_CHIP}">{said}</span>')
-    style = "display:flex;flex-wrap:wrap;gap:4px 10px;align-items:center;margin-bottom:6px"
     title = next(iter(study)).request.endpoint.title
     shared = (
         ""
@@ -104,7 +111,7 @@ def _head(study: Sweep, layout: Layout) -> str:
         else _prompt(study)
     )
     below = f'<div style="{_QUIET};font-size:12px;margin-bottom:8px">{escape(title)}{shared}</div>'
-    return f'<div style="{style}">{" ".join(parts)}</div>{below}'
+    return heading_row(_sizes(study), study.summary(), local=is_local(study)) + below
 
 
 def _sizes(study: Sweep) -> str:
@@ -149,7 +156,7 @@ def _flow(cells: list[str]) -> str:
 
 def _cell(study: Sweep, cell: SweepCell, layout: Layout, *, pictures: bool) -> str:
     caption = layout.captions[cell.index]
-    shown = player(cell, caption) if pictures else ""
+    shown = player(cell.video, caption) if pictures and cell.video is not None else ""
     said = []
     if layout.places is None:
         said.append(f'<strong style="font-weight:600">{_text(caption)}</strong>')
@@ -163,16 +170,12 @@ def _cell(study: Sweep, cell: SweepCell, layout: Layout, *, pictures: bool) -> s
     return shown + (f'<div style="margin-top:2px">{" · ".join(said)}</div>' if said else "")
 
 
-def player(cell: SweepCell, caption: str) -> str:
-    """The video over its small poster, as in the card of a job; empty where there is none."""
-    video, file = cell.video, cell.job.file if cell.job else None
-    if video is None or file is None:
-        return ""
+def player(video: Video, caption: str) -> str:
+    """The video over its small poster, as in the card of a job."""
     alt = _text(caption, 200)
     size = f'width="{video.width}" height="{video.height}"'
     fit = "grid-area:1/1/2/2;width:100%;height:auto;margin:0"
-    src = source_of(file)
-    poster = small_poster(cell)
+    src, poster = source_of(video.path), small_poster(video)
     picture = f'<img src="{poster}" {size} alt="{alt}" style="{fit}">' if poster else ""
     player = (
         f'<video src="{escape(address(src))}" {size} controls loop muted playsinline preload="metadata" '
@@ -184,16 +187,14 @@ def player(cell: SweepCell, caption: str) -> str:
     return f'<div style="display:grid;width:{width}px;max-width:100%;min-width:110px">{picture}{player}</div>'
 
 
-def small_poster(cell: SweepCell) -> str:
+def small_poster(video: Video) -> str:
     """Its poster as a data URI of at most 8 kB; empty where the file is gone."""
-    if cell.video is None:
-        return ""
     from PIL import Image  # noqa: PLC0415 -- heavy
 
     from kling_nb.video.poster import small_jpeg  # noqa: PLC0415 -- as above
 
     try:
-        jpeg = small_jpeg(Image.open(BytesIO(cell.video.poster)), _POSTER, _BYTES)
+        jpeg = small_jpeg(Image.open(BytesIO(video.poster)), _POSTER, _BYTES)
     except (KlingError, OSError):
         return ""
     return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii")

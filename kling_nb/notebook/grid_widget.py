@@ -1,4 +1,4 @@
-"""The live view of a sweep. `js/grid/` is its other end; `protocol.js` lists what crosses."""
+"""The live view of a sweep or a storyboard. `js/grid/` is its other end; `protocol.js` lists what crosses."""
 
 from __future__ import annotations
 
@@ -8,19 +8,15 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import anywidget
 from traitlets import Int, Unicode
 
-from kling_nb._sweep import Sweep, SweepCell
-from kling_nb.errors import MediaError, UsageError
+from kling_nb.errors import UsageError
 from kling_nb.notebook.chunk import read_chunk
 from kling_nb.notebook.feed import FEED, Channel, Feed
-from kling_nb.notebook.grid_card import is_local
-from kling_nb.notebook.grid_layout import layout_of
-from kling_nb.notebook.served import served_url
-from kling_nb.notebook.takes import clip, cost, words
+from kling_nb.notebook.takes import words
 from kling_nb.video import Video
 
 COMMANDS = ("snapshot", "poster", "chunk", "cancel")
@@ -32,8 +28,25 @@ _STATIC = Path(__file__).parent.parent / "static"
 Answer = tuple[dict[str, Any], list[bytes]]
 
 
+class Sheet(Protocol):
+    """What the widget shows."""
+
+    id: str
+    count: int
+
+    @property
+    def done(self) -> bool: ...  # noqa: D102 -- this and the rest: as `SweepSheet`
+    @property
+    def summary(self) -> str: ...  # noqa: D102
+    def about(self) -> dict[str, Any]: ...  # noqa: D102
+    def cell(self, at: int) -> dict[str, Any]: ...  # noqa: D102
+    def video(self, at: int) -> Video: ...  # noqa: D102
+    def cancel(self, at: int | None) -> Future[str]: ...  # noqa: D102
+    def subscribe(self, listener: Callable[[int], None]) -> Callable[[], None]: ...  # noqa: D102
+
+
 class GridWidget(anywidget.AnyWidget):
-    """A sweep in a notebook: every cell with its state, and in the end all videos, played in step.
+    """Many videos in a notebook: every cell with its state, and in the end all of them, played in step.
 
     Traits hold what may be saved; the rest goes by custom messages, and a view asks for it ("snapshot").
 
@@ -41,7 +54,7 @@ class GridWidget(anywidget.AnyWidget):
     feed's.
 
     Args:
-        study: What to show.
+        sheet: What to show.
         feed: Paces the updates; the kernel's own by default.
     """
 
@@ -54,16 +67,17 @@ class GridWidget(anywidget.AnyWidget):
 
     _channel: Channel | None = None
 
-    def __init__(self, study: Sweep, *, feed: Feed = FEED) -> None:
-        self._study = study
+    def __init__(self, sheet: Sheet, *, feed: Feed = FEED) -> None:
+        self._sheet = sheet
         self._lock = threading.Lock()
         self._news: set[int] = set()
         self._revision = 0
-        super().__init__(sweep_id=study.id, count=len(study), summary=study.summary())
+        super().__init__(sweep_id=sheet.id, count=sheet.count, summary=sheet.summary)
         self.on_msg(self._on_message)
         self._channel = feed.channel(self._tell)
-        self._leave = study.subscribe(self._on_cell)
-        self._on_cell(study[0])  # for what happened before
+        self._leave = sheet.subscribe(self._on_cell)
+        if not sheet.done:
+            self._on_cell(0)  # for what happened before
 
     def close(self) -> None:
         """Take the views away and stop listening. The sweep goes on."""
@@ -73,14 +87,14 @@ class GridWidget(anywidget.AnyWidget):
         super().close()
 
     def __repr__(self) -> str:
-        return f"<GridWidget {self._study!r}>"
+        return f"<GridWidget {self._sheet.summary}>"
 
     # -- to the views ------------------------------------------------------------
 
-    def _on_cell(self, cell: SweepCell) -> None:
+    def _on_cell(self, at: int) -> None:
         """Note that a cell has changed. The engine's thread."""
         with self._lock:
-            self._news.add(cell.index)
+            self._news.add(at)
         if self._channel:
             self._channel.notify()
 
@@ -88,18 +102,16 @@ class GridWidget(anywidget.AnyWidget):
         """Say in one message what is new of all cells. The feed's thread."""
         with self._lock:
             news, self._news = sorted(self._news), set()
-        self.send(
-            {"kind": "update", "msg": {**self._whole(), "cells": [fields(self._study[at]) for at in news]}}
-        )
-        if self.summary != (said := self._study.summary()):
-            self.summary = said
+        whole = self._whole()  # its number first: what changes while it is written is told next time
+        self.send({"kind": "update", "msg": {**whole, "cells": [self._sheet.cell(at) for at in news]}})
+        self.summary = self._sheet.summary
         return False
 
     def _whole(self) -> dict[str, Any]:
         """What is said of the whole each time. Of two, the one with the larger revision is newer."""
         with self._lock:
             self._revision += 1
-            return {"revision": self._revision, "done": self._study.done, "summary": self._study.summary()}
+            return {"revision": self._revision, "done": self._sheet.done, "summary": self._sheet.summary}
 
     # -- from the views ----------------------------------------------------------
 
@@ -132,33 +144,19 @@ class GridWidget(anywidget.AnyWidget):
 
     def _snapshot(self) -> dict[str, Any]:
         """Everything, for a page that opens."""
-        study, layout = self._study, layout_of(self._study)
-        return {
-            "now": time.time(),
-            "local": is_local(study),
-            "title": study[0].request.endpoint.title,
-            "price": study.price,
-            "rows": [clip(label, 400) for label in layout.rows],
-            "columns": [clip(label, 400) for label in layout.columns],
-            "row_axis": layout.row_axis,
-            "column_axis": layout.column_axis,
-            "captions": [clip(caption, 400) for caption in layout.captions],
-            "places": layout.places and [list(place) for place in layout.places],
-            **self._whole(),
-            "cells": [fields(cell) for cell in study],
-        }
+        sheet = self._sheet
+        whole = self._whole()  # its number first, as in `_tell`
+        cells = [sheet.cell(at) for at in range(sheet.count)]
+        return {"now": time.time(), **sheet.about(), **whole, "cells": cells}
 
-    def _cell(self, msg: Mapping[str, Any]) -> SweepCell:
+    def _number(self, msg: Mapping[str, Any]) -> int:
         at = msg.get("cell")
-        if isinstance(at, bool) or not isinstance(at, int) or not 0 <= at < len(self._study):
-            raise UsageError(f"cell is {at!r}; there are {len(self._study)}, from 0.")
-        return self._study[at]
+        if isinstance(at, bool) or not isinstance(at, int) or not 0 <= at < self._sheet.count:
+            raise UsageError(f"cell is {at!r}; there are {self._sheet.count}, from 0.")
+        return at
 
     def _video(self, msg: Mapping[str, Any]) -> Video:
-        video = self._cell(msg).video
-        if video is None:
-            raise MediaError("This cell has no video.")
-        return video
+        return self._sheet.video(self._number(msg))
 
     def _chunk(self, msg: dict[str, Any]) -> Answer:
         about, piece = read_chunk(self._video(msg).path, msg)
@@ -166,37 +164,7 @@ class GridWidget(anywidget.AnyWidget):
 
     def _cancel(self, msg: Mapping[str, Any]) -> Future[str]:
         """Stop one cell's job, or without a number the whole; answered when fal's answer is there."""
-        if "cell" not in msg:
-            return self._study.spawn_cancel()
-        job = self._cell(msg).job
-        if job is None:
-            raise UsageError("This cell has not begun.")
-        return job.cancel_soon()
-
-
-def fields(cell: SweepCell) -> dict[str, Any]:
-    """What a view knows of a cell."""
-    job, video = cell.job, cell.video
-    state = job.state if job is not None else None
-    return {
-        "cell": cell.index,
-        "state": cell.state,
-        "message": words(cell.error) if cell.error is not None and cell.state != "SKIPPED" else "",
-        "reused": bool(job and job.reused),
-        "queue_position": state.queue_position if state else None,
-        "received": state.received if state else 0,
-        "total": state.total if state else None,
-        "created_at": job.created_at if job else None,
-        "expected": job.expected_seconds if job else None,
-        "prompt": clip(cell.request.prompt, 2_000),
-        "cost": cost(job) if job is not None else "",
-        "width": video.width if video else None,
-        "height": video.height if video else None,
-        "duration": video.duration if video else None,
-        "fps": video.fps if video else None,
-        "name": video.path.name if video else "",
-        "url": served_url(video.path) if video else None,
-    }
+        return self._sheet.cancel(self._number(msg) if "cell" in msg else None)
 
 
 def _answer(given: Any) -> Answer:

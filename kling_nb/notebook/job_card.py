@@ -89,6 +89,8 @@ def _json(data: dict[str, Any]) -> str:
 
 
 def _title(endpoint_id: str) -> str:
+    if not endpoint_id:
+        return "Video"
     try:
         return default_session().endpoint(endpoint_id, fetch=False).title
     except KlingError:

@@ -9,8 +9,10 @@ import threading
 import time
 from typing import Any, TextIO
 
+from kling_nb._storyboard import Storyboard
 from kling_nb._sweep import Sweep, SweepCell
 from kling_nb.notebook import grid_card
+from kling_nb.notebook.grid_sweep import SweepSheet
 from kling_nb.notebook.kernel_outputs import kernel_id
 
 REFRESH_SECONDS = 0.5
@@ -96,7 +98,7 @@ class KernelSweep:
     def show(self) -> None:
         """Put both into the cell."""
         if not self._study.done:
-            self._publish(grid_bundle(self._study))
+            self._publish(grid_bundle(SweepSheet(self._study)))
         else:
             self._settled = True
         self._publish(self._card(), display_id=self._display_id)
@@ -152,10 +154,21 @@ class Quiet:
         """Nothing to bring up to date."""
 
 
-def grid_bundle(study: Sweep) -> dict[str, Any]:
-    """MIME types of the live grid."""
+def grid_bundle(sheet: Any) -> dict[str, Any]:
+    """MIME types of the live grid of a `Sheet`."""
     from kling_nb.notebook.grid_widget import GridWidget  # noqa: PLC0415 -- 100 ms of imports, at the first one
 
-    bundle = GridWidget(study)._repr_mimebundle_()
+    bundle = GridWidget(sheet)._repr_mimebundle_()
     data = dict(bundle[0] if isinstance(bundle, tuple) else bundle or {})
-    return {**data, "text/plain": grid_card.heading(study)}
+    return {**data, "text/plain": sheet.summary}
+
+
+def show_strip(board: Storyboard, shell: Any) -> None:
+    """A storyboard in a cell: the live strip, and the card that saved notebooks keep."""
+    from kling_nb.notebook import strip_card  # noqa: PLC0415 -- not before something is shown
+    from kling_nb.notebook.grid_strip import StripSheet  # noqa: PLC0415 -- as above
+
+    mark = {"kling_nb": {"version": 1, "strip": board.id, "kernel": kernel_id()}}
+    shell.display_pub.publish(grid_bundle(StripSheet(board)), metadata=mark)
+    card = {"text/html": strip_card.html(board), "text/plain": strip_card.text(board)}
+    shell.display_pub.publish(card, metadata=mark)
