@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
@@ -65,6 +66,7 @@ class Session:
         self._planner = Planner(self.settings, self._places)
         self._running = RunningJobs(self._engine)
         self._past = PastJobs(self._engine, self)
+        self._claiming = threading.RLock()
 
     def __enter__(self) -> Session:
         return self
@@ -178,7 +180,7 @@ class Session:
 
     def _launch(self, plan: Plan, *, notebook: str | None, on_event: Listener | None = None) -> Job:
         """Do what was planned."""
-        take, new, webhook_url = plan.take, plan.new, plan.webhook_url
+        webhook_url = plan.webhook_url
         if plan.found is not None:
             _say_no_webhook(webhook_url, "this request has a take already")
             return self._past.of_take(plan.request, plan.found)
@@ -186,6 +188,14 @@ class Session:
             raise MissingKey
         if plan.settings.backend == "local" and plan.request.endpoint.fetched_at:
             raise _no_preview(plan.request.endpoint)
+        # Whoever has a new row must also be the first to make its job: another thread that finds the row
+        # would wait for its submission, and nobody would make it.
+        with self._claiming:
+            return self._claimed(plan, notebook=notebook, on_event=on_event)
+
+    def _claimed(self, plan: Plan, *, notebook: str | None, on_event: Listener | None) -> Job:
+        """The job of a planned request: a new row of the ledger, or the one that is under way."""
+        take, new, webhook_url = plan.take, plan.new, plan.webhook_url
         wanted = None if new else take or 1
         request = plan.request
         if plan.unfinished is not None and plan.unfinished.state.closed:

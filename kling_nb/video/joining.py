@@ -101,6 +101,7 @@ def _remux(paths: Sequence[Path], target: Path) -> None:
     ):
         streams: dict[str, Any] = {}
         start = Fraction(0)  # seconds at which the clip begins
+        heard = -(10**9)  # time of the last packet of sound, in its time base
         for path in paths:
             container, picture = stack.enter_context(opened(path))
             sources = {"video": picture} | (
@@ -114,9 +115,12 @@ def _remux(paths: Sequence[Path], target: Path) -> None:
                 if packet.dts is None or packet.pts is None:
                     continue  # what FFmpeg sends to flush
                 base: Any = packet.stream.time_base
-                if packet.stream is not picture and packet.pts * base >= length:
-                    continue  # sound that outlasts its picture would lie over the next shot
                 shift = round(start / base)
+                if packet.stream is not picture:
+                    # Sound that outlasts its picture, or comes before it, would lie over another shot.
+                    if packet.pts * base >= length or packet.dts + shift <= heard:
+                        continue
+                    heard = packet.dts + shift
                 packet.pts += shift
                 packet.dts += shift
                 packet.stream = streams["video" if packet.stream is picture else "audio"]

@@ -1,0 +1,211 @@
+"""Sweeps against the scripted server: what is sent, what it may cost, what is left when a part fails."""
+
+import sys
+import types
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from scripted import Done, Fail, Hold, Queue, Run, Script, ScriptedFal
+
+from kling_nb import Session
+from kling_nb.errors import (
+    BudgetExceeded,
+    InputError,
+    Interrupted,
+    MissingKey,
+    SweepIncomplete,
+    UsageError,
+    WaitTimeout,
+)
+from kling_nb.ledger import Ledger
+
+MakeSession = Callable[..., Session]
+PRICED = "v2.1-standard-image"
+
+
+def submissions(fal: ScriptedFal) -> int:
+    return len(fal.jobs)
+
+
+def test_every_combination_is_made_once(session: Session, fal: ScriptedFal) -> None:
+    study = session.sweep(["a fox", "a wolf"], duration=[5, 10], aspect_ratio="1:1")
+    assert study.wait() is study
+    assert [dict(cell.values) for cell in study] == [
+        {"prompt": "a fox", "duration": 5},
+        {"prompt": "a fox", "duration": 10},
+        {"prompt": "a wolf", "duration": 5},
+        {"prompt": "a wolf", "duration": 10},
+    ]
+    sent = sorted(
+        tuple(sent.input[name] for name in ("prompt", "duration", "aspect_ratio")) for sent in fal.accepted
+    )
+    assert sent == [
+        ("a fox", "10", "1:1"),
+        ("a fox", "5", "1:1"),
+        ("a wolf", "10", "1:1"),
+        ("a wolf", "5", "1:1"),
+    ]
+    assert all(study.videos)
+    assert study.summary() == "4 of 4 ready"
+
+
+def test_takes_are_reused_cell_by_cell(make_session: MakeSession, fal: ScriptedFal) -> None:
+    make_session().sweep("a fox", duration=[5]).wait()
+    study = make_session().sweep("a fox", duration=[5, 10], start=False)
+    assert study.price == "2 cells · 1 made before, no charge · 1 to make, price unknown"
+    assert submissions(fal) == 1
+    study.wait()
+    assert [record["reused"] for record in study.records] == [True, False]
+    assert submissions(fal) == 2
+
+
+def test_the_same_cell_twice_is_one_submission(session: Session, fal: ScriptedFal) -> None:
+    study = session.sweep(["a fox", "a fox"]).wait()
+    assert submissions(fal) == 1
+    assert study[0].video is not None
+    assert study[1].video is not None
+    assert study[0].video.path == study[1].video.path
+
+
+def test_takes_can_be_an_axis(session: Session, fal: ScriptedFal) -> None:
+    study = session.sweep("a fox", take=[1, 2, 3]).wait()
+    assert [record["take"] for record in study.records] == [1, 2, 3]
+    assert submissions(fal) == 3
+
+
+def test_no_more_than_allowed_are_under_way(session: Session, fal: ScriptedFal) -> None:
+    fal.script = Script((Queue(0), Run(), Hold(), Done()))
+    study = session.sweep([f"fox {number}" for number in range(5)], concurrency=2)
+    fal.wait_for(lambda: submissions(fal) == 2)
+    assert sum(cell.state == "WAITING" for cell in study) == 3
+    for number in range(5):
+        fal.wait_for(lambda number=number: submissions(fal) > number)
+        fal.jobs[number].release()
+    study.wait()
+    assert submissions(fal) == 5
+
+
+def test_a_failing_cell_leaves_the_others(session: Session, fal: ScriptedFal) -> None:
+    detail = {"loc": ["body", "prompt"], "msg": "too bold", "type": "content_policy_violation"}
+    fal.scripts.queue.extend([Script(), Script((Queue(0), Fail.refused(detail))), Script()])
+    study = session.sweep(["a fox", "a wolf", "a cat"], concurrency=1)
+    with pytest.raises(SweepIncomplete, match="1 of 3 cells gave no result; the others are kept") as caught:
+        study.wait()
+    assert "too bold" in str(caught.value)
+    assert len(str(caught.value).splitlines()) <= 4
+    assert [cell.state for cell in study] == ["READY", "FAILED", "READY"]
+    assert [cell.index for cell in study.failed] == [1]
+    assert study.wait(check=False) is study
+    assert "too bold" in study.records[1]["error"]
+
+
+def test_one_bad_value_and_nothing_is_sent(session: Session, fal: ScriptedFal) -> None:
+    with pytest.raises(InputError, match="aspect_ratio"):
+        session.sweep("a fox", aspect_ratio=["16:9", "4:3"])
+    with pytest.raises(UsageError, match="concurrency"):
+        session.sweep("a fox", duration=[5], concurrency=0)
+    assert submissions(fal) == 0
+
+
+def test_the_price_of_the_whole(make_session: MakeSession, fal: ScriptedFal) -> None:
+    priced = make_session(prices={"v1-pro": 0.1})
+    study = priced.sweep("a fox", duration=[5, 10], start=False)
+    assert study.estimate == pytest.approx(1.5)
+    assert study.price == "2 cells · 2 to make, about $1.50"
+    assert not study.started
+    assert submissions(fal) == 0
+
+
+@pytest.mark.parametrize(
+    ("limits", "call"),
+    [({"budget": 1.4}, {}), ({"daily_budget": 1.4}, {}), ({}, {"max_cost": 1.4}), ({"max_cost": 0.9}, {})],
+)
+def test_nothing_is_sent_where_the_whole_is_over_a_limit(
+    make_session: MakeSession, fal: ScriptedFal, limits: dict[str, Any], call: dict[str, Any]
+) -> None:
+    session = make_session(prices={"v1-pro": 0.1}, **limits)
+    with pytest.raises(BudgetExceeded, match="Nothing was sent"):
+        session.sweep("a fox", duration=[5, 10], **call)
+    assert submissions(fal) == 0
+    assert session.jobs() == []
+
+
+def test_a_limit_can_be_kept_or_lifted(make_session: MakeSession, fal: ScriptedFal) -> None:
+    session = make_session(prices={"v1-pro": 0.1}, budget=1.5)
+    session.sweep("a fox", duration=[5, 10], max_cost=1.5).wait()
+    with pytest.raises(BudgetExceeded):
+        session.sweep("a wolf", duration=[5, 10])
+    session.sweep("a wolf", duration=[5, 10], max_cost="none").wait()
+    assert submissions(fal) == 4
+
+
+def test_a_limit_without_a_known_price_refuses(make_session: MakeSession, fal: ScriptedFal) -> None:
+    with pytest.raises(BudgetExceeded, match="no price is known"):
+        make_session().sweep("a fox", duration=[5, 10], max_cost=100)
+    with pytest.raises(MissingKey):
+        make_session(credentials=None).sweep("a fox", duration=[5, 10])
+    assert submissions(fal) == 0
+
+
+def test_cancelling_begins_nothing_more(session: Session, fal: ScriptedFal) -> None:
+    fal.script = Script((Queue(3), Hold(), Done()))
+    study = session.sweep([f"fox {number}" for number in range(4)], concurrency=1)
+    fal.wait_for(lambda: submissions(fal) == 1)
+    fal.wait_for(lambda: study[0].job is not None and study[0].job.request_id)
+    assert study.cancel() == "3 not begun, 1 asked to stop"
+    with pytest.raises(SweepIncomplete, match="4 of 4 cells gave no result; none is left"):
+        study.wait(20)
+    assert [cell.state for cell in study] == ["CANCELLED", "SKIPPED", "SKIPPED", "SKIPPED"]
+    assert submissions(fal) == 1
+
+
+def test_an_interrupt_says_what_became_of_the_cells(session: Session, fal: ScriptedFal) -> None:
+    fal.script = Script((Queue(0), Run(), Hold(), Done()))
+    study = session.sweep(["a fox", "a wolf"], concurrency=1)
+    fal.wait_for(lambda: submissions(fal) == 1)
+    told = study.spawn_interrupt().result(20)
+    assert isinstance(told, Interrupted)
+    assert "1 cells were not begun" in str(told)
+    fal.jobs[0].release()
+    study.wait(20, check=False)
+
+
+def test_a_wait_that_runs_out(session: Session, fal: ScriptedFal) -> None:
+    fal.script = Script((Queue(0), Run(), Hold(), Done()))
+    study = session.sweep(["a fox"])
+    with pytest.raises(WaitTimeout, match="0 of 1 ready, 1 to come"):
+        study.wait(0.05)
+    fal.wait_for(lambda: submissions(fal) == 1)
+    fal.jobs[0].release()
+    study.wait(20)
+
+
+async def test_it_can_be_awaited(session: Session) -> None:
+    study = await session.sweep(["a fox", "a wolf"])
+    assert study.done
+    assert len(study) == 2
+
+
+def test_records_are_a_table(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = session.sweep(["a fox", "a wolf"], duration=[5, 10]).wait()
+    records = study.records
+    assert len({tuple(record) for record in records}) == 1
+    assert records[3]["prompt"] == "a wolf"
+    assert records[3]["duration"] == 10
+    assert records[3]["state"] == "READY"
+    assert records[3]["path"].endswith(".mp4")
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(UsageError, match="pandas is not installed"):
+        study.to_pandas()
+    # What stands in for pandas is no part of this project, and no dependency of it.
+    monkeypatch.setitem(sys.modules, "pandas", types.SimpleNamespace(DataFrame=lambda rows: ("table", rows)))
+    assert study.to_pandas() == ("table", records)
+
+
+def test_the_ledger_has_a_row_for_each_submission(session: Session, ledger: Ledger) -> None:
+    session.sweep(["a fox", "a wolf"], notebook="study.ipynb").wait()
+    assert {(entry.prompt, entry.notebook, entry.state.value) for entry in ledger.entries()} == {
+        ("a fox", "study.ipynb", "READY"),
+        ("a wolf", "study.ipynb", "READY"),
+    }

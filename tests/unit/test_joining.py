@@ -1,0 +1,136 @@
+"""Shots put together: packets as they are where the shots agree, drawn anew where not."""
+
+import json
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from clips import colourful, make_clip
+
+from kling_nb import Storyboard, Video, join
+from kling_nb.errors import MediaError, UsageError
+from kling_nb.video.joining import agree
+
+
+@pytest.fixture
+def shots(tmp_path: Path) -> list[Video]:
+    return [
+        Video.from_file(make_clip(tmp_path / f"shot{number}.mp4", paint=colourful, frames=20 + 4 * number))
+        for number in range(3)
+    ]
+
+
+def test_shots_that_agree_keep_their_pictures(shots, tmp_path):
+    film = join(shots, tmp_path / "film.mp4")
+    assert (film.width, film.height, film.fps) == (64, 48, 10)
+    assert film.frame_count == 20 + 24 + 28
+    whole = list(film.frames())
+    apart = [picture for shot in shots for picture in shot.frames()]
+    assert all(np.array_equal(one, other) for one, other in zip(whole, apart, strict=True))
+    with av.open(str(film.path)) as container:
+        times = [packet.dts for packet in container.demux(video=0) if packet.dts is not None]
+        assert times == sorted(set(times))
+
+
+def test_shots_that_differ_are_drawn_in_the_shape_of_the_first(shots, tmp_path):
+    tall = Video.from_file(make_clip(tmp_path / "tall.mp4", size=(48, 96), fps=20, frames=20))
+    assert not agree([shots[0].path, tall.path])
+    film = join([shots[0], tall], tmp_path / "film.mp4")
+    assert (film.width, film.height, film.fps) == (64, 48, 10)
+    assert film.frame_count == 30
+    last = np.asarray(film.last_frame)
+    assert last[:, :16].mean() < 12  # bars beside the picture
+    assert last[:, 26:38].mean() > 60
+    assert json.loads((tmp_path / "film.json").read_text())["encoded_anew"] is True
+
+
+def with_sound(path, seconds=2.0, hertz=440, rate=48_000):
+    """A clip of 10 frames a second with a tone."""
+    with av.open(str(path), "w") as out:
+        picture = out.add_stream("libx264", rate=10)
+        picture.width, picture.height, picture.pix_fmt = 64, 48, "yuv420p"
+        sound = out.add_stream("aac", rate=rate, layout="stereo")
+        for index in range(round(seconds * 10)):
+            frame = av.VideoFrame.from_ndarray(colourful(index, 64, 48), format="rgb24")
+            out.mux(picture.encode(frame))
+        wave = np.sin(2 * np.pi * hertz * np.arange(round(seconds * rate)) / rate).astype(np.float32) / 2
+        for at in range(0, len(wave), 1024):
+            piece = np.stack([wave[at : at + 1024]] * 2)
+            frame = av.AudioFrame.from_ndarray(piece, format="fltp", layout="stereo")
+            frame.sample_rate, frame.pts, frame.time_base = rate, at, Fraction(1, rate)
+            out.mux(sound.encode(frame))
+        out.mux(picture.encode(None))
+        out.mux(sound.encode(None))
+    return Video.from_file(path)
+
+
+def loudness(film, start, stop):
+    """Of the sound between two moments, as a root mean square."""
+    with av.open(str(film.path)) as container:
+        heard = [frame for frame in container.decode(audio=0) if start <= frame.time < stop]
+        return float(np.sqrt(np.mean(np.concatenate([frame.to_ndarray() for frame in heard], axis=1) ** 2)))
+
+
+def test_sound_goes_along(tmp_path):
+    shots = [with_sound(tmp_path / "a.mp4"), with_sound(tmp_path / "b.mp4", hertz=880)]
+    film = join(shots, tmp_path / "film.mp4")
+    assert json.loads((tmp_path / "film.json").read_text())["encoded_anew"] is False
+    assert film.duration == pytest.approx(4)
+    assert loudness(film, 0.5, 1.5) > 0.2
+    assert loudness(film, 2.5, 3.5) > 0.2
+
+
+def test_a_silent_shot_beside_one_with_sound_is_silence(shots, tmp_path):
+    film = join([with_sound(tmp_path / "a.mp4"), shots[0]], tmp_path / "film.mp4")
+    assert film.frame_count == 40
+    assert loudness(film, 0.5, 1.5) > 0.2
+    assert loudness(film, 2.5, 3.5) < 0.01
+
+
+def test_the_sidecar_says_what_it_is_made_of(shots, tmp_path):
+    film = join(shots, tmp_path / "film.mp4")
+    about = json.loads((tmp_path / "film.json").read_text())
+    assert (about["kling_nb_film"], about["file"], about["encoded_anew"]) == (1, "film.mp4", False)
+    assert [shot["file"] for shot in about["shots"]] == ["shot0.mp4", "shot1.mp4", "shot2.mp4"]
+    assert [shot["start"] for shot in about["shots"]] == [0, 2, 4.4]
+    assert str(tmp_path) not in (tmp_path / "film.json").read_text()
+    before = film.path.stat().st_mtime_ns
+    assert join(shots, tmp_path / "film.mp4").path.stat().st_mtime_ns == before  # the one that exists
+
+
+def test_another_film_is_not_overwritten(shots, tmp_path):
+    join(shots, tmp_path / "film.mp4")
+    with pytest.raises(UsageError, match="There is a file film"):
+        join(shots[:2], tmp_path / "film.mp4")
+    assert join(shots[:2], tmp_path / "film.mp4", overwrite=True).frame_count == 44
+
+
+def test_by_default_it_lies_with_the_takes(shots, tmp_path, monkeypatch):
+    monkeypatch.setenv("KLING_NB_MEDIA", str(tmp_path / "media"))
+    film = Storyboard(shots).join()
+    assert film.path.parent == tmp_path / "media"
+    assert film.path.name.startswith("film-")
+    gif = Storyboard(shots).to_gif(tmp_path / "film.gif", width=32, fps=5)
+    assert gif.read_bytes().startswith(b"GIF89a")
+
+
+def test_a_film_with_a_preview_is_one(shots, tmp_path):
+    preview = Video.from_file(shots[0].path, backend="local")
+    assert join([preview, shots[1]], tmp_path / "film.mp4").backend == "local"
+
+
+def test_what_cannot_be_joined(shots, tmp_path):
+    with pytest.raises(UsageError, match="There is no shot"):
+        join([])
+    with pytest.raises(UsageError, match="Shot 2 is int"):
+        join([shots[0], 7])
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(b"no video")
+    with pytest.raises(MediaError):
+        join([shots[0], broken])
+    shots[1].path.unlink()
+    with pytest.raises(UsageError, match="no longer"):
+        join(shots, tmp_path / "film.mp4")
+    assert not (tmp_path / "film.mp4").exists()

@@ -1,0 +1,260 @@
+"""The grid widget and its static forms: of a sweep in any state, and of a storyboard."""
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import ipywidgets
+import pytest
+from clips import colourful, make_clip
+from hostile import HOSTILE
+from widget.memory_job import KeptComm
+
+from kling_nb import Storyboard, Sweep, Video
+from kling_nb._axes import Axis, combinations
+from kling_nb._job import Job
+from kling_nb._session import Plan
+from kling_nb._settings import resolve
+from kling_nb._sweep import SweepCell
+from kling_nb.catalog import endpoint
+from kling_nb.engine import Engine
+from kling_nb.errors import KlingError
+from kling_nb.events import Failed, JobState, Queued, State, Submitted
+from kling_nb.notebook import grid_card, grid_widget, strip_card
+from kling_nb.notebook.feed import Feed
+from kling_nb.notebook.grid_layout import layout_of
+from kling_nb.notebook.grid_strip import StripSheet
+from kling_nb.notebook.grid_sweep import SweepSheet
+from kling_nb.notebook.grid_widget import GridWidget
+from kling_nb.request import VideoRequest
+
+ROOT = Path(__file__).resolve().parents[2]
+PROTOCOL = (ROOT / "js" / "grid" / "protocol.js").read_text(encoding="utf-8")
+
+
+def plan_of(prompt, **values):
+    settings = resolve({"backend": "local"}, environ={})
+    return Plan(VideoRequest.build(endpoint("v1-pro"), {"prompt": prompt, **values}), settings, None, None)
+
+
+def study_of(prompts=("a fox", "a wolf"), durations=(5, 10)):
+    """A sweep that nobody runs: the test plays its engine."""
+    axes = [Axis.of("prompt", prompts), Axis.of("duration", durations)]
+    cells = []
+    for index, place in enumerate(combinations(axes)):
+        values = {axis.name: axis.values[at] for axis, at in zip(axes, place, strict=True)}
+        cells.append(SweepCell(index, place, values, plan_of(**values)))
+    return Sweep(axes, cells, launch=lambda plan: None, engine=Engine.shared())
+
+
+def begin(cell, *events):
+    cell.job = Job(f"job{cell.index}", request=cell.request, backend="local", engine=Engine.shared())
+    for event in events:
+        cell.job.apply(event)
+    return cell.job
+
+
+def finish(cell, path):
+    job = begin(cell)
+    job.video = job.result = Video.from_file(path, take=1, backend="local")
+    job.file = path
+    job.restore(JobState(state=State.READY, request_id=f"r-{cell.index}"))
+
+
+@pytest.fixture
+def clip(tmp_path):
+    return make_clip(tmp_path / "a fox #1.mp4", paint=colourful)
+
+
+@pytest.fixture
+def study(clip):
+    study = study_of()
+    finish(study[0], clip)
+    begin(study[1], Submitted("r-1"), Queued(2))
+    study[2].error = KlingError("It was refused.", remedy="Change it.")
+    return study
+
+
+@pytest.fixture
+def pair(study):
+    widget = GridWidget(SweepSheet(study), feed=Feed())
+    widget.comm = KeptComm()
+    yield widget, widget.comm
+    ipywidgets.Widget.close_all()
+
+
+def js_list(name):
+    found = re.search(rf"export const {name} = .*?(\[.*?\])", PROTOCOL, re.DOTALL)
+    return json.loads(re.sub(r",\s*\]", "]", found[1]))
+
+
+def js_typedef(name):
+    blocks = re.findall(r"/\*\*.*?\*/", PROTOCOL, re.DOTALL)
+    block = next(block for block in blocks if f"@typedef {{object}} {name}" in block)
+    return re.findall(r"@property \{.*?\} (\w+)", block)
+
+
+# -- both ends agree -------------------------------------------------------------------
+
+
+def test_commands_and_notices():
+    assert js_list("COMMANDS") == list(grid_widget.COMMANDS)
+    assert js_list("NOTICES") == list(grid_widget.NOTICES)
+
+
+def test_fields(pair):
+    _, comm = pair
+    snapshot, _ = comm.ask("snapshot")
+    assert set(snapshot["msg"]) == set(js_typedef("Snapshot"))
+    assert js_list("CELL_FIELDS") == js_typedef("Cell")
+    assert all(set(cell) == set(js_list("CELL_FIELDS")) for cell in snapshot["msg"]["cells"])
+    assert set(js_list("TRAITS")) == {"sweep_id", "count", "summary"} == set(js_typedef("GridModel"))
+
+
+def test_a_storyboard_speaks_the_same(clip):
+    sheet = StripSheet(Storyboard([clip, clip]))
+    assert set(sheet.cell(0)) == set(js_list("CELL_FIELDS"))
+    beside = {"now", "revision", "done", "summary", "cells"}
+    assert set(sheet.about()) == set(js_typedef("Snapshot")) - beside
+
+
+# -- the kernel's side --------------------------------------------------------------------
+
+
+def test_the_snapshot_says_where_each_cell_stands(pair):
+    _, comm = pair
+    msg = comm.ask("snapshot")[0]["msg"]
+    assert (msg["rows"], msg["columns"]) == (["a fox", "a wolf"], ["5", "10"])
+    assert msg["places"] == [[0, 0], [0, 1], [1, 0], [1, 1]]
+    assert [cell["state"] for cell in msg["cells"]] == ["READY", "IN_QUEUE", "FAILED", "WAITING"]
+    assert msg["cells"][1]["queue_position"] == 2
+    assert "refused" in msg["cells"][2]["message"]
+    assert msg["summary"] == "1 of 4 ready, 1 without a result, 2 to come"
+    json.dumps(msg)
+
+
+def test_changes_are_told(pair, study):
+    _, comm = pair
+    before = comm.ask("snapshot")[0]["msg"]["revision"]
+    begin(study[3], Submitted("r-3"))
+    study._tell(study[3])
+
+    def told():
+        return [
+            m for m in comm.updates() if m["revision"] > before and any(c["cell"] == 3 for c in m["cells"])
+        ]
+
+    comm.wait_for(told)
+    assert next(cell for cell in told()[-1]["cells"] if cell["cell"] == 3)["state"] == "IN_QUEUE"
+
+
+def test_pieces_and_posters(pair, clip):
+    _, comm = pair
+    reply, (piece,) = comm.ask("chunk", {"cell": 0, "offset": 0, "length": 100}, 2)
+    assert bytes(piece) == clip.read_bytes()[:100]
+    assert reply["msg"]["total"] == clip.stat().st_size
+    _, (jpeg,) = comm.ask("poster", {"cell": 0}, 3)
+    assert bytes(jpeg).startswith(b"\xff\xd8")
+
+
+@pytest.mark.parametrize(
+    ("kind", "msg", "said"),
+    [
+        ("poster", {"cell": 3}, "no video"),
+        ("chunk", {"cell": 9, "offset": 0, "length": 1}, "there are 4"),
+        ("chunk", {"cell": True}, "there are 4"),
+        ("cancel", {"cell": 3}, "has not begun"),
+        ("dance", {}, "Unknown command"),
+    ],
+)
+def test_every_command_is_answered(pair, kind, msg, said):
+    _, comm = pair
+    reply, _ = comm.ask(kind, msg, 5)
+    assert reply["ok"] is False
+    assert said in reply["msg"]["error"]
+
+
+# -- layout and static forms -----------------------------------------------------------------
+
+
+def test_one_axis_flows_and_long_labels_are_rows():
+    one = study_of(("a fox", "a wolf"), (5,))
+    assert layout_of(one).places is None
+    assert layout_of(one).captions == ("a fox", "a wolf")
+    long = study_of(("a fox", "a wolf"), (5, 10))
+    assert layout_of(long).row_axis == "prompt"
+
+
+class Reader(HTMLParser):
+    def __init__(self, html):
+        super().__init__()
+        self.tags = []
+        self.texts = []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+
+    def handle_data(self, data):
+        self.texts.append(data)
+
+    def all(self, tag):
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+def test_the_card_is_a_table_that_plays(study, monkeypatch, clip):
+    monkeypatch.chdir(clip.parent)
+    page = Reader(grid_card.html(study))
+    assert [th.get("scope") for th in page.all("th")].count("row") == 2
+    (video,) = page.all("video")
+    assert video["src"] == "a%20fox%20%231.mp4"
+    assert page.all("img")[0]["src"].startswith("data:image/jpeg")
+    assert page.all("style") == page.all("script") == []
+    assert "LOCAL PREVIEW" in grid_card.html(study)
+    assert "It was refused." in " ".join(page.texts)
+    assert len(grid_card.html(study)) < 20_000
+    assert "<video" not in grid_card.html(study, pictures=False)
+
+
+def test_the_text_has_a_line_for_each_cell(study):
+    lines = grid_card.text(study).splitlines()
+    assert len(lines) == 5
+    assert "2 prompt × 2 duration" in lines[0]
+    assert "a fox · 5" in lines[1]
+    assert "refused" in lines[3]
+
+
+def test_a_storyboard_card_shows_shots_in_order(clip, monkeypatch):
+    monkeypatch.chdir(clip.parent)
+    board = Storyboard([clip, clip])
+    page = Reader(strip_card.html(board))
+    assert len(page.all("video")) == 2
+    assert "0–2 s" in " ".join(page.texts)
+    assert "2–4 s" in " ".join(page.texts)
+    assert len(strip_card.text(board).splitlines()) == 3
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_text_from_outside_is_text(text):
+    study = study_of((text, "a wolf"), (5, 10))
+    study[0].error = KlingError(text)
+    page = Reader(grid_card.html(study))
+    assert {tag for tag, _ in page.tags} <= {
+        "div",
+        "strong",
+        "span",
+        "table",
+        "thead",
+        "tbody",
+        "tr",
+        "th",
+        "td",
+    }
+    json.dumps(SweepSheet(study).about())
+
+
+def test_a_failed_job_says_why(study):
+    study[1].job.apply(Failed(KlingError("The runner failed.")))
+    study[1].error = study[1].job.error
+    assert SweepSheet(study).cell(1)["message"] == "The runner failed."
