@@ -50,6 +50,7 @@ _MODULES = {
     "_sweep": ("Sweep",),
     "notebook": ("load_ipython_extension", "unload_ipython_extension"),
     "notebook.panel": ("Panel",),
+    "notebook.server_extension": ("_jupyter_server_extension_points", "_load_jupyter_server_extension"),
     "request": ("VideoRequest",),
     "video": ("Video",),
 }

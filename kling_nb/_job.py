@@ -34,9 +34,9 @@ class Presenter:
             "There is no widget outside a notebook.", remedy="In a notebook: %load_ext kling_nb first."
         )
 
-    def bundle(self, job: Job) -> dict[str, Any]:
-        """MIME types for a job that ends a cell."""
-        return {"text/plain": repr(job)}
+    def bundle(self, job: Job) -> tuple[dict[str, Any], dict[str, Any]]:
+        """MIME types for a job that ends a cell, and the output's metadata."""
+        return {"text/plain": repr(job)}, {}
 
 
 def _presenter() -> Presenter:
@@ -305,7 +305,9 @@ class Job:
         """A live view of the job, in a notebook."""
         return _presenter().widget(self)
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+    def _repr_mimebundle_(
+        self, include: Any = None, exclude: Any = None
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
         return _presenter().bundle(self)
 
     def __repr__(self) -> str:

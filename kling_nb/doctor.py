@@ -43,7 +43,7 @@ class Finding:
 def examine() -> list[Finding]:
     """Check everything; takes a few seconds where hosts do not answer."""
     findings = [Finding("Python", sys.version_info >= (3, 11), platform.python_version()), *_packages()]
-    findings.append(_widget_manager())
+    findings += [_widget_manager(), _server_extension()]
     try:
         settings = default_session().settings()
     except KlingError as fault:
@@ -79,6 +79,32 @@ def _widget_manager() -> Finding:
     return Finding(
         "Widget manager", None, "not in this environment; fine if JupyterLab runs from another one"
     )
+
+
+def _server_extension() -> Finding:
+    """Whether Jupyter Server settles our outputs when it opens a notebook, by its configuration files."""
+    name = "Server extension"
+    try:
+        from jupyter_core.paths import jupyter_config_path  # noqa: PLC0415 -- where there is Jupyter
+    except ImportError:
+        return Finding(name, None, "no Jupyter here; fine if it runs from another environment")
+    for folder in map(Path, jupyter_config_path()):  # the first that says anything decides
+        files = (folder / "jupyter_server_config.json", *(folder / "jupyter_server_config.d").glob("*.json"))
+        said = [value for file in files if (value := _enabled_in(file)) is not None]
+        if said:
+            where = f"{folder} says so" if said[0] else f"{folder} turns it off"
+            remedy = "" if said[0] else ": jupyter server extension enable kling_nb"
+            return Finding(name, said[0], where + remedy)
+    return Finding(name, False, "not enabled: jupyter server extension enable kling_nb")
+
+
+def _enabled_in(file: Path) -> bool | None:
+    """What a configuration file of Jupyter Server says of our extension; None for nothing."""
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))["ServerApp"]["jpserver_extensions"]["kling_nb"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return bool(found)
 
 
 def _settings(settings: Settings) -> Iterator[Finding]:

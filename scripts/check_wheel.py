@@ -22,9 +22,10 @@ LEAST = (
     "kling_nb-*.dist-info/METADATA",
     "kling_nb-*.dist-info/entry_points.txt",
     "kling_nb-*.dist-info/licenses/LICENSE",
+    "kling_nb-*.data/data/etc/jupyter/jupyter_server_config.d/kling_nb.json",
 )
 """Patterns of names; each must have a file with something in it. py.typed alone may be empty."""
-HOMES = ("kling_nb/*", "kling_nb-*.dist-info/*")
+HOMES = ("kling_nb/*", "kling_nb-*.dist-info/*", "kling_nb-*.data/data/etc/jupyter/*")
 STRAYS = (
     "*/tests/*",
     "*/node_modules/*",

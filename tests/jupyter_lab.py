@@ -1,4 +1,4 @@
-"""A real JupyterLab server, as a test holds it."""
+"""A real JupyterLab or Notebook 7 server, as a test holds it."""
 
 import json
 import os
@@ -6,8 +6,10 @@ import secrets
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
+from urllib.request import Request, urlopen
 
 PATIENCE = 60.0
 
@@ -22,11 +24,22 @@ class JupyterLab:
     Args:
         folder: What it serves; its configuration goes into a hidden folder there.
         dark: JupyterLab's dark theme.
+        app: "jupyterlab" or "notebook".
+        options: Further words of its command line.
         environment: Added to this process's.
     """
 
-    def __init__(self, folder: Path, *, dark: bool = False, **environment: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        dark: bool = False,
+        app: str = "jupyterlab",
+        options: Sequence[str] = (),
+        **environment: str,
+    ) -> None:
         self.folder = folder
+        self._app, self._options = app, options
         self._theme = {"theme": f"JupyterLab {'Dark' if dark else 'Light'}"}
         self._environment = {**os.environ, **environment}
         self._token = secrets.token_hex(16)
@@ -43,7 +56,7 @@ class JupyterLab:
         self._log = (own / "server.log").open("wb")
         self._process = subprocess.Popen(
             [
-                *(sys.executable, "-m", "jupyterlab", "--port=0", "--ip=127.0.0.1"),
+                *(sys.executable, "-m", self._app, "--port=0", "--ip=127.0.0.1", *self._options),
                 *(f"--ServerApp.root_dir={self.folder}", f"--IdentityProvider.token={self._token}"),
             ],
             cwd=self.folder,
@@ -78,7 +91,21 @@ class JupyterLab:
 
     def address(self, notebook: str) -> str:
         """Where a notebook opens, alone on the page."""
-        return f"{self._base}doc/tree/{notebook}?token={self._token}"
+        page = "doc/tree" if self._app == "jupyterlab" else "notebooks"
+        return f"{self._base}{page}/{notebook}?token={self._token}"
+
+    def ask(self, what: str, method: str = "GET") -> Any:
+        """An answer of the server's REST API; None where there is nothing in it."""
+        request = Request(
+            f"{self._base}api/{what}", method=method, headers={"Authorization": f"token {self._token}"}
+        )
+        with urlopen(request) as answer:
+            return json.loads(answer.read() or b"null")
+
+    def end_kernels(self) -> None:
+        """Shut down every kernel, as the menu does."""
+        for session in self.ask("sessions"):
+            self.ask(f"sessions/{session['id']}", "DELETE")
 
     def __exit__(self, *_: object) -> None:
         self._process.terminate()

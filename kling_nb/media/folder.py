@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import AsyncIterable, Callable, Collection, Iterator
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 
 from kling_nb.errors import MediaError
@@ -68,6 +69,17 @@ class MediaFolder:
             for note, sidecar in self._index.sidecars(lambda _: True)
         )
         return tuple((media, sidecar) for media, sidecar in found if media is not None)
+
+    def latest(self) -> Take | None:
+        """The take that was stored last, of those that are there and whole."""
+        for note, sidecar in sorted(
+            self._index.sidecars(lambda _: True),
+            key=lambda pair: datetime.fromisoformat(pair[1].finished_at),
+            reverse=True,
+        ):
+            if media := self._index.media_of(note, sidecar):
+                return Take(media, sidecar)
+        return None
 
     def _takes(self, fingerprint: str, suits: Callable[[Sidecar], bool]) -> Iterator[Take]:
         """Takes in order of preference; only files of those that suit are read."""

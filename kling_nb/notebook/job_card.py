@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,8 @@ from kling_nb._default import default_session
 from kling_nb._job import Job
 from kling_nb.errors import KlingError
 from kling_nb.events import State
-from kling_nb.media import Result
+from kling_nb.ledger import Entry
+from kling_nb.media import Result, Take
 from kling_nb.video import MediaFile, Video
 
 if TYPE_CHECKING:
@@ -77,6 +79,60 @@ def card_of_file(result: Video | MediaFile) -> Card:
     )
 
 
+def card_of_take(take: Take, job_id: str | None, folder: Path) -> Card:
+    """The card of a take by what its sidecar says, for a notebook in `folder`.
+
+    Raises:
+        MediaError: The file is damaged or gone.
+    """
+    from kling_nb.notebook.card import Card  # noqa: PLC0415 -- not before something is shown
+
+    known, result = take.sidecar, take.result()
+    given = {name: value for name, value in known.input.items() if name not in {"prompt", "text"}}
+    began, ended = datetime.fromisoformat(known.created_at), datetime.fromisoformat(known.finished_at)
+    return Card(
+        job_id=job_id or f"take-{known.fingerprint[:8]}-{known.take}",
+        state=State.READY.value,
+        title=_title(known.endpoint),
+        endpoint=known.endpoint,
+        prompt=str(known.input.get("prompt") or known.input.get("text") or _title(known.endpoint)),
+        parameters=given,
+        request_id=known.request_id,
+        backend=known.backend,
+        take=known.take,
+        units=known.billable_units,
+        elapsed=(ended - began).total_seconds(),
+        lines=known.lines,
+        video=result if isinstance(result, Video) else None,
+        src=source_of(take.path, folder),
+        kind=_kind(result),
+        data=_json(result) if isinstance(result, dict) else None,
+        others={name: src for name, path in take.others().items() if (src := source_of(path, folder))},
+    )
+
+
+def card_of_entry(entry: Entry) -> Card:
+    """The card of a job that has no take, by its row in the ledger."""
+    from kling_nb.notebook.card import Card  # noqa: PLC0415 -- not before something is shown
+
+    unfiled = entry.state is State.READY
+    gone = f"The file of job {entry.id} is not in {entry.folder} any more."
+    ended = entry.finished_at and entry.finished_at - entry.created_at
+    return Card(
+        job_id=entry.id,
+        state=State.FAILED.value if unfiled else entry.state.value,
+        title=_title(entry.endpoint),
+        endpoint=entry.endpoint,
+        prompt=entry.prompt,
+        parameters={name: value for name, value in entry.input.items() if name not in {"prompt", "text"}},
+        request_id=entry.request_id,
+        backend=entry.backend,
+        units=entry.units,
+        elapsed=ended or None,
+        error=gone if unfiled else entry.error,
+    )
+
+
 def _kind(result: Result | None) -> str:
     """The word for what a card plays."""
     if isinstance(result, MediaFile):
@@ -97,9 +153,9 @@ def _title(endpoint_id: str) -> str:
         return endpoint_id or "Video"
 
 
-def source_of(path: Path) -> str | None:
-    """The file's address as a notebook in the working folder sees it; None on another drive."""
+def source_of(path: Path, folder: Path | None = None) -> str | None:
+    """The file's address as a notebook in `folder` (the working folder) sees it; None on another drive."""
     try:
-        return Path(os.path.relpath(path, Path.cwd())).as_posix()
+        return Path(os.path.relpath(path, folder or Path.cwd())).as_posix()
     except ValueError:
         return None

@@ -13,9 +13,11 @@ import anywidget
 import traitlets
 from traitlets import Float, Int, Unicode
 
+from kling_nb._job import Job
 from kling_nb.errors import MediaError, UsageError
 from kling_nb.events import Event, JobState
 from kling_nb.notebook import again
+from kling_nb.notebook.bundles import job_bundle
 from kling_nb.notebook.chunk import read_chunk
 from kling_nb.notebook.feed import FEED, Channel, Feed
 from kling_nb.notebook.takes import JobLike, Take, clip, found_beside, saved, words
@@ -93,6 +95,11 @@ class JobWidget(anywidget.AnyWidget):
         self._channel = feed.channel(self._tell)
         for take in self._takes:
             self._follow(take)
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        view = super()._repr_mimebundle_(**kwargs)
+        job = self._shown.job
+        return job_bundle(job, view) if isinstance(job, Job) else view
 
     def close(self) -> None:
         """Take the views away and stop listening to the jobs."""

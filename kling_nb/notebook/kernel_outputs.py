@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from typing import Any
 
 from kling_nb._default import LOCAL_NOTICE
@@ -12,16 +11,20 @@ from kling_nb._plan import Plan
 from kling_nb._sweep import Sweep
 from kling_nb.events import Event, JobState, Submitted
 from kling_nb.media import Result
-from kling_nb.notebook.job_card import card_of
-from kling_nb.notebook.outputs import Notice, ShownSweep, backend_chosen, card_text, metadata_mark, plan_text
+from kling_nb.notebook.bundles import card_bundle, widget_bundle
+from kling_nb.notebook.mark import mark_of
+from kling_nb.notebook.outputs import Notice, ShownSweep, backend_chosen, plan_text
+from kling_nb.notebook.served import served_here
 
 
 class KernelOutputs:
     """Shows jobs in cells.
 
-    A running job has two outputs. The first is the widget. The second is the card, which is
-    brought up to date by its `display_id` when the job ends; the live widget hides it on the
-    page, and what has no widget (GitHub, nbviewer, a reopened notebook) shows it.
+    Where our server extension settles notebooks when they are opened, a running job has one output:
+    the widget, with the card for whatever shows no widget. Elsewhere it has two, because an opened
+    notebook would have an error in place of the first: the widget, and the card, which the live
+    widget hides on the page. Where nobody watches (nbclient, papermill) it has the card alone. The
+    card is brought up to date by its `display_id` when the job ends.
     """
 
     def __init__(self, shell: Any) -> None:
@@ -52,22 +55,38 @@ class KernelOutputs:
             return
         if self._notice.due(job.backend, chosen=backend_chosen()):
             self.text(LOCAL_NOTICE)
-        if not job.done:
-            self._publish(widget_bundle(job), job)
+        view = {} if job.done or not self._watched else widget_bundle(job)
+        if view and not served_here():
+            self._publish(view, job)
+            view = {}
         display_id = f"kling-{job.id}-{os.urandom(4).hex()}"
-        self._publish(card_bundle(job), job, display_id=display_id)
+        self._publish({**view, **card_bundle(job)}, job, display_id=display_id)
         if not job.done:
-            self._keep_up(job, display_id)
+            self._keep_up(job, display_id, view)
 
-    def _keep_up(self, job: Job, display_id: str) -> None:
+    @property
+    def _watched(self) -> bool:
+        """Whether somebody may be looking: who runs a notebook unattended takes no questions either.
+
+        A widget would leave its model and source in such a notebook (nbclient, papermill). Voilà is
+        the exception: it runs notebooks that way to show them.
+        """
+        asks = bool(getattr(self._shell.kernel, "_allow_stdin", True))
+        return asks or any(name.startswith("VOILA_") for name in os.environ)
+
+    def _keep_up(self, job: Job, display_id: str, view: dict[str, Any]) -> None:
+        def publish() -> None:
+            self._publish({**view, **card_bundle(job)}, job, display_id=display_id, update=True)
+
         def update(event: Event, state: JobState) -> None:
-            # With its request id in the saved notebook, a job can be found whatever becomes of the kernel.
-            if state.state.finished or isinstance(event, Submitted):
-                self._publish(card_bundle(job), job, display_id=display_id, update=True)
+            # With its request id in the saved notebook, a job can be found whatever becomes of the
+            # kernel. An output with a live view is drawn anew by an update, so it gets the last alone.
+            if state.state.finished or (isinstance(event, Submitted) and not view):
+                publish()
 
         job.subscribe(update)
         if job.done:  # it ended in between, and will tell nobody any more
-            self._publish(card_bundle(job), job, display_id=display_id, update=True)
+            publish()
 
     def wait(self, job: Job, timeout: float | None, *, quiet: bool) -> Result:
         """Wait; the outputs tell the rest."""
@@ -90,34 +109,7 @@ class KernelOutputs:
     ) -> None:
         self._shell.display_pub.publish(
             data,
-            metadata=metadata_mark(job, kernel_id()),
+            metadata=mark_of(job).to_metadata(),
             transient={"display_id": display_id} if display_id else {},
             update=update,
         )
-
-
-def widget_bundle(job: Job) -> dict[str, Any]:
-    """MIME types of a job's live view."""
-    from kling_nb.notebook.job_widget import JobWidget  # noqa: PLC0415 -- 100 ms of imports, at the first job
-
-    bundle = JobWidget(job)._repr_mimebundle_()
-    data = dict(bundle[0] if isinstance(bundle, tuple) else bundle or {})
-    return {**data, "text/plain": f"Job {job.id}: {job.request.endpoint.title}"}
-
-
-def card_bundle(job: Job) -> dict[str, Any]:
-    """MIME types of a job's card."""
-    from kling_nb.notebook import card  # noqa: PLC0415 -- not before something is shown
-
-    return {"text/html": card.html(card_of(job)), "text/plain": card_text(job)}
-
-
-def kernel_id() -> str | None:
-    """The kernel's id as Jupyter Server knows it, from its connection file; None elsewhere."""
-    try:
-        from ipykernel.connect import get_connection_file  # noqa: PLC0415 -- only in a kernel
-
-        found = re.search(r"kernel-([0-9a-f-]{36})\.json$", str(get_connection_file()))
-    except (ImportError, RuntimeError):
-        return None
-    return found[1] if found else None

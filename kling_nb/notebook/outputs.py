@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Any, Protocol, TextIO
+from typing import Protocol, TextIO
 from urllib.parse import urlencode
 
 from kling_nb._default import LOCAL_NOTICE, default_session
@@ -163,8 +163,3 @@ def _option_lines(options: SubmitOptions | None) -> list[str]:
 def backend_chosen() -> bool:
     """Whether the user said where jobs go."""
     return default_session().settings().chosen
-
-
-def metadata_mark(job: Job, kernel_id: str | None) -> dict[str, Any]:
-    """What our outputs carry in their metadata, so that a server can bring them up to date."""
-    return {"kling_nb": {"version": 1, "job": job.id, "kernel": kernel_id}}

@@ -16,6 +16,7 @@ from kling_nb._job import Job
 from kling_nb._session import Session
 from kling_nb.errors import UsageError
 from kling_nb.notebook import panel_history, panel_rows
+from kling_nb.notebook.bundles import panel_bundle
 from kling_nb.notebook.feed import FEED, Channel, Feed
 from kling_nb.notebook.panel_desk import Answer, Desk
 from kling_nb.notebook.panel_draft import Draft
@@ -94,6 +95,9 @@ class Panel(anywidget.AnyWidget):
             self._channel.close()
             self._desk.queue.close()
         super().close()
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        return panel_bundle(super()._repr_mimebundle_(**kwargs))
 
     def __repr__(self) -> str:
         return f"<Panel {self._desk.draft.endpoint.short_name}>"

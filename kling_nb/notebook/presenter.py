@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from kling_nb._job import Job, Presenter
+from kling_nb.notebook.bundles import job_bundle, widget_bundle
 from kling_nb.notebook.job_card import card_of_file
-from kling_nb.notebook.kernel_outputs import card_bundle, widget_bundle
 from kling_nb.video import MediaFile, Video
 
 
@@ -19,11 +19,9 @@ class NotebookPresenter(Presenter):
 
         return JobWidget(job)
 
-    def bundle(self, job: Job) -> dict[str, Any]:
+    def bundle(self, job: Job) -> tuple[dict[str, Any], dict[str, Any]]:
         """The card of an ended job; the widget of a running one, with the card as its static form."""
-        if job.done:
-            return card_bundle(job)
-        return {**card_bundle(job), **widget_bundle(job)}
+        return job_bundle(job, None if job.done else widget_bundle(job))
 
 
 def video_bundle(result: Video | MediaFile) -> dict[str, Any]:

@@ -11,6 +11,11 @@ ROOT, BASE = "KLING_NB_SERVER_ROOT", "KLING_NB_SERVER_BASE"
 """Set for kernels on the server's own machine: the folder it serves, and its base URL such as `/`."""
 
 
+def served_here(environ: Mapping[str, str] | None = None) -> bool:
+    """Whether a server with our extension, on this machine, is where this kernel came from."""
+    return bool((os.environ if environ is None else environ).get(ROOT))
+
+
 def served_url(path: Path, environ: Mapping[str, str] | None = None) -> str | None:
     """The `files/` URL of a file, relative to the server's host; None where it is not served."""
     env = os.environ if environ is None else environ

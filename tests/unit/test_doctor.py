@@ -88,3 +88,16 @@ def test_what_is_missing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     for finding in examine():
         if finding.name in optional and "not installed" in finding.text:
             assert finding.good is None
+
+
+def test_the_server_extension_is_enabled_by_installing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert found()["Server extension"].good, "pip install -e . puts jupyter-config/kling_nb.json in its place"
+    (tmp_path / "jupyter_server_config.json").write_text(
+        '{"ServerApp": {"jpserver_extensions": {"kling_nb": false}}}'
+    )
+    monkeypatch.setenv("JUPYTER_CONFIG_PATH", str(tmp_path))
+    off = found()["Server extension"]
+    assert off.good is False
+    assert "jupyter server extension enable kling_nb" in off.text

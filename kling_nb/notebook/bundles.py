@@ -1,0 +1,47 @@
+"""The MIME bundles of what is shown: a live view, a card, or both in one output."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kling_nb._job import Job
+from kling_nb.notebook.job_card import card_of
+from kling_nb.notebook.mark import here, mark_of
+from kling_nb.notebook.outputs import card_text
+from kling_nb.notebook.reopened import VIEW
+
+Bundle = dict[str, Any]
+
+
+def widget_bundle(job: Job) -> Bundle:
+    """A job's live view."""
+    from kling_nb.notebook.job_widget import JobWidget  # noqa: PLC0415 -- 100 ms of imports, at the first job
+
+    drawn = view_of(JobWidget(job)._repr_mimebundle_())
+    text = f"Job {job.id}: {job.request.endpoint.title}"
+    return {VIEW: drawn[VIEW], "text/plain": text} if VIEW in drawn else {}
+
+
+def card_bundle(job: Job) -> Bundle:
+    """A job's card."""
+    from kling_nb.notebook import card  # noqa: PLC0415 -- not before something is shown
+
+    return {"text/html": card.html(card_of(job)), "text/plain": card_text(job)}
+
+
+def job_bundle(job: Job, view: Any) -> tuple[Bundle, Bundle]:
+    """A view of a job with its card, for an output that is drawn once; and the output's metadata."""
+    return view_of(view) | card_bundle(job), mark_of(job).to_metadata()
+
+
+def panel_bundle(view: Any) -> tuple[Bundle, Bundle]:
+    """A panel with what stands for it where there is no kernel; and the output's metadata."""
+    from kling_nb._default import default_session  # noqa: PLC0415 -- not before something is shown
+    from kling_nb.notebook.panel_card import panel_card  # noqa: PLC0415 -- as above
+
+    return view_of(view) | panel_card(default_session().settings().media), here().to_metadata()
+
+
+def view_of(bundle: Any) -> Bundle:
+    """What a widget's own `_repr_mimebundle_` gives, without its metadata; nothing outside of a kernel."""
+    return dict((bundle[0] if isinstance(bundle, tuple) else bundle) or {})

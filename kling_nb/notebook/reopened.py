@@ -1,0 +1,166 @@
+"""A notebook as it should be opened: live widgets where their kernel runs, cards that play everywhere else.
+
+Works on the parsed JSON of a notebook, in place. A notebook without outputs of ours stays as it is.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from html import unescape
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+from kling_nb.notebook.mark import Mark
+
+VIEW = "application/vnd.jupyter.widget-view+json"
+STATE = "application/vnd.jupyter.widget-state+json"
+
+_OURS = "kling_nb."
+_MODEL = re.compile(r"IPY_MODEL_(\w+)")
+_PLAYS = re.compile(r'<(?:video|audio) src="([^"]*)"')
+
+
+@dataclass(frozen=True, slots=True)
+class Renewed:
+    """A card drawn anew: its MIME bundle, and the mark that goes with it."""
+
+    data: dict[str, Any]
+    mark: Mark
+
+
+@dataclass(frozen=True, slots=True)
+class Settling:
+    """How outputs are settled.
+
+    Attributes:
+        folder: That of the notebook.
+        alive: Whether what was shown with a mark still has its widget.
+        renew: Draws a card anew, where more is known than the mark says; else None.
+        forget_kernels: Take the kernel out of marks, for a file that goes to others.
+    """
+
+    folder: Path
+    alive: Callable[[Mark], bool]
+    renew: Callable[[Mark, Path], Renewed | None]
+    forget_kernels: bool = False
+
+
+def has_ours(notebook: dict[str, Any]) -> bool:
+    """Whether there is anything for `settle` to look at. Quick, for it is asked of every notebook."""
+    if any(Mark.of(output.get("metadata")) for output in _outputs(notebook)):
+        return True
+    return any(map(_is_ours, _models(notebook).values()))
+
+
+def settle(notebook: dict[str, Any], settling: Settling) -> bool:
+    """Settle all outputs of ours, and drop our models; whether anything changed."""
+    changed = False
+    for cell in notebook.get("cells", ()):
+        marked = [
+            (output, mark) for output in cell.get("outputs", ()) if (mark := Mark.of(output.get("metadata")))
+        ]
+        for output, mark in marked:
+            changed |= _settle_output(output, mark, settling)
+        bare = _bare_twins(marked)
+        if bare:
+            cell["outputs"] = [output for output in cell["outputs"] if id(output) not in bare]
+            changed = True
+    return _prune(notebook) or changed
+
+
+def _settle_output(output: dict[str, Any], mark: Mark, settling: Settling) -> bool:
+    """One output; whether it changed."""
+    data = output.setdefault("data", {})
+    alive = settling.alive(mark)
+    changed = not alive and data.pop(VIEW, None) is not None
+    lost = mark.settled and not _plays(data.get("text/html"), settling.folder)
+    panel = mark.job is None
+    if (not mark.settled and not (panel and alive)) or (lost and not alive):
+        new = settling.renew(mark, settling.folder)
+        if new is not None and ("text/html" in data or changed):
+            data |= new.data
+            mark = new.mark
+            changed = True
+    said = mark.asleep() if settling.forget_kernels else mark
+    if said.to_metadata().items() <= output["metadata"].items():
+        return changed
+    output["metadata"] |= said.to_metadata()
+    return True
+
+
+def _bare_twins(marked: list[tuple[dict[str, Any], Mark]]) -> set[int]:
+    """Outputs that lost their view and say nothing that the card of the same job beside them does not."""
+    with_card = {mark.job for output, mark in marked if "text/html" in output["data"]}
+    return {
+        id(output)
+        for output, mark in marked
+        if mark.job in with_card and not {"text/html", VIEW} & set(output["data"])
+    }
+
+
+def _plays(html: Any, folder: Path) -> bool:
+    """Whether the file that a card plays is where it says; a card without one lacks nothing."""
+    found = _PLAYS.search("".join(html) if isinstance(html, list) else html or "")
+    if found is None:
+        return True
+    src = unescape(found[1])
+    if re.match(r"\w[\w+.-]*:", src):
+        return True
+    try:
+        return (folder / unquote(src)).is_file()
+    except (OSError, ValueError):
+        return False
+
+
+# -- models in the notebook's metadata ---------------------------------------------------
+
+
+def _prune(notebook: dict[str, Any]) -> bool:
+    """Drop our widget models and their layouts, save those that a widget of the user's own holds."""
+    models = _models(notebook)
+    ours = {key for key, model in models.items() if _is_ours(model)}
+    if not ours:
+        return False
+    held = _named_by(models, set(models) - ours - _layouts(models))
+    gone = ours - held
+    kept = _named_by(models, set(models) - gone - _layouts(models))
+    gone |= {key for key in _layouts(models) if key in _named_by(models, gone) and key not in kept}
+    for key in gone:
+        del models[key]
+    if not models:
+        widgets = notebook["metadata"]["widgets"]
+        del widgets[STATE]
+        if not widgets:
+            del notebook["metadata"]["widgets"]
+    return bool(gone)
+
+
+def _named_by(models: dict[str, Any], names: set[str]) -> set[str]:
+    """The models that those of these names hold."""
+    return set(_MODEL.findall(json.dumps([models[name] for name in names])))
+
+
+def _layouts(models: dict[str, Any]) -> set[str]:
+    return {key for key, model in models.items() if model.get("model_name") == "LayoutModel"}
+
+
+def _is_ours(model: Any) -> bool:
+    state = model.get("state") if isinstance(model, dict) else None
+    return isinstance(state, dict) and str(state.get("_anywidget_id", "")).startswith(_OURS)
+
+
+def _models(notebook: dict[str, Any]) -> dict[str, Any]:
+    """Saved widget models by id; those that are no objects are none."""
+    found: Any = notebook
+    for name in ("metadata", "widgets", STATE, "state"):
+        found = found.get(name) if isinstance(found, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
+def _outputs(notebook: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for cell in notebook.get("cells", ()):
+        yield from cell.get("outputs", ())

@@ -1,0 +1,181 @@
+"""Saved notebooks opened again, in JupyterLab and Notebook 7: live widgets, or cards that play."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import nbformat
+import pytest
+from jupyter_lab import JupyterLab
+from kernel_environment import pointed_at
+from playwright.sync_api import Browser, Page, expect
+from scripted import Done, Hold, Log, Queue, Run, Script, ScriptedFal
+
+from kling_nb import Session
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
+KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+Opened = Callable[[JupyterLab, str], Page]
+CELLS = (
+    "%load_ext kling_nb",
+    "%%kling boat\na paper boat",
+    "import kling_nb\nkling_nb.Panel()",
+    "kling_nb.submit('a paper boat').widget()",
+)
+SYNCHRONOUS = "jupyter_server.services.contents.largefilemanager.LargeFileManager"
+APPS = {
+    "JupyterLab": {"app": "jupyterlab"},
+    "Notebook 7": {"app": "notebook", "options": [f"--ServerApp.contents_manager_class={SYNCHRONOUS}"]},
+}
+
+
+@pytest.fixture
+def opened(browser: Browser) -> Iterator[Opened]:
+    """Opens a notebook on a page of its own, so that nothing is left of the one before."""
+    context = browser.new_context(viewport={"width": 1200, "height": 2600})
+    context.set_default_timeout(45_000)
+
+    def on_page(server: JupyterLab, name: str) -> Page:
+        for page in context.pages:
+            page.close()
+        page = context.new_page()
+        page.goto(server.address(name))
+        page.locator(".jp-Notebook .jp-Cell").first.wait_for()
+        return page
+
+    yield on_page
+    context.close()
+
+
+def write(path: Path, *cells: str) -> Path:
+    notebook = nbformat.v4.new_notebook(metadata=KERNEL)
+    notebook.cells = [nbformat.v4.new_code_cell(cell) for cell in cells]
+    nbformat.write(notebook, path)
+    return path
+
+
+def run_all(page: Page) -> None:
+    if "/doc/tree/" in page.url:
+        page.get_by_role("button", name="Idle").wait_for()
+    else:  # Notebook 7
+        page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for()
+    page.locator(".jp-Notebook .jp-Cell").first.click()
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+
+
+def save(page: Page, file: Path, holds: str) -> None:
+    """Save until the file holds a text: outputs come to it a moment after they are on the page."""
+    page.locator(".jp-Notebook .jp-Cell").first.click()
+    for _ in range(100):
+        page.keyboard.press("Control+s")
+        page.wait_for_timeout(100)
+        if holds in file.read_text():
+            return
+    pytest.fail(f"{holds} never came to the file")
+
+
+def outputs(file: Path) -> list[dict[str, object]]:
+    return [output for cell in json.loads(file.read_text())["cells"] for output in cell["outputs"]]
+
+
+def plays(page: Page, count: int) -> None:
+    """Wait until that many videos have loaded, and see that nothing on the page says an error."""
+    videos = page.locator(".jp-OutputArea video")
+    expect(videos).to_have_count(count)
+    for video in videos.all():
+        handle = video.element_handle()
+        page.wait_for_function("(video) => video.readyState >= 2", arg=handle)
+    assert has_no_error(page)
+
+
+def has_no_error(page: Page) -> bool:
+    said = page.locator("body").inner_text()
+    return "model not found" not in said and "Error displaying" not in said
+
+
+@pytest.mark.parametrize("options", APPS.values(), ids=APPS)
+def test_widgets_while_the_kernel_lives_and_a_card_that_plays_after(
+    options: dict[str, object],
+    workspace: Path,
+    home: Path,
+    opened: Opened,
+) -> None:
+    file = write(workspace / "a b.ipynb", *CELLS)
+    environment = {"KLING_NB_HOME": str(home), "KLING_NB_LOCAL_SPEED": "inf"}
+    with JupyterLab(workspace, **options, **environment) as server:  # type: ignore[arg-type]
+        page = opened(server, file.name)
+        run_all(page)
+        widgets = page.get_by_label("Kling job")
+        expect(widgets.get_by_role("group", name="Video player")).to_have_count(2)
+        expect(page.locator(".jp-InputArea-prompt", has_text="[*]")).to_have_count(0)
+        save(page, file, '"state": "READY"')
+        assert len(outputs(file)) == 3  # one for each job
+        boat = outputs(file)[0]
+        assert len(json.dumps(boat)) <= 30_000
+        assert "<video" in "".join(boat["data"]["text/html"])  # type: ignore[index]
+        assert "base64,AAAA" not in file.read_text()  # an MP4 begins so
+
+        page = opened(server, file.name)  # the kernel lives
+        expect(page.get_by_label("Kling job").get_by_role("group", name="Video player")).to_have_count(2)
+        expect(page.get_by_label("Kling panel")).to_be_visible()
+        assert has_no_error(page)
+        page.close()
+
+        kernel = server.ask("kernels")[0]["id"]
+        server.ask(f"kernels/{kernel}/restart", "POST")  # it keeps its id, and has none of its widgets
+        page = opened(server, file.name)
+        plays(page, 3)
+        page.close()
+
+    with JupyterLab(workspace, **options, **environment) as server:  # type: ignore[arg-type]
+        page = opened(server, file.name)
+        plays(page, 3)
+        expect(page.get_by_label("Kling job")).to_have_count(0)
+        # Its signature is of another content: it is not trusted any more.
+        file.write_text(file.read_text().replace("a paper boat", "a paper ship"))
+        plays(opened(server, file.name), 3)
+
+
+def test_the_card_of_a_job_that_ended_unseen_is_there_on_opening(
+    workspace: Path,
+    tmp_path: Path,
+    opened: Opened,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with ScriptedFal() as fal:
+        environment = pointed_at(fal, tmp_path / "home")
+        fal.script = Script([Queue(0), Run(), Log("Loading"), Hold(), Done()])
+        closed = write(workspace / "closed.ipynb", "%load_ext kling_nb", "%%kling boat\na paper boat")
+        killed = write(workspace / "killed.ipynb", "%load_ext kling_nb", "%%kling kite\na red kite")
+        with JupyterLab(workspace, **environment) as server:
+            for file in (closed, killed):
+                page = opened(server, file.name)
+                run_all(page)
+                expect(page.get_by_label("Kling job")).to_contain_text("Loading")
+                save(page, file, "kling_nb")
+                page.close()
+            paths = {one["path"]: one["id"] for one in server.ask("sessions")}
+            server.ask(f"sessions/{paths['killed.ipynb']}", "DELETE")
+            boat, kite = (submission.request_id for submission in fal.accepted)
+            fal.release(boat)
+            fal.wait_for(lambda: list((workspace / "kling_media").glob("a-paper-boat-*.json")))
+
+            page = opened(server, "closed.ipynb")  # its tab was closed; the kernel has made the video
+            expect(page.get_by_role("group", name="Video player")).to_be_visible()
+            assert has_no_error(page)
+            page = opened(server, "killed.ipynb")
+            expect(page.locator("[data-kling-card]")).to_contain_text("%kling resume")
+            assert has_no_error(page)
+            page.close()
+
+            monkeypatch.chdir(workspace)
+            for name, value in environment.items():
+                monkeypatch.setenv(name, value)
+            fal.release(kite)
+            with Session() as session:
+                session.get_job(kite).wait()
+            server.end_kernels()
+            for name in ("closed.ipynb", "killed.ipynb"):
+                page = opened(server, name)
+                plays(page, 1)

@@ -1,0 +1,186 @@
+"""What becomes of a saved notebook when it is opened, as JSON: no server, no page."""
+
+import asyncio
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+
+from kling_nb.notebook.mark import Mark
+from kling_nb.notebook.reopened import STATE, VIEW, Renewed, Settling, has_ours, settle
+from kling_nb.notebook.server_extension import alive, watch
+
+JOB = "0123456789ab"
+KERNEL = "00000000-0000-4000-8000-000000000000"
+
+
+def output(mark: Mark | None, **data: Any) -> dict[str, Any]:
+    metadata = mark.to_metadata() if mark else {}
+    return {"output_type": "display_data", "data": data, "metadata": metadata}
+
+
+def view(model: str = "a1") -> dict[str, Any]:
+    return {VIEW: {"model_id": model, "version_major": 2, "version_minor": 0}, "text/plain": "Job"}
+
+
+def notebook(*outputs: dict[str, Any], models: dict[str, Any] | None = None) -> dict[str, Any]:
+    made: dict[str, Any] = nbformat.v4.new_notebook()
+    cell = nbformat.v4.new_code_cell("%%kling")
+    cell["outputs"] = list(outputs)
+    made["cells"] = [nbformat.v4.new_markdown_cell("prose"), cell]
+    if models is not None:
+        made["metadata"]["widgets"] = {STATE: {"state": models, "version_major": 2, "version_minor": 0}}
+    return made
+
+
+def settled(found: dict[str, Any], folder: Path, *, runs: bool = False, new: Renewed | None = None) -> bool:
+    return settle(found, Settling(folder, lambda mark: runs, lambda mark, where: new))
+
+
+def data_of(found: dict[str, Any]) -> list[dict[str, Any]]:
+    return [one["data"] for one in found["cells"][1]["outputs"]]
+
+
+READY = Mark(JOB, KERNEL, state="READY")
+
+
+def test_the_view_stays_while_its_kernel_runs_and_goes_with_it(tmp_path: Path) -> None:
+    found = notebook(output(READY, **view(), **{"text/html": "card"}))
+    assert not settled(found, tmp_path, runs=True)
+    assert VIEW in data_of(found)[0]
+    assert settled(found, tmp_path)
+    assert data_of(found) == [{"text/plain": "Job", "text/html": "card"}]
+    assert not settled(found, tmp_path)
+
+
+def test_of_a_view_and_a_card_apart_the_card_is_left(tmp_path: Path) -> None:
+    found = notebook(
+        output(READY, **view()), output(READY, **{"text/html": "card"}), output(None, **{"text/plain": "6"})
+    )
+    assert settled(found, tmp_path)
+    assert data_of(found) == [{"text/html": "card"}, {"text/plain": "6"}]
+
+
+def test_a_card_of_a_job_that_was_running_is_drawn_anew_also_beside_a_live_view(tmp_path: Path) -> None:
+    running = Mark(JOB, KERNEL, state="IN_QUEUE")
+    new = Renewed({"text/html": "done", "text/plain": "done"}, Mark(JOB, KERNEL, state="READY"))
+    found = notebook(output(running, **view(), **{"text/html": "waiting"}))
+    assert settled(found, tmp_path, runs=True, new=new)
+    assert data_of(found)[0]["text/html"] == "done"
+    assert VIEW in data_of(found)[0]
+    assert Mark.of(found["cells"][1]["outputs"][0]["metadata"]) == READY
+
+
+def test_a_file_that_moved_is_looked_for(tmp_path: Path) -> None:
+    (tmp_path / "a b.mp4").touch()
+    new = Renewed({"text/html": "elsewhere"}, READY)
+    for src, expected in (
+        ("a%20b.mp4", "<video"),
+        ("gone.mp4", "elsewhere"),
+        ("https://x.invalid/a", "<video"),
+    ):
+        found = notebook(output(READY, **{"text/html": f'<video src="{src}"></video>'}))
+        settled(found, tmp_path, new=new)
+        assert expected in data_of(found)[0]["text/html"]
+
+
+def test_our_models_go_and_those_of_others_stay(tmp_path: Path) -> None:
+    ours = {"state": {"_anywidget_id": "kling_nb.notebook.panel.Panel", "layout": "IPY_MODEL_l1"}}
+    held = {"state": {"_anywidget_id": "kling_nb.notebook.job_widget.JobWidget", "layout": "IPY_MODEL_l2"}}
+    box = {"model_name": "HBoxModel", "state": {"children": ["IPY_MODEL_h"], "layout": "IPY_MODEL_l3"}}
+    layout = {"model_name": "LayoutModel", "state": {}}
+    models = {"o": ours, "h": held, "b": box, "l1": layout, "l2": layout, "l3": layout, "other": layout}
+    found = notebook(models=copy.deepcopy(models))
+    assert has_ours(found)
+    assert settled(found, tmp_path, runs=True)
+    assert set(found["metadata"]["widgets"][STATE]["state"]) == {"h", "b", "l2", "l3", "other"}
+    alone = notebook(models={"o": copy.deepcopy(ours), "l1": layout})
+    assert settled(alone, tmp_path)
+    assert "widgets" not in alone["metadata"]
+
+
+@pytest.mark.parametrize(
+    "metadata", [None, 5, {"kling_nb": 5}, {"kling_nb": {"version": 2}}, {"kling_nb": {}}, {"other": {}}]
+)
+def test_what_others_wrote_is_no_mark(metadata: Any) -> None:
+    assert Mark.of(metadata) is None
+
+
+def test_a_notebook_of_others_is_left_as_it_is() -> None:
+    found = notebook(
+        {"output_type": "stream", "name": "stdout", "text": "1"}, output(None, **view()), models={}
+    )
+    assert not has_ours(found)
+
+
+class Kernels:
+    """What the extension asks of a kernel manager."""
+
+    class Kernel:
+        class provisioner:  # noqa: N801 -- an attribute there
+            pid = 17
+
+    def list_kernel_ids(self) -> list[str]:
+        return [KERNEL]
+
+    def get_kernel(self, kernel: str) -> type[Kernel]:
+        return self.Kernel
+
+
+def test_a_restarted_kernel_has_none_of_its_widgets() -> None:
+    runs = alive(Kernels())
+    assert runs(Mark(JOB, KERNEL))
+    assert runs(Mark(JOB, KERNEL, process=17))
+    assert not runs(Mark(JOB, KERNEL, process=2**22 + 17))  # above every process id of Linux
+    assert not runs(Mark(JOB, "another"))
+    assert not runs(Mark(JOB))
+
+
+class Contents:
+    """A contents manager with one notebook."""
+
+    def __init__(self, content: Any) -> None:
+        self.model = {"type": "notebook", "path": "sub/a.ipynb", "content": content}
+
+    def get(self, path: str, content: bool = True) -> Any:
+        return self.model
+
+
+class AsyncContents(Contents):
+    async def get(self, path: str, content: bool = True) -> Any:  # type: ignore[override]
+        return self.model
+
+
+def read(contents: Contents) -> Any:
+    found = contents.get("sub/a.ipynb")
+    return asyncio.run(found) if asyncio.iscoroutine(found) else found
+
+
+@pytest.mark.parametrize("kind", [Contents, AsyncContents])
+def test_either_kind_of_contents_manager_is_watched(kind: type[Contents], tmp_path: Path, home: Path) -> None:
+    contents = kind(notebook(output(Mark(JOB, "gone", state="READY"), **view(), **{"text/html": "card"})))
+    watch(contents, Kernels(), tmp_path)
+    assert VIEW not in data_of(read(contents)["content"])[0]
+
+
+@pytest.mark.parametrize("kind", [Contents, AsyncContents])
+@pytest.mark.parametrize(
+    "content", [None, {}, "text", {"cells": 5}, {"cells": [{"outputs": [{"metadata": []}]}]}]
+)
+def test_nothing_keeps_a_notebook_from_being_opened(
+    kind: type[Contents], content: Any, tmp_path: Path
+) -> None:
+    contents = kind(copy.deepcopy(content))
+    watch(contents, Kernels(), tmp_path)
+    assert read(contents)["content"] == content
+
+
+def test_damaged_outputs_stay_as_they_were_saved(tmp_path: Path, home: Path) -> None:
+    damaged = notebook({**output(READY), "data": 5}, output(READY, **view()))
+    contents = Contents(damaged)
+    before = json.dumps(damaged)
+    watch(contents, Kernels(), tmp_path)
+    assert json.dumps(read(contents)["content"]) == before
