@@ -1,4 +1,4 @@
-"""What a submission may cost: the price that is known, the limits that are set."""
+"""Whether there may be a submission: the price that is known, the limits that are set, or none at all."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from datetime import datetime
 from kling_nb._settings import Settings
 from kling_nb.catalog import Endpoint
 from kling_nb.catalog.estimate import estimate, with_price
-from kling_nb.errors import BudgetExceeded
+from kling_nb.errors import BudgetExceeded, NoTake
 from kling_nb.ledger import Limit, owner_of_this_process
 from kling_nb.request import VideoRequest
 
@@ -96,3 +96,16 @@ def check_whole(requests: Sequence[tuple[VideoRequest, Settings]], settings: Set
             remedy="Raise --max-cost (API: max_cost=), or vary fewer things.",
         )
     return total
+
+
+def no_take(request: VideoRequest, settings: Settings, *, new: bool = False) -> NoTake:
+    """The error of a request that would have to be submitted while that is not allowed."""
+    shown = request.prompt if len(request.prompt) <= 60 else request.prompt[:59] + "…"
+    missing = "A new take was asked for" if new else f"No take of it is in {settings.media.name}/"
+    return NoTake(
+        f"Frozen: {' '.join(shown.split())!r} was not submitted. {missing}.",
+        remedy=(
+            "kling-nb verify NOTEBOOK says what is missing, and why. To make it, end the freeze: leave out\n"
+            "--frozen, unset KLING_NB_FROZEN, or kling_nb.configure(frozen=False)."
+        ),
+    )

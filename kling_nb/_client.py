@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from kling_nb import errors
 from kling_nb._backend import Backend
-from kling_nb._budget import check_cost, limits_of
+from kling_nb._budget import check_cost, limits_of, no_take
 from kling_nb._settings import Settings
 from kling_nb._verdict import failure, final
 from kling_nb.catalog import Endpoint
@@ -106,6 +106,7 @@ class Client:
             InputError: It cannot be sent; nothing was.
             MissingKey: Backend fal without a key.
             BudgetExceeded: Over a limit; nothing was sent.
+            NoTake: Everything is frozen; nothing was sent.
             SubmissionUncertain: Sent, and no answer that tells.
             ResponseError: Refused.
         """
@@ -119,6 +120,8 @@ class Client:
         if webhook_url is not None:
             check_webhook(webhook_url, local=settings.backend == "local" or settings.hosts.loopback)
         request = VideoRequest(self._around.endpoint(endpoint_id), _checked(input), {})
+        if settings.frozen:
+            raise no_take(request, settings, new=True)
         sending = self._around.engine.spawn(self._submit(request, settings, webhook_url, chosen))
         self._around.engine.finish_before_exit(sending)
         return await wait_async(sending)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from kling_nb import _settings
 from kling_nb._arguments import storable
 from kling_nb._axes import Axis, combinations, split
-from kling_nb._budget import check_cost, check_whole, limits_of
+from kling_nb._budget import check_cost, check_whole, limits_of, no_take
 from kling_nb._embedded import EmbeddedEngine
 from kling_nb._job import Job, Listener
 from kling_nb._past import PastJobs
@@ -130,6 +130,7 @@ class Session:
         new: bool = False,
         backend: str | None = None,
         max_cost: float | str | None = None,
+        frozen: bool | None = None,
         notebook: str | None = None,
         webhook_url: str | None = None,
         on_event: Listener | None = None,
@@ -150,6 +151,7 @@ class Session:
             new: Make another take, whatever exists.
             backend: "fal" or "local" for this call.
             max_cost: US dollars that this submission may cost; "none" lifts all limits for it.
+            frozen: Submit nothing: show the take that is here, or fail.
             notebook: Noted in the ledger.
             webhook_url: Where fal is to deliver the result too; see `kling_nb.fal.webhooks.verify`. It
                 is not part of the request, so a take made without one is reused all the same.
@@ -163,6 +165,7 @@ class Session:
             MissingKey: Backend fal without a key.
             LedgerError: The intent could not be made durable; nothing was submitted.
             BudgetExceeded: It would cost more than a limit allows; nothing was submitted.
+            NoTake: `frozen`, and there is no take of it.
         """
         plan = self.plan(
             prompt,
@@ -173,6 +176,7 @@ class Session:
             new=new,
             backend=backend,
             max_cost=max_cost,
+            frozen=frozen,
             webhook_url=webhook_url,
             **parameters,
         )
@@ -184,6 +188,8 @@ class Session:
         if plan.found is not None:
             _say_no_webhook(webhook_url, "this request has a take already")
             return self._past.of_take(plan.request, plan.found)
+        if plan.settings.frozen:
+            raise no_take(plan.request, plan.settings, new=plan.new)
         if plan.settings.backend == "fal" and plan.settings.key is None:
             raise MissingKey
         if plan.settings.backend == "local" and plan.request.endpoint.fetched_at:
@@ -310,6 +316,8 @@ class Session:
             BudgetExceeded: They are not.
         """
         for plan in plans:
+            if plan.settings.frozen:
+                raise no_take(plan.request, plan.settings, new=plan.new)
             if plan.settings.backend == "fal" and plan.settings.key is None:
                 raise MissingKey
             if plan.settings.backend == "local" and plan.request.endpoint.fetched_at:
@@ -334,6 +342,7 @@ class Session:
         new: bool = False,
         backend: str | None = None,
         max_cost: float | str | None = None,
+        frozen: bool | None = None,
         webhook_url: str | None = None,
         **parameters: Any,
     ) -> Plan:
@@ -348,7 +357,7 @@ class Session:
             pictures={"image": image, "end_image": end_image},
             take=take,
             new=new,
-            settings=self.settings(backend=backend, max_cost=max_cost),
+            settings=self.settings(backend=backend, max_cost=max_cost, frozen=frozen),
             webhook_url=webhook_url,
             parameters=parameters,
         )

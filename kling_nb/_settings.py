@@ -37,6 +37,7 @@ ENVIRONMENT = {
     "budget": "KLING_NB_BUDGET",
     "daily_budget": "KLING_NB_DAILY_BUDGET",
     "max_cost": "KLING_NB_MAX_COST",
+    "frozen": "KLING_NB_FROZEN",
 }
 NAMES = (*ENVIRONMENT, "credentials", "prices")
 """Every setting there is."""
@@ -62,6 +63,7 @@ class Settings:
         budget: US dollars that this process may spend, or None for no limit.
         daily_budget: US dollars that all kernels may spend a day (local time), or None.
         max_cost: US dollars that one submission may cost, or None; `inf` lifts every limit.
+        frozen: Whether nothing may be submitted: what has no take fails.
         prices: Prices the user knows better: US dollars a second by endpoint id or short name.
     """
 
@@ -78,6 +80,7 @@ class Settings:
     budget: float | None
     daily_budget: float | None
     max_cost: float | None
+    frozen: bool
     prices: Mapping[str, float]
 
 
@@ -134,6 +137,7 @@ def resolve(*layers: Mapping[str, Any], environ: Mapping[str, str] | None = None
         budget=_usd("budget", pick("budget", None)),
         daily_budget=_usd("daily_budget", pick("daily_budget", None)),
         max_cost=_usd("max_cost", pick("max_cost", None), none_lifts=True),
+        frozen=_switch("frozen", pick("frozen", False)),
         prices=_prices(pick("prices", {})),
     )
 
@@ -174,6 +178,15 @@ def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> str:
     if value in allowed:
         return value
     raise UsageError(f"{name} is {value!r}.", remedy=f"It must be one of: {', '.join(allowed)}.")
+
+
+def _switch(name: str, value: Any) -> bool:
+    word = str(value).strip().lower()
+    if word in {"1", "true", "yes", "on"}:
+        return True
+    if word in {"0", "false", "no", "off"}:
+        return False
+    raise UsageError(f"{name} is {value!r}.", remedy="It must be 1 or 0 (true or false).")
 
 
 def _seconds(name: str, value: Any) -> float | None:

@@ -1,10 +1,11 @@
-"""`kling-nb` on the command line: generate, jobs, resume, ledger, doctor, key, local."""
+"""`kling-nb` on the command line: generate, jobs, resume, ledger, freeze, verify, doctor, key, local."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kling_nb.errors import Interrupted, KlingError, UsageError
@@ -55,6 +56,14 @@ def _parser() -> argparse.ArgumentParser:
     ledger.add_argument("what", choices=("check", "rebuild"), help="check changes nothing")
     ledger.add_argument("folders", nargs="*", metavar="FOLDER", help="more folders of videos to look in")
     ledger.set_defaults(run=_ledger)
+    freeze = commands.add_parser("freeze", help="leave static cards only in notebooks, for sharing")
+    freeze.add_argument(
+        "file", nargs="+", type=Path, metavar="FILE", help="a notebook; it is changed in place"
+    )
+    freeze.set_defaults(run=_freeze)
+    verify = commands.add_parser("verify", help="say which kling cells of a notebook have their take")
+    verify.add_argument("notebook", type=Path, metavar="NOTEBOOK")
+    verify.set_defaults(run=_verify)
     doctor = commands.add_parser("doctor", help="check this installation; never shows a key")
     doctor.set_defaults(run=_doctor)
     key = commands.add_parser("key", help="keep the key in the system's key ring (needs kling_nb[keyring])")
@@ -86,6 +95,7 @@ def _generate(words: list[str]) -> int:
         "take": call.take,
         "new": call.new,
         "max_cost": call.max_cost,
+        "frozen": call.frozen or None,
         "webhook_url": call.webhook,
         **call.options,
     }
@@ -160,8 +170,6 @@ async def _brought(jobs: Sequence[Job]) -> int:
 
 
 def _ledger(parsed: argparse.Namespace) -> int:
-    from pathlib import Path  # noqa: PLC0415
-
     from kling_nb import _ledger_care as care  # noqa: PLC0415
     from kling_nb._settings import current  # noqa: PLC0415
     from kling_nb.ledger.home import ledger_path  # noqa: PLC0415
@@ -177,6 +185,22 @@ def _ledger(parsed: argparse.Namespace) -> int:
     aside, rows = care.rebuild(path, folders)
     print(f"{path} holds {rows} jobs now." + (f" The old one is kept as {aside}." if aside else ""))
     return 0
+
+
+def _freeze(parsed: argparse.Namespace) -> int:
+    from kling_nb.notebook.frozen import freeze  # noqa: PLC0415
+
+    for path in parsed.file:
+        print(f"{path}: {'static now' if freeze(path) else 'nothing to do'}")
+    return 0
+
+
+def _verify(parsed: argparse.Namespace) -> int:
+    from kling_nb.notebook.verification import report, verify  # noqa: PLC0415
+
+    cells = verify(parsed.notebook)
+    print(report(cells))
+    return 0 if all(cell.reusable for cell in cells) else 1
 
 
 def _doctor(parsed: argparse.Namespace) -> int:

@@ -7,6 +7,7 @@
     │   └── MediaInputError        a picture or video given as input
     ├── MissingKey                 backend fal, and no key anywhere
     ├── BudgetExceeded             over a spending limit; nothing was sent
+    ├── NoTake                     frozen, and no take of the request is here; nothing was sent
     ├── UnreachableError           no connection; nothing was sent
     ├── SubmissionUncertain        sent, and no answer: fal may have taken the job
     ├── ResponseError              fal answered, and it was a refusal
@@ -105,6 +106,10 @@ class MissingKey(KlingError):
 
 class BudgetExceeded(KlingError):
     """It would cost more than a spending limit allows. Nothing was sent."""
+
+
+class NoTake(KlingError):
+    """Nothing may be submitted (`frozen`), and no take of the request is here. Nothing was sent."""
 
 
 class UnreachableError(KlingError):

@@ -88,6 +88,7 @@ class CellRun:
             "take": call.take,
             "new": call.new,
             "max_cost": call.max_cost,
+            "frozen": call.frozen or None,
             "webhook_url": call.webhook,
             **call.options,
             **call.parameters,

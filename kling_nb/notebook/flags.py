@@ -47,6 +47,7 @@ class CellCall:
         wait: Whether the cell waits.
         timeout: Seconds, or None.
         max_cost: US dollars, or "none", or None.
+        frozen: Submit nothing.
         dry_run: Show what would be sent, and send nothing.
         quiet: No output but errors.
         webhook: Address that the result is delivered to as well, or None.
@@ -65,6 +66,7 @@ class CellCall:
     wait: bool = True
     timeout: float | None = None
     max_cost: str | None = None
+    frozen: bool = False
     dry_run: bool = False
     quiet: bool = False
     webhook: str | None = None
@@ -102,6 +104,7 @@ FIXED_FLAGS: dict[str, str] = {
     "--no-store": "fal keeps neither input nor output for its dashboard",
     "--grid": "NAME=VALUE,VALUE: make one video for each; may be repeated. Also {a|b|c} in the prompt",
     "--concurrency": "cells of a grid under way at once",
+    "--frozen": "show the take that is here, or fail; send nothing",
     "--dry-run": "show the request and what would happen; send nothing",
     "--quiet": "no output but errors",
 }
@@ -169,6 +172,7 @@ def _parse(tokens: list[str], prog: str, default_endpoint: str) -> tuple[str | N
         wait=not parsed.no_wait,
         timeout=parsed.timeout,
         max_cost=parsed.max_cost,
+        frozen=parsed.frozen,
         dry_run=parsed.dry_run,
         quiet=parsed.quiet,
         webhook=parsed.webhook,
@@ -233,6 +237,7 @@ def build_parser(chosen: Endpoint, prog: str) -> argparse.ArgumentParser:
     if prog == MAGIC:
         add("--grid", action="append", nargs="?", const="", metavar="NAME=VALUES", help=FIXED_FLAGS["--grid"])
         add("--concurrency", type=_count, help=FIXED_FLAGS["--concurrency"])
+    add("--frozen", action="store_true", help=FIXED_FLAGS["--frozen"])
     add("--dry-run", action="store_true", help=FIXED_FLAGS["--dry-run"])
     add("--quiet", action="store_true", help=FIXED_FLAGS["--quiet"])
     for control in _flagged(chosen):

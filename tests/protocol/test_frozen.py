@@ -1,0 +1,92 @@
+"""Frozen: what has a take is shown, and nothing is ever submitted."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kernel_environment import pointed_at
+from scripted import ScriptedFal
+
+import kling_nb
+from kling_nb import Session
+from kling_nb.errors import NoTake, UsageError
+from kling_nb.notebook.cell_calls import Asked, Reader
+
+
+@pytest.fixture
+def fal(tmp_cwd: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    with ScriptedFal() as server:
+        for name, value in pointed_at(server, home).items():
+            monkeypatch.setenv(name, value)
+        yield server
+
+
+WAYS: dict[str, Callable[[Session], Any]] = {
+    "submit": lambda session: session.submit("a boat"),
+    "generate": lambda session: session.generate("a boat"),
+    "another take": lambda session: session.submit("a kite", new=True),
+    "a take that is not there": lambda session: session.submit("a kite", take=2),
+    "call by call": lambda session: asyncio.run(session.client.submit("v1-pro", {"prompt": "a kite"})),
+}
+
+
+@pytest.mark.parametrize("ask", WAYS.values(), ids=WAYS)
+def test_nothing_is_submitted_and_what_is_there_is_shown(fal: ScriptedFal, ask: Any) -> None:
+    with Session() as open_one, Session(frozen=True) as frozen:
+        kite = open_one.generate("a kite")
+        assert isinstance(kite, kling_nb.Video)
+        before = len(fal.requests)
+        with pytest.raises(NoTake, match="was not submitted") as caught:
+            ask(frozen)
+        assert len(str(caught.value).splitlines()) <= 4
+        assert frozen.generate("a kite").path == kite.path  # type: ignore[union-attr]
+        assert frozen.submit("a boat", frozen=False).wait()  # an argument counts more
+        assert len(fal.accepted) == 2
+        assert before < len(fal.requests)
+
+
+def test_by_environment_and_argument(fal: ScriptedFal, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Session() as session:
+        with pytest.raises(NoTake):
+            session.submit("a boat", frozen=True)
+        for word in ("1", "true", "YES"):
+            monkeypatch.setenv("KLING_NB_FROZEN", word)
+            with pytest.raises(NoTake):
+                session.submit("a boat")
+        monkeypatch.setenv("KLING_NB_FROZEN", "perhaps")
+        with pytest.raises(UsageError, match="frozen is 'perhaps'"):
+            session.submit("a boat")
+    assert not fal.accepted
+
+
+READ = {
+    "%%kling --take 2\na boat": [("a boat", {"take": 2})],
+    "%%kling x --dry-run\na boat": [None],
+    "%%kling\na {colour} boat, {{as is}}, $colour": [("a red boat, {as is}, red", {})],
+    "%%kling\na {open('x').read()} boat": ["it depends on"],
+    "%%kling\na {colour!r} boat": ["it depends on"],
+    "%%kling --image photo\nit moves": ["it depends on the picture photo"],
+    "%%kling --image picture\nit moves": [("it moves", {"image": "cat.png"})],
+    "%%time\nkling_nb.generate('x')": [],
+    "%kling use v3-pro\nsubmit(prompt=colour, duration=5)": [("red", {"endpoint": "v3-pro", "duration": 5})],
+    "for word in words:\n    kling_nb.submit(word)": ["it depends on word"],
+    "colour = words[0]\nkling_nb.generate(colour)": ["it depends on colour"],
+    "await client.submit('v1-pro', {})": ["it submits by Session.client"],
+    "this is no Python": [],
+}
+
+
+@pytest.mark.parametrize("source", READ)
+def test_a_notebook_is_read_and_not_run(source: str, home: Path) -> None:
+    reader = Reader("v1-pro", known={"colour": "red", "picture": "cat.png"})
+    found = list(reader.calls(source))
+    assert len(found) == len(READ[source])
+    for call, expected in zip(found, READ[source], strict=True):
+        if isinstance(expected, tuple):
+            assert isinstance(call, Asked)
+            assert call.prompt == expected[0]
+            assert expected[1].items() <= dict(call.arguments).items()
+        else:
+            assert call is None if expected is None else str(call).startswith(str(expected))
