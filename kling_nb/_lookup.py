@@ -34,6 +34,8 @@ async def look_up(backend: Backend, ledger: Ledger, entry: Entry, endpoint: Endp
     Raises:
         SubmissionUncertain: None, several, or the list cannot be had.
     """
+    if entry.backend == "fal" and entry.key_fingerprint != backend.key_fingerprint:
+        raise _other_key(entry)
     sent = entry.sent_at or entry.created_at
     try:
         listed = await earlier_requests(backend.http, entry.endpoint, start=sent - BEFORE, end=sent + AFTER)
@@ -131,6 +133,15 @@ def unanswered(entry: Entry, seen: str = "", remedy: str = "") -> errors.Submiss
 
 def _not_looked_up(entry: Entry, fault: errors.KlingError) -> errors.SubmissionUncertain:
     return unanswered(entry, f"It could not be looked for: {fault.message}")
+
+
+def _other_key(entry: Entry) -> errors.SubmissionUncertain:
+    """Another account's list has nothing to say of it."""
+    return unanswered(
+        entry,
+        "It was sent with another key than the one set now.",
+        "Set that key and run the cell again: then it is looked for at fal. It was not sent again.",
+    )
 
 
 def _sent_again(entry: Entry) -> errors.SubmissionUncertain:

@@ -63,8 +63,9 @@ class Pursuit:
         try:
             if await self._filing.filed_before():
                 return
-            backend = await self._connect()
-            ref = await self._submission.made(backend)
+            with self._submission.begun():
+                backend = await self._connect()
+                ref = await self._submission.made(backend)
             if ref is None:
                 return
             self._enable_cancel(backend, ref)

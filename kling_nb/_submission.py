@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -75,6 +76,10 @@ class Submission:
             KlingError: It could not be sent, or fal refuses it.
         """
         return await (self._submit(backend) if self.fresh else self._rejoin(backend))
+
+    def begun(self) -> AbstractContextManager[None]:
+        """Inside the block no other kernel takes the row for one that was left alone."""
+        return at_work(self._job.id) if self.fresh else nullcontext()
 
     async def forget_addresses(self) -> None:
         """Upload the files anew the next time: fal could not fetch them."""

@@ -1,8 +1,8 @@
 """The ledger: one row for every submission, durable before it is sent.
 
-SQLite in the user's data folder, shared by all kernels of the user. WAL with
-`synchronous=FULL`: a committed row survives a power cut. It never holds a key, only the
-short fingerprint of one.
+SQLite in the user's data folder, shared by all kernels of the user. `synchronous=FULL`, so a
+committed row survives a power cut; WAL, but not on network file systems. It never holds a key,
+only the short fingerprint of one.
 
 Threads: a `Ledger` may be used from any thread; calls are serialised by a lock, and
 between processes by SQLite.

@@ -8,6 +8,7 @@ import secrets
 import socket
 import sqlite3
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ START_SECONDS = 3.0
 """How long after its claim a row of this process may still be about to start."""
 
 _TOKEN = secrets.token_hex(4)
-_at_work: set[str] = set()
+_at_work: Counter[str] = Counter()
 
 
 def owner_of_this_process() -> str:
@@ -35,11 +36,13 @@ def owner_of_this_process() -> str:
 @contextmanager
 def at_work(job_id: str) -> Iterator[None]:
     """Inside the block this process is submitting that row; another one that it claimed was interrupted."""
-    _at_work.add(job_id)
+    _at_work[job_id] += 1
     try:
         yield
     finally:
-        _at_work.discard(job_id)
+        _at_work[job_id] -= 1
+        if not _at_work[job_id]:
+            del _at_work[job_id]
 
 
 @dataclass(frozen=True, slots=True)

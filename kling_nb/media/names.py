@@ -14,6 +14,12 @@ SLUG_LENGTH = 40
 _VARIANTS = 9
 
 
+_DEVICES = {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"} | {
+    f"{port}{number}" for port in ("COM", "LPT") for number in "0123456789¹²³"
+}
+"""Names that Windows gives to devices, whatever extension follows."""
+
+
 def slug(text: str) -> str:
     """`text` as a part of a file name: lower case, words joined by `-`, at most 40 characters.
 
@@ -38,10 +44,11 @@ def stems(prompt: str, fingerprint: str, take: int, backend: str) -> Iterator[st
 
 
 def bare(name: str) -> bool:
-    """Whether `name` is the name of a file and no path: nothing in it leads to another folder."""
+    """Whether `name` is the name of a file, on every system, and no path to another folder or to a device."""
     return (
-        0 < len(name) <= 255
-        and name.strip(" .") != ""
+        0 < len(name.encode("utf-8", "replace")) <= 255
+        and name.rstrip(" .") == name
+        and name.partition(".")[0].rstrip().upper() not in _DEVICES
         and not any(letter in '/\\:*?"<>|' or ord(letter) < 32 or ord(letter) == 127 for letter in name)
     )
 

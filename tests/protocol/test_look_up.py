@@ -194,6 +194,17 @@ def test_a_list_that_cannot_be_had(
     assert fal.count("submit") == 1
 
 
+def test_with_another_key_nothing_is_said_of_what_fal_lists(
+    make_session: MakeSession, fal: ScriptedFal
+) -> None:
+    """Another account's list does not hold it, and that must not lead to a second payment."""
+    unclear(make_session(), fal)
+    job = make_session(credentials="another-key:0123456789").submit("a cat")
+    assert "another key" in said(job)
+    assert fal.count("lookup") == 0
+    assert make_session().submit("a cat").wait() is not None
+
+
 def test_all_pages_are_read(session: Session, fal: ScriptedFal) -> None:
     unclear(session, fal)
     for number in range(120):

@@ -233,6 +233,23 @@ def test_a_bare_name_never_leads_out_of_its_folder(name: str) -> None:
         assert ".." not in (folder / name).parts
 
 
+DEVICES = ["con", "NUL.mp4", "com1.tar.gz", "LPT¹.mp4", "aux .mp4"]
+PATHS = ["", ".", "..", "a/b", "a\\b", "C:x"]
+ODD = ["a.mp4.", "a.mp4 ", "a\nb", "a\x7fb", "a?.mp4", "x" * 256, "ü" * 128]
+
+
+@pytest.mark.parametrize("name", [*DEVICES, *PATHS, *ODD])
+def test_names_that_some_system_does_not_take_are_not_bare(name: str) -> None:
+    assert not bare(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["a.mp4", ".hidden", "ünïcode 猫.mp4", "console.mp4", "com10.mp4", "ü" * 127]
+)
+def test_names_that_all_take_are_bare(name: str) -> None:
+    assert bare(name)
+
+
 # -- types by content -------------------------------------------------------------
 
 
