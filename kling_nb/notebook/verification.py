@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from kling_nb._default import default_session
-from kling_nb._plan import Plan, Session
+from kling_nb._plan import Plan
+from kling_nb._session import Session
 from kling_nb.errors import KlingError
 from kling_nb.notebook.card_words import clean, clip
 from kling_nb.notebook.cell_calls import Asked, Reader, Unknown
