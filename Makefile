@@ -16,7 +16,7 @@ MAKEOVERRIDES := $(filter-out $(addsuffix =%,$(KEYS)),$(MAKEOVERRIDES))
 export KLING_NB_BACKEND := local
 export KLING_NB_HOME := $(CURDIR)/build/home
 
-.PHONY: help demo lab test check bench pictures pin clean
+.PHONY: help demo lab test check bench soak pictures pin clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -37,6 +37,9 @@ check: $(VENV) $(FRONT_END) $(JS_TOOLS) ## Run the fast checks: format, lint, ty
 
 bench: $(VENV) $(FRONT_END) ## Measure kling_nb beside fal_client and plain httpx; writes benchmarks/RESULTS.md
 	@$(PY) -m benchmarks.run
+
+soak: $(VENV) $(FRONT_END) ## Run the long forms (20 minutes at most) and write docs/soak.md: faults, kills, fuzzing
+	@$(PY) scripts/soak.py --write
 
 pictures: $(VENV) $(FRONT_END) ## Make the README's pictures anew from the real page
 	@KLING_NB_CHROMIUM="$$($(PY) scripts/find_chromium.py --install)" && export KLING_NB_CHROMIUM \

@@ -23,7 +23,7 @@ from kling_nb._submission import Submission
 from kling_nb._verdict import PASSING, failure, final, gone
 from kling_nb.events import Completed, Failed, Queued, Running, State, Unclear
 from kling_nb.fal.hosts import RequestRef
-from kling_nb.fal.replies import CancelOutcome, Result
+from kling_nb.fal.replies import CancelOutcome, Result, json_object
 
 log = logging.getLogger(__name__)
 
@@ -125,8 +125,9 @@ class Pursuit:
 
     async def _result(self, backend: Backend, ref: RequestRef) -> Result | None:
         """Follow the request to its end and fetch what it gave; None where it was cancelled."""
-        if self._record.entry.result is not None:  # fetched before, and fal may have forgotten it since
-            return Result(json.loads(self._record.entry.result), self._record.entry.units)
+        fetched = json_object(self._record.entry.result or "")
+        if fetched is not None:  # fetched before, and fal may have forgotten it since
+            return Result(fetched, self._record.entry.units)
         ended = Completed()
         try:
             ended = await self._follow(backend, ref)

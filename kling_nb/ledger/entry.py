@@ -127,19 +127,37 @@ class Entry:
     @property
     def owner_alive(self) -> bool:
         """Whether the process that made it may still run. Unknown counts as alive."""
-        host, pid, _ = self.owner.rsplit(":", 2)
+        host, pid, _ = self.owner.rsplit(":", 2) if self.owner.count(":") >= 2 else ("", "", "")
         if host != socket.gethostname() or os.name == "nt":  # os.kill ends the process on Windows
             return True
         try:
             os.kill(int(pid), 0)
         except ProcessLookupError:
             return False
-        except (OSError, ValueError):
+        except (OSError, ValueError, OverflowError):
             return True
         return True
 
     @classmethod
     def from_row(cls, row: sqlite3.Row) -> Entry:
-        """The entry of a row with all columns."""
+        """The entry of a row with all columns.
+
+        A state that this version does not know, or an input that does not read, keeps nobody from the
+        rest of the row: it may be paid for.
+        """
         values = {name: row[name] for name in cls.__dataclass_fields__}
-        return cls(**{**values, "state": State(values["state"]), "input": json.loads(values["input"])})
+        read = {"state": _state(values["state"]), "input": _json_object(values["input"]) or {}}
+        return cls(**{**values, **read})
+
+
+def _state(word: str) -> State:
+    return State(word) if word in set(State) else State.UNCERTAIN
+
+
+def _json_object(text: str) -> dict[str, Any] | None:
+    """The JSON object in a column, or None where it holds anything else."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None

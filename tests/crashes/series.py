@@ -98,7 +98,7 @@ class Series:
             if point.exchange is None:
                 time.sleep(chance.uniform(0.0, RANDOM_SECONDS))
             self.kernel.kill()
-        sent = len(self.fal.accepted) - taken
+            sent = len(self.fal.accepted) - taken  # what is let go afterwards may be accepted too
         self.kernel.restart()
         said = json.loads(self.kernel.ok(RECOVER.format(prompts=prompts)).text.splitlines()[-1])
         self.counts.kills += 1

@@ -41,6 +41,7 @@ class Counts:
     their_duplicated_jobs: int = 0
     their_undelivered: int = 0
     their_leaks: int = 0
+    their_hangs: int = 0
 
 
 def draw(seed: int, exchanges: int, folder: Path) -> Counts:
@@ -88,6 +89,7 @@ def _compare(counts: Counts, bench: Bench, exchange: str, fault: Fault, *, lasti
     counts.their_duplicated_jobs += theirs.accepted > 1
     counts.their_undelivered += theirs.accepted > 0 and not theirs.delivered
     counts.their_leaks += theirs.leaked
+    counts.their_hangs += theirs.hung
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
 """The official client on the same faults: `fal_client` as published, only its waits are shorter."""
 
+import threading
 import time
 from dataclasses import dataclass
 
@@ -15,6 +16,9 @@ EXCHANGES = ("submit", "status", "result")
 """What both clients ask; it streams no status by itself and fetches no file."""
 
 MODEL = "fal-ai/kling-video/v1/pro/text-to-video"
+DEADLINE = 3.0
+"""Seconds. Its longest chain of waits has less than one, once a wait ends at all."""
+
 SILENCE = 0.05  # seconds; 120 as published
 
 
@@ -26,11 +30,13 @@ class OfficialTrial:
         accepted: submissions that fal took; each beyond the first is paid again.
         delivered: it gave the result.
         leaked: it sent the key to another host.
+        hung: it waited longer than `DEADLINE`, until the server let it go.
     """
 
     accepted: int
     delivered: bool
     leaked: bool
+    hung: bool
 
 
 def attempt(fal: ScriptedFal, exchange: str, fault: Fault, *, lasting: bool) -> OfficialTrial:
@@ -41,12 +47,20 @@ def attempt(fal: ScriptedFal, exchange: str, fault: Fault, *, lasting: bool) -> 
     accepted, strays = len(fal.accepted), len(fal.stray_keys)
     prompt = f"official {exchange} {time.monotonic_ns()}"
     fal.script = SCRIPTS["plain"]
-    fault.arm(fal, exchange, LASTING if lasting else 1)
-    try:
-        delivered = _delivered(client, prompt)
-    finally:
-        fal.clear_faults()
-    return OfficialTrial(len(fal.accepted) - accepted, delivered, len(fal.stray_keys) > strays)
+    armed = fault.arm(fal, exchange, LASTING if lasting else 1)
+    said: list[bool] = []
+    work = threading.Thread(target=lambda: said.append(_delivered(client, prompt)))
+    work.start()
+    work.join(DEADLINE)
+    hung = work.is_alive()
+    fal.clear_faults()
+    armed.release()
+    work.join()
+    for held in vars(client).values():
+        if isinstance(held, httpx.Client):
+            held.close()  # it leaves that to the collector
+    leaked = len(fal.stray_keys) > strays
+    return OfficialTrial(len(fal.accepted) - accepted, said == [True] and not hung, leaked, hung)
 
 
 def _delivered(client: SyncClient, prompt: str) -> bool:

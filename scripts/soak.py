@@ -1,0 +1,203 @@
+"""The long forms: faulty exchanges, kills of kernels, inputs. Prints the counts.
+
+Each part runs in a few processes at once, each with a seed of its own; the first of them is `--seed`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = ROOT / "docs" / "soak.md"
+SPOKEN_OF = 20
+"""Complaints that are shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One long form.
+
+    Attributes:
+        module: Run as `python -m module SEED NUMBER`; it prints its counts as JSON.
+        number: How much of it, over all processes.
+        processes: How many at once; they mostly wait.
+        rows: What is said of the counts.
+        faults: Whether the counts are not what they must be.
+    """
+
+    module: str
+    number: int
+    processes: int
+    rows: Callable[[dict[str, Any]], list[tuple[str, object]]]
+    faults: Callable[[dict[str, Any]], list[str]]
+
+
+def exchanges(counts: dict[str, Any]) -> list[tuple[str, object]]:
+    """Of the faulty exchanges."""
+    outcomes: Counter[str] = Counter()
+    for outcome, number in counts["outcomes"].items():
+        outcomes[outcome.rpartition(" ")[0] if outcome[-1].islower() else outcome] += number
+    same = counts["same"]
+    return [
+        ("faulty exchanges", f"{counts['struck']:,}, in {counts['trials']:,} jobs"),
+        ("submissions accepted", f"{counts['accepted']:,}"),
+        ("**duplicate submissions**", counts["duplicates"]),
+        ("**hangs** (a job past its deadline of 30 s)", counts["hangs"]),
+        ("longest job, with waits cut to 0.12 s", f"{counts['longest']:.1f} s"),
+        ("outcomes other than the table says", counts["unlike_the_table"]),
+        *((f"outcome: {outcome}", f"{number:,}") for outcome, number in outcomes.most_common()),
+        (f"on the same faults, {same:,} jobs: duplicates, ours", counts["our_duplicates_of_same"]),
+        (
+            f"— fal_client {version('fal-client')}",
+            f"{counts['their_duplicates']:,} more submissions, of {counts['their_duplicated_jobs']:,} jobs",
+        ),
+        ("— its accepted jobs that ended without the result", f"{counts['their_undelivered']:,}"),
+        ("— its jobs whose key went to another host", f"{counts['their_leaks']:,}"),
+        ("— its jobs that waited without end for a silent server", f"{counts['their_hangs']:,}"),
+    ]
+
+
+def kills(counts: dict[str, Any]) -> list[tuple[str, object]]:
+    """Of the crash test."""
+    return [
+        ("kills (SIGKILL of a real kernel)", counts["kills"]),
+        ("jobs", counts["jobs"]),
+        ("submissions accepted by the server", counts["accepted"]),
+        ("**duplicate submissions**", counts["duplicates"]),
+        ("recovered by the next kernel, or first made by it", counts["recovered"]),
+        ("UNCERTAIN, accepted: killed before the id was written down", counts["uncertain"]),
+        ("UNCERTAIN, not accepted", counts["unaccepted"]),
+        ("**lost**", counts["lost"]),
+        ("files / sidecars / ledger rows", f"{counts['files']} / {counts['sidecars']} / {counts['rows']}"),
+        ("files with other bytes than were served", counts["half_files"]),
+        *((f"killed: {name}", number) for name, number in counts["points"].items()),
+    ]
+
+
+def inputs(counts: dict[str, Any]) -> list[tuple[str, object]]:
+    """Of the fuzzing."""
+    return [
+        ("inputs", f"{sum(counts['inputs'].values()):,}"),
+        ("**errors that are not typed**", len(counts["faults"])),
+        *((f"edge: {name}", f"{number:,}") for name, number in counts["inputs"].items()),
+    ]
+
+
+def wrong_exchanges(counts: dict[str, Any]) -> list[str]:
+    """Complaints of the faulty exchanges."""
+    bad = counts["duplicates"] or counts["hangs"] or counts["unlike_the_table"]
+    return counts["faults"] or (["duplicates or hangs"] if bad else [])
+
+
+def wrong_kills(counts: dict[str, Any]) -> list[str]:
+    """Complaints of the crash test."""
+    bad = counts["duplicates"] or counts["lost"] or counts["half_files"]
+    return counts["complaints"] or (["duplicates or losses"] if bad else [])
+
+
+PARTS = {
+    "Faulty exchanges": Part("faults.drawn", 10_000, 6, exchanges, wrong_exchanges),
+    "Kills of a kernel": Part("crashes.series", 200, 4, kills, wrong_kills),
+    "Any input at every edge": Part("fuzz.long", 100_000, 4, inputs, lambda counts: list(counts["faults"])),
+}
+
+
+def run(part: Part, seed: int, number: int) -> dict[str, Any]:
+    """The counts of all its processes together."""
+    share = -(-number // part.processes)
+    with tempfile.TemporaryDirectory(prefix="kling_nb-soak-") as folder:
+        running = [
+            subprocess.Popen(
+                [sys.executable, "-m", part.module, str(seed + index), str(share)],
+                cwd=ROOT,
+                env=_environment(Path(folder) / str(index)),
+                stdout=subprocess.PIPE,
+                stderr=(Path(folder) / f"{index}.log").open("wb"),
+                text=True,
+            )
+            for index in range(part.processes)
+        ]
+        total: dict[str, Any] = {}
+        for index, process in enumerate(running):
+            said = process.communicate()[0].strip().splitlines()
+            if process.returncode:
+                log = (Path(folder) / f"{index}.log").read_text(encoding="utf-8", errors="replace")
+                raise SystemExit(
+                    f"{part.module} with seed {seed + index} ended with an error:\n{log[-4000:]}"
+                )
+            _add(total, json.loads(said[-1]))
+    return total
+
+
+def _environment(home: Path) -> dict[str, str]:
+    home.mkdir()
+    return {
+        **os.environ,
+        "KLING_NB_BACKEND": "local",
+        "KLING_NB_HOME": str(home),
+        "IPYTHONDIR": str(home),
+        "PYTHONPATH": str(ROOT / "tests"),
+        "PYTHONWARNINGS": "ignore",
+    }
+
+
+def _add(total: dict[str, Any], more: dict[str, Any]) -> None:
+    for name, value in more.items():
+        if isinstance(value, dict):
+            _add(total.setdefault(name, {}), value)
+        elif name == "longest":
+            total[name] = max(total.get(name, 0.0), value)
+        else:
+            total[name] = total[name] + value if name in total else value
+
+
+def main() -> int:
+    """Run the parts; 0 where all counts are what they must be."""
+    asked = argparse.ArgumentParser(description=__doc__)
+    asked.add_argument("--seed", type=int, default=1)
+    asked.add_argument("--scale", type=float, default=1.0, help="share of the full numbers")
+    asked.add_argument("--write", action="store_true", help="write docs/soak.md")
+    options = asked.parse_args()
+    begun, text, complaints = time.monotonic(), [_head(options.seed)], []
+    for title, part in PARTS.items():
+        started = time.monotonic()
+        counts = run(part, options.seed, max(part.processes, round(part.number * options.scale)))
+        minutes = (time.monotonic() - started) / 60
+        lines = [f"| {name} | {value} |" for name, value in part.rows(counts)]
+        section = "\n".join([f"## {title}: {minutes:.1f} min", "", "| | |", "|---|---|", *lines, ""])
+        print(section, flush=True)
+        text.append(section)
+        complaints += [f"{title}: {fault}" for fault in part.faults(counts)]
+    print(f"{(time.monotonic() - begun) / 60:.1f} min in all; {len(complaints)} complaints")
+    print("\n".join(complaints[:SPOKEN_OF]))
+    if options.write:
+        PAGE.write_text("\n".join(text), encoding="utf-8")
+    return 1 if complaints else 0
+
+
+def _head(seed: int) -> str:
+    when = datetime.now(UTC).strftime("%Y-%m-%d")
+    return f"""# The long forms, as they last ran
+
+`make soak`, on {when}: seed {seed}, Python {platform.python_version()}, {platform.system()} on
+{os.cpu_count()} cores of {platform.machine()}, which had other work too. What the outcomes mean
+is in [faults.md](faults.md).
+"""
+
+
+if __name__ == "__main__":
+    sys.exit(main())

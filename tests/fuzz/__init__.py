@@ -1,0 +1,1 @@
+"""Any input at every edge: only typed errors come of it."""
