@@ -9,11 +9,11 @@ from typing import Any
 from kling_nb import errors
 from kling_nb._backend import Backend
 from kling_nb._record import Record
-from kling_nb._result_files import as_download, files_of, main_file, opened, text_of
+from kling_nb._result_files import File, as_download, files_of, main_file, opened, text_of
 from kling_nb.events import Downloading, Ready, State, Submitted
-from kling_nb.fal.download import Download
+from kling_nb.fal.download import Beginning, Download
 from kling_nb.fal.replies import Result
-from kling_nb.media import MediaFolder, Take, TakeDraft
+from kling_nb.media import Begun, MediaFolder, Origin, Take, TakeDraft
 
 DOWNLOAD_TRIES = 4
 
@@ -74,20 +74,45 @@ class Filing:
                 file = main_file(result.data, self._job.request.endpoint.output_pointer)
                 if file is None:
                     return await self._store(result, as_download(result.data))
-                async with opened(backend.client, file) as download:
-                    if attempt < DOWNLOAD_TRIES:
-                        _check_length(file, download)
-                    return await self._store(result, download)
+                begun = await self._media.begun(request_id, self._job.backend, str(file.get("url") or ""))
+                last = attempt >= DOWNLOAD_TRIES
+                return await self._fetched(backend, result, file, begun, last=last)
             except (errors.UnreachableError, errors.MediaError):
                 if attempt >= DOWNLOAD_TRIES:
                     raise
                 await backend.sleep(min(2.0**attempt, 10.0))
 
-    async def _store(self, result: Result, download: Download) -> Take:
+    async def _fetched(
+        self, backend: Backend, result: Result, file: File, begun: Begun | None, *, last: bool
+    ) -> Take:
+        """The file, or what is missing of one that a killed process began."""
+        beginning = Beginning(begun.size, begun.origin.etag, begun.origin.length) if begun else None
+        try:
+            async with opened(backend.client, file, beginning) as download:
+                if not last:
+                    _check_length(file, download)
+                rest, begun = (begun, None) if download.offset else (None, begun)
+                return await self._store(result, download, self._origin(file, download), rest)
+        finally:
+            if begun is not None:  # another file is there by now, or none
+                begun.discard()
+
+    def _origin(self, file: File, download: Download) -> Origin | None:
+        request_id = self._job.request_id
+        if download.etag is None or download.length is None or request_id is None:
+            return None
+        url = str(file.get("url"))
+        return Origin(self._job.backend, request_id, url, download.etag, download.length)
+
+    async def _store(
+        self, result: Result, download: Download, origin: Origin | None = None, begun: Begun | None = None
+    ) -> Take:
         return await self._media.store(
             download.chunks,
             self._draft(result, download),
             expected_size=download.length,
+            origin=origin,
+            begun=begun,
             on_progress=lambda received: self._job.apply(Downloading(received, download.length)),
         )
 

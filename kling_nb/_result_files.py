@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from kling_nb import errors
-from kling_nb.fal.download import Download
+from kling_nb.fal.download import Beginning, Download
 from kling_nb.fal.queue import QueueClient
 
 MOST = 16
@@ -47,8 +47,10 @@ def main_file(data: Any, pointer: str) -> File | None:
 
 
 @asynccontextmanager
-async def opened(client: QueueClient, file: File) -> AsyncIterator[Download]:
-    """The bytes of a file.
+async def opened(
+    client: QueueClient, file: File, beginning: Beginning | None = None
+) -> AsyncIterator[Download]:
+    """The bytes of a file, or those after its beginning.
 
     Raises:
         MediaError: They do not decode, or the host refuses.
@@ -60,7 +62,7 @@ async def opened(client: QueueClient, file: File) -> AsyncIterator[Download]:
         kind, raw = _decode(str(inline))
         yield Download("", text_of(file, "content_type") or kind, len(raw), _one_chunk(raw))
         return
-    async with client.download(url) as download:
+    async with client.download(url, beginning) as download:
         yield download
 
 

@@ -46,21 +46,42 @@ class Download:
     offset: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """What is there of a file already.
+
+    Attributes:
+        size: Bytes.
+        etag: Strong ETag of the file that they are of.
+        length: Of the whole file in bytes.
+    """
+
+    size: int
+    etag: str
+    length: int
+
+
 @asynccontextmanager
-async def download(http: Http, url: str) -> AsyncIterator[Download]:
+async def download(http: Http, url: str, beginning: Beginning | None = None) -> AsyncIterator[Download]:
     """Open a file. Its `chunks` outlive cuts, where the host allows it.
+
+    Args:
+        http: Connections.
+        url: Where it is.
+        beginning: What is there already; the rest comes if the host still has that very file, which the
+            `offset` of the download tells, else all of it.
 
     Raises:
         MediaError: The host refuses, or the address is not one to fetch from.
         UnreachableError: No answer, or cut.
     """
-    async with _opened(http, url) as first, aclosing(_whole(http, url, first)) as chunks:
+    async with _opened(http, url, beginning) as first, aclosing(_whole(http, url, first)) as chunks:
         yield replace(first, chunks=chunks)
 
 
 async def _whole(http: Http, url: str, first: Download) -> AsyncGenerator[bytes, None]:
     """All bytes of the file that `first` began."""
-    received, resumptions = 0, 0
+    received, resumptions = first.offset, 0
     now = first
     async with AsyncExitStack() as stack:
         while True:
@@ -80,27 +101,24 @@ async def _whole(http: Http, url: str, first: Download) -> AsyncGenerator[bytes,
             if cut is None:
                 return
             resumptions += 1
-            if received == before or resumptions > RESUMPTIONS or not _resumable(first):
+            if received == before or resumptions > RESUMPTIONS or first.etag is None or first.length is None:
                 raise unreachable(url, cut) from cut
             await stack.aclose()
             await http.sleep(http.retry.delay(resumptions))
-            now = await stack.enter_async_context(_opened(http, url, replace(first, offset=received)))
+            beginning = Beginning(received, first.etag, first.length)
+            now = await stack.enter_async_context(_opened(http, url, beginning))
             if now.offset != received:
                 raise unreachable(url, RuntimeError("the file was cut off, and is another one now"))
 
 
-def _resumable(first: Download) -> bool:
-    return first.etag is not None and first.length is not None
-
-
 @asynccontextmanager
-async def _opened(http: Http, url: str, after: Download | None = None) -> AsyncIterator[Download]:
+async def _opened(http: Http, url: str, after: Beginning | None = None) -> AsyncIterator[Download]:
     """Open a file; only what comes `after` an earlier transfer, if the host still has that version."""
     for _ in range(MAX_REDIRECTS + 1):
         _check(http, url)
         headers = {"Accept-Encoding": "identity"}
         if after is not None:
-            headers |= {"Range": f"bytes={after.offset}-", "If-Range": after.etag or ""}
+            headers |= {"Range": f"bytes={after.size}-", "If-Range": after.etag}
         try:
             async with http.files.stream("GET", url, headers=headers) as response:
                 if response.has_redirect_location:
@@ -116,7 +134,7 @@ async def _opened(http: Http, url: str, after: Download | None = None) -> AsyncI
     raise errors.MediaError("The media host redirects without end.", remedy="Try again later.")
 
 
-def _described(url: str, response: httpx.Response, after: Download | None) -> Download:
+def _described(url: str, response: httpx.Response, after: Beginning | None) -> Download:
     part = after is not None and response.status_code == 206
     if response.status_code != 200 and not part:
         gone = response.status_code in {404, 410}
@@ -133,16 +151,20 @@ def _described(url: str, response: httpx.Response, after: Download | None) -> Do
         response.aiter_raw(),
         etag if etag.startswith('"') else None,
     )
-    return replace(found, length=after.length, offset=after.offset) if after is not None and part else found
+    return (
+        replace(found, length=after.length, offset=after.size, etag=after.etag)
+        if after is not None and part
+        else found
+    )
 
 
-def _fits(response: httpx.Response, after: Download) -> bool:
+def _fits(response: httpx.Response, after: Beginning) -> bool:
     """Whether it is the very rest that was asked for: place, size and version."""
     place = re.fullmatch(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})", response.headers.get("content-range", ""))
-    if response.status_code != 206 or place is None or after.length is None:
+    if response.status_code != 206 or place is None:
         return False
     same = response.headers.get("etag", after.etag) == after.etag
-    return same and tuple(map(int, place.groups())) == (after.offset, after.length - 1, after.length)
+    return same and tuple(map(int, place.groups())) == (after.size, after.length - 1, after.length)
 
 
 def _check(http: Http, url: str) -> None:

@@ -12,7 +12,7 @@ import httpx
 from httpx_sse import ServerSentEvent, SSEError, aconnect_sse
 
 from kling_nb import errors
-from kling_nb.fal.download import CUT_OFF, Download, download
+from kling_nb.fal.download import CUT_OFF, Beginning, Download, download
 from kling_nb.fal.hosts import RequestRef
 from kling_nb.fal.http import CONNECT_SECONDS, Http, is_models_answer, never_sent, unreachable
 from kling_nb.fal.options import SubmitOptions
@@ -202,14 +202,14 @@ class QueueClient:
             what="The cancel",
         )
 
-    def download(self, url: str) -> AbstractAsyncContextManager[Download]:
+    def download(self, url: str, beginning: Beginning | None = None) -> AbstractAsyncContextManager[Download]:
         """Open a result's file: see `kling_nb.fal.download`.
 
         Raises:
             MediaError: The host refuses, or the address is not one to fetch from.
             UnreachableError: No answer, or cut.
         """
-        return download(self._http, url)
+        return download(self._http, url, beginning)
 
     async def aclose(self) -> None:
         """Close the connections."""

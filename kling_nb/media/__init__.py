@@ -8,8 +8,9 @@ Takes are found by what the sidecars say, so a user may rename, move or delete f
 Nothing is ever overwritten. No HTTP in here: `store` takes bytes from whoever has them.
 """
 
+from kling_nb.media.begun import Begun, Origin
 from kling_nb.media.folder import MediaFolder
 from kling_nb.media.sidecar import Sidecar
 from kling_nb.media.take import Result, Take, TakeDraft
 
-__all__ = ["MediaFolder", "Result", "Sidecar", "Take", "TakeDraft"]
+__all__ = ["Begun", "MediaFolder", "Origin", "Result", "Sidecar", "Take", "TakeDraft"]

@@ -10,7 +10,8 @@ from datetime import datetime
 from pathlib import Path
 
 from kling_nb.errors import MediaError
-from kling_nb.media.content import FileType, checked_type, file_type
+from kling_nb.media.begun import ENDING, Begun, Origin, take_up
+from kling_nb.media.content import HEAD, FileType, checked_type, file_type
 from kling_nb.media.incoming import Incoming, disk_faults, in_thread
 from kling_nb.media.index import Index
 from kling_nb.media.names import slug
@@ -20,7 +21,7 @@ from kling_nb.media.take import Take, TakeDraft
 from kling_nb.video import Probe, probe
 from kling_nb.video.placing import place, sync
 
-_ABANDONED = re.compile(r"\.kling-\d+-[0-9a-f]{12}\.part")
+_ABANDONED = re.compile(rf"\.kling-\d+-[0-9a-f]{{12}}\.part({re.escape(ENDING)})?")
 _ABANDONED_AFTER = 2 * 86_400.0
 
 
@@ -101,6 +102,8 @@ class MediaFolder:
         *,
         expected_size: int | None = None,
         on_progress: Callable[[int], None] | None = None,
+        origin: Origin | None = None,
+        begun: Begun | None = None,
     ) -> Take:
         """File a result: receive it, check it, name it, and write its sidecar.
 
@@ -112,6 +115,8 @@ class MediaFolder:
             draft: What is known about them.
             expected_size: Bytes announced, where known.
             on_progress: Called with the bytes received so far, on the loop's thread.
+            origin: What they are of; with it, another process can go on where this one was killed.
+            begun: What `begun` gave; `chunks` are the rest.
 
         Returns:
             The new take, or the one that the same request has given already.
@@ -121,16 +126,22 @@ class MediaFolder:
         """
         earlier = await in_thread(self.filed, draft.request_id, draft.backend)
         if earlier:
+            if begun is not None:
+                begun.discard()
             return earlier
         if not self._swept:
             self._swept = True
             await in_thread(self._sweep)
-        incoming = Incoming(self.folder)
+        incoming = Incoming(self.folder, origin, begun)
         try:
             await incoming.receive(chunks, expected_size, on_progress)
             return await in_thread(self._file, incoming, draft)
         finally:
             await in_thread(incoming.discard)
+
+    async def begun(self, request_id: str, backend: str, url: str) -> Begun | None:
+        """What a process that is no more fetched of a result, or None. The caller uses or discards it."""
+        return await in_thread(lambda: take_up(self.folder, backend, request_id, url, head=HEAD))
 
     async def store_beside(
         self, take: Take, name: str, chunks: AsyncIterable[bytes], *, expected_size: int | None = None

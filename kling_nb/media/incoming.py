@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from kling_nb.errors import MediaError
+from kling_nb.media.begun import CHECKPOINT_EVERY, Begun, Origin, forget, lock, note
 from kling_nb.media.content import HEAD
 from kling_nb.video.placing import temporary_beside
 
@@ -30,18 +31,25 @@ class Incoming:
     Threads: `receive` belongs to one event loop; it sends disk work to threads, one piece
     at a time.
 
+    Args:
+        folder: Where it is to be.
+        origin: What is coming; with it, another process can go on where this one was killed.
+        begun: The part that is there already.
+
     Attributes:
         path: The temporary file.
         head: Its first bytes.
         size: Bytes received.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.path = temporary_beside(folder / "take")
-        self.head = b""
-        self.size = 0
-        self._hash = hashlib.sha256()
-        self._file: int | None = None
+    def __init__(self, folder: Path, origin: Origin | None = None, begun: Begun | None = None) -> None:
+        self.path = begun.path if begun else temporary_beside(folder / "take")
+        self.head = begun.head if begun else b""
+        self.size = begun.size if begun else 0
+        self._hash = begun.hash if begun else hashlib.sha256()
+        self._file: int | None = begun.descriptor if begun else None
+        self._origin = origin
+        self._written = self._noted = self.size
 
     @property
     def sha256(self) -> str:
@@ -89,12 +97,18 @@ class Incoming:
         self._close()
         with suppress(OSError):
             self.path.unlink(missing_ok=True)
+        if self._noted:
+            forget(self.path)
 
     def _open(self) -> None:
+        if self._file is not None:  # it was begun before
+            return
         with disk_faults(self.path.parent):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0)
             self._file = os.open(self.path, flags, 0o666)
+        if self._origin is not None and not lock(self._file):
+            self._origin = None
 
     def _write(self, data: bytearray) -> None:
         assert self._file is not None
@@ -105,6 +119,12 @@ class Incoming:
         with disk_faults(self.path.parent):
             while rest:
                 rest = rest[os.write(self._file, rest) :]
+        self._written += len(data)
+        if self._origin is not None and self._written - self._noted >= CHECKPOINT_EVERY:
+            with disk_faults(self.path.parent):
+                os.fsync(self._file)
+            note(self.path, self._origin, self._written, self.sha256)
+            self._noted = self._written
 
     def _finish(self, data: bytearray) -> None:
         self._write(data)

@@ -1,5 +1,6 @@
 """A transfer that is cut goes on where it stopped; only where it is surely the same file."""
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from scripted import Done, Run, Script, ScriptedFal
 
 from kling_nb import errors
 from kling_nb._session import Session
+from kling_nb.media.begun import CHECKPOINT_EVERY
 
 CLIP = clip_bytes(frames=30, size=(320, 240))
 
@@ -113,3 +115,90 @@ def test_a_transfer_that_is_cut_again_and_again_is_given_up(
         job.wait()
     assert fal.count("download") <= 40
     assert not list((tmp_path / "media").iterdir())
+
+
+# killed while the file came
+
+LARGE = CLIP + (2 * CHECKPOINT_EVERY + 1000).to_bytes(4, "big") + b"free" + bytes(2 * CHECKPOINT_EVERY + 992)
+"""A clip with a box of nothing behind it, as players skip."""
+
+SOURCE = "import kling_nb; kling_nb.generate('a cat')"
+
+
+def killed_in_the_middle(fal: ScriptedFal, run: Any, folder: Path) -> Path:
+    """A process that is killed when a good part of the file is on the disk; gives that part."""
+    fal.script = Script([Run(), Done(video=LARGE)])
+    stall = fal.fault("download", "stall", at=len(LARGE) - 2000)
+    program = run(SOURCE)
+    fal.wait_for("download")
+    fal.wait_for(lambda: bool(list(folder.glob("*.at"))))
+    program.process.kill()
+    program.process.wait()
+    stall.release()
+    (part,) = folder.glob("*.part")
+    return part
+
+
+def parts(fal: ScriptedFal) -> list[str | None]:
+    return [part for part, _ in asked(fal)][1:]
+
+
+def test_the_next_kernel_fetches_only_the_rest(
+    session: Session, fal: ScriptedFal, run: Any, tmp_path: Path
+) -> None:
+    killed_in_the_middle(fal, run, tmp_path / "media")
+    video = session.generate("a cat")
+    assert video.path.read_bytes() == LARGE
+    (part,) = parts(fal)
+    assert part is not None
+    assert int(part.removeprefix("bytes=").rstrip("-")) >= CHECKPOINT_EVERY
+    assert sorted(path.suffix for path in (tmp_path / "media").iterdir()) == [".json", ".mp4"]
+    assert len(fal.accepted) == 1
+
+
+def cut_short(part: Path) -> None:
+    os.truncate(part, 1000)
+
+
+def altered(part: Path) -> None:
+    with part.open("r+b") as file:
+        file.seek(100)
+        file.write(b"\xa5")
+
+
+def unreadable(part: Path) -> None:
+    part.with_name(part.name + ".at").write_text('{"size": 5}')
+
+
+@pytest.mark.parametrize("change", [cut_short, altered, unreadable])
+def test_a_part_that_is_not_what_was_said_is_fetched_anew(
+    session: Session, fal: ScriptedFal, run: Any, tmp_path: Path, change: Callable[[Path], None]
+) -> None:
+    change(killed_in_the_middle(fal, run, tmp_path / "media"))
+    assert session.generate("a cat").path.read_bytes() == LARGE
+    assert parts(fal) == [None]
+
+
+def test_a_part_of_another_version_is_fetched_anew(
+    session: Session, fal: ScriptedFal, run: Any, tmp_path: Path
+) -> None:
+    killed_in_the_middle(fal, run, tmp_path / "media")
+    ((path, file),) = fal.cdn.files.items()
+    fal.cdn.files[path] = replace(file, data=CLIP)
+    assert session.generate("a cat").path.read_bytes() == CLIP
+    assert len(parts(fal)) == 1
+    assert sorted(one.suffix for one in (tmp_path / "media").iterdir()) == [".json", ".mp4"]
+
+
+def test_a_part_that_a_living_kernel_is_at_is_left_to_it(
+    session: Session, fal: ScriptedFal, run: Any, tmp_path: Path
+) -> None:
+    fal.script = Script([Run(), Done(video=LARGE)])
+    stall = fal.fault("download", "stall", at=len(LARGE) - 2000)
+    program = run(SOURCE)
+    fal.wait_for(lambda: bool(list((tmp_path / "media").glob("*.at"))))
+    assert session.generate("a cat").path.read_bytes() == LARGE
+    assert parts(fal) == [None]
+    stall.release()
+    assert program.finish()[0] == 0
+    assert sorted(path.suffix for path in (tmp_path / "media").iterdir()) == [".json", ".mp4"]
