@@ -14,10 +14,12 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import IO, ClassVar
 
 from kling_nb.errors import UnreachableError
+from kling_nb.fal.auth import KEY_VARIABLES
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -77,6 +79,7 @@ class EmbeddedEngine:
                 stdout=subprocess.PIPE,
                 stderr=complaints,
                 start_new_session=True,  # an interrupt of the kernel goes to its whole process group
+                env=_without_keys(os.environ),
             )
             assert process.stdout is not None
             line = process.stdout.readline()
@@ -106,6 +109,11 @@ class EmbeddedEngine:
             process.wait()
         if process.stdout is not None:
             process.stdout.close()
+
+
+def _without_keys(environ: Mapping[str, str]) -> dict[str, str]:
+    """The engine has a key of its own and no use for fal's, which other programs could read of it there."""
+    return {name: value for name, value in environ.items() if name not in KEY_VARIABLES}
 
 
 def _not_started(complaints: IO[bytes]) -> UnreachableError:

@@ -135,6 +135,8 @@ def run(part: Part, seed: int, number: int) -> dict[str, Any]:
         for index, process in enumerate(running):
             said = process.communicate()[0].strip().splitlines()
             if process.returncode:
+                for other in running[index + 1 :]:
+                    other.kill()
                 log = (Path(folder) / f"{index}.log").read_text(encoding="utf-8", errors="replace")
                 raise SystemExit(
                     f"{part.module} with seed {seed + index} ended with an error:\n{log[-4000:]}"

@@ -124,9 +124,14 @@ class RunningKernel:
     def interrupt(self) -> None:
         self._manager.interrupt_kernel()
 
+    @property
+    def pid(self) -> int:
+        """Of its process."""
+        return self._manager.provisioner.pid
+
     def kill(self) -> None:
         """SIGKILL, as the system does it that has no memory left. `restart` brings a new one."""
-        os.kill(self._manager.provisioner.pid, signal.SIGKILL)
+        os.kill(self.pid, signal.SIGKILL)
 
     def restart(self) -> None:
         """As the menu's Restart: the process is killed and a new one started."""

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from kling_nb.errors import UsageError
 from kling_nb.fal.key_stores import stored_key
 
+KEY_VARIABLES = frozenset({"FAL_KEY", "FAL_KEY_ID", "FAL_KEY_SECRET"})
+"""Variables of the environment that hold a key."""
+
 Credentials = str | Callable[[], str]
 """A key as the user sets it: `"<id>:<secret>"`, or a function that returns one when it is needed."""
 

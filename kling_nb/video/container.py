@@ -21,10 +21,13 @@ if TYPE_CHECKING:
 LARGEST_SIDE = 8192
 """Pixels. Kling's largest pictures are 4K; H.264 itself ends near this."""
 
+LARGEST_AREA = 8192 * 4320
+"""Pixels: 8K. One picture of it has 106 MB as RGB."""
+
 _OPTIONS = {
     "protocol_whitelist": "file",
     "format_whitelist": "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,gif",
-    "max_pixels": str(LARGEST_SIDE * LARGEST_SIDE),
+    "max_pixels": str(LARGEST_AREA),
 }
 
 
@@ -58,6 +61,10 @@ def _picture_stream(container: InputContainer, path: Path) -> VideoStream:
     if not 0 < width <= LARGEST_SIDE or not 0 < height <= LARGEST_SIDE:
         raise MediaError(
             f"{path.name} claims a picture of {width}×{height}; up to {LARGEST_SIDE} a side is read."
+        )
+    if width * height > LARGEST_AREA:
+        raise MediaError(
+            f"{path.name} claims a picture of {width}×{height}; up to {LARGEST_AREA:,} pixels are read."
         )
     return stream
 

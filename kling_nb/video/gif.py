@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
     from kling_nb.video._video import Video
 
+LONGEST = 300.0
+"""Seconds. Kling's clips have 15; a header may claim years, each frame of which would be drawn."""
+
 _SHEET = 4
 _THUMB = 160
 
@@ -35,11 +38,15 @@ def write_gif(video: Video, target: Path, width: int, fps: float) -> None:
         fps: Frames a second.
 
     Raises:
-        MediaError: The clip does not decode.
+        MediaError: The clip does not decode, or is longer than `LONGEST`.
         OSError: The file cannot be written.
     """
     from PIL.Image import Dither  # noqa: PLC0415 - heavy
 
+    if video.duration > LONGEST:
+        raise MediaError(
+            f"{video.path.name} claims {video.duration:,.0f} s; a GIF has {LONGEST:.0f} at most."
+        )
     palette = _palette(video)
     drawn = (
         picture.quantize(palette=palette, dither=Dither.FLOYDSTEINBERG)

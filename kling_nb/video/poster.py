@@ -20,6 +20,10 @@ LARGEST = 16_000
 """Bytes. As base64 in a saved notebook's card this is 21 kB."""
 
 _SEARCHED = 3.0
+_LATEST = 60.0
+"""Seconds. A middle that is later than this may be a whole film of decoding away."""
+
+_MOST_FRAMES = 600
 _FADE = 0.5
 _QUALITIES = (84, 76, 68, 60, 52, 44, 36, 28)
 
@@ -66,14 +70,14 @@ def _narrowed(image: Image, width: int) -> Image:
 def _representative(path: Path, duration: float) -> NDArray[np.uint8]:
     to_rgb = RGB()
     with opened(path) as (container, stream):
-        for time, frame in shown_from(container, stream, 0):
-            if time > _SEARCHED:
+        for number, (time, frame) in enumerate(shown_from(container, stream, 0)):
+            if time > _SEARCHED or number > _MOST_FRAMES:
                 break
             picture = to_rgb(frame)
             if not _plain(picture):
                 # A clip that opens on black mostly fades in, and half a second later can be seen.
                 return picture if time == 0 else array_at(path, min(time + _FADE, duration))
-    return array_at(path, duration / 2)
+    return array_at(path, min(duration / 2, _LATEST))
 
 
 def _plain(picture: NDArray[np.uint8]) -> bool:
