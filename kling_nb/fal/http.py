@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 from importlib.metadata import version
+from typing import Any
 
 import httpx
 
@@ -20,6 +21,12 @@ CONNECT_SECONDS = 5.0
 UPLOADS_AT_ONCE = 8
 FILES_KEPT = 8
 """Idle connections to media hosts: with many small files, connecting anew costs more than the file."""
+LARGEST_REPLY = 256 * 2**20
+"""Bytes, unpacked. A result may carry its video as text; a reply without end must not fill the memory."""
+
+_OF_THE_WAY = frozenset({"content-encoding", "content-length", "transfer-encoding"})
+"""Headers that speak of the body as it came, not as it is once unpacked."""
+
 _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol, httpx.ProxyError)
 """Faults from before any byte of the request left."""
 
@@ -40,6 +47,7 @@ class Http:
         retry: For requests that may be repeated.
         patience: How long to wait.
         transport: Injected by tests, in place of the network.
+        largest: Bytes that the body of a reply may have.
     """
 
     def __init__(
@@ -50,8 +58,10 @@ class Http:
         retry: Retry | None = None,
         patience: Patience | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
+        largest: int = LARGEST_REPLY,
     ) -> None:
         self.hosts = hosts
+        self._largest = largest
         self.retry = retry or Retry()
         self.patience = patience or Patience()
         self.sleep = self.patience.sleep
@@ -100,7 +110,7 @@ class Http:
         while True:
             attempt += 1
             try:
-                response = await self.short.request(method, url, headers=self.key_header(url))
+                response = await self.answer(self.short, method, url, headers=self.key_header(url))
             except httpx.RequestError as fault:  # a body that does not unpack is one too
                 if not self.retry.allows(method, attempt):
                     raise unreachable(url, fault, request_id) from fault
@@ -109,6 +119,23 @@ class Http:
             if not self.retry.allows(method, attempt, response.status_code) or is_models_answer(response):
                 return response
             await self.sleep(self.retry.delay(attempt, response.headers.get("retry-after")))
+
+    async def answer(self, pool: httpx.AsyncClient, method: str, url: str, **request: Any) -> httpx.Response:
+        """One answer with its body, unless that is larger than any reply of fal's.
+
+        Raises:
+            httpx.RequestError: As for `pool.request`; a body that is too large is a `RemoteProtocolError`.
+        """
+        async with pool.stream(method, url, **request) as response:
+            body = bytearray()
+            async for piece in response.aiter_bytes():
+                body += piece
+                if len(body) > self._largest:
+                    raise httpx.RemoteProtocolError(f"the reply has more than {self._largest:,} bytes")
+        headers = {name: value for name, value in response.headers.items() if name not in _OF_THE_WAY}
+        return httpx.Response(
+            response.status_code, headers=headers, content=bytes(body), request=response.request
+        )
 
     async def aclose(self) -> None:
         """Close the pools."""

@@ -67,7 +67,9 @@ class QueueClient:
         for base in self._http.hosts.queues:
             url = f"{base}/{endpoint_id}"
             try:
-                response = await self._http.long.post(
+                response = await self._http.answer(
+                    self._http.long,
+                    "POST",
                     url,
                     params=query or None,
                     json=dict(body),
