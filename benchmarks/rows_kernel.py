@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import count
 
+from benchmarks import causes
 from benchmarks.kernel import Kernel
 from benchmarks.loopback import Loopback
 from benchmarks.sides import ENDPOINT
@@ -74,6 +75,7 @@ def rows(server: Loopback) -> Iterator[Row]:
             "",
             f"≤ {1000 * goal:.0f} ms",
             leaves.median <= goal,
+            causes.COLD,
         )
     yield from _lag(server)
 
@@ -98,4 +100,5 @@ def lag_row(figure: str, bare: dict[str, float], busy: dict[str, float]) -> Row:
         "",
         "≤ 25 ms",
         busy["p99"] <= 0.025,
+        causes.LAG,
     )

@@ -38,7 +38,8 @@ class Side:
                 done = await self._json("GET", f"{status}?logs=1")
                 assert done["status"] == "COMPLETED", done
             result = await self._json("GET", reply["response_url"])
-            await self._download(result["video"]["url"], durable="file=" in prompt)
+            if "nofile" not in prompt:
+                await self._download(result["video"]["url"], durable="file=" in prompt)
 
         self._loop.run_until_complete(bounded(prompts, at_once, work))
 

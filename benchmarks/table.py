@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -21,6 +21,7 @@ class Row:
         ratio: What the goal is about, where that is a ratio.
         goal: In words.
         met: Whether it is met; None where there is no goal.
+        why: What is known of the cause, said where the goal is missed.
     """
 
     figure: str
@@ -29,6 +30,7 @@ class Row:
     ratio: str = ""
     goal: str = ""
     met: bool | None = None
+    why: str = ""
 
     @property
     def cells(self) -> tuple[str, ...]:
@@ -36,9 +38,12 @@ class Row:
         return self.figure, self.ours, self.others, self.ratio, self.goal, word
 
 
-def markdown(rows: Iterable[Row]) -> str:
+def markdown(rows: Sequence[Row]) -> str:
+    """The table, and below it what is known of the goals that were missed."""
     lines = ["| figure | kling_nb | others | ratio | goal | met |", "|---|---|---|---|---|---|"]
-    return "\n".join([*lines, *(f"| {' | '.join(row.cells)} |" for row in rows)])
+    lines += [f"| {' | '.join(row.cells)} |" for row in rows]
+    missed = [f"- {row.figure}: {row.why}" for row in rows if row.met is False and row.why]
+    return "\n".join([*lines, *(["", "Missed this time:", "", *missed] if missed else [])])
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,32 @@
+"""What is known of goals that are missed; `python -m benchmarks.profiled` shows the profiles."""
+
+LATE_LINES = (
+    "the late ones come while the jobs are being submitted, or filed: the thread that submits and the"
+    " engine share one interpreter, and with other programs (see the load above) the machine"
+)
+STREAMS = (
+    "nearly half is the work at the two ends of a job that fal_client leaves to its user (ledger, download,"
+    " check, sidecar: compare × 6 s); the rest is httpx reading the streams, about 0.2 ms a line. fal_client"
+    " spares itself work where it does not keep up: it got {polls} requests a job through, and alone asks for"
+    " about 500"
+)
+INSTANT = (
+    "no one thing stands out in the profile: httpx takes a third, the index of the folder, the first frame"
+    " that is decoded, hops to threads for the disk, and the ledger 6 to 9 % each. A job is 5 requests where"
+    " the limit does 4 (or 3), a submission shares no connection, and its row, file and sidecar are each safe"
+    " on the disk before the next step"
+)
+DOWNLOAD = "hashing and writing go on beside the connection, and need the second core to be free"
+UPLOAD = (
+    "asyncio copies what the socket does not take at once, and blocks are read in threads: more CPU than"
+    " plain httpx, which the second core hides where it is free"
+)
+COLD = (
+    "imports, one after the other in one interpreter: our own modules, httpx, and beside them anywidget for"
+    " the output; the certificates of TLS. About 250 ms of CPU, so that a busy machine shows"
+)
+RENDER = (
+    "rendering takes {cpu:.2f} s of CPU, {drawing:.2f} s of it in the thread that draws, the rest in x264's"
+    " two threads: under a second with two free cores, but not on a busy machine"
+)
+LAG = "the ticker of the idle kernel beside it says how much of this is the machine's other work"
