@@ -6,6 +6,7 @@ they are first used, so that importing the package costs next to nothing.
 """
 
 from importlib import import_module
+from sys import modules
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -88,6 +89,8 @@ def __getattr__(name: str) -> Any:
         return import_module("importlib.metadata").version("kling_nb")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if "marimo" in modules:  # it loads no extension
+        import_module("kling_nb.notebook.marimo_outputs").register()
     value = getattr(import_module(f"kling_nb.{_HOMES[name]}"), name)
     globals()[name] = value
     return value

@@ -38,6 +38,10 @@ class Presenter:
         """MIME types for a job that ends a cell, and the output's metadata."""
         return {"text/plain": repr(job)}, {}
 
+    def display(self, job: Job) -> Any:
+        """What marimo shows of a job that ends a cell."""
+        return repr(job)
+
 
 def _presenter() -> Presenter:
     """How jobs are shown in this process."""
@@ -309,6 +313,9 @@ class Job:
         self, include: Any = None, exclude: Any = None
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         return _presenter().bundle(self)
+
+    def _display_(self) -> Any:
+        return _presenter().display(self)  # marimo's hook
 
     def __repr__(self) -> str:
         prompt = self.request.prompt

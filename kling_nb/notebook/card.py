@@ -165,7 +165,7 @@ def _state(card: Card) -> str:
     state = words.state_of(card)
     tint = _TINTS[_STATE_TINTS.get(state, "blue") if state else "grey"]
     style = f"margin:8px 0;padding:4px 10px;border-left:3px solid rgba({tint},0.9);{_WRAP}"
-    return f'<div style="{style}">{escape(chr(10).join(said))}</div>'
+    return f'<div style="{style}">{_line(chr(10).join(said))}</div>'
 
 
 def _origin(card: Card) -> str:
@@ -189,7 +189,7 @@ def _log(card: Card) -> str:
     style = f"margin:4px 0 0;max-height:240px;overflow:auto;font-size:12px;{_WRAP}"
     summary = f'<summary style="cursor:pointer;{_QUIET}">Log · {count}</summary>'
     return (
-        f'<details{shown} style="margin-top:6px">{summary}<pre style="{style}">{escape(said)}</pre></details>'
+        f'<details{shown} style="margin-top:6px">{summary}<pre style="{style}">{_line(said)}</pre></details>'
     )
 
 
@@ -213,7 +213,12 @@ def _chip(said: str, tint: str) -> str:
 
 def _text(said: str, length: int = 4_000) -> str:
     """Text from outside, fit for HTML, also inside an attribute."""
-    return escape(words.clip(words.clean(said), length))
+    return _line(words.clip(words.clean(said), length))
+
+
+def _line(said: str) -> str:
+    """Text as HTML without a line break: in Markdown, a blank line would end the card."""
+    return escape(said).replace("\n", "&#10;")
 
 
 def _code(said: str) -> str:
