@@ -67,14 +67,16 @@ export class JobRecord {
 
   /**
    * Takes changed traits. They follow each update, so they matter only where the update itself
-   * was lost; a finished job is not opened again by a late one.
+   * was lost; a finished job is not opened again by a late one. marimo sets one trait after the
+   * other, so those still to come say nothing yet.
    *
    * @param {JobModel} traits
    */
   retrait(traits) {
     if (traits.job_id !== this.about.job_id) return;
     if (this.finished && !isFinished(traits.state)) return;
-    this.now = { ...this.now, ...Object.fromEntries(SAVED.map((name) => [name, traits[name]])) };
+    const said = SAVED.map((name) => [name, traits[name] ?? this.now[name]]);
+    this.now = { ...this.now, ...Object.fromEntries(said) };
   }
 
   /**

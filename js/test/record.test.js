@@ -36,6 +36,13 @@ test("traits make good for a lost update, and never open what is over", () => {
   assert.equal(record.now.state, "FAILED");
 });
 
+test("traits that are still to come take nothing away", () => {
+  const record = new JobRecord(traits);
+  record.update({ ...entry(1), state: "READY", width: 960, revision: 2, first_line: 0, lines: [] });
+  record.retrait({ ...traits, state: "READY", width: null });
+  assert.equal(record.now.width, 960);
+});
+
 test("traits of another take are not taken for this one's", () => {
   const record = new JobRecord(traits);
   record.retrait({ ...traits, job_id: "other", state: "FAILED" });

@@ -130,6 +130,8 @@ def plan_text(plan: Plan) -> str:
         outcome = (
             f"Take {plan.found.sidecar.take} exists and would be shown: {plan.found.path.name}. No charge."
         )
+    elif plan.settings.frozen:
+        outcome = f"It has no take here ({cost} on fal), and it would be refused: frozen."
     elif plan.unfinished is not None and plan.unfinished.state.closed:
         outcome = (
             f"The file of its job {plan.unfinished.id} is gone and would be fetched again. No new charge."

@@ -7,6 +7,7 @@ from typing import Any
 from kling_nb._job import Job, Presenter
 from kling_nb.notebook.bundles import job_bundle, widget_bundle
 from kling_nb.notebook.job_card import card_of_file
+from kling_nb.notebook.mark import Mark
 from kling_nb.video import MediaFile, Video
 
 
@@ -24,9 +25,10 @@ class NotebookPresenter(Presenter):
         return job_bundle(job, None if job.done else widget_bundle(job))
 
 
-def video_bundle(result: Video | MediaFile) -> dict[str, Any]:
-    """The card of a video, sound or picture that ends a cell."""
+def video_bundle(result: Video | MediaFile) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The card of a video, sound or picture that ends a cell; a mark, so that its take is found again."""
     from kling_nb.notebook import card  # noqa: PLC0415 -- not before something is shown
 
     shown = card_of_file(result)
-    return {"text/html": card.html(shown), "text/plain": repr(result)}
+    mark = Mark(shown.job_id, state=shown.state, request=result.request_id)
+    return {"text/html": card.html(shown), "text/plain": repr(result)}, mark.to_metadata()

@@ -25,7 +25,7 @@ CELLS = (
     "%%kling first\na {animal} at dawn",
     "%%kling --image cat.png --duration 10\nit turns its head",
     "kling_nb.generate('a lighthouse', duration=10)\nkling_nb.submit('a lighthouse', duration=10).widget()",
-    "print(first.path.name, first.backend)",
+    "print(first.path.name, first.backend)\nfirst",
 )
 JUPYTER = "ignore:.*:DeprecationWarning:papermill"
 
@@ -135,6 +135,17 @@ def test_no_model_and_little_weight_stay_in_what_runs_unattended(made: Path) -> 
     size = made.stat().st_mtime_ns
     assert cli.main(["freeze", str(made)]) == 0
     assert made.stat().st_mtime_ns == size  # nothing left to do
+
+
+def test_a_file_that_was_moved_is_found_by_its_sidecar_when_the_notebook_is_settled(made: Path) -> None:
+    media = made.parent / "kling_media"
+    (media / "foxes").mkdir()
+    for path in list(media.glob("a-fox-at-dawn-*")):
+        path.rename(media / "foxes" / f"best{path.suffix}")
+    assert cli.main(["freeze", str(made)]) == 0
+    cells = json.loads(made.read_text())["cells"]
+    for cell in (cells[2], cells[5]):
+        assert 'src="kling_media/foxes/best.mp4"' in str(cell["outputs"])
 
 
 @pytest.mark.filterwarnings(JUPYTER)

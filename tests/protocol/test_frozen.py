@@ -13,6 +13,7 @@ import kling_nb
 from kling_nb import Session
 from kling_nb.errors import NoTake, UsageError
 from kling_nb.notebook.cell_calls import Asked, Reader
+from kling_nb.notebook.outputs import plan_text
 
 
 @pytest.fixture
@@ -58,6 +59,9 @@ def test_by_environment_and_argument(fal: ScriptedFal, monkeypatch: pytest.Monke
         monkeypatch.setenv("KLING_NB_FROZEN", "perhaps")
         with pytest.raises(UsageError, match="frozen is 'perhaps'"):
             session.submit("a boat")
+        monkeypatch.delenv("KLING_NB_FROZEN")
+        said = plan_text(session.plan("a boat", frozen=True))
+        assert "it would be refused: frozen" in said
     assert not fal.accepted
 
 
