@@ -1,5 +1,6 @@
 """Sweeps against the scripted server: what is sent, what it may cost, what is left when a part fails."""
 
+import io
 import sys
 import types
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from kling_nb.errors import (
     WaitTimeout,
 )
 from kling_nb.ledger import Ledger
+from kling_nb.notebook.shown_sweep import TerminalSweep
 
 MakeSession = Callable[..., Session]
 PRICED = "v2.1-standard-image"
@@ -209,3 +211,17 @@ def test_the_ledger_has_a_row_for_each_submission(session: Session, ledger: Ledg
         ("a fox", "study.ipynb", "READY"),
         ("a wolf", "study.ipynb", "READY"),
     }
+
+
+def test_in_a_terminal_it_is_text(session: Session) -> None:
+    study = session.sweep(["a fox", "a wolf"])
+    stream = io.StringIO()
+    shown = TerminalSweep(study, stream, quiet=False)
+    shown.wait(20)
+    shown.settle()
+    shown.settle()
+    *progress, whole, first, second = stream.getvalue().splitlines()
+    assert all(" of 2 ready" in line for line in progress)
+    assert whole == "Sweep: 2 prompt · 2 of 2 ready"
+    assert first.split()[:4] == ["1", "ready", "a", "fox"]
+    assert second.endswith(".mp4")

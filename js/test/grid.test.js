@@ -1,0 +1,148 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { liveGrid } from "../grid/live_grid.js";
+import { canBeStopped, ended, keyed, moment, playable, stateWords } from "../grid/words.js";
+
+const cell = (number, more = {}) => ({
+  cell: number,
+  state: "WAITING",
+  message: "",
+  reused: false,
+  queue_position: null,
+  received: 0,
+  total: null,
+  width: null,
+  ...more,
+});
+
+/** A model whose kernel answers at once, or not at all. */
+function modelOf(answers) {
+  const listeners = {};
+  const sent = [];
+  const model = {
+    sent,
+    get: (name) => ({ sweep_id: "sweep-1", count: 2, summary: "saved words" })[name],
+    on: (name, call) => {
+      listeners[name] = call;
+    },
+    emit: (content, buffers = []) => listeners["msg:custom"](content, buffers),
+    kernelChanged: () => listeners.comm_live_update(),
+    send({ id, kind, msg }) {
+      sent.push([kind, msg]);
+      const answer = answers[kind]?.(msg);
+      if (answer) queueMicrotask(() => model.emit({ id, kind: "reply", ok: true, msg: answer }));
+    },
+  };
+  return model;
+}
+
+const snapshot = (revision, cells) => ({
+  now: Date.now() / 1000,
+  rows: [],
+  revision,
+  done: false,
+  summary: `words ${revision}`,
+  cells,
+});
+
+const settle = () => new Promise((resolve) => setTimeout(resolve));
+
+test("a page asks for everything, and says what the model knows until then", async () => {
+  const model = modelOf({ snapshot: () => snapshot(3, [cell(0), cell(1)]) });
+  const live = liveGrid(model);
+  assert.equal(live.summary, "saved words");
+  await settle();
+  assert.equal(live.summary, "words 3");
+  assert.equal(live.cells.length, 2);
+  live.close();
+});
+
+test("of each cell the newest is kept, whatever comes last", async () => {
+  const model = modelOf({ snapshot: () => snapshot(3, [cell(0), cell(1)]) });
+  const live = liveGrid(model);
+  await settle();
+  const tell = (revision, state) =>
+    model.emit({
+      kind: "update",
+      msg: { revision, done: false, summary: `words ${revision}`, cells: [cell(0, { state })] },
+    });
+  tell(5, "READY");
+  tell(4, "IN_PROGRESS");
+  assert.equal(live.cells[0].state, "READY");
+  assert.equal(live.summary, "words 5");
+  live.close();
+});
+
+test("a kernel that is gone is noticed, and a new one is asked again", async () => {
+  let there = true;
+  const model = modelOf({ snapshot: () => (there ? snapshot(3, [cell(0)]) : null) });
+  const send = model.send;
+  model.send = (content) => {
+    if (!there) throw new Error("no kernel");
+    send(content);
+  };
+  const live = liveGrid(model);
+  await settle();
+  there = false;
+  model.kernelChanged();
+  await settle();
+  assert.equal(live.connected, false);
+  there = true;
+  model.kernelChanged();
+  await settle();
+  assert.equal(live.connected, true);
+  live.close();
+});
+
+test("a cancel is asked once, and its outcome is kept for the reader", async () => {
+  const model = modelOf({
+    snapshot: () => snapshot(3, [cell(0)]),
+    cancel: () => ({ outcome: "2 not begun" }),
+  });
+  const live = liveGrid(model);
+  await settle();
+  await Promise.all([live.cancel(), live.cancel()]);
+  assert.deepEqual(model.sent.slice(1), [["cancel", {}]]);
+  assert.equal(live.outcome, "2 not begun");
+  live.close();
+});
+
+test("a poster is asked for once", async () => {
+  const model = modelOf({ snapshot: () => snapshot(3, [cell(0)]), poster: () => ({}) });
+  const live = liveGrid(model);
+  await settle();
+  assert.equal(live.poster(0), live.poster(0));
+  assert.deepEqual(model.sent.slice(1), [["poster", { cell: 0 }]]);
+  live.close();
+});
+
+test("states in words", () => {
+  assert.equal(stateWords(cell(0)), "Waiting");
+  assert.equal(stateWords(cell(0, { state: "SKIPPED" })), "Not begun");
+  assert.equal(
+    stateWords(cell(0, { state: "IN_QUEUE", queue_position: 2 })),
+    "2 ahead in the queue",
+  );
+  assert.equal(stateWords(cell(0, { state: "READY", reused: true })), "Reused");
+  assert.deepEqual(
+    ["WAITING", "SKIPPED", "IN_PROGRESS", "FAILED"].map((state) => ended(cell(0, { state }))),
+    [false, true, false, true],
+  );
+  assert.equal(canBeStopped(cell(0, { state: "IN_PROGRESS" })), true);
+  assert.equal(canBeStopped(cell(0)), false);
+  assert.equal(playable(cell(0, { state: "READY", width: 64 })), true);
+  assert.equal(playable(cell(0, { state: "READY" })), false);
+});
+
+test("what keys ask for", () => {
+  const press = (key, shiftKey = false) => keyed({ key, shiftKey }, 2, 24, 5);
+  assert.deepEqual(press(" "), { press: "play", time: 2 });
+  assert.deepEqual(press("Home"), { time: 0 });
+  assert.deepEqual(press("End"), { time: 5 });
+  assert.deepEqual(press("ArrowRight", true), { time: 3 });
+  assert.deepEqual(press("ArrowLeft", true), { time: 1 });
+  assert.equal(press("ArrowRight").time.toFixed(4), (2 + 1 / 24).toFixed(4));
+  assert.equal(keyed({ key: "ArrowRight", shiftKey: true }, 4.8, 24, 5)?.time, 5);
+  assert.equal(press("x"), null);
+  assert.equal(moment(63.256), "1:03.26");
+});

@@ -1,0 +1,96 @@
+"""Sweeps, storyboards and the saved demos in JupyterLab, in Chromium."""
+
+import shutil
+from pathlib import Path
+
+import nbformat
+import pytest
+from accessibility import serious_faults
+from jupyter_lab import JupyterLab
+from playwright.sync_api import Page, expect
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+DEMOS = ("quickstart", "panel", "parameter-study", "storyboard", "from-a-clone")
+STEP = """([from, off]) => {
+  const videos = document.querySelector('.kling-sweep').querySelectorAll('video');
+  const times = [...videos].map((v) => v.currentTime);
+  return times.length && Math.min(...times) > from && Math.max(...times) - Math.min(...times) < off }"""
+PLAYING = """(count) => {
+  const videos = [...document.querySelectorAll('.kling-card video')];
+  for (const one of videos) if (one.paused && one.currentTime < 0.1) one.play();
+  return videos.length === count && videos.every((one) => one.currentTime > 0.1) }"""
+
+
+def open_and_run(page: Page, lab: JupyterLab, workspace: Path, *cells: str) -> None:
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    notebook = nbformat.v4.new_notebook(metadata=kernel)
+    notebook.cells = [nbformat.v4.new_code_cell(cell) for cell in cells]
+    nbformat.write(notebook, workspace / "grid.ipynb")
+    page.goto(lab.address("grid.ipynb"))
+    expect(page.get_by_role("button", name="Idle")).to_be_visible()
+    page.locator(".jp-Notebook .jp-Cell").first.click()
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+
+
+@pytest.mark.pace("inf")
+def test_a_grid_plays_in_step_and_a_storyboard_one_after_the_other(
+    page: Page, lab: JupyterLab, workspace: Path, complaints: list[str]
+) -> None:
+    study = "%%kling study --grid aspect_ratio=16:9,1:1\na {calm|stormy} sea at night"
+    strip = "import kling_nb\nkling_nb.Storyboard(study.videos[::2])"
+    open_and_run(page, lab, workspace, "%load_ext kling_nb\n%kling local", study, strip)
+    grid, board = page.get_by_label("Kling videos").first, page.get_by_label("Kling videos").nth(1)
+    expect(grid.get_by_text("4 of 4 ready")).to_be_visible()
+    expect(board.get_by_text("2 shots, 10 s")).to_be_visible()
+    expect(page.locator(".jp-InputArea-prompt", has_text="[*]")).to_have_count(0)
+    expect(grid.get_by_role("button", name="Cancel all")).to_be_hidden()
+    assert [cell.inner_text() for cell in grid.get_by_role("columnheader").all()][-2:] == ["16:9", "1:1"]
+    assert [cell.inner_text() for cell in grid.get_by_role("rowheader").all()] == ["calm", "stormy"]
+    expect(page.locator(".kling-card").first).to_be_hidden()  # the live grid says all that it says
+
+    cells = page.locator(".jp-Cell").count()
+    grid.get_by_role("button", name="Play all").focus()
+    page.keyboard.press("Enter")
+    expect(grid.get_by_role("button", name="Pause all")).to_be_visible()
+    page.wait_for_function(STEP, arg=[0.5, 0.25])
+    grid.get_by_role("slider", name="Moment").focus()
+    page.keyboard.press(" ")
+    expect(grid.get_by_role("button", name="Play all")).to_be_visible()
+    page.keyboard.press("Home")
+    for _ in range(4):
+        page.keyboard.press("Shift+ArrowRight")
+    page.keyboard.press("ArrowRight")
+    expect(grid.get_by_text("0:04.04 / 0:05.00")).to_be_visible()
+    page.wait_for_function(STEP, arg=[4, 0.01])
+    for key in ("a", "d", "d"):  # keys that JupyterLab would take for its own
+        page.keyboard.press(key)
+    assert page.locator(".jp-Cell").count() == cells
+
+    board.get_by_role("slider", name="Moment").fill("7.5")
+    current = board.locator("[aria-current=true]")
+    expect(current).to_have_attribute("aria-label", "2 · a stormy sea at night")
+    page.wait_for_function("(v) => v.currentTime > 2.4", arg=current.locator("video").element_handle())
+    assert serious_faults(page, ".kling-sweep") == []
+
+    page.set_viewport_size({"width": 400, "height": 900})
+    expect(grid.get_by_role("button", name="Play all")).to_be_visible()
+    over = "(node) => node.scrollWidth - node.clientWidth"
+    assert grid.evaluate(over) <= 0
+    assert board.evaluate(over) <= 0
+    assert not complaints
+
+
+def test_every_saved_demo_plays_when_it_is_opened(
+    page: Page, lab: JupyterLab, workspace: Path, complaints: list[str]
+) -> None:
+    page.set_viewport_size({"width": 1000, "height": 9000})  # all cells in sight
+    shutil.copytree(NOTEBOOKS / "kling_media", workspace / "kling_media")
+    for name in DEMOS:
+        shutil.copy(NOTEBOOKS / f"{name}.ipynb", workspace)
+        page.goto(lab.address(f"{name}.ipynb"))
+        count = (NOTEBOOKS / f"{name}.ipynb").read_text(encoding="utf-8").count("<video")
+        page.wait_for_function(PLAYING, arg=count)
+        assert "Error displaying" not in page.locator(".jp-Notebook").inner_text()
+    assert not complaints

@@ -1,0 +1,105 @@
+"""The demos in notebooks/: made anew, and once more from the takes that come with them."""
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+from kling_nb.ledger import Ledger
+
+pytestmark = [pytest.mark.kernel, pytest.mark.timeout(180)]
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+MEDIA = NOTEBOOKS / "kling_media"
+DEMOS = ("quickstart", "panel", "parameter-study", "storyboard", "from-a-clone")
+LARGEST_MEDIA = 600_000
+LARGEST_RESULT = 30_000
+WIDGET = "application/vnd.jupyter.widget-view+json"
+
+
+@pytest.fixture(autouse=True)
+def quick(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KLING_NB_LOCAL_SPEED", "inf")
+    monkeypatch.setenv("KLING_NB_LOCAL_SCALE", "0.3")
+
+
+def saved(name: str) -> Any:
+    return nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4)
+
+
+def run(name: str, folder: Path) -> Any:
+    notebook = nbformat.read(shutil.copy(NOTEBOOKS / f"{name}.ipynb", folder), as_version=4)
+    NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(folder)}}).execute()
+    return notebook
+
+
+def cards(notebook: Any) -> list[list[str]]:
+    """The static outputs of each code cell."""
+    return [
+        [output.data["text/html"] for output in cell.outputs if "text/html" in output.get("data", {})]
+        for cell in notebook.cells
+        if cell.cell_type == "code"
+    ]
+
+
+def fingerprints(folder: Path) -> dict[str, str]:
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())}
+
+
+def videos(notebook: Any) -> list[int]:
+    """How many videos each cell shows."""
+    return [sum(html.count("<video") for html in found) for found in cards(notebook)]
+
+
+# The quickstart has a test of its own for this.
+@pytest.mark.parametrize("name", DEMOS[1:])
+def test_a_demo_runs_from_nothing(name: str, tmp_path: Path) -> None:
+    notebook = run(name, tmp_path)
+    assert videos(notebook) == videos(saved(name))
+    assert "LOCAL PREVIEW" in str(cards(notebook))
+
+
+@pytest.mark.parametrize("name", DEMOS)
+def test_a_demo_runs_from_its_takes_and_sends_nothing(
+    name: str, tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KLING_NB_FROZEN", "1")
+    folder = tmp_path / "a folder of somebody else"
+    shutil.copytree(MEDIA, folder / "kling_media")
+    notebook = run(name, folder)
+    assert Ledger(home / "ledger.sqlite3").count() == 0  # a submission would be in it before it is sent
+    assert fingerprints(folder / "kling_media") == fingerprints(MEDIA)
+    # A job that was not waited for when the notebook was saved is there at once now.
+    pairs = zip(videos(notebook), videos(saved(name)), strict=True)
+    assert all(now >= then for now, then in pairs)
+
+
+@pytest.mark.parametrize("name", DEMOS)
+def test_what_is_saved_needs_no_kernel_and_names_no_machine(name: str) -> None:
+    notebook = saved(name)
+    text = nbformat.writes(notebook)
+    assert WIDGET not in text
+    assert "widgets" not in notebook.metadata
+    assert str(Path.home()) not in text
+    assert "/tmp/" not in text
+    assert sum(videos(notebook)) >= 1
+    for html in (html for found in cards(notebook) for html in found):
+        assert len(html) / max(1, html.count("<video")) < LARGEST_RESULT
+    first, *_ = notebook.cells
+    assert first.cell_type == "markdown"
+    assert first.source.startswith("# ")
+
+
+def test_the_media_are_small_and_each_is_used() -> None:
+    files = [path for path in MEDIA.iterdir() if not path.name.startswith(".")]
+    assert sum(path.stat().st_size for path in files) < LARGEST_MEDIA
+    text = "".join(nbformat.writes(saved(name)) for name in DEMOS)
+    assert [path.name for path in files if f"{path.stem}.mp4" not in text] == []
+    for path in files:
+        if path.suffix == ".json":
+            about = json.loads(path.read_text(encoding="utf-8"))
+            assert about["sha256"] == hashlib.sha256(path.with_suffix(".mp4").read_bytes()).hexdigest()

@@ -1,0 +1,99 @@
+"""`%%kling --grid`, `sweep` and storyboards in a real kernel, and what is shown of them."""
+
+from pathlib import Path
+
+import pytest
+from running_kernel import RunningKernel
+from scripted import Fail, Hold, Queue, Run, Script, ScriptedFal
+
+pytestmark = [pytest.mark.kernel, pytest.mark.timeout(120)]
+WIDGET = "application/vnd.jupyter.widget-view+json"
+
+
+def test_a_grid_says_its_price_shows_itself_and_is_handed_over(
+    kernel: RunningKernel, fal: ScriptedFal
+) -> None:
+    kernel.ok('place = "Tokyo"\nimport kling_nb\nkling_nb.configure(prices={"v1-pro": 0.1})')
+    cell = kernel.ok("%%kling study --grid duration=5,10\na {fox|wolf} in {place}")
+    assert cell.text == "4 cells · 4 to make, about $3.00\n"
+    live, card = cell.displays
+    assert WIDGET in live
+    assert card["text/html"].count("<video") == 4  # brought up to date before the cell ended
+    assert "4 of 4 ready" in card["text/plain"]
+    assert cell.metadata[1]["kling_nb"]["sweep"] == kernel.value("study.id")
+    sent = {(sent.input["prompt"], sent.input["duration"]) for sent in fal.accepted}
+    assert sent == {(f"a {who} in Tokyo", length) for who in ("fox", "wolf") for length in ("5", "10")}
+    assert kernel.value("[type(cell.video).__name__ for cell in study]") == str(["Video"] * 4)
+
+    again = kernel.ok("%%kling study --grid duration=5,10\na {fox|wolf} in {place}")
+    assert again.text == "4 cells · 4 made before, no charge\n"
+    assert len(fal.accepted) == 4
+
+
+def test_a_dry_run_sends_nothing(kernel: RunningKernel, fal: ScriptedFal) -> None:
+    cell = kernel.ok("%%kling --dry-run --grid aspect_ratio=16:9,1:1\na {fox|wolf}")
+    assert cell.text.startswith("4 cells · 4 to make, price unknown\n")
+    assert "to make      choice wolf · aspect_ratio 1:1" in cell.text
+    assert cell.text.endswith("Nothing was sent.\n")
+    assert not fal.accepted
+
+
+def test_a_failing_cell_fails_at_the_end_and_the_rest_is_kept(
+    kernel: RunningKernel, fal: ScriptedFal
+) -> None:
+    detail = {"loc": ["body", "prompt"], "msg": "too bold", "type": "content_policy_violation"}
+    fal.scripts.queue.extend([Script(), Script((Queue(0), Fail.refused(detail)))])
+    cell = kernel.run("%%kling study --concurrency 1 --grid\na {fox|wolf|cat}")
+    assert not cell.ok
+    assert cell.message.startswith("SweepIncomplete: 1 of 3 cells gave no result; the others are kept")
+    assert len(cell.message.splitlines()) <= 4
+    assert cell.displays[1]["text/html"].count("<video") == 2
+    assert kernel.value("[bool(video) for video in study.videos]") == "[True, False, True]"
+
+
+def test_a_mistake_is_answered_before_anything_is_sent(kernel: RunningKernel, fal: ScriptedFal) -> None:
+    for line, said in (
+        ("--grid lenght=5,10", "lenght"),
+        ("--grid duration=5,10 --duration 5", "given twice"),
+        ("--grid duration=7,10", "duration"),
+        ("--grid", "nothing varies"),
+    ):
+        cell = kernel.run(f"%%kling {line}\na fox")
+        assert said in cell.message
+    assert not fal.accepted
+
+
+def test_an_interrupt_begins_nothing_more(kernel: RunningKernel, fal: ScriptedFal) -> None:
+    fal.script = Script((Queue(0), Run(), Hold()))
+    waiting = kernel.start("%%kling study --concurrency 1 --grid\na {fox|wolf|cat}")
+    kernel.wait_until(lambda: len(fal.accepted) == 1 and fal.open_streams)
+    kernel.wait_until(lambda: any("IN_PROGRESS" in str(data) for _, data in kernel.comm_messages))
+    kernel.interrupt()
+    cell = kernel.finish(waiting)
+    assert not cell.ok
+    assert "2 cells were not begun" in cell.message
+    assert len(fal.accepted) == 1
+
+
+def test_the_last_frame_of_a_video_begins_the_next(kernel: RunningKernel, fal: ScriptedFal) -> None:
+    kernel.ok("%%kling --quiet one\na fox")
+    kernel.ok("%%kling --quiet two --image one.last_frame\nit runs")
+    kernel.ok("%%kling --quiet three --image {one.last_frame}\nit runs")
+    assert kernel.value("three.path == two.path") == "True"  # the same picture, so the same request
+    assert fal.accepted[1].endpoint_id.endswith("image-to-video")
+    assert len(fal.accepted) == 2
+
+
+def test_a_sweep_from_python_and_a_storyboard_show_themselves(kernel: RunningKernel) -> None:
+    cell = kernel.ok('import kling_nb\nstudy = kling_nb.sweep(["a fox", "a wolf"])\nstudy')
+    assert cell.text == "2 cells · 2 to make, price unknown\n"
+    assert WIDGET in cell.displays[0]
+    kernel.ok("await study")
+    kernel.wait_until(lambda: cell.displays[1]["text/html"].count("<video") == 2)
+    board = kernel.ok("kling_nb.Storyboard(study.videos)")
+    assert WIDGET in board.displays[0]
+    assert board.displays[1]["text/html"].count("<video") == 2
+    assert board.metadata[1]["kling_nb"]["version"] == 1
+    film = kernel.ok("film = kling_nb.join(study.videos, 'film.mp4')\nfilm")
+    assert "film.mp4" in film.displays[0]["text/html"]
+    assert Path(kernel.value("film.path")).is_file()
