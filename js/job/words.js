@@ -65,12 +65,12 @@ export function duration(state, seconds, expected = null) {
  * How far the job is, 0 to 1, as far as anybody knows: an upload or download by its bytes, the rest
  * by the time that such jobs took. Null where nothing is known, or the usual time is over.
  *
- * @param {{state: State, received: number, total: number | null}} job
+ * @param {{received: number, total: number | null}} job
  * @param {number | null} seconds so far
  * @param {number | null} expected
  */
-export function share({ state, received, total }, seconds, expected) {
-  if (received || state === "DOWNLOADING") return total ? received / total : null;
+export function share({ received, total }, seconds, expected) {
+  if (received) return total ? received / total : null;
   return expected && seconds !== null && seconds < expected ? seconds / expected : null;
 }
 
@@ -112,11 +112,11 @@ export function reason(state) {
   if (state === "UNCERTAIN") {
     return "The request was sent and no answer came back: fal may have accepted it.";
   }
-  return "The job failed, and no reason was given.";
+  return "The job failed; no reason was given.";
 }
 
 export const BUSY =
-  "The kernel is busy and has not answered yet. To stop the running cell, interrupt it with ■.";
+  "The kernel is busy and has not answered. To stop the running cell, interrupt it with ■.";
 
 /** @param {string} backend */
 export const gone = (backend) =>
