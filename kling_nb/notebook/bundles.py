@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from kling_nb._job import Job
@@ -11,6 +12,18 @@ from kling_nb.notebook.outputs import card_text
 from kling_nb.notebook.reopened import VIEW
 
 Bundle = dict[str, Any]
+
+
+def watched() -> bool:
+    """Whether somebody may be looking: who runs a notebook unattended takes no questions either.
+
+    A widget would leave its model and source in such a notebook (nbclient, papermill). Voilà is
+    the exception: it runs notebooks that way to show them.
+    """
+    from IPython.core.getipython import get_ipython  # noqa: PLC0415 -- not before something is shown
+
+    asks = bool(getattr(getattr(get_ipython(), "kernel", None), "_allow_stdin", True))
+    return asks or any(name.startswith("VOILA_") for name in os.environ)
 
 
 def widget_bundle(job: Job) -> Bundle:

@@ -11,7 +11,7 @@ from kling_nb._plan import Plan
 from kling_nb._sweep import Sweep
 from kling_nb.events import Event, JobState, Submitted
 from kling_nb.media import Result
-from kling_nb.notebook.bundles import card_bundle, widget_bundle
+from kling_nb.notebook.bundles import card_bundle, watched, widget_bundle
 from kling_nb.notebook.mark import mark_of
 from kling_nb.notebook.outputs import Notice, ShownSweep, backend_chosen, plan_text
 from kling_nb.notebook.served import served_here
@@ -20,8 +20,8 @@ from kling_nb.notebook.served import served_here
 class KernelOutputs:
     """Shows jobs in cells.
 
-    Where our server extension settles notebooks when they are opened, a running job has one output:
-    the widget, with the card for whatever shows no widget. Elsewhere it has two, because an opened
+    Where our server extension settles notebooks when they are opened, a job has one output: the
+    widget, with the card for whatever shows no widget. Elsewhere it has two, because an opened
     notebook would have an error in place of the first: the widget, and the card, which the live
     widget hides on the page. Where nobody watches (nbclient, papermill) it has the card alone. The
     card is brought up to date by its `display_id` when the job ends.
@@ -50,12 +50,12 @@ class KernelOutputs:
         self.text(plan_text(plan))
 
     def show(self, job: Job, *, quiet: bool) -> None:
-        """The widget and the card of a running job, the card alone of one that has ended."""
+        """The widget and the card: also of a take that was there, for its sliders make the next one."""
         if quiet:
             return
         if self._notice.due(job.backend, chosen=backend_chosen()):
             self.text(LOCAL_NOTICE)
-        view = {} if job.done or not self._watched else widget_bundle(job)
+        view = widget_bundle(job) if watched() else {}
         if view and not served_here():
             self._publish(view, job)
             view = {}
@@ -63,16 +63,6 @@ class KernelOutputs:
         self._publish({**view, **card_bundle(job)}, job, display_id=display_id)
         if not job.done:
             self._keep_up(job, display_id, view)
-
-    @property
-    def _watched(self) -> bool:
-        """Whether somebody may be looking: who runs a notebook unattended takes no questions either.
-
-        A widget would leave its model and source in such a notebook (nbclient, papermill). Voilà is
-        the exception: it runs notebooks that way to show them.
-        """
-        asks = bool(getattr(self._shell.kernel, "_allow_stdin", True))
-        return asks or any(name.startswith("VOILA_") for name in os.environ)
 
     def _keep_up(self, job: Job, display_id: str, view: dict[str, Any]) -> None:
         def publish() -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from kling_nb._job import Job, Presenter
-from kling_nb.notebook.bundles import job_bundle, widget_bundle
+from kling_nb.notebook.bundles import job_bundle, watched, widget_bundle
 from kling_nb.notebook.job_card import card_of_file
 from kling_nb.notebook.mark import Mark
 from kling_nb.video import MediaFile, Video
 
 
 class NotebookPresenter(Presenter):
-    """Widgets for running jobs, cards for ended ones."""
+    """A widget for each job, with its card for whatever shows no widgets; cards for files."""
 
     def widget(self, job: Job) -> Any:
         """A live view of the job."""
@@ -21,8 +21,8 @@ class NotebookPresenter(Presenter):
         return JobWidget(job)
 
     def bundle(self, job: Job) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The card of an ended job; the widget of a running one, with the card as its static form."""
-        return job_bundle(job, None if job.done else widget_bundle(job))
+        """The widget, with the card as its static form; the card alone where nobody watches."""
+        return job_bundle(job, widget_bundle(job) if watched() else None)
 
 
 def video_bundle(result: Video | MediaFile) -> tuple[dict[str, Any], dict[str, Any]]:
