@@ -27,6 +27,9 @@ from kling_nb.request import VideoRequest, canonical_json
 BEFORE, AFTER = 600.0, 900.0
 """Seconds around the time of sending: this machine's clock may be wrong, and an answer takes its time."""
 
+LIST_LAG = 180.0
+"""Seconds in which a request may be missing in the list; nothing is documented (FAL-PROTOCOL §12.4)."""
+
 
 async def look_up(backend: Backend, ledger: Ledger, entry: Entry, endpoint: Endpoint) -> Entry:
     """The row with its request id, where fal lists exactly one request that it can be.
@@ -167,6 +170,13 @@ def _not_told(
     if unseen:
         return unanswered(
             entry, f"fal lists {unseen} of that time without their inputs, so which it is cannot be told."
+        )
+    if time.time() - (entry.sent_at or entry.created_at) < LIST_LAG:
+        return unanswered(
+            entry,
+            "fal lists no such request yet.",
+            "Wait some minutes and run the cell again: the list may be late. It was not sent again;\n"
+            "to send it all the same: --new (API: new=True).",
         )
     return unanswered(
         entry,

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from local.running_engine import IMAGE, TEXT
+from local.running_engine import TEXT
 
 PATH = "/v1/models/requests/by-endpoint"
 
@@ -65,7 +65,7 @@ def test_what_is_asked_for(engine):
     now = datetime.now(UTC)
     assert listed(engine, end=(now - timedelta(hours=1)).isoformat())["items"] == []
     assert listed(engine, start=(now + timedelta(hours=1)).isoformat())["items"] == []
-    assert engine.http.get(PATH, params={"endpoint_id": IMAGE}).json()["items"] == []
+    assert engine.http.get(PATH, params={"endpoint_id": f"{TEXT}-of-nobody"}).json()["items"] == []
 
 
 @pytest.mark.parametrize(

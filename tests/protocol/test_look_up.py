@@ -12,6 +12,7 @@ from scripted import Done, Hold, Queue, Run, Script, ScriptedFal
 
 from kling_nb import errors
 from kling_nb._job import Job
+from kling_nb._lookup import LIST_LAG
 from kling_nb._session import Session
 from kling_nb.events import State
 from kling_nb.ledger import Ledger
@@ -115,6 +116,20 @@ async def _outcome(end: Any) -> str:
         return type(await end).__name__
     except errors.KlingError as fault:
         return type(fault).__name__
+
+
+def test_soon_after_it_was_sent_the_list_may_be_late(
+    make_session: MakeSession, fal: ScriptedFal, ledger: Ledger
+) -> None:
+    """Who is told to send it anew a second later would pay twice."""
+    job_id = unclear(make_session(), fal)
+    fal.fault("lookup", "no_items", times=2)
+    assert "yet" in said(make_session().get_job(job_id))
+    entry = ledger.get(job_id)
+    assert entry is not None
+    assert entry.sent_at is not None
+    ledger.update(job_id, sent_at=entry.sent_at - LIST_LAG)
+    assert "most likely not accepted" in said(make_session().get_job(job_id))
 
 
 @pytest.mark.parametrize("minutes", [-60, 60])
