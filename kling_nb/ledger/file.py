@@ -15,7 +15,7 @@ from pathlib import Path
 from kling_nb.errors import LedgerError
 from kling_nb.ledger.home import is_network
 from kling_nb.ledger.mending import Filed, is_damage, mend
-from kling_nb.ledger.schema import prepare
+from kling_nb.ledger.schema import NewerSchema, prepare
 
 log = logging.getLogger(__name__)
 
@@ -153,6 +153,8 @@ def _unusable(path: Path, fault: Exception) -> LedgerError:
             "Nothing was submitted. Run the cell again: the file is set aside then, and a new one begun with"
             "\nall that can be read of it and of the sidecars of your videos."
         )
+    elif isinstance(fault, NewerSchema):
+        remedy = "Nothing was submitted. Update kling_nb, or set KLING_NB_HOME to another folder."
     else:
         remedy = (
             "Nothing was submitted that is not in it. Make room or set KLING_NB_HOME to a folder"

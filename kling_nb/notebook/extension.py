@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from kling_nb import _front_end
@@ -54,7 +55,8 @@ class _Extension:
 
     def _mention_unfinished(self) -> None:
         settings = current({"backend": "local"})  # for its folders: so no key is looked for
-        ledger = Ledger(ledger_path(settings.home, settings.media))
+        path = ledger_path(settings.home, settings.media)
+        ledger = Ledger(path, lambda: _rows_of(settings.media))
         try:
             unfinished = ledger.entries(Selection(folder=settings.media, unfinished=True), limit=1000)
         except (
@@ -98,6 +100,12 @@ def unload(shell: Any) -> None:
     extension = _loaded.pop(id(shell), None)
     if extension is not None:
         extension.remove()
+
+
+def _rows_of(folder: Path) -> Any:
+    from kling_nb._ledger_care import rows_of  # noqa: PLC0415 -- where a ledger is damaged
+
+    return rows_of(folder)
 
 
 def _job_presenter() -> Any:

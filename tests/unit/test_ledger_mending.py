@@ -212,6 +212,45 @@ def test_a_mend_that_died_is_not_waited_for(ledger: Ledger, path: Path) -> None:
     assert ledger.claim(intent(1))[1]
 
 
+def loaded(path: Path, media: Path) -> str:
+    """What `%load_ext` says with this ledger, and that the magics are there."""
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "IPython",
+            "--no-banner",
+            "--simple-prompt",
+            "-c",
+            "%load_ext kling_nb\n%kling fal",
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=50,
+        env={**os.environ, "KLING_NB_HOME": str(path.parent), "KLING_NB_MEDIA": str(media)},
+    )
+    assert "Jobs now go to fal" in done.stdout, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+async def test_the_extension_loads_with_a_damaged_ledger_and_mends_it(
+    path: Path, media: Path, clip: bytes, ledger: Ledger
+) -> None:
+    await take(media, clip, "r-heron")
+    spoil(path)
+    assert "set-aside" in loaded(path, media)
+    assert [entry.request_id for entry in ledger.entries()] == ["r-heron"]
+
+
+def test_the_extension_loads_with_a_newer_ledger_and_says_so(path: Path, media: Path) -> None:
+    path.parent.mkdir()
+    with sqlite3.connect(path) as db:
+        db.execute("PRAGMA user_version = 99")
+    db.close()
+    assert "update kling_nb" in loaded(path, media)
+
+
 # another file in its place
 
 
