@@ -115,12 +115,10 @@ def card_of_entry(entry: Entry) -> Card:
     """The card of a job that has no take, by its row in the ledger."""
     from kling_nb.notebook.card import Card  # noqa: PLC0415 -- not before something is shown
 
-    unfiled = entry.state is State.READY
-    gone = f"The file of job {entry.id} is not in {entry.folder} any more."
-    ended = entry.finished_at and entry.finished_at - entry.created_at
+    why = _lost(entry)
     return Card(
         job_id=entry.id,
-        state=State.FAILED.value if unfiled else entry.state.value,
+        state=State.FAILED.value if why else entry.state.value,
         title=_title(entry.endpoint),
         endpoint=entry.endpoint,
         prompt=entry.prompt,
@@ -128,9 +126,18 @@ def card_of_entry(entry: Entry) -> Card:
         request_id=entry.request_id,
         backend=entry.backend,
         units=entry.units,
-        elapsed=ended or None,
-        error=gone if unfiled else entry.error,
+        elapsed=entry.finished_at - entry.created_at if entry.finished_at else None,
+        error=why or entry.error,
     )
+
+
+def _lost(entry: Entry) -> str:
+    """Why nothing will come of a job any more, where its row does not say so; else empty."""
+    if entry.state is State.READY:
+        return f"The file of job {entry.id} is not in {entry.folder} any more."
+    if entry.backend == "local" and not entry.state.finished and not entry.owner_alive:
+        return "The embedded engine ended with its kernel. Run the cell again: previews are free."
+    return ""
 
 
 def _kind(result: Result | None) -> str:

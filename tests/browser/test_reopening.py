@@ -110,7 +110,7 @@ def test_widgets_while_the_kernel_lives_and_a_card_that_plays_after(
         expect(widgets.get_by_role("group", name="Video player")).to_have_count(2)
         expect(page.locator(".jp-InputArea-prompt", has_text="[*]")).to_have_count(0)
         save(page, file, '"state": "READY"')
-        assert len(outputs(file)) == 3  # one for each job
+        assert len(outputs(file)) == 3  # widget and card are one output
         boat = outputs(file)[0]
         assert len(json.dumps(boat)) <= 30_000
         assert "<video" in "".join(boat["data"]["text/html"])  # type: ignore[index]

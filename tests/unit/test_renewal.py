@@ -1,0 +1,78 @@
+"""Cards drawn anew from the ledger's rows: what there is to say of a job whose kernel is gone."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from kling_nb.events import State
+from kling_nb.ledger import Intent, Ledger
+from kling_nb.notebook.mark import Mark
+from kling_nb.notebook.renewal import Renewal
+
+
+@pytest.fixture
+def ledger(home: Path) -> Ledger:
+    return Ledger(home / "ledger.sqlite3")
+
+
+def claimed(ledger: Ledger, folder: Path, backend: str) -> str:
+    asked = Intent(
+        backend=backend,
+        endpoint="fal-ai/kling-video/v1/pro/text-to-video",
+        input={"prompt": "a <b>boat</b>", "duration": "5"},
+        prompt="a <b>boat</b>",
+        fingerprint="ab" * 32,
+        folder=folder / "kling_media",
+    )
+    entry, _ = ledger.claim(asked)
+    ledger.update(entry.id, state=State.IN_PROGRESS, request_id="r-1")
+    return entry.id
+
+
+def card(job: str, folder: Path, state: str = "IN_QUEUE") -> tuple[str, Mark] | None:
+    found = Renewal()(Mark(job, "kernel", state=state), folder)
+    return (found.data["text/html"], found.mark) if found else None
+
+
+def test_a_job_of_fal_goes_on_and_a_preview_ended_with_its_engine(ledger: Ledger, tmp_path: Path) -> None:
+    job = claimed(ledger, tmp_path, "fal")
+    html, mark = card(job, tmp_path) or pytest.fail("no card")
+    assert "%kling resume" in html
+    assert "<b>boat" not in html
+    assert (mark.state, mark.request, mark.kernel) == ("IN_PROGRESS", "r-1", "kernel")
+    preview = claimed(ledger, tmp_path, "local")
+    assert "%kling resume" in (card(preview, tmp_path) or ("", mark))[0]  # of this process, which is alive
+    ledger.update(preview, owner=f"{os.uname().nodename}:{2**22 + 1}:0")
+    html, mark = card(preview, tmp_path) or pytest.fail("no card")
+    assert "Run the cell again" in html
+    assert mark.state == "FAILED"
+
+
+def test_an_end_that_nobody_saw_is_said(ledger: Ledger, tmp_path: Path) -> None:
+    job = claimed(ledger, tmp_path, "fal")
+    for state, error, said in (
+        (State.FAILED, "It was refused.", "It was refused."),
+        (State.CANCELLED, None, "cancelled"),
+        (State.READY, None, "is not in"),
+    ):
+        ledger.update(job, state=state, error=error)
+        html, _ = card(job, tmp_path) or pytest.fail("no card")
+        assert said in html
+
+
+def test_what_is_not_known_stays(ledger: Ledger, tmp_path: Path) -> None:
+    assert card("0123456789ab", tmp_path) is None  # a clone has no ledger
+    job = claimed(ledger, tmp_path, "fal")
+    ledger.update(job, state=State.FAILED, error="no")
+    assert card(job, tmp_path, state="FAILED") is None  # the card says it already
+    assert replace(Mark("x", "k", 1), job="y").asleep() == Mark("y")
+
+
+def test_a_panel_says_what_to_do_and_nothing_is_written(tmp_path: Path, home: Path) -> None:
+    found = Renewal()(Mark(kernel="k"), tmp_path)
+    assert found is not None
+    assert "run this cell" in found.data["text/html"]
+    assert list(tmp_path.iterdir()) == [home]
+    assert list(home.iterdir()) == []
