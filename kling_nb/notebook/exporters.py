@@ -13,7 +13,8 @@ import traitlets
 from nbconvert.exporters import HTMLExporter
 from nbconvert.preprocessors import Preprocessor
 
-from kling_nb.media.content import file_type
+from kling_nb._settings import current
+from kling_nb.media.content import HEAD, file_type
 from kling_nb.notebook.frozen import settle_for_good
 
 _MEDIA = re.compile(r'(<(?:video|audio|img)\s[^>]*?src=")([^"]*)(")')
@@ -56,16 +57,25 @@ class EmbedMedia(Preprocessor):
         given = unescape(src)
         if re.match(r"\w[\w+.-]*:", given):
             return src
-        path = folder / unquote(given)
         try:
-            if path.stat().st_size > self.largest:
-                self.log.warning("%s is too large to be put into the page", path)
-                return src
-            data = path.read_bytes()
-        except OSError as fault:
-            self.log.warning("%s cannot be put into the page: %s", path, fault)
+            return escape(self._data(folder / unquote(given), folder))
+        except (OSError, ValueError) as fault:
+            self.log.warning("%s is not put into the page: %s", given, fault)
             return src
-        return escape(f"data:{file_type(data[:512]).content_type};base64,{base64.b64encode(data).decode()}")
+
+    def _data(self, path: Path, folder: Path) -> str:
+        """A file as a data URI. Whoever wrote the notebook must not get other files of this machine shown."""
+        real = path.resolve()
+        media = current({"backend": "local"}).media  # so that no key is looked for
+        if not any(real.is_relative_to(place.resolve()) for place in (folder, media)):
+            raise ValueError("it is neither in the notebook's folder nor in that of takes")
+        if real.stat().st_size > self.largest:
+            raise ValueError("it is too large")
+        data = real.read_bytes()
+        kind = file_type(data[:HEAD]).content_type
+        if not kind.startswith(("video/", "audio/", "image/")):
+            raise ValueError(f"it is {kind}")
+        return f"data:{kind};base64,{base64.b64encode(data).decode()}"
 
 
 class KlingHTMLExporter(HTMLExporter):

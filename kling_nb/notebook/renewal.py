@@ -41,7 +41,8 @@ class Renewal:
     def _entry(self, mark: Mark) -> Entry | None:
         home = current({"backend": "local"}).home  # so that no key is looked for
         ledger = self._ledgers.setdefault(home, Ledger(home / "ledger.sqlite3"))
-        return ledger.get(mark.job or "")
+        found = ledger.get(mark.job or "")
+        return found if found and found.id == mark.job else None  # the ledger also knows beginnings of ids
 
     def _take(self, mark: Mark, entry: Entry | None, folder: Path) -> Take | None:
         places = [Path(entry.folder)] if entry else []

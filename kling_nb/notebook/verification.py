@@ -46,7 +46,9 @@ class Verified:
 
 
 def verify(path: Path) -> list[Verified]:
-    """Look at every request that a notebook makes. Nothing is run, sent or written.
+    """Look at every request that a notebook makes. Nothing is run or submitted.
+
+    The schema of an endpoint that does not come with the package is fetched where it is not stored.
 
     Raises:
         UsageError: It is no notebook.
