@@ -42,13 +42,13 @@ class Edge:
 
 
 class Canned(httpx.AsyncBaseTransport):
-    """A network that gives one answer."""
+    """A network that gives one answer, whatever it is asked."""
 
-    def __init__(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
-        self._answer = (status, headers, body)
+    def __init__(self) -> None:
+        self.answer: tuple[int, Mapping[str, str], bytes] = (200, {}, b"")
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        status, headers, body = self._answer
+        status, headers, body = self.answer
         return httpx.Response(status, headers=headers, stream=Body(body))
 
 
@@ -68,32 +68,35 @@ async def _at_once(seconds: float) -> None:
     assert 0 <= seconds <= 31, f"a wait of {seconds} s"
 
 
+class Network:
+    """A loop, a canned network and a client on it; made once, as that takes longer than an input."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self.canned = Canned()
+        patience = Patience(sleep=_at_once)
+        self.client = QueueClient(Http(HOSTS, lambda: None, patience=patience, transport=self.canned))
+
+    def close(self) -> None:
+        self.loop.run_until_complete(self.client.aclose())
+        self.loop.close()
+
+
+_networks: list[Network] = []
+
+
 def _asked(reply: tuple[int, Mapping[str, str], bytes], ask: Callable[[QueueClient], Any]) -> Any:
-    async def work() -> Any:
-        client = QueueClient(
-            Http(HOSTS, lambda: None, patience=Patience(sleep=_at_once), transport=Canned(*reply))
-        )
-        try:
-            return await ask(client)
-        finally:
-            await client.aclose()
-
-    return _loop().run_until_complete(work())
-
-
-def _loop() -> asyncio.AbstractEventLoop:
-    if not _loops:
-        _loops.append(asyncio.new_event_loop())
-    return _loops[0]
-
-
-_loops: list[asyncio.AbstractEventLoop] = []
+    if not _networks:
+        _networks.append(Network())
+    network = _networks[0]
+    network.canned.answer = reply
+    return network.loop.run_until_complete(ask(network.client))
 
 
 def close() -> None:
-    """End the loop that the edges share."""
-    while _loops:
-        _loops.pop().close()
+    """End the network that the edges share."""
+    while _networks:
+        _networks.pop().close()
 
 
 def magic_line(line: str) -> None:
