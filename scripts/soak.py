@@ -173,29 +173,42 @@ def main() -> int:
     asked.add_argument("--seed", type=int, default=1)
     asked.add_argument("--scale", type=float, default=1.0, help="share of the full numbers")
     asked.add_argument("--write", action="store_true", help="write docs/soak.md")
+    asked.add_argument("--only", choices=PARTS, action="append", help="this part; the page keeps the others")
     options = asked.parse_args()
-    begun, text, complaints = time.monotonic(), [_head(options.seed)], []
-    for title, part in PARTS.items():
+    begun, complaints = time.monotonic(), []
+    sections: dict[str, str] = {}
+    for title in options.only or PARTS:
+        part = PARTS[title]
         started = time.monotonic()
         counts = run(part, options.seed, max(part.processes, round(part.number * options.scale)))
         minutes = (time.monotonic() - started) / 60
-        lines = [f"| {name} | {value} |" for name, value in part.rows(counts)]
-        section = "\n".join([f"## {title}: {minutes:.1f} min", "", "| | |", "|---|---|", *lines, ""])
-        print(section, flush=True)
-        text.append(section)
-        complaints += [f"{title}: {fault}" for fault in part.faults(counts)]
+        found = part.faults(counts)
+        rows = [("what was wrong", len(found)), *part.rows(counts)]
+        lines = [f"| {name} | {value} |" for name, value in rows]
+        ran = f"{minutes:.1f} min, seed {options.seed}"
+        sections[title] = "\n".join([f"## {title}: {ran}", "", "| | |", "|---|---|", *lines, ""])
+        print(sections[title], flush=True)
+        complaints += [f"{title}: {fault}" for fault in found]
     print(f"{(time.monotonic() - begun) / 60:.1f} min in all; {len(complaints)} complaints")
     print("\n".join(complaints[:SPOKEN_OF]))
     if options.write:
+        sections = {**(_written() if options.only else {}), **sections}
+        text = [_head(), *(sections[title] for title in PARTS if title in sections)]
         PAGE.write_text("\n".join(text), encoding="utf-8")
     return 1 if complaints else 0
 
 
-def _head(seed: int) -> str:
+def _written() -> dict[str, str]:
+    """The sections of the page as it is."""
+    parts = PAGE.read_text(encoding="utf-8").split("\n## ")[1:] if PAGE.is_file() else []
+    return {part.partition(":")[0]: f"## {part}" for part in parts}
+
+
+def _head() -> str:
     when = datetime.now(UTC).strftime("%Y-%m-%d")
     return f"""# The long forms, as they last ran
 
-`make soak`, on {when}: seed {seed}, Python {platform.python_version()}, {platform.system()} on
+`make soak`, on {when}: Python {platform.python_version()}, {platform.system()} on
 {os.cpu_count()} cores of {platform.machine()}, which had other work too. What the outcomes mean
 is in [faults.md](faults.md).
 """

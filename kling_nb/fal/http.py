@@ -126,12 +126,15 @@ class Http:
         Raises:
             httpx.RequestError: As for `pool.request`; a body that is too large is a `RemoteProtocolError`.
         """
-        async with pool.stream(method, url, **request) as response:
-            body = bytearray()
-            async for piece in response.aiter_bytes():
-                body += piece
-                if len(body) > self._largest:
-                    raise httpx.RemoteProtocolError(f"the reply has more than {self._largest:,} bytes")
+        body = bytearray()
+        try:
+            async with pool.stream(method, url, **request) as response:
+                async for piece in response.aiter_bytes():
+                    body += piece
+                    if len(body) > self._largest:
+                        raise httpx.RemoteProtocolError(f"the reply has more than {self._largest:,} bytes")
+        except httpx.InvalidURL as fault:  # where a redirect leads; httpx looks at it, followed or not
+            raise httpx.RemoteProtocolError(f"it redirects to no address: {fault}") from fault
         headers = {name: value for name, value in response.headers.items() if name not in _OF_THE_WAY}
         return httpx.Response(
             response.status_code, headers=headers, content=bytes(body), request=response.request

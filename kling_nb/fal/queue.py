@@ -237,7 +237,7 @@ def _in_progress(code: int, data: Mapping[str, Any] | None) -> bool:
     """Whether a result says "not yet", which it may for a moment, even with a 200 (FAL-PROTOCOL §6.3)."""
     if data is None or code not in {200, 202, 400}:
         return False
-    waiting = code != 400 and data.get("status") in {"IN_QUEUE", "IN_PROGRESS"}
+    waiting = code != 400 and data.get("status") in ("IN_QUEUE", "IN_PROGRESS")
     return waiting or "still in progress" in str(data.get("detail", ""))
 
 

@@ -62,15 +62,20 @@ class Point:
             return
         options = {"frame": self.frame} if self.frame else {}
         hold = fal.fault(self.exchange, "stall", at=self.at, **options)
-        before = scene.takes()
+        before, accepted = scene.takes(), len(fal.accepted)
+
+        def stands() -> bool:
+            """A fault counts as used before its request is worked on."""
+            return bool(hold.used) and (len(fal.accepted) > accepted or not self.accepted)
+
         if self.behind is None:
-            yield lambda: fal.wait_for(lambda: hold.used, timeout=30.0)
+            yield lambda: fal.wait_for(stands, timeout=30.0)
         else:
             behind = self.behind
             with scene.lock() as lock:
 
                 def reached() -> None:
-                    fal.wait_for(lambda: hold.used, timeout=30.0)
+                    fal.wait_for(stands, timeout=30.0)
                     lock()
                     hold.release()
                     fal.wait_for(lambda: behind(scene, before), timeout=30.0)
