@@ -16,11 +16,11 @@ MAKEOVERRIDES := $(filter-out $(addsuffix =%,$(KEYS)),$(MAKEOVERRIDES))
 export KLING_NB_BACKEND := local
 export KLING_NB_HOME := $(CURDIR)/build/home
 
-.PHONY: help demo lab test check bench soak pictures pin clean
+.PHONY: help demo lab test check bench soak notebooks pictures pin clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV) $(FRONT_END) ## Run notebooks/quickstart.ipynb on the local engine; videos and notebook go to demo/
 	@$(PY) scripts/demo.py
@@ -44,6 +44,9 @@ soak: $(VENV) $(FRONT_END) ## Run the long forms (20 minutes at most) and write 
 pictures: $(VENV) $(FRONT_END) ## Make the README's pictures anew from the real page
 	@KLING_NB_CHROMIUM="$$($(PY) scripts/find_chromium.py --install)" && export KLING_NB_CHROMIUM \
 	  && $(PY) scripts/pictures.py
+
+notebooks: $(VENV) $(FRONT_END) ## Run the demos in notebooks/ and save their outputs and media anew
+	@$(PY) scripts/notebooks.py --anew
 
 pin: $(VENV) ## Write constraints.txt anew from .venv
 	@$(PY) scripts/pin.py

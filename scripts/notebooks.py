@@ -26,7 +26,7 @@ DEMOS = ("quickstart", "panel", "parameter-study", "storyboard", "from-a-clone")
 """In this order: the last one uses takes of the first."""
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
-SMALL = "0.3"
+SMALL = "0.42"
 """`KLING_NB_LOCAL_SCALE`: the media of all demos together are some hundred kB."""
 
 

@@ -15,7 +15,7 @@ from kling_nb.events import State
 from kling_nb.notebook import card_words as words
 from kling_nb.notebook.card_player import clear
 from kling_nb.notebook.card_source import address
-from kling_nb.notebook.grid_layout import Layout, layout_of
+from kling_nb.notebook.grid_layout import Layout, layout_of, sizes
 from kling_nb.notebook.job_card import source_of
 from kling_nb.video import Video
 
@@ -78,8 +78,7 @@ def text(study: Sweep) -> str:
 
 def heading(study: Sweep) -> str:
     """What it is, in a line."""
-    sizes = " × ".join(f"{len(axis.values)} {axis.name.replace('_', ' ')}" for axis in study.axes)
-    marks = [f"Sweep: {sizes}", study.summary()]
+    marks = [f"Sweep: {words.clean(sizes(study))}", study.summary()]
     marks += ["LOCAL PREVIEW, made on this machine, free"] if is_local(study) else []
     return " · ".join(marks)
 
@@ -111,11 +110,7 @@ def _head(study: Sweep, layout: Layout) -> str:
         else _prompt(study)
     )
     below = f'<div style="{_QUIET};font-size:12px;margin-bottom:8px">{escape(title)}{shared}</div>'
-    return heading_row(_sizes(study), study.summary(), local=is_local(study)) + below
-
-
-def _sizes(study: Sweep) -> str:
-    return " × ".join(f"{len(axis.values)} {words.clean(axis.name).replace('_', ' ')}" for axis in study.axes)
+    return heading_row(sizes(study), study.summary(), local=is_local(study)) + below
 
 
 def _prompt(study: Sweep) -> str:

@@ -73,3 +73,14 @@ def _caption(axes: Sequence[Axis], cell: SweepCell, varying: Sequence[int]) -> s
 def words(name: str) -> str:
     """`aspect_ratio` as a heading."""
     return name.replace("_", " ")
+
+
+def sizes(study: Sweep) -> str:
+    """How many of what: `2 prompts × 3 aspect ratios`."""
+    return " × ".join(_counted(len(axis.values), words(axis.name)) for axis in study.axes)
+
+
+def _counted(count: int, name: str) -> str:
+    if name[-1:].isdigit():
+        return f"{count} of {name}"
+    return f"{count} {name}" if count == 1 or name.endswith("s") else f"{count} {name}s"

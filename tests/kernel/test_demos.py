@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.kernel, pytest.mark.timeout(180)]
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 MEDIA = NOTEBOOKS / "kling_media"
 DEMOS = ("quickstart", "panel", "parameter-study", "storyboard", "from-a-clone")
-LARGEST_MEDIA = 600_000
+LARGEST_MEDIA = 700_000
 LARGEST_RESULT = 30_000
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
@@ -24,7 +24,7 @@ WIDGET = "application/vnd.jupyter.widget-view+json"
 @pytest.fixture(autouse=True)
 def quick(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KLING_NB_LOCAL_SPEED", "inf")
-    monkeypatch.setenv("KLING_NB_LOCAL_SCALE", "0.3")
+    monkeypatch.setenv("KLING_NB_LOCAL_SCALE", "0.42")
 
 
 def saved(name: str) -> Any:

@@ -222,6 +222,6 @@ def test_in_a_terminal_it_is_text(session: Session) -> None:
     shown.settle()
     *progress, whole, first, second = stream.getvalue().splitlines()
     assert all(" of 2 ready" in line for line in progress)
-    assert whole == "Sweep: 2 prompt · 2 of 2 ready"
+    assert whole == "Sweep: 2 prompts · 2 of 2 ready"
     assert first.split()[:4] == ["1", "ready", "a", "fox"]
     assert second.endswith(".mp4")

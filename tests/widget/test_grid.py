@@ -220,7 +220,7 @@ def test_the_card_is_a_table_that_plays(study, monkeypatch, clip):
 def test_the_text_has_a_line_for_each_cell(study):
     lines = grid_card.text(study).splitlines()
     assert len(lines) == 5
-    assert "2 prompt × 2 duration" in lines[0]
+    assert "2 prompts × 2 durations" in lines[0]
     assert "a fox · 5" in lines[1]
     assert "refused" in lines[3]
 

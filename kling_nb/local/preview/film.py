@@ -27,7 +27,7 @@ _OPTIONS = {
         )
     ),
 }
-_SMALL = {"crf": "35", "preset": "slow", "g": "120"}
+_SMALL = {"crf": "36", "preset": "slow", "g": "120"}
 """For frames drawn small so that the file is: there every byte counts."""
 _SMALL_AREA = 200_000
 _THREADS = 2
