@@ -40,7 +40,7 @@ def cell_candidates(words: list[str]) -> Iterable[str]:
     for control in chosen.parameters:
         if last in {flag_of(control.name), f"--{control.name}"} and control.options:
             return [str(option) for option in control.options]
-    return [flag for flag in flags_of(chosen) if flag in {"--set", "--tag"} or flag not in words]
+    return [flag for flag in flags_of(chosen) if flag in {"--set", "--tag", "--grid"} or flag not in words]
 
 
 def line_candidates(words: list[str]) -> Iterable[str]:

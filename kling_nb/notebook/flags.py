@@ -109,6 +109,9 @@ FIXED_FLAGS: dict[str, str] = {
     "--quiet": "no output but errors",
 }
 
+CELL_ONLY = frozenset({"--grid", "--concurrency"})
+"""Flags of the cell magic that `kling-nb generate`, which prints one file's name, does not have."""
+
 
 def parse_line(line: str, *, default_endpoint: str, fill: Callable[[str], str] = str) -> CellCall:
     """Understand the line of a cell.
@@ -329,11 +332,12 @@ def _refuse(unknown: list[str], parser: argparse.ArgumentParser, chosen: Endpoin
             f"{parser.prog}: {word!r} is one word too many on the line.", remedy=_PLACE[parser.prog]
         )
     flag = word.partition("=")[0]
-    near = difflib.get_close_matches(flag.replace("_", "-"), flags_of(chosen), 1, 0.6)
+    known = [one for one in flags_of(chosen) if parser.prog == MAGIC or one not in CELL_ONLY]
+    near = difflib.get_close_matches(flag.replace("_", "-"), known, 1, 0.6)
     hint = f" Did you mean {near[0]}?" if near else ""
     raise UsageError(
         f"{parser.prog}: {chosen.short_name} has no flag {flag}.{hint}",
-        remedy=f"Its flags: {' '.join(flags_of(chosen))}\nNothing was sent.",
+        remedy=f"Its flags: {' '.join(known)}\nNothing was sent.",
     )
 
 

@@ -152,3 +152,13 @@ def test_a_still_has_the_size_that_it_says(engine, picture_uri):
     image = engine.result("fal-ai/kling/v1-5/kolors-virtual-try-on", values).json()["image"]
     opened = Image.open(io.BytesIO(engine.http.get(image["url"]).content))
     assert (opened.format, opened.size) == ("PNG", (image["width"], image["height"]))
+
+
+@pytest.mark.parametrize(
+    ("scale", "size"), [("0.5", (480, 272)), ("", (960, 540)), ("7", (960, 540)), ("x", (960, 540))]
+)
+def test_previews_can_be_drawn_small(monkeypatch, scale, size):
+    from kling_nb.local.preview.picture import SCALE, frame_size
+
+    monkeypatch.setenv(SCALE, scale)
+    assert frame_size(16 / 9) == size

@@ -6,7 +6,7 @@ from kling_nb.catalog import endpoint
 from kling_nb.errors import InputError, UsageError
 from kling_nb.notebook.alternatives import axes_of, parts_of
 from kling_nb.notebook.filling import fill_in
-from kling_nb.notebook.flags import parse_line
+from kling_nb.notebook.flags import parse_line, parse_words
 from kling_nb.notebook.grid_flag import grid_axes, values_of
 
 NAMES = {"colour": "red", "city": "Tokyo", "lengths": [5, 10], "words": ["a, b", "c"]}
@@ -119,3 +119,10 @@ def test_the_line():
     assert call("--image {fox.last_frame} x").image == "{fox.last_frame}"
     with pytest.raises(UsageError, match="--concurrency is for grids"):
         call("fox --concurrency 3")
+
+
+def test_the_command_line_has_no_grid():
+    with pytest.raises(UsageError, match="has no flag --grid") as caught:
+        parse_words(["a fox", "--grid", "duration=5,10"], default_endpoint="v1-pro")
+    assert "Did you mean --grid" not in str(caught.value)
+    assert "--grid" not in caught.value.remedy

@@ -12,7 +12,7 @@ LARGEST = 32_000
 """Bytes of script and style of the job widget: they are stored with each widget model."""
 
 
-@pytest.mark.parametrize("name", ["job.js", "job.css"])
+@pytest.mark.parametrize("name", ["job.js", "job.css", "grid.js", "grid.css"])
 def test_front_end_is_built(name):
     assert (STATIC / name).stat().st_size > 0
 
@@ -22,11 +22,15 @@ def test_front_end_is_small():
 
 
 def test_front_end_names_no_other_host_and_no_path_of_the_machine():
-    for name in ("job.js", "job.css"):
+    for name in ("job.js", "job.css", "grid.js", "grid.css"):
         text = (STATIC / name).read_text(encoding="utf-8")
         assert "://" not in text.replace("http://www.w3.org/2000/svg", "")  # a name, not an address
         assert str(ROOT) not in text
         assert "sourceMappingURL" not in text
+
+
+def test_the_grid_is_small():
+    assert sum((STATIC / name).stat().st_size for name in ("grid.js", "grid.css")) <= LARGEST
 
 
 def test_styles_carry_the_prefix():
