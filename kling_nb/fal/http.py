@@ -36,10 +36,11 @@ class Http:
 
     Short requests share a small pool with an unlimited wait: httpcore walks all its
     connections on every request, so a large one costs CPU with the square of its size.
-    Streams and submissions use a second pool that keeps no idle connection; so a submission never meets
-    a connection that the server has just closed, which would look like an unanswered submission.
-    Downloads, which may be tried again, keep a few. Uploads have a pool of their own: its size bounds
-    their memory, and they must not keep a status waiting.
+    Submissions use one that keeps no idle connection, so that they never meet a connection that the
+    server has just closed, which would look like an unanswered submission. Streams have one for
+    themselves: hundreds may be open, which no other request should walk. Downloads, which may be tried
+    again, keep a few connections. Uploads have a pool of their own: its size bounds their memory, and
+    they must not keep a status waiting.
 
     Args:
         hosts: Where the key may go.
@@ -68,9 +69,9 @@ class Http:
         self._key = key
         tls = _tls()
         self.short = self._pool(tls, transport, httpx.Limits(max_connections=16))
-        self.long = self._pool(
-            tls, transport, httpx.Limits(max_connections=None, max_keepalive_connections=0)
-        )
+        unshared = httpx.Limits(max_connections=None, max_keepalive_connections=0)
+        self.submissions = self._pool(tls, transport, unshared)
+        self.streams = self._pool(tls, transport, unshared)
         self.files = self._pool(
             tls, transport, httpx.Limits(max_connections=None, max_keepalive_connections=FILES_KEPT)
         )
@@ -143,7 +144,8 @@ class Http:
     async def aclose(self) -> None:
         """Close the pools."""
         await self.short.aclose()
-        await self.long.aclose()
+        await self.submissions.aclose()
+        await self.streams.aclose()
         await self.files.aclose()
         await self.uploads.aclose()
 

@@ -135,7 +135,7 @@ class QueueClient:
         url = f"{ref.stream_url}?logs=1"
         try:
             async with aconnect_sse(
-                self._http.long,
+                self._http.streams,
                 "GET",
                 url,
                 headers=self._http.key_header(url),
