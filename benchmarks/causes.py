@@ -29,4 +29,9 @@ RENDER = (
     "rendering takes {cpu:.2f} s of CPU, {drawing:.2f} s of it in the thread that draws, the rest in x264's"
     " two threads: under a second with two free cores, but not on a busy machine"
 )
+GROWTH = (
+    "httpcore walks all connections of a pool at each request and at each end of one (`profiled`), so that"
+    " a job costs a little more beside many; streams have a pool for themselves because of it"
+)
+START = "the time passes in imports; the extension beside it says how busy the machine is"
 LAG = "the ticker of the idle kernel beside it says how much of this is the machine's other work"

@@ -16,6 +16,13 @@ def load() -> str:
     return " / ".join(f"{value:.1f}" for value in os.getloadavg())
 
 
+def busy() -> list[str]:
+    """A warning, where other programs wanted the cores too."""
+    if os.getloadavg()[2] <= (os.cpu_count() or 1):
+        return []
+    return ["- **more wanted the cores than there are: times are upper bounds; counts and memory hold**"]
+
+
 def lines(ceiling: float) -> list[str]:
     """The machine, the versions, and how far the server's own limit is away."""
     python = f"{platform.python_implementation()} {platform.python_version()}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Iterator
 
+from benchmarks import causes
 from benchmarks.loopback import Loopback
 from benchmarks.rows_ledger import measured
 from benchmarks.table import Row, number
@@ -53,4 +54,5 @@ def _grown(figure: str, base: int, cost: Callable[[int], float], *, whole: bool 
         f"cost × {number(growth)} for × {STEPS[-1]}",
         "linear or better",
         growth <= STEPS[-1] * NOISE,
+        causes.GROWTH,
     )

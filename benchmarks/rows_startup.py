@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 
+from benchmarks import causes
 from benchmarks.table import Row, interleaved, milliseconds
 
 RUNS = 20
@@ -42,6 +43,7 @@ def rows() -> Iterator[Row]:
             f"{took[name].median / took[other].median:.2f}",
             f"≤ {1000 * goal:.0f} ms above bare IPython",
             took[name].median <= goal,
+            causes.START,
         )
 
 

@@ -52,6 +52,7 @@ def main(words: list[str]) -> None:
             notes = machine.lines(server.ceiling())
             rows = list(_rows(server, words))
     notes.append(f"- load after the last row: {machine.load()}; {time.monotonic() - started:.0f} s in all")
+    notes += machine.busy()
     text = "\n".join([ABOUT, *notes, "", markdown(rows), ""])
     print(f"\n{text}")
     if not words:
