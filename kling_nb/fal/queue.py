@@ -68,7 +68,7 @@ class QueueClient:
             url = f"{base}/{endpoint_id}"
             try:
                 response = await self._http.answer(
-                    self._http.long,
+                    self._http.submissions,
                     "POST",
                     url,
                     params=query or None,
