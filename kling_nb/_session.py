@@ -274,6 +274,7 @@ class Session:
             InputError: Bad input in any cell; nothing was submitted.
             MissingKey: Backend fal without a key.
             BudgetExceeded: The whole would cost more than a limit allows; nothing was submitted.
+            NoTake: `frozen`, and a cell has no take; not with `start=False`.
         """
         if not isinstance(concurrency, int) or concurrency < 1:
             raise UsageError(f"concurrency is {concurrency!r}.", remedy="It must be a whole number from 1.")
@@ -289,7 +290,10 @@ class Session:
             engine=self._engine,
             concurrency=concurrency,
         )
-        self._check_whole([cell.plan for cell in cells if cell.submits], max_cost)
+        plans = [cell.plan for cell in cells if cell.submits]
+        if start and plans and plans[0].settings.frozen:
+            raise no_take(plans[0].request, plans[0].settings, new=plans[0].new)
+        self._check_whole(plans, max_cost)
         return study.start() if start else study
 
     def _swept(
@@ -316,8 +320,6 @@ class Session:
             BudgetExceeded: They are not.
         """
         for plan in plans:
-            if plan.settings.frozen:
-                raise no_take(plan.request, plan.settings, new=plan.new)
             if plan.settings.backend == "fal" and plan.settings.key is None:
                 raise MissingKey
             if plan.settings.backend == "local" and plan.request.endpoint.fetched_at:

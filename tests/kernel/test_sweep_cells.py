@@ -20,7 +20,7 @@ def test_a_grid_says_its_price_shows_itself_and_is_handed_over(
     assert WIDGET in live
     assert card["text/html"].count("<video") == 4  # brought up to date before the cell ended
     assert "4 of 4 ready" in card["text/plain"]
-    assert cell.metadata[1]["kling_nb"]["sweep"] == kernel.value("study.id")
+    assert cell.metadata[1]["kling_nb"]["job"] == "sweep-" + kernel.value("study.id")
     sent = {(sent.input["prompt"], sent.input["duration"]) for sent in fal.accepted}
     assert sent == {(f"a {who} in Tokyo", length) for who in ("fox", "wolf") for length in ("5", "10")}
     assert kernel.value("[type(cell.video).__name__ for cell in study]") == str(["Video"] * 4)
