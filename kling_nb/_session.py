@@ -292,7 +292,7 @@ class Session:
         )
         plans = [cell.plan for cell in cells if cell.submits]
         if start and plans and plans[0].settings.frozen:
-            raise no_take(plans[0].request, plans[0].settings, new=plans[0].new)
+            raise no_take(plans[0].request, plans[0].settings)
         self._check_whole(plans, max_cost)
         return study.start() if start else study
 
