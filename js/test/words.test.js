@@ -29,7 +29,10 @@ test("a transfer says how much, of how much where that is known", () => {
   const download = { ...job, state: "DOWNLOADING", received: 3_400_000 };
   assert.equal(words.phase(download), "3.4 MB");
   assert.equal(words.phase({ ...download, total: 8_100_000 }), "3.4 MB of 8.1 MB");
-  assert.equal(words.phase({ ...download, state: "SUBMITTING", total: 8_100_000 }), "3.4 MB of 8.1 MB");
+  assert.equal(
+    words.phase({ ...download, state: "SUBMITTING", total: 8_100_000 }),
+    "3.4 MB of 8.1 MB",
+  );
 });
 
 test("time stamps without a zone are UTC, unreadable ones are left out", () => {
