@@ -104,7 +104,13 @@ def wait(future: Future[T], timeout: float | None = None) -> T:
     import nest_asyncio2  # noqa: PLC0415 -- late on purpose, see above
 
     nest_asyncio2.apply(loop)
-    return loop.run_until_complete(wait_async(future, timeout))
+    waiting = loop.create_task(wait_async(future, timeout))
+    try:
+        return loop.run_until_complete(waiting)
+    finally:
+        # After an interrupt nobody asks any more what it would have said.
+        if not waiting.cancel() and not waiting.cancelled():
+            waiting.exception()
 
 
 async def wait_async(future: Future[T], timeout: float | None = None) -> T:  # noqa: ASYNC109 -- one argument for both kinds of wait
