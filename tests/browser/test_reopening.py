@@ -1,6 +1,9 @@
 """Saved notebooks opened again, in JupyterLab and Notebook 7: live widgets, or cards that play."""
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,8 +13,6 @@ from jupyter_lab import JupyterLab
 from kernel_environment import pointed_at
 from playwright.sync_api import Browser, Page, expect
 from scripted import Done, Hold, Log, Queue, Run, Script, ScriptedFal
-
-from kling_nb import Session
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
@@ -141,7 +142,6 @@ def test_the_card_of_a_job_that_ended_unseen_is_there_on_opening(
     workspace: Path,
     tmp_path: Path,
     opened: Opened,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with ScriptedFal() as fal:
         environment = pointed_at(fal, tmp_path / "home")
@@ -169,12 +169,9 @@ def test_the_card_of_a_job_that_ended_unseen_is_there_on_opening(
             assert has_no_error(page)
             page.close()
 
-            monkeypatch.chdir(workspace)
-            for name, value in environment.items():
-                monkeypatch.setenv(name, value)
             fal.release(kite)
-            with Session() as session:
-                session.get_job(kite).wait()
+            command = [Path(sys.executable).with_name("kling-nb"), "resume", kite]
+            subprocess.run(command, cwd=workspace, env={**os.environ, **environment}, check=True, timeout=60)
             server.end_kernels()
             for name in ("closed.ipynb", "killed.ipynb"):
                 page = opened(server, name)
