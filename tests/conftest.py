@@ -18,8 +18,9 @@ from guard import loopback_only
 TESTS = Path(__file__).resolve().parent
 ROOT = TESTS.parent
 KEY_VARIABLES = ("FAL_KEY", "FAL_KEY_ID", "FAL_KEY_SECRET")
-KEPT = {"KLING_NB_CHROMIUM"}
+KEPT = {"KLING_NB_CHROMIUM", loopback_only.LEAKS}
 session_folder = pytest.StashKey[Path]()
+leaks_file = pytest.StashKey[Path]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -30,8 +31,11 @@ def pytest_configure(config: pytest.Config) -> None:
         ours = name in KEY_VARIABLES or (name.startswith("KLING_NB_") and name not in KEPT)
         if ours or name.lower().endswith("_proxy"):
             del os.environ[name]
-    leaks = folder / "leaks"
+    # Processes that share the work (pytest-xdist) share the list of leaks too: the first of them reads it.
+    known = os.environ.get(loopback_only.LEAKS) if "PYTEST_XDIST_WORKER" in os.environ else None
+    leaks = Path(known) if known else folder / "leaks"
     leaks.touch()
+    config.stash[leaks_file] = leaks
     os.environ.update(
         {
             "KLING_NB_BACKEND": "local",
@@ -82,7 +86,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 def leaks(config: pytest.Config) -> list[str]:
-    return (config.stash[session_folder] / "leaks").read_text(encoding="utf-8").splitlines()
+    return config.stash[leaks_file].read_text(encoding="utf-8").splitlines()
 
 
 @pytest.fixture

@@ -103,6 +103,10 @@ def _insert(db: sqlite3.Connection, row: Row) -> None:
         db.execute(f"INSERT INTO jobs ({', '.join(known)}) VALUES ({marks})", [row[name] for name in known])
 
 
+_NAMES = ("id", "request_id", "endpoint", "fingerprint", "owner")
+"""Columns that hold plain ASCII: where they do not, the row is not what was written."""
+
+
 def salvaged(path: Path) -> list[Row]:
     """The rows that can still be read, from both ends, for damage is mostly in one place."""
     found: dict[Any, Row] = {}
@@ -124,6 +128,9 @@ def salvaged(path: Path) -> list[Row]:
 
 
 def _checked(row: sqlite3.Row) -> None:
+    for name in _NAMES:
+        if row[name] is not None and not (row[name].isascii() and row[name].isprintable()):
+            raise ValueError(f"{name} is damaged")
     Entry.from_row({**dict.fromkeys(COLUMNS), **dict(row)})  # type: ignore[arg-type]  # read by name alike
 
 

@@ -186,7 +186,9 @@ def test_a_part_of_another_version_is_fetched_anew(
     ((path, file),) = fal.cdn.files.items()
     fal.cdn.files[path] = replace(file, data=CLIP)
     assert session.generate("a cat").path.read_bytes() == CLIP
-    assert len(parts(fal)) == 1
+    asked, *again = parts(fal)  # it is shorter than the result says, which is asked about a few times
+    assert asked is not None
+    assert set(again) == {None}
     assert sorted(one.suffix for one in (tmp_path / "media").iterdir()) == [".json", ".mp4"]
 
 
