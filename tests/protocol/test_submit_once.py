@@ -59,7 +59,9 @@ UNCLEAR: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(("kind", "options"), UNCLEAR, ids=lambda value: str(value)[:60])
+@pytest.mark.parametrize(
+    ("kind", "options"), UNCLEAR, ids=[f"{kind}-{number}" for number, (kind, _) in enumerate(UNCLEAR)]
+)
 def test_no_clear_answer(
     make_session: MakeSession, fal: ScriptedFal, ledger: Ledger, kind: str, options: dict[str, Any]
 ) -> None:
