@@ -158,13 +158,12 @@ class _Run:
             self._submitted().wait(DEADLINE)
         if self.fault.kind == "refused":
             with self.fal.refusing():
-                self._way_on()
+                said = self._way_on()
         else:
             self._arm("lookup")
-            self._way_on()
+            said = self._way_on()
         self._lift()
-        self._way_on()
-        return "READY or UNCERTAIN"
+        return said if said == "READY" else f"{said}, then {self._way_on()}"
 
     # -- parts of them
 
