@@ -122,8 +122,8 @@ export function player(live, lead, others) {
   };
   for (const one of others) one.video.muted = true;
   draw();
-  // Where an earlier view left off. Nothing is fetched for that.
-  if (frame && lead.take.footage.blob) void go(frame);
+  // Where an earlier view left off, and what is said of the frame must be what is seen.
+  if (frame) void go(frame);
   return {
     node,
     failed: () => !problem.hidden,
