@@ -232,9 +232,10 @@ class Ledger:
         if not self.exists():
             return []
         with self._file.reading() as db:
+            # The + keeps SQLite from walking all that is READY, which a long ledger mostly is.
             rows = db.execute(
                 "SELECT * FROM jobs WHERE fingerprint = ? AND folder = ? AND take = ?"
-                " AND backend = 'fal' AND state = 'READY' ORDER BY created_at DESC",
+                " AND backend = 'fal' AND +state = 'READY' ORDER BY created_at DESC",
                 (fingerprint, str(folder), take),
             )
             return [Entry.from_row(row) for row in rows.fetchall()]
@@ -271,7 +272,7 @@ class Ledger:
         with self._file.reading() as db:
             rows = db.execute(
                 "SELECT finished_at - created_at FROM jobs"
-                " WHERE endpoint = ? AND backend = ? AND state = 'READY' ORDER BY created_at DESC LIMIT 20",
+                " WHERE endpoint = ? AND backend = ? AND +state = 'READY' ORDER BY created_at DESC LIMIT 20",
                 (endpoint, backend),
             ).fetchall()
         times = sorted(row[0] for row in rows if row[0] is not None)

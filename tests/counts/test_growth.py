@@ -24,7 +24,7 @@ def steps(ledger: Ledger, work: Callable[[], object]) -> int:
     return taken[0]
 
 
-@pytest.mark.parametrize("look", ["page", "fingerprint", "request", "unfinished"])
+@pytest.mark.parametrize("look", ["page", "fingerprint", "paid", "request", "unfinished", "expected"])
 def test_a_look_into_a_large_ledger_takes_the_same_steps(tmp_path: Path, look: str) -> None:
     taken = []
     for rows in (500, 8_000):
@@ -35,6 +35,8 @@ def test_a_look_into_a_large_ledger_takes_the_same_steps(tmp_path: Path, look: s
             "fingerprint": lambda ledger=ledger: ledger.entries(
                 Selection(folder=tmp_path, fingerprint=fingerprint(77), unfinished=True)
             ),
+            "paid": lambda ledger=ledger: ledger.ready_like(fingerprint(77), tmp_path, 1),
+            "expected": lambda ledger=ledger: ledger.expected_seconds("fal-ai/another", "fal"),
             "request": lambda ledger=ledger: ledger.get("request-77"),
             "unfinished": lambda ledger=ledger: ledger.entries(Selection(folder=tmp_path, unfinished=True)),
         }
