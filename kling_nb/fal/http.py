@@ -6,21 +6,24 @@ from collections.abc import Callable
 from functools import cache
 from importlib.metadata import version
 from typing import Any
+from urllib.request import getproxies
 
 import httpx
 
 from kling_nb import errors
 from kling_nb.fal.auth import Key
 from kling_nb.fal.hosts import LOOPBACK, Hosts
+from kling_nb.fal.lanes import Lanes
 from kling_nb.fal.patience import Patience
 from kling_nb.fal.retry import Retry
 
 CONNECT_SECONDS = 5.0
 """As fal's own client caps it, so that the backup host is tried soon (FAL-PROTOCOL §1.1)."""
 
+SHORT_AT_ONCE = 16
 UPLOADS_AT_ONCE = 8
-FILES_KEPT = 8
-"""Idle connections to media hosts: with many small files, connecting anew costs more than the file."""
+FEW = 8
+"""Idle connections that are kept: with many small answers, connecting anew costs more than an answer."""
 LARGEST_REPLY = 256 * 2**20
 """Bytes, unpacked. A result may carry its video as text; a reply without end must not fill the memory."""
 
@@ -32,15 +35,12 @@ _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtoc
 
 
 class Http:
-    """Pools, the key and the retry policy. For use on one event loop only.
+    """Connections, the key and the retry policy. For use on one event loop only.
 
-    Short requests share a small pool with an unlimited wait: httpcore walks all its
-    connections on every request, so a large one costs CPU with the square of its size.
-    Submissions use one that keeps no idle connection, so that they never meet a connection that the
-    server has just closed, which would look like an unanswered submission. Streams have one for
-    themselves: hundreds may be open, which no other request should walk. Downloads, which may be tried
-    again, keep a few connections. Uploads have a pool of their own: its size bounds their memory, and
-    they must not keep a status waiting.
+    Short requests are bounded in number; the others wait. Submissions keep no idle connection, so that
+    they never meet one that the server has just closed, which would look like an unanswered submission.
+    Streams and downloads, which may be tried again, keep a few. Uploads are bounded too: by that their
+    memory is, and they must not keep a status waiting.
 
     Args:
         hosts: Where the key may go.
@@ -67,28 +67,22 @@ class Http:
         self.patience = patience or Patience()
         self.sleep = self.patience.sleep
         self._key = key
-        tls = _tls()
-        self.short = self._pool(tls, transport, httpx.Limits(max_connections=16))
-        unshared = httpx.Limits(max_connections=None, max_keepalive_connections=0)
-        self.submissions = self._pool(tls, transport, unshared)
-        self.streams = self._pool(tls, transport, unshared)
-        self.files = self._pool(
-            tls, transport, httpx.Limits(max_connections=None, max_keepalive_connections=FILES_KEPT)
-        )
-        self.uploads = self._pool(tls, transport, httpx.Limits(max_connections=UPLOADS_AT_ONCE))
+        self._transport = transport
+        self.short = self._client(at_once=SHORT_AT_ONCE, kept=SHORT_AT_ONCE)
+        self.submissions = self._client()
+        self.streams = self._client(kept=FEW)
+        self.files = self._client(kept=FEW)
+        self.uploads = self._client(at_once=UPLOADS_AT_ONCE, kept=UPLOADS_AT_ONCE)
 
-    def _pool(
-        self, tls: object, transport: httpx.AsyncBaseTransport | None, limits: httpx.Limits
-    ) -> httpx.AsyncClient:
+    def _client(self, *, at_once: int | None = None, kept: int = 0) -> httpx.AsyncClient:
+        direct = self._transport or Lanes(_tls(), at_once=at_once, kept=kept)
         # A proxy of the environment must not get what is meant for this machine.
-        direct: dict[str, httpx.AsyncBaseTransport | None] = (
-            {} if transport else {f"all://{'[::1]' if host == '::1' else host}": None for host in LOOPBACK}
-        )
+        here = {f"all://{'[::1]' if host == '::1' else host}": direct for host in LOOPBACK}
         return httpx.AsyncClient(
-            verify=tls,  # type: ignore[arg-type]  # an ssl.SSLContext, whose import the annotation would cost
-            transport=transport,
-            mounts=direct,
-            limits=limits,
+            verify=_tls(),  # type: ignore[arg-type]  # an ssl.SSLContext, whose import the annotation would cost
+            transport=None if getproxies() and not self._transport else direct,
+            mounts=here,
+            limits=httpx.Limits(max_connections=at_once, max_keepalive_connections=kept),
             timeout=httpx.Timeout(self.patience.answer, connect=CONNECT_SECONDS, pool=None),
             follow_redirects=False,
             headers={"User-Agent": f"kling_nb/{version('kling_nb')}"},

@@ -1,0 +1,105 @@
+"""Connections side by side, each in a pool of its own.
+
+httpcore looks at all connections of a pool for each of them, at each request: with 16 that is two
+thirds of what a request costs, with hundreds of open streams nearly all of it. A pool of one has
+nothing to look at.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+
+import httpx
+
+IDLE_SECONDS = 5.0
+"""How long an idle connection is kept. Servers close theirs a little later, so it is not met half closed."""
+
+_ONE = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=IDLE_SECONDS)
+
+
+class Lanes(httpx.AsyncBaseTransport):
+    """Sends each request on a connection that no other one uses. For one event loop.
+
+    Args:
+        tls: An `ssl.SSLContext`.
+        at_once: Requests under way at once; the others wait. None does not bound them.
+        kept: Idle connections that are kept for the next request to the same host.
+    """
+
+    def __init__(self, tls: object, *, at_once: int | None = None, kept: int = 0) -> None:
+        self._tls = tls
+        self._kept = kept
+        self._places = asyncio.Semaphore(at_once) if at_once else None
+        self._idle: deque[tuple[_Origin, float, httpx.AsyncHTTPTransport]] = deque()
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send it. Its lane is free again when the response is closed."""
+        async with AsyncExitStack() as until_closed:
+            if self._places is not None:
+                await until_closed.enter_async_context(self._places)
+            origin = (request.url.scheme, request.url.host, request.url.port)
+            lane = self._take(origin)
+            until_closed.push_async_callback(lane.aclose)
+            response = await lane.handle_async_request(request)
+            assert isinstance(response.stream, httpx.AsyncByteStream)
+            until_closed.pop_all()
+            return httpx.Response(
+                response.status_code,
+                headers=response.headers,
+                stream=_Body(self, origin, lane, response.stream),
+                extensions=response.extensions,
+            )
+        raise AssertionError  # an exit stack of ours lets every fault through
+
+    def _take(self, origin: _Origin) -> httpx.AsyncHTTPTransport:
+        """The lane to that host that was used last, or a new one."""
+        for place in range(len(self._idle) - 1, -1, -1):
+            if self._idle[place][0] == origin:
+                lane = self._idle[place][2]
+                del self._idle[place]
+                return lane
+        return httpx.AsyncHTTPTransport(verify=self._tls, limits=_ONE)  # type: ignore[arg-type]  # see `Http`
+
+    async def give_back(self, origin: _Origin, lane: httpx.AsyncHTTPTransport) -> None:
+        """Keep a lane for the next request, and close those that nobody has used for long."""
+        if self._places is not None:
+            self._places.release()
+        now = time.monotonic()
+        self._idle.append((origin, now, lane))
+        while self._idle and (len(self._idle) > self._kept or now - self._idle[0][1] > IDLE_SECONDS):
+            await self._idle.popleft()[2].aclose()
+
+    async def aclose(self) -> None:
+        """Close the idle connections."""
+        while self._idle:
+            await self._idle.popleft()[2].aclose()
+
+
+_Origin = tuple[str, str, int | None]
+
+
+class _Body(httpx.AsyncByteStream):
+    """The body of a response, at whose end its lane is free."""
+
+    def __init__(
+        self, lanes: Lanes, origin: _Origin, lane: httpx.AsyncHTTPTransport, body: httpx.AsyncByteStream
+    ) -> None:
+        self._lanes, self._origin, self._lane, self._body = lanes, origin, lane, body
+        self._open = True
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for piece in self._body:
+            yield piece
+
+    async def aclose(self) -> None:
+        if not self._open:
+            return
+        self._open = False
+        try:
+            await self._body.aclose()
+        finally:
+            await self._lanes.give_back(self._origin, self._lane)
