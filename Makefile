@@ -8,6 +8,9 @@ FRONT_END := kling_nb/static/job.js
 FRONT_END_SOURCES := package.json package-lock.json $(shell find js -type f -not -path 'js/test/*')
 JS_TOOLS := node_modules/.package-lock.json
 
+# Hundreds of processes are started by the tests: they need not compile the package each time.
+unexport PYTHONDONTWRITEBYTECODE
+
 # No command here may cost money: they run without a key, on the engine that comes with
 # the package, and write to a ledger of their own.
 KEYS := FAL_KEY FAL_KEY_ID FAL_KEY_SECRET

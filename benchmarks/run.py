@@ -44,6 +44,7 @@ Group = Callable[[], Iterable[Row]]
 def main(words: list[str]) -> None:
     os.environ.pop("KLING_NB_BACKEND", None)
     os.environ.pop("KLING_NB_HOME", None)
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # a user's second start reads what the first one compiled
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="kling_nb-bench-") as folder:
         sample = Path(folder) / "sample.mp4"

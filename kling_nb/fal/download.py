@@ -11,10 +11,9 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 
-import httpx
-
 from kling_nb import errors
 from kling_nb.fal.http import Http, unreachable
+from kling_nb.fal.libraries import httpx
 
 MAX_REDIRECTS = 5
 CUT_OFF = (httpx.RequestError, httpx.StreamError, httpx.InvalidURL)

@@ -8,12 +8,11 @@ from importlib.metadata import version
 from typing import Any
 from urllib.request import getproxies
 
-import httpx
-
 from kling_nb import errors
 from kling_nb.fal.auth import Key
 from kling_nb.fal.hosts import LOOPBACK, Hosts
 from kling_nb.fal.lanes import Lanes
+from kling_nb.fal.libraries import httpx
 from kling_nb.fal.patience import Patience
 from kling_nb.fal.retry import Retry
 

@@ -138,7 +138,7 @@ def fetch(source: KeySource) -> tuple[bytes, ...]:
     Raises:
         UnreachableError: It does not answer, or not with a key set.
     """
-    import httpx  # noqa: PLC0415 -- only where keys are not kept
+    from kling_nb.fal.libraries import httpx  # noqa: PLC0415 -- only where keys are not kept
 
     try:
         with httpx.Client(timeout=_FETCH_SECONDS, trust_env=not source.loopback) as client:

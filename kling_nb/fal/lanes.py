@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
-import httpx
+from kling_nb.fal.libraries import httpx
 
 IDLE_SECONDS = 5.0
 """How long an idle connection is kept. Servers close theirs a little later, so it is not met half closed."""

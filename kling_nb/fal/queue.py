@@ -8,13 +8,11 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any
 
-import httpx
-from httpx_sse import ServerSentEvent, SSEError, aconnect_sse
-
 from kling_nb import errors
 from kling_nb.fal.download import CUT_OFF, Beginning, Download, download
 from kling_nb.fal.hosts import RequestRef
 from kling_nb.fal.http import CONNECT_SECONDS, Http, is_models_answer, never_sent, unreachable
+from kling_nb.fal.libraries import ServerSentEvent, SSEError, aconnect_sse, httpx
 from kling_nb.fal.options import SubmitOptions
 from kling_nb.fal.replies import CancelOutcome, Result, Status, json_object, parse_status
 

@@ -31,8 +31,12 @@ def widget_bundle(job: Job) -> Bundle:
     from kling_nb.notebook.job_widget import JobWidget  # noqa: PLC0415 -- 100 ms of imports, at the first job
 
     drawn = view_of(JobWidget(job)._repr_mimebundle_())
-    text = f"Job {job.id}: {job.request.endpoint.title}"
-    return {VIEW: drawn[VIEW], "text/plain": text} if VIEW in drawn else {}
+    return {VIEW: drawn[VIEW], **text_bundle(job)} if VIEW in drawn else {}
+
+
+def text_bundle(job: Job) -> Bundle:
+    """What stands for a live view."""
+    return {"text/plain": f"Job {job.id}: {job.request.endpoint.title}"}
 
 
 def card_bundle(job: Job) -> Bundle:

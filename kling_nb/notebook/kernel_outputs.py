@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+from concurrent.futures import wait
 from typing import Any
 
 from kling_nb._default import LOCAL_NOTICE
@@ -11,10 +13,14 @@ from kling_nb._plan import Plan
 from kling_nb._sweep import Sweep
 from kling_nb.events import Event, JobState, Submitted
 from kling_nb.media import Result
-from kling_nb.notebook.bundles import card_bundle, watched, widget_bundle
+from kling_nb.notebook.bundles import card_bundle, text_bundle, watched, widget_bundle
 from kling_nb.notebook.mark import mark_of
 from kling_nb.notebook.outputs import Notice, ShownSweep, backend_chosen, plan_text
 from kling_nb.notebook.served import served_here
+
+FIRST_SECONDS = 0.5
+"""How long the first widget of a kernel, whose imports take a quarter of a second, waits for its job's
+submission to be answered: the two would only hold each other up."""
 
 
 class KernelOutputs:
@@ -24,7 +30,8 @@ class KernelOutputs:
     widget, with the card for whatever shows no widget. Elsewhere it has two, because an opened
     notebook would have an error in place of the first: the widget, and the card, which the live
     widget hides on the page. Where nobody watches (nbclient, papermill) it has the card alone. The
-    card is brought up to date by its `display_id` when the job ends.
+    card is brought up to date by its `display_id` when the job ends. The first job of a kernel shows its
+    card at once, and its widget after the submission has left.
     """
 
     def __init__(self, shell: Any) -> None:
@@ -55,14 +62,23 @@ class KernelOutputs:
             return
         if self._notice.due(job.backend, chosen=backend_chosen()):
             self.text(LOCAL_NOTICE)
+        name = f"kling-{job.id}-{os.urandom(4).hex()}"
+        view_place, card_place = f"{name}-view", name
+        apart = watched() and not served_here()
+        there = watched() and "anywidget" not in sys.modules
+        if there:
+            if apart:
+                self._publish(text_bundle(job), job, display_id=view_place)
+            self._publish(card_bundle(job), job, display_id=card_place)
+            _let_it_leave(job)
         view = widget_bundle(job) if watched() else {}
-        if view and not served_here():
-            self._publish(view, job)
+        if view and apart:
+            self._publish(view, job, display_id=view_place, update=there)
             view = {}
-        display_id = f"kling-{job.id}-{os.urandom(4).hex()}"
-        self._publish({**view, **card_bundle(job)}, job, display_id=display_id)
+        if view or not there:
+            self._publish({**view, **card_bundle(job)}, job, display_id=card_place, update=there)
         if not job.done:
-            self._keep_up(job, display_id, view)
+            self._keep_up(job, card_place, view)
 
     def _keep_up(self, job: Job, display_id: str, view: dict[str, Any]) -> None:
         def publish() -> None:
@@ -103,3 +119,8 @@ class KernelOutputs:
             transient={"display_id": display_id} if display_id else {},
             update=update,
         )
+
+
+def _let_it_leave(job: Job) -> None:
+    if not job.done:
+        wait([job.answered], FIRST_SECONDS)

@@ -7,10 +7,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-import httpx
-
 from kling_nb import errors
 from kling_nb.fal.http import Http, unreachable
+from kling_nb.fal.libraries import httpx
 from kling_nb.fal.replies import json_object
 from kling_nb.fal.storage.body import Body
 from kling_nb.fal.storage.lifecycle import Lifecycle
