@@ -12,7 +12,7 @@ from kling_nb.local.preview.canvas import Canvas
 from kling_nb.local.preview.clip import FPS
 
 _OPTIONS = {
-    "preset": "veryfast",
+    "preset": "superfast",
     "crf": "29",
     "bf": "3",
     "g": "48",

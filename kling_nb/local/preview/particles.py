@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from kling_nb.local.preview.canvas import Bytes, Canvas
 from kling_nb.local.preview.colour import Floats, yuv
@@ -57,9 +58,12 @@ class Particles:
     def draw(self, canvas: Canvas, seconds: float) -> None:
         """Blend the spots of that moment into `canvas`."""
         spots = self._motion(seconds)
-        _stamp(canvas.y, spots, self._full, float(self._colour[0]), 1.0)
-        _stamp(canvas.u, spots, self._half, float(self._colour[1]), 0.5)
-        _stamp(canvas.v, spots, self._half, float(self._colour[2]), 0.5)
+        luma, blue, red = (np.float32(part) for part in self._colour)
+        stamp = _stamp(canvas.y.shape, spots, self._full, 1.0)
+        _press(stamp, canvas.y, luma)
+        stamp = _stamp(canvas.u.shape, spots, self._half, 0.5)
+        _press(stamp, canvas.u, blue)
+        _press(stamp, canvas.v, red)
 
 
 def _cell(across: float, down: float) -> tuple[Floats, Floats]:
@@ -67,16 +71,18 @@ def _cell(across: float, down: float) -> tuple[Floats, Floats]:
     return np.arange(-x, x + 1, dtype=np.float32), np.arange(-y, y + 1, dtype=np.float32)
 
 
-def _stamp(plane: Bytes, spots: Spots, cell: tuple[Floats, Floats], value: float, scale: float) -> None:
-    rows, columns = plane.shape
+_Stamp = tuple[npt.NDArray[np.intp], Floats]
+"""Which pixels of a plane the spots lie on, and how much of each they cover; shape (spots, rows, columns)."""
+
+
+def _stamp(shape: tuple[int, ...], spots: Spots, cell: tuple[Floats, Floats], scale: float) -> _Stamp:
+    rows, columns = shape
     wide, high = cell
     x, y = spots.x * scale, spots.y * scale
     left, top = np.floor(x), np.floor(y)
     seen = (left >= wide[0]) & (left < columns - wide[0]) & (top >= high[0]) & (top < rows - high[0])
     seen &= (left >= wide[-1]) & (left < columns - wide[-1]) & (top >= high[-1]) & (top < rows - high[-1])
     seen &= spots.strength > 0.01
-    if not seen.any():
-        return
     x, y, left, top = x[seen], y[seen], left[seen], top[seen]
     across = (wide[None, :] + np.float32(0.5) - (x - left)[:, None])[:, None, :]
     down = (high[None, :] + np.float32(0.5) - (y - top)[:, None])[:, :, None]
@@ -86,7 +92,11 @@ def _stamp(plane: Bytes, spots: Spots, cell: tuple[Floats, Floats], value: float
     beside = (down * cosine - across * sine) / size
     cover = np.exp(-(along * along + beside * beside)) * spots.strength[seen][:, None, None]
     offsets = (high[:, None] * columns + wide[None, :]).astype(np.intp)
-    index = (top * columns + left).astype(np.intp)[:, None, None] + offsets[None]
+    return (top * columns + left).astype(np.intp)[:, None, None] + offsets[None], cover
+
+
+def _press(stamp: _Stamp, plane: Bytes, value: np.float32) -> None:
+    index, cover = stamp
     flat = plane.reshape(-1)
     under = flat[index].astype(np.float32)
-    flat[index] = (under + (np.float32(value) - under) * cover).astype(np.uint8)
+    flat[index] = (under + (value - under) * cover).astype(np.uint8)
