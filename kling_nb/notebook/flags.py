@@ -12,6 +12,7 @@ import keyword
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any, NoReturn
 
 from kling_nb._arguments import with_picture
@@ -215,6 +216,7 @@ def _options(parsed: argparse.Namespace) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
 
+@lru_cache(maxsize=16)  # a quarter of what a cell costs before it is sent
 def build_parser(chosen: Endpoint, prog: str) -> argparse.ArgumentParser:
     """The parser for an endpoint: its schema gives the flags. `prog` is `MAGIC` or `COMMAND`."""
     parser = _Parser(prog=prog, add_help=False, allow_abbrev=False, prefix_chars="-")
