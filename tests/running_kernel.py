@@ -121,6 +121,16 @@ class RunningKernel:
 
     # -- control
 
+    @property
+    def asks(self) -> bool:
+        """Whether a cell waits for an answer (`input`, `getpass`)."""
+        return bool(self._client.stdin_channel.msg_ready())
+
+    def answer(self, text: str) -> None:
+        """Type it where a cell asks."""
+        self._client.get_stdin_msg(timeout=PATIENCE)
+        self._client.input(text)
+
     def interrupt(self) -> None:
         self._manager.interrupt_kernel()
 

@@ -64,7 +64,7 @@ class KlingMagics(Magics):
 
     @line_magic("kling")  # type: ignore[arg-type]  # IPython annotates its decorator for nothing that exists
     def line(self, line: str) -> Any:
-        """Jobs, endpoints, settings: `%kling [status|jobs|show|resume|cancel|endpoints|use|panel|local|fal]`.
+        """Jobs, endpoints, settings, and what was spent.
 
         %kling                    what is set, and unfinished jobs of this folder
         %kling jobs [N]           the last N submissions

@@ -1,20 +1,16 @@
-"""The README's receiver, as it stands there, against the engine and the command line."""
+"""The receiver of docs/webhooks.md, as it stands there, against the engine and the command line."""
 
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
 
 import httpx
+from fenced import ROOT, blocks
 
-README = Path(__file__).resolve().parent.parent.parent / "README.md"
 
-
-def test_the_receiver_of_the_readme(engine, tmp_path):
-    [source] = re.findall(
-        r"```python\n(# receiver\.py\n.*?)```", README.read_text(encoding="utf-8"), re.DOTALL
-    )
+def test_the_receiver_of_the_page(engine, tmp_path):
+    [source] = [one.text for one in blocks(ROOT / "docs" / "webhooks.md") if one.head == "# receiver.py"]
     (tmp_path / "receiver.py").write_text(source, encoding="utf-8")
     fal = {
         "KLING_NB_BACKEND": "fal",

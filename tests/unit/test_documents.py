@@ -1,0 +1,150 @@
+"""The documents say what the code says: tables are current, names are named, links lead somewhere."""
+
+import inspect
+import re
+import subprocess
+import sys
+from itertools import chain
+from pathlib import Path
+
+import pytest
+from fenced import PAGES, ROOT
+
+import kling_nb
+from kling_nb import errors
+from kling_nb._client import Client
+from kling_nb._settings import ENVIRONMENT, NAMES
+from kling_nb._sweep import SweepCell
+from kling_nb.catalog import Control, Endpoint, Price
+from kling_nb.fal.options import OPTIONS
+from kling_nb.local.__main__ import _parser
+from kling_nb.notebook.job_widget import JobWidget
+from kling_nb.video import MediaFile
+
+DOCS = ROOT / "docs"
+DESCRIBED = {
+    kling_nb.Session: "## Session",
+    Client: "### Call by call",
+    kling_nb.Job: "## Job",
+    kling_nb.Video: "## Video",
+    MediaFile: "## Video",
+    kling_nb.Sweep: "## Sweep",
+    SweepCell: "## Sweep",
+    kling_nb.Storyboard: "## Storyboard",
+    kling_nb.VideoRequest: "## VideoRequest",
+    Endpoint: "## Endpoint",
+    Control: "## Endpoint",
+    Price: "## Endpoint",
+}
+"""Where on the page of Python each class is described."""
+KEYS = {" ": "Space", "ArrowLeft": "←", "ArrowRight": "→", "ArrowUp": "↑", "ArrowDown": "↓"}
+MODIFIERS = {"Shift", "Ctrl", "⌘"}
+
+
+def words_in_code(text: str) -> set[str]:
+    """Every name that stands in code on a page, in backticks or in a block."""
+    return set(
+        re.findall(r"\w+", " ".join(chain(*re.findall(r"```\w*\n(.*?)```|`([^`\n]+)`", text, re.DOTALL))))
+    )
+
+
+def page(name: str) -> str:
+    return (DOCS / name).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("script", "name"), [("magic_page.py", "magic.md"), ("error_page.py", "errors.md")])
+def test_printed_tables_are_current(script: str, name: str) -> None:
+    command = [sys.executable, f"scripts/{script}", "--print"]
+    printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert printed == page(name), f"run scripts/{script}"
+
+
+def test_every_public_name_is_in_the_page_of_python() -> None:
+    assert set(kling_nb.__all__) - words_in_code(page("python.md")) == set()
+
+
+@pytest.mark.parametrize("kind", DESCRIBED, ids=lambda kind: kind.__name__)
+def test_everything_public_of_a_class_is_in_its_section(kind: type) -> None:
+    attributes = re.findall(
+        r"^ +(\w+): ", (inspect.getdoc(kind) or "").partition("Attributes:")[2], re.MULTILINE
+    )
+    members = {name for name in vars(kind) if not name.startswith("_")} | set(attributes)
+    told = re.split(r"\n## ", page("python.md").partition(f"\n{DESCRIBED[kind]}\n")[2])[0]
+    assert members - words_in_code(told) == set()
+
+
+def test_every_setting_and_option_has_its_row() -> None:
+    settings = page("settings.md")
+    assert [name for name in (*NAMES, *ENVIRONMENT.values()) if f"`{name}`" not in settings] == []
+    assert [name for name in OPTIONS if f"| `{name}=" not in page("python.md")] == []
+
+
+def test_every_error_is_explained_where_it_is_raised_or_in_the_tree() -> None:
+    kinds = [
+        kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, errors.KlingError)
+    ]
+    assert [kind.__name__ for kind in kinds if f"\n| `{kind.__name__}` |" not in page("errors.md")] == []
+
+
+def test_every_trait_of_the_job_widget_has_its_row() -> None:
+    own = [name for name in JobWidget.class_own_traits(sync=True) if not name.startswith("_")]
+    assert [name for name in own if f"`{name}`" not in page("panel.md")] == []
+
+
+def test_every_key_that_is_handled_is_in_the_page_and_no_other() -> None:
+    sources = [
+        path.read_text(encoding="utf-8")
+        for path in sorted((ROOT / "js").rglob("*.js"))
+        if "test" not in path.parts
+    ]
+    handled = set(chain(*(keys_in(source) for source in sources)))
+    told = page("panel.md").partition("## Keys")[2]
+    named = set(re.findall(r"`([^`]+)`", told))
+    assert named - MODIFIERS == {KEYS.get(key, key.upper() if len(key) == 1 else key) for key in handled}
+    assert named >= MODIFIERS
+
+
+def keys_in(source: str) -> set[str]:
+    """The keys that a module compares with, or has a table of."""
+    compared = re.findall(r'\bkey(?:\.toLowerCase\(\))? [!=]== "([^"]+)"', source)
+    tables = re.findall(r"\{([^{}]*)\}\[\s*key\b", source)
+    tables += [
+        body
+        for name in re.findall(r"= (\w+)\[key\]", source)
+        for body in re.findall(rf"const {name} = \{{([^{{}}]*)\}}", source)
+    ]
+    entries = re.findall(r'(?:^|[,{\s])(?:"([^"]+)"|(\w+)):', "\n".join(tables))
+    return {*compared, *(quoted or plain for quoted, plain in entries)}
+
+
+def test_every_option_of_the_local_engine_has_its_row() -> None:
+    options = [action.option_strings[-1] for action in _parser()._actions if action.dest != "help"]
+    assert [name for name in options if f"| `{name}` |" not in page("local-engine.md")] == []
+
+
+def anchors(path: Path) -> set[str]:
+    """GitHub's names for the headings of a page."""
+    headings = re.findall(r"^#+ (.*)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize(
+    "path", [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md"], ids=lambda path: path.name
+)
+def test_every_link_leads_somewhere(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    links = re.findall(r"\]\(([^)\s]+)\)|(?:src|srcset)=\"([^\"]+)\"", text)
+    broken = []
+    for link in ("".join(pair) for pair in links):
+        name, _, anchor = link.partition("#")
+        target = (path.parent / name).resolve() if name else path
+        if not link.startswith("https://") and not (
+            target.exists() and (not anchor or anchor in anchors(target))
+        ):
+            broken.append(link)
+    assert broken == []
+
+
+def test_every_page_is_listed_in_the_readme() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert [path.name for path in DOCS.glob("*.md") if f"(docs/{path.name})" not in readme] == []
