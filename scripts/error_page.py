@@ -86,7 +86,7 @@ def advice(kind: type[errors.KlingError]) -> str:
     Raises:
         SystemExit: There is none.
     """
-    known = TO_DO.get(kind) or errors._REMEDY.get(kind)  # type: ignore[call-overload]  # noqa: SLF001 -- see TO_DO
+    known = TO_DO.get(kind) or errors._REMEDY.get(kind)  # type: ignore[arg-type]  # noqa: SLF001 -- see TO_DO
     if not known:
         raise SystemExit(f"scripts/error_page.py says nothing of what to do about {kind.__name__}.")
     return str(known)

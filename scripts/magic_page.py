@@ -5,6 +5,7 @@ What stands above `MARK` in the page is written by hand and stays. `--print` sho
 
 from __future__ import annotations
 
+import inspect
 import re
 import sys
 from argparse import Action
@@ -105,7 +106,7 @@ def lines() -> Iterator[tuple[str, str]]:
     Raises:
         SystemExit: A subcommand is missing there.
     """
-    told = re.findall(r"^ *(%kling.*?)  +(\S.*)$", KlingMagics.line.__doc__ or "", re.MULTILINE)
+    told = re.findall(r"^ *(%kling.*?)  +(\S.*)$", inspect.getdoc(KlingMagics.line) or "", re.MULTILINE)
     words = {word for form, _ in told for word in re.findall(r"\w+", form)}
     missing = [word for word in SUBCOMMANDS if word not in words | {"status"}]
     if missing:

@@ -11,7 +11,6 @@ import pytest
 from fenced import PAGES, ROOT
 
 import kling_nb
-from kling_nb import errors
 from kling_nb._client import Client
 from kling_nb._settings import ENVIRONMENT, NAMES
 from kling_nb._sweep import SweepCell
@@ -77,13 +76,6 @@ def test_every_setting_and_option_has_its_row() -> None:
     settings = page("settings.md")
     assert [name for name in (*NAMES, *ENVIRONMENT.values()) if f"`{name}`" not in settings] == []
     assert [name for name in OPTIONS if f"| `{name}=" not in page("python.md")] == []
-
-
-def test_every_error_is_explained_where_it_is_raised_or_in_the_tree() -> None:
-    kinds = [
-        kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, errors.KlingError)
-    ]
-    assert [kind.__name__ for kind in kinds if f"\n| `{kind.__name__}` |" not in page("errors.md")] == []
 
 
 def test_every_trait_of_the_job_widget_has_its_row() -> None:
