@@ -50,7 +50,8 @@ class Filing:
 
     async def _ready(self, take: Take, units: str | None) -> None:
         await asyncio.to_thread(self._job.take_in, take)
-        await self._record.note(state=State.READY, units=units, media_path=str(take.path))
+        number = take.sidecar.take  # by which a later run asks for it, should the file be deleted
+        await self._record.note(state=State.READY, units=units, media_path=str(take.path), take=number)
         self._job.apply(Ready(units))
 
     async def file(self, backend: Backend, result: Result) -> None:
@@ -148,6 +149,7 @@ class Filing:
             created_at=job.created_at,
             units=result.units,
             lines=tuple((line.timestamp, line.message) for line in job.lines),
+            estimate_usd=self._record.entry.reserved_usd,
         )
 
 

@@ -6,16 +6,20 @@ import hashlib
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from kling_nb.errors import LedgerError
+from kling_nb.catalog import endpoint
+from kling_nb.catalog.estimate import estimate
+from kling_nb.errors import LedgerError, UnknownEndpoint
 from kling_nb.events import State
 from kling_nb.ledger import Ledger
 from kling_nb.ledger.home import FILE_NAME, is_network
 from kling_nb.ledger.mending import Row, mend, salvaged, whole
 from kling_nb.media import MediaFolder, Sidecar
+from kling_nb.request import VideoRequest
 
 NOBODY = "sidecar:0:0"
 """Owner of rows that were read from sidecars: a process that does not live."""
@@ -133,5 +137,16 @@ def _row(folder: Path, place: Path, sidecar: Sidecar) -> Row:
         "request_id": sidecar.request_id,
         "finished_at": datetime.fromisoformat(sidecar.finished_at).timestamp(),
         "units": sidecar.billable_units,
+        "reserved_usd": _expected_cost(sidecar),
         "media_path": str(place),
     }
+
+
+def _expected_cost(sidecar: Sidecar) -> float | None:
+    """What the submission was expected to cost; by today's catalogue where the sidecar does not say it."""
+    if sidecar.estimate_usd is not None or sidecar.backend != "fal":
+        return sidecar.estimate_usd
+    with suppress(UnknownEndpoint):
+        known = endpoint(sidecar.endpoint)
+        return estimate(known, VideoRequest(known, sidecar.input, {}).resolved)
+    return None

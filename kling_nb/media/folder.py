@@ -218,6 +218,7 @@ def _described(incoming: Incoming, draft: TakeDraft, kind: FileType, measured: P
         finished_at=timestamp(time.time()),
         billable_units=draft.units or None,
         lines=tuple(draft.lines[-MAX_LINES:]),
+        estimate_usd=draft.estimate_usd,
     )
 
 

@@ -21,6 +21,7 @@ Version 1, UTF-8, one object. It is written by `MediaFolder.store` and read by a
     finished_at     ISO 8601, UTC: stored
     billable_units  what fal counted, as it sent it, or null
     lines           the last 200 log lines, each [timestamp or null, message]
+    estimate_usd    US dollars that it was expected to cost; null, or missing, where that is not known
 
 Readers ignore names they do not know, and refuse a version above their own.
 """
@@ -71,6 +72,7 @@ class Sidecar:
     finished_at: str
     billable_units: str | None
     lines: tuple[Line, ...]
+    estimate_usd: float | None = None
 
     def to_json(self) -> bytes:
         """The file's content: one name a line, so that it reads well and diffs well.
@@ -160,6 +162,12 @@ def _positive(value: Any) -> float:
     return float(value)
 
 
+def _amount(value: Any) -> float | None:
+    """An amount of money; None for all else: it came later than the rest, and is no reason to lose a take."""
+    known = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e9
+    return float(value) if known else None
+
+
 def _object(value: Any) -> dict[str, Any]:
     if isinstance(value, dict):
         return value
@@ -236,4 +244,5 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "finished_at": _time,
     "billable_units": _or_none(_text),
     "lines": _lines,
+    "estimate_usd": _amount,
 }

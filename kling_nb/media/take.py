@@ -38,6 +38,7 @@ class TakeDraft:
         created_at: Unix seconds of the submission.
         units: `x-fal-billable-units`, as sent.
         lines: The log: (timestamp or None, message).
+        estimate_usd: US dollars that it was expected to cost, or None.
     """
 
     fingerprint: str
@@ -54,6 +55,7 @@ class TakeDraft:
     created_at: float = 0.0
     units: str | None = None
     lines: tuple[Line, ...] = ()
+    estimate_usd: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,6 +49,19 @@ def test_a_sidecar_reads_back_as_it_was_written() -> None:
     assert Sidecar.from_json(SIDECAR.to_json()) == SIDECAR
 
 
+@pytest.mark.parametrize(
+    ("said", "read"), [(0.49, 0.49), (0, 0.0), (None, None), ("much", None), (-1, None), (True, None)]
+)
+def test_a_price_that_makes_no_sense_is_no_reason_to_lose_a_take(said: Any, read: float | None) -> None:
+    assert Sidecar.from_json(changed(estimate_usd=said)) == replace(SIDECAR, estimate_usd=read)
+
+
+def test_a_sidecar_of_before_there_were_prices_reads() -> None:
+    older = json.loads(SIDECAR.to_json())
+    del older["estimate_usd"]
+    assert Sidecar.from_json(json.dumps(older).encode()) == SIDECAR
+
+
 def test_the_file_says_its_version_first_and_every_name_of_the_docstring() -> None:
     written = json.loads(SIDECAR.to_json())
     assert list(written)[:2] == ["kling_nb", "fingerprint"]
