@@ -88,7 +88,7 @@ def _paid_like(session: Session, request: VideoRequest, media: Path) -> list[Ent
     """What `submit` asks of the ledger before it buys."""
     alike = Selection(folder=media, fingerprint=request.fingerprint, unfinished=True)
     unfinished = session.ledger.entries(alike, limit=1000)
-    return unfinished or session.ledger.ready_like(request.fingerprint, media, 1)
+    return unfinished or session.ledger.paid_like(request.fingerprint, media, 1)
 
 
 def _timed(work: object) -> float:

@@ -10,7 +10,7 @@ from kling_nb._settings import Settings
 from kling_nb.catalog import Endpoint
 from kling_nb.catalog.estimate import estimate, with_price
 from kling_nb.errors import BudgetExceeded, NoTake
-from kling_nb.ledger import Limit, owner_of_this_process
+from kling_nb.ledger import Limit, session_of_this_process
 from kling_nb.request import VideoRequest
 
 
@@ -34,7 +34,7 @@ def limits_of(settings: Settings) -> tuple[Limit, ...]:
         return ()
     limits = []
     if settings.budget is not None:
-        limits.append(Limit("the budget of this session", settings.budget, owner=owner_of_this_process()))
+        limits.append(Limit("the budget of this session", settings.budget, session=session_of_this_process()))
     if settings.daily_budget is not None:
         midnight = datetime.now().astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
         limits.append(Limit("the budget of today", settings.daily_budget, since=midnight.timestamp()))

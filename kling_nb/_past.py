@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kling_nb._job import Job
+from kling_nb._verdict import gone
 from kling_nb.engine import Engine
 from kling_nb.errors import KlingError
 from kling_nb.events import Failed, JobState, Logged, State
@@ -41,6 +42,8 @@ class PastJobs:
             job.apply(Failed(KlingError(text, request_id=entry.request_id)))
         elif entry.state is State.CANCELLED:
             job.restore(JobState(state=State.CANCELLED, request_id=entry.request_id))
+        elif entry.gone:
+            job.apply(Failed(gone(entry)))
         else:
             text = entry.error or "It failed."
             job.apply(Failed(KlingError(text, request_id=entry.request_id)))

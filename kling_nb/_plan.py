@@ -30,8 +30,8 @@ class Plan:
         request: The validated request.
         settings: What holds for it.
         found: The take that would be shown instead of a submission.
-        unfinished: The submission that would be taken up instead of a new one: one that is under way, or
-            one that was filed, and whose file is no longer there.
+        unfinished: The submission that would be taken up instead of a new one: one that is under way, one
+            that was filed, and whose file is no longer there, or one whose result fal kept no longer.
         webhook_url: Where a new submission's result would be delivered too, or None.
         notices: What is to be said of the endpoint: that it is the sister of the one named, that its
             schema is old.
@@ -98,7 +98,7 @@ class Planner:
         if new:
             return Plan(request, settings, None, None, webhook_url, said, options, new=True)
         found = self.find(request, settings, take)
-        unfinished = None if found else self._paid_like(request, settings, take or 1)
+        unfinished = None if found else self._paid_like(request, settings, take)
         return Plan(request, settings, found, unfinished, webhook_url, said, options, take)
 
     def request(
@@ -138,18 +138,24 @@ class Planner:
         pictured = any(picture is not None for picture in pictures.values())
         return named, with_picture(named, self.endpoint) if pictured else named
 
-    def _paid_like(self, request: VideoRequest, settings: Settings, take: int) -> Entry | None:
-        """What was submitted for this very take already: it is fetched, not bought again."""
+    def _paid_like(self, request: VideoRequest, settings: Settings, take: int | None) -> Entry | None:
+        """What was submitted already for this take, or any if none is named: it is not bought again."""
         unfinished = self._unfinished_like(request, settings, take)
         if unfinished is not None or settings.backend != "fal":
             return unfinished
-        filed = self._places.ledger(settings).ready_like(request.fingerprint, settings.media, take)
-        return next(iter(filed), None)
+        paid = self._places.ledger(settings).paid_like(
+            request.fingerprint, settings.media, take or 1, any_take=take is None
+        )
+        return next(iter(paid), None)
 
-    def _unfinished_like(self, request: VideoRequest, settings: Settings, take: int) -> Entry | None:
+    def _unfinished_like(self, request: VideoRequest, settings: Settings, take: int | None) -> Entry | None:
         alike = Selection(folder=settings.media, fingerprint=request.fingerprint, unfinished=True)
-        for entry in self._places.ledger(settings).entries(alike, limit=1000):
-            same = (entry.backend, entry.take) == (settings.backend, take)
-            if same and (entry.backend == "fal" or entry.ours):
-                return entry
-        return None
+        found = [
+            entry
+            for entry in self._places.ledger(settings).entries(alike, limit=1000)
+            if entry.backend == settings.backend
+            and take in {None, entry.take}
+            and (entry.backend == "fal" or entry.ours)
+        ]
+        found.sort(key=lambda entry: entry.take != (take or 1))  # the usual one before others
+        return next(iter(found), None)

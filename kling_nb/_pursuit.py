@@ -12,6 +12,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 from kling_nb import errors
@@ -20,7 +21,7 @@ from kling_nb._filing import Filing
 from kling_nb._record import Record
 from kling_nb._result_files import main_file
 from kling_nb._submission import Submission
-from kling_nb._verdict import PASSING, failure, final, gone
+from kling_nb._verdict import PASSING, failure, final, gone, of_another_key
 from kling_nb.events import Completed, Failed, Queued, Running, State, Unclear
 from kling_nb.fal.hosts import RequestRef
 from kling_nb.fal.replies import CancelOutcome, Result, json_object
@@ -87,11 +88,9 @@ class Pursuit:
     async def _fail(self, fault: errors.KlingError) -> None:
         """Final for the ledger where fal said so, or where nothing was sent; else it is taken up again."""
         refused = final(fault)
-        if isinstance(fault, errors.RequestNotFound) and self._job.state.resumed:
-            if self._submission.other_key:
-                refused = False  # another account's requests are not found either
-            elif self._record.entry.backend == "fal":
-                fault = gone(self._record.entry)
+        if isinstance(fault, errors.RequestNotFound) and self._job.backend == "fal":
+            fault = self._not_found()
+            refused = not self._submission.other_key
         if self._record.entry.state is State.READY:
             refused = False  # it was filed once: it stays paid for, and is not bought again unasked
         taken = (self._job.request_id or self._record.entry.request_id) is not None
@@ -100,6 +99,15 @@ class Pursuit:
         if getattr(fault, "error_type", None) == "file_download_error":
             await self._submission.forget_addresses()
         self._job.apply(Failed(fault))
+
+    def _not_found(self) -> errors.RequestNotFound:
+        """What it means that fal does not find an accepted request."""
+        entry = self._record.entry
+        if not self._job.state.resumed:  # the row as it was before it was sent
+            entry = replace(entry, sent_at=entry.created_at, request_id=self._job.request_id)
+        if self._submission.other_key and not entry.gone:  # another account's requests are not found either
+            return of_another_key(entry)
+        return gone(entry)
 
     # -- cancelling ----------------------------------------------------------
 
@@ -182,6 +190,14 @@ class Pursuit:
         return fault
 
     async def _follow(self, backend: Backend, ref: RequestRef) -> Completed:
+        try:
+            return await self._followed(backend, ref)
+        except errors.EndpointNotFound as fault:  # of an address for this very request
+            raise errors.RequestNotFound(
+                fault.message, request_id=ref.request_id, status_code=fault.status_code
+            ) from fault
+
+    async def _followed(self, backend: Backend, ref: RequestRef) -> Completed:
         async with aclosing(backend.follower.follow(ref)) as events:
             async for event in events:
                 if isinstance(event, Running):

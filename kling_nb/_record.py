@@ -26,15 +26,22 @@ class Record:
         self.entry = entry
         self.ledger = ledger
         self.task: asyncio.Task[None] | None = None
+        self._unwritten: dict[str, Any] = {}
 
     async def note(self, **columns: Any) -> None:
-        """Write to the ledger. A job that fal has is not given up because the disk is full."""
+        """Write to the ledger. A job that fal has is not given up because the disk is full.
+
+        What could not be written goes along with what is to be written next: the request id, above all.
+        """
+        columns = {**self._unwritten, **columns}
+        self._unwritten = {}
         try:
             try:
                 await asyncio.to_thread(self.ledger.update, self.job.id, **columns)
             except RuntimeError:  # the interpreter is ending and starts no thread any more
                 self.ledger.update(self.job.id, **columns)
         except errors.LedgerError as fault:
+            self._unwritten = columns
             self.warn(fault.message)
 
     def warn(self, words: str) -> None:

@@ -207,26 +207,27 @@ class Session:
         if plan.unfinished is not None and plan.unfinished.state.closed:
             _say_no_webhook(webhook_url, "this request was paid for, and its file is fetched again")
             return self._start(request, plan.unfinished, plan.settings, fresh=False, on_event=on_event)
-        entry, fresh = self._places.ledger(plan.settings).claim(
-            Intent(
-                backend=plan.settings.backend,
-                endpoint=request.endpoint.id,
-                input=storable(request),
-                prompt=request.prompt,
-                fingerprint=request.fingerprint,
-                folder=plan.settings.media,
-                take=wanted,
-                key_fingerprint=plan.settings.key.fingerprint if plan.settings.key else None,
-                notebook=notebook,
-                cost=check_cost(request, plan.settings),
-                limits=limits_of(plan.settings),
-            )
+        intent = Intent(
+            backend=plan.settings.backend,
+            endpoint=request.endpoint.id,
+            input=storable(request),
+            prompt=request.prompt,
+            fingerprint=request.fingerprint,
+            folder=plan.settings.media,
+            take=wanted,
+            any_take=take is None and not new,
+            key_fingerprint=plan.settings.key.fingerprint if plan.settings.key else None,
+            notebook=notebook,
+            cost=check_cost(request, plan.settings),
+            limits=limits_of(plan.settings),
         )
-        if fresh and not new:
+        entry, fresh = self._places.ledger(plan.settings).claim(intent)
+        if not new and (fresh or entry.state.closed):
             # Another kernel may have finished the same request after `plan` looked.
             found = self._planner.find(request, plan.settings, take)
             if found is not None:
-                self._places.ledger(plan.settings).withdraw(entry.id)
+                if fresh:
+                    self._places.ledger(plan.settings).withdraw(entry.id)
                 _say_no_webhook(webhook_url, "this request has a take by now")
                 return self._past.of_take(request, found)
         if not fresh:
@@ -236,7 +237,7 @@ class Session:
             entry,
             plan.settings,
             fresh=fresh,
-            may_send=True,
+            intent=intent,
             on_event=on_event,
             webhook_url=webhook_url,
             said=plan.notices,
@@ -485,7 +486,7 @@ class Session:
         """Rows of the ledger, newest first.
 
         Args:
-            limit: How many at most.
+            limit: How many at most; -1 gives all.
             here: Only those of this media folder.
             unfinished: Only those still to be completed.
         """
@@ -525,7 +526,7 @@ class Session:
         """The job of an id, a request id, or the unique start of one.
 
         An unfinished one is taken up again: followed, downloaded and filed. So is a finished one of fal
-        whose file is no longer in its folder: nothing is paid again.
+        whose file is no longer in its folder, or whose result fal kept no longer: nothing is paid again.
 
         Args:
             job_id: Of a job in the ledger; with `endpoint` any whole request id, also of a request
@@ -553,7 +554,7 @@ class Session:
         settings = self.settings(backend=entry.backend)  # whatever is set for new ones: that one has the job
         media = self._places.media(Path(entry.folder))
         lost = entry.state is State.READY and media.filed(entry.request_id or "", entry.backend) is None
-        lost = lost and entry.backend == "fal" and settings.key is not None
+        lost = (lost or entry.gone) and entry.backend == "fal" and settings.key is not None
         ended = entry.state.closed and not entry.unfiled and not lost
         known = self._running.of_row(entry.id)
         if known is not None and (ended or not known.done):
@@ -595,7 +596,7 @@ class Session:
         Args:
             everywhere: Also those of other media folders.
         """
-        found = self.jobs(limit=1000, here=not everywhere, unfinished=True)
+        found = self.jobs(limit=-1, here=not everywhere, unfinished=True)
         mine = [entry for entry in found if entry.backend == "fal" or entry.ours]
         return [self.get_job(entry.id) for entry in mine]
 
@@ -606,7 +607,7 @@ class Session:
         settings: Settings,
         *,
         fresh: bool,
-        may_send: bool = False,
+        intent: Intent | None = None,
         on_event: Listener | None = None,
         webhook_url: str | None = None,
         said: tuple[str, ...] = (),
@@ -638,7 +639,7 @@ class Session:
             submission=Submission(
                 record,
                 fresh=fresh,
-                may_send=may_send,
+                intent=intent,
                 uploads=self._places.uploads(settings),
                 inline_limit=settings.inline_limit,
                 webhook_url=webhook_url,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,7 +18,7 @@ from kling_nb.events import Logged, Queued, State, Submitted, Uploading
 from kling_nb.fal import queue
 from kling_nb.fal.hosts import RequestRef
 from kling_nb.fal.options import SubmitOptions
-from kling_nb.ledger import Entry, at_work
+from kling_nb.ledger import Entry, Intent, at_work
 
 log = logging.getLogger(__name__)
 
@@ -32,8 +32,8 @@ class Submission:
     Args:
         record: The job and its row.
         fresh: Whether the row is new, so that this process, and no other, submits.
-        may_send: Whether a row that its owner left unsent is to be sent now: who only takes up what there
-            is must not buy.
+        intent: By which a row that its owner left unsent is sent now; without it it is not: who only takes up
+            what there is must not buy.
         uploads: Gives the addresses of local files.
         inline_limit: Size in bytes up to which a file goes along as a data URI.
         webhook_url: Where fal is to deliver the result too, where this process submits.
@@ -41,7 +41,6 @@ class Submission:
 
     Attributes:
         fresh: Whether this process is to submit, and fal has not answered yet.
-        may_send: Whether it would, if its owner has not.
         other_key: Whether it was submitted with another key than the one set now.
         addresses: Where fal finds each local file.
     """
@@ -51,18 +50,18 @@ class Submission:
         record: Record,
         *,
         fresh: bool,
-        may_send: bool,
+        intent: Intent | None,
         uploads: Uploads,
         inline_limit: int,
         webhook_url: str | None = None,
         options: SubmitOptions | None = None,
     ) -> None:
         self.fresh = fresh
-        self.may_send = may_send
         self.other_key = False
         self.addresses: dict[str, str] = {}
         self._record = record
         self._job = record.job
+        self._intent = intent
         self._uploads = uploads
         self._inline_limit = inline_limit
         self._webhook_url = webhook_url
@@ -95,7 +94,7 @@ class Submission:
                 return None
             if await asyncio.to_thread(self._record.ledger.sending, self._job.id, self._kept_addresses()):
                 return await self._accepted(await self._send(backend, body))
-        self.fresh = self.may_send = False  # somebody else has taken it over
+        self.fresh, self._intent = False, None  # somebody else has taken it over
         return await self._rejoin(backend)
 
     def _kept_addresses(self) -> dict[str, str]:
@@ -105,16 +104,20 @@ class Submission:
     async def _accepted(self, submission: queue.Submission) -> RequestRef:
         ref = submission.ref
         self.fresh = False  # fal has it
-        await self._record.note(
-            state=State.IN_QUEUE,
-            request_id=ref.request_id,
-            status_url=ref.status_url,
-            response_url=ref.response_url,
-            cancel_url=ref.cancel_url,
-        )
+        if await self._anothers(ref.request_id):
+            raise unanswered(
+                self._record.entry, f"The answer names a request that is another job's: {ref.request_id}."
+            )
+        await self._record.note(state=State.IN_QUEUE, request_id=ref.request_id, **_addresses(ref))
         self._job.apply(Submitted(ref.request_id))
         self._job.apply(Queued(submission.queue_position))
         return ref
+
+    async def _anothers(self, request_id: str) -> bool:
+        """Whether fal gave an id that it had given before: its result would not be this one's."""
+        with suppress(errors.LedgerError):
+            return await asyncio.to_thread(self._record.ledger.knows, request_id, but=self._job.id)
+        return False
 
     async def _send(self, backend: Backend, body: dict[str, Any]) -> queue.Submission:
         try:
@@ -176,13 +179,16 @@ class Submission:
             raise _elsewhere(entry)
         self.other_key = entry.backend == "fal" and entry.key_fingerprint != backend.key_fingerprint
         self._job.apply(Submitted(entry.request_id, resumed=True))
-        return backend.hosts.ref_from_reply(
+        ref = backend.hosts.ref_from_reply(
             entry.endpoint,
             entry.request_id,
             status_url=entry.status_url,
             response_url=entry.response_url,
             cancel_url=entry.cancel_url,
         )
+        if not entry.status_url:  # found by its id alone: at other hosts it must not be asked for
+            await self._record.note(**_addresses(ref))
+        return ref
 
     async def _settled(self) -> Entry:
         """The row once it has a request id, or nobody is at it any more."""
@@ -200,7 +206,9 @@ class Submission:
 
     async def _take_over(self) -> bool:
         """Whether this process sends what another one did not come to send."""
-        if not self.may_send or not await asyncio.to_thread(self._record.ledger.take_over, self._job.id):
+        if self._intent is None or not await asyncio.to_thread(
+            self._record.ledger.take_over, self._job.id, self._intent
+        ):
             return False
         self.fresh = True
         return True
@@ -209,6 +217,11 @@ class Submission:
         """It ended before fal had it. Its row is closed, so that it is not resumed for ever."""
         await asyncio.to_thread(self._record.ledger.drop_unsent, entry.id)
         return _withdrawn(entry)
+
+
+def _addresses(ref: RequestRef) -> dict[str, str]:
+    """Columns of the ledger."""
+    return {"status_url": ref.status_url, "response_url": ref.response_url, "cancel_url": ref.cancel_url}
 
 
 def _withdrawn(entry: Entry) -> errors.KlingError:

@@ -7,7 +7,7 @@ from typing import Any
 
 from kling_nb import errors
 from kling_nb.events import State
-from kling_nb.ledger import Entry
+from kling_nb.ledger import GONE, Entry
 
 PASSING = (
     errors.AuthenticationError,
@@ -35,17 +35,23 @@ def failure(fault: errors.KlingError, *, taken: bool) -> dict[str, Any]:
     }
     if isinstance(fault, errors.ResponseError) and fault.billable_units is not None:
         columns["units"] = fault.billable_units  # a refusal may be billed
+    if taken and isinstance(fault, errors.RequestNotFound):
+        columns["error_type"] = GONE  # it was paid for, as far as is known: not to be bought again unasked
     if not taken or _not_billed(fault):
         columns["reserved_usd"] = 0.0
     return columns
 
 
-def gone(entry: Entry) -> errors.ResultGone:
+def gone(entry: Entry) -> errors.RequestNotFound:
     """The error of a request that fal took, and knows no longer; with what is known of it."""
+    if entry.sent_at is None:
+        return _never_seen(entry)
     made = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.created_at))
     known = [f"submitted {made}", entry.endpoint]
     if entry.units is not None:
         known.append(f"billed units {entry.units}")
+    if entry.reserved_usd:
+        known.append(f"about ${entry.reserved_usd:.2f}")
     if entry.media_path is not None:
         known.append(f"its file was {entry.media_path}")
     return errors.ResultGone(
@@ -56,7 +62,31 @@ def gone(entry: Entry) -> errors.ResultGone:
         ),
         request_id=entry.request_id,
         status_code=404,
-        error_type="result_gone",
+        error_type=GONE,
+    )
+
+
+def _never_seen(entry: Entry) -> errors.RequestNotFound:
+    """One that was made elsewhere, by what the caller said."""
+    return errors.RequestNotFound(
+        f"fal knows no request {entry.request_id} of {entry.endpoint}, or keeps its result no longer.",
+        remedy="Check id, endpoint and key, then ask again: nothing was sent or paid.",
+        request_id=entry.request_id,
+        status_code=404,
+        error_type=GONE,
+    )
+
+
+def of_another_key(entry: Entry) -> errors.RequestNotFound:
+    """The error of a request that the key set now does not find: it says nothing of the request."""
+    return errors.RequestNotFound(
+        f"Job {entry.id} was sent with another key than the one set now, and with this one it is not found.",
+        remedy=(
+            "Set that key, then run the cell again. Nothing was sent or paid now.\n"
+            "To make it anew with this key: --new (API: new=True)."
+        ),
+        request_id=entry.request_id,
+        status_code=404,
     )
 
 

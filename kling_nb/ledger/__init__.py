@@ -8,7 +8,7 @@ Threads: a `Ledger` may be used from any thread; calls are serialised by a lock,
 between processes by SQLite.
 """
 
-from kling_nb.ledger.entry import Entry, Intent, at_work, owner_of_this_process
+from kling_nb.ledger.entry import GONE, Entry, Intent, at_work, session_of_this_process
 from kling_nb.ledger.limit import Limit
 from kling_nb.ledger.selection import Selection
 from kling_nb.ledger.spending import Spending
@@ -16,6 +16,7 @@ from kling_nb.ledger.store import Ledger
 from kling_nb.ledger.upload import Upload
 
 __all__ = [
+    "GONE",
     "Entry",
     "Intent",
     "Ledger",
@@ -24,5 +25,5 @@ __all__ = [
     "Spending",
     "Upload",
     "at_work",
-    "owner_of_this_process",
+    "session_of_this_process",
 ]

@@ -24,13 +24,21 @@ SUBMIT_LEASE_SECONDS = 180.0
 START_SECONDS = 3.0
 """How long after its claim a row of this process may still be about to start."""
 
+GONE = "result_gone"
+"""`error_type` of a failed row whose result fal keeps no longer: paid for, and not bought again unasked."""
+
 _TOKEN = secrets.token_hex(4)
 _at_work: Counter[str] = Counter()
 
 
 def owner_of_this_process() -> str:
-    """Names this process, for the rows it is responsible for."""
+    """Names this process, for the rows it is responsible for. Ends in `session_of_this_process()`."""
     return f"{socket.gethostname()}:{os.getpid()}:{_TOKEN}"
+
+
+def session_of_this_process() -> str:
+    """Eight characters that this process shares with those forked from it, and with no other."""
+    return _TOKEN
 
 
 @contextmanager
@@ -53,6 +61,7 @@ class Intent:
         take: The take wanted (1 is the usual one); None asks for another one, whatever exists.
         cost: Expected cost in US dollars, held against the limits; None where it is not known.
         limits: What may be spent.
+        any_take: Whether a job for another take does as well, where there is none for this one.
     """
 
     backend: str
@@ -66,6 +75,7 @@ class Intent:
     notebook: str | None = None
     cost: float | None = None
     limits: tuple[Limit, ...] = ()
+    any_take: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +133,11 @@ class Entry:
     def unfiled(self) -> bool:
         """Whether it is READY by `Client.result`, which keeps what the model returned and fetches no file."""
         return self.state is State.READY and self.media_path is None and self.result is not None
+
+    @property
+    def gone(self) -> bool:
+        """Whether fal took it and keeps its result no longer, as far as was known when it was last asked."""
+        return (self.state, self.error_type, self.backend) == (State.FAILED, GONE, "fal")
 
     @property
     def owner_alive(self) -> bool:

@@ -7,6 +7,11 @@ from dataclasses import dataclass
 
 from kling_nb.errors import BudgetExceeded
 
+_SPENT = "SELECT COALESCE(SUM(reserved_usd), 0) FROM jobs WHERE backend = 'fal' AND "
+_SINCE = _SPENT + "created_at >= ?"
+_OF_SESSION = _SPENT + "substr(owner, -8) = ?"
+"""The token at the end of an owner's name, as the index has it. No clock is asked: it may be set back."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limit:
@@ -16,13 +21,14 @@ class Limit:
         name: What it is called in a message, with the setting that sets it.
         usd: US dollars, the next submission included.
         since: Unix seconds from which submissions count.
-        owner: Only submissions of this process count; None counts those of all kernels.
+        session: Only submissions of this process, and of those that were forked from it, count: the end of
+            their owner's name. None counts those of all kernels.
     """
 
     name: str
     usd: float
     since: float = 0.0
-    owner: str | None = None
+    session: str | None = None
 
 
 def check(db: sqlite3.Connection, limits: tuple[Limit, ...], cost: float) -> None:
@@ -45,9 +51,5 @@ def check(db: sqlite3.Connection, limits: tuple[Limit, ...], cost: float) -> Non
 
 def _spent(db: sqlite3.Connection, limit: Limit) -> float:
     """What counts towards `limit`: estimates of all that fal has or may have."""
-    row = db.execute(
-        "SELECT COALESCE(SUM(reserved_usd), 0) FROM jobs"
-        " WHERE backend = 'fal' AND created_at >= ?1 AND (?2 IS NULL OR owner = ?2)",
-        (limit.since, limit.owner),
-    ).fetchone()
-    return float(row[0])
+    query, value = (_SINCE, limit.since) if limit.session is None else (_OF_SESSION, limit.session)
+    return float(db.execute(query, (value,)).fetchone()[0])

@@ -60,7 +60,11 @@ ALTER TABLE jobs ADD COLUMN addresses TEXT;  -- JSON: URL of each local file of 
 ALTER TABLE uploads ADD COLUMN size INTEGER; -- bytes; NULL where not noted
 """
 
-_STEPS = (_FIRST, _SECOND, _THIRD, _FOURTH)
+_FIFTH = """
+CREATE INDEX jobs_by_session ON jobs (substr(owner, -8));
+"""
+
+_STEPS = (_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH)
 """Each takes a file from the version before it; one that has landed is never changed."""
 
 SCHEMA_VERSION = len(_STEPS)

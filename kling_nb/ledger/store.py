@@ -6,13 +6,13 @@ import json
 import secrets
 import sqlite3
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from kling_nb.events import State
 from kling_nb.ledger.commits import Change, SharedCommits
-from kling_nb.ledger.entry import Entry, Intent, owner_of_this_process
+from kling_nb.ledger.entry import GONE, Entry, Intent, owner_of_this_process
 from kling_nb.ledger.file import LedgerFile
 from kling_nb.ledger.limit import Limit, check
 from kling_nb.ledger.mending import Filed
@@ -38,7 +38,7 @@ class Ledger:
         self._commits = SharedCommits(self._write)
 
     def claim(self, intent: Intent) -> tuple[Entry, bool]:
-        """The unfinished row of the same request, or a new one, durable on return.
+        """The row by which the same request is paid for, or may be; else a new one, durable on return.
 
         One immediate transaction, so of two kernels that race only one gets a new row, and a
         spending limit is reserved with it.
@@ -50,13 +50,21 @@ class Ledger:
             BudgetExceeded: A new row would go over a limit; there is none then.
         """
         with self._file.transaction() as db:
-            found = None if intent.take is None else self._unfinished_like(db, intent)
+            found = None if intent.take is None else self._like(db, intent)
             if found is None:
                 check(db, intent.limits, intent.cost or 0.0)
                 return self._insert(db, intent), True
             if found.never_sent:
-                return self._take_over(db, found), True
+                return self._take_over(db, found, intent), True
             return found, False
+
+    def _like(self, db: sqlite3.Connection, intent: Intent) -> Entry | None:
+        """The row of the same request that is under way, else one that was paid for."""
+        found = self._unfinished_like(db, intent)
+        if found is None and intent.backend == "fal":
+            paid = _paid(db, intent.fingerprint, intent.folder, intent.take, intent.any_take)
+            found = next(paid, None)
+        return found
 
     def adopt(self, request_id: str, intent: Intent) -> Entry:
         """The row of a request that was made elsewhere; a new one where there is none."""
@@ -70,9 +78,9 @@ class Ledger:
 
     def _unfinished_like(self, db: sqlite3.Connection, intent: Intent) -> Entry | None:
         rows = db.execute(
-            "SELECT * FROM jobs WHERE fingerprint = ? AND folder = ? AND backend = ? AND take IS ?"
-            f" AND {UNFINISHED} ORDER BY created_at DESC",
-            (intent.fingerprint, str(intent.folder), intent.backend, intent.take),
+            "SELECT * FROM jobs WHERE fingerprint = ?1 AND folder = ?2 AND backend = ?3"
+            f" AND (?5 OR take IS ?4) AND {UNFINISHED} ORDER BY take IS NOT ?4, created_at DESC",
+            (intent.fingerprint, str(intent.folder), intent.backend, intent.take, intent.any_take),
         )
         for row in rows.fetchall():
             entry = Entry.from_row(row)
@@ -107,16 +115,30 @@ class Ledger:
         db.execute(f"INSERT INTO jobs ({names}) VALUES ({marks})", tuple(values.values()))
         return self._one(db, "id = ?", values["id"])
 
-    def _take_over(self, db: sqlite3.Connection, entry: Entry) -> Entry:
-        self._set(db, entry.id, owner=owner_of_this_process(), created_at=time.time())
+    def _take_over(self, db: sqlite3.Connection, entry: Entry, intent: Intent) -> Entry:
+        """A row that was never sent, as this process's, which sends it with its own key and limits."""
+        self._set(db, entry.id, reserved_usd=None)  # it must not stand in its own way
+        check(db, intent.limits, intent.cost or 0.0)
+        self._set(
+            db,
+            entry.id,
+            owner=owner_of_this_process(),
+            created_at=time.time(),
+            key_fingerprint=intent.key_fingerprint,
+            reserved_usd=intent.cost,
+        )
         return self._one(db, "id = ?", entry.id)
 
-    def take_over(self, job_id: str) -> bool:
-        """Make a row that was never sent this process's, to send it."""
+    def take_over(self, job_id: str, intent: Intent) -> bool:
+        """Make a row that was never sent this process's, to send it.
+
+        Raises:
+            BudgetExceeded: It would go over a limit of the intent. The row stays as it is.
+        """
         with self._file.transaction() as db:
             entry = self._one(db, "id = ?", job_id)
             if entry.never_sent:
-                self._take_over(db, entry)
+                self._take_over(db, entry, intent)
             return entry.never_sent
 
     def check_limits(self, limits: tuple[Limit, ...], cost: float) -> None:
@@ -173,8 +195,7 @@ class Ledger:
             `request_ids` that no row has.
         """
         with self._file.transaction() as db:
-            taken = {row[0] for row in db.execute("SELECT request_id FROM jobs WHERE request_id NOT NULL")}
-            free = [request_id for request_id in request_ids if request_id not in taken]
+            free = [request_id for request_id in request_ids if not _known(db, request_id)]
             entry = self._one(db, "id = ?", job_id)
             if entry.request_id is None and len(free) == 1 and not self._being_sent(db, entry):
                 self._set(db, job_id, state=State.IN_QUEUE, request_id=free[0], error=None)
@@ -190,6 +211,12 @@ class Ledger:
             (entry.fingerprint, entry.id),
         )
         return any(not Entry.from_row(row).abandoned for row in rows.fetchall())
+
+    def knows(self, request_id: str, *, but: str) -> bool:
+        """Whether that request was the answer to the submission of another row than `but`."""
+        with self._file.reading() as db:
+            query = "SELECT 1 FROM jobs WHERE request_id = ? AND id != ? AND sent_at NOT NULL"
+            return db.execute(query, (request_id, but)).fetchone() is not None
 
     def withdraw(self, job_id: str) -> None:
         """Take back a new row before anything was sent for it."""
@@ -227,18 +254,19 @@ class Ledger:
             rows = exact[:1] or db.execute(query, (pattern,)).fetchall()
         return Entry.from_row(rows[0]) if len(rows) == 1 else None
 
-    def ready_like(self, fingerprint: str, folder: Path, take: int) -> list[Entry]:
-        """Finished rows of fal for the same take of the same request, newest first."""
+    def paid_like(self, fingerprint: str, folder: Path, take: int, *, any_take: bool = False) -> list[Entry]:
+        """Rows of fal by which a take of a request was paid for: those that are READY, then those gone.
+
+        Args:
+            fingerprint: Of the request.
+            folder: Its media folder.
+            take: Which take.
+            any_take: Those of its other takes, too, behind them.
+        """
         if not self.exists():
             return []
         with self._file.reading() as db:
-            # The + keeps SQLite from walking all that is READY, which a long ledger mostly is.
-            rows = db.execute(
-                "SELECT * FROM jobs WHERE fingerprint = ? AND folder = ? AND take = ?"
-                " AND backend = 'fal' AND +state = 'READY' ORDER BY created_at DESC",
-                (fingerprint, str(folder), take),
-            )
-            return [Entry.from_row(row) for row in rows.fetchall()]
+            return list(_paid(db, fingerprint, folder, take, any_take))
 
     def entries(self, selection: Selection = EVERYTHING, *, limit: int = 50, offset: int = 0) -> list[Entry]:
         """Newest first. `offset` leaves out as many of the newest."""
@@ -331,3 +359,20 @@ class Ledger:
     @staticmethod
     def _one(db: sqlite3.Connection, where: str, value: Any) -> Entry:
         return Entry.from_row(db.execute(f"SELECT * FROM jobs WHERE {where}", (value,)).fetchone())
+
+
+def _paid(
+    db: sqlite3.Connection, fingerprint: str, folder: Path, take: int | None, any_take: bool
+) -> Iterator[Entry]:
+    # The + keeps SQLite from walking all that is READY, which a long ledger mostly is.
+    rows = db.execute(
+        "SELECT * FROM jobs WHERE fingerprint = ?1 AND folder = ?2 AND (?4 OR take = ?3)"
+        " AND backend = 'fal' AND (+state = 'READY' OR (+state = 'FAILED' AND error_type = ?5))"
+        " ORDER BY state != 'READY', take IS NOT ?3, created_at DESC",
+        (fingerprint, str(folder), take, any_take, GONE),
+    )
+    yield from map(Entry.from_row, rows.fetchall())
+
+
+def _known(db: sqlite3.Connection, request_id: str) -> bool:
+    return db.execute("SELECT 1 FROM jobs WHERE request_id = ?", (request_id,)).fetchone() is not None

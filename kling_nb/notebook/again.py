@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from kling_nb.catalog.estimate import estimate
-from kling_nb.errors import InputError, UsageError
+from kling_nb.errors import InputError, ResultGone, UsageError
 from kling_nb.events import State
 from kling_nb.request import VideoRequest
 
@@ -54,6 +54,8 @@ def quote(job: Made, changes: Mapping[str, Any]) -> dict[str, Any]:
     backend = plan.settings.backend
     if plan.found is not None:
         words = "no charge: this take exists"
+    elif plan.unfinished is not None and plan.unfinished.gone:
+        words = "no charge: its result is gone at fal"
     elif plan.unfinished is not None:
         words = "no new charge: its job is under way"
     elif backend == "local":
@@ -66,7 +68,7 @@ def quote(job: Made, changes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def submit(job: Made, changes: Mapping[str, Any], *, backend: str | None = None) -> Job:
-    """Start it. Where nothing is changed and there is a result, it is another take.
+    """Start it. Where nothing is changed and there is a result, or is no more, it is another take.
 
     Raises:
         KlingError: As `Session.submit`.
@@ -88,7 +90,8 @@ def _values(job: Made, changes: Mapping[str, Any]) -> tuple[dict[str, Any], bool
                 remedy="Choose it again.",
             )
     same = VideoRequest.build(request.endpoint, values).fingerprint == request.fingerprint
-    return {"endpoint": request.endpoint.id, **values}, same and job.state.state is State.READY
+    ended = job.state.state is State.READY or isinstance(job.state.error, ResultGone)
+    return {"endpoint": request.endpoint.id, **values}, same and ended
 
 
 def _maker(job: Made) -> Maker:

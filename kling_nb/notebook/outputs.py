@@ -132,6 +132,11 @@ def plan_text(plan: Plan) -> str:
         )
     elif plan.settings.frozen:
         outcome = f"It has no take here ({cost} on fal), and it would be refused: frozen."
+    elif plan.unfinished is not None and plan.unfinished.gone:
+        outcome = (
+            f"fal kept the result of its job {plan.unfinished.id} no longer, and would be asked once more."
+            f" No new charge; another one ({cost}): --new."
+        )
     elif plan.unfinished is not None and plan.unfinished.state.closed:
         outcome = (
             f"The file of its job {plan.unfinished.id} is gone and would be fetched again. No new charge."

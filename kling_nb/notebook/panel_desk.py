@@ -234,7 +234,7 @@ class Desk:
 
 def _open_ended(entry: Entry) -> bool:
     """Whether looking at it would mean taking it up again."""
-    return not entry.state.finished or entry.state is State.UNCERTAIN
+    return not entry.state.finished or entry.state is State.UNCERTAIN or entry.gone
 
 
 def quote(plan: Plan) -> dict[str, Any]:

@@ -113,6 +113,9 @@ def _judged(blank: Verified, call: Asked, cell: dict[str, Any], plan: Plan) -> V
     price = _price(plan)
     if call.arguments.get("new"):
         return replace(said, text=f"another take each time, {price}")
+    if plan.unfinished is not None and plan.unfinished.gone:
+        text = f"its result is gone at fal (job {plan.unfinished.id}); another one with --new, {price}"
+        return replace(said, text=text)
     shown = {mark.fingerprint for mark in _marks(cell) if mark.fingerprint}
     if shown and plan.request.fingerprint not in shown:
         return replace(said, status="stale", text=f"its request changed since its output was made, {price}")

@@ -1,12 +1,13 @@
 """What a look into the ledger costs does not grow with it: the steps of SQLite's machine are counted."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from benchmarks.rows_ledger import fill, fingerprint
-from kling_nb.ledger import Ledger, Selection
+from kling_nb.ledger import Intent, Ledger, Limit, Selection, session_of_this_process
 
 
 def steps(ledger: Ledger, work: Callable[[], object]) -> int:
@@ -24,22 +25,45 @@ def steps(ledger: Ledger, work: Callable[[], object]) -> int:
     return taken[0]
 
 
-@pytest.mark.parametrize("look", ["page", "fingerprint", "paid", "request", "unfinished", "expected"])
-def test_a_look_into_a_large_ledger_takes_the_same_steps(tmp_path: Path, look: str) -> None:
-    taken = []
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("media")
+
+
+@pytest.fixture(scope="module")
+def ledgers(folder: Path) -> Iterator[list[Ledger]]:
+    """A short one and a long one."""
+    made = []
     for rows in (500, 8_000):
-        ledger = Ledger(tmp_path / f"{rows}.sqlite3")
-        fill(ledger, rows, tmp_path)
-        works: dict[str, Callable[[], object]] = {
-            "page": ledger.entries,
-            "fingerprint": lambda ledger=ledger: ledger.entries(
-                Selection(folder=tmp_path, fingerprint=fingerprint(77), unfinished=True)
-            ),
-            "paid": lambda ledger=ledger: ledger.ready_like(fingerprint(77), tmp_path, 1),
-            "expected": lambda ledger=ledger: ledger.expected_seconds("fal-ai/another", "fal"),
-            "request": lambda ledger=ledger: ledger.get("request-77"),
-            "unfinished": lambda ledger=ledger: ledger.entries(Selection(folder=tmp_path, unfinished=True)),
-        }
-        taken.append(steps(ledger, works[look]))
+        made.append(Ledger(folder / f"{rows}.sqlite3"))
+        fill(made[-1], rows, folder)
+    yield made
+    for ledger in made:
         ledger.close()
-    assert taken[1] <= taken[0] * 1.1
+
+
+def looks(ledger: Ledger, folder: Path) -> dict[str, Callable[[], object]]:
+    alike = Selection(folder=folder, fingerprint=fingerprint(77), unfinished=True)
+    budget = Limit("the budget of this session", 5.0, session=session_of_this_process())
+    today = Limit("the budget of today", 5.0, since=2e9)
+    intent = Intent("fal", "fal-ai/x", {}, "a cat", fingerprint("another"), folder, cost=0.1)
+    return {
+        "page": ledger.entries,
+        "fingerprint": lambda: ledger.entries(alike),
+        "paid": lambda: ledger.paid_like(fingerprint(77), folder, 1, any_take=True),
+        "expected": lambda: ledger.expected_seconds("fal-ai/another", "fal"),
+        "request": lambda: ledger.get("request-77"),
+        "unfinished": lambda: ledger.entries(Selection(folder=folder, unfinished=True)),
+        "limits": lambda: ledger.check_limits((budget, today), 0.1),
+        "claim": lambda: ledger.claim(replace(intent, limits=(budget, today), any_take=True)),
+        "answer": lambda: ledger.knows("request-77", but="0"),
+        "match": lambda: ledger.match(f"{77:012x}", ["request-77", "request-78", "request-79"]),
+    }
+
+
+@pytest.mark.parametrize("look", looks(Ledger(Path("nowhere")), Path("nowhere")))
+def test_a_look_into_a_large_ledger_takes_the_same_steps(
+    ledgers: list[Ledger], folder: Path, look: str
+) -> None:
+    short, long = (steps(ledger, looks(ledger, folder)[look]) for ledger in ledgers)
+    assert long <= short * 1.1

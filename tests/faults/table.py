@@ -13,6 +13,8 @@ MEANING = {
     "again by itself, and the same request later finds it or says so",
     "kept": "a typed error; fal has the job, the ledger keeps it open, and the same request later gives its "
     "video without another submission",
+    "gone": "`ResultGone`: fal took the job, and says that it knows it no longer. The same request asks "
+    "once more, and says so again or gives the video; only `--new` submits another",
     "failed": "a typed error that is fal's last word on the job; the ledger says FAILED",
     "refused": "a typed error; nothing was accepted, and the same request later is a first submission",
     "CANCELLED": "the job is cancelled, there as here; an error behind it is what the caller was told",
@@ -154,7 +156,7 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "401": "kept AuthenticationError",
         "403": "kept AccessDenied",
         "403, no money": "kept InsufficientBalance",
-        "404": "READY; failed RequestNotFound",
+        "404": "READY; gone ResultGone",
         "405": "READY; WAITS",
         "408": "READY; WAITS",
         "409": "READY; WAITS",
@@ -200,7 +202,7 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "401": "kept AuthenticationError",
         "403": "kept AccessDenied",
         "403, no money": "kept InsufficientBalance",
-        "404": "READY; failed RequestNotFound",
+        "404": "READY; gone ResultGone",
         "405": "kept UnreachableError",
         "408": "READY; kept UnreachableError",
         "409": "kept UnreachableError",

@@ -260,9 +260,11 @@ class _Run:
         if not self.bench.accepted(self.prompt):
             assert self._way_on() == "READY"
             return f"refused {name}"
-        if entry.state is State.FAILED:
+        if entry.state is State.FAILED and not entry.gone:
             return f"failed {name}"
         assert self._way_on() == "READY"
+        if entry.gone:
+            return f"gone {name}"
         return f"kept {name}"
 
     def _way_on(self) -> str:

@@ -1,6 +1,7 @@
 """The client against the scripted server: real HTTP on loopback, and no waiting by the clock."""
 
 import asyncio
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -183,3 +184,11 @@ def make_picture(tmp_path: Path) -> Callable[..., Path]:
 def picture(make_picture: Callable[..., Path]) -> Path:
     """A small JPEG."""
     return make_picture("cat.jpg")
+
+
+@pytest.fixture(scope="session")
+def dead_owner() -> str:
+    """An owner of rows whose process, on this machine, has ended."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return f"{socket.gethostname()}:{process.pid}:deadbeef"

@@ -1,14 +1,17 @@
 """Spending limits and what was spent, against the scripted fal."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from scripted import Done, Fail, Hold, Queue, Run, Script, ScriptedFal
 
 from kling_nb import Session
+from kling_nb import _ledger_care as care
 from kling_nb.catalog import endpoint
 from kling_nb.errors import (
     BudgetExceeded,
@@ -18,6 +21,8 @@ from kling_nb.errors import (
     ResponseError,
     UsageError,
 )
+from kling_nb.events import State
+from kling_nb.ledger import Intent, Ledger
 
 PRICED = "v1.6-pro"  # $0.098 a second, so $0.49 for 5 s
 
@@ -174,3 +179,93 @@ def test_fal_is_asked_for_its_price_with_the_key(make_session: MakeSession, fal:
     assert fal.last("pricing").headers["authorization"] == f"Key {fal.key}"
     with pytest.raises(ResponseError, match="no price"):
         make_session().live_price("v3-pro")
+
+
+def test_a_ledger_made_anew_from_sidecars_remembers_what_was_spent(
+    make_session: MakeSession, fal: ScriptedFal, tmp_path: Path
+) -> None:
+    """By the sidecar; by the catalogue where an older one does not say it."""
+    session = make_session(prices={"v1-pro": 0.02})
+    submit(session, "one")
+    session.submit("two").wait(20)
+    for place in (tmp_path / "media").glob("*.json"):
+        said = json.loads(place.read_bytes())
+        if said["input"]["prompt"] == "one":
+            assert said.pop("estimate_usd") == pytest.approx(0.49)
+            place.write_text(json.dumps(said))
+    session.close()
+    home = tmp_path / "home" / "ledger.sqlite3"
+    home.unlink()
+    care.rebuild(home, [tmp_path / "media"])
+    (day,) = make_session().spending()
+    assert (day.jobs, day.unknown) == (2, 0)
+    assert day.usd == pytest.approx(0.59)
+    with pytest.raises(BudgetExceeded, match=r"budget of today leaves \$0\.41"):
+        submit(make_session(daily_budget=1.0), "three")
+
+
+def test_a_row_that_another_kernel_left_unsent_is_held_against_ones_own_limit(
+    make_session: MakeSession, fal: ScriptedFal, ledger: Ledger, dead_owner: str
+) -> None:
+    """And counts once against the limit of the day, in which it is reserved already."""
+    session = make_session(daily_budget=0.6)
+    request = session.request("a cat", endpoint=PRICED)
+    left, _ = ledger.claim(
+        Intent(
+            "fal",
+            request.endpoint.id,
+            dict(request.input),
+            "a cat",
+            request.fingerprint,
+            session.settings().media,
+            cost=0.49,
+            key_fingerprint="another!",
+        )
+    )
+    ledger.update(left.id, owner=dead_owner)
+    with pytest.raises(BudgetExceeded, match="budget of this session"):
+        submit(make_session(budget=0.3), "a cat")
+    entry = ledger.get(left.id)
+    assert entry is not None
+    assert (entry.owner, entry.reserved_usd) == (dead_owner, 0.49)
+    submit(session, "a cat")
+    entry = ledger.get(left.id)
+    assert entry is not None
+    key = session.settings().key
+    assert key is not None
+    assert (entry.ours, entry.state, entry.key_fingerprint) == (True, State.READY, key.fingerprint)
+    assert len(fal.accepted) == 1
+
+
+FORKED = """
+import os, sys
+from kling_nb import Session
+from kling_nb.errors import BudgetExceeded
+url, key, home, media = sys.argv[1:]
+session = Session(backend="fal", queue_url=url, rest_url=url, api_url=url, credentials=key, home=home,
+                  media=media, budget=1.2)
+def made(word):
+    try:
+        return session.submit(word, endpoint="v1.6-pro").wait(20) is not None
+    except BudgetExceeded:
+        return False
+assert made("before")
+child = os.fork()
+if not child:
+    os._exit(0 if made("child") and made("before") else 1)
+assert os.waitpid(child, 0)[1] == 0
+print(made("parent"))
+"""
+
+
+def test_a_fork_spends_of_the_same_session_budget(fal: ScriptedFal, tmp_path: Path) -> None:
+    arguments = [fal.url, fal.key, str(tmp_path / "home"), str(tmp_path / "media")]
+    program = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", FORKED, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert program.stdout == "False\n", program.stderr
+    assert len(fal.accepted) == 2

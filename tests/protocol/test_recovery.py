@@ -1,18 +1,25 @@
 """What was paid for comes back at every point at which it can have been lost, and is not paid for again."""
 
+import json
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from scripted import Done, Hold, Run, Script, ScriptedFal
+from scripted import Done, Fail, Hold, Run, Script, ScriptedFal
 
 from kling_nb import errors
+from kling_nb._job import Job
 from kling_nb._session import Session
 from kling_nb.events import State
 from kling_nb.ledger import Intent, Ledger
 from kling_nb.ledger.entry import START_SECONDS
+from kling_nb.notebook import again
+from kling_nb.notebook.panel_desk import Desk
 
 MakeSession = Callable[..., Session]
+PRICED = "v1.6-pro"  # $0.098 a second, so $0.49 for 5 s
 
 
 def files(folder: Path) -> list[str]:
@@ -85,19 +92,168 @@ def test_a_result_that_fal_keeps_no_longer(
     assert make_session().submit("a cat").reused
 
 
-def test_an_unfinished_job_that_fal_forgot(
-    make_session: MakeSession, fal: ScriptedFal, ledger: Ledger
-) -> None:
+def forgotten(make_session: MakeSession, fal: ScriptedFal) -> Job:
+    """A job that was submitted, and that fal forgot while nobody looked."""
     fal.script = Script([Run(), Hold(), Done()])
     with make_session() as session:
-        job_id = session.submit("a cat").id
+        job = session.submit("a cat", endpoint=PRICED)
         fal.wait_for("stream")
     fal.job().forget()
-    (job,) = make_session().resume()
-    with pytest.raises(errors.ResultGone, match=job_id):
+    fal.script = Script([Run(), Done()])
+    return job
+
+
+def says_gone(job: Job) -> str:
+    with pytest.raises(errors.ResultGone) as caught:
         job.wait()
-    assert ledger.entries()[0].state is State.FAILED
-    assert make_session().resume() == []
+    assert len(str(caught.value).splitlines()) <= 4
+    return str(caught.value)
+
+
+def test_an_unfinished_job_that_fal_forgot_is_not_bought_anew(
+    make_session: MakeSession, fal: ScriptedFal, ledger: Ledger
+) -> None:
+    first = forgotten(make_session, fal)
+    session = make_session()
+    (job,) = session.resume()
+    said = says_gone(job)
+    known = (
+        first.id,
+        str(first.request_id),
+        "kling-video/v1.6/pro",
+        "about $0.49",
+        time.strftime("%Y-%m-%d"),
+    )
+    assert all(word in said for word in known)
+    (entry,) = ledger.entries()
+    assert (entry.state, entry.error_type, entry.reserved_usd) == (State.FAILED, "result_gone", 0.49)
+    assert session.resume() == make_session().resume() == []
+    for kernel in (session, make_session()):  # the same, and another
+        assert says_gone(kernel.submit("a cat", endpoint=PRICED)) == said
+        assert says_gone(kernel.submit("a cat", endpoint=PRICED, take=1)) == said
+        assert says_gone(kernel.get_job(first.id)) == said
+    assert (len(fal.accepted), len(ledger.entries())) == (1, 1)
+    assert sum(group.usd for group in session.spending()) == 0.49
+    assert session.generate("a cat", endpoint=PRICED, new=True) is not None
+    assert make_session().submit("a cat", endpoint=PRICED).reused
+    assert len(fal.accepted) == 2
+
+
+def test_one_that_fal_forgets_while_it_is_followed(
+    session: Session, fal: ScriptedFal, ledger: Ledger
+) -> None:
+    fal.script = Script([Run(), Done()])
+    fal.fault("result", "status", status=404, body={"detail": "Request not found"}, times=None)
+    first = session.submit("a cat")
+    said = says_gone(first)
+    assert str(first.request_id) in said
+    assert says_gone(session.submit("a cat")) == said
+    fal.clear_faults()  # it had only lost it for a while
+    assert session.generate("a cat") is not None
+    (entry,) = ledger.entries()
+    assert (entry.state, len(fal.accepted)) == (State.READY, 1)
+
+
+def test_without_a_key_the_ledger_says_that_it_is_gone(make_session: MakeSession, fal: ScriptedFal) -> None:
+    job_id = forgotten(make_session, fal).id
+    says_gone(make_session().get_job(job_id))
+    before = len(fal.requests)
+    says_gone(make_session(credentials=None).get_job(job_id))
+    assert len(fal.requests) == before
+
+
+def test_a_sweep_buys_no_cell_anew_that_is_gone(make_session: MakeSession, fal: ScriptedFal) -> None:
+    says_gone(make_session().get_job(forgotten(make_session, fal).id))
+    study = make_session().sweep(["a cat", "a dog"], endpoint=PRICED)
+    with pytest.raises(errors.SweepIncomplete, match="is gone"):
+        study.wait()
+    assert [cell.state for cell in study] == ["FAILED", "READY"]
+    assert [type(cell.error) for cell in study] == [errors.ResultGone, type(None)]
+    assert len(fal.accepted) == 2
+
+
+def test_generate_in_a_widget_says_the_price_of_another_one(
+    make_session: MakeSession, fal: ScriptedFal
+) -> None:
+    """There is no other way to ask for it there."""
+    session = make_session()
+    job = session.get_job(forgotten(make_session, fal).id)
+    says_gone(job)
+    assert again.quote(job, {}) == {"words": "about $0.49", "backend": "fal", "free": False}
+    other = session.plan("a dog", endpoint=PRICED).request
+    stranger = Job("0" * 12, request=other, backend="fal", engine=session._engine)
+    stranger.maker = session
+    assert again.quote(stranger, {"prompt": "a cat"})["words"] == "no charge: its result is gone at fal"
+    says_gone(again.submit(stranger, {"prompt": "a cat"}))
+    assert len(fal.accepted) == 1
+    assert again.submit(job, {}).wait() is not None
+    assert len(fal.accepted) == 2
+
+
+def test_a_panel_takes_it_up_and_buys_only_a_new_take(make_session: MakeSession, fal: ScriptedFal) -> None:
+    session = make_session()
+    first = forgotten(make_session, fal)
+    says_gone(session.get_job(first.id))
+    desk = Desk(session, PRICED, notify=lambda: None, drafted=lambda *_: None)
+    asked = {"endpoint": PRICED, "values": {"prompt": "a cat"}, "author": 1}
+    assert desk.compose(asked)["quote"]["unfinished"] == first.id
+    before = len(fal.requests)
+    assert desk.open(first.id)["resumable"]  # to look at it asks nobody
+    assert len(fal.requests) == before
+    says_gone(desk.submit(asked))
+    assert len(fal.accepted) == 1
+    assert desk.submit({**asked, "new": True}).wait() is not None
+    assert len(fal.accepted) == 2
+
+
+def test_verify_says_what_only_new_would_make(
+    make_session: MakeSession, fal: ScriptedFal, run: Any, tmp_path: Path
+) -> None:
+    first = forgotten(make_session, fal)
+    says_gone(make_session().get_job(first.id))
+    cell = {
+        "cell_type": "code",
+        "source": f"%%kling --endpoint {PRICED}\na cat",
+        "metadata": {},
+        "outputs": [],
+    }
+    notebook = tmp_path / "a.ipynb"
+    whole = {"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [{**cell, "execution_count": None}]}
+    notebook.write_text(json.dumps(whole))
+    program = run(f"from kling_nb.cli import main; print(main(['verify', {str(notebook)!r}]))")
+    said = program.finish()[1]
+    assert f"its result is gone at fal (job {first.id}); another one with --new, about $0.49" in said
+    assert said.endswith("1\n")
+    assert len(fal.accepted) == 1
+
+
+def test_a_job_that_fal_reports_as_failed_is_submitted_anew(
+    make_session: MakeSession, fal: ScriptedFal
+) -> None:
+    fal.script = Script(
+        [Run(), Fail.refused({"loc": ["body", "prompt"], "msg": "no", "type": "value_error"})]
+    )
+    with pytest.raises(errors.InputRefused):
+        make_session().generate("a cat")
+    fal.script = Script([Run(), Fail.plain(404, "Path /pro/dream not found", silent=True)])
+    with pytest.raises(errors.EndpointNotFound):
+        make_session().generate("a cat")
+    fal.script = Script([Run(), Done()])
+    assert make_session().generate("a cat") is not None
+    assert len(fal.accepted) == 3
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_deleted_file_of_another_take_is_not_bought_anew(
+    make_session: MakeSession, fal: ScriptedFal, number: int
+) -> None:
+    """One that was made with --new, and has its number only since it was filed."""
+    for _ in range(number):
+        video = make_session().generate("a cat", new=True)
+    video.path.unlink()
+    again_ = make_session().generate("a cat", take=number)
+    assert (again_.request_id, again_.take) == (video.request_id, number)
+    assert len(fal.accepted) == number
 
 
 # the ledger does not know

@@ -112,10 +112,35 @@ def test_another_take_is_always_new(ledger: Ledger) -> None:
 def test_which_states_hold_a_request(ledger: Ledger, state: State) -> None:
     entry, _ = ledger.claim(intent())
     ledger.update(entry.id, state=state)
-    assert ledger.claim(intent())[1] == (state in {State.READY, State.FAILED, State.CANCELLED})
+    assert ledger.claim(intent())[1] == (state in {State.FAILED, State.CANCELLED})
     assert (only_or_newest(ledger, entry.id).finished_at is not None) == (
         state in {State.READY, State.FAILED, State.CANCELLED}
     )
+
+
+@pytest.mark.parametrize("state", list(State))
+def test_a_preview_that_has_ended_holds_nothing(ledger: Ledger, state: State) -> None:
+    entry, _ = ledger.claim(intent(backend="local"))
+    ledger.update(entry.id, state=state)
+    assert ledger.claim(intent(backend="local"))[1] == state.closed
+
+
+def test_what_fal_keeps_no_longer_holds_its_request(ledger: Ledger) -> None:
+    entry, _ = ledger.claim(intent())
+    ledger.update(entry.id, state=State.FAILED, error_type="result_gone")
+    found, fresh = ledger.claim(intent())
+    assert (found.id, found.gone, fresh) == (entry.id, True, False)
+    assert ledger.claim(intent(take=None))[1]
+
+
+def test_where_no_take_is_named_a_job_for_any_will_do(ledger: Ledger) -> None:
+    """A cell with --new was run, the kernel died, and the cell is run without it."""
+    another, _ = ledger.claim(intent(take=None))
+    ledger.update(another.id, state=State.IN_PROGRESS, request_id="r-1")
+    assert ledger.claim(intent(any_take=True))[0].id == another.id
+    usual, fresh = ledger.claim(intent())
+    assert fresh
+    assert ledger.claim(intent(any_take=True))[0].id == usual.id
 
 
 def only_or_newest(ledger: Ledger, job_id: str) -> Entry:
