@@ -34,7 +34,7 @@ class Part:
     Attributes:
         module: Run as `python -m module SEED NUMBER`; it prints its counts as JSON.
         number: How much of it, over all processes.
-        processes: How many at once; they mostly wait.
+        processes: How many at once; those of the first two mostly wait.
         rows: What is said of the counts.
         faults: Whether the counts are not what they must be.
     """
@@ -79,8 +79,8 @@ def kills(counts: dict[str, Any]) -> list[tuple[str, object]]:
         ("submissions accepted by the server", counts["accepted"]),
         ("**duplicate submissions**", counts["duplicates"]),
         ("recovered by the next kernel, or first made by it", counts["recovered"]),
-        ("UNCERTAIN, accepted: killed before the id was written down", counts["uncertain"]),
-        ("UNCERTAIN, not accepted", counts["unaccepted"]),
+        ("— of which the id was not written down: found in fal's list of requests", counts["looked_up"]),
+        ("UNCERTAIN: sent, never accepted", counts["unaccepted"]),
         ("**lost**", counts["lost"]),
         ("files / sidecars / ledger rows", f"{counts['files']} / {counts['sidecars']} / {counts['rows']}"),
         ("files with other bytes than were served", counts["half_files"]),
@@ -112,7 +112,7 @@ def wrong_kills(counts: dict[str, Any]) -> list[str]:
 PARTS = {
     "Faulty exchanges": Part("faults.drawn", 10_000, 6, exchanges, wrong_exchanges),
     "Kills of a kernel": Part("crashes.series", 200, 4, kills, wrong_kills),
-    "Any input at every edge": Part("fuzz.long", 100_000, 4, inputs, lambda counts: list(counts["faults"])),
+    "Any input at every edge": Part("fuzz.long", 100_000, 2, inputs, lambda counts: list(counts["faults"])),
 }
 
 

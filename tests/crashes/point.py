@@ -43,7 +43,7 @@ class Point:
         frame: of a stream.
         behind: the ledger is locked there and the exchange let go; then what must be seen, besides that.
         accepted: whether fal has the job by then.
-        answered: whether the ledger has the request id by then, so that the job is sure to be found.
+        answered: whether the ledger is sure to have the request id by then.
     """
 
     exchange: str | None
@@ -109,6 +109,6 @@ POINTS: Mapping[str, Point] = {
     "result fetched": Point("download"),
     "file half received": Point("download", "mid_body"),
     "file written, ledger not": Point("download", "mid_body", behind=_filed),
-    "at random": Point(None),
+    "at random": Point(None, answered=False),
 }
 """By the name that the counts use."""

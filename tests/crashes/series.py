@@ -19,7 +19,7 @@ from running_kernel import RunningKernel
 from scripted import Done, Log, Queue, Run, Script, ScriptedFal, sample_mp4
 
 from kling_nb.events import State
-from kling_nb.ledger import Ledger
+from kling_nb.ledger import Ledger, Selection
 
 from .point import POINTS, Point, Scene
 
@@ -34,6 +34,9 @@ def end(job):
 prompts = {prompts!r}
 resumed = [end(job) for job in kling_nb.resume()]
 again = {{prompt: end(kling_nb.submit(prompt)) for prompt in prompts}}
+for prompt in prompts:  # fal may have listed it only after it was looked for
+    if again[prompt] == "SubmissionUncertain":
+        again[prompt] = end(kling_nb.submit(prompt))
 print(json.dumps({{"resumed": resumed, "again": again}}))
 """
 CELL = """%%kling
@@ -55,7 +58,7 @@ class Counts:
     accepted: int = 0
     duplicates: int = 0
     recovered: int = 0
-    uncertain: int = 0
+    looked_up: int = 0
     unaccepted: int = 0
     lost: int = 0
     files: int = 0
@@ -98,6 +101,7 @@ class Series:
             if point.exchange is None:
                 time.sleep(chance.uniform(0.0, RANDOM_SECONDS))
             self.kernel.kill()
+            unanswered = self._unanswered()
             sent = len(self.fal.accepted) - taken  # what is let go afterwards may be accepted too
         self.kernel.restart()
         said = json.loads(self.kernel.ok(RECOVER.format(prompts=prompts)).text.splitlines()[-1])
@@ -106,13 +110,22 @@ class Series:
         if point.exchange is not None and sent != int(point.accepted):
             self.counts.complaints.append(f"{name}: fal had accepted {sent} by then")
         for prompt in prompts:
-            self._judge(name, point, prompt, said["again"][prompt])
+            self._judge(name, point, prompt, said["again"][prompt], looked_up=prompt in unanswered)
 
     def _prompt(self) -> str:
         self._jobs += 1
         return f"crash {self._jobs} of a long series"
 
-    def _judge(self, name: str, point: Point, prompt: str, end: str) -> None:
+    def _unanswered(self) -> set[str]:
+        """Prompts of what was sent, and whose request id the ledger does not have."""
+        ledger = Ledger(self.scene.ledger)
+        try:
+            left = ledger.entries(Selection(unfinished=True), limit=-1)
+        finally:
+            ledger.close()
+        return {entry.prompt for entry in left if entry.sent_at is not None and entry.request_id is None}
+
+    def _judge(self, name: str, point: Point, prompt: str, end: str, *, looked_up: bool) -> None:
         counts = self.counts
         accepted = [job for job in self.fal.jobs if job.input.get("prompt") == prompt]
         counts.jobs += 1
@@ -120,9 +133,9 @@ class Series:
         counts.duplicates += max(0, len(accepted) - 1)
         if end == "READY" and accepted:
             counts.recovered += 1
-        elif end == "SubmissionUncertain" and (not point.answered or point.exchange is None):
-            counts.uncertain += bool(accepted)
-            counts.unaccepted += not accepted
+            counts.looked_up += looked_up
+        elif end == "SubmissionUncertain" and looked_up and not (accepted or point.answered):
+            counts.unaccepted += 1
         else:
             counts.lost += 1
             counts.complaints.append(f"{name}: {end}, {len(accepted)} accepted")

@@ -27,9 +27,10 @@ def test_after_a_kill_nothing_paid_is_lost_and_nothing_is_paid_twice(tmp_path: P
     counts: Counts = one.counts
     assert counts.complaints == []
     assert (counts.kills, counts.duplicates, counts.lost, counts.half_files) == (len(KILLS), 0, 0, 0)
-    assert counts.recovered + counts.uncertain + counts.unaccepted == counts.jobs == counts.rows
-    assert counts.recovered == counts.files == counts.sidecars
-    assert counts.recovered >= len(KILLS) - 2
+    assert counts.recovered + counts.unaccepted == counts.jobs == counts.rows
+    assert counts.recovered == counts.files == counts.sidecars == counts.accepted
+    assert counts.recovered >= len(KILLS)
+    assert counts.looked_up >= 1
 
 
 def test_every_named_point_of_a_kill_is_known() -> None:

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from . import edges
-from .long import run
+from .drawn import DRAWN
+from .long import draw, search
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -22,4 +23,9 @@ def test_replies_that_once_brought_others(name: str) -> None:
 
 @pytest.mark.parametrize("name", edges.EDGES)
 def test_any_input_brings_typed_errors_only(name: str) -> None:
-    assert run(name, 150, 11) >= 100
+    assert search(name, 60, 11) >= 40
+    assert draw(name, 600, 11) == 600
+
+
+def test_every_edge_has_inputs_of_both_kinds() -> None:
+    assert list(DRAWN) == list(edges.EDGES)
