@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
 from concurrent.futures import Future
@@ -106,6 +107,7 @@ class Job:
         self.answered: Future[None] = Future()
         self._done: Future[Result] = Future()
         self._engine = engine
+        self._pid = os.getpid()
         self._canceller: Callable[[], Awaitable[str]] | None = None
 
     @property
@@ -144,6 +146,7 @@ class Job:
             Interrupted: Ctrl-C or ■. A queued job is cancelled then, a running one goes on.
             KlingError: What went wrong with the job.
         """
+        self._check_followed()
         try:
             return wait(self._done, timeout)
         except TimeoutError as fault:
@@ -155,12 +158,21 @@ class Job:
 
     async def wait_async(self, timeout: float | None = None) -> Result:  # noqa: ASYNC109 -- as `wait`
         """The same for `await`; cancelling the caller leaves the job alone."""
+        self._check_followed()
         try:
             return await wait_async(self._done, timeout)
         except TimeoutError as fault:
             if self._done.done():
                 return self._done.result()
             raise self.timed_out(timeout) from fault
+
+    def _check_followed(self) -> None:
+        """A forked process has the job, and nobody who follows it."""
+        if self._pid != os.getpid() and not self.done:
+            raise errors.UsageError(
+                f"Job {self.id} is followed in the process that this one was forked from.",
+                remedy=f"Follow it here, too: kling_nb.get_job({self.id!r}).wait()",
+            )
 
     def __await__(self) -> Generator[Any, None, Result]:
         return self.wait_async().__await__()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +14,15 @@ from kling_nb import _settings
 from kling_nb._embedded import EmbeddedEngine
 from kling_nb._endpoints import EndpointBook
 from kling_nb._ledger_care import rows_of
+from kling_nb._process_lock import ProcessLock
 from kling_nb._settings import Settings
 from kling_nb.engine import Engine, wait
+from kling_nb.errors import LedgerError
 from kling_nb.fal.hosts import Hosts
 from kling_nb.fal.patience import Patience
 from kling_nb.ledger import Ledger
-from kling_nb.ledger.home import ledger_path
+from kling_nb.ledger.bringing import rows_about
+from kling_nb.ledger.home import elsewhere, ledger_path
 from kling_nb.media import MediaFolder
 
 if TYPE_CHECKING:  # both need httpx, which costs `%load_ext` more than all the rest
@@ -40,8 +43,9 @@ class Places:
     def __init__(self, engine: Engine, patience: Patience | None) -> None:
         self._engine = engine
         self._patience = patience
-        self._lock = threading.RLock()
+        self._lock = ProcessLock()
         self._ledgers: dict[Path, Ledger] = {}
+        self._brought: set[tuple[Path, Path]] = set()
         self._folders: dict[Path, MediaFolder] = {}
         self._backends: dict[tuple[object, ...], Backend] = {}
         self._upload_books: dict[Path, Uploads] = {}
@@ -55,7 +59,17 @@ class Places:
                 if path.parent == settings.media:
                     log.warning("%s can only be read: the ledger is kept in %s.", settings.home, path)
                 self._ledgers[path] = Ledger(path, lambda: rows_of(settings.media))
+            if (path, settings.media) not in self._brought:
+                self._brought.add((path, settings.media))
+                self._bring(self._ledgers[path], settings)
             return self._ledgers[path]
+
+    def _bring(self, ledger: Ledger, settings: Settings) -> None:
+        """What was kept elsewhere of this folder's jobs, before the home could, or could not, be written."""
+        other = elsewhere(settings.home, settings.media)
+        if other.exists() and (rows := rows_about(other, settings.media)):
+            with suppress(LedgerError):
+                ledger.bring(rows)
 
     def media(self, folder: Path) -> MediaFolder:
         """The takes in a folder."""

@@ -149,13 +149,15 @@ class Planner:
         return next(iter(paid), None)
 
     def _unfinished_like(self, request: VideoRequest, settings: Settings, take: int | None) -> Entry | None:
-        alike = Selection(folder=settings.media, fingerprint=request.fingerprint, unfinished=True)
+        alike = Selection(fingerprint=request.fingerprint, unfinished=True)
         found = [
             entry
             for entry in self._places.ledger(settings).entries(alike, limit=1000)
             if entry.backend == settings.backend
             and take in {None, entry.take}
             and (entry.backend == "fal" or entry.ours)
+            and entry.belongs_in(settings.media)
         ]
-        found.sort(key=lambda entry: entry.take != (take or 1))  # the usual one before others
+        here, usual = str(settings.media), take or 1
+        found.sort(key=lambda entry: (entry.folder != here, entry.take != usual))
         return next(iter(found), None)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from kling_nb import errors
@@ -37,12 +39,22 @@ class Record:
         self._unwritten = {}
         try:
             try:
-                await asyncio.to_thread(self.ledger.update, self.job.id, **columns)
+                await asyncio.to_thread(
+                    self.ledger.update, self.job.id, whole=self._whole(columns), **columns
+                )
             except RuntimeError:  # the interpreter is ending and starts no thread any more
-                self.ledger.update(self.job.id, **columns)
+                self.ledger.update(self.job.id, whole=self._whole(columns), **columns)
         except errors.LedgerError as fault:
             self._unwritten = columns
             self.warn(fault.message)
+
+    def _whole(self, columns: Mapping[str, Any]) -> Entry | None:
+        """The row of a job that fal has, or may have, by what is known here; None for any other."""
+        request_id = columns.get("request_id") or self.job.request_id or self.entry.request_id
+        if request_id is None and self.entry.sent_at is None:
+            return None
+        sent = self.entry.sent_at or self.entry.created_at
+        return replace(self.entry, sent_at=sent, request_id=request_id)
 
     def warn(self, words: str) -> None:
         """Say something in the job's log."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import threading
+import os
 from collections.abc import Awaitable, Callable
 from weakref import WeakValueDictionary
 
 from kling_nb._job import Job
+from kling_nb._process_lock import ProcessLock
 from kling_nb.engine import EXIT_SECONDS, Engine
 from kling_nb.errors import KlingError
 from kling_nb.events import Failed
@@ -24,9 +25,17 @@ class RunningJobs:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._lock = threading.Lock()
-        self._jobs: WeakValueDictionary[str, Job] = WeakValueDictionary()
+        self._lock = ProcessLock()
+        self._by_row: WeakValueDictionary[str, Job] = WeakValueDictionary()
+        self._pid = os.getpid()
         self._tasks: dict[Job, asyncio.Task[None]] = {}  # of the engine thread
+
+    @property
+    def _jobs(self) -> WeakValueDictionary[str, Job]:
+        """By row. Those that a forked process inherits are followed in its parent, and not here."""
+        if self._pid != os.getpid():
+            self._by_row, self._tasks, self._pid = WeakValueDictionary(), {}, os.getpid()
+        return self._by_row
 
     def __len__(self) -> int:
         return len(self._jobs)

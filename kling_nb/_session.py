@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ from kling_nb._job import Job, Listener
 from kling_nb._past import PastJobs
 from kling_nb._places import Places
 from kling_nb._plan import Plan, Planner
+from kling_nb._process_lock import ProcessLock
 from kling_nb._running import RunningJobs
 from kling_nb._settings import Settings
 from kling_nb._sweep import CONCURRENCY, Sweep, SweepCell
@@ -66,7 +67,7 @@ class Session:
         self._planner = Planner(self.settings, self._places)
         self._running = RunningJobs(self._engine)
         self._past = PastJobs(self._engine, self)
-        self._claiming = threading.RLock()
+        self._claiming = ProcessLock()
 
     def __enter__(self) -> Session:
         return self
@@ -206,7 +207,8 @@ class Session:
         request = plan.request
         if plan.unfinished is not None and plan.unfinished.state.closed:
             _say_no_webhook(webhook_url, "this request was paid for, and its file is fetched again")
-            return self._start(request, plan.unfinished, plan.settings, fresh=False, on_event=on_event)
+            paid = self._here(plan.unfinished, plan.settings)
+            return self._start(request, paid, plan.settings, fresh=False, on_event=on_event)
         intent = Intent(
             backend=plan.settings.backend,
             endpoint=request.endpoint.id,
@@ -234,7 +236,7 @@ class Session:
             _say_no_webhook(webhook_url, f"job {entry.id} of this request is under way already")
         return self._start(
             request,
-            entry,
+            self._here(entry, plan.settings),
             plan.settings,
             fresh=fresh,
             intent=intent,
@@ -243,6 +245,14 @@ class Session:
             said=plan.notices,
             options=plan.options,
         )
+
+    def _here(self, entry: Entry, settings: Settings) -> Entry:
+        """The row of a job whose folder may have been moved: its file belongs where it is asked for now."""
+        if entry.folder == str(settings.media):
+            return entry
+        with suppress(LedgerError):
+            self._places.ledger(settings).update(entry.id, folder=str(settings.media))
+        return replace(entry, folder=str(settings.media))
 
     def sweep(
         self,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kling_nb.errors import LedgerError
+from kling_nb.ledger.entry import Entry
 
 
 @dataclass(eq=False, slots=True)
@@ -17,12 +18,14 @@ class Change:
     Attributes:
         job_id: Of the row.
         columns: New values by name.
+        whole: The row, where it is to be written again if it is not there.
         done: Whether the disk has them, or `fault` says why not.
         fault: Why not.
     """
 
     job_id: str
     columns: dict[str, Any]
+    whole: Entry | None = None
     done: bool = field(default=False, init=False)
     fault: LedgerError | None = field(default=None, init=False)
 

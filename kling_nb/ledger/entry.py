@@ -139,6 +139,10 @@ class Entry:
         """Whether fal took it and keeps its result no longer, as far as was known when it was last asked."""
         return (self.state, self.error_type, self.backend) == (State.FAILED, GONE, "fal")
 
+    def belongs_in(self, folder: Path) -> bool:
+        """Whether it is of that media folder, or of one that was moved away with all that was around it."""
+        return self.folder == str(folder) or not Path(self.folder).parent.exists()
+
     @property
     def owner_alive(self) -> bool:
         """Whether the process that made it may still run. Unknown counts as alive."""
@@ -152,6 +156,11 @@ class Entry:
         except (OSError, ValueError, OverflowError):
             return True
         return True
+
+    def to_row(self) -> dict[str, Any]:
+        """Its columns, as `from_row` reads them."""
+        row = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return {**row, "state": self.state.value, "input": json.dumps(dict(self.input), ensure_ascii=False)}
 
     @classmethod
     def from_row(cls, row: sqlite3.Row) -> Entry:

@@ -6,12 +6,12 @@ import logging
 import os
 import random
 import sqlite3
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from kling_nb._process_lock import ProcessLock
 from kling_nb.errors import LedgerError
 from kling_nb.ledger.home import is_network
 from kling_nb.ledger.mending import Filed, is_damage, mend
@@ -41,7 +41,7 @@ class LedgerFile:
     def __init__(self, path: Path, filed: Filed = tuple) -> None:
         self.path = path
         self._filed = filed
-        self._lock = threading.RLock()
+        self._lock = ProcessLock()
         self._connection: sqlite3.Connection | None = None
         self._inherited: sqlite3.Connection | None = None
         self._pid = 0

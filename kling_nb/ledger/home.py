@@ -26,6 +26,12 @@ def ledger_path(home: Path, media: Path) -> Path:
     return beside if _read_only(home / FILE_NAME) and not _read_only(beside) else home / FILE_NAME
 
 
+def elsewhere(home: Path, media: Path) -> Path:
+    """Where the ledger may have been kept while the home could, or could not, be written."""
+    here = ledger_path(home, media)
+    return home / FILE_NAME if here == media / FILE_NAME else media / FILE_NAME
+
+
 def _read_only(file: Path) -> bool:
     """Whether it cannot be written because this user may not, or the disk is mounted so."""
     if file.exists() and not os.access(file, os.W_OK):

@@ -89,14 +89,15 @@ def write(path: Path, rows: Iterable[Row]) -> None:
         for row in rows:
             names = {row.get("id"), row.get("request_id")} - {None}
             if not names & ids:
-                _insert(db, row)
+                insert(db, row)
                 ids |= names
         db.execute("COMMIT")
     finally:
         db.close()
 
 
-def _insert(db: sqlite3.Connection, row: Row) -> None:
+def insert(db: sqlite3.Connection, row: Row) -> None:
+    """Add a row, as far as its columns are known here; one whose values the table refuses is left out."""
     known = [name for name in COLUMNS if name in row]
     marks = ", ".join("?" * len(known))
     with suppress(sqlite3.IntegrityError):  # a value that was damaged

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import sqlite3
 import time
@@ -11,11 +12,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from kling_nb.events import State
+from kling_nb.ledger.bringing import bring
 from kling_nb.ledger.commits import Change, SharedCommits
 from kling_nb.ledger.entry import GONE, Entry, Intent, owner_of_this_process
 from kling_nb.ledger.file import LedgerFile
 from kling_nb.ledger.limit import Limit, check
-from kling_nb.ledger.mending import Filed
+from kling_nb.ledger.mending import Filed, Row, insert
 from kling_nb.ledger.selection import EVERYTHING, UNFINISHED, Selection
 from kling_nb.ledger.spending import Grouping, Spending, spending
 from kling_nb.ledger.upload import Upload
@@ -35,7 +37,7 @@ class Ledger:
     def __init__(self, path: Path, filed: Filed = tuple) -> None:
         self.path = path
         self._file = LedgerFile(path, filed)
-        self._commits = SharedCommits(self._write)
+        self._commits, self._pid = SharedCommits(self._write), os.getpid()
 
     def claim(self, intent: Intent) -> tuple[Entry, bool]:
         """The row by which the same request is paid for, or may be; else a new one, durable on return.
@@ -66,6 +68,11 @@ class Ledger:
             found = next(paid, None)
         return found
 
+    def bring(self, rows: list[Row]) -> None:
+        """Take in rows that were kept elsewhere for a while."""
+        with self._file.transaction() as db:
+            bring(db, rows)
+
     def adopt(self, request_id: str, intent: Intent) -> Entry:
         """The row of a request that was made elsewhere; a new one where there is none."""
         with self._file.transaction() as db:
@@ -78,12 +85,13 @@ class Ledger:
 
     def _unfinished_like(self, db: sqlite3.Connection, intent: Intent) -> Entry | None:
         rows = db.execute(
-            "SELECT * FROM jobs WHERE fingerprint = ?1 AND folder = ?2 AND backend = ?3"
-            f" AND (?5 OR take IS ?4) AND {UNFINISHED} ORDER BY take IS NOT ?4, created_at DESC",
+            "SELECT * FROM jobs WHERE fingerprint = ?1 AND backend = ?3 AND (?5 OR take IS ?4)"
+            f" AND {UNFINISHED} ORDER BY folder IS NOT ?2, take IS NOT ?4, created_at DESC",
             (intent.fingerprint, str(intent.folder), intent.backend, intent.take, intent.any_take),
         )
-        for row in rows.fetchall():
-            entry = Entry.from_row(row)
+        for entry in map(Entry.from_row, rows.fetchall()):
+            if not entry.belongs_in(intent.folder):
+                continue
             if entry.backend != "local" or entry.ours:
                 return entry
             # An embedded engine ends with its process, and its jobs cost nothing.
@@ -223,23 +231,35 @@ class Ledger:
         with self._file.transaction() as db:
             db.execute("DELETE FROM jobs WHERE id = ? AND state = 'SUBMITTING'", (job_id,))
 
-    def update(self, job_id: str, **columns: Any) -> None:
-        """Set columns of one row; a final state also sets `finished_at`. Durable on return."""
-        self._commits.make(Change(job_id, columns))
+    def update(self, job_id: str, *, whole: Entry | None = None, **columns: Any) -> None:
+        """Set columns of one row; a final state also sets `finished_at`. Durable on return.
+
+        Args:
+            job_id: The row.
+            whole: All of it, to be written again where it is not there any more: somebody may have deleted
+                the ledger while the job ran.
+            **columns: What is new.
+        """
+        if self._pid != os.getpid():  # what waits in the parent is the parent's to write
+            self._commits, self._pid = SharedCommits(self._write), os.getpid()
+        self._commits.make(Change(job_id, columns, whole))
 
     def _write(self, changes: Sequence[Change]) -> None:
         with self._file.transaction() as db:
             for change in changes:
-                self._set(db, change.job_id, **change.columns)
+                if not self._set(db, change.job_id, **change.columns) and change.whole is not None:
+                    insert(db, change.whole.to_row())
+                    self._set(db, change.job_id, **change.columns)
 
     @staticmethod
-    def _set(db: sqlite3.Connection, job_id: str, **columns: Any) -> None:
+    def _set(db: sqlite3.Connection, job_id: str, **columns: Any) -> bool:
+        """Whether there is such a row."""
         state = columns.get("state")
         if isinstance(state, State) and state.finished and state is not State.UNCERTAIN:
             columns.setdefault("finished_at", time.time())
         names = ", ".join(f"{name} = ?" for name in columns)
         values = [value.value if isinstance(value, State) else value for value in columns.values()]
-        db.execute(f"UPDATE jobs SET {names} WHERE id = ?", (*values, job_id))
+        return db.execute(f"UPDATE jobs SET {names} WHERE id = ?", (*values, job_id)).rowcount == 1
 
     def get(self, any_id: str) -> Entry | None:
         """The row of a job id, a request id, or the start of either where only one fits."""
@@ -366,12 +386,12 @@ def _paid(
 ) -> Iterator[Entry]:
     # The + keeps SQLite from walking all that is READY, which a long ledger mostly is.
     rows = db.execute(
-        "SELECT * FROM jobs WHERE fingerprint = ?1 AND folder = ?2 AND (?4 OR take = ?3)"
+        "SELECT * FROM jobs WHERE fingerprint = ?1 AND (?4 OR take = ?3)"
         " AND backend = 'fal' AND (+state = 'READY' OR (+state = 'FAILED' AND error_type = ?5))"
-        " ORDER BY state != 'READY', take IS NOT ?3, created_at DESC",
+        " ORDER BY folder IS NOT ?2, state != 'READY', take IS NOT ?3, created_at DESC",
         (fingerprint, str(folder), take, any_take, GONE),
     )
-    yield from map(Entry.from_row, rows.fetchall())
+    yield from (entry for entry in map(Entry.from_row, rows.fetchall()) if entry.belongs_in(folder))
 
 
 def _known(db: sqlite3.Connection, request_id: str) -> bool:
