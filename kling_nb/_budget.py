@@ -68,8 +68,8 @@ def check_cost(request: VideoRequest, settings: Settings) -> float | None:
     return cost
 
 
-def check_whole(requests: Sequence[tuple[VideoRequest, Settings]], settings: Settings) -> float | None:
-    """The expected cost of a sweep, where each part and the whole are within the limits.
+def check_whole(requests: Sequence[tuple[VideoRequest, Settings]], settings: Settings) -> None:
+    """See that each part of a sweep, and the whole, may cost what it is expected to.
 
     Args:
         requests: What needs a submission, each with the settings that hold for it.
@@ -79,23 +79,19 @@ def check_whole(requests: Sequence[tuple[VideoRequest, Settings]], settings: Set
         BudgetExceeded: It is above `max_cost`; or a limit is set and a price is not known.
     """
     costs = [check_cost(request, own) for request, own in requests]
-    known = [cost for cost in costs if cost is not None]
-    total = sum(known) if len(known) == len(costs) else None
     limit = settings.max_cost
     if settings.backend != "fal" or limit is None or limit == math.inf:
-        return total
-    if total is None:
-        check_cost(
-            next(request for (request, _), cost in zip(requests, costs, strict=True) if cost is None),
-            settings,
-        )
-    elif total > limit + 1e-9:
+        return
+    for (request, _), cost in zip(requests, costs, strict=True):
+        if cost is None:
+            check_cost(request, settings)
+    total = sum(cost or 0.0 for cost in costs)
+    if total > limit + 1e-9:
         raise BudgetExceeded(
             f"{len(costs)} submissions would cost about ${total:.2f}, over --max-cost {limit:g}."
             " Nothing was sent.",
             remedy="Raise --max-cost (API: max_cost=), or vary fewer things.",
         )
-    return total
 
 
 def no_take(request: VideoRequest, settings: Settings, *, new: bool = False) -> NoTake:

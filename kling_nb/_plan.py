@@ -51,6 +51,11 @@ class Plan:
     new: bool = False
 
     @property
+    def submits(self) -> bool:
+        """Whether a new submission would come of it. What was written down and never sent still is one."""
+        return self.found is None and (self.unfinished is None or self.unfinished.never_sent)
+
+    @property
     def estimate(self) -> float | None:
         """US dollars that fal would ask for it, or None where no price is known."""
         return cost_of(self.request, self.settings)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from kling_nb import _settings
 from kling_nb._arguments import storable
 from kling_nb._axes import Axis, combinations, split
-from kling_nb._budget import check_cost, check_whole, limits_of, no_take
+from kling_nb._budget import check_cost, limits_of, no_take
 from kling_nb._embedded import EmbeddedEngine
 from kling_nb._job import Job, Listener
 from kling_nb._past import PastJobs
@@ -24,11 +24,12 @@ from kling_nb._plan import Plan, Planner
 from kling_nb._process_lock import ProcessLock
 from kling_nb._running import RunningJobs
 from kling_nb._settings import Settings
-from kling_nb._sweep import CONCURRENCY, Sweep, SweepCell
+from kling_nb._sweep import CONCURRENCY, Sweep, SweepCell, to_submit
+from kling_nb._whole import Whole, check_possible
 from kling_nb.catalog import Endpoint
 from kling_nb.catalog.media_input import for_upload
 from kling_nb.engine import Engine, wait
-from kling_nb.errors import InputError, LedgerError, MissingKey, UsageError
+from kling_nb.errors import LedgerError, MissingKey, UsageError
 from kling_nb.events import Logged, State
 from kling_nb.fal.jwks import KeySource
 from kling_nb.fal.options import SubmitOptions
@@ -183,24 +184,25 @@ class Session:
         )
         return self._launch(plan, notebook=notebook, on_event=on_event)
 
-    def _launch(self, plan: Plan, *, notebook: str | None, on_event: Listener | None = None) -> Job:
-        """Do what was planned."""
+    def _launch(
+        self, plan: Plan, *, notebook: str | None, hold: str | None = None, on_event: Listener | None = None
+    ) -> Job:
+        """Do what was planned. `hold`: what its price is taken from, for a part of a sweep."""
         webhook_url = plan.webhook_url
         if plan.found is not None:
             _say_no_webhook(webhook_url, "this request has a take already")
             return self._past.of_take(plan.request, plan.found)
         if plan.settings.frozen:
             raise no_take(plan.request, plan.settings, new=plan.new)
-        if plan.settings.backend == "fal" and plan.settings.key is None:
-            raise MissingKey
-        if plan.settings.backend == "local" and plan.request.endpoint.fetched_at:
-            raise _no_preview(plan.request.endpoint)
+        check_possible(plan)
         # Whoever has a new row must also be the first to make its job: another thread that finds the row
         # would wait for its submission, and nobody would make it.
         with self._claiming:
-            return self._claimed(plan, notebook=notebook, on_event=on_event)
+            return self._claimed(plan, notebook=notebook, hold=hold, on_event=on_event)
 
-    def _claimed(self, plan: Plan, *, notebook: str | None, on_event: Listener | None) -> Job:
+    def _claimed(
+        self, plan: Plan, *, notebook: str | None, hold: str | None, on_event: Listener | None
+    ) -> Job:
         """The job of a planned request: a new row of the ledger, or the one that is under way."""
         take, new, webhook_url = plan.take, plan.new, plan.webhook_url
         wanted = None if new else take or 1
@@ -222,6 +224,7 @@ class Session:
             notebook=notebook,
             cost=check_cost(request, plan.settings),
             limits=limits_of(plan.settings),
+            hold=hold,
         )
         entry, fresh = self._places.ledger(plan.settings).claim(intent)
         if not new and (fresh or entry.state.closed):
@@ -291,20 +294,19 @@ class Session:
             raise UsageError(f"concurrency is {concurrency!r}.", remedy="It must be a whole number from 1.")
         given = {"prompt": prompt, **arguments} if prompt is not None else arguments
         found, rest = split(given, self._lists(given)) if axes is None else (tuple(axes), dict(given))
-        lifted = self.settings(max_cost=max_cost).max_cost == math.inf
-        rest |= {"max_cost": "none"} if lifted else {}
+        settings = self.settings(max_cost=max_cost)
+        rest |= {"max_cost": "none"} if settings.max_cost == math.inf else {}
         cells = [self._swept(index, found, place, rest) for index, place in enumerate(combinations(found))]
-        study = Sweep(
-            found,
-            cells,
-            launch=lambda plan: self._launch(plan, notebook=notebook),
-            engine=self._engine,
-            concurrency=concurrency,
+        whole = Whole(
+            [cell.plan for cell in to_submit(cells)],
+            settings,
+            ledger=self._places.ledger,
+            launch=lambda plan, hold: self._launch(plan, notebook=notebook, hold=hold),
         )
-        plans = [cell.plan for cell in cells if cell.submits]
-        if start and plans and plans[0].settings.frozen:
-            raise no_take(plans[0].request, plans[0].settings)
-        self._check_whole(plans, max_cost)
+        if start:
+            whole.check_frozen()
+        whole.check()
+        study = Sweep(found, cells, whole=whole, engine=self._engine, concurrency=concurrency)
         return study.start() if start else study
 
     def _swept(
@@ -322,27 +324,6 @@ class Session:
         named: Any = given.get("endpoint")
         chosen = self.endpoint(named[0] if named and isinstance(named, (list, tuple)) else named)
         return {control.name for control in chosen.parameters if control.kind == "json" or control.many}
-
-    def _check_whole(self, plans: Sequence[Any], max_cost: float | str | None) -> None:
-        """See that all these submissions together are within the limits, and can be made.
-
-        Raises:
-            MissingKey: There is no key for them.
-            BudgetExceeded: They are not.
-        """
-        for plan in plans:
-            if plan.settings.backend == "fal" and plan.settings.key is None:
-                raise MissingKey
-            if plan.settings.backend == "local" and plan.request.endpoint.fetched_at:
-                raise _no_preview(plan.request.endpoint)
-        if not plans:
-            return
-        settings = plans[0].settings
-        whole = check_whole(
-            [(plan.request, plan.settings) for plan in plans], self.settings(max_cost=max_cost)
-        )
-        if limits_of(settings):
-            self._places.ledger(settings).check_limits(limits_of(settings), whole or 0.0)
 
     def plan(
         self,
@@ -661,14 +642,6 @@ class Session:
         if fresh:
             self._engine.finish_before_exit(job.answered)
         return job
-
-
-def _no_preview(chosen: Endpoint) -> InputError:
-    return InputError(
-        f"The embedded engine has previews only of endpoints that come with kling_nb, not of {chosen.id}.",
-        remedy="With a key it goes to fal: %kling fal (API: backend='fal'). Nothing was sent.",
-        parameter="endpoint",
-    )
 
 
 def _say_no_webhook(webhook_url: str | None, why: str) -> None:

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from kling_nb import _front_end
 from kling_nb._axes import Axis, label
 from kling_nb._job import Job
+from kling_nb._plan import Plan
 from kling_nb.engine import Engine, wait, wait_async
 from kling_nb.errors import Interrupted, SweepIncomplete, UsageError, WaitTimeout
 from kling_nb.events import Event, JobState, State
@@ -27,19 +28,12 @@ CONCURRENCY = 8
 CellListener = Callable[["SweepCell"], None]
 
 
-class Planned(Protocol):
-    """What a sweep needs of a `Plan`."""
+class Paid(Protocol):
+    """What a sweep needs of a `Whole`."""
 
-    @property
-    def request(self) -> VideoRequest: ...
-    @property
-    def settings(self) -> Any: ...
-    @property
-    def found(self) -> Any: ...
-    @property
-    def unfinished(self) -> Any: ...
-    @property
-    def estimate(self) -> float | None: ...
+    def reserve(self) -> None: ...
+    def launch(self, plan: Plan) -> Job: ...
+    def release(self) -> None: ...
 
 
 @dataclass(eq=False)
@@ -58,7 +52,7 @@ class SweepCell:
     index: int
     place: tuple[int, ...]
     values: Mapping[str, Any]
-    plan: Planned
+    plan: Plan
     job: Job | None = None
     error: Exception | None = None
 
@@ -88,11 +82,6 @@ class SweepCell:
     def done(self) -> bool:
         """Whether nothing more will happen to it by itself."""
         return self.error is not None or (self.job is not None and self.job.done)
-
-    @property
-    def submits(self) -> bool:
-        """Whether it needs a new submission, by what was known at the start."""
-        return self.plan.found is None and self.plan.unfinished is None
 
     def record(self) -> dict[str, Any]:
         """It as a row of a table: its values, then what came of it."""
@@ -143,7 +132,7 @@ class Sweep:
         axes: Sequence[Axis],
         cells: Sequence[SweepCell],
         *,
-        launch: Callable[[Any], Job],
+        whole: Paid,
         engine: Engine,
         concurrency: int = CONCURRENCY,
     ) -> None:
@@ -151,7 +140,7 @@ class Sweep:
         self.axes = tuple(axes)
         self.cells = tuple(cells)
         self.concurrency = concurrency
-        self._launch = launch
+        self._whole = whole
         self._engine = engine
         self._waiting = deque(self.cells)
         self._listeners: dict[object, CellListener] = {}
@@ -161,8 +150,13 @@ class Sweep:
     # -- running -----------------------------------------------------------------
 
     def start(self) -> Sweep:
-        """Begin, unless it has begun; gives itself."""
+        """Begin, unless it has begun; gives itself.
+
+        Raises:
+            BudgetExceeded: By now the whole would cost more than a limit allows; nothing was submitted.
+        """
         if self._running is None:
+            self._whole.reserve()
             self._running = self._engine.spawn(self._run())
         return self
 
@@ -180,6 +174,7 @@ class Sweep:
         try:
             workers = min(self.concurrency, max(1, len(self.cells)))
             await asyncio.gather(*(self._work() for _ in range(workers)))
+            await asyncio.to_thread(self._whole.release)
         finally:
             self._done.set_result(None)
             self._tell(self.cells[-1])  # the last word: the whole has ended
@@ -191,7 +186,7 @@ class Sweep:
     async def _make(self, cell: SweepCell) -> None:
         """Take one cell to its end. Its fault is its own."""
         try:
-            cell.job = job = await asyncio.to_thread(self._launch, cell.plan)
+            cell.job = job = await asyncio.to_thread(self._whole.launch, cell.plan)
         except Exception as fault:  # noqa: BLE001 -- one cell must not end the others
             cell.error = fault
             self._tell(cell)
@@ -273,7 +268,7 @@ class Sweep:
 
     async def cancel_here(self) -> str:
         """The same on the engine thread."""
-        skipped = self._skip_waiting()
+        skipped = await self._skip_waiting()
         jobs = [cell.job for cell in self.cells if cell.job is not None and not cell.job.done]
         answers = await asyncio.gather(*(job.cancel_here() for job in jobs), return_exceptions=True)
         refused = sum(isinstance(answer, BaseException) for answer in answers)
@@ -289,7 +284,7 @@ class Sweep:
         return self._engine.spawn(self._interrupted())
 
     async def _interrupted(self) -> Interrupted:
-        skipped = self._skip_waiting()
+        skipped = await self._skip_waiting()
         jobs = [cell.job for cell in self.cells if cell.job is not None and not cell.job.done]
         queued = [job for job in jobs if job.state.state in {State.SUBMITTING, State.IN_QUEUE}]
         for job in queued:
@@ -300,13 +295,15 @@ class Sweep:
             remedy="Run the cell again to go on: what is made is reused, what runs is taken up.",
         )
 
-    def _skip_waiting(self) -> int:
+    async def _skip_waiting(self) -> int:
+        """Begin no further cell, and give back what is held for them; how many there were."""
         skipped = 0
         while self._waiting:
             cell = self._waiting.popleft()
             cell.error = Interrupted("It was not begun.")
             self._tell(cell)
             skipped += 1
+        await asyncio.to_thread(self._whole.release)
         return skipped
 
     # -- what came of it -----------------------------------------------------------
@@ -343,20 +340,22 @@ class Sweep:
 
     @property
     def estimate(self) -> float | None:
-        """US dollars that fal would ask for all cells that need a submission; None where one is not known."""
-        prices = [cell.plan.estimate for cell in self.cells if cell.submits]
+        """US dollars that fal would ask for all new submissions; None where one price is not known."""
+        prices = [cell.plan.estimate for cell in to_submit(self.cells)]
         known = [price for price in prices if price is not None]
         return sum(known) if len(known) == len(prices) else None
 
     @property
     def price(self) -> str:
         """What the whole costs, in words."""
-        new = [cell for cell in self.cells if cell.submits]
+        new = to_submit(self.cells)
         reused = sum(cell.plan.found is not None for cell in self.cells)
-        joined = len(self.cells) - len(new) - reused
+        alike = sum(cell.plan.submits for cell in self.cells) - len(new)
+        joined = len(self.cells) - len(new) - reused - alike
         parts = [f"{len(self.cells)} cells"]
         parts += [f"{reused} made before, no charge"] if reused else []
         parts += [f"{joined} under way already, no new charge"] if joined else []
+        parts += [f"{alike} the same as another"] if alike else []
         return " · ".join(parts + ([self._price_of(new)] if new else []))
 
     def _price_of(self, new: Sequence[SweepCell]) -> str:
@@ -403,6 +402,16 @@ class Sweep:
     def __repr__(self) -> str:
         names = " × ".join(f"{axis.name} {len(axis.values)}" for axis in self.axes) or "one cell"
         return f"<Sweep {names}: {self.summary()}>"
+
+
+def to_submit(cells: Sequence[SweepCell]) -> list[SweepCell]:
+    """The cells that need a new submission, by what was known at the start; each request once."""
+    found: dict[Any, SweepCell] = {}
+    for cell in cells:
+        if cell.plan.submits:
+            request = cell.plan.request.fingerprint, cell.plan.take or 1
+            found.setdefault(cell if cell.plan.new else request, cell)
+    return list(found.values())
 
 
 def _skipped(error: Exception) -> bool:

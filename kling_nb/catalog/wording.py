@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import reprlib
 from collections.abc import Iterable, Sequence
 from difflib import SequenceMatcher
@@ -10,6 +11,7 @@ from typing import Any
 
 _CLOSE = 0.55  # of 1; "16x9" and "16:9" have 0.75, "aspect" and "aspect_ratio" 0.67
 _MANY = 15
+_RATIO = re.compile(r"\s*(\d{1,5}(?:\.\d{1,5})?)\s*[:/x×]\s*(\d{1,5}(?:\.\d{1,5})?)\s*")
 
 
 def visible(text: str) -> str:
@@ -47,13 +49,18 @@ def choices(options: Sequence[Any], given: Any) -> str:
 def nearest(given: Any, options: Iterable[Any], count: int = 3) -> list[Any]:
     """The options most like what was given, best first; none where nothing is alike.
 
-    Numbers, also as texts, are compared as numbers; everything else as words.
+    Numbers, also as texts, are compared as numbers, and ratios (16:10) by their shape; everything else
+    as words.
     """
     options = list(options)
     wanted = _number(given)
     numbers = [(number, option) for option in options if (number := _number(option)) is not None]
     if wanted is not None and len(numbers) == len(options):
         return [option for _, option in sorted(numbers, key=lambda pair: abs(pair[0] - wanted))[:count]]
+    shape = _shape(given)
+    shapes = [(found, option) for option in options if (found := _shape(option)) is not None]
+    if shape is not None and shapes:
+        return [option for _, option in sorted(shapes, key=lambda pair: _apart(pair[0], shape))[:count]]
     word = _plain(given)
     scored = [(_likeness(word, _plain(option)), option) for option in options]
     scored = sorted((pair for pair in scored if pair[0] >= _CLOSE), key=lambda pair: -pair[0])
@@ -78,3 +85,17 @@ def _number(value: Any) -> float | None:
     except (ValueError, OverflowError):
         return None
     return number if math.isfinite(number) else None
+
+
+def _shape(value: Any) -> float | None:
+    """The logarithm of a ratio of width to height: 0 for a square, positive for landscape."""
+    found = _RATIO.fullmatch(value) if isinstance(value, str) else None
+    if found is None:
+        return None
+    width, height = float(found[1]), float(found[2])
+    return math.log(width / height) if width and height else None
+
+
+def _apart(shape: float, wanted: float) -> tuple[float, bool]:
+    """How far two shapes are apart. 4:3 lies midway between 1:1 and 16:9; there landscape stays landscape."""
+    return round(abs(shape - wanted), 9), (shape > 0, shape < 0) != (wanted > 0, wanted < 0)

@@ -8,8 +8,9 @@ Threads: a `Ledger` may be used from any thread; calls are serialised by a lock,
 between processes by SQLite.
 """
 
-from kling_nb.ledger.entry import GONE, Entry, Intent, at_work, session_of_this_process
+from kling_nb.ledger.entry import GONE, Entry, Intent, at_work
 from kling_nb.ledger.limit import Limit
+from kling_nb.ledger.owner import session_of_this_process
 from kling_nb.ledger.selection import Selection
 from kling_nb.ledger.spending import Spending
 from kling_nb.ledger.store import Ledger

@@ -1,11 +1,8 @@
-"""What goes into the ledger (`Intent`), what comes out (`Entry`), and whose it is."""
+"""What goes into the ledger (`Intent`), and what comes out (`Entry`)."""
 
 from __future__ import annotations
 
 import json
-import os
-import secrets
-import socket
 import sqlite3
 import time
 from collections import Counter
@@ -17,6 +14,7 @@ from typing import Any
 
 from kling_nb.events import State
 from kling_nb.ledger.limit import Limit
+from kling_nb.ledger.owner import is_alive, owner_of_this_process
 
 SUBMIT_LEASE_SECONDS = 180.0
 """A SUBMITTING row older than this has no living submission behind it, whatever its owner's pid says."""
@@ -27,18 +25,7 @@ START_SECONDS = 3.0
 GONE = "result_gone"
 """`error_type` of a failed row whose result fal keeps no longer: paid for, and not bought again unasked."""
 
-_TOKEN = secrets.token_hex(4)
 _at_work: Counter[str] = Counter()
-
-
-def owner_of_this_process() -> str:
-    """Names this process, for the rows it is responsible for. Ends in `session_of_this_process()`."""
-    return f"{socket.gethostname()}:{os.getpid()}:{_TOKEN}"
-
-
-def session_of_this_process() -> str:
-    """Eight characters that this process shares with those forked from it, and with no other."""
-    return _TOKEN
 
 
 @contextmanager
@@ -62,6 +49,7 @@ class Intent:
         cost: Expected cost in US dollars, held against the limits; None where it is not known.
         limits: What may be spent.
         any_take: Whether a job for another take does as well, where there is none for this one.
+        hold: Of the sweep that it is part of: see `Ledger.reserve`.
     """
 
     backend: str
@@ -76,6 +64,7 @@ class Intent:
     cost: float | None = None
     limits: tuple[Limit, ...] = ()
     any_take: bool = False
+    hold: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,16 +135,7 @@ class Entry:
     @property
     def owner_alive(self) -> bool:
         """Whether the process that made it may still run. Unknown counts as alive."""
-        host, pid, _ = self.owner.rsplit(":", 2) if self.owner.count(":") >= 2 else ("", "", "")
-        if host != socket.gethostname() or os.name == "nt":  # os.kill ends the process on Windows
-            return True
-        try:
-            os.kill(int(pid), 0)
-        except ProcessLookupError:
-            return False
-        except (OSError, ValueError, OverflowError):
-            return True
-        return True
+        return is_alive(self.owner)
 
     def to_row(self) -> dict[str, Any]:
         """Its columns, as `from_row` reads them."""

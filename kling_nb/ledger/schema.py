@@ -62,6 +62,12 @@ ALTER TABLE uploads ADD COLUMN size INTEGER; -- bytes; NULL where not noted
 
 _FIFTH = """
 CREATE INDEX jobs_by_session ON jobs (substr(owner, -8));
+CREATE TABLE holds (
+  id TEXT PRIMARY KEY,
+  owner TEXT NOT NULL,               -- as in jobs
+  held_at REAL NOT NULL,
+  usd REAL NOT NULL                  -- what is left of it
+) STRICT;
 """
 
 _STEPS = (_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH)

@@ -7,17 +7,19 @@ import os
 import secrets
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from kling_nb.events import State
+from kling_nb.ledger import hold
 from kling_nb.ledger.bringing import bring
 from kling_nb.ledger.commits import Change, SharedCommits
-from kling_nb.ledger.entry import GONE, Entry, Intent, owner_of_this_process
+from kling_nb.ledger.entry import GONE, Entry, Intent
 from kling_nb.ledger.file import LedgerFile
 from kling_nb.ledger.limit import Limit, check
 from kling_nb.ledger.mending import Filed, Row, insert
+from kling_nb.ledger.owner import owner_of_this_process
 from kling_nb.ledger.selection import EVERYTHING, UNFINISHED, Selection
 from kling_nb.ledger.spending import Grouping, Spending, spending
 from kling_nb.ledger.upload import Upload
@@ -54,7 +56,7 @@ class Ledger:
         with self._file.transaction() as db:
             found = None if intent.take is None else self._like(db, intent)
             if found is None:
-                check(db, intent.limits, intent.cost or 0.0)
+                self._afford(db, intent)
                 return self._insert(db, intent), True
             if found.never_sent:
                 return self._take_over(db, found, intent), True
@@ -123,10 +125,17 @@ class Ledger:
         db.execute(f"INSERT INTO jobs ({names}) VALUES ({marks})", tuple(values.values()))
         return self._one(db, "id = ?", values["id"])
 
+    @staticmethod
+    def _afford(db: sqlite3.Connection, intent: Intent) -> None:
+        """Take its price from the hold of its sweep, or see that the limits let it through."""
+        cost = intent.cost or 0.0
+        if intent.hold is None or not hold.draw(db, intent.hold, cost):
+            check(db, intent.limits, cost)
+
     def _take_over(self, db: sqlite3.Connection, entry: Entry, intent: Intent) -> Entry:
         """A row that was never sent, as this process's, which sends it with its own key and limits."""
         self._set(db, entry.id, reserved_usd=None)  # it must not stand in its own way
-        check(db, intent.limits, intent.cost or 0.0)
+        self._afford(db, intent)
         self._set(
             db,
             entry.id,
@@ -149,14 +158,37 @@ class Ledger:
                 self._take_over(db, entry, intent)
             return entry.never_sent
 
-    def check_limits(self, limits: tuple[Limit, ...], cost: float) -> None:
-        """See that a cost is within the limits now. Nothing is reserved.
+    def check_limits(self, limits: tuple[Limit, ...], cost: float, besides: Collection[str] = ()) -> None:
+        """See that a cost is within the limits now. Nothing is reserved. See `reserve`.
 
         Raises:
             BudgetExceeded: It is not.
         """
         with self._file.transaction() as db:
-            check(db, limits, cost)
+            check(db, limits, cost, besides=besides)
+
+    def reserve(self, limits: tuple[Limit, ...], cost: float, besides: Collection[str] = ()) -> str:
+        """Hold the price of several submissions, all of it or nothing.
+
+        Args:
+            limits: What may be spent.
+            cost: Of all of them, in US dollars.
+            besides: Rows that were never sent, and are among them.
+
+        Returns:
+            Names the hold for `Intent.hold` and `release`.
+
+        Raises:
+            BudgetExceeded: It would go over a limit.
+        """
+        with self._file.transaction() as db:
+            check(db, limits, cost, besides=besides)
+            return hold.hold(db, cost)
+
+    def release(self, hold_id: str) -> None:
+        """Give back what is left of a hold."""
+        with self._file.transaction() as db:
+            hold.release(db, hold_id)
 
     def sending(self, job_id: str, addresses: Mapping[str, str] | None = None) -> bool:
         """The POST is next. Of all that may want to send this row, one gets True, once.

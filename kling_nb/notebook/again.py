@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
-from kling_nb.catalog.estimate import estimate
 from kling_nb.errors import InputError, ResultGone, UsageError
 from kling_nb.events import State
 from kling_nb.request import VideoRequest
@@ -56,13 +55,12 @@ def quote(job: Made, changes: Mapping[str, Any]) -> dict[str, Any]:
         words = "no charge: this take exists"
     elif plan.unfinished is not None and plan.unfinished.gone:
         words = "no charge: its result is gone at fal"
-    elif plan.unfinished is not None:
+    elif not plan.submits:
         words = "no new charge: its job is under way"
     elif backend == "local":
         words = "free preview"
     else:
-        dollars = estimate(plan.request.endpoint, plan.request.resolved)
-        words = "price unknown" if dollars is None else f"about ${dollars:.2f}"
+        words = "price unknown" if plan.estimate is None else f"about ${plan.estimate:.2f}"
         return {"words": words, "backend": backend, "free": False}
     return {"words": words, "backend": backend, "free": True}
 

@@ -141,7 +141,7 @@ def plan_text(plan: Plan) -> str:
         outcome = (
             f"The file of its job {plan.unfinished.id} is gone and would be fetched again. No new charge."
         )
-    elif plan.unfinished is not None:
+    elif plan.unfinished is not None and not plan.submits:
         outcome = f"Its unfinished job {plan.unfinished.id} would be taken up again. No new charge."
     elif plan.settings.backend == "local" and request.endpoint.fetched_at:
         outcome = f"The embedded engine has no preview of it; on fal ({cost}) it goes with %kling fal."

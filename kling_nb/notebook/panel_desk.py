@@ -243,6 +243,6 @@ def quote(plan: Plan) -> dict[str, Any]:
         "backend": plan.settings.backend,
         "estimate": plan.estimate,
         "take": plan.found.sidecar.take if plan.found else None,
-        "unfinished": plan.unfinished.id if plan.unfinished else None,
+        "unfinished": plan.unfinished.id if plan.unfinished and not plan.submits else None,
         "problem": None,
     }

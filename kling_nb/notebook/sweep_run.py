@@ -104,7 +104,7 @@ def dry(study: Sweep) -> str:
         pairs = zip(study.axes, cell.place, strict=True)
         values = " · ".join(f"{axis.name} {axis.labels[at]}" for axis, at in pairs)
         plan = cell.plan
-        fate = "made before" if plan.found else "under way" if plan.unfinished else "to make"
+        fate = "made before" if plan.found else "to make" if plan.submits else "under way"
         lines.append(f"  {cell.index + 1:3}  {fate:11}  {values}")
     return "\n".join(lines)
 

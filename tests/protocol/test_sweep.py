@@ -63,7 +63,9 @@ def test_takes_are_reused_cell_by_cell(make_session: MakeSession, fal: ScriptedF
 
 
 def test_the_same_cell_twice_is_one_submission(session: Session, fal: ScriptedFal) -> None:
-    study = session.sweep(["a fox", "a fox"]).wait()
+    study = session.sweep(["a fox", "a fox"], start=False)
+    assert study.price == "2 cells · 1 the same as another · 1 to make, price unknown"
+    study.wait()
     assert submissions(fal) == 1
     assert study[0].video is not None
     assert study[1].video is not None
@@ -131,6 +133,75 @@ def test_nothing_is_sent_where_the_whole_is_over_a_limit(
         session.sweep("a fox", duration=[5, 10], **call)
     assert submissions(fal) == 0
     assert session.jobs() == []
+
+
+def test_the_money_of_a_sweep_is_held_until_it_has_ended(
+    make_session: MakeSession, fal: ScriptedFal, ledger: Ledger
+) -> None:
+    fal.script = Script((Queue(0), Run(), Hold(), Done()))
+    session = make_session(prices={"v1-pro": 0.1}, daily_budget=2)
+    planned = session.sweep("a wolf", duration=[5, 10], start=False)  # it would fit by now
+    study = session.sweep("a fox", duration=[5, 10], concurrency=1)
+    fal.wait_for(lambda: submissions(fal) == 1)
+    with pytest.raises(BudgetExceeded, match=r"leaves \$0\.50 of \$2\.00 \(\$1\.00 of it held for a sweep"):
+        planned.start()
+    with pytest.raises(BudgetExceeded, match="Nothing was sent"):
+        session.submit("a wolf", duration=10)
+    assert not planned.started
+    for number in range(2):
+        fal.wait_for(lambda number=number: submissions(fal) > number)
+        fal.jobs[number].release()
+    study.wait(20)
+    assert study.summary() == "2 of 2 ready"
+    fal.script = Script()
+    session.submit("a wolf").wait()  # what is left, to the cent
+    assert sum(entry.reserved_usd or 0 for entry in ledger.entries()) == pytest.approx(2)
+
+
+def test_what_a_sweep_does_not_begin_it_does_not_hold(make_session: MakeSession, fal: ScriptedFal) -> None:
+    fal.script = Script((Queue(0), Run(), Hold(), Done()))
+    session = make_session(prices={"v1-pro": 0.1}, budget=2)
+    study = session.sweep(["a fox", "a wolf", "a cat"], concurrency=1)
+    fal.wait_for(lambda: submissions(fal) == 1)
+    with pytest.raises(BudgetExceeded):
+        session.sweep(["a heron", "a stork"])
+    study.spawn_interrupt().result(20)
+    study = session.sweep(["a heron", "a stork"])
+    fal.wait_for(lambda: submissions(fal) == 3)
+    for job in fal.jobs:
+        job.release()
+    study.wait(20)
+
+
+SWEEP = """
+import kling_nb
+kling_nb.configure(prices={"v1-pro": 0.1}, daily_budget=2)
+study = kling_nb.sweep(["a fox", "a wolf", "a cat", "a heron"], concurrency=1)
+print("begun", flush=True)
+study.wait()
+"""
+
+
+def test_a_sweep_whose_process_was_killed_is_completed_with_the_money_it_held(
+    make_session: MakeSession, fal: ScriptedFal, run: Callable[[str], Any]
+) -> None:
+    fal.script = Script((Queue(0), Run(), Hold(), Done()))
+    program = run(SWEEP)
+    assert program.says() == "begun"
+    fal.wait_for(lambda: submissions(fal) == 1 and fal.open_streams)
+    session = make_session(prices={"v1-pro": 0.1}, daily_budget=2)
+    with pytest.raises(BudgetExceeded, match="held for a sweep"):
+        session.submit("a stork")
+    program.process.kill()
+    program.process.wait()
+    study = session.sweep(["a fox", "a wolf", "a cat", "a heron"], start=False)
+    assert study.price == "4 cells · 1 under way already, no new charge · 3 to make, about $1.50"
+    study.start()
+    for number in range(4):
+        fal.wait_for(lambda number=number: submissions(fal) > number)
+        fal.jobs[number].release()
+    study.wait(20)
+    assert submissions(fal) == 4
 
 
 def test_a_limit_can_be_kept_or_lifted(make_session: MakeSession, fal: ScriptedFal) -> None:

@@ -38,6 +38,12 @@ def refused(name, values):
             'aspect_ratio cannot be "16x9"; allowed: 16:9, 9:16, 1:1.',
             "Nearest: 16:9.",
         ),
+        # Ratios are near by their shape, not their letters; midway between two, landscape stays landscape.
+        ("v1-pro", {"aspect_ratio": "16:10"}, "aspect_ratio", 'cannot be "16:10"', "Nearest: 16:9."),
+        ("v1-pro", {"aspect_ratio": "4:3"}, "aspect_ratio", 'cannot be "4:3"', "Nearest: 16:9."),
+        ("v1-pro", {"aspect_ratio": "3/4"}, "aspect_ratio", 'cannot be "3/4"', "Nearest: 9:16."),
+        ("v1-pro", {"aspect_ratio": "1.1:1"}, "aspect_ratio", 'cannot be "1.1:1"', "Nearest: 1:1."),
+        ("v1-pro", {"aspect_ratio": "0:0"}, "aspect_ratio", 'cannot be "0:0"', "Leave it out for 16:9."),
         (
             "v1-pro",
             {"aspect_ratio": "wide"},

@@ -45,7 +45,7 @@ def study_of(prompts=("a fox", "a wolf"), durations=(5, 10)):
     for index, place in enumerate(combinations(axes)):
         values = {axis.name: axis.values[at] for axis, at in zip(axes, place, strict=True)}
         cells.append(SweepCell(index, place, values, plan_of(**values)))
-    return Sweep(axes, cells, launch=lambda plan: None, engine=Engine.shared())
+    return Sweep(axes, cells, whole=None, engine=Engine.shared())
 
 
 def begin(cell, *events):
