@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kling_nb.catalog import Endpoint
 from kling_nb.errors import UsageError
 
 LARGEST = 500
@@ -62,6 +63,11 @@ def split(
         else:
             rest[name] = value
     return tuple(axes), rest
+
+
+def taking_lists(endpoint: Endpoint) -> set[str]:
+    """Parameters of an endpoint that take a list themselves."""
+    return {control.name for control in endpoint.parameters if control.kind == "json" or control.many}
 
 
 def _several(value: Any, takes_list: bool) -> bool:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from kling_nb import _settings
 from kling_nb._arguments import storable
-from kling_nb._axes import Axis, combinations, split
+from kling_nb._axes import Axis, combinations, split, taking_lists
 from kling_nb._budget import check_cost, limits_of, no_take
 from kling_nb._embedded import EmbeddedEngine
 from kling_nb._job import Job, Listener
@@ -293,7 +293,12 @@ class Session:
         if not isinstance(concurrency, int) or concurrency < 1:
             raise UsageError(f"concurrency is {concurrency!r}.", remedy="It must be a whole number from 1.")
         given = {"prompt": prompt, **arguments} if prompt is not None else arguments
-        found, rest = split(given, self._lists(given)) if axes is None else (tuple(axes), dict(given))
+        if axes is None:
+            named: Any = given.get("endpoint")
+            one = named[0] if named and isinstance(named, (list, tuple)) else named
+            found, rest = split(given, taking_lists(self.endpoint(one)))
+        else:
+            found, rest = tuple(axes), dict(given)
         settings = self.settings(max_cost=max_cost)
         rest |= {"max_cost": "none"} if settings.max_cost == math.inf else {}
         cells = [self._swept(index, found, place, rest) for index, place in enumerate(combinations(found))]
@@ -318,12 +323,6 @@ class Session:
         if callable(rest.get("prompt")):
             own["prompt"] = rest["prompt"](values)
         return SweepCell(index, place, values, self.plan(**{**rest, **own}))
-
-    def _lists(self, given: Mapping[str, Any]) -> set[str]:
-        """Parameters that take a list themselves."""
-        named: Any = given.get("endpoint")
-        chosen = self.endpoint(named[0] if named and isinstance(named, (list, tuple)) else named)
-        return {control.name for control in chosen.parameters if control.kind == "json" or control.many}
 
     def plan(
         self,

@@ -17,6 +17,7 @@ _LOG_LENGTH = 6_000
 _LINE_LENGTH = 300
 _ERROR_LENGTH = 1_500
 
+_IN_MEMORY = re.compile("sha256:[0-9a-f]{64}")  # bytes, or a frame of an earlier video
 _CLOCK = re.compile(r"\d{4}-\d\d-\d\d[T ](\d\d:\d\d:\d\d)")
 # Line breaks and tabs stay. Escape sequences would steer a terminal, and bidi overrides the text after them.
 _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
@@ -124,6 +125,8 @@ def log(card: Card) -> str:
 
 
 def _value(value: Any) -> str:
+    if isinstance(value, str) and _IN_MEMORY.fullmatch(value):
+        return f"from memory, {value[7:15]}…"
     if isinstance(value, str):
         # A picture inside the input would fill the card with base64.
         kind = re.match(r"data:([\w.+/-]*)[;,]", value)

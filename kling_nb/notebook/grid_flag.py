@@ -8,9 +8,11 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from kling_nb._arguments import with_picture
 from kling_nb._axes import Axis
 from kling_nb.catalog import Endpoint
 from kling_nb.errors import UsageError
+from kling_nb.notebook.flags import CellCall
 
 OWN = ("endpoint", "image", "end_image", "take")
 """What varies although it is no parameter of the endpoint."""
@@ -46,6 +48,19 @@ def grid_axes(
             raise UsageError(f"{name} is given twice.", remedy="Give it once. Nothing was sent.")
         axes[name] = _axis(name, values, picture)
     return tuple(axes.values())
+
+
+def endpoint_of(call: CellCall, find: Callable[[str | None], Endpoint]) -> Endpoint:
+    """Whose parameters may vary: the endpoint itself, or where a picture is given its sister.
+
+    Args:
+        call: The line.
+        find: Gives the endpoint of a name, or with None the one that is set.
+    """
+    named = find(call.endpoint)
+    words = [word.partition("=")[0].strip().replace("-", "_") for word in call.grid or ()]
+    pictured = call.image or call.end_image or {"image", "end_image"} & set(words)
+    return with_picture(named, find) if pictured else named
 
 
 def _axis(name: str, values: Sequence[Any], picture: Callable[[str], Any]) -> Axis:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
-from kling_nb._arguments import with_picture
 from kling_nb._sweep import CONCURRENCY, Sweep
-from kling_nb.catalog import Endpoint
 from kling_nb.engine import wait_async
 from kling_nb.errors import InputError, Interrupted, KlingError, UsageError
 from kling_nb.notebook.alternatives import axes_of
 from kling_nb.notebook.cell_run import CellRun, in_flags
-from kling_nb.notebook.grid_flag import grid_axes
+from kling_nb.notebook.grid_flag import endpoint_of, grid_axes
 from kling_nb.notebook.outputs import ShownSweep
 
 
@@ -71,7 +69,8 @@ class SweepRun:
         run, call = self._run, self._run.call
         chosen, prompt = axes_of(run.body, run.fill)
         arguments = {name: value for name, value in run.arguments().items() if value is not None}
-        varied = grid_axes(call.grid or (), self._endpoint(), arguments, run.picture)
+        endpoint = endpoint_of(call, run.session.endpoint)
+        varied = grid_axes(call.grid or (), endpoint, arguments, run.picture)
         axes = (*chosen, *varied)
         if not axes:
             raise UsageError(
@@ -87,14 +86,6 @@ class SweepRun:
             start=False,
             **arguments,
         )
-
-    def _endpoint(self) -> Endpoint:
-        """Whose parameters may vary: the endpoint itself, or where a picture is given its sister."""
-        call, session = self._run.call, self._run.session
-        named = session.endpoint(call.endpoint)
-        words = [word.partition("=")[0].strip().replace("-", "_") for word in call.grid or ()]
-        pictured = call.image or call.end_image or {"image", "end_image"} & set(words)
-        return with_picture(named, session.endpoint) if pictured else named
 
 
 def dry(study: Sweep) -> str:

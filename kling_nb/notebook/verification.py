@@ -13,7 +13,8 @@ from kling_nb._plan import Plan
 from kling_nb._session import Session
 from kling_nb.errors import KlingError
 from kling_nb.notebook.card_words import clean, clip
-from kling_nb.notebook.cell_calls import Asked, Reader, Unknown
+from kling_nb.notebook.cell_calls import Asked, Reader
+from kling_nb.notebook.cell_values import Unknown
 from kling_nb.notebook.frozen import read_notebook
 from kling_nb.notebook.mark import Mark
 
@@ -56,7 +57,7 @@ def verify(path: Path) -> list[Verified]:
     notebook = read_notebook(path)
     session = default_session()
     with chdir(path.absolute().parent):  # where its kernel would work: media folder, pictures
-        reader = Reader(session.settings().endpoint)
+        reader = Reader(session.settings().endpoint, session.endpoint)
         code = [cell for cell in notebook["cells"] if cell.get("cell_type") == "code"]
         return [
             one for number, cell in enumerate(code, 1) for one in _verified(number, cell, reader, session)
@@ -80,10 +81,13 @@ def _to_complete(found: list[Verified]) -> str:
     open_ones = [one for one in found if not one.reusable]
     if not open_ones:
         return " Running it all costs nothing."
-    known = [one.cost for one in open_ones if one.cost is not None]
-    rest = len(open_ones) - len(known)
-    more = f" and {rest} whose price is not known" if rest else ""
-    return f" To complete: about ${sum(known):.2f}{more}."
+    paid = [one.cost for one in open_ones if one.cost]
+    free = sum(one.cost == 0 for one in open_ones)
+    dark = sum(one.cost is None for one in open_ones)
+    parts = [f"about ${sum(paid):.2f}"] if paid else []
+    parts += [f"{free} free previews"] if free else []
+    parts += [f"{dark} whose price is not known"] if dark else []
+    return f" To complete: {', '.join(parts)}."
 
 
 def _verified(number: int, cell: dict[str, Any], reader: Reader, session: Session) -> Iterator[Verified]:
@@ -95,9 +99,21 @@ def _verified(number: int, cell: dict[str, Any], reader: Reader, session: Sessio
             if isinstance(call, Unknown):
                 yield Verified(number, line, "unknown", str(call))
             elif call is not None:
-                yield _judged(Verified(number, line, "missing", ""), call, cell, _plan(call, reader, session))
+                blank = Verified(
+                    number, f"{clip(line, 24)} [{call.part}]" if call.part else line, "missing", ""
+                )
+                plan = _plan(call, reader, session)
+                yield _judged(blank, call, cell, plan)
+                if call.name and plan.found is not None:
+                    reader.variables.learn(call.name, plan.found.result())
     except KlingError as fault:
-        yield Verified(number, line, "wrong", fault.message.partition("\n")[0])
+        if not _is_to_fail(cell):
+            yield Verified(number, line, "wrong", fault.message.partition("\n")[0])
+
+
+def _is_to_fail(cell: dict[str, Any]) -> bool:
+    """Whether its author wants to show an error."""
+    return "raises-exception" in (cell.get("metadata") or {}).get("tags", ())
 
 
 def _plan(call: Asked, reader: Reader, session: Session) -> Plan:

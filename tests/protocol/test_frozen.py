@@ -13,6 +13,7 @@ import kling_nb
 from kling_nb import Session
 from kling_nb.errors import NoTake, UsageError
 from kling_nb.notebook.cell_calls import Asked, Reader
+from kling_nb.notebook.cell_values import Variables
 from kling_nb.notebook.outputs import plan_text
 
 
@@ -78,13 +79,37 @@ READ = {
     "for word in words:\n    kling_nb.submit(word)": ["it depends on word"],
     "colour = words[0]\nkling_nb.generate(colour)": ["it depends on colour"],
     "await client.submit('v1-pro', {})": ["it submits by Session.client"],
+    "colour, other = 'blue', words\nkling_nb.generate(f'a {colour} boat')": [("a blue boat", {})],
+    "kling_nb.generate(f'a {colour:>9} boat')": ["it depends on"],
+    "%%kling study --grid duration=5,10\na {colour} {boat|kite}": [
+        ("a red boat", {"duration": "5"}),
+        ("a red boat", {"duration": "10"}),
+        ("a red kite", {"duration": "5"}),
+        ("a red kite", {"duration": "10"}),
+    ],
+    "%%kling --grid image=picture,dog.png\nit moves": [
+        ("it moves", {"image": "cat.png"}),
+        ("it moves", {"image": "dog.png"}),
+    ],
+    "%%kling --grid\na {boat|{thing}}": ["it depends on thing"],
+    "study = kling_nb.sweep(['a', colour], duration=(5, 10), concurrency=2)": [
+        ("a", {"duration": 5}),
+        ("a", {"duration": 10}),
+        ("red", {"duration": 5}),
+        ("red", {"duration": 10}),
+    ],
+    "kling_nb.sweep([one.prompt for one in study])": ["it depends on"],
+    "%%kling --image cat.png\nit moves": [("it moves", {"image": "cat.png"})],
+    "%%kling --image made.last_frame\nit moves": ["it depends on the picture made.last_frame"],
     "this is no Python": [],
 }
 
 
 @pytest.mark.parametrize("source", READ)
 def test_a_notebook_is_read_and_not_run(source: str, home: Path) -> None:
-    reader = Reader("v1-pro", known={"colour": "red", "picture": "cat.png"})
+    known = Variables({"colour": "red", "picture": "cat.png", "cat": "a cat"})
+    known.learn("made")
+    reader = Reader("v1-pro", kling_nb.endpoint, known)
     found = list(reader.calls(source))
     assert len(found) == len(READ[source])
     for call, expected in zip(found, READ[source], strict=True):
