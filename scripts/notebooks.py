@@ -5,7 +5,7 @@
 Every notebook is run from top to bottom on the local engine, in a copy of the folder; then it, and
 the takes that its cells used, are put back. Takes that exist are kept, so only what changed is made;
 `--anew` begins with an empty folder of takes. What is saved are the static cards: they play wherever
-the notebook is opened, without a kernel.
+the notebook is opened, without a kernel, and find their file again where it was moved.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ from typing import Any
 import nbformat
 from nbclient import NotebookClient
 
+from kling_nb.notebook.frozen import settle_for_good
+
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = ROOT / "notebooks"
-DEMOS = ("quickstart", "panel", "parameter-study", "storyboard", "from-a-clone")
+DEMOS = ("quickstart", "panel", "parameter-study", "storyboard", "fal-api", "from-a-clone")
 """In this order: the last one uses takes of the first."""
 
-WIDGET = "application/vnd.jupyter.widget-view+json"
 SMALL = "0.42"
 """`KLING_NB_LOCAL_SCALE`: the media of all demos together are some hundred kB."""
 
@@ -42,22 +43,18 @@ def execute(path: Path) -> Any:
         store_widget_state=False,
         record_timing=False,
     ).execute()
-    return static(notebook)
+    return static(notebook, path.parent)
 
 
-def static(notebook: Any) -> Any:
-    """The same without what needs a kernel, and without marks of the one that ran it."""
+def static(notebook: Any, folder: Path) -> Any:
+    """The same as `kling-nb freeze` leaves it, without what tells one run from the next."""
+    settle_for_good(notebook, folder)
     notebook.metadata = {
         "kernelspec": notebook.metadata["kernelspec"],
         "language_info": {"name": "python"},
     }
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
-        if cell.cell_type != "code":
-            continue
-        cell.outputs = [output for output in cell.outputs if WIDGET not in output.get("data", {})]
-        for output in cell.outputs:
-            output.get("metadata", {}).pop("kling_nb", None)
     return notebook
 
 

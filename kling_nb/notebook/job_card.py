@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -64,7 +65,7 @@ def card_of_file(result: Video | MediaFile) -> Card:
         title=_title(endpoint_id),
         endpoint=endpoint_id,
         prompt=str(prompt),
-        parameters=given,
+        parameters=_resolved(endpoint_id, given),
         request_id=result.request_id,
         backend=result.backend or "",
         take=result.take,
@@ -88,7 +89,10 @@ def card_of_take(take: Take, job_id: str | None, folder: Path) -> Card:
     from kling_nb.notebook.card import Card  # noqa: PLC0415 -- not before something is shown
 
     known, result = take.sidecar, take.result()
-    given = {name: value for name, value in known.input.items() if name not in {"prompt", "text"}}
+    given = _resolved(
+        known.endpoint,
+        {name: value for name, value in known.input.items() if name not in {"prompt", "text"}},
+    )
     began, ended = datetime.fromisoformat(known.created_at), datetime.fromisoformat(known.finished_at)
     return Card(
         job_id=job_id or f"take-{known.fingerprint[:8]}-{known.take}",
@@ -158,6 +162,21 @@ def _title(endpoint_id: str) -> str:
         return default_session().endpoint(endpoint_id, fetch=False).title
     except KlingError:
         return endpoint_id or "Video"
+
+
+def _resolved(endpoint_id: str, given: dict[str, Any]) -> dict[str, Any]:
+    """Parameters with the endpoint's defaults, as the card of the running job has them."""
+    with suppress(KlingError):
+        endpoint = default_session().endpoint(endpoint_id, fetch=False)
+        return {
+            **given,
+            **{
+                one.name: one.default
+                for one in endpoint.parameters
+                if one.default is not None and one.name not in given
+            },
+        }
+    return given
 
 
 def source_of(path: Path, folder: Path | None = None) -> str | None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ import nbformat
 import pytest
 from jupyter_lab import JupyterLab
 from kernel_environment import pointed_at
+from nbformat.sign import NotebookNotary
 from playwright.sync_api import Browser, Page, expect
 from scripted import Done, Hold, Log, Queue, Run, Script, ScriptedFal
 
@@ -24,10 +26,25 @@ CELLS = (
     "kling_nb.submit('a paper boat').widget()",
 )
 SYNCHRONOUS = "jupyter_server.services.contents.largefilemanager.LargeFileManager"
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 APPS = {
     "JupyterLab": {"app": "jupyterlab"},
     "Notebook 7": {"app": "notebook", "options": [f"--ServerApp.contents_manager_class={SYNCHRONOUS}"]},
 }
+
+SHOWS = """([outputs, videos]) => {
+  const cards = [...document.querySelectorAll('.jp-OutputArea-output')]
+    .filter((one) => one.querySelector('.kling-card'));
+  const found = cards.flatMap((one) => [...one.querySelectorAll('.kling-card video')]);
+  const played = (one) => one.readyState >= 2 && one.currentTime > 0.1;
+  for (const one of found) if (played(one) && !one.paused) one.pause();
+  for (const one of found.filter((other) => !played(other)).slice(0, 4)) if (one.paused) one.play();
+  const posters = cards.flatMap((one) => [...one.querySelectorAll('.kling-card img')]);
+  return cards.length === outputs && found.length === videos && posters.length === videos
+    && cards.every((one) => one.querySelector('video'))
+    && posters.every((one) => one.complete && one.naturalWidth > 10)
+    && found.every(played) }"""
+"""Whether so many outputs have a card, and each of its videos has a poster and has played; few at once."""
 
 
 @pytest.fixture
@@ -77,7 +94,7 @@ def save(page: Page, file: Path, holds: str) -> None:
 
 
 def outputs(file: Path) -> list[dict[str, object]]:
-    return [output for cell in json.loads(file.read_text())["cells"] for output in cell["outputs"]]
+    return [output for cell in json.loads(file.read_text())["cells"] for output in cell.get("outputs", ())]
 
 
 def plays(page: Page, count: int) -> None:
@@ -136,6 +153,44 @@ def test_widgets_while_the_kernel_lives_and_a_card_that_plays_after(
         # Its signature is of another content: it is not trusted any more.
         file.write_text(file.read_text().replace("a paper boat", "a paper ship"))
         plays(opened(server, file.name), 3)
+
+
+@pytest.mark.parametrize("options", APPS.values(), ids=APPS)
+def test_every_output_of_every_demo_plays_trusted_or_not(
+    options: dict[str, object], workspace: Path, home: Path, opened: Opened
+) -> None:
+    """All demos are cells of one notebook here: to open a page takes longer than all the rest."""
+    shutil.copytree(NOTEBOOKS / "kling_media", workspace / "kling_media")
+    demos = [nbformat.read(path, as_version=4) for path in sorted(NOTEBOOKS.glob("*.ipynb"))]
+    file = workspace / "demos.ipynb"
+    nbformat.write(
+        nbformat.v4.new_notebook(metadata=KERNEL, cells=[cell for demo in demos for cell in demo.cells]), file
+    )
+    tracker = workspace / ".jupyter" / "settings" / "@jupyterlab" / "notebook-extension"
+    tracker.mkdir(parents=True)
+    (tracker / "tracker.jupyterlab-settings").write_text('{"windowingMode": "none"}')  # all on the page
+    environment = {"KLING_NB_HOME": str(home), "JUPYTER_DATA_DIR": str(workspace / ".data")}
+    with JupyterLab(workspace, **options, **environment) as server:  # type: ignore[arg-type]
+        for trusted in (False, True):
+            if trusted:
+                trust(workspace / ".data", file)
+            page = opened(server, file.name)
+            saved = [card for output in outputs(file) if "kling-card" in (card := json.dumps(output))]
+            videos = sum(card.count("<video") for card in saved)
+            assert videos >= len(saved) > len(demos)
+            page.wait_for_function(SHOWS, arg=[len(saved), videos], timeout=90_000)
+            assert has_no_error(page)
+            as_it_is = page.locator("[data-kling-card]").count()  # JupyterLab's sanitiser takes that away
+            assert bool(as_it_is) == trusted
+            server.end_kernels()
+
+
+def trust(data: Path, *notebooks: Path) -> None:
+    """Sign notebooks, as `jupyter trust` does it."""
+    notary = NotebookNotary(data_dir=str(data))
+    for path in notebooks:
+        notary.sign(nbformat.read(path, as_version=4))
+    notary.store.close()
 
 
 def test_the_card_of_a_job_that_ended_unseen_is_there_on_opening(

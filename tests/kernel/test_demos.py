@@ -11,11 +11,15 @@ import pytest
 from nbclient import NotebookClient
 
 from kling_nb.ledger import Ledger
+from kling_nb.notebook.frozen import settle_for_good
+from kling_nb.notebook.verification import verify
 
 pytestmark = [pytest.mark.kernel, pytest.mark.timeout(180)]
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 MEDIA = NOTEBOOKS / "kling_media"
-DEMOS = ("quickstart", "panel", "parameter-study", "storyboard", "from-a-clone")
+DEMOS = ("quickstart", "panel", "parameter-study", "storyboard", "fal-api", "from-a-clone")
+SUBMITS = "submits"
+"""Tag of cells that send a request each time they are run, whatever there is."""
 LARGEST_MEDIA = 700_000
 LARGEST_RESULT = 30_000
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -31,9 +35,13 @@ def saved(name: str) -> Any:
     return nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4)
 
 
-def run(name: str, folder: Path) -> Any:
+def run(name: str, folder: Path, *, skip: str = "") -> Any:
+    """Run it in a folder, and leave what is kept of it; cells with the tag `skip` stay as they are."""
     notebook = nbformat.read(shutil.copy(NOTEBOOKS / f"{name}.ipynb", folder), as_version=4)
-    NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(folder)}}).execute()
+    NotebookClient(
+        notebook, timeout=120, resources={"metadata": {"path": str(folder)}}, skip_cells_with_tag=skip
+    ).execute()
+    settle_for_good(notebook, folder)
     return notebook
 
 
@@ -55,9 +63,9 @@ def videos(notebook: Any) -> list[int]:
     return [sum(html.count("<video") for html in found) for found in cards(notebook)]
 
 
-# The quickstart has a test of its own for this.
-@pytest.mark.parametrize("name", DEMOS[1:])
+@pytest.mark.parametrize("name", [name for name in DEMOS if name not in {"quickstart", "fal-api"}])
 def test_a_demo_runs_from_nothing(name: str, tmp_path: Path) -> None:
+    """The other two have tests of their own for this."""
     notebook = run(name, tmp_path)
     assert videos(notebook) == videos(saved(name))
     assert "LOCAL PREVIEW" in str(cards(notebook))
@@ -70,12 +78,30 @@ def test_a_demo_runs_from_its_takes_and_sends_nothing(
     monkeypatch.setenv("KLING_NB_FROZEN", "1")
     folder = tmp_path / "a folder of somebody else"
     shutil.copytree(MEDIA, folder / "kling_media")
-    notebook = run(name, folder)
+    notebook = run(name, folder, skip=SUBMITS)
     assert Ledger(home / "ledger.sqlite3").count() == 0  # a submission would be in it before it is sent
     assert fingerprints(folder / "kling_media") == fingerprints(MEDIA)
     # A job that was not waited for when the notebook was saved is there at once now.
     pairs = zip(videos(notebook), videos(saved(name)), strict=True)
     assert all(now >= then for now, then in pairs)
+
+
+def test_only_the_tour_of_the_interface_has_cells_that_always_submit() -> None:
+    tagged = [
+        name for name in DEMOS for cell in saved(name).cells if SUBMITS in cell.metadata.get("tags", ())
+    ]
+    assert tagged == ["fal-api"] * 9
+    assert "tagged `submits`" in saved("fal-api").cells[0].source
+
+
+@pytest.mark.parametrize("name", DEMOS)
+def test_a_demo_verifies(name: str, tmp_path: Path) -> None:
+    shutil.copytree(NOTEBOOKS, tmp_path / "clone")
+    found = verify(tmp_path / "clone" / f"{name}.ipynb")
+    assert found
+    assert [one for one in found if one.status not in {"reusable", "unknown"}] == []
+    open_ones = [one.line for one in found if one.status == "unknown"]
+    assert bool(open_ones) == (name == "fal-api"), open_ones
 
 
 @pytest.mark.parametrize("name", DEMOS)

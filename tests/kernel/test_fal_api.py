@@ -67,8 +67,3 @@ def test_every_snippet_of_the_page_has_its_counterpart(executed: dict[str, str],
 
     videos = sorted((tmp_path / "kling_media").glob("*.mp4"))
     assert len(videos) == 6  # the request of section 3 is a take of its own
-
-
-def test_it_is_saved_without_outputs() -> None:
-    cells = [cell for cell in nbformat.read(NOTEBOOK, as_version=4).cells if cell.cell_type == "code"]
-    assert all(not cell.outputs and cell.execution_count is None for cell in cells)
