@@ -6,8 +6,10 @@ What survives JupyterLab's sanitiser is what the card of a job is made of too: s
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from html import escape
 from io import BytesIO
+from pathlib import Path
 
 from kling_nb._sweep import Sweep, SweepCell
 from kling_nb.errors import KlingError
@@ -60,6 +62,29 @@ def heading_row(title: str, said: str, *, local: bool) -> str:
         parts.append(f'<span style="{_CHIP}">LOCAL PREVIEW · made on this machine, free</span>')
     style = "display:flex;flex-wrap:wrap;gap:4px 10px;align-items:center;margin-bottom:6px"
     return f'<div style="{style}">{" ".join(parts)}</div>'
+
+
+def html_of_takes(sweep_id: str, shots: Sequence[tuple[str, Video | None]], folder: Path) -> str:
+    """A sweep as far as it came, drawn without its kernel.
+
+    Args:
+        sweep_id: Names it.
+        shots: A caption and a video for each cell, None where there is none.
+        folder: That of the notebook.
+    """
+    ready = [video for _, video in shots if video is not None]
+    missing = f'<span style="{_QUIET}">no video here</span>'
+    cells = [
+        (player(video, caption, folder) if video else "")
+        + f'<div style="margin-top:2px"><strong style="font-weight:600">{_text(caption)}</strong>'
+        + f"{'' if video else f' · {missing}'}</div>"
+        for caption, video in shots
+    ]
+    said = f"{len(ready)} of {len(shots)} ready"
+    if len(ready) < len(shots):
+        said += ". Run the cell again to go on: what is made is reused, what runs is taken up."
+    local = any(video.backend == "local" for video in ready)
+    return framed(sweep_id, heading_row("Sweep", said, local=local), _flow(cells))
 
 
 def text(study: Sweep) -> str:
@@ -165,12 +190,12 @@ def _cell(study: Sweep, cell: SweepCell, layout: Layout, *, pictures: bool) -> s
     return shown + (f'<div style="margin-top:2px">{" · ".join(said)}</div>' if said else "")
 
 
-def player(video: Video, caption: str) -> str:
-    """The video over its small poster, as in the card of a job."""
+def player(video: Video, caption: str, folder: Path | None = None) -> str:
+    """The video over its small poster, as in the card of a job; `folder`: of the notebook."""
     alt = _text(caption, 200)
     size = f'width="{video.width}" height="{video.height}"'
     fit = "grid-area:1/1/2/2;width:100%;height:auto;margin:0"
-    src, poster = source_of(video.path), small_poster(video)
+    src, poster = source_of(video.path, folder), small_poster(video)
     picture = f'<img src="{poster}" {size} alt="{alt}" style="{fit}">' if poster else ""
     player = (
         f'<video src="{escape(address(src))}" {size} controls loop muted playsinline preload="metadata" '

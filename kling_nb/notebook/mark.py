@@ -1,6 +1,7 @@
 """The mark that outputs of ours carry in their metadata, so that whoever reads the notebook can settle them.
 
 {"kling_nb": {"version": 1, "job": …, "kernel": …, "process": …, "state": …, "fingerprint": …, "request": …}}
+and while a sweep runs, "parts": [[fingerprint, take, caption], …]
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kling_nb.events import State
 from kling_nb.notebook.served import served_here
@@ -18,6 +19,28 @@ if TYPE_CHECKING:  # a server reads marks and has no jobs
     from kling_nb._job import Job
 
 KEY, VERSION = "kling_nb", 1
+
+
+class Part(NamedTuple):
+    """One cell of a sweep.
+
+    Attributes:
+        fingerprint: Of its request.
+        take: The take wanted; None where only the run can tell.
+        caption: What tells it from the others, in words.
+    """
+
+    fingerprint: str
+    take: int | None
+    caption: str
+
+    @classmethod
+    def of(cls, said: Any) -> Part | None:
+        """The part that a mark holds; None where it is none."""
+        match said:
+            case [str(fingerprint), int() | None as take, str(caption)]:
+                return cls(fingerprint, take, caption)
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +55,7 @@ class Mark:
         state: A `State` when the card was drawn.
         fingerprint: Of the request: sidecars have it too.
         request: fal's id, once known.
+        parts: Of a sweep that has not ended: what it is made of.
     """
 
     job: str | None = None
@@ -40,6 +64,7 @@ class Mark:
     state: str | None = None
     fingerprint: str | None = None
     request: str | None = None
+    parts: tuple[Part, ...] = ()
 
     @property
     def settled(self) -> bool:
@@ -54,7 +79,8 @@ class Mark:
         """As an output's metadata."""
         always = {"version": VERSION, "job": self.job, "kernel": self.kernel}
         more = {name: getattr(self, name) for name in ("process", "state", "fingerprint", "request")}
-        return {KEY: always | {name: value for name, value in more.items() if value is not None}}
+        parts = {"parts": [list(part) for part in self.parts]} if self.parts else {}
+        return {KEY: always | {name: value for name, value in more.items() if value is not None} | parts}
 
     @classmethod
     def of(cls, metadata: Any) -> Mark | None:
@@ -67,8 +93,12 @@ class Mark:
             for name in ("job", "kernel", "state", "fingerprint", "request")
             if isinstance(said.get(name), str)
         }
-        process = said.get("process")
-        return cls(**texts, process=process if type(process) is int else None)
+        process, parts = said.get("process"), said.get("parts")
+        return cls(
+            **texts,
+            process=process if type(process) is int else None,
+            parts=tuple(filter(None, map(Part.of, parts))) if isinstance(parts, list) else (),
+        )
 
 
 def mark_of(job: Job) -> Mark:

@@ -9,11 +9,13 @@ from pathlib import Path
 
 from kling_nb._settings import ENVIRONMENT, current
 from kling_nb.errors import KlingError
+from kling_nb.events import State
 from kling_nb.ledger import Entry, Ledger
 from kling_nb.media import MediaFolder, Take
 from kling_nb.notebook.mark import Mark
 from kling_nb.notebook.panel_card import panel_card
 from kling_nb.notebook.reopened import Renewed
+from kling_nb.video import Video
 
 _FOLDERS_KEPT = 8
 
@@ -33,10 +35,28 @@ class Renewal:
         if mark.job is None:
             return Renewed(panel_card(self._beside(folder), folder), mark)
         with suppress(KlingError, OSError):
+            if mark.parts:
+                return self._sweep(mark, folder)
             entry = self._entry(mark)
             take = self._take(mark, entry, folder)
             return _drawn(mark, entry, take, folder)
         return None
+
+    def _sweep(self, mark: Mark, folder: Path) -> Renewed:
+        """A sweep that nobody saw end, with the takes that there are of it."""
+        from kling_nb.notebook import grid_card  # noqa: PLC0415 -- not before there is one to draw
+
+        takes = self._folder(self._beside(folder))
+        shots = []
+        for part in mark.parts:
+            found = (one for one in takes.takes(part.fingerprint) if one.sidecar.take == part.take)
+            result = next((one.result() for one in found), None)
+            shots.append((part.caption, result if isinstance(result, Video) else None))
+        whole = all(video is not None for _, video in shots)
+        return Renewed(
+            {"text/html": grid_card.html_of_takes(mark.job or "", shots, folder)},
+            replace(mark, state=State.READY.value, parts=()) if whole else mark,
+        )
 
     def _entry(self, mark: Mark) -> Entry | None:
         home = current({"backend": "local"}).home  # so that no key is looked for

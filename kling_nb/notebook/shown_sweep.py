@@ -14,8 +14,9 @@ from kling_nb._storyboard import Storyboard
 from kling_nb._sweep import Sweep, SweepCell
 from kling_nb.events import State
 from kling_nb.notebook import grid_card
+from kling_nb.notebook.grid_layout import layout_of
 from kling_nb.notebook.grid_sweep import SweepSheet
-from kling_nb.notebook.mark import here
+from kling_nb.notebook.mark import Mark, Part, here
 
 REFRESH_SECONDS = 0.5
 
@@ -100,10 +101,10 @@ class KernelSweep:
     def show(self) -> None:
         """Put both into the cell."""
         if not self._study.done:
-            self._publish(grid_bundle(SweepSheet(self._study)))
+            self._publish(grid_bundle(SweepSheet(self._study)), mark=_mark(self._study.id))
         else:
             self._settled = True
-        self._publish(self._card(), display_id=self._display_id)
+        self._publish(self._card(), mark=self._mark(), display_id=self._display_id)
         if not self._settled:
             self._study.subscribe(self._on_cell)
             if self._study.done:
@@ -119,7 +120,7 @@ class KernelSweep:
             if self._settled or not self._study.done:
                 return
             self._settled = True
-            self._publish(self._card(), display_id=self._display_id, update=True)
+            self._publish(self._card(), mark=self._mark(), display_id=self._display_id, update=True)
 
     def _on_cell(self, _cell: SweepCell) -> None:
         if self._study.done:  # posters take long to make: not on the engine's thread
@@ -132,10 +133,23 @@ class KernelSweep:
             "text/plain": grid_card.text(self._study),
         }
 
-    def _publish(self, data: dict[str, Any], *, display_id: str | None = None, update: bool = False) -> None:
+    def _mark(self) -> Mark:
+        """That of the card. While more is to come it says of what: the kernel may not live to draw it."""
+        if self._study.done:
+            return _mark(self._study.id)
+        captions = layout_of(self._study).captions
+        parts = (
+            Part(cell.request.fingerprint, None if cell.plan.new else cell.plan.take or 1, caption)
+            for cell, caption in zip(self._study, captions, strict=True)
+        )
+        return replace(_mark(self._study.id), state=State.IN_PROGRESS.value, parts=tuple(parts))
+
+    def _publish(
+        self, data: dict[str, Any], *, mark: Mark, display_id: str | None = None, update: bool = False
+    ) -> None:
         self._shell.display_pub.publish(
             data,
-            metadata=_mark(f"sweep-{self._study.id}"),
+            metadata=mark.to_metadata(),
             transient={"display_id": display_id} if display_id else {},
             update=update,
         )
@@ -169,12 +183,12 @@ def show_strip(board: Storyboard, shell: Any) -> None:
     from kling_nb.notebook import strip_card  # noqa: PLC0415 -- not before something is shown
     from kling_nb.notebook.grid_strip import StripSheet  # noqa: PLC0415 -- as above
 
-    mark = _mark(f"strip-{board.id}")
+    mark = _mark(board.id).to_metadata()
     shell.display_pub.publish(grid_bundle(StripSheet(board)), metadata=mark)
     card = {"text/html": strip_card.html(board), "text/plain": strip_card.text(board)}
     shell.display_pub.publish(card, metadata=mark)
 
 
-def _mark(what: str) -> dict[str, Any]:
-    """Metadata of an output whose card is as good as it gets: nobody draws it anew."""
-    return replace(here(), job=what, state=State.READY.value).to_metadata()
+def _mark(what: str) -> Mark:
+    """Mark of an output whose card is as good as it gets: nobody draws it anew."""
+    return replace(here(), job=what, state=State.READY.value)

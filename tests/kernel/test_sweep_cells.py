@@ -1,10 +1,13 @@
 """`%%kling --grid`, `sweep` and storyboards in a real kernel, and what is shown of them."""
 
+import json
 from pathlib import Path
 
 import pytest
 from running_kernel import RunningKernel
-from scripted import Fail, Hold, Queue, Run, Script, ScriptedFal
+from scripted import Done, Fail, Hold, Queue, Run, Script, ScriptedFal
+
+from kling_nb.notebook.frozen import settle_for_good
 
 pytestmark = [pytest.mark.kernel, pytest.mark.timeout(120)]
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -20,7 +23,8 @@ def test_a_grid_says_its_price_shows_itself_and_is_handed_over(
     assert WIDGET in live
     assert card["text/html"].count("<video") == 4  # brought up to date before the cell ended
     assert "4 of 4 ready" in card["text/plain"]
-    assert cell.metadata[1]["kling_nb"]["job"] == "sweep-" + kernel.value("study.id")
+    assert cell.metadata[1]["kling_nb"]["job"] == kernel.value("study.id")
+    assert "parts" not in cell.metadata[1]["kling_nb"]
     sent = {(sent.input["prompt"], sent.input["duration"]) for sent in fal.accepted}
     assert sent == {(f"a {who} in Tokyo", length) for who in ("fox", "wolf") for length in ("5", "10")}
     assert kernel.value("[type(cell.video).__name__ for cell in study]") == str(["Video"] * 4)
@@ -73,6 +77,32 @@ def test_an_interrupt_begins_nothing_more(kernel: RunningKernel, fal: ScriptedFa
     assert not cell.ok
     assert "2 cells were not begun" in cell.message
     assert len(fal.accepted) == 1
+
+
+def test_a_sweep_that_nobody_saw_end_is_drawn_when_its_notebook_is_opened(
+    kernel: RunningKernel, fal: ScriptedFal, tmp_path: Path
+) -> None:
+    folder = tmp_path / "work"
+    fal.script = Script((Queue(0), Run(), Hold(), Done()))
+    waiting = kernel.start("%%kling study --concurrency 1 --grid\na {fox|wolf}")
+    kernel.wait_until(lambda: len(fal.accepted) == 1 and len(waiting.displays) == 2)
+    outputs = [
+        {"output_type": "display_data", "data": data, "metadata": metadata}
+        for data, metadata in zip(waiting.displays, waiting.metadata, strict=True)
+    ]
+    saved = json.dumps({"cells": [{"cell_type": "code", "outputs": outputs}], "metadata": {}})
+    for number in (1, 2):
+        kernel.wait_until(lambda number=number: len(fal.accepted) == number)
+        fal.jobs[-1].release()
+        kernel.wait_until(lambda number=number: len(list(folder.glob("kling_media/*.json"))) == number)
+        opened = json.loads(saved)
+        assert settle_for_good(opened, folder)
+        (card,) = opened["cells"][0]["outputs"]
+        assert card["data"]["text/html"].count("<video") == number
+        assert f"{number} of 2 ready" in card["data"]["text/html"]
+        assert ("Run the cell again" in card["data"]["text/html"]) == (number == 1)
+        assert ("parts" in card["metadata"]["kling_nb"]) == (number == 1)
+    assert kernel.finish(waiting).ok
 
 
 def test_the_last_frame_of_a_video_begins_the_next(kernel: RunningKernel, fal: ScriptedFal) -> None:
