@@ -65,9 +65,10 @@ class Filing:
     async def _stored(self, backend: Backend, result: Result) -> Take:
         """The file of the result, tried again where the connection is cut: it is paid for."""
         request_id = self._job.request_id or ""
-        earlier = await asyncio.to_thread(self._media.filed, request_id, self._job.backend)
-        if earlier is not None:  # by another kernel, or by this one before it died
-            return earlier
+        if self._job.state.resumed:  # filed by another kernel, or by this one before it died
+            earlier = await asyncio.to_thread(self._media.filed, request_id, self._job.backend)
+            if earlier is not None:
+                return earlier
         attempt = 0
         while True:
             attempt += 1

@@ -90,7 +90,7 @@ class Planner:
         Raises:
             InputError: Bad input.
         """
-        named, chosen = self._chosen(endpoint or settings.endpoint, pictures)
+        named, chosen = self._chosen(endpoint or settings.endpoint, pictures, settings)
         options, rest = SubmitOptions.split(parameters)
         request = build_request(chosen, prompt=prompt, **pictures, parameters=rest)
         said = notices(named, chosen)
@@ -114,7 +114,7 @@ class Planner:
         Raises:
             InputError: Bad input.
         """
-        _, chosen = self._chosen(endpoint, pictures)
+        _, chosen = self._chosen(endpoint, pictures, self._settings())
         return build_request(chosen, prompt=prompt, **pictures, parameters=parameters)
 
     def endpoint(self, name: str | None = None, *, refresh: bool = False, fetch: bool = True) -> Endpoint:
@@ -137,11 +137,14 @@ class Planner:
         backends = REUSABLE[settings.backend]
         return self._places.media(settings.media).find(request.fingerprint, take=take, backends=backends)
 
-    def _chosen(self, name: str, pictures: Mapping[str, Any]) -> tuple[Endpoint, Endpoint]:
+    def _chosen(
+        self, name: str, pictures: Mapping[str, Any], settings: Settings
+    ) -> tuple[Endpoint, Endpoint]:
         """The endpoint that is named, and the one to use: its sister where a picture asks for it."""
-        named = self.endpoint(name)
+        find = self._places.endpoints(settings).find
+        named = find(name)
         pictured = any(picture is not None for picture in pictures.values())
-        return named, with_picture(named, self.endpoint) if pictured else named
+        return named, with_picture(named, find) if pictured else named
 
     def _paid_like(self, request: VideoRequest, settings: Settings, take: int | None) -> Entry | None:
         """What was submitted already for this take, or any if none is named: it is not bought again."""

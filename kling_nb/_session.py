@@ -227,8 +227,8 @@ class Session:
             hold=hold,
         )
         entry, fresh = self._places.ledger(plan.settings).claim(intent)
-        if not new and (fresh or entry.state.closed):
-            # Another kernel may have finished the same request after `plan` looked.
+        if not new and (entry.state.closed or (fresh and entry.backend == "local")):
+            # Another kernel finished the same request after `plan` looked: of fal's jobs the ledger told so.
             found = self._planner.find(request, plan.settings, take)
             if found is not None:
                 if fresh:
