@@ -11,6 +11,7 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from kling_nb import _settings
 from kling_nb._arguments import storable
@@ -69,6 +70,7 @@ class Session:
         self._running = RunningJobs(self._engine)
         self._past = PastJobs(self._engine, self)
         self._claiming = ProcessLock()
+        self._sweeps: WeakSet[Sweep] = WeakSet()
 
     def __enter__(self) -> Session:
         return self
@@ -77,7 +79,7 @@ class Session:
         self.close()
 
     def close(self) -> None:
-        """Leave all jobs alone and close connections and ledger.
+        """Leave all jobs alone, begin no further cell of a sweep, and close connections and ledger.
 
         What fal has accepted goes on there; `get_job` and `resume` of another session take it up.
         """
@@ -85,6 +87,8 @@ class Session:
         self._places.close_ledgers()
 
     async def _close(self) -> None:
+        for study in list(self._sweeps):
+            await study.begin_no_more()
         await self._running.settle()
         if "client" in vars(self):
             await self.client.settle()
@@ -312,6 +316,7 @@ class Session:
             whole.check_frozen()
         whole.check()
         study = Sweep(found, cells, whole=whole, engine=self._engine, concurrency=concurrency)
+        self._sweeps.add(study)
         return study.start() if start else study
 
     def _swept(

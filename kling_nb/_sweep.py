@@ -268,7 +268,7 @@ class Sweep:
 
     async def cancel_here(self) -> str:
         """The same on the engine thread."""
-        skipped = await self._skip_waiting()
+        skipped = await self.begin_no_more()
         jobs = [cell.job for cell in self.cells if cell.job is not None and not cell.job.done]
         answers = await asyncio.gather(*(job.cancel_here() for job in jobs), return_exceptions=True)
         refused = sum(isinstance(answer, BaseException) for answer in answers)
@@ -284,19 +284,19 @@ class Sweep:
         return self._engine.spawn(self._interrupted())
 
     async def _interrupted(self) -> Interrupted:
-        skipped = await self._skip_waiting()
+        skipped = await self.begin_no_more()
         jobs = [cell.job for cell in self.cells if cell.job is not None and not cell.job.done]
         queued = [job for job in jobs if job.state.state in {State.SUBMITTING, State.IN_QUEUE}]
         for job in queued:
             await job.interrupted()
         return Interrupted(
-            f"Interrupted: {skipped} cells were not begun, {len(queued)} were cancelled in the queue,"
-            f" {len(jobs) - len(queued)} run on.",
+            f"Interrupted: {skipped} not begun, {len(queued)} cancelled in the queue,"
+            f" {len(jobs) - len(queued)} running on.",
             remedy="Run the cell again to go on: what is made is reused, what runs is taken up.",
         )
 
-    async def _skip_waiting(self) -> int:
-        """Begin no further cell, and give back what is held for them; how many there were."""
+    async def begin_no_more(self) -> int:
+        """Leave out the cells that wait, and give back what is held for them; how many. Engine thread."""
         skipped = 0
         while self._waiting:
             cell = self._waiting.popleft()

@@ -166,15 +166,12 @@ def _title(endpoint_id: str) -> str:
 
 def _resolved(endpoint_id: str, given: dict[str, Any]) -> dict[str, Any]:
     """Parameters with the endpoint's defaults, as the card of the running job has them."""
+    if not endpoint_id:
+        return given
     with suppress(KlingError):
-        endpoint = default_session().endpoint(endpoint_id, fetch=False)
-        return {
-            **given,
-            **{
-                one.name: one.default
-                for one in endpoint.parameters
-                if one.default is not None and one.name not in given
-            },
+        known = default_session().endpoint(endpoint_id, fetch=False).parameters
+        return given | {
+            one.name: one.default for one in known if one.default is not None and one.name not in given
         }
     return given
 

@@ -75,7 +75,7 @@ def test_an_interrupt_begins_nothing_more(kernel: RunningKernel, fal: ScriptedFa
     kernel.interrupt()
     cell = kernel.finish(waiting)
     assert not cell.ok
-    assert "2 cells were not begun" in cell.message
+    assert "2 not begun" in cell.message
     assert len(fal.accepted) == 1
 
 

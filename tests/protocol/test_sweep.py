@@ -233,13 +233,29 @@ def test_cancelling_begins_nothing_more(session: Session, fal: ScriptedFal) -> N
     assert submissions(fal) == 1
 
 
+def test_a_session_that_is_closed_begins_nothing_more(
+    make_session: MakeSession, fal: ScriptedFal, ledger: Ledger
+) -> None:
+    fal.script = Script((Queue(0), Run(), Hold(), Done()))
+    session = make_session(prices={"v1-pro": 0.1}, daily_budget=2)
+    study = session.sweep(["a fox", "a wolf", "a cat"], concurrency=1)
+    fal.wait_for(lambda: submissions(fal) == 1 and fal.open_streams)
+    session.close()
+    study.wait(20, check=False)
+    assert [cell.state for cell in study][1:] == ["SKIPPED", "SKIPPED"]
+    assert submissions(fal) == 1
+    assert len(ledger.entries()) == 1
+    fal.jobs[0].release()
+    assert make_session().resume()[0].wait(20)
+
+
 def test_an_interrupt_says_what_became_of_the_cells(session: Session, fal: ScriptedFal) -> None:
     fal.script = Script((Queue(0), Run(), Hold(), Done()))
     study = session.sweep(["a fox", "a wolf"], concurrency=1)
     fal.wait_for(lambda: submissions(fal) == 1)
     told = study.spawn_interrupt().result(20)
     assert isinstance(told, Interrupted)
-    assert "1 cells were not begun" in str(told)
+    assert "1 not begun, 0 cancelled in the queue, 1 running on" in str(told)
     fal.jobs[0].release()
     study.wait(20, check=False)
 

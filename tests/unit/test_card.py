@@ -20,6 +20,7 @@ from PIL import Image
 from kling_nb.notebook.card import Card, html, text
 from kling_nb.notebook.card_source import address, file_name
 from kling_nb.notebook.card_words import clean, duration
+from kling_nb.notebook.job_card import card_of_file
 from kling_nb.video import Video
 
 CARD = Card(
@@ -227,6 +228,15 @@ def test_values_are_said_as_a_person_reads_them() -> None:
     assert "image_url image/png, 3,016 bytes · tail_image_url tail.png · generate_audio true" in said
     assert 'elements [{"a": 1}] · path a.png' in said
     assert said.count(CARD.prompt) == 1
+
+
+def test_a_finished_video_is_shown_with_the_defaults_of_its_endpoint(video: Video) -> None:
+    asked = {"prompt": "a heron", "duration": "10"}
+    made = Video.from_file(
+        video.path, request={"endpoint": "fal-ai/kling-video/v1/pro/text-to-video", "input": asked}
+    )
+    assert card_of_file(made).parameters == {"duration": "10", "aspect_ratio": "16:9"}
+    assert card_of_file(video).parameters == {}  # a film, a file: made by no endpoint
 
 
 @pytest.mark.parametrize(
