@@ -12,6 +12,8 @@
 /** How long an answer may take before the kernel counts as busy. */
 export const PATIENCE_MS = 1000;
 
+const GONE = "The kernel went away before it answered.";
+
 /** The kernel answered that it could not do it. The text is for the user. */
 export class Refused extends Error {}
 
@@ -63,8 +65,8 @@ export class Kernel {
       this.#pending.set(id, { resolve, reject, timer });
       try {
         this.model.send({ id, kind, msg });
-      } catch (error) {
-        this.#settle(id)?.reject(/** @type {Error} */ (error));
+      } catch {
+        this.#settle(id)?.reject(new Error(GONE)); // the page's own words say less
       }
     });
   }
@@ -84,7 +86,7 @@ export class Kernel {
   /** Gives up all open questions: the kernel that was asked is gone. */
   drop() {
     for (const id of [...this.#pending.keys()]) {
-      this.#settle(id)?.reject(new Error("The kernel went away before it answered."));
+      this.#settle(id)?.reject(new Error(GONE));
     }
   }
 

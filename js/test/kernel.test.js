@@ -47,7 +47,7 @@ test("an answer to another page's question is passed over", () => {
   kernel.answer({ id: 12, ok: true, msg: {} }, []);
 });
 
-test("what cannot be sent is told at once", async () => {
+test("what cannot be sent is told at once, in words for the reader", async () => {
   const kernel = new Kernel(
     {
       send() {
@@ -56,7 +56,7 @@ test("what cannot be sent is told at once", async () => {
     },
     () => {},
   );
-  await assert.rejects(kernel.ask("snapshot"), TypeError);
+  await assert.rejects(kernel.ask("snapshot"), /^Error: The kernel went away/);
 });
 
 test("a late answer makes the kernel busy until it comes", async () => {
