@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import io
 import threading
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from kling_nb.catalog.local_file import LocalFile
@@ -14,6 +15,8 @@ from kling_nb.errors import MediaInputError, UsageError
 
 LARGEST = 512 * 1024 * 1024
 """Bytes of a file that a panel takes; a larger one is better named by its path."""
+PATIENCE = 300.0
+"""Seconds without a further piece after which an upload counts as left: its page is closed or loaded anew."""
 _PREVIEW = 192  # pixels, for both sides at most
 
 
@@ -58,13 +61,26 @@ class Attachment:
         return small.getvalue()
 
 
-class Attachments:
-    """The files of one panel. Any thread."""
+@dataclass(slots=True)
+class _Upload:
+    """What has come of a file, and when its last piece came."""
 
-    def __init__(self) -> None:
+    touched: float
+    data: bytearray = field(default_factory=bytearray)
+
+
+class Attachments:
+    """The files of one panel. Any thread.
+
+    Args:
+        clock: Monotonic seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._lock = threading.Lock()
         self._whole: dict[str, Attachment] = {}
-        self._coming: dict[str, bytearray] = {}
+        self._coming: dict[str, _Upload] = {}
 
     def take_piece(self, msg: Mapping[str, Any], buffers: Sequence[Any]) -> Attachment | None:
         """Take in one piece of a file; pieces come in order.
@@ -91,15 +107,31 @@ class Attachments:
                 remedy="Give the path of a larger one instead.",
             )
         with self._lock:
-            data = self._coming.setdefault(upload, bytearray()) if offset == 0 else self._coming.get(upload)
-            if data is None or len(data) != offset or not piece or offset + len(piece) > total:
+            if offset == 0:
+                self._begin(upload)
+            coming = self._coming.get(upload)
+            if coming is None or len(coming.data) != offset or not piece or offset + len(piece) > total:
                 self._coming.pop(upload, None)
                 raise UsageError("The file came incomplete; drop it again.")
-            data += piece
-            if len(data) < total:
+            coming.data += piece
+            coming.touched = self._clock()
+            if len(coming.data) < total:
                 return None
             del self._coming[upload]
-            return self._keep(bytes(data), str(msg.get("name") or "file"), str(msg.get("type") or ""))
+            return self._keep(bytes(coming.data), str(msg.get("name") or "file"), str(msg.get("type") or ""))
+
+    def _begin(self, upload: str) -> None:
+        """Make room for a file, and let go of those that nobody goes on with."""
+        now = self._clock()
+        for name in [name for name, one in self._coming.items() if now - one.touched > PATIENCE]:
+            del self._coming[name]
+        self._coming.setdefault(upload, _Upload(now))
+
+    @property
+    def unfinished(self) -> int:
+        """Bytes of files that are still to come whole."""
+        with self._lock:
+            return sum(len(one.data) for one in self._coming.values())
 
     def _keep(self, content: bytes, name: str, content_type: str) -> Attachment:
         digest = hashlib.sha256(content).hexdigest()
