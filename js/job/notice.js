@@ -1,11 +1,11 @@
 import { button, element, write } from "./element.js";
-import { BUSY, gone, hasVideo } from "./words.js";
+import { BUSY, gone } from "./words.js";
 
 /** @typedef {import("./live_job.js").LiveJob} LiveJob */
 /** @typedef {import("./view.js").Part} Part */
 
 /**
- * Why there is no video, what became of Cancel, and that the kernel does not answer.
+ * Why there is no video, what an observer raised, what became of Cancel, and that the kernel does not answer.
  *
  * @param {LiveJob} live
  * @returns {Part}
@@ -18,8 +18,8 @@ export function notice(live) {
   return {
     node: element("div", "notice", {}, why, note),
     update() {
-      const { now, finished } = live.record;
-      write(words, finished && !hasVideo(now) ? now.message : "");
+      const { now } = live.record;
+      write(words, now.message);
       why.hidden = words.hidden;
       why.dataset.state = now.state;
       resume.hidden = !now.resumable || !live.connected;

@@ -134,7 +134,7 @@ export const LINES_KEPT = 2000;
  * @property {number} received bytes so far, of the files that go up or of the result that comes
  * @property {number | null} total bytes expected
  * @property {number | null} finished_at
- * @property {string} message
+ * @property {string} message why there is no video, or what an observer of the widget raised
  * @property {number | null} width
  * @property {number | null} height
  * @property {number | null} duration

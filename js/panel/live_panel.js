@@ -219,6 +219,10 @@ export class LivePanel {
     this.connected = true;
     if (content?.kind === "reply") this.kernel.answer(content, buffers);
     if (content?.kind === "draft") void this.composition.other(content.msg);
+    if (content?.kind === "fault") {
+      this.fault = content.msg.error;
+      this.redraw();
+    }
     if (content?.kind !== "update") return;
     const { ended, complete } = this.jobs.update(content.msg.jobs);
     for (const { id } of content.msg.jobs) {

@@ -23,7 +23,7 @@ export const COMMANDS = /** @type {const} */ ([
 ]);
 
 /** Kinds of message that the kernel sends. */
-export const NOTICES = /** @type {const} */ (["reply", "update", "draft"]);
+export const NOTICES = /** @type {const} */ (["reply", "update", "draft", "fault"]);
 
 /** Synced traits. */
 export const TRAITS = /** @type {const} */ (["notices"]);

@@ -14,9 +14,9 @@ import anywidget
 from traitlets import Int, Unicode
 
 from kling_nb.errors import UsageError
+from kling_nb.notebook.answering import Answer, reply
 from kling_nb.notebook.chunk import read_chunk
 from kling_nb.notebook.feed import FEED, Channel, Feed
-from kling_nb.notebook.takes import words
 from kling_nb.video import Video
 
 COMMANDS = ("snapshot", "poster", "chunk", "cancel")
@@ -24,8 +24,6 @@ COMMANDS = ("snapshot", "poster", "chunk", "cancel")
 NOTICES = ("reply", "update")
 """Kinds of message to a view."""
 _STATIC = Path(__file__).parent.parent / "static"
-
-Answer = tuple[dict[str, Any], list[bytes]]
 
 
 class Sheet(Protocol):
@@ -127,20 +125,7 @@ class GridWidget(anywidget.AnyWidget):
             "cancel": lambda: self._cancel(msg),
         }
         known = isinstance(kind, str) and kind in handlers
-        self._reply(number, handlers[kind] if known else lambda: _unknown(kind))
-
-    def _reply(self, number: Any, answer: Callable[[], Answer | Future[Any]]) -> None:
-        """Send what `answer` gives, or what it raises; where it gives a future, as soon as that is done."""
-        try:
-            given = answer()
-            if isinstance(given, Future):
-                given.add_done_callback(lambda done: self._reply(number, lambda: _answer(done.result())))
-                return
-        except Exception as error:  # noqa: BLE001 -- a command is always answered
-            self.send({"id": number, "kind": "reply", "ok": False, "msg": {"error": words(error)}})
-            return
-        msg, buffers = given
-        self.send({"id": number, "kind": "reply", "ok": True, "msg": msg}, buffers)
+        reply(self.send, number, handlers[kind] if known else lambda: _unknown(kind))
 
     def _snapshot(self) -> dict[str, Any]:
         """Everything, for a page that opens."""
@@ -165,10 +150,6 @@ class GridWidget(anywidget.AnyWidget):
     def _cancel(self, msg: Mapping[str, Any]) -> Future[str]:
         """Stop one cell's job, or without a number the whole; answered when fal's answer is there."""
         return self._sheet.cancel(self._number(msg) if "cell" in msg else None)
-
-
-def _answer(given: Any) -> Answer:
-    return given if isinstance(given, tuple) else ({"outcome": given}, [])
 
 
 @cache

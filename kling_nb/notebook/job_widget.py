@@ -9,7 +9,6 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
-import anywidget
 import traitlets
 from traitlets import Float, Int, Unicode
 
@@ -17,10 +16,12 @@ from kling_nb._job import Job
 from kling_nb.errors import MediaError, UsageError
 from kling_nb.events import Event, JobState
 from kling_nb.notebook import again
+from kling_nb.notebook.answering import Answer, reply
 from kling_nb.notebook.bundles import job_bundle
 from kling_nb.notebook.chunk import read_chunk
 from kling_nb.notebook.feed import FEED, Channel, Feed
-from kling_nb.notebook.takes import JobLike, Take, clip, found_beside, saved, words
+from kling_nb.notebook.observed import Observed
+from kling_nb.notebook.takes import JobLike, Take, clip, found_beside, saved
 from kling_nb.video import Video
 
 COMMANDS = ("snapshot", "cancel", "chunk", "poster", "quote", "generate", "resume")
@@ -33,10 +34,8 @@ LINES_KEPT = 2_000
 _LINE_LIMIT = 2_000
 _STATIC = Path(__file__).parent.parent / "static"
 
-Answer = tuple[dict[str, Any], list[bytes]]
 
-
-class JobWidget(anywidget.AnyWidget):
+class JobWidget(Observed):
     """A job in a notebook: its state, log, Cancel, and in the end its video, with the takes beside it.
 
     Traits hold what may be saved with the notebook; they speak of the take that is shown. Log
@@ -206,8 +205,12 @@ class JobWidget(anywidget.AnyWidget):
     def _settle_traits(self) -> None:
         """Let the traits speak of the take that is shown."""
         with self._changing, self.hold_sync():
-            for name, value in _described(self._shown.job).items():
-                self.set_trait(name, value)
+            self._settle(**_described(self._shown.job))
+
+    def _show_fault(self, fault: str) -> None:
+        """Say it with the take that is shown."""
+        self._shown.fault = fault
+        self._notify(self._shown)
 
     def _fields(self, take: Take) -> dict[str, Any]:
         """What changes in a take. Of two, the one with the larger revision is newer."""
@@ -222,9 +225,9 @@ class JobWidget(anywidget.AnyWidget):
         command = content if isinstance(content, dict) else {}
         number, kind = command.get("id"), command.get("kind")
         msg = command["msg"] if isinstance(command.get("msg"), dict) else {}
-        handlers: dict[Any, Callable[[], Answer | None]] = {
+        handlers: dict[Any, Callable[[], Answer | Future[Any]]] = {
             "snapshot": lambda: self._snapshot(msg),
-            "cancel": lambda: self._cancel_then(msg, number),
+            "cancel": lambda: self._cancel(msg),
             "chunk": lambda: self._chunk(msg),
             "poster": lambda: self._poster(msg),
             "quote": lambda: (again.quote(self._take(msg).job, _changes(msg)), []),
@@ -232,18 +235,7 @@ class JobWidget(anywidget.AnyWidget):
             "resume": lambda: self._resume(msg),
         }
         known = isinstance(kind, str) and kind in handlers
-        self._reply(number, handlers[kind] if known else lambda: _unknown(kind))
-
-    def _reply(self, number: Any, answer: Callable[[], Answer | None]) -> None:
-        """Send what `answer` gives, or what it raises. None means that the answer comes later."""
-        try:
-            given = answer()
-        except Exception as error:  # noqa: BLE001 -- a command is always answered
-            self.send({"id": number, "kind": "reply", "ok": False, "msg": {"error": words(error)}})
-            return
-        if given is not None:
-            msg, buffers = given
-            self.send({"id": number, "kind": "reply", "ok": True, "msg": msg}, buffers)
+        reply(self.send, number, handlers[kind] if known else lambda: _unknown(kind))
 
     def _snapshot(self, msg: dict[str, Any]) -> Answer:
         """Everything of a take up to now. `first_line` is also the number of older lines left out."""
@@ -253,13 +245,9 @@ class JobWidget(anywidget.AnyWidget):
         about = {"key": take.key, "now": time.time(), "controls": controls, "takes": self._strip()}
         return {**about, **self._fields(take), **_lines(lines, 0, len(lines))}, []
 
-    def _cancel_then(self, msg: dict[str, Any], number: Any) -> None:
-        """Ask for the end of the job; the answer is sent when fal's is there, from the engine's thread."""
-
-        def later(asked: Future[str]) -> None:
-            self._reply(number, lambda: ({"outcome": asked.result()}, []))
-
-        self._take(msg).job.cancel_soon().add_done_callback(later)
+    def _cancel(self, msg: dict[str, Any]) -> Future[str]:
+        """Ask for the end of the job; answered when fal's answer is there."""
+        return self._take(msg).job.cancel_soon()
 
     def _chunk(self, msg: dict[str, Any]) -> Answer:
         """A piece of the video's file, as one buffer."""

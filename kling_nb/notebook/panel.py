@@ -8,7 +8,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import anywidget
 from traitlets import Bool, Instance
 
 from kling_nb._default import default_session
@@ -16,20 +15,21 @@ from kling_nb._job import Job
 from kling_nb._session import Session
 from kling_nb.errors import UsageError
 from kling_nb.notebook import panel_history, panel_rows
+from kling_nb.notebook.answering import Answer, reply
 from kling_nb.notebook.bundles import panel_bundle
 from kling_nb.notebook.feed import FEED, Channel, Feed
-from kling_nb.notebook.panel_desk import Answer, Desk
+from kling_nb.notebook.observed import Observed
+from kling_nb.notebook.panel_desk import Desk
 from kling_nb.notebook.panel_draft import Draft
-from kling_nb.notebook.takes import words
 from kling_nb.request import VideoRequest
 from kling_nb.video import Video
 
-NOTICES = ("reply", "update", "draft")
+NOTICES = ("reply", "update", "draft", "fault")
 """Kinds of message to a view."""
 _STATIC = Path(__file__).parent.parent / "static"
 
 
-class Panel(anywidget.AnyWidget):
+class Panel(Observed):
     """A place to work in: compose, run many jobs at once, and browse all that was ever made.
 
     It shows itself when it ends a cell. `value` is the latest video made here; `observe` it:
@@ -117,13 +117,16 @@ class Panel(anywidget.AnyWidget):
         self.send({"kind": "update", "msg": {"revision": self._revision, "jobs": rows}})
         for job in ended:
             if job.video is not None:
-                self.value = job.video
+                self._settle(value=job.video)
         return False
 
     def _drafted(self, draft: Draft, request: VideoRequest | None) -> None:
         """Tell the other pages what was composed in one of them."""
-        self.request = request
+        self._settle(request=request)
         self.send({"kind": "draft", "msg": draft.to_json(self._desk.files)})
+
+    def _show_fault(self, fault: str) -> None:
+        self.send({"kind": "fault", "msg": {"error": fault}})
 
     # -- from the views ----------------------------------------------------------
 
@@ -133,22 +136,10 @@ class Panel(anywidget.AnyWidget):
         number, kind, msg = command.get("id"), command.get("kind"), command.get("msg")
         do = _ANSWERS.get(kind) if isinstance(kind, str) else None
         if do is None:
-            self._reply(number, lambda: _unknown(kind))
+            reply(self.send, number, lambda: _unknown(kind))
         else:
-            self._reply(number, lambda: do(self._desk, msg if isinstance(msg, dict) else {}, buffers or []))
-
-    def _reply(self, number: Any, answer: Callable[[], Answer | Future[Any]]) -> None:
-        """Send what `answer` gives, or what it raises; where it gives a future, as soon as that is done."""
-        try:
-            given = answer()
-            if isinstance(given, Future):
-                given.add_done_callback(lambda done: self._reply(number, done.result))
-                return
-        except Exception as error:  # noqa: BLE001 -- a command is always answered
-            self.send({"id": number, "kind": "reply", "ok": False, "msg": {"error": words(error)}})
-            return
-        msg, sent = given
-        self.send({"id": number, "kind": "reply", "ok": True, "msg": msg}, sent)
+            given = msg if isinstance(msg, dict) else {}
+            reply(self.send, number, lambda: do(self._desk, given, buffers or []))
 
 
 def _unknown(kind: Any) -> Answer:
@@ -161,22 +152,12 @@ def _side_thread() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(1, "kling-posters")
 
 
-def _cancel(desk: Desk, job_id: Any) -> Future[Answer]:
+def _cancel(desk: Desk, job_id: Any) -> Future[str]:
     """Ask for the end of a job; answered when fal's answer is there."""
-    told: Future[Answer] = Future()
-
-    def later(asked: Future[str]) -> None:
-        error = asked.exception()
-        if error is not None:
-            told.set_exception(error)
-        else:
-            told.set_result(({"outcome": asked.result()}, []))
-
     job = desk.queue.get(str(job_id))
     if job is None:
         raise UsageError("This job is not in the panel's queue.", remedy=f"%kling cancel {job_id}")
-    job.cancel_soon().add_done_callback(later)
-    return told
+    return job.cancel_soon()
 
 
 def _poster(desk: Desk, job_id: Any) -> Future[Answer]:
@@ -197,7 +178,7 @@ def _preview(desk: Desk, file: Any) -> Answer:
     return {"found": bool(found)}, [found] if found else []
 
 
-_Do = Callable[[Desk, Mapping[str, Any], Any], "Answer | Future[Answer]"]
+_Do = Callable[[Desk, Mapping[str, Any], Any], "Answer | Future[Any]"]
 _ANSWERS: dict[str, _Do] = {
     "snapshot": lambda desk, msg, buffers: (desk.snapshot(), []),
     "controls": lambda desk, msg, buffers: (desk.controls(msg.get("endpoint")), []),

@@ -16,6 +16,7 @@ from kling_nb.errors import KlingError, MediaError, UsageError
 from kling_nb.events import State
 from kling_nb.ledger import Entry
 from kling_nb.notebook import panel_history, panel_rows
+from kling_nb.notebook.answering import Answer
 from kling_nb.notebook.as_cell import as_cell
 from kling_nb.notebook.chunk import read_chunk
 from kling_nb.notebook.panel_draft import Draft, checked_values
@@ -24,7 +25,6 @@ from kling_nb.notebook.panel_queue import JobQueue
 from kling_nb.notebook.takes import words
 from kling_nb.request import VideoRequest
 
-Answer = tuple[dict[str, Any], list[bytes]]
 OPENED = 32
 """Ended jobs that are kept at hand, so that their pieces need no look-up."""
 

@@ -80,6 +80,7 @@ class Take:
         job: What is shown there.
         told: Log lines sent to views so far.
         news: Whether there is something to tell.
+        fault: What an observer of the widget raised, in words.
         leave: Ends the listening to the job, while it runs.
     """
 
@@ -87,6 +88,7 @@ class Take:
     job: JobLike
     told: int = 0
     news: bool = False
+    fault: str = ""
     leave: Callable[[], None] | None = None
 
     def about(self) -> dict[str, Any]:
@@ -112,6 +114,7 @@ class Take:
         received, total = now.transferred
         return {
             **saved(job),
+            "message": self.fault or _why_no_video(job),
             "resumed": now.resumed,
             "resumable": job.maker is not None and _unsettled(job),
             "queue_position": now.queue_position,

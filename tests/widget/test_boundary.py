@@ -12,7 +12,7 @@ from widget.memory_job import MemoryJob, widget_of
 
 from kling_nb import events
 from kling_nb.catalog import endpoint
-from kling_nb.notebook import chunk, job_widget
+from kling_nb.notebook import answering, chunk, job_widget
 
 ROOT = Path(__file__).resolve().parents[2]
 JS = ROOT / "js" / "job"
@@ -74,9 +74,10 @@ def test_a_view_sends_only_commands_that_are_listed():
 
 
 def test_the_kernel_sends_only_notices_that_are_listed():
-    tree = ast.parse(Path(job_widget.__file__).read_text(encoding="utf-8"))
+    trees = [ast.parse(Path(one.__file__).read_text(encoding="utf-8")) for one in (job_widget, answering)]
     sent = {
         value.value
+        for tree in trees
         for node in ast.walk(tree)
         if isinstance(node, ast.Dict)
         for key, value in zip(node.keys, node.values, strict=True)

@@ -13,7 +13,7 @@ import kling_nb
 from kling_nb import Panel
 from kling_nb.events import State
 from kling_nb.ledger import Entry
-from kling_nb.notebook import panel, panel_history, panel_rows
+from kling_nb.notebook import answering, panel, panel_history, panel_rows
 
 ROOT = Path(__file__).resolve().parents[2]
 STATIC = Path(kling_nb.__file__).parent / "static"
@@ -56,9 +56,10 @@ def test_a_page_sends_only_commands_that_are_listed_and_all_of_them():
 
 
 def test_the_kernel_sends_only_notices_that_are_listed():
-    tree = ast.parse(Path(panel.__file__).read_text(encoding="utf-8"))
+    trees = [ast.parse(Path(one.__file__).read_text(encoding="utf-8")) for one in (panel, answering)]
     sent = {
         value.value
+        for tree in trees
         for node in ast.walk(tree)
         if isinstance(node, ast.Dict)
         for key, value in zip(node.keys, node.values, strict=True)
