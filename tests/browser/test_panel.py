@@ -1,23 +1,40 @@
-"""The panel in JupyterLab, in Chromium: by role and label, as its users know it."""
+"""The panel in JupyterLab and Notebook 7, in Chromium: by role and label, as its users know it."""
 
+import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import pytest
 from accessibility import serious_faults
 from hostile import HOSTILE
-from jupyter_lab import JupyterLab
+from notebook_page import NotebookPage, in_both
+from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
 from kling_nb.events import State
 from kling_nb.ledger import Intent, Ledger
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240), pytest.mark.pace("inf")]
-KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
 TEXT = "fal-ai/kling-video/v1/pro/text-to-video"
+IMAGE = "fal-ai/kling-video/v1/pro/image-to-video"
 PANEL = "import kling_nb\npanel = kling_nb.Panel()\npanel"
+HAND_OVER = """async ([node, kind, name]) => {
+  const canvas = new OffscreenCanvas(400, 400);
+  canvas.getContext("2d").fillRect(0, 0, 400, 400);
+  const files = new DataTransfer();
+  files.items.add(new File([await canvas.convertToBlob({ type: "image/png" })], name, { type: "image/png" }));
+  const about = { bubbles: true, cancelable: true };
+  node.dispatchEvent(kind === "paste" ? new ClipboardEvent(kind, { ...about, clipboardData: files })
+    : new DragEvent(kind, { ...about, dataTransfer: files })) }"""
+"""Pastes or drops a picture, as the browser hands it to a page."""
+NOTICES = """window.shown = [];
+window.Notification = class {
+  static permission = "default";
+  static async requestPermission() { return (this.permission = "granted") }
+  constructor(title) { window.shown.push(title) }
+  close() {} }"""
+"""A desktop that keeps what it is to show."""
 
 
 def intent(prompt: str, folder: Path, endpoint: str = TEXT) -> Intent:
@@ -41,21 +58,12 @@ def ledger(home: Path) -> Iterator[Ledger]:
 
 
 @pytest.fixture
-def show(page: Page, lab: JupyterLab, workspace: Path, complaints: list[str]) -> Iterator[Any]:
+def show(notebook: NotebookPage, complaints: list[str]) -> Iterator[Any]:
     """Run a notebook of these cells; gives its first panel."""
 
     def shown(*cells: str) -> Locator:
-        notebook = nbformat.v4.new_notebook(metadata=KERNEL)
-        notebook.cells = [nbformat.v4.new_code_cell(cell) for cell in cells]
-        nbformat.write(notebook, workspace / "panel.ipynb")
-        page.goto(lab.address("panel.ipynb"))
-        expect(page.get_by_role("button", name="Idle")).to_be_visible()
-        page.locator(".jp-Notebook .jp-Cell").first.click()
-        page.get_by_role("menuitem", name="Run", exact=True).click()
-        page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
-        panel = page.get_by_role("region", name="Kling panel").first
-        expect(panel.get_by_role("combobox", name="Endpoint", exact=True)).to_be_visible()
-        return panel
+        notebook.run(*cells)
+        return notebook.panel()
 
     yield shown
     assert complaints == []
@@ -69,8 +77,17 @@ def queue_of(panel: Locator) -> Locator:
     return panel.get_by_role("region", name="Queue")
 
 
+def opened_in(panel: Locator) -> Locator:
+    return panel.get_by_role("region", name="Opened")
+
+
 def rows_of(panel: Locator) -> Locator:
     return panel.get_by_role("listbox", name="History").get_by_role("option")
+
+
+def generate(panel: Locator, prompt: str) -> None:
+    prompt_of(panel).fill(prompt)
+    panel.get_by_role("button", name="Generate preview").click()
 
 
 def wait_until_playing(page: Page) -> None:
@@ -80,113 +97,176 @@ def wait_until_playing(page: Page) -> None:
     )
 
 
-def tab_to(page: Page, target: Locator) -> None:
-    """Press Tab until `target` has the focus."""
-    for _ in range(40):
-        if target.evaluate("(node) => node === document.activeElement"):
-            return
-        page.keyboard.press("Tab")
-    raise AssertionError(f"Tab does not lead to {target}")
-
-
-def test_keyboard_alone_leads_from_the_prompt_to_a_video_and_another_take(page: Page, show: Any) -> None:
-    panel = show(PANEL)
+@in_both
+def test_keyboard_alone_leads_from_a_fresh_page_to_a_video_another_take_and_both_by_frames(
+    page: Page, notebook: NotebookPage, complaints: list[str]
+) -> None:
+    notebook.open("")
+    press = page.keyboard.press
+    press("Enter")
+    page.keyboard.insert_text(PANEL)
+    press("Control+Enter")
+    panel = notebook.panel()
     endpoint = panel.get_by_role("combobox", name="Endpoint", exact=True)
-    endpoint.focus()
-    page.keyboard.press("ArrowDown")
+    notebook.tab_to(endpoint)
+    press("ArrowDown")
     page.keyboard.type("v1.6 standard text")
-    page.keyboard.press("Enter")
+    press("Enter")
     expect(endpoint).to_have_value("Kling 1.6 (standard) Text to Video")
-    page.keyboard.press("Tab")
-    expect(prompt_of(panel)).to_be_focused()
+    notebook.tab_to(prompt_of(panel))
     page.keyboard.type("a paper boat on a pond")
-    page.keyboard.press("Control+Enter")
-    opened = panel.get_by_role("region", name="Opened")
+    press("Control+Enter")
+    opened = opened_in(panel)
     video = opened.locator("video")
     expect(video).to_be_visible()
     expect(opened.get_by_text("Ready")).to_be_visible()
-    tab_to(page, video)
-    page.keyboard.press("Space")
+    notebook.tab_to(video)
+    press("Space")
     wait_until_playing(page)
-    again = panel.get_by_role("button", name="New take")
-    again.focus()
-    page.keyboard.press("Enter")
+    press("Space")
+    notebook.tab_to(panel.get_by_role("button", name="New take"), "Shift+Tab")
+    press("Enter")
     expect(opened.get_by_text("take 2")).to_be_visible()
     expect(queue_of(panel).get_by_role("listitem")).to_have_count(2)
+    expect(rows_of(panel)).to_have_count(2)
+    notebook.tab_to(panel.get_by_role("listbox", name="History"))
+    for key in ("Home", "Space", "ArrowDown", "Space"):
+        press(key)
+    expect(opened.get_by_text("Both were asked for with the same parameters.")).to_be_visible()
+    notebook.tab_to(opened.get_by_role("slider", name="Frame of both"), "Shift+Tab")
+    press("ArrowRight")
+    expect(opened.get_by_text("0:00.04 · 2 / 120")).to_be_visible()
+    assert not complaints
 
 
-def test_a_pasted_picture_is_shown_and_used(page: Page, show: Any) -> None:
+@in_both
+def test_a_picture_is_pasted_dropped_or_picked_and_used(page: Page, show: Any) -> None:
     panel = show(PANEL.replace("Panel()", "Panel(endpoint='v1-pro-image')"))
     field = panel.get_by_role("textbox", name="Image", exact=True)
-    field.evaluate(
-        """async (node) => {
-            const canvas = new OffscreenCanvas(400, 400);
-            canvas.getContext("2d").fillRect(0, 0, 400, 400);
-            const blob = await canvas.convertToBlob({ type: "image/png" });
-            const clipboardData = new DataTransfer();
-            clipboardData.items.add(new File([blob], "night.png", { type: "image/png" }));
-            const paste = { clipboardData, bubbles: true, cancelable: true };
-            node.dispatchEvent(new ClipboardEvent("paste", paste));
-        }"""
-    )
-    expect(panel.get_by_role("img", name="night.png")).to_be_visible()
-    prompt_of(panel).fill("the night sky turns")
-    panel.get_by_role("button", name="Generate preview").click()
-    expect(panel.get_by_role("region", name="Opened").locator("video")).to_be_visible()
+    for kind in ("paste", "drop"):
+        page.evaluate(HAND_OVER, [field.element_handle(), kind, f"{kind}.png"])
+        expect(panel.get_by_role("img", name=f"{kind}.png")).to_be_visible()
+        panel.get_by_role("button", name=f"Remove {kind}.png").click()
+    picture = io.BytesIO()
+    Image.new("RGB", (400, 400), "teal").save(picture, "PNG")
+    with page.expect_file_chooser() as chooser:
+        panel.get_by_role("button", name="Choose a file for Image").click()
+    chooser.value.set_files({"name": "night.png", "mimeType": "image/png", "buffer": picture.getvalue()})
+    thumbnail = panel.get_by_role("img", name="night.png")
+    expect(thumbnail).to_be_visible()
+    page.wait_for_function("(canvas) => canvas.width > 50", arg=thumbnail.element_handle())
+    generate(panel, "the night sky turns")
+    expect(opened_in(panel).locator("video")).to_be_visible()
+    expect(opened_in(panel).get_by_text("night.png")).to_have_count(1)  # among the parameters
     panel.get_by_role("button", name="Remove night.png").click()
     expect(field).to_be_focused()
     expect(panel.get_by_role("region", name="Compose")).to_contain_text("image_url")  # what is missing now
 
 
-def test_a_page_that_is_loaded_again_finds_everything(page: Page, show: Any) -> None:
+@in_both
+def test_every_kind_of_control_reaches_python_and_python_the_panel(
+    page: Page, show: Any, notebook: NotebookPage
+) -> None:
     panel = show(PANEL)
-    prompt_of(panel).fill("a lighthouse in a storm")
-    panel.get_by_role("button", name="Generate preview").click()
-    expect(panel.get_by_role("region", name="Opened").locator("video")).to_be_visible()
-    prompt_of(panel).fill("a lighthouse at noon")
-    expect(panel.get_by_role("button", name="Generate preview")).to_be_enabled()
-    page.keyboard.press("Control+s")
-    page.wait_for_function("() => !document.querySelector('.jp-mod-dirty')")
-    page.reload()
-    panel = page.get_by_role("region", name="Kling panel")
-    expect(prompt_of(panel)).to_have_value("a lighthouse at noon")
-    queued = queue_of(panel).get_by_role("listitem")
-    expect(queued).to_contain_text("a lighthouse in a storm")
-    queued.get_by_role("button", name="Open").click()
-    video = panel.get_by_role("region", name="Opened").locator("video")
-    video.evaluate("(node) => { node.muted = true; return node.play() }")
-    wait_until_playing(page)
+    endpoint = panel.get_by_role("combobox", name="Endpoint", exact=True)
+    endpoint.click()
+    endpoint.fill("3.0 pro image")
+    panel.get_by_role("option", name="Kling 3.0 (pro) Image to Video").click()
+    prompt_of(panel).fill("a heron")
+    panel.get_by_role("textbox", name="Start image", exact=True).fill("https://pictures.invalid/heron.png")
+    panel.get_by_role("slider", name="Duration").fill("4")
+    panel.get_by_role("slider", name="CFG scale").fill("0.7")
+    panel.get_by_role("switch", name="Generate audio").uncheck()
+    panel.get_by_role("radiogroup", name="Shot type").get_by_role("radio").last.check(force=True)
+    panel.get_by_role("textbox", name="Elements").fill(
+        '[{"frontal_image_url": "https://pictures.invalid/1.png"}]'
+    )
+    expect(panel.get_by_role("button", name="Generate preview")).to_have_attribute("aria-disabled", "false")
+    said = notebook.add_cell(
+        "request = panel.request.input\nprint(sorted(request), request['duration'], request['cfg_scale'])"
+    )
+    expect(said).to_contain_text("0.7")
+    for name in (
+        "cfg_scale",
+        "duration",
+        "elements",
+        "generate_audio",
+        "prompt",
+        "shot_type",
+        "start_image_url",
+    ):
+        expect(said).to_contain_text(f"'{name}'")
+    endpoint.click()
+    endpoint.fill("video to audio")
+    page.keyboard.press("Enter")
+    expect(panel.get_by_role("textbox", name="Sound effect prompt")).to_be_visible()
+
+    notebook.add_cell("panel.observe(lambda change: print('made', change.new.take), 'value')")
+    notebook.add_cell("job = panel.submit(endpoint='v1-pro', prompt='a heron lands')")
+    expect(queue_of(panel).get_by_role("listitem").filter(has_text="a heron lands")).to_contain_text("Ready")
+    expect(notebook.add_cell("print(panel.value.path.name, panel.value.request['input'])")).to_contain_text(
+        "{'prompt': 'a heron lands'}"
+    )
+    notebook.add_cell(
+        "def broken(change):\n    raise ValueError('not mine')\npanel.observe(broken, 'request')"
+    )
+    endpoint.click()
+    endpoint.fill("v1-pro")
+    page.keyboard.press("Enter")
+    prompt_of(panel).fill("a heron flies off")
+    fault = panel.get_by_role("alert").filter(has_text="An observer of `request` raised ValueError: not mine")
+    expect(fault).to_be_visible()
+    fault.get_by_role("button", name="Dismiss").click()
+    expect(fault).to_be_hidden()
 
 
-def test_two_views_of_a_panel_agree(page: Page, show: Any) -> None:
+@in_both
+def test_two_views_agree_and_a_page_that_is_loaded_again_finds_everything(page: Page, show: Any) -> None:
     one = show(PANEL, "panel")
     other = page.get_by_role("region", name="Kling panel").nth(1)
-    prompt_of(one).fill("a heron lands")
-    expect(prompt_of(other)).to_have_value("a heron lands")
+    prompt_of(one).fill("a lighthouse in a storm")
+    expect(prompt_of(other)).to_have_value("a lighthouse in a storm")
     other.get_by_role("radio", name="1:1").check(force=True)
     expect(one.get_by_role("radio", name="1:1")).to_be_checked()
-    expect(prompt_of(one)).to_have_value("a heron lands")
+    expect(prompt_of(one)).to_have_value("a lighthouse in a storm")
     other.get_by_role("button", name="Generate preview").click()
     for panel in (one, other):
         expect(queue_of(panel).get_by_role("listitem")).to_contain_text("Ready")
         expect(panel.get_by_role("button", name="Show take 1")).to_be_visible()
+    prompt_of(one).fill("a lighthouse at noon")
+    expect(one.get_by_role("button", name="Generate preview")).to_have_attribute("aria-disabled", "false")
+    page.keyboard.press("Control+s")
+    page.wait_for_function("() => !document.querySelector('.jp-mod-dirty')")
+    page.reload()
+    panel = page.get_by_role("region", name="Kling panel").first
+    expect(prompt_of(panel)).to_have_value("a lighthouse at noon")
+    queued = queue_of(panel).get_by_role("listitem")
+    expect(queued).to_contain_text("a lighthouse in a storm")
+    queued.get_by_role("button", name="Open").click()
+    video = opened_in(panel).locator("video").first
+    video.evaluate("(node) => { node.muted = true; return node.play() }")
+    wait_until_playing(page)
 
 
-def test_a_thousand_entries_are_searched_filtered_and_compared(
-    page: Page, show: Any, ledger: Ledger, workspace: Path
+@in_both
+def test_a_thousand_entries_are_searched_filtered_compared_and_reused(
+    page: Page, show: Any, ledger: Ledger, notebook: NotebookPage, workspace: Path
 ) -> None:
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     for number in range(1000):
-        entry, _ = ledger.claim(intent(f"fox number {number}", workspace / "kling_media"))
+        one = TEXT if number % 2 else IMAGE
+        entry, _ = ledger.claim(intent(f"fox number {number}", workspace / "kling_media", endpoint=one))
         ledger.update(entry.id, state=State.FAILED if number % 10 == 0 else State.READY)
-    panel = show(PANEL)
+    panel = show("%load_ext kling_nb", PANEL)
     expect(panel.get_by_text("1,000 jobs")).to_be_visible()
     expect(rows_of(panel).first).to_contain_text("fox number 999")
     assert rows_of(panel).count() < 30
-    panel.get_by_role("listbox", name="History").focus()
+    history = panel.get_by_role("listbox", name="History")
+    history.focus()
     page.keyboard.press("End")
     expect(panel.get_by_role("option", name="fox number 0 ")).to_be_visible()
     page.keyboard.press("Enter")
-    opened = panel.get_by_role("region", name="Opened")
+    opened = opened_in(panel)
     expect(opened.get_by_text("fox number 0", exact=True)).to_be_visible()
     panel.get_by_role("searchbox", name="Search the history").fill("NUMBER 77")
     expect(panel.get_by_text("19 jobs")).to_be_visible()  # 77 is also in 177, 277 …
@@ -194,17 +274,26 @@ def test_a_thousand_entries_are_searched_filtered_and_compared(
     expect(panel.get_by_text("1 job", exact=True)).to_be_visible()
     expect(rows_of(panel)).to_contain_text(["fox number 770"])
     panel.get_by_role("combobox", name="State of the history").select_option("")
-    expect(panel.get_by_text("19 jobs")).to_be_visible()
+    panel.get_by_role("combobox", name="Endpoint of the history").select_option(TEXT)
+    expect(panel.get_by_text("14 jobs")).to_be_visible()
     expect(rows_of(panel).nth(1)).to_contain_text("fox number 877")
-    panel.get_by_role("listbox", name="History").focus()
+    history.focus()
     for key in ("Home", "Space", "ArrowDown", "Space"):
         page.keyboard.press(key)
     expect(opened.get_by_role("heading", name="Differences")).to_be_visible()
     expect(opened.get_by_role("row", name="prompt")).to_contain_text("fox number 977")
     opened.get_by_role("button", name="Reuse parameters").first.click()
     expect(prompt_of(panel)).to_have_value("fox number 977")
+    panel.get_by_role("radio", name="9:16").check(force=True)
+    panel.get_by_role("region", name="Compose").get_by_role("button", name="Copy as cell").click()
+    expect(panel.get_by_role("button", name="Copied")).to_be_visible()
+    cell = str(page.evaluate("navigator.clipboard.readText()"))
+    assert cell == "%%kling --endpoint v1-pro --aspect-ratio 9:16\nfox number 977"
+    notebook.add_cell(cell)
+    expect(notebook.ready().get_by_text("540 × 960 · 5 s")).to_be_visible()
 
 
+@in_both
 def test_hostile_text_stays_text_and_breaks_no_layout(
     page: Page, show: Any, ledger: Ledger, workspace: Path
 ) -> None:
@@ -212,9 +301,8 @@ def test_hostile_text_stays_text_and_breaks_no_layout(
         entry, _ = ledger.claim(intent(text, workspace / "kling_media", endpoint=text[:200]))
         ledger.update(entry.id, state=State.FAILED, error=text, request_id=text[:300])
     panel = show(PANEL)
-    listbox = panel.get_by_role("listbox", name="History")
-    listbox.focus()
-    opened = panel.get_by_role("region", name="Opened")
+    panel.get_by_role("listbox", name="History").focus()
+    opened = opened_in(panel)
     for number, text in enumerate(reversed(HOSTILE)):
         page.keyboard.press("Home" if number == 0 else "ArrowDown")
         page.keyboard.press("Enter")
@@ -224,30 +312,18 @@ def test_hostile_text_stays_text_and_breaks_no_layout(
         )
         wide = panel.evaluate("(node) => node.scrollWidth - node.clientWidth")
         assert wide <= 0, text[:40]
-    prompt_of(panel).fill(HOSTILE[0])
-    panel.get_by_role("button", name="Generate preview").click()
+    generate(panel, HOSTILE[0])
     expect(opened.locator("video")).to_be_visible()
     assert page.evaluate("window.hit") is None
     assert panel.locator("script, b, h1, svg").count() == 0
 
 
-def test_copies_a_cell_that_asks_for_the_same(page: Page, show: Any) -> None:
-    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    panel = show(PANEL)
-    prompt_of(panel).fill("an old tram climbs a hill")
-    panel.get_by_role("radio", name="9:16").check(force=True)
-    panel.get_by_role("button", name="Copy as cell").click()
-    expect(panel.get_by_role("button", name="Copied")).to_be_visible()
-    text = page.evaluate("navigator.clipboard.readText()")
-    assert text == "%%kling --endpoint v1-pro --aspect-ratio 9:16\nan old tram climbs a hill"
-
-
+@in_both
 @pytest.mark.pace(0.05)
 def test_jobs_run_side_by_side_and_each_can_be_cancelled(page: Page, show: Any) -> None:
     panel = show(PANEL)
     for prompt in ("a slow snail", "a slower sloth"):
-        prompt_of(panel).fill(prompt)
-        panel.get_by_role("button", name="Generate preview").click()
+        generate(panel, prompt)
         expect(queue_of(panel).get_by_text(prompt)).to_be_visible()
     expect(panel.get_by_role("heading", name="Queue · 2 running")).to_be_visible()
     expect(queue_of(panel).get_by_role("progressbar")).to_have_count(2)
@@ -256,11 +332,31 @@ def test_jobs_run_side_by_side_and_each_can_be_cancelled(page: Page, show: Any) 
     expect(sloth).to_contain_text("Cancelled")
     snail = queue_of(panel).get_by_role("listitem").filter(has_text="snail")
     expect(snail.get_by_role("button", name="Cancel a slow snail")).to_be_visible()
+    panel.get_by_role("button", name="Clear finished").click()
+    expect(queue_of(panel).get_by_role("listitem")).to_have_count(1)
 
 
-@pytest.mark.parametrize("motion", ["no-preference", "reduce"])
+@in_both
+def test_desktop_notices_come_only_when_asked_for(page: Page, show: Any) -> None:
+    page.add_init_script(NOTICES)
+    panel = show(PANEL)
+    notify = panel.get_by_role("switch", name="Notify me")
+    expect(notify).not_to_be_checked()
+    generate(panel, "a silent owl")
+    expect(queue_of(panel).get_by_role("listitem")).to_contain_text("Ready")
+    notify.check()
+    generate(panel, "a loud owl")
+    page.wait_for_function("window.shown.length > 0")
+    assert page.evaluate("window.shown") == ["Ready: Kling 1.0 Text to Video"]
+
+
+@pytest.mark.parametrize(
+    ("app", "dark", "motion"),
+    [("jupyterlab", False, "reduce"), ("notebook", True, "no-preference")],
+    ids=["JupyterLab", "Notebook 7, dark"],
+)
 def test_axe_finds_no_serious_violation(
-    page: Page, show: Any, ledger: Ledger, workspace: Path, motion: Any
+    page: Page, show: Any, ledger: Ledger, notebook: NotebookPage, workspace: Path, app: str, motion: Any
 ) -> None:
     page.emulate_media(reduced_motion=motion)
     for number in range(60):
@@ -275,7 +371,8 @@ def test_axe_finds_no_serious_violation(
     panel.get_by_role("combobox", name="Endpoint", exact=True).fill("v1-pro")
     page.keyboard.press("Enter")
     panel.get_by_role("button", name="Generate preview").click()
-    expect(panel.get_by_role("region", name="Opened").locator("video")).to_be_visible()
+    expect(opened_in(panel).locator("video")).to_be_visible()
     for fold in ("Parameters", "Log"):
         panel.get_by_text(fold, exact=True).first.click()
+    notebook.photograph(f"panel-{app}")
     assert serious_faults(page, "[aria-label='Kling panel']") == []

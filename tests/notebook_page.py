@@ -1,0 +1,106 @@
+"""A notebook on a page of JupyterLab or Notebook 7, worked in as a person does."""
+
+from pathlib import Path
+
+import nbformat
+import pytest
+from jupyter_lab import ServedFolder
+from playwright.sync_api import Locator, Page, expect
+
+PICTURES = Path(__file__).parents[1] / "build" / "screenshots"
+in_both = pytest.mark.parametrize("app", ["jupyterlab", "notebook"], ids=["JupyterLab", "Notebook 7"])
+"""Runs a test in either program."""
+MARKED = """() => {
+  const { outlineStyle, outlineWidth, boxShadow } = getComputedStyle(document.activeElement);
+  const ring = outlineStyle !== 'none' && parseFloat(outlineWidth) > 0;
+  return document.activeElement.matches(':focus-visible') && (ring || boxShadow !== 'none') }"""
+NEXT_CELL = """(count) => {
+  const cells = [...document.querySelectorAll('.jp-Notebook .jp-Cell')];
+  return cells.length > count && cells.at(-1).contains(document.activeElement) }"""
+
+
+class NotebookPage:
+    """A notebook that is opened, run, and written on.
+
+    Args:
+        page: Of the browser.
+        lab: Where the notebook is.
+        name: Of its file.
+    """
+
+    def __init__(self, page: Page, lab: ServedFolder, name: str = "a notebook.ipynb") -> None:
+        self.page, self.lab = page, lab
+        self.file: Path = lab.folder / name
+
+    def open(self, *cells: str) -> None:
+        """Open it with these cells, and wait for its kernel."""
+        notebook = nbformat.v4.new_notebook()
+        notebook.cells = [nbformat.v4.new_code_cell(cell) for cell in cells]
+        nbformat.write(notebook, self.file)
+        self.page.goto(self.lab.address(self.file.name))
+        self.page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for()
+
+    def run(self, *cells: str) -> None:
+        """Open it with these cells and run all of them."""
+        self.open(*cells)
+        self.page.locator(".jp-Notebook .jp-Cell").first.click()
+        self.menu("Run", "Run All Cells")
+
+    def menu(self, menu: str, item: str) -> None:
+        """Choose from a menu."""
+        self.page.get_by_role("menuitem", name=menu, exact=True).click()
+        self.page.get_by_role("menuitem", name=item).first.click()
+
+    def settle(self) -> None:
+        """Wait until no cell runs: the notebook takes the focus once more when its last one is done."""
+        expect(self.page.locator(".jp-InputArea-prompt", has_text="[*]")).to_have_count(0, timeout=120_000)
+
+    def add_cell(self, text: str) -> Locator:
+        """Write a cell below the last one and run it; gives the cell."""
+        cells = self.page.locator(".jp-Notebook .jp-CodeCell")
+        count = cells.count()
+        cells.last.locator(".jp-InputArea-prompt").click()  # command mode
+        self.page.keyboard.press("b")
+        expect(cells).to_have_count(count + 1)
+        self.page.keyboard.press("Enter")
+        self.page.keyboard.insert_text(text)
+        self.page.keyboard.press("Control+Enter")
+        return cells.nth(count)
+
+    def type_cell(self, text: str) -> None:
+        """Write on where the cursor is, run the cell, and wait for the next one."""
+        count = self.page.locator(".jp-Notebook .jp-Cell").count()
+        self.page.keyboard.insert_text(text)
+        self.page.keyboard.press("Shift+Enter")
+        self.page.wait_for_function(NEXT_CELL, arg=count)
+
+    def tab_to(self, target: Locator, key: str = "Tab") -> None:
+        """Go to `target` from one element to the next; it must be seen that it has the focus."""
+        for _ in range(60):
+            self.page.keyboard.press(key)
+            if target.evaluate("(node) => node === document.activeElement"):
+                assert self.page.evaluate(MARKED), f"it cannot be seen that {target} has the focus"
+                return
+        raise AssertionError(f"{key} does not lead to {target}")
+
+    def jobs(self) -> Locator:
+        """The job widgets."""
+        return self.page.get_by_label("Kling job")
+
+    def ready(self, at: int = 0) -> Locator:
+        """A job widget, once there is its video and all cells are done."""
+        job = self.jobs().nth(at)
+        expect(job.get_by_role("group", name="Video player")).to_be_visible()
+        self.settle()
+        return job
+
+    def panel(self, at: int = 0) -> Locator:
+        """A panel, once it can be used."""
+        panel = self.page.get_by_role("region", name="Kling panel").nth(at)
+        expect(panel.get_by_role("combobox", name="Endpoint", exact=True)).to_be_visible()
+        return panel
+
+    def photograph(self, name: str) -> None:
+        """Keep a picture of the page."""
+        PICTURES.mkdir(parents=True, exist_ok=True)
+        self.page.screenshot(path=PICTURES / f"{name}.png")
