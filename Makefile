@@ -19,7 +19,7 @@ MAKEOVERRIDES := $(filter-out $(addsuffix =%,$(KEYS)),$(MAKEOVERRIDES))
 export KLING_NB_BACKEND := local
 export KLING_NB_HOME := $(CURDIR)/build/home
 
-.PHONY: help demo lab test check bench soak notebooks pictures pin clean
+.PHONY: help demo lab test check bench soak notebooks states pictures pin clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -43,6 +43,10 @@ bench: $(VENV) $(FRONT_END) ## Measure kling_nb beside fal_client and plain http
 
 soak: $(VENV) $(FRONT_END) ## Run the long forms (20 minutes at most) and write docs/soak.md: faults, kills, fuzzing
 	@$(PY) scripts/soak.py --write
+
+states: $(VENV) $(FRONT_END) ## Photograph every state of the widgets and cards, for review: build/states/
+	@KLING_NB_CHROMIUM="$$($(PY) scripts/find_chromium.py --install)" && export KLING_NB_CHROMIUM \
+	  && $(PY) scripts/states.py
 
 pictures: $(VENV) $(FRONT_END) ## Make the README's pictures anew from the real page
 	@KLING_NB_CHROMIUM="$$($(PY) scripts/find_chromium.py --install)" && export KLING_NB_CHROMIUM \

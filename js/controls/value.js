@@ -37,9 +37,7 @@ export const same = (one, other) => canonical(one) === canonical(other);
 /** @param {any} value */
 function canonical(value) {
   return JSON.stringify(value ?? null, (_, part) =>
-    part?.constructor === Object
-      ? Object.fromEntries(Object.entries(part).sort(([a], [b]) => (a < b ? -1 : 1)))
-      : part,
+    part?.constructor === Object ? Object.fromEntries(Object.entries(part).sort()) : part,
   );
 }
 

@@ -11,8 +11,8 @@ import { moment } from "./words.js";
  */
 export function controls(whom, actions) {
   const { svg, draw: face } = icon();
-  const play = button(svg, actions.toggle, "sw-tool");
-  const scrub = element("input", "sw-scrub", {
+  const play = button(svg, actions.toggle, "tool");
+  const scrub = element("input", "scrub", {
     type: "range",
     min: 0,
     step: "any",
@@ -20,10 +20,10 @@ export function controls(whom, actions) {
     title: "← → step by a frame, with Shift by a second",
     oninput: () => actions.go(scrub.valueAsNumber),
   });
-  const where = element("span", "sw-where");
+  const where = element("span", "where");
   const speed = element(
     "select",
-    "sw-speed",
+    "speed",
     {
       ariaLabel: "Speed",
       title: "Speed",
@@ -31,12 +31,12 @@ export function controls(whom, actions) {
     },
     ...SPEEDS.map((value) => element("option", "", { selected: value === 1 }, `${value}×`)),
   );
-  const node = element("div", "sw-tools", {}, play, scrub, where, speed);
+  const node = element("div", "tools", {}, play, scrub, where, speed);
   return {
     node,
     /** @param {{time: number, length: number, playing: boolean}} shown seconds */
     draw({ time, length, playing }) {
-      node.hidden = !length;
+      node.inert = !length; // it keeps its place, so that nothing jumps at the first video
       scrub.max = `${length}`;
       scrub.value = `${time}`;
       const text = `${moment(time)} / ${moment(length)}`;

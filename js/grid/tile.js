@@ -26,7 +26,7 @@ export function tile(live, index, caption, captioned, press) {
   });
   const badge = element("span", "sw-state");
   const bar = progressBar(`Progress of ${caption}`);
-  const why = element("div", "sw-why", { hidden: true });
+  const why = element("div", "why", { hidden: true });
   const stop = button("✕", () => void live.cancel(index), "sw-stop", {
     title: "Cancel",
     ariaLabel: `Cancel ${caption}`,

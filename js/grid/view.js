@@ -88,11 +88,15 @@ export function mount(el, live) {
 /** What it is, what it costs, how far it is. @param {LiveGrid} live */
 function header(live) {
   const title = element("strong", "sw-title", {});
-  const badge = element("span", "sw-badge", { hidden: true }, "LOCAL PREVIEW");
+  const badge = element("span", "badge", { hidden: true }, "LOCAL PREVIEW");
   const status = element("span", "sw-status", { role: "status" });
-  const cancel = button("Cancel all", () => void live.cancel(), "sw-small");
+  const cancel = button("Cancel all", () => void live.cancel());
   const price = element("div", "sw-price");
-  const note = element("div", "sw-note", { role: "status", hidden: true });
+  const note = element("div", "why", {
+    role: "status",
+    hidden: true,
+    "data-state": "UNCERTAIN",
+  });
   const bar = element("div", "sw-line", {}, title, badge, status, cancel);
   return {
     node: element("header", "sw-head", {}, bar, price, note),

@@ -1,4 +1,4 @@
-import { isCancellable, isFinished, label, phase } from "../job/words.js";
+import { isCancellable, isFinished, label, pair, phase } from "../job/words.js";
 
 /** @typedef {import("./protocol.js").Cell} Cell */
 
@@ -26,7 +26,6 @@ export const playable = ({ state, width }) => state === "READY" && Boolean(width
 /** Seconds as a person reads them beside a slider, e.g. "0:03.25". @param {number} seconds */
 export function moment(seconds) {
   const hundredths = Math.round(Math.max(0, seconds) * 100);
-  const pair = (/** @type {number} */ n) => String(n).padStart(2, "0");
   return `${Math.floor(hundredths / 6000)}:${pair(Math.floor(hundredths / 100) % 60)}.${pair(hundredths % 100)}`;
 }
 

@@ -7,9 +7,8 @@ const TOLD_MS = 1500;
  *
  * @param {string} label
  * @param {() => string} text
- * @param {string} [title]
  */
-export function copyButton(label, text, title = label) {
+export function copyButton(label, text) {
   const node = button(
     label,
     async () => {
@@ -18,8 +17,8 @@ export function copyButton(label, text, title = label) {
         node.textContent = label;
       }, TOLD_MS);
     },
-    "button",
-    { ariaLive: "polite", title },
+    "",
+    { ariaLive: "polite" },
   );
   return node;
 }

@@ -28,7 +28,7 @@ export function element(tag, className, properties = {}, ...children) {
  * @param {string} [className]
  * @param {Record<string, any>} [properties]
  */
-export const button = (face, onclick, className = "button", properties = {}) =>
+export const button = (face, onclick, className = "", properties = {}) =>
   element("button", className, { type: "button", onclick, ...properties }, face);
 
 /**

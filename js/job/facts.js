@@ -9,13 +9,9 @@ import { dimensions, hasVideo, phase } from "./words.js";
  * @returns {import("./view.js").Part}
  */
 export function facts(live) {
-  const text = element("span", "fact");
+  const text = element("span", "");
   const request = element("span", "request");
-  const copyId = copyButton(
-    "Copy id",
-    () => live.record.now.request_id ?? "",
-    "Copy the request id",
-  );
+  const copyId = copyButton("Copy id", () => live.record.now.request_id ?? "");
   const cell = copyButton("Copy as cell", () => live.record.now.cell);
   const save = button("Save", () => void saveFile(live));
   const node = element("div", "facts", {}, text, request, copyId, cell, save);
@@ -33,10 +29,11 @@ export function facts(live) {
       ];
       write(text, words.filter(Boolean).join(" · "));
       write(request, now.request_id ? `request ${now.request_id}` : "");
+      request.hidden = false; // it keeps the buttons at the right
       copyId.hidden = !now.request_id;
       cell.hidden = !now.cell;
       save.hidden = !hasVideo(now) || !about.key;
-      node.hidden = text.hidden && request.hidden && cell.hidden;
+      node.hidden = text.hidden && copyId.hidden && cell.hidden;
     },
   };
 }

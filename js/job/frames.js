@@ -1,4 +1,5 @@
 /** Time and frames of a clip with a constant rate, and the loop between two of them. */
+import { pair } from "./words.js";
 
 export const SPEEDS = [0.25, 0.5, 0.75, 1, 1.5, 2];
 
@@ -23,7 +24,6 @@ export const within = (frame, count) => Math.min(Math.max(0, frame), Math.max(0,
  * @param {number} frame @param {number} fps @param {number} count */
 export function position(frame, fps, count) {
   const hundredths = Math.round((frame / fps) * 100);
-  const pair = (/** @type {number} */ n) => String(n).padStart(2, "0");
   const seconds = `${pair(Math.floor(hundredths / 100) % 60)}.${pair(hundredths % 100)}`;
   return `${Math.floor(hundredths / 6000)}:${seconds} · ${frame + 1} / ${count}`;
 }

@@ -17,13 +17,13 @@ export function header(live) {
   const cancel = button("", () => void live.cancel());
   const name = element("span", "title");
   const badge = element("span", "badge", {}, "LOCAL PREVIEW");
-  const names = element("span", "names", {}, name, badge);
-  const bar = element("div", "bar", {}, chip, names, spoken, time, cancel);
+  const names = element("span", "names", {}, name, badge, time);
+  const bar = element("div", "bar", {}, chip, names, spoken, cancel);
   const words = element("div", "prompt", { dir: "auto" });
   const tick = () => write(time, elapsed(live));
   const ticking = setInterval(tick, 1000);
   return {
-    node: element("header", "header", {}, bar, words),
+    node: element("header", "", {}, bar, words),
     update() {
       const { now, about } = live.record;
       write(name, about.title || about.endpoint);

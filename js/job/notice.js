@@ -14,9 +14,9 @@ export function notice(live) {
   const words = element("span", "");
   const resume = button("Ask fal for the result", () => void live.resume());
   const why = element("div", "why", {}, words, resume);
-  const note = element("div", "note", { role: "status" });
+  const note = element("div", "why kling-note", { role: "status", "data-state": "UNCERTAIN" });
   return {
-    node: element("div", "notice", {}, why, note),
+    node: element("div", "", {}, why, note),
     update() {
       const { now } = live.record;
       write(words, now.message);

@@ -48,7 +48,7 @@ export function toolbar(frames, actions) {
   const where = element("span", "where");
   const speed = element(
     "select",
-    "speed",
+    "",
     {
       ariaLabel: "Speed",
       title: "Speed",

@@ -15,8 +15,8 @@ export function screen(live, take) {
   const { prompt } = take.about;
   const { width, height, duration, frame_count } = take.now;
   const fps = take.now.fps || 24;
-  const still = element("canvas", "still", { role: "img", ariaLabel: prompt });
-  const video = element("video", "video", { ariaLabel: prompt, playsInline: true, hidden: true });
+  const still = element("canvas", "", { role: "img", ariaLabel: prompt });
+  const video = element("video", "", { ariaLabel: prompt, playsInline: true, hidden: true });
   const node = element("div", "screen", {}, still, video);
   node.style.setProperty("--kling-ratio", `${width} / ${height}`);
   node.style.setProperty("--kling-wide", `${width}px`);
@@ -48,16 +48,11 @@ export function screen(live, take) {
     hold(holder);
   };
   const open = async () => {
-    // The notebook server plays it without the kernel, where it is told how; else the kernel sends it.
-    const served = take.now.url;
-    if (
-      served &&
-      (await begin(served).then(
-        () => true,
-        () => false,
-      ))
-    )
-      return;
+    try {
+      if (take.now.url) return await begin(take.now.url);
+    } catch {
+      // What the notebook server does not play, the kernel sends.
+    }
     await live.loadFootage(take);
     const { blob, error } = take.footage;
     if (closed || !blob) throw new Error(error);

@@ -12,11 +12,11 @@ import { fold } from "./fold.js";
 export function takeForm(live) {
   const { newTake } = live;
   const { node: folded, summary, open } = fold(live, "parameters");
-  const generate = button("", () => void newTake.generate(), "button kling-primary");
+  const generate = button("", () => void newTake.generate(), "primary");
   const price = element("span", "price", { role: "status" });
   const row = element("div", "generate", {}, generate, price);
   const problem = element("div", "why", { role: "alert", "data-state": "FAILED" });
-  const node = element("div", "new-take", {}, folded, row, problem);
+  const node = element("div", "", {}, folded, row, problem);
   /** @type {ReturnType<typeof createForm> | null} */
   let form = null;
   /** @type {unknown} */
@@ -61,7 +61,9 @@ export function takeForm(live) {
     form?.setDisabled(!connected);
     const changed = form?.changed().length ?? 0;
     const values = live.controls.flatMap((control) =>
-      /text|json|media/.test(control.kind) ? [] : wordsOf(settingOf(control, record.about.input)),
+      /text|json|media/.test(control.kind)
+        ? []
+        : `${control.label} ${wordsOf(settingOf(control, record.about.input))}`,
     );
     write(summary, ["Parameters", ...(changed ? [`${changed} changed`] : values)].join(" · "));
     const made = changed || record.now.state === "READY";

@@ -13,7 +13,6 @@ const LABELS = {
 };
 
 const FINISHED = new Set(["READY", "FAILED", "CANCELLED", "UNCERTAIN"]);
-const CANCELLABLE = new Set(["SUBMITTING", "IN_QUEUE", "IN_PROGRESS"]);
 
 /** @param {State} state */
 export const label = (state) => LABELS[state] ?? state;
@@ -23,7 +22,7 @@ export const isFinished = (state) => FINISHED.has(state);
 
 /** Whether there is something left to cancel: a result being fetched is made, and paid.
  * @param {State} state */
-export const isCancellable = (state) => CANCELLABLE.has(state);
+export const isCancellable = (state) => !isFinished(state) && state !== "DOWNLOADING";
 
 /**
  * What is going on, where the state alone does not say it.
@@ -43,13 +42,15 @@ export function phase({ state, queue_position: ahead, received, total }) {
 /** @param {number} bytes */
 export const megabytes = (bytes) => `${(bytes / 1e6).toFixed(1)} MB`;
 
+/** Two digits, as clocks have them. @param {number} n */
+export const pair = (n) => `${n}`.padStart(2, "0");
+
 /** Seconds as 0:07, 12:30 or 1:02:03.
  * @param {number} seconds */
 export function clock(seconds) {
   const whole = Math.max(0, Math.floor(seconds));
   const hours = Math.floor(whole / 3600);
   const minutes = Math.floor(whole / 60) % 60;
-  const pair = (/** @type {number} */ n) => String(n).padStart(2, "0");
   const rest = pair(whole % 60);
   return hours ? `${hours}:${pair(minutes)}:${rest}` : `${minutes}:${rest}`;
 }
@@ -85,8 +86,7 @@ export function timeOfDay(timestamp, timeZone) {
   if (!timestamp) return "";
   const zoned = /(Z|[+-]\d\d:?\d\d)$/i.test(timestamp) ? timestamp : `${timestamp}Z`;
   const date = new Date(zoned.replace(/(\.\d{3})\d+/, "$1"));
-  if (Number.isNaN(date.valueOf())) return "";
-  return date.toLocaleTimeString("en-GB", { timeZone, hour12: false });
+  return Number.isNaN(+date) ? "" : date.toLocaleTimeString("en-GB", { timeZone });
 }
 
 /**

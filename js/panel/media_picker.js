@@ -37,13 +37,12 @@ export function mediaPicker(live) {
 function mediaField(live, control, onChange) {
   /** What is chosen: addresses and paths, or files of the panel. @type {(string | FileMark)[]} */
   let items = [];
-  const kind = control.media ?? "file";
   const shown = element("ul", "chosen", { "aria-label": `${control.label}: chosen` });
   const text = element("input", "input", {
     type: "text",
     "aria-label": control.label,
     title: control.description,
-    placeholder: `Drop or paste ${kind === "file" ? "a file" : kind === "video" ? "a video" : kind === "audio" ? "a sound" : "an image"}, or type its path or address`,
+    placeholder: "Drop or paste, or type a path or address",
   });
   const file = element("input", "", {
     type: "file",

@@ -101,7 +101,7 @@ function about(live, opening) {
   const copy = codeButton(live, id);
   const reuse = button("Reuse parameters", () => void live.reuse(id));
   const actions = div("line-up", resume, reuse, copy, save);
-  const facts = element("dl", "small kling-pad");
+  const facts = element("dl", "small");
   const lines = element("div", "log", {
     role: "log",
     "aria-live": "off",

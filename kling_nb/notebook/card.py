@@ -23,7 +23,7 @@ from kling_nb.video import Video
 
 _RIM = "1px solid rgba(128,128,128,0.35)"
 _CARD = (
-    f"max-width:{WIDEST}px;margin:4px 0;border:{_RIM};border-radius:8px;overflow:hidden;"
+    f"max-width:{WIDEST}px;margin:4px 0;border:{_RIM};border-radius:6px;overflow:hidden;"
     "font-size:13px;line-height:1.5"
 )
 _QUIET = "opacity:0.7"

@@ -39,7 +39,8 @@ def player(card: Card) -> str:
     if card.kind == "audio":
         return f'<audio {source} controls preload="metadata" style="width:100%;display:block"></audio>'
     if card.kind == "image":
-        return f'<img {source} alt="{_alt(card)}" style="max-width:100%;height:auto;display:block">'
+        fit = "max-width:100%;height:auto;display:block;margin:0 auto"
+        return f'<img {source} alt="{_alt(card)}" style="{fit}">'
     return ""
 
 

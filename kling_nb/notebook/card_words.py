@@ -95,7 +95,7 @@ def origin(card: Card) -> list[str]:
     elif card.units and card.backend != "local":
         found.append(f"{clip(clean(card.units), 20)} billable units")
     if card.elapsed is not None:
-        found.append(f"took {duration(card.elapsed)}")
+        found.append(f"{'took' if state_of(card) is State.READY else 'after'} {duration(card.elapsed)}")
     return found
 
 

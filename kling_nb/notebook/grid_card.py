@@ -48,7 +48,7 @@ def html(study: Sweep, *, pictures: bool = True) -> str:
 
 def framed(card_id: str, head: str, body: str) -> str:
     """The card around it."""
-    style = f"margin:4px 0;padding:10px 14px;border:{_RIM};border-radius:8px;font-size:13px;line-height:1.5"
+    style = f"margin:4px 0;padding:10px 14px;border:{_RIM};border-radius:6px;font-size:13px;line-height:1.5"
     return (
         f'<div class="kling-card mathjax_ignore tex2jax_ignore" data-kling-card="{card_id}" style="{style}">'
         f'{head}<div style="overflow-x:auto">{body}</div></div>'

@@ -1,0 +1,380 @@
+"""Every state that a widget can show, by name, for `scripts/states.py` to photograph.
+
+Jobs and sheets are in memory, so that a state stands still; widgets, cards, clips, sessions and ledgers are
+real. Clips are previews of the local engine, shown as if fal had made them.
+"""
+
+import time
+from concurrent.futures import Future
+from dataclasses import replace
+from pathlib import Path
+
+from widget.memory_job import MemoryJob
+
+from kling_nb import Panel, Session, Storyboard
+from kling_nb.catalog import endpoint
+from kling_nb.errors import ContentRefused, InputRefused, SubmissionUncertain
+from kling_nb.events import (
+    Cancelled,
+    Downloading,
+    Failed,
+    Logged,
+    Queued,
+    Ready,
+    Running,
+    State,
+    Submitted,
+    Unclear,
+    Uploading,
+)
+from kling_nb.ledger import Intent, Ledger
+from kling_nb.notebook import card, grid_card, strip_card
+from kling_nb.notebook.card import Card
+from kling_nb.notebook.grid_sweep import measures
+from kling_nb.notebook.grid_widget import GridWidget
+from kling_nb.notebook.job_card import card_of
+from kling_nb.notebook.job_widget import JobWidget
+from kling_nb.request import VideoRequest
+
+PRICED = "v2.5-turbo-pro"
+FOX = "A red fox crosses a snowy forest clearing at dawn, soft golden light"
+LENS = f"{FOX}, and looks into the lens"
+SHAPES = {
+    "16:9": FOX,
+    "9:16": "A lighthouse in a storm, waves as high as houses",
+    "1:1": "A paper boat on a pond",
+}
+REQUEST = "764cabcf-b745-4b3e-ae38-1200304cf45b"
+STEPS = ("Loading model", "Sampling 12%", "Sampling 25%", "Sampling 37%", "Sampling 50%", "Sampling 62%")
+
+
+def local(**settings):
+    """A session whose jobs are previews, in this folder."""
+    return Session(backend="local", home=Path("home").absolute(), **settings)
+
+
+def priced(**settings):
+    """A session that knows fal's prices. Nothing is sent with it."""
+    return Session(backend="fal", credentials="0:0", home=Path("fal").absolute(), **settings)
+
+
+def clip(prompt=FOX, shape="16:9", **values):
+    """A preview; made once, found from then on."""
+    return local().generate(prompt, endpoint=PRICED, aspect_ratio=shape, **values)
+
+
+def lines(count):
+    """Log lines of a second each."""
+    return [
+        Logged(STEPS[n % len(STEPS)], f"2026-03-01T09:{n // 60:02}:{n % 60:02}", "INFO") for n in range(count)
+    ]
+
+
+class Maker:
+    """In the place of a session: says fal's prices, and has other takes. Nothing is sent."""
+
+    def __init__(self, *takes):
+        self.takes = list(takes)
+        self.plan = priced().plan
+
+    def takes_of(self, _request, _backend):
+        return self.takes
+
+
+class SceneJob(MemoryJob):
+    """A job that stands still, `ago` seconds after it was submitted."""
+
+    backend = "fal"
+
+    def __init__(self, *events, prompt=FOX, ago=83, short_name=PRICED, **values):
+        super().__init__(prompt)
+        self.request = VideoRequest.build(endpoint(short_name), {"prompt": prompt, **values})
+        self.created_at = time.time() - ago
+        self.maker = Maker()
+        self.result, self.files = None, {}
+        self.apply(*events)
+
+    @property
+    def request_id(self):
+        return self.state.request_id
+
+    def apply(self, *events):
+        super().apply(*events)
+        if self.done:
+            self.finished_at = self.created_at + 72.4
+
+    def gives(self, result):
+        self.video = self.result = replace(result, backend="fal")
+        self.file = result.path
+        self.apply(Ready("5"))
+        return self
+
+    def cancel_soon(self):
+        asked = Future()
+        asked.set_result("fal was asked to cancel it; it runs already, so it may still finish.")
+        return asked
+
+
+# -- jobs ------------------------------------------------------------------------------
+
+ASKED = Submitted(REQUEST)
+REFUSED = InputRefused(
+    "fal refused the input: duration: Input should be '5' or '10'.",
+    remedy="Change the named parameter and run the cell again.",
+    request_id=REQUEST,
+    status_code=422,
+)
+POLICY = ContentRefused(
+    "fal refused the input: prompt: The content could not be processed because it contained material flagged "
+    "by a content checker.",
+    remedy="Change the prompt or picture. fal may bill a refusal made after generation.",
+    request_id=REQUEST,
+    status_code=422,
+    billable_units="0",
+)
+UNANSWERED = SubmissionUncertain(
+    "The request was sent and no answer came, so fal may have accepted it. It was not sent again.",
+    remedy="Run the cell again: it is looked for in fal's own list. --new sends it once more.",
+)
+
+
+def running(count=40, expected=130.0):
+    """Under way, with a line that warns."""
+    warning = Logged("GPU memory is low, tiles are used", "2026-03-01T09:00:41", "WARNING")
+    job = SceneJob(ASKED, Running(), *lines(count), warning)
+    job.expected_seconds = expected
+    return job
+
+
+def ready(shape="16:9", **values):
+    """A finished job."""
+    job = SceneJob(ASKED, Running(), *lines(6), prompt=SHAPES[shape], aspect_ratio=shape, **values)
+    return job.gives(clip(SHAPES[shape], shape))
+
+
+def takes():
+    """One with two takes beside it: another one, and one that failed."""
+    other = SceneJob(ASKED, Running(), prompt=LENS, cfg_scale=0.8, duration="10").gives(clip(LENS))
+    job = ready()
+    job.maker = Maker(other, SceneJob(ASKED, Failed(REFUSED), duration="10"))
+    return job
+
+
+JOBS = {
+    "submitting": lambda: SceneJob(ago=1),
+    "uploading": lambda: SceneJob(Uploading(3_400_000, 8_100_000), ago=6),
+    "queued": lambda: SceneJob(ASKED, Queued(3), ago=14),
+    "running, time unknown": lambda: running(3, None),
+    "running": running,
+    "downloading": lambda: SceneJob(ASKED, Running(), *lines(6), Downloading(3_400_000, 8_100_000)),
+    "ready, wide": ready,
+    "ready, tall": lambda: ready("9:16"),
+    "ready, square": lambda: ready("1:1"),
+    "playing A-B": ready,
+    "takes": takes,
+    "two beside": takes,
+    "parameters": ready,
+    "log": running,
+    "failed": lambda: SceneJob(ASKED, Failed(REFUSED), ago=75),
+    "refused by policy": lambda: SceneJob(ASKED, Running(), *lines(4), Failed(POLICY), ago=75),
+    "cancelled": lambda: SceneJob(ASKED, Queued(3), Cancelled(), ago=75),
+    "uncertain": lambda: SceneJob(Unclear(UNANSWERED), ago=75),
+}
+
+
+def job(name):
+    """The widget of a scene."""
+    made = JOBS[name]()
+    made.id = f"scene-{list(JOBS).index(name)}"
+    return JobWidget(made)
+
+
+# -- grids -----------------------------------------------------------------------------
+
+
+class Sheet:
+    """What a grid shows, in memory: `cells` by their number, the rest is told by `fields`."""
+
+    def __init__(self, name, cells, **fields):
+        self.id, self.count = f"scene-{name}", len(cells)
+        self.cells, self.fields = cells, fields
+        ready = sum(cell.get("state") == "READY" for cell in cells)
+        self.done = not any(cell["state"] in LIVE for cell in cells)
+        self.summary = fields.pop("summary", f"{ready} of {self.count} ready")
+
+    def about(self):
+        flow = {"rows": [], "columns": [], "row_axis": "", "column_axis": "", "places": None}
+        table = {
+            "rows": ["calm", "stormy, with waves as high as houses"],
+            "columns": ["16:9", "1:1", "9:16"],
+            "row_axis": "prompt",
+            "column_axis": "aspect_ratio",
+            "places": [[row, column] for row in (0, 1) for column in (0, 1, 2)],
+        }
+        captions = [cell.get("caption", f"cell {at + 1}") for at, cell in enumerate(self.cells)]
+        about = {"mode": "together", "local": False, "title": "Kling 2.5 Turbo (pro) Text to Video"}
+        return {
+            **about,
+            "price": "",
+            "captions": captions,
+            **(table if self.count == 6 else flow),
+            **self.fields,
+        }
+
+    def cell(self, at):
+        given = dict(self.cells[at])
+        video = given.pop("video", None)
+        given.pop("caption", None)
+        known = {"message": "", "reused": False, "queue_position": None, "received": 0, "total": None}
+        known |= {"created_at": time.time() - 60, "expected": None, "prompt": FOX, "cost": ""}
+        return {"cell": at, **known, **given, **measures(video)}
+
+    def video(self, at):
+        return self.cells[at]["video"]
+
+    def cancel(self, _at):
+        asked = Future()
+        asked.set_result("2 jobs were stopped, 1 runs on: fal may still finish it.")
+        return asked
+
+    def subscribe(self, _listener):
+        return lambda: None
+
+
+LIVE = {"WAITING", "SUBMITTING", "IN_QUEUE", "IN_PROGRESS", "DOWNLOADING"}
+WAITING = {"state": "WAITING", "created_at": None}
+
+
+def made(shape, **fields):
+    """A finished cell."""
+    return {"state": "READY", "video": clip(SHAPES[shape], shape), "caption": SHAPES[shape], **fields}
+
+
+GRIDS = {
+    "planning": lambda: Sheet(
+        "planning", [WAITING] * 6, price="6 to make, about $2.10", summary="0 of 6 ready, 6 to come"
+    ),
+    "running": lambda: Sheet(
+        "running",
+        [
+            made("16:9"),
+            {"state": "IN_PROGRESS", "expected": 130.0},
+            {"state": "IN_QUEUE", "queue_position": 3},
+            {"state": "DOWNLOADING", "received": 3_400_000, "total": 8_100_000},
+            {"state": "SUBMITTING"},
+            WAITING,
+        ],
+        price="1 reused, free · 5 to make, about $1.75",
+        summary="1 of 6 ready, 5 to come",
+    ),
+    "partly failed": lambda: Sheet(
+        "partly",
+        [
+            made("16:9", reused=True),
+            made("1:1"),
+            {"state": "FAILED", "message": str(POLICY)},
+            made("16:9"),
+            {"state": "CANCELLED", "message": "Cancelled before there was a result."},
+            {"state": "SKIPPED"},
+        ],
+        price="1 reused, free · 5 to make, about $1.75",
+        summary="3 of 6 ready, 3 without a result",
+    ),
+    "done": lambda: Sheet("done", [made(shape) for shape in (*SHAPES, *SHAPES)][:6]),
+    "flowing": lambda: Sheet(
+        "flowing", [made("16:9"), made("1:1"), made("9:16"), {**WAITING, "caption": LENS}]
+    ),
+    "storyboard": lambda: Sheet(
+        "strip",
+        [made(shape) for shape in SHAPES],
+        mode="sequence",
+        title="Storyboard",
+        summary="3 shots, 15 s",
+    ),
+}
+
+
+def grid(name):
+    """The widget of a scene."""
+    return GridWidget(GRIDS[name]())
+
+
+# -- panels ----------------------------------------------------------------------------
+
+
+def panel(name):
+    """A panel; `scripts/states.py` does in it what its user would."""
+    if name == "empty":
+        return Panel(Session(backend="local", home=Path("empty-home").absolute(), media=Path("empty-media")))
+    if name == "composing":
+        return Panel(priced(), "v3-pro-image")
+    return Panel(local(media=Path("kling_media").absolute()))
+
+
+def any_widget(name):
+    """One of each, while something runs."""
+    return {"job": lambda: job("running"), "grid": lambda: grid("running"), "panel": lambda: panel("")}[
+        name
+    ]()
+
+
+def fill_ledger(count=1_000):
+    """Everything that was ever made: a long ledger, beside the clips of this folder."""
+    ledger = Ledger(Path("home").absolute() / "ledger.sqlite3")
+    ends = (
+        State.READY,
+        State.READY,
+        State.READY,
+        State.FAILED,
+        State.CANCELLED,
+        State.READY,
+        State.UNCERTAIN,
+    )
+    for number in range(count):
+        prompt = f"{list(SHAPES.values())[number % 3]}, study {number}"
+        about = {"endpoint": endpoint(PRICED).id, "input": {"prompt": prompt}, "prompt": prompt}
+        row, _ = ledger.claim(
+            Intent(
+                "fal", **about, fingerprint=f"study {number}", folder=Path("elsewhere").absolute(), take=None
+            )
+        )
+        ledger.update(
+            row.id, state=ends[number % 7], error=str(POLICY) if ends[number % 7] is State.FAILED else None
+        )
+    ledger.close()
+
+
+# -- cards -----------------------------------------------------------------------------
+
+
+def cards():
+    """Every card as HTML, by name."""
+    found = {}
+    for name in (
+        "submitting",
+        "queued",
+        "running",
+        "downloading",
+        "ready, wide",
+        "ready, tall",
+        "ready, square",
+    ):
+        found[name] = card.html(card_of(JOBS[name]()))
+    for name in ("failed", "refused by policy", "cancelled", "uncertain"):
+        found[name] = card.html(card_of(JOBS[name]()))
+    preview = card_of(ready())
+    found["preview, reused"] = card.html(
+        replace(preview, backend="local", reused=True, units=None, elapsed=None)
+    )
+    about = Card(
+        "scene", "READY", "Kling TTS", "fal-ai/kling-video/v1/tts", "Good morning, and welcome to the lake."
+    )
+    Path("pond.png").write_bytes(clip(SHAPES["1:1"], "1:1").poster)
+    found["sound"] = card.html(replace(about, kind="audio", src="speech.mp3", take=1, backend="fal"))
+    found["picture"] = card.html(replace(about, kind="image", src="pond.png", take=1, backend="fal"))
+    found["data"] = card.html(replace(about, kind="data", data='{\n "voice_id": "829826751244537879"\n}'))
+    study = local().sweep(["a calm sea", "a stormy sea"], endpoint=PRICED, aspect_ratio=["16:9", "1:1"])
+    study.wait()
+    found["sweep"] = grid_card.html(study)
+    found["storyboard"] = strip_card.html(Storyboard([clip(), clip(LENS), clip(SHAPES["1:1"], "1:1")]))
+    return found
