@@ -7,9 +7,11 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 
 import nbformat
+from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -21,6 +23,8 @@ SETTLED_MS = 1500  # hover effects fade, a spinner goes
 SECONDS_IN = 4.0
 """Where the video is stopped for the picture: its title has come in by then."""
 FRAMES_A_SECOND = 24
+LARGEST = 400_000
+"""Bytes of a picture."""
 
 PANEL = (
     "%load_ext kling_nb",
@@ -75,9 +79,17 @@ def take(
             part = pose(page)
             page.mouse.move(2, 2)
             page.wait_for_timeout(SETTLED_MS)
-            (part or page).screenshot(path=target)
+            save(Image.open(BytesIO((part or page).screenshot())), target)
             page.context.close()
     print(f"{target.relative_to(ROOT)}  {target.stat().st_size / 1000:.0f} kB")
+
+
+def save(picture: Image.Image, target: Path) -> None:
+    """Write it small enough for a front page: in 256 colours, dithered where that fits."""
+    colours = picture.convert("RGB").quantize(256, Image.Quantize.MEDIANCUT)
+    picture.convert("RGB").quantize(palette=colours).save(target, optimize=True)
+    if target.stat().st_size > LARGEST:
+        colours.save(target, optimize=True)
 
 
 def quickstart_cells() -> tuple[str, ...]:

@@ -412,7 +412,9 @@ def test_a_video_that_leaves_sight_gives_its_source_back_and_keeps_its_place(pag
 def test_parameters_are_controls_and_what_is_changed_is_marked(page):
     job = show(page, input={"prompt": "a heron", "duration": "10"})
     finish(page, job)
-    expect(job.get_by_text("Parameters · 10 · 16:9 · 0.5 · off")).to_be_visible()
+    expect(
+        job.get_by_text("Parameters · Duration 10 · Aspect ratio 16:9 · CFG scale 0.5 · Generate audio off")
+    ).to_be_visible()
     job.get_by_text("Parameters ·").click()
     expect(job.get_by_role("textbox", name="Prompt")).to_have_value("a heron")
     duration = job.get_by_role("slider", name="Duration")
@@ -435,7 +437,9 @@ def test_parameters_are_controls_and_what_is_changed_is_marked(page):
     }
     expect(job.get_by_role("button", name="Generate take")).to_be_hidden()
     job.get_by_role("button", name="Take 1,").click()
-    expect(job.get_by_text("Parameters · 10 · 16:9 · 0.5 · off")).to_be_visible()
+    expect(
+        job.get_by_text("Parameters · Duration 10 · Aspect ratio 16:9 · CFG scale 0.5 · Generate audio off")
+    ).to_be_visible()
 
 
 def test_a_value_that_is_refused_says_why(page):
