@@ -252,7 +252,7 @@ def test_a_session_that_is_closed_begins_nothing_more(
 def test_an_interrupt_says_what_became_of_the_cells(session: Session, fal: ScriptedFal) -> None:
     fal.script = Script((Queue(0), Run(), Hold(), Done()))
     study = session.sweep(["a fox", "a wolf"], concurrency=1)
-    fal.wait_for(lambda: submissions(fal) == 1)
+    fal.wait_for(lambda: study[0].state == "IN_PROGRESS")
     told = study.spawn_interrupt().result(20)
     assert isinstance(told, Interrupted)
     assert "1 not begun, 0 cancelled in the queue, 1 running on" in str(told)
