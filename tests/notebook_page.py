@@ -59,7 +59,8 @@ class NotebookPage:
         """Write a cell below the last one and run it; gives the cell."""
         cells = self.page.locator(".jp-Notebook .jp-CodeCell")
         count = cells.count()
-        cells.last.locator(".jp-InputArea-prompt").click()  # command mode
+        cells.last.locator(".cm-content").click()  # away from the widget that had the focus
+        self.page.keyboard.press("Escape")
         self.page.keyboard.press("b")
         expect(cells).to_have_count(count + 1)
         self.page.keyboard.press("Enter")

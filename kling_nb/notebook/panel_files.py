@@ -135,7 +135,9 @@ class Attachments:
 
     def _keep(self, content: bytes, name: str, content_type: str) -> Attachment:
         digest = hashlib.sha256(content).hexdigest()
-        return self._whole.setdefault(digest, Attachment(digest, name, content_type, content))
+        # The same bytes under another name: the name that was seen last is the one to show.
+        self._whole[digest] = made = Attachment(digest, name, content_type, content)
+        return made
 
     def adopt(self, file: LocalFile) -> Attachment:
         """Keep a file that an earlier request was made with."""

@@ -125,7 +125,7 @@ def test_the_player_the_log_and_the_cell_of_a_take(
     job.get_by_role("button", name="Copy as cell").click()
     page.wait_for_function("navigator.clipboard.readText().then((text) => text.startsWith('%%kling'))")
     cell = read_clipboard(page)
-    assert cell == "%%kling --endpoint v3-pro --duration 3 --take 1\na paper boat"
+    assert cell == "%%kling --endpoint v3-pro --duration 3\na paper boat"
     notebook.add_cell(cell)
     again = notebook.ready(1)
     request = job.get_by_text("request ").inner_text()

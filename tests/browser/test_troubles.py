@@ -59,7 +59,10 @@ def test_what_was_never_answered_is_asked_for_and_not_sent_twice(
     job = notebook.jobs().first
     expect(job.get_by_text("Uncertain").first).to_be_visible()
     notebook.settle()
-    job.get_by_role("button", name="Ask fal for the result").click()
+    ask = job.get_by_role("button", name="Ask fal for the result")
+    ask.click()
+    expect(job.get_by_text("fal lists no such request yet")).to_be_visible()
+    ask.click()
     expect(job.get_by_role("group", name="Video player")).to_be_visible()
     expect(job.get_by_text("picked up again")).to_be_visible()
     assert fal.count("submit") == 1

@@ -138,3 +138,10 @@ def test_uploads_that_nobody_goes_on_with_are_let_go():
     assert piece("slow", 5, b"67890").to_json()["size"] == 10
     with pytest.raises(UsageError, match="incomplete"):
         piece("left", 5, b"67890")
+
+
+def test_the_same_bytes_under_another_name_have_that_name():
+    files = Attachments()
+    about = {"offset": 0, "total": 3, "type": "image/png"}
+    for name in ("a.png", "b.png"):
+        assert files.take_piece({"upload": name, "name": name, **about}, [b"123"]).name == name
