@@ -50,7 +50,15 @@ async def look_up(backend: Backend, ledger: Ledger, entry: Entry, endpoint: Endp
         return found
     if len(free) == 1:
         raise _sent_again(entry)
+    if not free and (adopted := await asyncio.to_thread(_adopted, ledger, same)):
+        raise _taken_up(entry, adopted)
     raise _not_told(entry, free, listed)
+
+
+def _adopted(ledger: Ledger, request_ids: Sequence[str]) -> list[str]:
+    """Those that somebody took up by their id, and that may be the answer to any submission."""
+    rows = {request_id: ledger.get(request_id) for request_id in request_ids}
+    return [request_id for request_id, row in rows.items() if row is not None and row.sent_at is None]
 
 
 def _same(entry: Entry, endpoint: Endpoint, listed: Sequence[EarlierRequest]) -> list[str]:
@@ -152,6 +160,14 @@ def _sent_again(entry: Entry) -> errors.SubmissionUncertain:
         entry,
         "fal lists one such request, but another kernel is sending the same now.",
         "Run the cell again in a minute: then it shows which is which.",
+    )
+
+
+def _taken_up(entry: Entry, adopted: Sequence[str]) -> errors.SubmissionUncertain:
+    return unanswered(
+        entry,
+        f"fal lists {', '.join(adopted[:3])}, which was taken up by its id, and is most likely this one.",
+        "kling_nb.get_job(ID) has it. Nothing was sent again; for another one: --new (API: new=True).",
     )
 
 

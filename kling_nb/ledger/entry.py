@@ -130,7 +130,8 @@ class Entry:
 
     def belongs_in(self, folder: Path) -> bool:
         """Whether it is of that media folder, or of one that was moved away with all that was around it."""
-        return self.folder == str(folder) or not Path(self.folder).parent.exists()
+        own = Path(self.folder)
+        return own == folder or os.path.realpath(own) == os.path.realpath(folder) or not own.parent.exists()
 
     @property
     def owner_alive(self) -> bool:

@@ -99,6 +99,16 @@ def test_of_two_that_it_can_be_none_is_taken(session: Session, fal: ScriptedFal,
     assert len(fal.accepted) == 2
 
 
+def test_one_that_was_taken_up_by_its_id_is_named(session: Session, fal: ScriptedFal) -> None:
+    """Who is told that fal lists none would buy it again."""
+    unclear(session, fal)
+    request_id = fal.jobs[0].request_id
+    assert session.get_job(request_id, endpoint="v1-pro").wait() is not None
+    words = said(session.submit("a cat"))
+    assert request_id in words
+    assert "most likely not accepted" not in words
+
+
 def test_two_that_were_not_answered_do_not_share_one(make_session: MakeSession, fal: ScriptedFal) -> None:
     session = make_session()
     first = unclear(session, fal)

@@ -152,6 +152,18 @@ def test_a_media_folder_that_is_deleted_while_its_file_comes(
     assert len(fal.accepted) == 1
 
 
+def test_a_folder_by_another_name_is_the_same(
+    make_session: MakeSession, fal: ScriptedFal, tmp_path: Path
+) -> None:
+    job_id = left_running(make_session, fal)
+    (tmp_path / "link").symlink_to(tmp_path, target_is_directory=True)
+    job = make_session(media=tmp_path / "link" / "media").submit("a cat")
+    assert job.wait() is not None
+    assert job.id == job_id
+    assert make_session().submit("a cat").reused
+    assert len(fal.accepted) == 1
+
+
 @pytest.mark.parametrize("ready", [False, True])
 def test_a_notebook_that_is_moved_with_its_folder_buys_nothing_anew(
     make_session: MakeSession, fal: ScriptedFal, ledger: Ledger, tmp_path: Path, ready: bool
@@ -246,6 +258,7 @@ warm = sys.stdin.readline().strip()
 kling_nb.Session(home=warm, media=warm).generate("warm")  # all is imported, which nobody may read
 if os.geteuid() == 0:
     os.setuid(65534)
+print("warm", flush=True)
 try:
     print(kling_nb.generate("a cat").request_id, flush=True)
 except kling_nb.errors.KlingError as error:
@@ -269,6 +282,7 @@ def test_a_home_that_changes_hides_no_job(
         home.chmod(0o555)
     program = run(HOME)
     program.tell(str(tmp_path / "warm"))
+    assert program.says() == "warm"
     fal.wait_for("stream", 2)
     program.process.kill()
     program.process.wait()
@@ -277,6 +291,7 @@ def test_a_home_that_changes_hides_no_job(
     fal.jobs[1].release()
     program = run(HOME)
     program.tell(str(tmp_path / "warm again"))
+    assert program.says() == "warm"
     assert program.says() == fal.jobs[1].request_id
     assert len(fal.accepted) == 3
 
