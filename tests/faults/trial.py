@@ -158,10 +158,10 @@ class _Run:
             self._submitted().wait(DEADLINE)
         if self.fault.kind == "refused":
             with self.fal.refusing():
-                said = self._way_on()
+                said = self._way_on(self.session)
         else:
             self._arm("lookup")
-            said = self._way_on()
+            said = self._way_on(self.session)
         self._lift()
         return said if said == "READY" else f"{said}, then {self._way_on()}"
 
@@ -267,9 +267,9 @@ class _Run:
             return f"gone {name}"
         return f"kept {name}"
 
-    def _way_on(self) -> str:
+    def _way_on(self, session: Session | None = None) -> str:
         """The same asked for again, all being well: it must come to its video, or say that it is unclear."""
-        job = self.bench.session().submit(self.prompt, image=self._same_image())
+        job = (session or self.bench.session()).submit(self.prompt, image=self._same_image())
         self._ended(job)
         if job.error is None:
             return "READY"
