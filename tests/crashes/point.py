@@ -26,6 +26,7 @@ class Scene:
     @contextmanager
     def lock(self) -> Iterator[Callable[[], None]]:
         """Gives a function after which nobody else writes to the ledger, up to the end of the block."""
+        self.ledger.parent.mkdir(exist_ok=True)  # no kernel may have written there yet
         db = sqlite3.connect(self.ledger, timeout=10.0, isolation_level=None, check_same_thread=False)
         try:
             yield lambda: db.execute("BEGIN IMMEDIATE") and None
