@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import nbformat
 from PIL import Image
@@ -25,6 +26,8 @@ SECONDS_IN = 4.0
 FRAMES_A_SECOND = 24
 LARGEST = 400_000
 """Bytes of a picture."""
+OWN_COLOURS = 48
+"""The most frequent colours of a picture, those of text and controls."""
 
 PANEL = (
     "%load_ext kling_nb",
@@ -85,11 +88,16 @@ def take(
 
 
 def save(picture: Image.Image, target: Path) -> None:
-    """Write it small enough for a front page: in 256 colours, dithered where that fits."""
-    colours = picture.convert("RGB").quantize(256, Image.Quantize.MEDIANCUT)
-    picture.convert("RGB").quantize(palette=colours).save(target, optimize=True)
+    """Write it small enough for a front page: in 256 colours, of which the page's own stay as they are."""
+    picture = picture.convert("RGB")
+    counted: list[tuple[int, Any]] = picture.getcolors(picture.width * picture.height) or []
+    flat = [part for _, colour in sorted(counted, reverse=True)[:OWN_COLOURS] for part in colour]
+    rest = picture.quantize(256 - OWN_COLOURS, Image.Quantize.MEDIANCUT).getpalette() or []
+    palette = Image.new("P", (1, 1))
+    palette.putpalette([*flat, *rest][:768])
+    picture.quantize(palette=palette).save(target, optimize=True)
     if target.stat().st_size > LARGEST:
-        colours.save(target, optimize=True)
+        picture.quantize(palette=palette, dither=Image.Dither.NONE).save(target, optimize=True)
 
 
 def quickstart_cells() -> tuple[str, ...]:

@@ -85,7 +85,8 @@ export function screen(live, take) {
     show,
     poster: () => drawn || paintPoster(still, live.poster(take), () => !drawn && !closed),
     rest: () => {
-      if (video.paused) holder.release();
+      // What is still being opened is wanted: without it, the frame that is named would not be seen.
+      if (video.paused && !video.hidden) holder.release();
     },
     idle: () => hold(holder),
     close() {
