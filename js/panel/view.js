@@ -48,8 +48,10 @@ export function mount(el, live) {
     root.toggleAttribute("data-ready", true);
   };
   // Plain keys are the panel's: JupyterLab's would insert cells and the like. Saving and such go on.
-  const keys = (/** @type {KeyboardEvent} */ { key, ctrlKey, metaKey }) => {
-    root.toggleAttribute("data-lm-suppress-shortcuts", key === "Enter" || !(ctrlKey || metaKey));
+  // It looks at the element that has the focus, and at no other.
+  const keys = (/** @type {KeyboardEvent & {target: any}} */ { key, ctrlKey, metaKey, target }) => {
+    if (!root.contains(target)) return;
+    target.toggleAttribute("data-lm-suppress-shortcuts", key === "Enter" || !(ctrlKey || metaKey));
   };
   window.addEventListener("keydown", keys, true);
   el.append(root);
