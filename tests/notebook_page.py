@@ -68,6 +68,12 @@ class NotebookPage:
         self.page.keyboard.press("Control+Enter")
         return cells.nth(count)
 
+    def begin(self) -> None:
+        """Begin to write in the first cell, which gets the focus a moment after the page is there."""
+        self.page.wait_for_function("() => document.activeElement.closest('.jp-Cell')")
+        self.page.keyboard.press("Enter")
+        self.page.locator(".jp-Notebook.jp-mod-editMode").wait_for()
+
     def type_cell(self, text: str) -> None:
         """Write on where the cursor is, run the cell, and wait for the next one."""
         count = self.page.locator(".jp-Notebook .jp-Cell").count()

@@ -33,7 +33,7 @@ def test_keyboard_alone_leads_from_a_fresh_page_to_a_video_and_another_take(
 ) -> None:
     notebook.open("")
     press = page.keyboard.press
-    press("Enter")
+    notebook.begin()
     notebook.type_cell("%load_ext kling_nb")
     notebook.type_cell("%%kling boat\na paper boat on a pond")
     job = notebook.ready()

@@ -103,7 +103,7 @@ def test_keyboard_alone_leads_from_a_fresh_page_to_a_video_another_take_and_both
 ) -> None:
     notebook.open("")
     press = page.keyboard.press
-    press("Enter")
+    notebook.begin()
     page.keyboard.insert_text(PANEL)
     press("Control+Enter")
     panel = notebook.panel()
@@ -130,11 +130,10 @@ def test_keyboard_alone_leads_from_a_fresh_page_to_a_video_another_take_and_both
     expect(queue_of(panel).get_by_role("listitem")).to_have_count(2)
     expect(rows_of(panel)).to_have_count(2)
     notebook.tab_to(panel.get_by_role("listbox", name="History"))
-    press("Home")
-    press("Space")
-    expect(rows_of(panel).first).to_have_attribute("aria-selected", "true")
-    press("ArrowDown")
-    press("Space")
+    # Most of these the notebook would take for its own.
+    for key in ("Home", "Space", "a", "b", "d", "d", "ArrowDown", "Space"):
+        press(key)
+    assert page.locator(".jp-Notebook .jp-Cell").count() == 1
     expect(opened.get_by_text("Both were asked for with the same parameters.")).to_be_visible()
     notebook.tab_to(opened.get_by_role("slider", name="Frame of both"), "Shift+Tab")
     press("ArrowRight")
@@ -160,7 +159,6 @@ def test_a_picture_is_pasted_dropped_or_picked_and_used(page: Page, show: Any) -
     page.wait_for_function("(canvas) => canvas.width > 50", arg=thumbnail.element_handle())
     generate(panel, "the night sky turns")
     expect(opened_in(panel).locator("video")).to_be_visible()
-    expect(opened_in(panel).get_by_text("night.png")).to_have_count(1)  # among the parameters
     panel.get_by_role("button", name="Remove night.png").click()
     expect(field).to_be_focused()
     expect(panel.get_by_role("region", name="Compose")).to_contain_text("image_url")  # what is missing now
