@@ -46,7 +46,7 @@ function picture(live, opening) {
   };
   video.onerror = () => {
     if (closed) return;
-    why.textContent = "This browser cannot play the file. Save it to watch it elsewhere.";
+    why.textContent = "This browser cannot play the file. Save it.";
     why.hidden = !own;
     if (!own) void load();
   };

@@ -90,7 +90,7 @@ function header(live) {
   });
   box.onchange = async () => {
     const wanted = box.checked && (await allowNotices());
-    if (box.checked && !wanted) live.note = "This browser does not allow notices for this page.";
+    if (box.checked && !wanted) live.note = "This browser does not allow notices here.";
     model.set("notices", wanted);
     model.save_changes();
     live.redraw();
