@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+import numpy as np
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
@@ -49,7 +50,7 @@ def main() -> None:
         )
         for dark in (False, True):
             take(browser, "quickstart", quickstart_cells(), (1000, 900), pose_of_quickstart, dark=dark)
-            take(browser, "panel", PANEL, (1100, 1000), pose_of_panel, dark=dark)
+            take(browser, "panel", PANEL, (1100, 1060), pose_of_panel, dark=dark)
         browser.close()
 
 
@@ -91,13 +92,20 @@ def save(picture: Image.Image, target: Path) -> None:
     """Write it small enough for a front page: in 256 colours, of which the page's own stay as they are."""
     picture = picture.convert("RGB")
     counted: list[tuple[int, Any]] = picture.getcolors(picture.width * picture.height) or []
-    flat = [part for _, colour in sorted(counted, reverse=True)[:OWN_COLOURS] for part in colour]
+    own = [colour for _, colour in sorted(counted, reverse=True)[:OWN_COLOURS]]
     rest = picture.quantize(256 - OWN_COLOURS, Image.Quantize.MEDIANCUT).getpalette() or []
     palette = Image.new("P", (1, 1))
-    palette.putpalette([*flat, *rest][:768])
-    picture.quantize(palette=palette).save(target, optimize=True)
-    if target.stat().st_size > LARGEST:
-        picture.quantize(palette=palette, dither=Image.Dither.NONE).save(target, optimize=True)
+    palette.putpalette([*(part for colour in own for part in colour), *rest][:768])
+    pixels = np.array(picture)
+    for dither in (Image.Dither.FLOYDSTEINBERG, Image.Dither.NONE):
+        places = np.array(picture.quantize(palette=palette, dither=dither))
+        for number, colour in enumerate(own):
+            places[(pixels == colour).all(axis=-1)] = number
+        made = Image.fromarray(places, "P")
+        made.putpalette(palette.getpalette() or [])
+        made.save(target, optimize=True)
+        if target.stat().st_size <= LARGEST:
+            return
 
 
 def quickstart_cells() -> tuple[str, ...]:
