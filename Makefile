@@ -19,7 +19,7 @@ MAKEOVERRIDES := $(filter-out $(addsuffix =%,$(KEYS)),$(MAKEOVERRIDES))
 export KLING_NB_BACKEND := local
 export KLING_NB_HOME := $(CURDIR)/build/home
 
-.PHONY: help demo lab test check bench soak notebooks states pictures pin clean
+.PHONY: help demo lab test browsers check bench soak notebooks states pictures pin clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -34,6 +34,10 @@ lab: $(VENV) $(FRONT_END) ## Open the quickstart in JupyterLab
 test: $(VENV) $(FRONT_END) $(JS_TOOLS) ## Run every check, real kernels and a real browser included
 	@KLING_NB_CHROMIUM="$$($(PY) scripts/find_chromium.py --install)" && export KLING_NB_CHROMIUM \
 	  && $(PY) scripts/checks.py all
+
+browsers: $(VENV) $(FRONT_END) ## Run every browser test in JupyterLab and in Notebook 7 (make test runs most in one of them)
+	@KLING_NB_CHROMIUM="$$($(PY) scripts/find_chromium.py --install)" && export KLING_NB_CHROMIUM \
+	  && KLING_NB_BROWSERS=both $(PY) -m pytest -n auto --dist loadfile tests/browser
 
 check: $(VENV) $(FRONT_END) $(JS_TOOLS) ## Run the fast checks: format, lint, types, contracts, unit and protocol tests
 	@$(PY) scripts/checks.py fast

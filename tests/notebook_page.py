@@ -1,5 +1,6 @@
 """A notebook on a page of JupyterLab or Notebook 7, worked in as a person does."""
 
+import os
 from pathlib import Path
 
 import nbformat
@@ -8,8 +9,20 @@ from jupyter_lab import ServedFolder
 from playwright.sync_api import Locator, Page, expect
 
 PICTURES = Path(__file__).parents[1] / "build" / "screenshots"
-in_both = pytest.mark.parametrize("app", ["jupyterlab", "notebook"], ids=["JupyterLab", "Notebook 7"])
-"""Runs a test in either program."""
+PROGRAMS = {"jupyterlab": "JupyterLab", "notebook": "Notebook 7"}
+EVERYWHERE = "KLING_NB_BROWSERS" in os.environ
+"""Set by `make browsers`: every test in both programs."""
+
+in_both = pytest.mark.parametrize("app", PROGRAMS, ids=PROGRAMS.values())
+"""Runs a test in both programs."""
+
+
+def in_one(app: str) -> pytest.MarkDecorator:
+    """Runs a test in that program; in both with `make browsers`, which takes longer."""
+    apps = list(PROGRAMS) if EVERYWHERE else [app]
+    return pytest.mark.parametrize("app", apps, ids=[PROGRAMS[app] for app in apps])
+
+
 MARKED = """() => {
   const { outlineStyle, outlineWidth, boxShadow } = getComputedStyle(document.activeElement);
   const ring = outlineStyle !== 'none' && parseFloat(outlineWidth) > 0;

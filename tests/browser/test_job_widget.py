@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from accessibility import serious_faults
-from notebook_page import NotebookPage, in_both
+from notebook_page import NotebookPage, in_both, in_one
 from playwright.sync_api import Locator, Page, expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240), pytest.mark.pace("inf")]
@@ -78,7 +78,7 @@ def test_keyboard_alone_leads_from_a_fresh_page_to_a_video_and_another_take(
     assert not complaints
 
 
-@in_both
+@in_one("notebook")
 def test_the_player_the_log_and_the_cell_of_a_take(
     page: Page, notebook: NotebookPage, workspace: Path, complaints: list[str]
 ) -> None:
@@ -155,7 +155,7 @@ def test_what_is_refused_is_said_and_nothing_stands_in_the_way_of_a_screen_reade
     expect(job.get_by_role("button", name="Generate take")).to_have_attribute("aria-disabled", "false")
 
 
-@in_both
+@in_one("jupyterlab")
 def test_python_sees_and_sets_the_take(page: Page, notebook: NotebookPage) -> None:
     making = """import ipywidgets, kling_nb
 kling_nb.generate("a kite", duration=5)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from notebook_page import NotebookPage, in_both
+from notebook_page import NotebookPage, in_both, in_one
 from playwright.sync_api import Page, expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
@@ -34,7 +34,7 @@ def test_log_lines_while_the_cell_runs_then_a_video_that_plays(
     assert not complaints
 
 
-@in_both
+@in_one("notebook")
 @pytest.mark.pace(0.02)
 def test_cancel_works_while_the_cell_waits(page: Page, notebook: NotebookPage, complaints: list[str]) -> None:
     notebook.run("%load_ext kling_nb", "%%kling slow\na slow snail", "print(6 * 7)")
@@ -50,7 +50,7 @@ def test_cancel_works_while_the_cell_waits(page: Page, notebook: NotebookPage, c
     assert not complaints
 
 
-@in_both
+@in_one("jupyterlab")
 @pytest.mark.pace("inf")
 def test_what_is_saved_shows_the_card_with_its_mark(page: Page, notebook: NotebookPage) -> None:
     notebook.run("%load_ext kling_nb", "%%kling boat\na paper boat on a pond")

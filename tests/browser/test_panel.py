@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from accessibility import serious_faults
 from hostile import HOSTILE
-from notebook_page import NotebookPage, in_both
+from notebook_page import NotebookPage, in_both, in_one
 from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
@@ -141,7 +141,7 @@ def test_keyboard_alone_leads_from_a_fresh_page_to_a_video_another_take_and_both
     assert not complaints
 
 
-@in_both
+@in_one("notebook")
 def test_a_picture_is_pasted_dropped_or_picked_and_used(page: Page, show: Any) -> None:
     panel = show(PANEL.replace("Panel()", "Panel(endpoint='v1-pro-image')"))
     field = panel.get_by_role("textbox", name="Image", exact=True)
@@ -164,7 +164,7 @@ def test_a_picture_is_pasted_dropped_or_picked_and_used(page: Page, show: Any) -
     expect(panel.get_by_role("region", name="Compose")).to_contain_text("image_url")  # what is missing now
 
 
-@in_both
+@in_one("jupyterlab")
 def test_every_kind_of_control_reaches_python_and_python_the_panel(
     page: Page, show: Any, notebook: NotebookPage
 ) -> None:
@@ -221,7 +221,7 @@ def test_every_kind_of_control_reaches_python_and_python_the_panel(
     expect(fault).to_be_hidden()
 
 
-@in_both
+@in_one("notebook")
 def test_two_views_agree_and_a_page_that_is_loaded_again_finds_everything(page: Page, show: Any) -> None:
     one = show(PANEL, "panel")
     other = page.get_by_role("region", name="Kling panel").nth(1)
@@ -249,7 +249,7 @@ def test_two_views_agree_and_a_page_that_is_loaded_again_finds_everything(page: 
     wait_until_playing(page)
 
 
-@in_both
+@in_one("jupyterlab")
 def test_a_thousand_entries_are_searched_filtered_compared_and_reused(
     page: Page, show: Any, ledger: Ledger, notebook: NotebookPage, workspace: Path
 ) -> None:
@@ -294,7 +294,7 @@ def test_a_thousand_entries_are_searched_filtered_compared_and_reused(
     expect(notebook.ready().get_by_text("540 × 960 · 5 s")).to_be_visible()
 
 
-@in_both
+@in_one("jupyterlab")
 def test_hostile_text_stays_text_and_breaks_no_layout(
     page: Page, show: Any, ledger: Ledger, workspace: Path
 ) -> None:
@@ -319,7 +319,7 @@ def test_hostile_text_stays_text_and_breaks_no_layout(
     assert panel.locator("script, b, h1, svg").count() == 0
 
 
-@in_both
+@in_one("notebook")
 @pytest.mark.pace(0.05)
 def test_jobs_run_side_by_side_and_each_can_be_cancelled(page: Page, show: Any) -> None:
     panel = show(PANEL)
@@ -337,7 +337,7 @@ def test_jobs_run_side_by_side_and_each_can_be_cancelled(page: Page, show: Any) 
     expect(queue_of(panel).get_by_role("listitem")).to_have_count(1)
 
 
-@in_both
+@in_one("jupyterlab")
 def test_desktop_notices_come_only_when_asked_for(page: Page, show: Any) -> None:
     page.add_init_script(NOTICES)
     panel = show(PANEL)
