@@ -14,11 +14,15 @@ from pathlib import Path
 
 import pytest
 from guard import loopback_only
+from hypothesis import HealthCheck, settings
 
 TESTS = Path(__file__).resolve().parent
 ROOT = TESTS.parent
 KEY_VARIABLES = ("FAL_KEY", "FAL_KEY_ID", "FAL_KEY_SECRET")
-KEPT = {"KLING_NB_CHROMIUM", loopback_only.LEAKS}
+KEPT = {"KLING_NB_CHROMIUM", "KLING_NB_BROWSERS", loopback_only.LEAKS}
+# How long an input takes says more of the machine's other work than of the code.
+settings.register_profile("kling_nb", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("kling_nb")
 session_folder = pytest.StashKey[Path]()
 leaks_file = pytest.StashKey[Path]()
 
