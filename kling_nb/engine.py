@@ -10,6 +10,7 @@ import asyncio
 import atexit
 import contextlib
 import os
+import sys
 import threading
 from collections.abc import Coroutine
 from concurrent.futures import Future
@@ -21,8 +22,8 @@ EXIT_SECONDS = 20.0
 """How long the end of a process waits for what must not be cut off."""
 
 TICK_SECONDS = 0.2
-"""How often a waiting cell wakes its loop. ipykernel 7 hands an interrupt to a loop that sleeps in
-`select` without waking it (tornado's `add_callback` from a signal handler), so ■ would do nothing."""
+"""How often a waiting cell of a kernel wakes its loop. ipykernel 7 hands an interrupt to a loop that sleeps
+in `select` without waking it (tornado's `add_callback` from a signal handler), so ■ would do nothing."""
 
 
 class Engine:
@@ -131,8 +132,11 @@ async def wait_async(future: Future[T], timeout: float | None = None) -> T:  # n
     future.add_done_callback(wake)
     deadline = None if timeout is None else loop.time() + timeout
     while not woken.is_set():
-        left = TICK_SECONDS if deadline is None else min(TICK_SECONDS, deadline - loop.time())
-        if left <= 0:
+        waits = [TICK_SECONDS] if "ipykernel" in sys.modules else []
+        if deadline is not None:
+            waits.append(deadline - loop.time())
+        left = min(waits, default=None)
+        if left is not None and left <= 0:
             raise TimeoutError
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(woken.wait(), left)

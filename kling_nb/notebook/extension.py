@@ -8,13 +8,13 @@ from typing import Any
 from kling_nb import _front_end
 from kling_nb._settings import current
 from kling_nb.errors import LedgerError
-from kling_nb.ledger import Ledger
-from kling_nb.ledger.home import ledger_path
-from kling_nb.ledger.selection import Selection
 from kling_nb.notebook.awaiting import AwaitedCells
 from kling_nb.notebook.cell_magic import CellMagic
 from kling_nb.notebook.completer import Completer
 from kling_nb.notebook.magic import KlingMagics
+
+LEDGER = "ledger.sqlite3"
+"""As `kling_nb.ledger.home` has it. Its package takes a third of `%load_ext`, and is often not needed."""
 
 _loaded: dict[int, _Extension] = {}
 
@@ -55,6 +55,11 @@ class _Extension:
 
     def _mention_unfinished(self) -> None:
         settings = current({"backend": "local"})  # for its folders: so no key is looked for
+        if not any((folder / LEDGER).exists() for folder in (settings.home, settings.media)):
+            return
+        from kling_nb.ledger import Ledger, Selection  # noqa: PLC0415 -- see LEDGER
+        from kling_nb.ledger.home import ledger_path  # noqa: PLC0415 -- as above
+
         path = ledger_path(settings.home, settings.media)
         ledger = Ledger(path, lambda: _rows_of(settings.media))
         try:

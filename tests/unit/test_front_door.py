@@ -10,6 +10,8 @@ from importlib.metadata import version
 import pytest
 
 import kling_nb
+from kling_nb.ledger import home
+from kling_nb.notebook import extension
 
 NAMES = [
     "Job",
@@ -74,6 +76,15 @@ def test_import_loads_nothing_heavy():
     program += "print(json.dumps(sorted({name.partition('.')[0] for name in set(sys.modules) - before})))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert not HEAVY & set(json.loads(done.stdout))
+
+
+def test_the_first_job_loads_no_command_line_of_httpx():
+    program = "import sys, kling_nb.fal.queue; assert 'httpx' in sys.modules and 'rich' not in sys.modules"
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_the_extension_looks_for_the_ledger_under_its_name():
+    assert extension.LEDGER == home.FILE_NAME
 
 
 def test_unknown_name_is_an_attribute_error():
