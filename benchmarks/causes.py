@@ -22,12 +22,16 @@ UPLOAD = (
     " plain httpx, which the second core hides where it is free"
 )
 COLD = (
-    "imports, one after the other in one interpreter: our own modules, httpx, and beside them anywidget for"
-    " the output; the certificates of TLS. About 250 ms of CPU, so that a busy machine shows"
+    "imports, one after the other in one interpreter: our own modules and httpx, then the certificates of"
+    " TLS; the widget is imported after the submission. All of it is CPU: a slow or busy machine shows"
+)
+WARM = (
+    "settings, the look into folder and ledger, the commit of the row and the request, all in one interpreter"
+    " and in turn between its threads; the tree of `profiled kling` has none that stands out"
 )
 RENDER = (
     "rendering takes {cpu:.2f} s of CPU, {drawing:.2f} s of it in the thread that draws, the rest in x264's"
-    " two threads: under a second with two free cores, but not on a busy machine"
+    " two threads: the drawing alone is the limit of a machine on which it takes a second"
 )
 GROWTH = (
     "httpcore walks all connections of a pool at each request and at each end of one (`profiled`), so that"

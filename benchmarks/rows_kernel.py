@@ -75,7 +75,7 @@ def rows(server: Loopback) -> Iterator[Row]:
             "",
             f"≤ {1000 * goal:.0f} ms",
             leaves.median <= goal,
-            causes.COLD,
+            causes.COLD if name == "cold" else causes.WARM,
         )
     yield from _lag(server)
 
