@@ -44,6 +44,9 @@ class Lanes(httpx.AsyncBaseTransport):
             origin = (request.url.scheme, request.url.host, request.url.port)
             lane = self._take(origin)
             until_closed.push_async_callback(lane.aclose)
+            # Nobody else uses the lane: where its pool lets a request wait, it would for ever.
+            waits = {**request.extensions.get("timeout", {}), "pool": IDLE_SECONDS}
+            request.extensions = {**request.extensions, "timeout": waits}
             response = await lane.handle_async_request(request)
             assert isinstance(response.stream, httpx.AsyncByteStream)
             until_closed.pop_all()
@@ -64,10 +67,13 @@ class Lanes(httpx.AsyncBaseTransport):
                 return lane
         return httpx.AsyncHTTPTransport(verify=self._tls, limits=_ONE)  # type: ignore[arg-type]  # see `Http`
 
-    async def give_back(self, origin: _Origin, lane: httpx.AsyncHTTPTransport) -> None:
+    async def give_back(self, origin: _Origin, lane: httpx.AsyncHTTPTransport, *, usable: bool) -> None:
         """Keep a lane for the next request, and close those that nobody has used for long."""
         if self._places is not None:
             self._places.release()
+        if not usable:
+            await lane.aclose()
+            return
         now = time.monotonic()
         self._idle.append((origin, now, lane))
         while self._idle and (len(self._idle) > self._kept or now - self._idle[0][1] > IDLE_SECONDS):
@@ -98,8 +104,9 @@ class _Body(httpx.AsyncByteStream):
     async def aclose(self) -> None:
         if not self._open:
             return
-        self._open = False
+        self._open, usable = False, False
         try:
             await self._body.aclose()
-        finally:
-            await self._lanes.give_back(self._origin, self._lane)
+            usable = True
+        finally:  # where it is cancelled in there, httpcore leaves its connection neither idle nor closed
+            await self._lanes.give_back(self._origin, self._lane, usable=usable)

@@ -139,3 +139,17 @@ async def test_a_proxy_of_the_environment_is_asked_for_other_machines_only(
     assert len(said) == counting.connections == 1
     await http.aclose()
     proxy.close()
+
+
+async def test_a_request_may_be_cancelled_at_any_step(server: tuple[Counting, str]) -> None:
+    """httpcore leaves a connection neither idle nor closed where a response is cancelled as it is closed."""
+    _, url = server
+    async with httpx.AsyncClient(transport=Lanes(TLS, at_once=1, kept=1), timeout=None) as client:
+        for steps in range(120):
+            asking = asyncio.create_task(client.get(url))
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            asking.cancel()
+            await asyncio.wait([asking])
+            async with asyncio.timeout(20):
+                assert (await client.get(url)).status_code == 200
