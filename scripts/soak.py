@@ -185,7 +185,7 @@ def main() -> int:
         found = part.faults(counts)
         rows = [("what was wrong", len(found)), *part.rows(counts)]
         lines = [f"| {name} | {value} |" for name, value in rows]
-        ran = f"{minutes:.1f} min, seed {options.seed}"
+        ran = f"{minutes:.1f} min, seed {options.seed}, on {datetime.now(UTC):%Y-%m-%d}"
         sections[title] = "\n".join([f"## {title}: {ran}", "", "| | |", "|---|---|", *lines, ""])
         print(sections[title], flush=True)
         complaints += [f"{title}: {fault}" for fault in found]
@@ -205,10 +205,9 @@ def _written() -> dict[str, str]:
 
 
 def _head() -> str:
-    when = datetime.now(UTC).strftime("%Y-%m-%d")
     return f"""# The long forms, as they last ran
 
-`make soak`, on {when}: Python {platform.python_version()}, {platform.system()} on
+`make soak`: Python {platform.python_version()}, {platform.system()} on
 {os.cpu_count()} cores of {platform.machine()}, which had other work too. What the outcomes mean
 is in [faults.md](faults.md).
 """
