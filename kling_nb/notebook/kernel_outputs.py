@@ -64,14 +64,15 @@ class KernelOutputs:
             self.text(LOCAL_NOTICE)
         name = f"kling-{job.id}-{os.urandom(4).hex()}"
         view_place, card_place = f"{name}-view", name
-        apart = watched() and not served_here()
-        there = watched() and "anywidget" not in sys.modules
+        live = watched()
+        apart = live and not served_here()
+        there = live and "anywidget" not in sys.modules
         if there:
             if apart:
                 self._publish(text_bundle(job), job, display_id=view_place)
             self._publish(card_bundle(job), job, display_id=card_place)
             _let_it_leave(job)
-        view = widget_bundle(job) if watched() else {}
+        view = widget_bundle(job) if live else {}
         if view and apart:
             self._publish(view, job, display_id=view_place, update=there)
             view = {}
