@@ -64,8 +64,8 @@ class Filing:
 
     async def _stored(self, backend: Backend, result: Result) -> Take:
         """The file of the result, tried again where the connection is cut: it is paid for."""
-        request_id = self._job.request_id or ""
-        if self._job.state.resumed:  # filed by another kernel, or by this one before it died
+        request_id, resumed = self._job.request_id or "", self._job.state.resumed
+        if resumed:  # filed by another kernel, or by this one before it died
             earlier = await asyncio.to_thread(self._media.filed, request_id, self._job.backend)
             if earlier is not None:
                 return earlier
@@ -76,7 +76,8 @@ class Filing:
                 file = main_file(result.data, self._job.request.endpoint.output_pointer)
                 if file is None:
                     return await self._store(result, as_download(result.data))
-                begun = await self._media.begun(request_id, self._job.backend, str(file.get("url") or ""))
+                url = str(file.get("url") or "")
+                begun = await self._media.begun(request_id, self._job.backend, url) if resumed else None
                 last = attempt >= DOWNLOAD_TRIES
                 return await self._fetched(backend, result, file, begun, last=last)
             except (errors.UnreachableError, errors.MediaError):

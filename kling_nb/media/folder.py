@@ -111,7 +111,7 @@ class MediaFolder:
         threads, so that one loop can serve many jobs.
 
         Args:
-            chunks: The bytes. They are not asked for where the request was filed before.
+            chunks: The bytes.
             draft: What is known about them.
             expected_size: Bytes announced, where known.
             on_progress: Called with the bytes received so far, on the loop's thread.
@@ -124,20 +124,11 @@ class MediaFolder:
         Raises:
             MediaError: The bytes are not what was promised, or the disk refuses.
         """
-        earlier = await in_thread(self.filed, draft.request_id, draft.backend)
-        if earlier:
-            if begun is not None:
-                begun.discard()
-            return earlier
         if not self._swept:
             self._swept = True
             await in_thread(self._sweep)
         incoming = Incoming(self.folder, origin, begun)
-        try:
-            await incoming.receive(chunks, expected_size, on_progress)
-            return await in_thread(self._file, incoming, draft)
-        finally:
-            await in_thread(incoming.discard)
+        return await incoming.receive(chunks, expected_size, on_progress, lambda: self._file(incoming, draft))
 
     async def begun(self, request_id: str, backend: str, url: str) -> Begun | None:
         """What a process that is no more fetched of a result, or None. The caller uses or discards it."""
@@ -152,11 +143,9 @@ class MediaFolder:
             MediaError: The bytes are not what was promised, or the disk refuses.
         """
         incoming = Incoming(take.path.parent)
-        try:
-            await incoming.receive(chunks, expected_size, None)
-            return await in_thread(_place_beside, incoming, take, name)
-        finally:
-            await in_thread(incoming.discard)
+        return await incoming.receive(
+            chunks, expected_size, None, lambda: _place_beside(incoming, take, name)
+        )
 
     def _file(self, incoming: Incoming, draft: TakeDraft) -> Take:
         """Check what came and give it a name. Any thread."""

@@ -61,13 +61,36 @@ class Incoming:
         chunks: AsyncIterable[bytes],
         expected_size: int | None,
         on_progress: Callable[[int], None] | None,
-    ) -> None:
-        """Write all `chunks` and see them safe on the disk.
+        keep: Callable[[], T],
+    ) -> T:
+        """Write all `chunks`, see them safe on the disk, and do with them what is to be done.
+
+        Args:
+            chunks: The bytes.
+            expected_size: How many, where that is known.
+            on_progress: Called with the bytes received so far.
+            keep: Gives the whole file its place, in a thread. A small file takes one trip there in all.
+
+        Returns:
+            What `keep` gave. The temporary file is gone then, as it is after a fault.
 
         Raises:
             MediaError: More or fewer bytes than `expected_size`, none at all, or the disk refuses.
         """
-        await in_thread(self._open)
+        try:
+            rest = await self._received(chunks, expected_size, on_progress)
+            return await in_thread(self._kept, rest, keep)
+        except BaseException:
+            await in_thread(self.discard)
+            raise
+
+    async def _received(
+        self,
+        chunks: AsyncIterable[bytes],
+        expected_size: int | None,
+        on_progress: Callable[[int], None] | None,
+    ) -> bytearray:
+        """Write what comes; gives the last of it, which is still to be written."""
         behind = _Behind()
         gathered = bytearray()
         try:
@@ -90,7 +113,14 @@ class Incoming:
             raise MediaError("The result is empty: 0 bytes came.")
         if expected_size is not None and self.size < expected_size:
             raise MediaError(f"The download was cut short: {self.size:,} of {expected_size:,} bytes came.")
-        await in_thread(self._finish, gathered)
+        return gathered
+
+    def _kept(self, rest: bytearray, keep: Callable[[], T]) -> T:
+        self._finish(rest)
+        try:
+            return keep()
+        finally:
+            self.discard()
 
     def discard(self) -> None:
         """Remove the temporary file. A take keeps its bytes under its own name."""
@@ -100,18 +130,18 @@ class Incoming:
         if self._noted:
             forget(self.path)
 
-    def _open(self) -> None:
-        if self._file is not None:  # it was begun before
-            return
+    def _opened(self) -> int:
         with disk_faults(self.path.parent):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0)
-            self._file = os.open(self.path, flags, 0o666)
-        if self._origin is not None and not lock(self._file):
+            made = os.open(self.path, flags, 0o666)
+        if self._origin is not None and not lock(made):
             self._origin = None
+        return made
 
     def _write(self, data: bytearray) -> None:
-        assert self._file is not None
+        if self._file is None:
+            self._file = self._opened()
         self._hash.update(data)
         if len(self.head) < HEAD:
             self.head = (self.head + bytes(data[:HEAD]))[:HEAD]
@@ -128,9 +158,9 @@ class Incoming:
 
     def _finish(self, data: bytearray) -> None:
         self._write(data)
+        assert self._file is not None
         with disk_faults(self.path.parent):
-            if self._file is not None:
-                os.fsync(self._file)
+            os.fsync(self._file)
             self._close()
 
     def _close(self) -> None:

@@ -43,7 +43,7 @@ def probe(path: Path) -> Probe:
         MediaError: It is missing, is no video, is damaged, has no duration, or its
             picture is larger than 8192 a side.
     """
-    with opened(path) as (container, stream):
+    with opened(path, threads=False) as (container, stream):
         frame = next(iter(container.decode(stream)), None)
         if frame is None:
             raise MediaError(f"{path.name} holds no picture that decodes.")

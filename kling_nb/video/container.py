@@ -32,11 +32,15 @@ _OPTIONS = {
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
+def opened(path: Path, *, threads: bool = True) -> Iterator[tuple[InputContainer, VideoStream]]:
     """The container and its picture stream, closed afterwards.
 
     FFmpeg's faults inside the block become a `MediaError` too, so decoding loops need
     no handling of their own.
+
+    Args:
+        path: The file.
+        threads: Decode with all cores. To start them costs more than one picture.
 
     Raises:
         MediaError: The file is missing, no video, damaged, or larger than `LARGEST_SIDE`.
@@ -47,7 +51,10 @@ def opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
         # An absolute path, because FFmpeg reads "concat:a" and the like as a protocol.
         with av.open(str(path.absolute()), mode="r", options=_OPTIONS) as container:
             stream = _picture_stream(container, path)
-            stream.thread_type = "AUTO"
+            if threads:
+                stream.thread_type = "AUTO"
+            else:
+                stream.codec_context.thread_count = 1
             yield container, stream
     except av.FFmpegError as error:
         raise _fault(path, error) from error
