@@ -3,37 +3,31 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from kling_nb import _settings
-from kling_nb._arguments import storable
 from kling_nb._axes import Axis, combinations, split, taking_lists
-from kling_nb._budget import check_cost, limits_of, no_take
 from kling_nb._embedded import EmbeddedEngine
 from kling_nb._job import Job, Listener
+from kling_nb._launch import Launcher
 from kling_nb._past import PastJobs
 from kling_nb._places import Places
 from kling_nb._plan import Plan, Planner
-from kling_nb._process_lock import ProcessLock
 from kling_nb._running import RunningJobs
 from kling_nb._settings import Settings
 from kling_nb._sweep import CONCURRENCY, Sweep, SweepCell, to_submit
-from kling_nb._whole import Whole, check_possible
+from kling_nb._whole import Whole
 from kling_nb.catalog import Endpoint
 from kling_nb.catalog.media_input import for_upload
 from kling_nb.engine import Engine, wait
-from kling_nb.errors import LedgerError, MissingKey, UsageError
-from kling_nb.events import Logged, State
+from kling_nb.errors import MissingKey, UsageError
+from kling_nb.events import State
 from kling_nb.fal.jwks import KeySource
-from kling_nb.fal.options import SubmitOptions
 from kling_nb.fal.patience import Patience
 from kling_nb.fal.webhooks import set_key_source
 from kling_nb.ledger import Entry, Intent, Ledger, Selection, Spending
@@ -44,8 +38,6 @@ from kling_nb.request import VideoRequest
 if TYPE_CHECKING:  # both need httpx, which costs `%load_ext` more than all the rest
     from kling_nb._client import Client
     from kling_nb.fal.pricing import LivePrice
-
-log = logging.getLogger(__name__)
 
 
 class Session:
@@ -69,7 +61,7 @@ class Session:
         self._planner = Planner(self.settings, self._places)
         self._running = RunningJobs(self._engine)
         self._past = PastJobs(self._engine, self)
-        self._claiming = ProcessLock()
+        self._launcher = Launcher(self._engine, self._places, self._planner, self._running, self._past)
         self._sweeps: WeakSet[Sweep] = WeakSet()
 
     def __enter__(self) -> Session:
@@ -186,80 +178,7 @@ class Session:
             webhook_url=webhook_url,
             **parameters,
         )
-        return self._launch(plan, notebook=notebook, on_event=on_event)
-
-    def _launch(
-        self, plan: Plan, *, notebook: str | None, hold: str | None = None, on_event: Listener | None = None
-    ) -> Job:
-        """Do what was planned. `hold`: what its price is taken from, for a part of a sweep."""
-        webhook_url = plan.webhook_url
-        if plan.found is not None:
-            _say_no_webhook(webhook_url, "this request has a take already")
-            return self._past.of_take(plan.request, plan.found)
-        if plan.settings.frozen:
-            raise no_take(plan.request, plan.settings, new=plan.new)
-        check_possible(plan)
-        # Whoever has a new row must also be the first to make its job: another thread that finds the row
-        # would wait for its submission, and nobody would make it.
-        with self._claiming:
-            return self._claimed(plan, notebook=notebook, hold=hold, on_event=on_event)
-
-    def _claimed(
-        self, plan: Plan, *, notebook: str | None, hold: str | None, on_event: Listener | None
-    ) -> Job:
-        """The job of a planned request: a new row of the ledger, or the one that is under way."""
-        take, new, webhook_url = plan.take, plan.new, plan.webhook_url
-        wanted = None if new else take or 1
-        request = plan.request
-        if plan.unfinished is not None and plan.unfinished.state.closed:
-            _say_no_webhook(webhook_url, "this request was paid for, and its file is fetched again")
-            paid = self._here(plan.unfinished, plan.settings)
-            return self._start(request, paid, plan.settings, fresh=False, on_event=on_event)
-        intent = Intent(
-            backend=plan.settings.backend,
-            endpoint=request.endpoint.id,
-            input=storable(request),
-            prompt=request.prompt,
-            fingerprint=request.fingerprint,
-            folder=plan.settings.media,
-            take=wanted,
-            any_take=take is None and not new,
-            key_fingerprint=plan.settings.key.fingerprint if plan.settings.key else None,
-            notebook=notebook,
-            cost=check_cost(request, plan.settings),
-            limits=limits_of(plan.settings),
-            hold=hold,
-        )
-        entry, fresh = self._places.ledger(plan.settings).claim(intent)
-        if not new and (entry.state.closed or (fresh and entry.backend == "local")):
-            # Another kernel finished the same request after `plan` looked: of fal's jobs the ledger told so.
-            found = self._planner.find(request, plan.settings, take)
-            if found is not None:
-                if fresh:
-                    self._places.ledger(plan.settings).withdraw(entry.id)
-                _say_no_webhook(webhook_url, "this request has a take by now")
-                return self._past.of_take(request, found)
-        if not fresh:
-            _say_no_webhook(webhook_url, f"job {entry.id} of this request is under way already")
-        return self._start(
-            request,
-            self._here(entry, plan.settings),
-            plan.settings,
-            fresh=fresh,
-            intent=intent,
-            on_event=on_event,
-            webhook_url=webhook_url,
-            said=plan.notices,
-            options=plan.options,
-        )
-
-    def _here(self, entry: Entry, settings: Settings) -> Entry:
-        """The row of a job whose folder may have been moved: its file belongs where it is asked for now."""
-        if entry.folder == str(settings.media):
-            return entry
-        with suppress(LedgerError):
-            self._places.ledger(settings).update(entry.id, folder=str(settings.media))
-        return replace(entry, folder=str(settings.media))
+        return self._launcher.launch(plan, notebook=notebook, on_event=on_event)
 
     def sweep(
         self,
@@ -310,7 +229,7 @@ class Session:
             [cell.plan for cell in to_submit(cells)],
             settings,
             ledger=self._places.ledger,
-            launch=lambda plan, hold: self._launch(plan, notebook=notebook, hold=hold),
+            launch=lambda plan, hold: self._launcher.launch(plan, notebook=notebook, hold=hold),
         )
         if start:
             whole.check_frozen()
@@ -559,7 +478,7 @@ class Session:
             return self._past.of_row(request, entry, media)
         if entry.backend == "fal" and settings.key is None:
             raise MissingKey
-        return self._start(request, entry, settings, fresh=False)
+        return self._launcher.start(request, entry, settings, fresh=False)
 
     def _adopt(self, request_id: str, endpoint: Endpoint) -> Entry:
         """A row for a request that was made elsewhere. Its input is not known."""
@@ -594,66 +513,6 @@ class Session:
         found = self.jobs(limit=-1, here=not everywhere, unfinished=True)
         mine = [entry for entry in found if entry.backend == "fal" or entry.ours]
         return [self.get_job(entry.id) for entry in mine]
-
-    def _start(
-        self,
-        request: VideoRequest,
-        entry: Entry,
-        settings: Settings,
-        *,
-        fresh: bool,
-        intent: Intent | None = None,
-        on_event: Listener | None = None,
-        webhook_url: str | None = None,
-        said: tuple[str, ...] = (),
-        options: SubmitOptions | None = None,
-    ) -> Job:
-        """The running job of a ledger row; there is one for each row in a session."""
-        # With httpx, at the first job.
-        from kling_nb._filing import Filing  # noqa: PLC0415
-        from kling_nb._pursuit import Pursuit  # noqa: PLC0415
-        from kling_nb._record import Record  # noqa: PLC0415
-        from kling_nb._submission import Submission  # noqa: PLC0415
-
-        ledger = self._places.ledger(settings)
-        expected = None
-        with suppress(LedgerError):  # the row is made: the job must start now, or it would never
-            expected = ledger.expected_seconds(entry.endpoint, entry.backend)
-        job, begun = self._running.settled(entry.id, lambda: self._past.begun(request, entry))
-        if on_event is not None:
-            job.subscribe(on_event)
-        if not begun:
-            return job
-        job.expected_seconds = expected
-        for notice in said:  # nobody else has the job yet
-            job.apply(Logged(f"kling_nb: {notice}"))
-        record = Record(job, entry, ledger)
-        pursuit = Pursuit(
-            record,
-            connect=lambda: self._places.connect(settings),
-            submission=Submission(
-                record,
-                fresh=fresh,
-                intent=intent,
-                uploads=self._places.uploads(settings),
-                inline_limit=settings.inline_limit,
-                webhook_url=webhook_url,
-                options=options,
-            ),
-            filing=Filing(record, self._places.media(Path(entry.folder)), entry.take),
-        )
-        self._running.start(job, pursuit.run)
-        if fresh:
-            self._engine.finish_before_exit(job.answered)
-        return job
-
-
-def _say_no_webhook(webhook_url: str | None, why: str) -> None:
-    """A receiver must not be left waiting for what was never asked of fal."""
-    if webhook_url is not None:
-        log.warning(
-            "Nothing is submitted, as %s: no webhook will come of it. A new take: --new (API: new=True).", why
-        )
 
 
 def _webhook_keys() -> KeySource:
