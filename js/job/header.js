@@ -20,10 +20,11 @@ export function header(live) {
   const names = element("span", "names", {}, name, badge, time);
   const bar = element("div", "bar", {}, chip, names, spoken, cancel);
   const words = element("div", "prompt", { dir: "auto" });
+  const node = element("header", "", { tabIndex: -1 }, bar, words);
   const tick = () => write(time, elapsed(live));
   const ticking = setInterval(tick, 1000);
   return {
-    node: element("header", "", {}, bar, words),
+    node,
     update() {
       const { now, about } = live.record;
       write(name, about.title || about.endpoint);
@@ -38,7 +39,9 @@ export function header(live) {
       const { asked } = live.cancelling;
       cancel.ariaDisabled = `${asked}`;
       write(cancel, asked ? "Cancelling…" : "Cancel");
-      cancel.hidden = !live.connected || !isCancellable(now.state);
+      const over = !live.connected || !isCancellable(now.state);
+      if (over && cancel.matches(":focus")) node.focus(); // with the button it would be lost
+      cancel.hidden = over;
     },
     close: () => clearInterval(ticking),
   };

@@ -116,12 +116,12 @@ export function reason(state) {
 }
 
 export const BUSY =
-  "The kernel is busy and has not answered. To stop the running cell, interrupt it with ■.";
+  "The kernel is busy and has not answered. ■ interrupts the running cell.";
 
 /** @param {string} backend */
 export const gone = (backend) =>
   `The kernel was restarted or shut down. ${
     backend === "local"
-      ? "Run the cell again to make the preview anew."
-      : "The job itself goes on at fal: run the cell again, or call kling_nb.resume(), to get it back. It is not paid for twice."
+      ? "Run the cell again to make it anew."
+      : "The job goes on at fal: run the cell again, or call kling_nb.resume(). It is not paid for twice."
   }`;

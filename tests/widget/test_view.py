@@ -282,6 +282,9 @@ def test_cancel_from_the_keyboard_and_a_busy_kernel(page):
     page.evaluate("model.wake()")
     expect(note).to_have_text("fal was asked; it may still finish.")
     assert asked(page, "cancel") == 1
+    update(page, revision=2, state="CANCELLED", finished_at=1_900_000_000)
+    expect(job.get_by_role("button", name="Cancelling…")).to_be_hidden()
+    assert job.evaluate("(node) => node.contains(document.activeElement)")  # Tab goes on from here
 
 
 def test_a_kernel_that_is_gone_says_how_to_get_the_job_back(page):
