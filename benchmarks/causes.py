@@ -16,6 +16,11 @@ INSTANT = (
     " the limit does 4 (or 3), a submission shares no connection, and its row, file and sidecar are each safe"
     " on the disk before the next step"
 )
+SWEEP = (
+    "beside what the peer does, a job is a connection more (a submission shares none), six durable commits, a"
+    " first frame decoded, a file and a sidecar synced: all of it CPU of one interpreter, with what the five"
+    " requests cost themselves, so it shows most where a core is slow"
+)
 DOWNLOAD = "hashing and writing go on beside the connection, and need the second core to be free"
 UPLOAD = (
     "asyncio copies what the socket does not take at once, and blocks are read in threads: more CPU than"

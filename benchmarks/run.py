@@ -21,6 +21,7 @@ from benchmarks import (
     rows_kernel,
     rows_ledger,
     rows_startup,
+    rows_sweep,
     rows_uploads,
     rows_video,
 )
@@ -74,6 +75,7 @@ def _rows(server: Loopback, words: list[str]) -> Iterable[Row]:
         "one": one_job,
         "hundred": lambda: rows_jobs.hundred_jobs(server),
         "instant": lambda: rows_jobs.instant_jobs(server),
+        "sweep": rows_sweep.rows,
         "memory": lambda: rows_jobs.memory(server),
         "download": lambda: rows_jobs.download(server),
         "upload": rows_uploads.rows,

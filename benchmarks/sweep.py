@@ -152,19 +152,24 @@ def measure(side: str, base: str) -> float:
         return float(subprocess.run(program, check=True, capture_output=True, text=True).stdout)
 
 
-def main(runs: int) -> None:
+def compare(runs: int) -> dict[str, list[float]]:
+    """Seconds of each run by side; they take turns."""
     server = subprocess.Popen(
         [sys.executable, __file__, "serve"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
+    times: dict[str, list[float]] = {"plain": [], "ours": []}
     try:
         base = server.stdout.readline().strip()
-        times: dict[str, list[float]] = {"plain": [], "ours": []}
         for _ in range(runs):
             for side, seconds in times.items():
                 seconds.append(measure(side, base))
     finally:
         server.communicate()
-    medians = {side: statistics.median(seconds) for side, seconds in times.items()}
+    return times
+
+
+def main(runs: int) -> None:
+    medians = {side: statistics.median(seconds) for side, seconds in compare(runs).items()}
     print(f"{JOBS} jobs done at once, {CONCURRENCY} at a time, medians of {runs} runs\n")
     print("| | s | of plain httpx |\n|---|---|---|")
     for side, name in (("plain", "httpx + httpx-sse"), ("ours", "Session.sweep")):
