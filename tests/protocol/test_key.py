@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from scripted import Done, Hold, Run, Script, ScriptedFal
+from scripted import Done, Hold, Queue, Run, Script, ScriptedFal
 
 from kling_nb import errors
 from kling_nb._session import Session
@@ -161,6 +161,43 @@ def test_it_is_in_no_text(
     assert caplog.records
     for text in (*texts, caplog.text, said.out, said.err):
         assert secret not in text
+
+
+@pytest.mark.parametrize(
+    ("exchange", "kind"),
+    [
+        ("submit", "reset"),
+        ("submit", "truncated_json"),
+        ("status", "status"),
+        ("result", "reset"),
+        ("cancel", "reset"),
+        ("upload_initiate", "reset"),
+        ("upload_initiate", "status"),
+        ("lookup", "reset"),
+    ],
+)
+def test_it_is_in_no_variable_of_a_traceback(
+    session: Session, fal: ScriptedFal, picture: Path, exchange: str, kind: str
+) -> None:
+    """`%xmode Verbose` shows the variables of every frame, and those of the network hold the header."""
+    if exchange == "lookup":
+        fal.fault("submit", "reset")
+        with pytest.raises(errors.SubmissionUncertain):
+            session.generate("a cat")
+    fal.fault("stream", "status", status=405, times=None)
+    fal.fault(exchange, kind, times=None, **({"status": 401} if kind == "status" else {}))
+    fal.script = Script([Queue(1), *([Hold()] if exchange == "cancel" else []), Run(), Done()])
+    job = session.submit("a cat", image=picture if exchange == "upload_initiate" else None)
+    if exchange == "cancel":
+        fal.wait_for(lambda: job.state.request_id)
+    with pytest.raises(errors.KlingError) as caught:
+        job.cancel() if exchange == "cancel" else job.wait()
+    try:
+        raise RuntimeError("the user's own") from caught.value
+    except RuntimeError as error:
+        shown = "".join(traceback.TracebackException.from_exception(error, capture_locals=True).format())
+    assert type(caught.value).__name__ in shown
+    assert fal.key.partition(":")[2] not in shown
 
 
 def test_an_error_survives_a_pickle_without_it(session: Session, fal: ScriptedFal) -> None:
