@@ -15,6 +15,7 @@ from scripted import Done, Hold, Queue, Run, Script, ScriptedFal
 from kling_nb import errors
 from kling_nb._session import Session
 
+KEY = "0b7e-id:0123456789secret"
 MakeSession = Callable[..., Session]
 
 
@@ -198,6 +199,40 @@ def test_it_is_in_no_variable_of_a_traceback(
         shown = "".join(traceback.TracebackException.from_exception(error, capture_locals=True).format())
     assert type(caught.value).__name__ in shown
     assert fal.key.partition(":")[2] not in shown
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"credentials": KEY, "backend": "nowhere"},
+        {"credentials": KEY, "queue_url": "http://queue.example"},
+        {"credentials": KEY, "colour": "blue"},
+        {"credentials": f"Key {KEY}"},
+        {"credentials": lambda: f"Key {KEY}"},
+        {},
+    ],
+    ids=["backend", "host", "name", "key", "function", "environment"],
+)
+def test_it_is_in_no_variable_where_a_setting_is_wrong(
+    monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any]
+) -> None:
+    """The key stands among the settings, and in the environment."""
+    monkeypatch.setenv("FAL_KEY", KEY if settings else f"Key {KEY}")
+
+    def act() -> None:
+        Session(**{"backend": "fal", **settings}).submit("a cat")
+
+    with pytest.raises(errors.UsageError) as caught:
+        act()
+    frames = caught.value.__traceback__
+    ours = str(Path(errors.__file__).parent)
+    while frames is not None and not frames.tb_frame.f_code.co_filename.startswith(ours):
+        frames = frames.tb_next  # those of this test have it
+    assert frames is not None
+    shown = traceback.TracebackException(
+        type(caught.value), caught.value, frames, capture_locals=True, lookup_lines=False
+    )
+    assert KEY.partition(":")[2] not in "".join(shown.format())
 
 
 def test_an_error_survives_a_pickle_without_it(session: Session, fal: ScriptedFal) -> None:
