@@ -186,7 +186,8 @@ def test_it_is_in_no_variable_of_a_traceback(
         with pytest.raises(errors.SubmissionUncertain):
             session.generate("a cat")
     fal.fault("stream", "status", status=405, times=None)
-    fal.fault(exchange, kind, times=None, **({"status": 401} if kind == "status" else {}))
+    options: dict[str, Any] = {"status": 401} if kind == "status" else {}
+    fal.fault(exchange, kind, times=None, **options)
     fal.script = Script([Queue(1), *([Hold()] if exchange == "cancel" else []), Run(), Done()])
     job = session.submit("a cat", image=picture if exchange == "upload_initiate" else None)
     if exchange == "cancel":
