@@ -45,7 +45,7 @@ check: $(VENV) $(FRONT_END) $(JS_TOOLS) ## Run the fast checks: format, lint, ty
 bench: $(VENV) $(FRONT_END) ## Measure kling_nb beside fal_client and plain httpx; writes benchmarks/RESULTS.md
 	@$(PY) -m benchmarks.run
 
-soak: $(VENV) $(FRONT_END) ## Run the long forms (20 minutes at most) and write docs/soak.md: faults, kills, fuzzing
+soak: $(VENV) $(FRONT_END) ## Run the long forms (20 minutes at most) and write docs/soak.md: faults, kills, ledger, fuzzing
 	@$(PY) scripts/soak.py --write
 
 states: $(VENV) $(FRONT_END) ## Photograph every state of the widgets and cards, for review: build/states/

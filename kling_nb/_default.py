@@ -38,6 +38,7 @@ def configure(**settings: Any) -> None:
     Raises:
         UsageError: An unknown setting or a value that makes no sense.
     """
+    settings = _settings.Unshown(settings)
     _settings.configure(settings)
 
 

@@ -78,6 +78,7 @@ class Pursuit:
                 raise
         except errors.SubmissionUncertain as fault:
             await self._record.note(state=State.UNCERTAIN, error=str(fault))
+            errors.without_frames(fault)
             job.apply(Unclear(fault))
         except errors.KlingError as fault:
             await self._fail(fault)
@@ -98,6 +99,7 @@ class Pursuit:
             await self._record.note(**failure(fault, taken=taken))
         if getattr(fault, "error_type", None) == "file_download_error":
             await self._submission.forget_addresses()
+        errors.without_frames(fault)
         self._job.apply(Failed(fault))
 
     def _not_found(self) -> errors.RequestNotFound:

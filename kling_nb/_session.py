@@ -54,8 +54,8 @@ class Session:
     """
 
     def __init__(self, *, patience: Patience | None = None, **settings: Any) -> None:
+        self._own = settings = _settings.Unshown(settings)
         _settings.check_names(settings)
-        self._own = settings
         self._engine = Engine.shared()
         self._places = Places(self._engine, patience)
         self._planner = Planner(self.settings, self._places)

@@ -16,7 +16,7 @@ from typing import Any
 from kling_nb import _front_end
 from kling_nb.catalog import DEFAULT_ENDPOINT
 from kling_nb.errors import UsageError
-from kling_nb.fal.auth import Credentials, Key, find_key
+from kling_nb.fal.auth import Key, find_key
 from kling_nb.fal.hosts import API, QUEUE, REST, REST_VARIABLE, SCHEMA, Hosts
 from kling_nb.fal.key_stores import forget
 
@@ -84,6 +84,13 @@ class Settings:
     prices: Mapping[str, float]
 
 
+class Unshown(dict[str, Any]):
+    """Values by name, which a traceback that shows variables must not show: one of them may be a key."""
+
+    def __repr__(self) -> str:
+        return f"<{', '.join(self)}>"
+
+
 def check_names(values: Mapping[str, Any]) -> None:
     """Refuse a setting that does not exist.
 
@@ -104,7 +111,7 @@ def resolve(*layers: Mapping[str, Any], environ: Mapping[str, str] | None = None
     Raises:
         UsageError: A value that makes no sense; the message names where it was set.
     """
-    env = os.environ if environ is None else environ
+    env = Unshown(os.environ if environ is None else environ)
     for layer in layers:
         check_names(layer)
 
@@ -115,9 +122,8 @@ def resolve(*layers: Mapping[str, Any], environ: Mapping[str, str] | None = None
         value = env.get(ENVIRONMENT.get(name, ""), "").strip()
         return value or default
 
-    credentials: Credentials | None = pick("credentials", None)
     backend = _one_of("backend", str(pick("backend", "auto")), BACKENDS)
-    key = find_key(credentials, env, look_in_stores=backend != "local")
+    key = find_key(pick("credentials", None), env, look_in_stores=backend != "local")
     return Settings(
         backend=backend if backend != "auto" else "fal" if key else "local",
         chosen=backend != "auto",
@@ -142,18 +148,21 @@ def resolve(*layers: Mapping[str, Any], environ: Mapping[str, str] | None = None
     )
 
 
-_configured: dict[str, Any] = {}
+_configured = Unshown()
 
 
 def current(*layers: Mapping[str, Any]) -> Settings:
     """The settings that hold now: `layers`, then `configure()`, then `%config`, then the rest."""
-    return resolve(*layers, _configured, _front_end.config())
+    return resolve(*layers, _configured, Unshown(_front_end.config()))
 
 
 def configure(settings: Mapping[str, Any]) -> None:
     """Set values for the rest of this process; None unsets one. Nothing changes if one is wrong."""
     global _configured  # noqa: PLW0603 -- one configuration a process
-    merged = {name: value for name, value in {**_configured, **settings}.items() if value is not None}
+    settings = Unshown(settings)
+    merged = Unshown(
+        (name, value) for name, value in {**_configured, **settings}.items() if value is not None
+    )
     forget()  # a key may have been stored, or removed, since they were asked
     resolve(merged)
     _configured = merged  # at once: another thread must not find half of them

@@ -17,6 +17,8 @@ from concurrent.futures import Future
 from concurrent.futures import wait as wait_for_all
 from typing import Any, ClassVar, TypeVar
 
+from kling_nb.errors import without_frames
+
 T = TypeVar("T")
 EXIT_SECONDS = 20.0
 """How long the end of a process waits for what must not be cut off."""
@@ -47,7 +49,7 @@ class Engine:
 
     def spawn(self, work: Coroutine[Any, Any, T]) -> Future[T]:
         """Start `work` on the engine thread and return at once."""
-        return asyncio.run_coroutine_threadsafe(work, self._running_loop())
+        return asyncio.run_coroutine_threadsafe(_told(work), self._running_loop())
 
     def _running_loop(self) -> asyncio.AbstractEventLoop:
         with self._lock:
@@ -80,6 +82,15 @@ class Engine:
     def _wait_at_exit(self) -> None:
         if self._pid == os.getpid():
             wait_for_all(list(self._unfinished), EXIT_SECONDS)
+
+
+async def _told(work: Coroutine[Any, Any, T]) -> T:
+    """Its result, or its error without the frames that hold the key."""
+    try:
+        return await work
+    except Exception as error:
+        without_frames(error)
+        raise
 
 
 def wait(future: Future[T], timeout: float | None = None) -> T:

@@ -67,6 +67,22 @@ class KlingError(Exception):
         return [f"{type(self).__name__}: {first}", *rest]
 
 
+def without_frames(error: BaseException) -> None:
+    """Leave of what lies behind an error its type and words, and no frames.
+
+    The network's frames hold the headers of the request, and with them the key. IPython's `%xmode Verbose`
+    and many a crash reporter show the variables of every frame, and a notebook keeps what was shown.
+    """
+    seen = {id(error)}
+    waiting = [error.__cause__, error.__context__]
+    while waiting:
+        behind = waiting.pop()
+        if behind is not None and id(behind) not in seen:
+            seen.add(id(behind))
+            behind.__traceback__ = None
+            waiting += [behind.__cause__, behind.__context__]
+
+
 class InputError(KlingError, ValueError):
     """What was asked for cannot be sent. Nothing was submitted.
 

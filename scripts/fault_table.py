@@ -18,7 +18,7 @@ host, and everything ended by its deadline.
 
 A fault strikes once or it lasts. Where both end alike, the cells of a row are the same. Waits between tries
 are 0.5 s growing to 30 s, `Retry-After` included. An answer is waited for 30 s, that of a submission and of
-an upload 120 s; a stream's next byte 45 s, its next status 60 s.
+an upload 120 s; one that comes byte by byte 600 s; a stream's next byte 45 s, its next status 60 s.
 
 | word | what it means |
 |---|---|

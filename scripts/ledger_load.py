@@ -18,33 +18,39 @@ from kling_nb.events import State
 from kling_nb.ledger import Intent, Ledger, at_work
 
 
-def main(processes: int, jobs: int) -> int:
-    """Run it; the exit code."""
+def counted(processes: int, jobs: int) -> dict[str, Any]:
+    """Run it: `rows`, those `lost`, and what kernels were `told`."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "ledger.sqlite3"
         context = multiprocessing.get_context("spawn")
         faults: Any = context.Queue()
         kernels = [context.Process(target=kernel, args=(path, one, jobs, faults)) for one in range(processes)]
-        began = time.monotonic()
         for process in kernels:
             process.start()
         told = [fault for _ in kernels for fault in faults.get()]
         for process in kernels:
             process.join()
-        seconds = time.monotonic() - began
         ledger = Ledger(path)
         rows = {entry.request_id: entry for entry in ledger.entries(limit=10**9)}
         ledger.close()
     wanted = {f"r-{one}-{number}" for one in range(processes) for number in range(jobs)}
     ready = {name for name, entry in rows.items() if entry.state is State.READY and entry.units == name}
     lost = len(wanted - ready)
+    return {"processes": processes, "jobs": jobs, "rows": len(rows), "lost": lost, "told": told}
+
+
+def main(processes: int, jobs: int) -> int:
+    """Run it and say what came of it; the exit code."""
+    began = time.monotonic()
+    counts = counted(processes, jobs)
+    told = counts["told"]
     print(
-        f"{processes} processes x {jobs} jobs: {len(rows)} rows, {lost} lost, {len(told)} faults,"
-        f" {seconds:.1f} s"
+        f"{processes} processes x {jobs} jobs: {counts['rows']} rows, {counts['lost']} lost,"
+        f" {len(told)} faults, {time.monotonic() - began:.1f} s"
     )
     for fault in told[:3]:
         print(fault)
-    return 1 if lost or told or len(rows) != len(wanted) else 0
+    return 1 if counts["lost"] or told or counts["rows"] != processes * jobs else 0
 
 
 def kernel(path: Path, one: int, jobs: int, faults: Any) -> None:

@@ -1,4 +1,4 @@
-"""The long forms: faulty exchanges, kills of kernels, inputs. Prints the counts.
+"""The long forms: faulty exchanges, kills of kernels, many kernels at one ledger, inputs. Prints the counts.
 
 Each part runs in a few processes at once, each with a seed of its own; the first of them is `--seed`.
 """
@@ -97,6 +97,23 @@ def inputs(counts: dict[str, Any]) -> list[tuple[str, object]]:
     ]
 
 
+def rows(counts: dict[str, Any]) -> list[tuple[str, object]]:
+    """Of the many kernels at one ledger."""
+    return [
+        ("kernels, as many processes, each as fast as it can", counts["processes"]),
+        ("jobs of each", f"{counts['jobs']:,}"),
+        ("rows", f"{counts['rows']:,}"),
+        ("**rows lost, or not as they were written**", counts["lost"]),
+        ("**times that a kernel was told the ledger cannot be used** (locked, for one)", len(counts["told"])),
+    ]
+
+
+def wrong_rows(counts: dict[str, Any]) -> list[str]:
+    """Complaints of the many kernels at one ledger."""
+    missing = counts["lost"] or counts["rows"] != counts["processes"] * counts["jobs"]
+    return counts["told"] or (["rows are lost"] if missing else [])
+
+
 def wrong_exchanges(counts: dict[str, Any]) -> list[str]:
     """Complaints of the faulty exchanges."""
     bad = counts["duplicates"] or counts["hangs"] or counts["unlike_the_table"]
@@ -112,6 +129,7 @@ def wrong_kills(counts: dict[str, Any]) -> list[str]:
 PARTS = {
     "Faulty exchanges": Part("faults.drawn", 10_000, 6, exchanges, wrong_exchanges),
     "Kills of a kernel": Part("crashes.series", 200, 4, kills, wrong_kills),
+    "Many kernels at one ledger": Part("ledgers.load", 200, 1, rows, wrong_rows),
     "Any input at every edge": Part("fuzz.long", 100_000, 2, inputs, lambda counts: list(counts["faults"])),
 }
 
@@ -152,7 +170,7 @@ def _environment(home: Path) -> dict[str, str]:
         "KLING_NB_BACKEND": "local",
         "KLING_NB_HOME": str(home),
         "IPYTHONDIR": str(home),
-        "PYTHONPATH": str(ROOT / "tests"),
+        "PYTHONPATH": os.pathsep.join([str(ROOT / "tests"), str(ROOT / "scripts")]),
         "PYTHONWARNINGS": "ignore",
     }
 

@@ -61,6 +61,14 @@ def find_key(
     Raises:
         UsageError: What was found cannot be a key.
     """
+    try:
+        return _found(explicit, environ, look_in_stores)
+    except UsageError as error:
+        explicit = None  # a traceback may show the variables of its frames: here, nor below, is the key
+        raise error.with_traceback(None) from None
+
+
+def _found(explicit: Credentials | None, environ: Mapping[str, str], look_in_stores: bool) -> Key | None:
     if explicit is not None:
         value = explicit() if callable(explicit) else explicit
         return Key(checked(value, "credentials"), "credentials set in code")

@@ -6,6 +6,7 @@ else it begins again. Half of one version and half of another are never put toge
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
@@ -119,7 +120,10 @@ async def _opened(http: Http, url: str, after: Beginning | None = None) -> Async
         if after is not None:
             headers |= {"Range": f"bytes={after.size}-", "If-Range": after.etag}
         try:
-            async with http.files.stream("GET", url, headers=headers) as response:
+            async with AsyncExitStack() as until_closed:
+                opening = http.files.stream("GET", url, headers=headers)
+                async with asyncio.timeout(http.patience.whole):  # headers may come without end
+                    response = await until_closed.enter_async_context(opening)
                 if response.has_redirect_location:
                     url = str(response.url.join(response.headers["location"]))
                     continue
@@ -128,7 +132,7 @@ async def _opened(http: Http, url: str, after: Beginning | None = None) -> Async
                     continue
                 yield _described(url, response, after)
                 return
-        except CUT_OFF as fault:
+        except (*CUT_OFF, TimeoutError) as fault:
             raise unreachable(url, fault) from fault
     raise errors.MediaError("The media host redirects without end.", remedy="Try again later.")
 

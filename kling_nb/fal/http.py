@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from functools import cache
 from importlib.metadata import version
@@ -115,18 +116,31 @@ class Http:
             await self.sleep(self.retry.delay(attempt, response.headers.get("retry-after")))
 
     async def answer(self, pool: httpx.AsyncClient, method: str, url: str, **request: Any) -> httpx.Response:
-        """One answer with its body, unless that is larger than any reply of fal's.
+        """One answer with its body, unless that is larger, or takes longer, than any reply of fal's.
 
         Raises:
-            httpx.RequestError: As for `pool.request`; a body that is too large is a `RemoteProtocolError`.
+            httpx.RequestError: As for `pool.request`; a body that is too large is a `RemoteProtocolError`,
+                a reply that takes too long a `ReadTimeout`.
         """
         body = bytearray()
+        loop, patience = asyncio.get_running_loop(), self.patience.whole
         try:
-            async with pool.stream(method, url, **request) as response:
-                async for piece in response.aiter_bytes():
-                    body += piece
-                    if len(body) > self._largest:
-                        raise httpx.RemoteProtocolError(f"the reply has more than {self._largest:,} bytes")
+            async with asyncio.timeout(None) as limit:
+
+                async def on_step(name: str, _: object) -> None:
+                    if name.endswith("send_request_body.complete"):  # neither its turn nor an upload counts
+                        limit.reschedule(loop.time() + patience)
+
+                traced = {"trace": on_step}
+                async with pool.stream(method, url, extensions=traced, **request) as response:
+                    async for piece in response.aiter_bytes():
+                        body += piece
+                        if len(body) > self._largest:
+                            raise httpx.RemoteProtocolError(
+                                f"the reply has more than {self._largest:,} bytes"
+                            )
+        except TimeoutError as fault:
+            raise httpx.ReadTimeout(f"the reply was not complete after {patience:g} s") from fault
         except httpx.InvalidURL as fault:  # where a redirect leads; httpx looks at it, followed or not
             raise httpx.RemoteProtocolError(f"it redirects to no address: {fault}") from fault
         headers = {name: value for name, value in response.headers.items() if name not in _OF_THE_WAY}

@@ -19,6 +19,8 @@ class Patience:
         news: For the next status on a stream that keeps alive; then one is asked for. A stream may go on
             after its job, or stand before a gateway that has lost the other end.
         answer: For the next byte of any other reply, and of a file.
+        whole: For all of a reply, once its request is sent: one that comes byte by byte, as from a proxy that
+            only keeps its line alive, would never end.
         upload: For each answer of an upload; None is as long as for a submission.
         sleep: Waits between two tries.
     """
@@ -27,5 +29,6 @@ class Patience:
     silence: float = 45.0
     news: float = 60.0
     answer: float = 30.0
+    whole: float = 600.0
     upload: float | None = None
     sleep: Sleep = asyncio.sleep

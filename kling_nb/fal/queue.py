@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -132,13 +132,16 @@ class QueueClient:
         """
         url = f"{ref.stream_url}?logs=1"
         try:
-            async with aconnect_sse(
-                self._http.streams,
-                "GET",
-                url,
-                headers=self._http.key_header(url),
-                timeout=httpx.Timeout(self._http.patience.silence, connect=CONNECT_SECONDS, pool=None),
-            ) as source:
+            async with AsyncExitStack() as until_closed:
+                opening = aconnect_sse(
+                    self._http.streams,
+                    "GET",
+                    url,
+                    headers=self._http.key_header(url),
+                    timeout=httpx.Timeout(self._http.patience.silence, connect=CONNECT_SECONDS, pool=None),
+                )
+                async with asyncio.timeout(self._http.patience.news):  # its headers may trickle, too
+                    source = await until_closed.enter_async_context(opening)
                 source.response.raise_for_status()
                 events = source.aiter_sse()
                 while status := await self._next_status(events):

@@ -76,6 +76,7 @@ class Bench:
                 silence=HASTE if hasty == "stream" else 10.0,
                 news=HASTE if hasty == "stream" else 10.0,
                 answer=HASTE if hasty == "answer" else 10.0,
+                whole=HASTE if hasty in {"submit", "upload", "answer"} else 10.0,
                 upload=HASTE if hasty == "upload" else 10.0,
                 sleep=self.clock.sleep,
             )

@@ -27,7 +27,7 @@ class Fault:
 
     @property
     def stalls(self) -> bool:
-        return self.kind in {"stall", "endless", "linger"}
+        return self.kind in {"stall", "endless", "linger", "drip"}
 
     def arm(self, fal: ScriptedFal, exchange: str, times: int | None) -> Armed:
         """Set it on the server."""
@@ -73,6 +73,7 @@ BODIES = {
     "JSON that is no object": Fault("not_an_object"),
     "addresses on another host": Fault("foreign_urls"),
 }
+TRICKLE = {"a byte at a time, without end": Fault("drip")}
 CODES = {
     "401": _code(401, "Invalid key credentials"),
     "403": _code(403, "Forbidden"),
@@ -124,9 +125,9 @@ RESULT = {
     "200, still in progress, for a while": Fault("in_progress", {"status": 200}, brief=True),
     "address ends in /response, which is 405": Fault("response_suffix"),
 }
-ALL = {**CUTS, **LENGTHS, **BODIES, **CODES, **STREAM, **STATUS, **RESULT}
+ALL = {**CUTS, **LENGTHS, **BODIES, **TRICKLE, **CODES, **STREAM, **STATUS, **RESULT}
 
-_PLAIN = {**CUTS, **LENGTHS, **BODIES, **CODES}
+_PLAIN = {**CUTS, **LENGTHS, **BODIES, **TRICKLE, **CODES}
 _BARE = {**CUTS, **LENGTHS, **CODES}
 _WITHOUT_BODY = {"reset in the middle of the body"}
 """GET and PUT of cancel have no body to be cut."""
@@ -153,7 +154,7 @@ FAULTS_OF: Mapping[str, Mapping[str, Fault]] = {
     "cancel": _less(_PLAIN, _WITHOUT_BODY | {"addresses on another host"}),
     "download": _less(_BARE, _WITHOUT_BODY | _UNDONE),
     "upload_initiate": _PLAIN,
-    "upload": _BARE,
+    "upload": {**CUTS, **LENGTHS, **TRICKLE, **CODES},
     "lookup": _ASKED,
 }
 """Which faults each exchange can meet, in the order of the table."""

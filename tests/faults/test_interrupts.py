@@ -148,13 +148,15 @@ def test_a_cancelled_task_leaves_the_job_alone(desk: Desk) -> None:
     assert desk.not_in_doubt(prompt) is State.READY
 
 
-def test_a_restart_while_a_cell_waits_submits_once(desk: Desk) -> None:
+@pytest.mark.parametrize("point", ["submission accepted, not answered", "streaming", "file half received"])
+def test_a_restart_while_a_cell_waits_submits_once(desk: Desk, point: str) -> None:
     prompt = desk.prompt()
     desk.fal.script = Script([Queue(1), Run(), Done()])
-    with POINTS["streaming"].held(desk.scene) as reached:
+    with POINTS[point].held(desk.scene) as reached:
         desk.kernel.start(WAYS["cell"].format(prompt=prompt))
         reached()
         desk.kernel.restart()
     desk.kernel.ok("import kling_nb")
+    desk.kernel.ok("%load_ext kling_nb")
     assert json.loads(desk.kernel.ok(f"print(kling_nb.generate({prompt!r}).width)").text) == 64
     assert desk.not_in_doubt(prompt) is State.READY

@@ -10,7 +10,7 @@ from kling_nb import errors
 from kling_nb.catalog.media_input import for_upload
 from kling_nb.fal.auth import Key
 from kling_nb.fal.hosts import Hosts
-from kling_nb.fal.http import Http
+from kling_nb.fal.http import LARGEST_REPLY, Http
 from kling_nb.fal.patience import Patience
 from kling_nb.fal.storage import PART_BYTES, WHOLE_BYTES, Lifecycle, Storage
 
@@ -26,10 +26,10 @@ async def make_storage(fal, clock):
     hosts = Hosts(queue=fal.url, rest=fal.url, api=fal.url)
     https = []
 
-    def make(submit=10.0, **sizes):
-        https.append(
-            Http(hosts, lambda: Key(fal.key, "the test"), patience=Patience(submit=submit, sleep=clock.sleep))
-        )
+    def make(submit=10.0, largest=LARGEST_REPLY, **sizes):
+        patience = Patience(submit=submit, sleep=clock.sleep)
+        key = Key(fal.key, "the test")
+        https.append(Http(hosts, lambda: key, patience=patience, largest=largest))
         return Storage(https[-1], **sizes)
 
     yield make
@@ -279,6 +279,22 @@ class TestFaults:
         with pytest.raises(errors.ResponseError):
             await whole.upload(file)
         assert not fal.stray_keys
+
+    async def test_a_redirect_to_no_address_is_a_typed_error(self, fal, whole, file):
+        fal.fault("upload", "status", status=307, headers={"location": "A:0"}, times=None)
+        with pytest.raises(errors.UnreachableError, match="redirects to no address"):
+            await whole.upload(file)
+
+    @pytest.mark.parametrize("exchange", ["upload_initiate", "upload"])
+    async def test_an_answer_without_end_is_left(self, fal, make_storage, file, exchange):
+        """The storage host is one that a reply named: it must not fill the memory."""
+
+        def endless(reply):
+            return reply.with_body(b" " * 200_000)
+
+        fal.fault(exchange, "edit", edit=endless, times=None)
+        with pytest.raises(errors.UnreachableError, match="more than 100,000 bytes"):
+            await make_storage(largest=100_000).upload(file)
 
 
 class TestFilesThatChange:

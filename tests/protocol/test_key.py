@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from scripted import Done, Hold, Run, Script, ScriptedFal
+from scripted import Done, Hold, Queue, Run, Script, ScriptedFal
 
 from kling_nb import errors
 from kling_nb._session import Session
 
+KEY = "0b7e-id:0123456789secret"
 MakeSession = Callable[..., Session]
 
 
@@ -161,6 +162,78 @@ def test_it_is_in_no_text(
     assert caplog.records
     for text in (*texts, caplog.text, said.out, said.err):
         assert secret not in text
+
+
+@pytest.mark.parametrize(
+    ("exchange", "kind"),
+    [
+        ("submit", "reset"),
+        ("submit", "truncated_json"),
+        ("status", "status"),
+        ("result", "reset"),
+        ("cancel", "reset"),
+        ("upload_initiate", "reset"),
+        ("upload_initiate", "status"),
+        ("lookup", "reset"),
+    ],
+)
+def test_it_is_in_no_variable_of_a_traceback(
+    session: Session, fal: ScriptedFal, picture: Path, exchange: str, kind: str
+) -> None:
+    """`%xmode Verbose` shows the variables of every frame, and those of the network hold the header."""
+    if exchange == "lookup":
+        fal.fault("submit", "reset")
+        with pytest.raises(errors.SubmissionUncertain):
+            session.generate("a cat")
+    fal.fault("stream", "status", status=405, times=None)
+    options: dict[str, Any] = {"status": 401} if kind == "status" else {}
+    fal.fault(exchange, kind, times=None, **options)
+    fal.script = Script([Queue(1), *([Hold()] if exchange == "cancel" else []), Run(), Done()])
+    job = session.submit("a cat", image=picture if exchange == "upload_initiate" else None)
+    if exchange == "cancel":
+        fal.wait_for(lambda: job.state.request_id)
+    with pytest.raises(errors.KlingError) as caught:
+        job.cancel() if exchange == "cancel" else job.wait()
+    try:
+        raise RuntimeError("the user's own") from caught.value
+    except RuntimeError as error:
+        shown = "".join(traceback.TracebackException.from_exception(error, capture_locals=True).format())
+    assert type(caught.value).__name__ in shown
+    assert fal.key.partition(":")[2] not in shown
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"credentials": KEY, "backend": "nowhere"},
+        {"credentials": KEY, "queue_url": "http://queue.example"},
+        {"credentials": KEY, "colour": "blue"},
+        {"credentials": f"Key {KEY}"},
+        {"credentials": lambda: f"Key {KEY}"},
+        {},
+    ],
+    ids=["backend", "host", "name", "key", "function", "environment"],
+)
+def test_it_is_in_no_variable_where_a_setting_is_wrong(
+    monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any]
+) -> None:
+    """The key stands among the settings, and in the environment."""
+    monkeypatch.setenv("FAL_KEY", KEY if settings else f"Key {KEY}")
+
+    def act() -> None:
+        Session(**{"backend": "fal", **settings}).submit("a cat")
+
+    with pytest.raises(errors.UsageError) as caught:
+        act()
+    frames = caught.value.__traceback__
+    ours = str(Path(errors.__file__).parent)
+    while frames is not None and not frames.tb_frame.f_code.co_filename.startswith(ours):
+        frames = frames.tb_next  # those of this test have it
+    assert frames is not None
+    shown = traceback.TracebackException(
+        type(caught.value), caught.value, frames, capture_locals=True, lookup_lines=False
+    )
+    assert KEY.partition(":")[2] not in "".join(shown.format())
 
 
 def test_an_error_survives_a_pickle_without_it(session: Session, fal: ScriptedFal) -> None:

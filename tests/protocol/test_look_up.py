@@ -1,8 +1,10 @@
 """A submission that was never answered is looked for in fal's list; only what must be it is taken for it."""
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +150,26 @@ def test_one_of_another_time_is_not_it(session: Session, fal: ScriptedFal, minut
     job = fal.job()
     job.submission = replace(job.submission, at=job.submission.at + timedelta(minutes=minutes))
     assert "lists no such request" in said(session.submit("a cat"))
+
+
+@pytest.mark.parametrize("hours", [-7, 7])
+def test_a_clock_that_is_wrong_hides_nothing(session: Session, fal: ScriptedFal, hours: int) -> None:
+    """As after a virtual machine has slept. Who is told that fal lists none would buy it again."""
+    real = time.time
+
+    def dated(reply: Any) -> Any:
+        return replace(reply, headers=(*reply.headers, ("date", formatdate(real(), usegmt=True))))
+
+    fal.fault("lookup", "edit", edit=dated, times=None)
+    time.time = lambda: real() + hours * 3600.0
+    try:
+        job_id = unclear(session, fal)
+        job = session.submit("a cat")
+        assert job.wait() is not None
+    finally:
+        time.time = real
+    assert (job.id, job.request_id) == (job_id, fal.jobs[0].request_id)
+    assert len(fal.accepted) == 1
 
 
 def test_defaults_that_fal_fills_in_do_not_matter(session: Session, fal: ScriptedFal) -> None:

@@ -18,7 +18,7 @@ the reply. All but the first two come after the work was done. `frame=n` lets n 
 seconds or a moment), `platform` (error_type, status), `in_progress` (status), `redirect` (to, status).
 
 *edits* change the real answer, so the work is done: `truncated_json`, `invalid_json`,
-`wrong_types`, `not_an_object`, `empty`, `no_items`, `missing_keys` (keys), `wrong_length` (by),
+`wrong_types`, `not_an_object`, `empty`, `drip`, `no_items`, `missing_keys` (keys), `wrong_length` (by),
 `unsized`, `foreign_urls` (to), `response_suffix`, `edit` (edit: Reply -> Reply); and for the
 stream those of `stream_faults`: `repeat`, `replay`, `reorder`, `garbage`, `end` (frame),
 `linger`, `endless`, `shred` (size), `crlf`, `megabyte`, `bad_utf8`. `kinds_for(exchange)` lists what

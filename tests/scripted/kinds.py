@@ -214,7 +214,17 @@ REPLIES: Mapping[str, Callable[..., Effect]] = {
     "in_progress": _in_progress,
     "redirect": _redirect,
 }
+
+
+async def _drops() -> Frames:
+    """Blanks for six seconds: far longer than a test waits, and then who waits without end is let go."""
+    for _ in range(300):
+        yield b" "
+        await asyncio.sleep(0.02)
+
+
 EDITS: Mapping[str, Callable[..., Effect]] = {
+    "drip": _edit(lambda reply: replace(reply, body=b"", frames=_drops())),
     "truncated_json": _edit(lambda reply: reply.with_body(reply.body[: len(reply.body) // 2])),
     "invalid_json": _edit(lambda reply: reply.with_body(b"{'status': COMPLETED" + reply.body[1:])),
     "wrong_types": lambda hosts: _json_edit(wrong_types),

@@ -107,8 +107,12 @@ def failing(kernel: RunningKernel, fal: ScriptedFal) -> list[Cell]:
     cells.append(kernel.run("kling_nb.generate('a fish')"))
     fal.fault("submit", "status", status=500)
     cells.append(kernel.run(UNTYPED))
+    kernel.ok("%xmode Verbose")
+    fal.fault("submit", "reset")
+    cells.append(kernel.run(UNTYPED.replace("a dog", "a cow")))
+    kernel.ok("%xmode Context")
     fal.clear_faults()
-    assert [cell.ok for cell in cells] == [False, False, True, False]
+    assert [cell.ok for cell in cells] == [False, False, True, False, False]
     assert "of the user's own" in cells[-1].message
     return cells
 

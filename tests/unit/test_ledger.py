@@ -256,6 +256,18 @@ def test_a_process_elsewhere_counts_as_alive_until_its_lease_ends(ledger: Ledger
     assert only(ledger).abandoned
 
 
+def test_a_row_of_the_future_is_not_waited_for(ledger: Ledger) -> None:
+    """The clock was a day ahead when it was made, and is right again: its lease would last that day."""
+    entry, _ = ledger.claim(intent())
+    ledger.update(entry.id, owner="another-host:1:cafe0000", created_at=time.time() + 86_400)
+    assert only(ledger).never_sent
+    again, new = ledger.claim(intent())
+    assert (again.id, new) == (entry.id, True)
+    assert again.created_at <= time.time()
+    ledger.update(entry.id, owner="another-host:1:cafe0000", created_at=time.time() + 60)
+    assert not only(ledger).abandoned  # two clocks are never quite the same
+
+
 def test_an_owner_that_makes_no_sense_counts_as_alive(ledger: Ledger) -> None:
     import socket
 

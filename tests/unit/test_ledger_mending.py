@@ -452,7 +452,7 @@ def test_a_full_disk(ledger: Ledger) -> None:
 
 
 def test_many_kernels_at_one_ledger() -> None:
-    """The long form: `ledger_load.py 8 200`."""
+    """The long form, `ledger_load.py 8 200`, is part of `make soak`."""
     done = subprocess.run(
         [sys.executable, str(ROOT / "scripts" / "ledger_load.py"), "4", "25"],
         capture_output=True,

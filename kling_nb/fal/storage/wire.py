@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from kling_nb import errors
 from kling_nb.fal.http import Http, unreachable
@@ -77,7 +77,7 @@ class Wire:
         async def ask() -> Place:
             headers = self._http.key_header(url) | lifecycle.headers
             return self._place(
-                _accepted(await self._http.short.post(url, json=wish, headers=headers, timeout=self._timeout))
+                await self._accepted(self._http.short, "POST", url, json=wish, headers=headers)
             )
 
         return await self._repeated(url, ask)
@@ -97,9 +97,7 @@ class Wire:
             body = make_body()
             headers = {"Content-Type": content_type, "Content-Length": str(body.length)}
             try:
-                return _accepted(
-                    await self._http.uploads.put(url, content=body, headers=headers, timeout=self._timeout)
-                )
+                return await self._accepted(self._http.uploads, "PUT", url, content=body, headers=headers)
             except BaseException:
                 body.take_back()
                 raise
@@ -121,9 +119,18 @@ class Wire:
         parts = [{"partNumber": number, "etag": tag} for number, tag in enumerate(tags, 1)]
 
         async def say() -> None:
-            _accepted(await self._http.uploads.post(url, json={"parts": parts}, timeout=self._timeout))
+            await self._accepted(self._http.uploads, "POST", url, json={"parts": parts})
 
         await self._repeated(url, say)
+
+    async def _accepted(
+        self, pool: httpx.AsyncClient, method: str, url: str, **request: Any
+    ) -> httpx.Response:
+        """An answer that says yes. That of a storage host, which a reply named, is bounded like fal's own."""
+        answer = await self._http.answer(pool, method, url, timeout=self._timeout, **request)
+        if not answer.is_success:
+            raise _Refused(answer)
+        return answer
 
     async def _repeated(self, url: str, send: Callable[[], Awaitable[T]]) -> T:
         """`send`, tried again as the policy says: an upload is free, so each of its steps is like a PUT."""
@@ -146,12 +153,6 @@ class Wire:
 def _plain(name: str) -> str:
     """A file name that stands in an address as it is; on disk it may hold anything, even broken UTF-8."""
     return re.sub(r"[^A-Za-z0-9._-]+", "_", name)[-80:].lstrip(".") or "file"
-
-
-def _accepted(answer: httpx.Response) -> httpx.Response:
-    if not answer.is_success:
-        raise _Refused(answer)
-    return answer
 
 
 def _failed(url: str, fault: Exception) -> errors.UnreachableError:
