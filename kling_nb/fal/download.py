@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
@@ -23,6 +24,9 @@ CUT_OFF = (httpx.RequestError, httpx.StreamError, httpx.InvalidURL)
 RESUMPTIONS = 8
 PIECE = 1 << 18
 """Bytes handed on at once."""
+
+SLOWEST = 1_000
+"""Bytes a second, on the average of ten minutes. A host that sends fewer keeps its line alive, no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,14 +134,25 @@ async def _opened(http: Http, url: str, after: Beginning | None = None) -> Async
                 if after is not None and not _fits(response, after) and response.status_code != 200:
                     after = None  # an odd part, or none (416): all of it, then
                     continue
-                yield _described(url, response, after)
+                yield _described(url, response, after, http.patience.whole)
                 return
         except (*CUT_OFF, TimeoutError) as fault:
             raise unreachable(url, fault) from fault
     raise errors.MediaError("The media host redirects without end.", remedy="Try again later.")
 
 
-def _described(url: str, response: httpx.Response, after: Beginning | None) -> Download:
+async def _brisk(pieces: AsyncIterator[bytes], patience: float) -> AsyncGenerator[bytes, None]:
+    """The same, as long as it comes faster than `SLOWEST`; it is looked at after `patience` seconds."""
+    start, received = time.monotonic(), 0
+    async for piece in pieces:
+        received += len(piece)
+        seconds = time.monotonic() - start
+        if seconds > patience and received < SLOWEST * seconds:
+            raise httpx.ReadTimeout(f"{received:,} bytes came in {seconds:.0f} s")
+        yield piece
+
+
+def _described(url: str, response: httpx.Response, after: Beginning | None, patience: float) -> Download:
     part = after is not None and response.status_code == 206
     if response.status_code != 200 and not part:
         gone = response.status_code in {404, 410}
@@ -151,7 +166,7 @@ def _described(url: str, response: httpx.Response, after: Beginning | None) -> D
         url,
         response.headers.get("content-type"),
         int(length) if length.isascii() and length.isdigit() else None,
-        response.aiter_raw(),
+        _brisk(response.aiter_raw(), patience),
         etag if etag.startswith('"') else None,
     )
     return (

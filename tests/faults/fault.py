@@ -128,7 +128,7 @@ RESULT = {
 ALL = {**CUTS, **LENGTHS, **BODIES, **TRICKLE, **CODES, **STREAM, **STATUS, **RESULT}
 
 _PLAIN = {**CUTS, **LENGTHS, **BODIES, **TRICKLE, **CODES}
-_BARE = {**CUTS, **LENGTHS, **CODES}
+_BARE = {**CUTS, **LENGTHS, **TRICKLE, **CODES}
 _WITHOUT_BODY = {"reset in the middle of the body"}
 """GET and PUT of cancel have no body to be cut."""
 
@@ -154,7 +154,7 @@ FAULTS_OF: Mapping[str, Mapping[str, Fault]] = {
     "cancel": _less(_PLAIN, _WITHOUT_BODY | {"addresses on another host"}),
     "download": _less(_BARE, _WITHOUT_BODY | _UNDONE),
     "upload_initiate": _PLAIN,
-    "upload": {**CUTS, **LENGTHS, **TRICKLE, **CODES},
+    "upload": _BARE,
     "lookup": _ASKED,
 }
 """Which faults each exchange can meet, in the order of the table."""

@@ -285,6 +285,7 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "more bytes than announced": "READY",
         "length not announced": "READY",
         "empty body": "READY; kept MediaError",
+        "a byte at a time, without end": "READY; kept UnreachableError",
         "401": "READY; kept MediaError",
         "403": "READY; kept MediaError",
         "403, no money": "READY; kept MediaError",
