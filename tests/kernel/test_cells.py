@@ -104,6 +104,21 @@ def test_kernel_restarted_while_a_job_runs_then_run_all_submits_once(
     assert fal.count("submit") == 1
 
 
+def test_resume_brings_the_job_of_a_kernel_that_was_killed(kernel: RunningKernel, fal: ScriptedFal) -> None:
+    fal.script = Script([Queue(0), Run(), Log("Loading"), Hold(), Done()])
+    kernel.start(CAT)
+    kernel.wait_until(lambda: "Loading" in str(kernel.comm_messages))
+    kernel.kill()
+    kernel.restart()
+    assert "%kling resume" in kernel.ok("%load_ext kling_nb").text
+    fal.release()
+    cell = kernel.ok("%kling resume")
+    kernel.wait_until(lambda: "<video" in cell.html())
+    assert fal.count("submit") == 1
+    kernel.ok("%kling resume")
+    assert fal.count("result") == 1  # there is nothing left to take up
+
+
 @pytest.mark.parametrize("wrapper", ["%%time", "%%capture captured"])
 def test_other_cell_magics_around_it_work(kernel: RunningKernel, wrapper: str) -> None:
     cell = kernel.ok(f"{wrapper}\n{CAT}")
