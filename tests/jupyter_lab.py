@@ -15,6 +15,8 @@ from urllib.parse import quote
 from urllib.request import Request, urlopen
 
 PATIENCE = 60.0
+KERNEL = "Python 3"
+"""What a page calls the kernels."""
 
 SERVER = {"ServerApp": {"open_browser": False, "allow_root": True, "terminals_enabled": False}}
 NOTIFICATIONS = {"fetchNews": "false", "checkForUpdates": False, "doNotDisturbMode": True}
@@ -121,7 +123,7 @@ class JupyterLab:
         name = f"kernel-{secrets.token_hex(4)}"
         spec = {
             "argv": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
-            "display_name": "Python 3",
+            "display_name": KERNEL,
             "language": "python",
             "env": dict(environment),
         }
@@ -166,7 +168,7 @@ class ServedFolder:
         """Where a notebook opens, alone on the page, with a kernel of this folder, which starts meanwhile."""
         path = f"{self._inside}/{notebook}"
         content = json.loads((self.folder / notebook).read_text())
-        content["metadata"]["kernelspec"] = {"name": self._kernel, "display_name": "Python 3"}
+        content["metadata"]["kernelspec"] = {"name": self._kernel, "display_name": KERNEL}
         (self.folder / notebook).write_text(json.dumps(content))
         kernel = {"name": self._kernel}
         self.ask("sessions", "POST", {"path": path, "type": "notebook", "name": "", "kernel": kernel})

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from jupyter_lab import ServedFolder
+from jupyter_lab import KERNEL, ServedFolder
 from playwright.sync_api import Locator, Page, expect
 
 PICTURES = Path(__file__).parents[1] / "build" / "screenshots"
@@ -51,6 +51,8 @@ class NotebookPage:
         notebook.cells = [nbformat.v4.new_code_cell(cell) for cell in cells]
         nbformat.write(notebook, self.file)
         self.page.goto(self.lab.address(self.file.name))
+        # The indicator says "idle" before there is a kernel too; a cell that is run then gets one of its own.
+        self.page.get_by_role("button", name=KERNEL, exact=True).wait_for()
         self.page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for()
 
     def run(self, *cells: str) -> None:

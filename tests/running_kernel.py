@@ -142,6 +142,7 @@ class RunningKernel:
     def kill(self) -> None:
         """SIGKILL, as the system does it that has no memory left. `restart` brings a new one."""
         os.kill(self.pid, signal.SIGKILL)
+        self._manager.provisioner.process.wait()  # until then it may still write
 
     def restart(self) -> None:
         """As the menu's Restart: the process is killed and a new one started."""

@@ -142,6 +142,7 @@ def test_a_cancelled_task_leaves_the_job_alone(desk: Desk) -> None:
     desk.fal.script = Script([Queue(1), Run(), Hold(), Done()])
     desk.kernel.ok(f"job = kling_nb.submit({prompt!r})")
     assert desk.kernel.ok(CANCELLED_TASK).text == "cancelled False"
+    desk.fal.wait_for(lambda: desk.fal.jobs[-1].input["prompt"] == prompt)
     desk.fal.jobs[-1].release()
     assert desk.kernel.ok("print((await job).width)").text == "64\n"
     assert desk.not_in_doubt(prompt) is State.READY
