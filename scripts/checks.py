@@ -16,7 +16,8 @@ PYTHON = sys.executable
 TOOLS = Path(sys.executable).parent
 NPM_RUN = (PYTHON, "scripts/node.py", "run", "--silent")
 # Most tests wait for processes and sockets: one process for each core takes little more than half the time.
-PYTEST = (PYTHON, "-m", "pytest", "-n", "auto", "--dist", "loadfile")
+# They share out the files in the order of tests/conftest.py, not first those that hold the most tests.
+PYTEST = (PYTHON, "-m", "pytest", "-n", "auto", "--dist", "loadfile", "--no-loadscope-reorder")
 FORKS = "tests/unit/test_ledger_mending.py"  # as another user, which a process with threads must not do
 BUILD_WHEEL = """
 rm -rf build/wheel
