@@ -66,6 +66,16 @@ class NotebookPage:
         self.page.get_by_role("menuitem", name=menu, exact=True).click()
         self.page.get_by_role("menuitem", name=item).first.click()
 
+    def darken(self) -> None:
+        """Change the theme of the open page to the dark one, and wait until that is saved."""
+        self.page.get_by_role("menuitem", name="Settings", exact=True).click()
+        self.page.get_by_role("menu").get_by_text("Theme", exact=True).hover()
+        with self.page.expect_response(
+            lambda answer: answer.request.method == "PUT" and "theme" in answer.url
+        ):
+            self.page.get_by_role("menu").get_by_text("JupyterLab Dark", exact=True).click()
+        self.page.locator("body[data-jp-theme-light=false]").wait_for(state="attached")  # its style is there
+
     def settle(self) -> None:
         """Wait until no cell runs: the notebook takes the focus once more when its last one is done."""
         expect(self.page.locator(".jp-InputArea-prompt", has_text="[*]")).to_have_count(0, timeout=120_000)
