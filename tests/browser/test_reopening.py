@@ -139,7 +139,8 @@ def test_widgets_while_the_kernel_lives_and_a_card_that_plays_after(
     serve: Serve, workspace: Path, home: Path, opened: Opened
 ) -> None:
     file = write(workspace / "a b.ipynb", *CELLS)
-    environment = {"KLING_NB_HOME": str(home), "KLING_NB_LOCAL_SPEED": "inf"}
+    quick = {"KLING_NB_LOCAL_SPEED": "inf", "KLING_NB_LOCAL_SCALE": "0.4"}
+    environment = {"KLING_NB_HOME": str(home), **quick}
     with serve(**environment) as server:
         page = opened(server, file.name)
         run_all(page)
@@ -197,7 +198,7 @@ def test_every_output_of_every_demo_plays_trusted_or_not(
             saved = [card for output in outputs(file) if "kling-card" in (card := json.dumps(output))]
             videos = sum(card.count("<video") for card in saved)
             assert videos >= len(saved) > len(demos)
-            page.wait_for_function(SHOWS, arg=[len(saved), videos], timeout=90_000)
+            page.wait_for_function(SHOWS, arg=[len(saved), videos], polling=100, timeout=90_000)
             assert has_no_error(page)
             as_it_is = page.locator("[data-kling-card]").count()  # JupyterLab's sanitiser takes that away
             assert bool(as_it_is) == trusted
