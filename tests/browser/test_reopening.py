@@ -97,7 +97,8 @@ def write(path: Path, *cells: str) -> Path:
 def run_all(page: Page) -> None:
     if "/doc/tree/" in page.url:
         page.get_by_role("button", name="Idle").wait_for()
-    else:  # Notebook 7
+    else:  # Notebook 7, whose indicator says "idle" before there is a kernel too
+        page.get_by_role("button", name="Python 3 (ipykernel)", exact=True).wait_for()
         page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for()
     page.locator(".jp-Notebook .jp-Cell").first.click()
     page.get_by_role("menuitem", name="Run", exact=True).click()
