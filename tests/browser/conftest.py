@@ -20,7 +20,7 @@ VIEWPORT = {"width": 1200, "height": 1400}
 
 @pytest.fixture(scope="session")
 def profile(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of the browser's caches. With those on disk a page takes half the time of the first one."""
+    """The folder of the browser's caches: with those a page takes two thirds of the work of a first one."""
     return tmp_path_factory.mktemp("browser")
 
 
