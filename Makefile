@@ -37,7 +37,7 @@ test: $(VENV) $(FRONT_END) $(JS_TOOLS) ## Run every check, real kernels and a re
 
 browsers: $(VENV) $(FRONT_END) ## Run every browser test in JupyterLab and in Notebook 7 (make test runs most in one of them)
 	@KLING_NB_CHROMIUM="$$($(PY) scripts/find_chromium.py --install)" && export KLING_NB_CHROMIUM \
-	  && KLING_NB_BROWSERS=both $(PY) -m pytest -n auto --dist loadfile tests/browser
+	  && KLING_NB_BROWSERS=both $(PY) -m pytest -n auto --dist loadfile --no-loadscope-reorder tests/browser
 
 check: $(VENV) $(FRONT_END) $(JS_TOOLS) ## Run the fast checks: format, lint, types, contracts, unit and protocol tests
 	@$(PY) scripts/checks.py fast

@@ -1,4 +1,4 @@
-"""Run the checks one after the other, stop at the first that fails, and say how each went.
+"""Run the checks, begin none after one that failed, and say how each went.
 
 `checks.py fast` is `make check`; `checks.py all` is `make test`.
 """
@@ -8,7 +8,10 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -16,7 +19,8 @@ PYTHON = sys.executable
 TOOLS = Path(sys.executable).parent
 NPM_RUN = (PYTHON, "scripts/node.py", "run", "--silent")
 # Most tests wait for processes and sockets: one process for each core takes little more than half the time.
-PYTEST = (PYTHON, "-m", "pytest", "-n", "auto", "--dist", "loadfile")
+# They share out the files in the order of tests/conftest.py, not first those that hold the most tests.
+PYTEST = (PYTHON, "-m", "pytest", "-n", "auto", "--dist", "loadfile", "--no-loadscope-reorder")
 FORKS = "tests/unit/test_ledger_mending.py"  # as another user, which a process with threads must not do
 BUILD_WHEEL = """
 rm -rf build/wheel
@@ -62,9 +66,20 @@ CHECKS = (
 )
 
 
-def run(check: Check) -> tuple[bool, float]:
-    """Run one check; whether it passed, and its seconds."""
-    print(f"── {check.name} ", end="\n" if check.live else "", flush=True)
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How a check went."""
+
+    passed: bool
+    seconds: float
+    said: str = ""
+
+
+Results = dict[Check, Result]
+
+
+def run(check: Check) -> Result:
+    """Run one check."""
     started = time.monotonic()
     stream = None if check.live else subprocess.PIPE
     done = subprocess.run(
@@ -75,22 +90,42 @@ def run(check: Check) -> tuple[bool, float]:
         stderr=subprocess.STDOUT,
         text=True,
     )
-    seconds = time.monotonic() - started
-    passed = done.returncode == 0
-    if not check.live:
-        print(f"{'ok' if passed else 'FAILED'} ({seconds:.1f} s)", flush=True)
-    if not passed and done.stdout:
-        print(done.stdout)
-    return passed, seconds
+    return Result(done.returncode == 0, time.monotonic() - started, done.stdout or "")
 
 
-def summary(checks: list[Check], results: list[tuple[bool, float]]) -> str:
+def run_live(check: Check) -> Results:
+    """Run one check that shows its own output."""
+    print(f"── {check.name}", flush=True)
+    return {check: run(check)}
+
+
+def run_quiet(checks: list[Check]) -> Results:
+    """Run checks that use one core each, two at a time; tell of them in their order.
+
+    After a failure none begins any more, and the one that runs beside it is told of too.
+    """
+    results: Results = {}
+    with ThreadPoolExecutor(2) as pool:
+        futures = [pool.submit(run, check) for check in checks]
+        for check, future in zip(checks, futures, strict=True):
+            if future.cancelled():
+                continue
+            print(f"── {check.name} ", end="", flush=True)
+            results[check] = result = future.result()
+            print(f"{'ok' if result.passed else 'FAILED'} ({result.seconds:.1f} s)", flush=True)
+            if not result.passed:
+                print(result.said)
+                pool.shutdown(wait=False, cancel_futures=True)
+    return results
+
+
+def summary(checks: list[Check], results: Results) -> str:
     """A line for each check, also for those that a failure kept from running."""
     lines = []
-    for index, check in enumerate(checks):
-        if index < len(results):
-            passed, seconds = results[index]
-            lines.append(f"  {'ok' if passed else 'FAILED':8} {seconds:6.1f} s  {check.name}")
+    for check in checks:
+        if result := results.get(check):
+            state = "ok" if result.passed else "FAILED"
+            lines.append(f"  {state:8} {result.seconds:6.1f} s  {check.name}")
         else:
             lines.append(f"  {'not run':8} {'':8}  {check.name}")
     return "\n".join(lines)
@@ -98,15 +133,18 @@ def summary(checks: list[Check], results: list[tuple[bool, float]]) -> str:
 
 def main(when: str) -> int:
     """Run the checks of `when` (`fast` or `all`)."""
+    started = time.monotonic()
     checks = [check for check in CHECKS if check.when in {"both", when}]
-    results: list[tuple[bool, float]] = []
-    for check in checks:
-        results.append(run(check))
-        if not results[-1][0]:
+    results: Results = {}
+    passed = True
+    for live, group in groupby(checks, attrgetter("live")):
+        for some in map(run_live, group) if live else [run_quiet(list(group))]:
+            results |= some
+        passed = all(result.passed for result in results.values())
+        if not passed:
             break
-    passed = all(result for result, _ in results)
     print(f"\n{summary(checks, results)}")
-    print(f"{'All passed' if passed else 'FAILED'} in {sum(seconds for _, seconds in results):.0f} s")
+    print(f"{'All passed' if passed else 'FAILED'} in {time.monotonic() - started:.0f} s")
     return 0 if passed else 1
 
 

@@ -57,6 +57,13 @@ def pytest_configure(config: pytest.Config) -> None:
     loopback_only.install()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes long, browsers and then kernels, so that no process waits for it in the end."""
+    items.sort(
+        key=lambda item: (not item.get_closest_marker("browser"), not item.get_closest_marker("kernel"))
+    )
+
+
 def python_path() -> list[str]:
     return [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
 

@@ -18,19 +18,23 @@ PATIENCE = 60.0
 KERNEL = "Python 3"
 """What a page calls the kernels."""
 
-SERVER = {"ServerApp": {"open_browser": False, "allow_root": True, "terminals_enabled": False}}
+SERVER = {
+    "ServerApp": {"open_browser": False, "allow_root": True, "terminals_enabled": False},
+    "LanguageServerManager": {"autodetect": False},  # it starts Node.js several times and finds none
+}
 NOTIFICATIONS = {"fetchNews": "false", "checkForUpdates": False, "doNotDisturbMode": True}
 """No question of a new JupyterLab may lie over the notebook."""
 
 
 class JupyterLab:
-    """JupyterLab over a folder, on a free port. Use it in a `with` block.
+    """JupyterLab over a folder. Use it in a `with` block.
 
     Args:
         folder: What it serves.
         own: Where its configuration and its log go; a hidden folder there by default.
         dark: JupyterLab's dark theme.
         app: "jupyterlab" or "notebook".
+        port: One whose pages the browser has in its caches from a server before; by default a free one.
         options: Further words of its command line.
         environment: Added to this process's.
     """
@@ -42,12 +46,13 @@ class JupyterLab:
         own: Path | None = None,
         dark: bool = False,
         app: str = "jupyterlab",
+        port: int = 0,
         options: Sequence[str] = (),
         **environment: str,
     ) -> None:
         self.folder = folder
         self._own = own or folder / ".jupyter"
-        self._app, self._options = app, options
+        self._app, self._port, self._options = app, port, options
         self._dark = dark
         self._environment = {**os.environ, **environment}
         self._token = secrets.token_hex(16)
@@ -63,7 +68,7 @@ class JupyterLab:
         self._log = (self._own / "server.log").open("wb")
         self._process = subprocess.Popen(
             [
-                *(sys.executable, "-m", self._app, "--port=0", "--ip=127.0.0.1", *self._options),
+                *(sys.executable, "-m", self._app, f"--port={self._port}", "--ip=127.0.0.1", *self._options),
                 *(f"--ServerApp.root_dir={self.folder}", f"--IdentityProvider.token={self._token}"),
             ],
             cwd=self.folder,

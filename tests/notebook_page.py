@@ -27,6 +27,7 @@ MARKED = """() => {
   const { outlineStyle, outlineWidth, boxShadow } = getComputedStyle(document.activeElement);
   const ring = outlineStyle !== 'none' && parseFloat(outlineWidth) > 0;
   return document.activeElement.matches(':focus-visible') && (ring || boxShadow !== 'none') }"""
+DRAWN = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
 NEXT_CELL = """(count) => {
   const cells = [...document.querySelectorAll('.jp-Notebook .jp-Cell')];
   return cells.length > count && cells.at(-1).contains(document.activeElement) }"""
@@ -66,6 +67,16 @@ class NotebookPage:
         self.page.get_by_role("menuitem", name=menu, exact=True).click()
         self.page.get_by_role("menuitem", name=item).first.click()
 
+    def darken(self) -> None:
+        """Change the theme of the open page to the dark one, and wait until that is saved."""
+        self.page.get_by_role("menuitem", name="Settings", exact=True).click()
+        self.page.get_by_role("menu").get_by_text("Theme", exact=True).hover()
+        with self.page.expect_response(
+            lambda answer: answer.request.method == "PUT" and "theme" in answer.url
+        ):
+            self.page.get_by_role("menu").get_by_text("JupyterLab Dark", exact=True).click()
+        self.page.locator("body[data-jp-theme-light=false]").wait_for(state="attached")  # its style is there
+
     def settle(self) -> None:
         """Wait until no cell runs: the notebook takes the focus once more when its last one is done."""
         expect(self.page.locator(".jp-InputArea-prompt", has_text="[*]")).to_have_count(0, timeout=120_000)
@@ -84,10 +95,19 @@ class NotebookPage:
         return cells.nth(count)
 
     def begin(self) -> None:
-        """Begin to write in the first cell, which gets the focus a moment after the page is there."""
-        self.page.wait_for_function("() => document.activeElement.closest('.jp-Cell')")
-        self.page.keyboard.press("Enter")
-        self.page.locator(".jp-Notebook.jp-mod-editMode").wait_for()
+        """Begin to write in the first cell without a mouse.
+
+        The page gives it the focus as soon as it is drawn. At times Notebook 7 forgets to: Tab leads there.
+        """
+        expect(self.page.locator(".jp-Spinner")).to_have_count(0)
+        self.page.evaluate(DRAWN)
+        for _ in range(60):
+            if self.page.evaluate("() => document.activeElement.matches('.jp-Cell, .jp-Cell .cm-content')"):
+                break
+            self.page.keyboard.press("Tab")
+        if self.page.evaluate("() => document.activeElement.matches('.jp-Cell')"):
+            self.page.keyboard.press("Enter")
+        self.page.wait_for_function("() => document.activeElement.matches('.jp-mod-editMode .cm-content')")
 
     def type_cell(self, text: str) -> None:
         """Write on where the cursor is, run the cell, and wait for the next one."""

@@ -1,8 +1,8 @@
 """JupyterLab and Notebook 7 with a page on them.
 
 A server costs seconds and so does a page whose scripts are not in the browser's cache. So each program
-has one server for all tests of a process, and each module one browser window. A test has a
-folder, a ledger and kernels of its own.
+has one server for all tests of a process, and the caches outlive the browser, of which each module has
+one. A test has a folder, a ledger and kernels of its own.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,28 +12,33 @@ from pathlib import Path
 import pytest
 from jupyter_lab import JupyterLab, ServedFolder
 from notebook_page import NotebookPage
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Error, Page, expect, sync_playwright
+from playwright.sync_api import BrowserContext, ConsoleMessage, Error, Page, expect, sync_playwright
 
 expect.set_options(timeout=45_000)
 VIEWPORT = {"width": 1200, "height": 1400}
 
 
+@pytest.fixture(scope="session")
+def profile(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the browser's caches: with those a page takes two thirds of the work of a first one."""
+    return tmp_path_factory.mktemp("browser")
+
+
 # For a module, not the session: while it is open an event loop runs in this thread, which other
 # tests must not find.
 @pytest.fixture(scope="module")
-def browser(chromium_path: str, chromium_args: list[str]) -> Iterator[Browser]:
+def window(profile: Path, chromium_path: str, chromium_args: list[str]) -> Iterator[BrowserContext]:
+    """A browser with the caches of the one before. Its empty page stays: it would end with its last one."""
     with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=chromium_path, args=chromium_args)
-        yield started
-        started.close()
-
-
-@pytest.fixture(scope="module")
-def window(browser: Browser) -> Iterator[BrowserContext]:
-    context = browser.new_context(viewport=VIEWPORT)  # type: ignore[arg-type]
-    context.set_default_timeout(45_000)
-    yield context
-    context.close()
+        context = playwright.chromium.launch_persistent_context(
+            profile,
+            executable_path=chromium_path,
+            args=chromium_args,
+            viewport=VIEWPORT,  # type: ignore[arg-type]
+        )
+        context.set_default_timeout(45_000)
+        yield context
+        context.close()
 
 
 @pytest.fixture
@@ -86,12 +91,6 @@ def app() -> str:
 
 
 @pytest.fixture
-def dark() -> bool:
-    """Whether the page has the dark theme."""
-    return False
-
-
-@pytest.fixture
 def workspace(tmp_path: Path) -> Path:
     """The folder in which the notebooks of this test are."""
     folder = tmp_path / "work"
@@ -109,14 +108,13 @@ def environment(home: Path, request: pytest.FixtureRequest) -> dict[str, str]:
 @pytest.fixture
 def lab(
     app: str,
-    dark: bool,
     workspace: Path,
     environment: dict[str, str],
     server_of: Callable[[str], JupyterLab],
 ) -> Iterator[ServedFolder]:
     """The folder of this test on a server, with kernels of its own."""
     server = server_of(app)
-    server.paint(dark=dark)
+    server.paint(dark=False)  # the test before may have left it dark
     with ServedFolder(server, workspace, **environment) as folder:
         yield folder
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from accessibility import serious_faults
-from notebook_page import NotebookPage, in_both, in_one
+from notebook_page import NotebookPage, in_one
 from playwright.sync_api import Locator, Page, expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240), pytest.mark.pace("inf")]
@@ -27,7 +27,7 @@ def read_clipboard(page: Page) -> str:
     return str(page.evaluate("navigator.clipboard.readText()"))
 
 
-@in_both
+@in_one("jupyterlab")
 def test_keyboard_alone_leads_from_a_fresh_page_to_a_video_and_another_take(
     page: Page, notebook: NotebookPage, complaints: list[str]
 ) -> None:
@@ -134,9 +134,7 @@ def test_the_player_the_log_and_the_cell_of_a_take(
     assert not complaints
 
 
-@pytest.mark.parametrize(
-    ("app", "dark"), [("jupyterlab", False), ("notebook", True)], ids=["JupyterLab", "Notebook 7, dark"]
-)
+@in_one("jupyterlab")
 def test_what_is_refused_is_said_and_nothing_stands_in_the_way_of_a_screen_reader(
     page: Page, notebook: NotebookPage, app: str
 ) -> None:
@@ -151,8 +149,12 @@ def test_what_is_refused_is_said_and_nothing_stands_in_the_way_of_a_screen_reade
     expect(job.get_by_role("alert").filter(has_text="multi_prompt")).to_be_visible()
     expect(job.get_by_role("button", name="Generate take")).to_have_attribute("aria-disabled", "true")
     assert serious_faults(page, ".kling-job") == []
+    notebook.darken()
+    assert serious_faults(page, ".kling-job") == []
     job.get_by_role("button", name="Undo the change of Multi prompt").click()
     expect(job.get_by_role("button", name="Generate take")).to_have_attribute("aria-disabled", "false")
+    notebook.photograph(f"job-{app}-dark")
+    assert serious_faults(page, ".kling-job") == []
 
 
 @in_one("jupyterlab")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from accessibility import serious_faults
 from hostile import HOSTILE
-from notebook_page import NotebookPage, in_both, in_one
+from notebook_page import NotebookPage, in_one
 from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
@@ -97,7 +97,7 @@ def wait_until_playing(page: Page) -> None:
     )
 
 
-@in_both
+@in_one("notebook")
 def test_keyboard_alone_leads_from_a_fresh_page_to_a_video_another_take_and_both_by_frames(
     page: Page, notebook: NotebookPage, complaints: list[str]
 ) -> None:
@@ -351,29 +351,32 @@ def test_desktop_notices_come_only_when_asked_for(page: Page, show: Any) -> None
     assert page.evaluate("window.shown") == ["Ready: Kling 1.0 Text to Video"]
 
 
-@pytest.mark.parametrize(
-    ("app", "dark", "motion"),
-    [("jupyterlab", False, "reduce"), ("notebook", True, "no-preference")],
-    ids=["JupyterLab", "Notebook 7, dark"],
-)
+@in_one("notebook")
 def test_axe_finds_no_serious_violation(
-    page: Page, show: Any, ledger: Ledger, notebook: NotebookPage, workspace: Path, app: str, motion: Any
+    page: Page, show: Any, ledger: Ledger, notebook: NotebookPage, workspace: Path, app: str
 ) -> None:
-    page.emulate_media(reduced_motion=motion)
+    page.emulate_media(reduced_motion="reduce")
     for number in range(60):
         entry, _ = ledger.claim(intent(f"fox number {number}", workspace / "kling_media"))
         ledger.update(entry.id, state=list(State)[number % 8])
     panel = show(PANEL.replace("Panel()", "Panel(endpoint='v3-pro-image')"))
-    panel.get_by_role("combobox", name="Endpoint", exact=True).click()
+    endpoint = panel.get_by_role("combobox", name="Endpoint", exact=True)
+    endpoint.click()
     assert serious_faults(page, "[aria-label='Kling panel']") == []
     page.keyboard.press("Escape")
     prompt_of(panel).fill("a fox without its picture")
     expect(panel.get_by_text("start_image_url")).to_be_visible()
-    panel.get_by_role("combobox", name="Endpoint", exact=True).fill("v1-pro")
+    endpoint.fill("v1-pro")
     page.keyboard.press("Enter")
     panel.get_by_role("button", name="Generate preview").click()
     expect(opened_in(panel).locator("video")).to_be_visible()
     for fold in ("Parameters", "Log"):
         panel.get_by_text(fold, exact=True).first.click()
     notebook.photograph(f"panel-{app}")
+    assert serious_faults(page, "[aria-label='Kling panel']") == []
+    page.emulate_media(reduced_motion="no-preference")
+    notebook.darken()
+    notebook.photograph(f"panel-{app}-dark")
+    assert serious_faults(page, "[aria-label='Kling panel']") == []
+    endpoint.click()
     assert serious_faults(page, "[aria-label='Kling panel']") == []

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -13,12 +14,14 @@ import pytest
 from jupyter_lab import JupyterLab
 from kernel_environment import pointed_at
 from nbformat.sign import NotebookNotary
-from playwright.sync_api import Browser, Page, expect
+from notebook_page import PROGRAMS, in_both, in_one
+from playwright.sync_api import BrowserContext, Page, expect
 from scripted import Done, Hold, Log, Queue, Run, Script, ScriptedFal
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
 Opened = Callable[[JupyterLab, str], Page]
+Serve = Callable[..., JupyterLab]
 CELLS = (
     "%load_ext kling_nb",
     "%%kling boat\na paper boat",
@@ -27,10 +30,8 @@ CELLS = (
 )
 SYNCHRONOUS = "jupyter_server.services.contents.largefilemanager.LargeFileManager"
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
-APPS = {
-    "JupyterLab": {"app": "jupyterlab"},
-    "Notebook 7": {"app": "notebook", "options": [f"--ServerApp.contents_manager_class={SYNCHRONOUS}"]},
-}
+OPTIONS = {"jupyterlab": [], "notebook": [f"--ServerApp.contents_manager_class={SYNCHRONOUS}"]}
+"""Of the programs' servers: each kind of contents manager is asked."""
 
 SHOWS = """([outputs, videos]) => {
   const cards = [...document.querySelectorAll('.jp-OutputArea-output')]
@@ -47,22 +48,43 @@ SHOWS = """([outputs, videos]) => {
 """Whether so many outputs have a card, and each of its videos has a poster and has played; few at once."""
 
 
+@pytest.fixture(scope="module")
+def ports() -> dict[str, int]:
+    """A free port for each program: pages from a port that the browser knows come out of its caches."""
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
+        return {app: free.getsockname()[1] for app, free in zip(PROGRAMS, (one, other), strict=True)}
+
+
 @pytest.fixture
-def opened(browser: Browser) -> Iterator[Opened]:
+def serve(app: str, workspace: Path, ports: dict[str, int]) -> Serve:
+    """A server of this test's own, for there are kernels and settings that have to go with it."""
+
+    def server(**environment: str) -> JupyterLab:
+        return JupyterLab(workspace, app=app, port=ports[app], options=OPTIONS[app], **environment)
+
+    return server
+
+
+@pytest.fixture
+def opened(window: BrowserContext) -> Iterator[Opened]:
     """Opens a notebook on a page of its own, so that nothing is left of the one before."""
-    context = browser.new_context(viewport={"width": 1200, "height": 2600})
-    context.set_default_timeout(45_000)
+    pages: list[Page] = []
+
+    def close_all() -> None:
+        while pages:
+            pages.pop().close()
 
     def on_page(server: JupyterLab, name: str) -> Page:
-        for page in context.pages:
-            page.close()
-        page = context.new_page()
+        close_all()
+        page = window.new_page()
+        pages.append(page)
+        page.set_viewport_size({"width": 1200, "height": 2600})
         page.goto(server.address(name))
         page.locator(".jp-Notebook .jp-Cell").first.wait_for()
         return page
 
     yield on_page
-    context.close()
+    close_all()
 
 
 def write(path: Path, *cells: str) -> Path:
@@ -75,7 +97,8 @@ def write(path: Path, *cells: str) -> Path:
 def run_all(page: Page) -> None:
     if "/doc/tree/" in page.url:
         page.get_by_role("button", name="Idle").wait_for()
-    else:  # Notebook 7
+    else:  # Notebook 7, whose indicator says "idle" before there is a kernel too
+        page.get_by_role("button", name="Python 3 (ipykernel)", exact=True).wait_for()
         page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for()
     page.locator(".jp-Notebook .jp-Cell").first.click()
     page.get_by_role("menuitem", name="Run", exact=True).click()
@@ -112,16 +135,14 @@ def has_no_error(page: Page) -> bool:
     return "model not found" not in said and "Error displaying" not in said
 
 
-@pytest.mark.parametrize("options", APPS.values(), ids=APPS)
+@in_one("jupyterlab")
 def test_widgets_while_the_kernel_lives_and_a_card_that_plays_after(
-    options: dict[str, object],
-    workspace: Path,
-    home: Path,
-    opened: Opened,
+    serve: Serve, workspace: Path, home: Path, opened: Opened
 ) -> None:
     file = write(workspace / "a b.ipynb", *CELLS)
-    environment = {"KLING_NB_HOME": str(home), "KLING_NB_LOCAL_SPEED": "inf"}
-    with JupyterLab(workspace, **options, **environment) as server:  # type: ignore[arg-type]
+    quick = {"KLING_NB_LOCAL_SPEED": "inf", "KLING_NB_LOCAL_SCALE": "0.4"}
+    environment = {"KLING_NB_HOME": str(home), **quick}
+    with serve(**environment) as server:
         page = opened(server, file.name)
         run_all(page)
         widgets = page.get_by_label("Kling job")
@@ -146,7 +167,7 @@ def test_widgets_while_the_kernel_lives_and_a_card_that_plays_after(
         plays(page, 3)
         page.close()
 
-    with JupyterLab(workspace, **options, **environment) as server:  # type: ignore[arg-type]
+    with serve(**environment) as server:
         page = opened(server, file.name)
         plays(page, 3)
         expect(page.get_by_label("Kling job")).to_have_count(0)
@@ -155,9 +176,9 @@ def test_widgets_while_the_kernel_lives_and_a_card_that_plays_after(
         plays(opened(server, file.name), 3)
 
 
-@pytest.mark.parametrize("options", APPS.values(), ids=APPS)
+@in_both
 def test_every_output_of_every_demo_plays_trusted_or_not(
-    options: dict[str, object], workspace: Path, home: Path, opened: Opened
+    serve: Serve, workspace: Path, home: Path, opened: Opened
 ) -> None:
     """All demos are cells of one notebook here: to open a page takes longer than all the rest."""
     shutil.copytree(NOTEBOOKS / "kling_media", workspace / "kling_media")
@@ -170,7 +191,7 @@ def test_every_output_of_every_demo_plays_trusted_or_not(
     tracker.mkdir(parents=True)
     (tracker / "tracker.jupyterlab-settings").write_text('{"windowingMode": "none"}')  # all on the page
     environment = {"KLING_NB_HOME": str(home), "JUPYTER_DATA_DIR": str(workspace / ".data")}
-    with JupyterLab(workspace, **options, **environment) as server:  # type: ignore[arg-type]
+    with serve(**environment) as server:
         for trusted in (False, True):
             if trusted:
                 trust(workspace / ".data", file)
@@ -178,7 +199,7 @@ def test_every_output_of_every_demo_plays_trusted_or_not(
             saved = [card for output in outputs(file) if "kling-card" in (card := json.dumps(output))]
             videos = sum(card.count("<video") for card in saved)
             assert videos >= len(saved) > len(demos)
-            page.wait_for_function(SHOWS, arg=[len(saved), videos], timeout=90_000)
+            page.wait_for_function(SHOWS, arg=[len(saved), videos], polling=100, timeout=90_000)
             assert has_no_error(page)
             as_it_is = page.locator("[data-kling-card]").count()  # JupyterLab's sanitiser takes that away
             assert bool(as_it_is) == trusted
@@ -193,17 +214,16 @@ def trust(data: Path, *notebooks: Path) -> None:
     notary.store.close()
 
 
+@in_one("notebook")
 def test_the_card_of_a_job_that_ended_unseen_is_there_on_opening(
-    workspace: Path,
-    tmp_path: Path,
-    opened: Opened,
+    serve: Serve, workspace: Path, tmp_path: Path, opened: Opened
 ) -> None:
     with ScriptedFal() as fal:
         environment = pointed_at(fal, tmp_path / "home")
         fal.script = Script([Queue(0), Run(), Log("Loading"), Hold(), Done()])
         closed = write(workspace / "closed.ipynb", "%load_ext kling_nb", "%%kling boat\na paper boat")
         killed = write(workspace / "killed.ipynb", "%load_ext kling_nb", "%%kling kite\na red kite")
-        with JupyterLab(workspace, **environment) as server:
+        with serve(**environment) as server:
             for file in (closed, killed):
                 page = opened(server, file.name)
                 run_all(page)

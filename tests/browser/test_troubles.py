@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from kernel_environment import pointed_at
-from notebook_page import NotebookPage, in_both, in_one
+from notebook_page import NotebookPage, in_one
 from playwright.sync_api import Page, expect
 from scripted import Fail, Hold, Log, Queue, Run, Script, ScriptedFal
 from scripted.script import instant
@@ -28,7 +28,7 @@ def environment(fal: ScriptedFal, home: Path) -> dict[str, str]:
     return pointed_at(fal, home)
 
 
-@in_one("notebook")
+@in_one("jupyterlab")
 def test_what_failed_says_why_and_can_be_tried_again(
     notebook: NotebookPage, fal: ScriptedFal, complaints: list[str]
 ) -> None:
@@ -69,7 +69,7 @@ def test_what_was_never_answered_is_asked_for_and_not_sent_twice(
     assert not complaints
 
 
-@in_both
+@in_one("notebook")
 def test_a_kernel_that_is_stopped_interrupted_or_restarted_hides_no_paid_job(
     page: Page, notebook: NotebookPage, fal: ScriptedFal
 ) -> None:
