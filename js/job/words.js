@@ -115,8 +115,7 @@ export function reason(state) {
   return "The job failed; no reason was given.";
 }
 
-export const BUSY =
-  "The kernel is busy and has not answered. ■ interrupts the running cell.";
+export const BUSY = "The kernel is busy and has not answered. ■ interrupts the running cell.";
 
 /** @param {string} backend */
 export const gone = (backend) =>
