@@ -72,4 +72,4 @@ def test_it_becomes_what_a_new_one_is(version: int, tmp_path: Path) -> None:
 
 
 def test_every_version_that_there_was_is_tried() -> None:
-    assert sorted(path.name for path in WRITTEN.iterdir()) == [f"version-{number}.sql" for number in OLD]
+    assert sorted(path.name for path in WRITTEN.glob("*.sql")) == [f"version-{number}.sql" for number in OLD]
