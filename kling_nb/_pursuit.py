@@ -24,6 +24,7 @@ from kling_nb._submission import Submission
 from kling_nb._verdict import PASSING, failure, final, gone, of_another_key
 from kling_nb.events import Completed, Failed, Queued, Running, State, Unclear
 from kling_nb.fal.hosts import RequestRef
+from kling_nb.fal.refusals import from_error_text
 from kling_nb.fal.replies import CancelOutcome, Result, json_object
 
 log = logging.getLogger(__name__)
@@ -188,7 +189,7 @@ class Pursuit:
         request_id = self._job.request_id
         unheard = isinstance(fault, (*PASSING, errors.RequestNotFound))
         if ended.error is not None and unheard:
-            return errors.from_error_text(ended.error, ended.error_type, request_id=request_id)
+            return from_error_text(ended.error, ended.error_type, request_id=request_id)
         return fault
 
     async def _follow(self, backend: Backend, ref: RequestRef) -> Completed:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from kling_nb import errors
+from kling_nb.fal import refusals
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "errors.md"
 MARK = "<!-- From here on the page is printed by scripts/error_page.py. -->\n"
@@ -86,7 +87,7 @@ def advice(kind: type[errors.KlingError]) -> str:
     Raises:
         SystemExit: There is none.
     """
-    known = TO_DO.get(kind) or errors._REMEDY.get(kind)  # type: ignore[arg-type]  # noqa: SLF001 -- see TO_DO
+    known = TO_DO.get(kind) or refusals.REMEDY.get(kind)  # type: ignore[arg-type]
     if not known:
         raise SystemExit(f"scripts/error_page.py says nothing of what to do about {kind.__name__}.")
     return str(known)
@@ -94,7 +95,7 @@ def advice(kind: type[errors.KlingError]) -> str:
 
 def types() -> Iterator[str]:
     """fal's types of errors, in the order of its documentation."""  # noqa: D403 -- its name
-    for name, (kind, remedy) in errors._TYPES.items():  # noqa: SLF001 -- as above
+    for name, (kind, remedy) in refusals.TYPES.items():
         yield f"| `{name}` | `{kind.__name__}` | {remedy} |\n"
 
 

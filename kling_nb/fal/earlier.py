@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 
 from kling_nb import errors
 from kling_nb.fal.http import Http
+from kling_nb.fal.refusals import from_response
 from kling_nb.fal.replies import json_object
 
 PAGE = 100
@@ -87,9 +88,7 @@ async def _page(http: Http, query: Mapping[str, str]) -> tuple[dict[str, Any], f
         return page, _ahead(answer.headers.get("date"))
     if answer.is_success:
         raise errors.UnreachableError("fal's list of requests does not read.")
-    raise errors.from_response(
-        answer.status_code, answer.headers, answer.content, what="Looking for the request"
-    )
+    raise from_response(answer.status_code, answer.headers, answer.content, what="Looking for the request")
 
 
 def _ahead(date: str | None) -> float:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from kling_nb import errors
 from kling_nb.fal.http import Http
+from kling_nb.fal.refusals import from_response
 from kling_nb.fal.replies import json_object
 
 
@@ -48,6 +48,4 @@ async def live_price(http: Http, endpoint_id: str) -> LivePrice:
                     return LivePrice(
                         float(amount), str(entry.get("unit") or "unit"), str(entry.get("currency") or "USD")
                     )
-    raise errors.from_response(
-        answer.status_code, answer.headers, answer.content, what="Asking for the price"
-    )
+    raise from_response(answer.status_code, answer.headers, answer.content, what="Asking for the price")

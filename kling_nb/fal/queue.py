@@ -14,6 +14,7 @@ from kling_nb.fal.hosts import RequestRef
 from kling_nb.fal.http import CONNECT_SECONDS, Http, is_models_answer, never_sent, unreachable
 from kling_nb.fal.libraries import ServerSentEvent, SSEError, aconnect_sse, httpx
 from kling_nb.fal.options import SubmitOptions
+from kling_nb.fal.refusals import from_response
 from kling_nb.fal.replies import CancelOutcome, Result, Status, json_object, parse_status
 
 RESULT_PATIENCE = 8
@@ -88,7 +89,7 @@ class QueueClient:
         if not response.is_success:
             if (code >= 500 or code == 408) and not _named(response, data):
                 raise _uncertain(f"the answer was {code}")  # fal may have taken the request all the same
-            raise errors.from_response(code, response.headers, response.content, what="The submission")
+            raise from_response(code, response.headers, response.content, what="The submission")
         request_id = data.get("request_id") if data else None
         if not data or not isinstance(request_id, str) or not request_id:
             raise _uncertain("the answer holds no request id")
@@ -115,7 +116,7 @@ class QueueClient:
         data = json_object(response.content)
         status = parse_status(data) if data and response.is_success else None
         if status is None:
-            raise errors.from_response(
+            raise from_response(
                 response.status_code,
                 response.headers,
                 response.content,
@@ -197,7 +198,7 @@ class QueueClient:
             return CancelOutcome(word)
         if response.is_success:
             return CancelOutcome.REQUESTED
-        raise errors.from_response(
+        raise from_response(
             response.status_code,
             response.headers,
             response.content,
@@ -224,7 +225,7 @@ def _no_result(response: httpx.Response, ref: RequestRef) -> errors.KlingError:
     code = response.status_code
     if (code < 400 or code >= 500 or code in {405, 408, 409}) and not is_models_answer(response):
         return unreachable(ref.response_url, RuntimeError(f"a gateway answers {code}"), ref.request_id)
-    return errors.from_response(
+    return from_response(
         code, response.headers, response.content, request_id=ref.request_id, what="The request"
     )
 

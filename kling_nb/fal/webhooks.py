@@ -20,6 +20,7 @@ from kling_nb import errors
 from kling_nb.errors import WebhookRejected
 from kling_nb.fal.hosts import REST, REST_VARIABLE, Hosts
 from kling_nb.fal.jwks import KeyRing, KeySource
+from kling_nb.fal.refusals import from_error_text, from_response
 
 REQUEST_ID = "x-fal-webhook-request-id"
 USER_ID = "x-fal-webhook-user-id"
@@ -221,9 +222,9 @@ def _error(data: Mapping[str, Any], request_id: str) -> errors.ResponseError:
     code = re.fullmatch(r"Invalid status code: ([0-9]{3})", text)
     if code is None and not isinstance(payload.get("detail"), list):
         kind = _text(data.get("error_type")) or _text(payload.get("error_type"))
-        return errors.from_error_text(text, kind, request_id=request_id)
+        return from_error_text(text, kind, request_id=request_id)
     body = json.dumps(payload).encode() if payload else b""
-    return errors.from_response(int(code[1]) if code else 0, {}, body, request_id=request_id)
+    return from_response(int(code[1]) if code else 0, {}, body, request_id=request_id)
 
 
 def _text(value: Any) -> str | None:

@@ -5,7 +5,8 @@ import json
 import pytest
 
 from kling_nb import errors
-from kling_nb.errors import InputRefused, PlatformError, from_error_text, from_response
+from kling_nb.errors import InputRefused, PlatformError
+from kling_nb.fal.refusals import TYPES, from_error_text, from_response
 
 FITTING = {
     "generation_timeout": "ask for less",
@@ -44,7 +45,7 @@ FITTING = {
 
 @pytest.mark.parametrize(("name", "words"), FITTING.items(), ids=FITTING)
 def test_the_remedy_fits(name: str, words: str) -> None:
-    kind, _ = errors._TYPES[name]
+    kind, _ = TYPES[name]
     status = {InputRefused: 422, PlatformError: 500}.get(kind, 429)
     listed = {"detail": [{"loc": ["body", "x"], "msg": "No", "type": name, "ctx": {}}]}
     flat = {"detail": "No", "error_type": name}

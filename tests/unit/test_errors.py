@@ -21,9 +21,8 @@ from kling_nb.errors import (
     RateLimited,
     RequestNotFound,
     ResponseError,
-    from_error_text,
-    from_response,
 )
+from kling_nb.fal.refusals import from_error_text, from_response
 
 
 def answer(status: int, body: Any, headers: dict[str, str] | None = None, **more: Any) -> ResponseError:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from kling_nb import errors
 from kling_nb.fal.http import Http, unreachable
 from kling_nb.fal.libraries import httpx
+from kling_nb.fal.refusals import from_response
 from kling_nb.fal.replies import json_object
 from kling_nb.fal.storage.body import Body
 from kling_nb.fal.storage.lifecycle import Lifecycle
@@ -161,7 +162,7 @@ def _failed(url: str, fault: Exception) -> errors.UnreachableError:
 
 
 def _refusal(answer: httpx.Response) -> errors.ResponseError:
-    error = errors.from_response(answer.status_code, answer.headers, answer.content, what="The upload")
+    error = from_response(answer.status_code, answer.headers, answer.content, what="The upload")
     if not isinstance(error, _KEPT):
         error.remedy = _NOTHING_LOST
     return error
