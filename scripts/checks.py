@@ -10,8 +10,6 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import groupby
-from operator import attrgetter
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -37,7 +35,7 @@ class Check:
         name: What it is called in the summary.
         command: Program and arguments, run in the project's folder.
         when: `both`, or only by `fast` or `all`.
-        live: Show its output as it comes; otherwise only when it fails.
+        live: Show its output as it comes, after all others; otherwise only when it fails.
     """
 
     name: str
@@ -55,13 +53,13 @@ CHECKS = (
     Check("format and lint: biome", (*NPM_RUN, "lint")),
     Check("tests: node", (*NPM_RUN, "test")),
     Check("wheel: build and contents", ("sh", "-euc", BUILD_WHEEL, PYTHON), when="all"),
+    Check("tests: pytest, by itself", (PYTHON, "-m", "pytest", "-q", FORKS)),
     Check(
         "tests: unit and protocol",
         (*PYTEST, "tests/unit", "tests/protocol", f"--ignore={FORKS}"),
         "fast",
         True,
     ),
-    Check("tests: pytest, by itself", (PYTHON, "-m", "pytest", "-q", FORKS)),
     Check("tests: pytest", (*PYTEST, "--durations=8", f"--ignore={FORKS}"), "all", True),
 )
 
@@ -91,12 +89,6 @@ def run(check: Check) -> Result:
         text=True,
     )
     return Result(done.returncode == 0, time.monotonic() - started, done.stdout or "")
-
-
-def run_live(check: Check) -> Results:
-    """Run one check that shows its own output."""
-    print(f"── {check.name}", flush=True)
-    return {check: run(check)}
 
 
 def run_quiet(checks: list[Check]) -> Results:
@@ -135,14 +127,12 @@ def main(when: str) -> int:
     """Run the checks of `when` (`fast` or `all`)."""
     started = time.monotonic()
     checks = [check for check in CHECKS if check.when in {"both", when}]
-    results: Results = {}
-    passed = True
-    for live, group in groupby(checks, attrgetter("live")):
-        for some in map(run_live, group) if live else [run_quiet(list(group))]:
-            results |= some
-        passed = all(result.passed for result in results.values())
-        if not passed:
-            break
+    results = run_quiet([check for check in checks if not check.live])
+    for check in (check for check in checks if check.live):
+        if all(result.passed for result in results.values()):
+            print(f"── {check.name}", flush=True)
+            results[check] = run(check)
+    passed = all(result.passed for result in results.values())
     print(f"\n{summary(checks, results)}")
     print(f"{'All passed' if passed else 'FAILED'} in {time.monotonic() - started:.0f} s")
     return 0 if passed else 1

@@ -6,7 +6,6 @@ else it begins again. Half of one version and half of another are never put toge
 
 from __future__ import annotations
 
-import asyncio
 import re
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -14,7 +13,7 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 
 from kling_nb import errors
-from kling_nb.fal.http import Http, unreachable
+from kling_nb.fal.http import Http, opened_within, unreachable
 from kling_nb.fal.libraries import httpx
 
 MAX_REDIRECTS = 5
@@ -126,8 +125,7 @@ async def _opened(http: Http, url: str, after: Beginning | None = None) -> Async
         try:
             async with AsyncExitStack() as until_closed:
                 opening = http.files.stream("GET", url, headers=headers)
-                async with asyncio.timeout(http.patience.whole):  # headers may come without end
-                    response = await until_closed.enter_async_context(opening)
+                response = await opened_within(http.patience.whole, opening, until_closed)
                 if response.has_redirect_location:
                     url = str(response.url.join(response.headers["location"]))
                     continue
@@ -136,7 +134,7 @@ async def _opened(http: Http, url: str, after: Beginning | None = None) -> Async
                     continue
                 yield _described(url, response, after, http.patience.whole)
                 return
-        except (*CUT_OFF, TimeoutError) as fault:
+        except CUT_OFF as fault:
             raise unreachable(url, fault) from fault
     raise errors.MediaError("The media host redirects without end.", remedy="Try again later.")
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from functools import cache
 from importlib.metadata import version
-from typing import Any
+from typing import Any, TypeVar
 from urllib.request import getproxies
 
 from kling_nb import errors
@@ -16,6 +17,8 @@ from kling_nb.fal.lanes import Lanes
 from kling_nb.fal.libraries import httpx
 from kling_nb.fal.patience import Patience
 from kling_nb.fal.retry import Retry
+
+T = TypeVar("T")
 
 CONNECT_SECONDS = 5.0
 """As fal's own client caps it, so that the backup host is tried soon (FAL-PROTOCOL §1.1)."""
@@ -176,6 +179,21 @@ def is_models_answer(response: httpx.Response) -> bool:
     if {"x-fal-error-type", "x-fal-request-timeout-type"} & set(response.headers):
         return True
     return response.headers.get("x-fal-request-id") is not None and response.content.lstrip()[:1] == b"{"
+
+
+async def opened_within(
+    seconds: float, opening: AbstractAsyncContextManager[T], until_closed: AsyncExitStack
+) -> T:
+    """What is opened: a response that is read piece by piece. Its headers may come without end, too.
+
+    Raises:
+        httpx.ReadTimeout: They are not there after so many seconds.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            return await until_closed.enter_async_context(opening)
+    except TimeoutError as fault:
+        raise httpx.ReadTimeout(f"no answer was complete after {seconds:g} s") from fault
 
 
 def unreachable(url: str, fault: Exception, request_id: str | None = None) -> errors.UnreachableError:

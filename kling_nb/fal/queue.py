@@ -11,7 +11,14 @@ from typing import Any
 from kling_nb import errors
 from kling_nb.fal.download import CUT_OFF, Beginning, Download, download
 from kling_nb.fal.hosts import RequestRef
-from kling_nb.fal.http import CONNECT_SECONDS, Http, is_models_answer, never_sent, unreachable
+from kling_nb.fal.http import (
+    CONNECT_SECONDS,
+    Http,
+    is_models_answer,
+    never_sent,
+    opened_within,
+    unreachable,
+)
 from kling_nb.fal.libraries import ServerSentEvent, SSEError, aconnect_sse, httpx
 from kling_nb.fal.options import SubmitOptions
 from kling_nb.fal.refusals import from_response
@@ -141,8 +148,7 @@ class QueueClient:
                     headers=self._http.key_header(url),
                     timeout=httpx.Timeout(self._http.patience.silence, connect=CONNECT_SECONDS, pool=None),
                 )
-                async with asyncio.timeout(self._http.patience.news):  # its headers may trickle, too
-                    source = await until_closed.enter_async_context(opening)
+                source = await opened_within(self._http.patience.news, opening, until_closed)
                 source.response.raise_for_status()
                 events = source.aiter_sse()
                 while status := await self._next_status(events):
