@@ -11,10 +11,10 @@ STREAMS = (
     " about 500"
 )
 INSTANT = (
-    "no one thing stands out in the profile: httpx takes a third and more, the index of the folder and what is"
-    " decoded, named and filed a tenth each, the rest are small steps of the job and of asyncio. A job is 5"
-    " requests where the limit does 4 (or 3), a submission shares no connection, and its row, file and sidecar"
-    " are each safe on the disk before the next step"
+    "no one thing stands out in the profile: httpx takes a third and more, the index of the folder and what"
+    " is decoded, named and filed a tenth each, the rest are small steps of the job and of asyncio. A job is"
+    " 5 requests where the limit does 4 (or 3), a submission shares no connection, and its row, file and"
+    " sidecar are each safe on the disk before the next step"
 )
 SWEEP = (
     "beside what the peer does, a job is a connection more (a submission shares none), six durable commits, a"

@@ -52,7 +52,7 @@ def _grown(figure: str, base: int, cost: Callable[[int], float], *, whole: bool 
         shown,
         "",
         f"cost × {number(growth)} for × {STEPS[-1]}",
-        "linear or better",
+        f"linear or better, give or take {NOISE:g} ×",
         growth <= STEPS[-1] * NOISE,
         causes.GROWTH,
     )
