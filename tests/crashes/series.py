@@ -51,7 +51,12 @@ RANDOM_SECONDS = 0.5
 
 @dataclass
 class Counts:
-    """What was counted over a series."""
+    """What was counted over a series.
+
+    Attributes:
+        rows: That were sent. A kernel that dies between writing a row down and sending it leaves one
+            that ends as never sent; the same request then gets a row of its own.
+    """
 
     kills: int = 0
     jobs: int = 0
@@ -151,7 +156,10 @@ class Series:
         files = {path for path in media.glob("*.mp4") if not path.name.startswith(".")}
         said = {json.loads(path.read_bytes())["request_id"] for path in media.glob("*.json")}
         ready = [entry for entry in entries if entry.state is State.READY]
-        counts.rows += len(entries)
+        counts.rows += sum(entry.sent_at is not None for entry in entries)
+        never_sent = [entry for entry in entries if entry.sent_at is None]
+        if any(entry.state is not State.FAILED for entry in never_sent):
+            counts.complaints.append("a row that was never sent was left open")
         counts.files += len(files)
         counts.sidecars += len(said)
         counts.half_files += sum(path.read_bytes() != sample_mp4() for path in files)
