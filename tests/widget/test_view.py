@@ -136,7 +136,7 @@ def test_text_from_outside_is_text(page):
     nasty = '<img src=x onerror="window.hit = 1"><b>bold</b>'
     job = show(page, {"prompt": nasty, "title": nasty, "message": nasty, "state": "FAILED"})
     update(page, revision=9, state="FAILED", message=nasty, lines=[[nasty, nasty, nasty]])
-    for part in (".kling-prompt", ".kling-title", ".kling-why > span", ".kling-line"):
+    for part in (".kling-prompt", ".kling-title", ".kling-why > span", ".kling-row"):
         expect(job.locator(part).first).to_have_text(nasty)
     assert job.locator("img, b").count() == 0
     assert page.evaluate("window.hit") is None
