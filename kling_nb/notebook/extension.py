@@ -10,6 +10,7 @@ from kling_nb._settings import current
 from kling_nb.errors import LedgerError
 from kling_nb.notebook.awaiting import AwaitedCells
 from kling_nb.notebook.cell_magic import CellMagic
+from kling_nb.notebook.cell_parent import CellParent
 from kling_nb.notebook.completer import Completer
 from kling_nb.notebook.magic import KlingMagics
 
@@ -26,7 +27,9 @@ class _Extension:
         self._shell = shell
         self.magics = KlingMagics(shell)
         in_kernel = hasattr(shell, "kernel")
-        self._cells = AwaitedCells(shell) if in_kernel else None
+        self._watches: tuple[CellParent | AwaitedCells, ...] = (
+            (CellParent(shell), AwaitedCells(shell)) if in_kernel else ()
+        )
         self._completer = Completer(shell)
 
     def install(self) -> None:
@@ -36,8 +39,9 @@ class _Extension:
         )
         self._completer.install()
         _front_end.config = self.magics.configured
-        if self._cells is not None:
-            self._cells.install()
+        for watch in self._watches:
+            watch.install()
+        if self._watches:
             _front_end.job_presenter = _job_presenter
             _front_end.video_presenter = _video_bundle
             _front_end.sweep_presenter = lambda study: self.magics.outputs.show_sweep(study, quiet=False)
@@ -79,8 +83,8 @@ class _Extension:
             )
 
     def remove(self) -> None:
-        if self._cells is not None:
-            self._cells.remove()
+        for watch in self._watches:
+            watch.remove()
         self._completer.remove()
         for kind in ("line", "cell"):
             self._shell.magics_manager.magics[kind].pop("kling", None)

@@ -15,6 +15,21 @@ def test_run_all_a_cell_that_uses_name_follows_at_once(kernel: RunningKernel) ->
     assert second.text.startswith("64 a-cat-on-a-roof-")
 
 
+def test_each_cell_of_a_run_all_ends_as_itself_whatever_widgets_ask_meanwhile(kernel: RunningKernel) -> None:
+    cells = [kernel.start(f"%%kling\na paper boat, number {number % 3}") for number in range(9)]
+    asked: set[str] = set()
+
+    def all_done() -> bool:
+        for comm_id in kernel.comms.keys() - asked:  # as a view does when it appears
+            asked.add(comm_id)
+            for number in range(4):
+                kernel.send(comm_id, {"id": number, "kind": "snapshot", "msg": {}})
+        return all(cell.done for cell in cells)
+
+    kernel.wait_until(all_done)
+    assert len(asked) >= len(cells)
+
+
 def test_the_card_is_put_in_by_display_id_and_carries_its_mark(
     kernel: RunningKernel, fal: ScriptedFal
 ) -> None:
