@@ -1,9 +1,9 @@
 /**
  * Names that the build makes shorter: the text of a front end is stored in every notebook that
- * shows it. They are properties of our own objects in js/job. None is a name of the page's own
- * objects, crosses to the kernel (protocol.js), or is shared between widgets (sources.js).
+ * shows it. They are properties of our own objects. None is a name of the page's own objects,
+ * crosses to the kernel (protocol.js), or is shared between widgets (sources.js).
  */
-const PROPERTIES = `
+const IN_JOB = `
   about align answer ask asked begin blob build busy cancel cancelling changed choose close
   compare complete connected destroy draw drawn drop elapsed end entry failed finished first
   footage frame frames generate held idle kept kernel kernelNow left loadFootage mediaPicker
@@ -12,7 +12,27 @@ const PROPERTIES = `
   speed subscribe summary svg take timer update video want whole
 `;
 
-export const SHORTENED = new RegExp(`^(${PROPERTIES.trim().split(/\s+/).join("|")})$`);
+/** In the panel these are names of other things too: fields of what the kernel says, methods of the page. */
+const NOT_IN_PANEL = `close quote resolve take`;
+
+const IN_PANEL = `
+  attempt clockOffset composition detail ended everything fault flush
+  look mark marked mediaPicker need note openings previews review running
+  submit submitting tally theatre touch touched version
+`;
+
+/** @param {string} names */
+const words = (names) => names.trim().split(/\s+/);
+
+/** @param {string[]} names */
+const anyOf = (names) => new RegExp(`^(${names.join("|")})$`);
+
+export const SHORTENED = anyOf(words(IN_JOB));
+
+export const SHORTENED_IN_PANEL = anyOf([
+  ...words(IN_JOB).filter((name) => !words(NOT_IN_PANEL).includes(name)),
+  ...words(IN_PANEL),
+]);
 
 /** @type {Map<string, string>} */
 const variables = new Map();

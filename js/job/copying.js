@@ -12,7 +12,7 @@ export function copyButton(label, text) {
   const node = button(
     label,
     async () => {
-      write(node, (await copy(text())) ? "Copied" : "Not allowed here");
+      write(node, (await copy(text(), node)) ? "Copied" : "Not allowed here");
       setTimeout(() => {
         node.textContent = label;
       }, TOLD_MS);
@@ -23,18 +23,19 @@ export function copyButton(label, text) {
   return node;
 }
 
-/** @param {string} text @returns {Promise<boolean>} */
-async function copy(text) {
+/** @param {string} text @param {HTMLElement} beside @returns {Promise<boolean>} */
+async function copy(text, beside) {
   try {
     await navigator.clipboard.writeText(text);
     return true;
   } catch {
     // Pages that came over plain http have no clipboard; the old command works there.
     const box = element("textarea", "spoken", { value: text });
-    document.body.append(box);
+    beside.after(box); // in the widget, whose styles hide it
     box.select();
     const done = document.execCommand("copy");
     box.remove();
+    beside.focus();
     return done;
   }
 }

@@ -6,17 +6,6 @@ import { isFinished } from "./words.js";
 /** @typedef {import("./protocol.js").TakeAbout} TakeAbout */
 /** @typedef {import("./footage.js").Footage} Footage */
 
-/** What traits say of a job's state. */
-const SAVED = /** @type {const} */ ([
-  "state",
-  "request_id",
-  "finished_at",
-  "message",
-  "width",
-  "height",
-  "duration",
-]);
-
 /** Of a file that nobody asked for there is nothing else to say. @returns {Footage} */
 export const noFootage = () => /** @type {any} */ ({ phase: "none" });
 
@@ -75,7 +64,7 @@ export class JobRecord {
   retrait(traits) {
     if (traits.job_id !== this.about.job_id) return;
     if (this.finished && !isFinished(traits.state)) return;
-    const said = SAVED.map((name) => [name, traits[name] ?? this.now[name]]);
+    const said = Object.entries(traits).filter(([, value]) => value != null);
     this.now = { ...this.now, ...Object.fromEntries(said) };
   }
 

@@ -1,24 +1,13 @@
 /** @typedef {import("./protocol.js").State} State */
 
-/** @type {Record<State, string>} */
-const LABELS = {
-  SUBMITTING: "Submitting",
-  IN_QUEUE: "In queue",
-  IN_PROGRESS: "Generating",
-  DOWNLOADING: "Downloading",
-  READY: "Ready",
-  FAILED: "Failed",
-  CANCELLED: "Cancelled",
-  UNCERTAIN: "Uncertain",
-};
-
-const FINISHED = new Set(["READY", "FAILED", "CANCELLED", "UNCERTAIN"]);
+/** A state in words, e.g. "In queue". @param {State} state */
+export const label = (state) =>
+  state === "IN_PROGRESS"
+    ? "Generating"
+    : state.charAt(0) + state.slice(1).toLowerCase().replace("_", " ");
 
 /** @param {State} state */
-export const label = (state) => LABELS[state] ?? state;
-
-/** @param {State} state */
-export const isFinished = (state) => FINISHED.has(state);
+export const isFinished = (state) => /^(READY|FAILED|CANCELLED|UNCERTAIN)$/.test(state);
 
 /** Whether there is something left to cancel: a result being fetched is made, and paid.
  * @param {State} state */

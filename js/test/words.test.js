@@ -46,7 +46,8 @@ test("time stamps without a zone are UTC, unreadable ones are left out", () => {
 
 test("a state that is not known here shows as it is", () => {
   assert.equal(words.label("IN_PROGRESS"), "Generating");
-  assert.equal(words.label("PAUSED"), "PAUSED");
+  assert.equal(words.label("IN_QUEUE"), "In queue");
+  assert.equal(words.label("PAUSED"), "Paused");
 });
 
 test("how long is said of what is over as of what runs", () => {

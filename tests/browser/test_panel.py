@@ -338,6 +338,30 @@ def test_jobs_run_side_by_side_and_each_can_be_cancelled(page: Page, show: Any) 
 
 
 @in_one("jupyterlab")
+@pytest.mark.parametrize("first", ["panel", "job"])
+def test_a_panel_and_a_job_on_one_page_leave_each_other_alone(
+    show: Any, notebook: NotebookPage, first: str
+) -> None:
+    cells = ["import kling_nb\nkling_nb.Panel()", "%%kling\na paper boat"]
+    panel = show("%load_ext kling_nb", *(cells if first == "panel" else reversed(cells)))
+    job = notebook.ready()
+    rows_of(panel).first.click()
+    expect(opened_in(panel).locator("video")).to_be_visible()
+    notebook.page.wait_for_function(
+        "(video) => video.offsetWidth > 200 && video.offsetHeight > 100",
+        arg=opened_in(panel).locator("video").element_handle(),
+    )
+    for name in ("Play", "Full screen"):
+        expect(job.get_by_role("button", name=name)).to_have_css("border-top-color", "rgba(0, 0, 0, 0)")
+        expect(job.get_by_role("button", name=name)).to_have_css("padding-left", "5px")
+    expect(job.locator("video")).to_have_css("position", "absolute")
+    expect(job.get_by_role("slider", name="Frame")).to_have_css("min-width", "0px")
+    summary = panel.get_by_text("Parameters", exact=True).first
+    expect(summary).to_have_css("border-top-width", "1px")
+    expect(job.get_by_text("Parameters ·")).to_have_css("border-top-width", "0px")
+
+
+@in_one("jupyterlab")
 def test_desktop_notices_come_only_when_asked_for(page: Page, show: Any) -> None:
     page.add_init_script(NOTICES)
     panel = show(PANEL)

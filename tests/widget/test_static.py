@@ -1,5 +1,6 @@
 """What the build makes of js/, as the package has it."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,28 @@ def test_front_end_names_no_other_host_and_no_path_of_the_machine():
 
 def test_the_grid_is_small():
     assert sum((STATIC / name).stat().st_size for name in ("grid.js", "grid.css")) <= LARGEST
+
+
+def outer_rules(css):
+    """The rules of a minified sheet that are in no other one."""
+    depth = start = 0
+    for at, sign in enumerate(css):
+        depth += {"{": 1, "}": -1}.get(sign, 0)
+        if sign == "}" and not depth:
+            yield css[start : at + 1]
+            start = at + 1
+
+
+@pytest.mark.parametrize(("name", "root"), [("job", "job"), ("panel", "panel"), ("grid", "sweep")])
+def test_styles_touch_nothing_outside_of_their_widget(name, root):
+    own = re.compile(rf":where\(\.kling-{root}\)\{{|\.kling-{root}[ {{:]|@keyframes ")
+    rules = list(outer_rules((STATIC / f"{name}.css").read_text(encoding="utf-8")))
+    assert len(rules) >= 3
+    for rule in rules:
+        assert own.match(rule), rule[:80]
+        assert "," not in rule.split("{")[0]
+    others = {"job", "panel", "sweep"} - {root}
+    assert not re.search(rf"\.kling-({'|'.join(others)})\b(?!-)", "".join(rules))
 
 
 def test_styles_carry_the_prefix():
