@@ -193,7 +193,7 @@ class JobWidget(Observed):
             self.send(
                 {"kind": "update", "msg": {"key": take.key, **fields, **_lines(lines, first, take.told)}}
             )
-            self._traits_due = self._traits_due or take is self._shown
+            self._traits_due = self._traits_due or (take is self._shown and self._traits_behind())
         elif self._strip_due:
             self._strip_due = False
             self.send({"kind": "takes", "msg": {"takes": self._strip()}})
@@ -201,6 +201,11 @@ class JobWidget(Observed):
             self._traits_due = False
             self._settle_traits()
         return self._traits_due or self._strip_due or any(take.news for take in list(self._takes))
+
+    def _traits_behind(self) -> bool:
+        """Whether they say other things than the job; a log line alone should cost no turn of its own."""
+        described = _described(self._shown.job)
+        return any(getattr(self, name) != value for name, value in described.items())
 
     def _settle_traits(self) -> None:
         """Let the traits speak of the take that is shown."""

@@ -92,6 +92,16 @@ def test_events_reach_views_and_traits(job):
     assert revisions == sorted(set(revisions))
 
 
+def test_a_line_costs_one_turn_and_leaves_the_next_one_free(job):
+    widget, _ = widget_of(job)
+    widget._channel.close()  # the turns are taken here
+    job.apply(Submitted("r-1"), Running())
+    while widget._tell():
+        pass
+    job.apply(Logged("a line"))
+    assert widget._tell() is False
+
+
 def test_all_lines_arrive_once_in_order_and_merged(job):
     _, comm = widget_of(job)
     for number in range(500):
