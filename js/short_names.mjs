@@ -4,12 +4,12 @@
  * crosses to the kernel (protocol.js), or is shared between widgets (sources.js).
  */
 const IN_JOB = `
-  about align answer ask asked begin blob build busy cancel cancelling changed choose close
-  compare complete connected destroy draw drawn drop elapsed end entry failed finished first
-  footage frame frames generate held idle kept kernel kernelNow left loadFootage mediaPicker
-  newTake node onBusyChange onChange option other phase poster press quote radio read record
-  redraw refresh reject resolve rest resume retrait say scrub sending setDisabled setValues show
-  speed subscribe summary svg take timer update video want whole
+  about align answer ask asked begin blob build busy cancel cancelling changed choose close compare
+  complete connected destroy draw drawn drop elapsed end entry failed fetching finished first footage
+  frame frames generate held idle kept kernel kernelNow left loadFootage mediaPicker newTake node
+  onBusyChange onChange option other phase places poster press quote radio read record redraw
+  refresh reject resolve rest resume retrait say scrub sending setDisabled setValues show speed
+  subscribe summary svg take timer update video want whole
 `;
 
 /** In the panel these are names of other things too: fields of what the kernel says, methods of the page. */

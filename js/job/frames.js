@@ -4,6 +4,7 @@ import { pair } from "./words.js";
 export const SPEEDS = [0.25, 0.5, 0.75, 1, 1.5, 2];
 
 /** @typedef {{a: number | null, b: number | null}} Loop frames; both, or nothing to loop yet */
+/** @typedef {{frame: number, loop: Loop}} Place where a player stands */
 
 /**
  * The frame shown at a time. Players report the very start of a frame, a rounding error off.

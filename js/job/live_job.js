@@ -48,9 +48,11 @@ export function liveJob(model) {
     /** False once the kernel is known to be gone. */
     connected: true,
     cancelling: { asked: false, outcome: "" },
-    /** What a view leaves behind for the next one: frames by take, and what is folded open. */
+    /** What a player leaves behind for the next one, by take or for all; and what is folded open. */
     left: {
-      frames: /** @type {Map<number, number>} */ (new Map()),
+      places: /** @type {Map<number, import("./frames.js").Place>} */ (new Map()),
+      whole: true,
+      speed: 1,
       open: /** @type {Map<string, boolean>} */ (new Map()),
     },
 

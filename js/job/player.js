@@ -19,12 +19,11 @@ export function player(live, lead, others) {
   const screens = [lead, ...others];
   const { video, fps, frames: count } = lead;
   const { key } = lead.take.about;
-  let frame = live.left.frames.get(key) ?? 0;
-  /** @type {import("./frames.js").Loop} */
-  let loop = { a: null, b: null };
-  let [whole, closed] = [true, false];
+  const { left } = live;
+  let { frame, loop } = left.places.get(key) ?? { frame: 0, loop: { a: null, b: null } };
+  let [whole, closed] = [left.whole, false];
   const draw = () => {
-    live.left.frames.set(key, frame);
+    left.places.set(key, { frame, loop });
     const { paused, muted } = video;
     bar.draw({ frame, text: position(frame, fps, count), playing: !paused, whole, loop, muted });
   };
@@ -74,7 +73,7 @@ export function player(live, lead, others) {
   const acts = {
     play: () => (video.paused ? void play() : pause()),
     loop: () => {
-      whole = !whole;
+      left.whole = whole = !whole;
     },
     ab: () => {
       loop = pressed(loop, frame);
@@ -90,7 +89,9 @@ export function player(live, lead, others) {
     draw();
   };
   const speed = (/** @type {number} */ factor) => {
-    for (const one of screens) one.video.playbackRate = factor;
+    left.speed = factor;
+    // A new source begins at the default.
+    for (const { video: one } of screens) one.defaultPlaybackRate = one.playbackRate = factor;
   };
   /** @param {KeyboardEvent & {target: any}} event */
   const onkeydown = (event) => {
@@ -102,7 +103,7 @@ export function player(live, lead, others) {
     if (asked.press) press(asked.press);
     else void go(asked.frame);
   };
-  const bar = toolbar(count, { press, speed, scrub: (wanted) => void go(wanted) });
+  const bar = toolbar(count, { press, speed, scrub: (wanted) => void go(wanted) }, left.speed);
   const problem = element("div", "why", { role: "alert", hidden: true, "data-state": "FAILED" });
   const pictures = screens.map((one) => one.node);
   const stage = element("div", "screens", { onclick: () => press("play") }, ...pictures);
@@ -121,6 +122,7 @@ export function player(live, lead, others) {
     if (whole) void play();
   };
   for (const one of others) one.video.muted = true;
+  speed(left.speed);
   draw();
   // Where an earlier view left off, and what is said of the frame must be what is seen.
   if (frame) void go(frame);

@@ -14,8 +14,9 @@ import { icon } from "./icon.js";
  *
  * @param {number} frames
  * @param {Actions} actions
+ * @param {number} rate the speed at first
  */
-export function toolbar(frames, actions) {
+export function toolbar(frames, actions, rate) {
   const tool = (/** @type {string} */ name) => {
     const { svg, draw } = icon();
     const node = button(svg, () => actions.press(name), "tool");
@@ -54,7 +55,7 @@ export function toolbar(frames, actions) {
       title: "Speed",
       onchange: () => actions.speed(SPEEDS[speed.selectedIndex] ?? 1),
     },
-    ...SPEEDS.map((value) => element("option", "", { selected: value === 1 }, `${value}×`)),
+    ...SPEEDS.map((value) => element("option", "", { selected: value === rate }, `${value}×`)),
   );
   const tools = [ab, whole, mute].map(({ node }) => node);
   return {

@@ -352,6 +352,23 @@ def test_frames_are_stepped_scrubbed_and_looped_from_the_keyboard(page):
     expect(slider).to_have_attribute("aria-valuetext", "0:00.25 · 3 / 8")
 
 
+def test_a_speed_holds_for_every_source_of_the_video(page):
+    job = show(page)
+    finish(page, job)
+    page.add_style_tag(content="main, .jp-OutputArea { padding-bottom: 5000px }")
+    job.get_by_role("combobox", name="Speed").select_option("0.25×")
+    rate = "document.querySelector('video').playbackRate"
+    for _ in range(2):
+        job.get_by_role("button", name="Play").click()
+        page.wait_for_function("document.querySelector('video').currentTime > 0")
+        assert page.evaluate(rate) == 0.25
+        job.get_by_role("button", name="Pause").click()
+        page.evaluate("scrollTo(0, 4000)")
+        page.wait_for_function("!document.querySelector('video').hasAttribute('src')")
+        page.evaluate("scrollTo(0, 0)")
+    expect(job.get_by_role("combobox", name="Speed")).to_have_value("0.25×")
+
+
 def test_loop_sound_and_full_screen(page):
     job = show(page)
     finish(page, job)
@@ -465,8 +482,17 @@ def test_two_takes_play_in_step_and_what_differs_is_listed(page):
           input: { prompt: 'a heron', duration: '10' } })], 1)""",
         [DONE, FILM],
     )
+    job.get_by_role("combobox", name="Speed").select_option("0.5×")
+    job.get_by_role("button", name="Loop", exact=True).click()
+    job.get_by_role("button", name="loop from here").click()
+    job.get_by_role("slider", name="Frame").fill("3")
+    job.get_by_role("button", name="loop to here").click()
     job.get_by_role("button", name="Take 2 beside the one shown").click()
     expect(job.locator("video")).to_have_count(2)
+    expect(job.get_by_role("combobox", name="Speed")).to_have_value("0.5×")
+    assert page.evaluate("[...document.querySelectorAll('video')].map((v) => v.playbackRate)") == [0.5, 0.5]
+    expect(job.get_by_role("button", name="Loop", exact=True)).to_have_attribute("aria-pressed", "false")
+    expect(job.get_by_role("button", name="1–4: loop all again")).to_be_visible()
     expect(job.get_by_role("row", name="Duration 5 10")).to_be_visible()
     expect(job.get_by_role("row")).to_have_count(2)
     job.get_by_role("slider", name="Frame").fill("5")
