@@ -41,7 +41,17 @@ class Axis:
         """
         if not values:
             raise UsageError(f"{name} is an empty list.", remedy="Give at least one value.", parameter=name)
-        return cls(name, tuple(values), tuple(label(value) for value in values))
+        return cls(name, tuple(values), _told_apart([label(value) for value in values]))
+
+
+def _told_apart(labels: Sequence[str]) -> tuple[str, ...]:
+    """The same, numbered where one stands for several values, as pictures in memory have no names."""
+    if len(set(labels)) == len(labels):
+        return tuple(labels)
+    return tuple(
+        f"{one} {labels[: at + 1].count(one)}" if labels.count(one) > 1 else one
+        for at, one in enumerate(labels)
+    )
 
 
 def split(

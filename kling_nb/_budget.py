@@ -94,10 +94,17 @@ def check_whole(requests: Sequence[tuple[VideoRequest, Settings]], settings: Set
         )
 
 
-def no_take(request: VideoRequest, settings: Settings, *, new: bool = False) -> NoTake:
+def no_take(
+    request: VideoRequest, settings: Settings, *, new: bool = False, take: int | None = None
+) -> NoTake:
     """The error of a request that would have to be submitted while that is not allowed."""
     shown = request.prompt if len(request.prompt) <= 60 else request.prompt[:59] + "…"
-    missing = "A new take was asked for" if new else f"No take of it is in {settings.media.name}/"
+    wanted = f"Take {take}" if take is not None else "No take"
+    missing = (
+        "A new take was asked for"
+        if new
+        else f"{wanted} of it is {'not ' * (take is not None)}in {settings.media.name}/"
+    )
     return NoTake(
         f"Frozen: {' '.join(shown.split())!r} was not submitted. {missing}.",
         remedy=(

@@ -60,6 +60,7 @@ def sweep(prompt: str | list[str] | None = None, **arguments: Any) -> Sweep:
     start = arguments.pop("start", True)
     study = default_session().sweep(prompt, start=False, **arguments)
     if start:
+        study.check_frozen()
         if _front_end.say is not None:
             _front_end.say(study.price)
         study.start()

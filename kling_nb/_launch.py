@@ -70,7 +70,7 @@ class Launcher:
             _say_no_webhook(webhook_url, "this request has a take already")
             return self._past.of_take(plan.request, plan.found)
         if plan.settings.frozen:
-            raise no_take(plan.request, plan.settings, new=plan.new)
+            raise no_take(plan.request, plan.settings, new=plan.new, take=plan.take)
         check_possible(plan)
         # Whoever has a new row must also be the first to make its job: another thread that finds the row
         # would wait for its submission, and nobody would make it.

@@ -231,10 +231,10 @@ class Session:
             ledger=self._places.ledger,
             launch=lambda plan, hold: self._launcher.launch(plan, notebook=notebook, hold=hold),
         )
-        if start:
-            whole.check_frozen()
-        whole.check()
         study = Sweep(found, cells, whole=whole, engine=self._engine, concurrency=concurrency)
+        if start:
+            study.check_frozen()
+        whole.check()
         self._sweeps.add(study)
         return study.start() if start else study
 
@@ -246,7 +246,8 @@ class Session:
         own = {axis.name: values[axis.name] for axis in axes if axis.argument}
         if callable(rest.get("prompt")):
             own["prompt"] = rest["prompt"](values)
-        return SweepCell(index, place, values, self.plan(**{**rest, **own}))
+        labels = {axis.name: axis.labels[at] for axis, at in zip(axes, place, strict=True)}
+        return SweepCell(index, place, values, self.plan(**{**rest, **own}), labels=labels)
 
     def plan(
         self,

@@ -26,6 +26,9 @@ class Storyboard:
     Args:
         shots: Videos, finished jobs, or files.
 
+    Raises:
+        UsageError: There is no shot, or something that is none.
+
     Attributes:
         id: Names it in a notebook's outputs.
         shots: The videos.
@@ -33,6 +36,12 @@ class Storyboard:
 
     def __init__(self, shots: Iterable[Any]) -> None:
         self.id = f"strip-{secrets.token_hex(4)}"
+        if isinstance(shots, (str, Path, Video, Job)) or not isinstance(shots, Iterable):
+            raise UsageError(
+                f"shots is one {type(shots).__name__}; it must be a list of shots.",
+                remedy="Write [one, two, three].",
+                parameter="shots",
+            )
         self.shots = tuple(_video(shot, number) for number, shot in enumerate(shots, 1))
         if not self.shots:
             raise UsageError("There is no shot.", remedy="Give at least one video.", parameter="shots")
@@ -53,7 +62,8 @@ class Storyboard:
             overwrite: Replace another file that is there.
 
         Raises:
-            UsageError: There is another file of that name, and `overwrite` is False.
+            UsageError: There is another film of that name or another file where its sidecar goes, and
+                `overwrite` is False; or the name is not that of an MP4.
             MediaError: A shot is gone or damaged, or the film cannot be written.
         """
         from kling_nb.video.joining import join_clips  # noqa: PLC0415 -- needs PyAV
@@ -62,11 +72,23 @@ class Storyboard:
         marks = [_sha256(shot.path) for shot in self.shots]
         name = f"film-{hashlib.sha256(' '.join(marks).encode()).hexdigest()[:12]}.mp4"
         target = Path(path).absolute() if path is not None else current().media / name
+        if target.suffix.lower() != ".mp4":
+            raise UsageError(
+                f"{target.name} is no name for a film: it is written as an MP4.",
+                remedy="Give a path that ends in .mp4; to_gif writes a GIF.",
+                parameter="path",
+            )
         note = target.with_suffix(".json")
         # A film with a preview in it is one: it must say so wherever it is shown.
         backend = "local" if any(shot.backend == "local" for shot in self.shots) else None
         if _holds(note, target, marks):
             return Video.from_file(target, backend=backend)
+        if not overwrite and note.exists() and not _is_sidecar(note):
+            raise UsageError(
+                f"{note.name} is already in {note.parent}, where the film's sidecar goes; it is kept.",
+                remedy="Give the film another name, or overwrite=True.",
+                parameter="path",
+            )
         target.parent.mkdir(parents=True, exist_ok=True)
         encoded: list[bool] = []
         write_new(target, lambda file: encoded.append(join_clips(self.shots, file)), overwrite=overwrite)
@@ -139,6 +161,14 @@ def _video(shot: Any, number: int) -> Video:
         remedy="Give videos, finished jobs, or paths of video files.",
         parameter="shots",
     )
+
+
+def _is_sidecar(note: Path) -> bool:
+    """Whether the file says what a film is made of, and is ours to write anew."""
+    try:
+        return "kling_nb_film" in json.loads(note.read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError):
+        return False
 
 
 def _holds(note: Path, film: Path, marks: list[str]) -> bool:

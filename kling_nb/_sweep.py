@@ -7,7 +7,7 @@ import secrets
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, Protocol
 
@@ -31,6 +31,7 @@ CellListener = Callable[["SweepCell"], None]
 class Paid(Protocol):
     """What a sweep needs of a `Whole`."""
 
+    def check_frozen(self) -> None: ...
     def reserve(self) -> None: ...
     def launch(self, plan: Plan) -> Job: ...
     def release(self) -> None: ...
@@ -47,6 +48,7 @@ class SweepCell:
         plan: What was found out before anything was sent.
         job: Its job, once it has begun.
         error: Why it could not begin, or what became of its job.
+        labels: A few words for each value, by axis.
     """
 
     index: int
@@ -55,6 +57,7 @@ class SweepCell:
     plan: Plan
     job: Job | None = None
     error: Exception | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def request(self) -> VideoRequest:
@@ -86,7 +89,7 @@ class SweepCell:
     def record(self) -> dict[str, Any]:
         """It as a row of a table: its values, then what came of it."""
         job, video = self.job, self.video
-        values = {name: _plain(value) for name, value in self.values.items()}
+        values = {name: self._plain(name, value) for name, value in self.values.items()}
         took = job.finished_at - job.created_at if job and job.finished_at and not job.reused else None
         return {
             "prompt": self.request.prompt,
@@ -106,6 +109,11 @@ class SweepCell:
             "request_id": job.request_id if job else None,
             "error": getattr(self.error, "message", str(self.error)) if self.error else None,
         }
+
+    def _plain(self, name: str, value: Any) -> Any:
+        """A value as a table keeps it: files and pictures by their names."""
+        plain = value is None or isinstance(value, (str, int, float, bool))
+        return value if plain else self.labels.get(name) or label(value)
 
     def __repr__(self) -> str:
         return f"<SweepCell {self.index} {self.state} {dict(self.values)!r}>"
@@ -153,12 +161,22 @@ class Sweep:
         """Begin, unless it has begun; gives itself.
 
         Raises:
+            NoTake: `frozen`, and a cell has no take.
             BudgetExceeded: By now the whole would cost more than a limit allows; nothing was submitted.
         """
         if self._running is None:
+            self.check_frozen()
             self._whole.reserve()
             self._running = self._engine.spawn(self._run())
         return self
+
+    def check_frozen(self) -> None:
+        """See that it may begin, before its price is said.
+
+        Raises:
+            NoTake: `frozen`, and a cell has no take.
+        """
+        self._whole.check_frozen()
 
     @property
     def started(self) -> bool:
@@ -352,7 +370,7 @@ class Sweep:
         reused = sum(cell.plan.found is not None for cell in self.cells)
         alike = sum(cell.plan.submits for cell in self.cells) - len(new)
         joined = len(self.cells) - len(new) - reused - alike
-        parts = [f"{len(self.cells)} cells"]
+        parts = [f"{len(self.cells)} cell{'s' * (len(self.cells) != 1)}"]
         parts += [f"{reused} made before, no charge"] if reused else []
         parts += [f"{joined} under way already, no new charge"] if joined else []
         parts += [f"{alike} the same as another"] if alike else []
@@ -361,7 +379,7 @@ class Sweep:
     def _price_of(self, new: Sequence[SweepCell]) -> str:
         usd = "price unknown" if self.estimate is None else f"about ${self.estimate:.2f}"
         if all(cell.plan.settings.backend == "local" for cell in new):
-            return f"{len(new)} free previews to make ({usd} on fal)"
+            return f"{len(new)} free preview{'s' * (len(new) != 1)} to make ({usd} on fal)"
         return f"{len(new)} to make, {usd}"
 
     def summary(self) -> str:
@@ -416,8 +434,3 @@ def to_submit(cells: Sequence[SweepCell]) -> list[SweepCell]:
 
 def _skipped(error: Exception) -> bool:
     return isinstance(error, Interrupted)
-
-
-def _plain(value: Any) -> Any:
-    """A value as a table keeps it: files and pictures by their names."""
-    return value if value is None or isinstance(value, (str, int, float, bool)) else label(value)

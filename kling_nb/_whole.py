@@ -62,7 +62,8 @@ class Whole:
             NoTake: It has.
         """
         if self._plans and self._plans[0].settings.frozen:
-            raise no_take(self._plans[0].request, self._plans[0].settings)
+            first = self._plans[0]
+            raise no_take(first.request, first.settings, new=first.new, take=first.take)
 
     def reserve(self) -> None:
         """Hold the price of all of it, where there is a limit.

@@ -11,7 +11,7 @@ One HTML fragment with inline styles. What it is built around:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from html import escape
 from typing import Any
 
@@ -20,6 +20,13 @@ from kling_nb.notebook import card_words as words
 from kling_nb.notebook.card_player import WIDEST, player
 from kling_nb.notebook.card_source import address, file_name
 from kling_nb.video import Video
+
+LARGEST = 30_000
+"""Bytes that a finished result adds to a saved notebook."""
+_ROUND_ABOUT = 3_000
+"""Of these, for what is not text of the card: its frame, the plain text and the mark beside it."""
+_LENGTHS = (None, 1_000, 250)
+"""Characters to which long texts are cut, tried in this order."""
 
 _RIM = "1px solid rgba(128,128,128,0.35)"
 _CARD = (
@@ -90,13 +97,30 @@ class Card:
 
 
 def html(card: Card) -> str:
-    """The card as one HTML fragment, about 25 kB with its poster."""
-    parts = (_heading, _prompt, _parameters, _data, _state, _origin, _log)
-    body = "".join(part(card) for part in parts)
+    """The card as one HTML fragment, about 25 kB with its poster.
+
+    With the text beside it, it adds at most `LARGEST` bytes to a saved notebook: the log gets what is left,
+    and where long texts leave nothing, they are cut. `%kling show` and the sidecar have all of it.
+    """
+    seen = player(card)
+    for length in _LENGTHS:
+        shorter = _cut(card, length)
+        facts = "".join(part(shorter) for part in (_heading, _prompt, _parameters, _data, _state, _origin))
+        room = LARGEST - _ROUND_ABOUT - words.saved_size(seen + facts)
+        if room > 0:
+            break
     return (
         f'<div class="kling-card mathjax_ignore tex2jax_ignore" data-kling-card="{_text(card.job_id)}" '
-        f'style="{_CARD}">{player(card)}<div style="padding:10px 14px">{body}</div></div>'
+        f'style="{_CARD}">{seen}<div style="padding:10px 14px">{facts}{_log(card, room)}</div></div>'
     )
+
+
+def _cut(card: Card, length: int | None) -> Card:
+    """The same with no text longer than that."""
+    if length is None:
+        return card
+    data = words.clip(card.data, length) if card.data else card.data
+    return replace(card, prompt=words.clip(card.prompt, length), data=data)
 
 
 def text(card: Card) -> str:
@@ -180,8 +204,8 @@ def _origin(card: Card) -> str:
     return _row(facts) + _row(ids, f"font-size:11px;{_QUIET};")
 
 
-def _log(card: Card) -> str:
-    said = words.log(card)
+def _log(card: Card, room: int) -> str:
+    said = words.log(card, room)
     if not said:
         return ""
     shown = " open" if words.state_of(card) is State.FAILED else ""

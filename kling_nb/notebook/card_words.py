@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 from kling_nb.events import State
@@ -109,19 +110,25 @@ def duration(seconds: float) -> str:
     return " ".join(f"{number} {unit}" for number, unit in parts if number)
 
 
-def log(card: Card) -> str:
-    """The last log lines with the time of day, at most 6,000 characters of them."""
+def log(card: Card, room: int) -> str:
+    """The last log lines with the time of day: at most 6,000 characters, and `room` bytes once saved."""
     shown: list[str] = []
-    length = 0
+    length = size = 0
     for timestamp, message in reversed(card.lines):
         clock = _CLOCK.match(timestamp or "")
         line = clip(clean(f"{clock[1]}  {message}" if clock else message).rstrip(), _LINE_LENGTH)
         length += len(line) + 1
-        if length > _LOG_LENGTH:
+        size += saved_size(escape(line)) + len("&#10;")
+        if length > _LOG_LENGTH or size > room:
             shown.append(f"… {len(card.lines) - len(shown)} earlier lines: %kling show {card.job_id}")
             break
         shown.append(line)
     return "\n".join(reversed(shown))
+
+
+def saved_size(text: str) -> int:
+    """Bytes that a text takes in a saved notebook."""
+    return len(json.dumps(text, ensure_ascii=False).encode(errors="replace"))
 
 
 def _value(value: Any) -> str:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from kling_nb._default import default_session
 from kling_nb._job import Job
 from kling_nb.engine import wait_async
-from kling_nb.errors import InputError, Interrupted, KlingError
+from kling_nb.errors import InputError, Interrupted, KlingError, UsageError
 from kling_nb.media import Result
 from kling_nb.notebook.filling import fill_in
 from kling_nb.notebook.flags import CellCall, flag_of, parse_line
@@ -100,6 +101,8 @@ class CellRun:
             return None
         braced = word.startswith("{") and word.endswith("}")
         value = _looked_up(word.strip("{}") if braced else word, self._shell.user_ns)
+        if value is None and not braced:
+            _check_attribute(word, self._shell.user_ns)
         return value if value is not None else self.fill(word) if braced else word
 
     def finish(self, result: Result) -> None:
@@ -131,6 +134,16 @@ def _looked_up(word: str, variables: Mapping[str, Any]) -> Any:
     for name in attributes:
         value = getattr(value, name, None) if name.isidentifier() else None
     return value
+
+
+def _check_attribute(word: str, variables: Mapping[str, Any]) -> None:
+    """See that `fox.lastframe` is not meant where there is a `fox`."""
+    first, dot, rest = word.partition(".")
+    if dot and first in variables and rest.isidentifier() and not Path(word).exists():
+        raise UsageError(
+            f"{word}: there is no such file, and the variable {first} has no {rest!r}.",
+            remedy=f"{first}.last_frame is the picture that a video ends with. Nothing was sent.",
+        )
 
 
 def in_flags(fault: InputError) -> InputError:

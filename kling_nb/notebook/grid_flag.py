@@ -42,6 +42,11 @@ def grid_axes(
                 f"--grid {word[:80]!r} lacks a name or its values.",
                 remedy="Write --grid duration=5,10. Nothing was sent.",
             )
+        if name == "prompt":
+            raise UsageError(
+                "--grid prompt: the prompt is the text of the cell.",
+                remedy=f"Write {{{'|'.join(map(str, values))[:80]}}} there. Nothing was sent.",
+            )
         if name not in OWN:
             chosen.parameter(name)
         if name in axes or flags.get(name) is not None:

@@ -77,7 +77,7 @@ def words(name: str) -> str:
 
 def sizes(study: Sweep) -> str:
     """How many of what: `2 prompts × 3 aspect ratios`."""
-    return " × ".join(_counted(len(axis.values), words(axis.name)) for axis in study.axes)
+    return " × ".join(_counted(len(axis.values), words(axis.name)) for axis in study.axes) or "1 cell"
 
 
 def _counted(count: int, name: str) -> str:

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from traitlets.config import MultipleInstanceError
+
 from kling_nb.events import State
 from kling_nb.notebook.served import served_here
 
@@ -123,6 +125,6 @@ def kernel_id() -> str | None:
         from ipykernel.connect import get_connection_file  # noqa: PLC0415 -- only in a kernel
 
         found = re.search(r"kernel-([0-9a-f-]{36})\.json$", str(get_connection_file()))
-    except (ImportError, RuntimeError):
+    except (ImportError, RuntimeError, MultipleInstanceError):  # the last in a terminal's IPython
         return None
     return found[1] if found else None

@@ -59,6 +59,7 @@ class SweepRun:
         if call.dry_run:
             outputs.text(f"{dry(study)}\nNothing was sent.")
             return None
+        study.check_frozen()
         if not call.quiet:
             outputs.text(study.price)
         self._run.assign(study.start())

@@ -162,7 +162,7 @@ class Video:
             The new file.
 
         Raises:
-            InputError: `width` or `fps` is out of its range.
+            InputError: `width` or `fps` is out of its range, or `path` does not end in .gif.
             UsageError: There is such a file already, and `overwrite` is False.
             MediaError: It cannot be written, or the clip is gone or damaged.
         """
@@ -173,6 +173,8 @@ class Video:
         if not 1 <= fps <= 50:
             raise InputError(f"fps is {fps!r}; allowed is 1 to 50.", parameter="fps")
         target = Path(path).absolute()
+        if target.suffix.lower() != ".gif":
+            raise InputError(f"path is {target.name!r}; a GIF's name ends in .gif.", parameter="path")
         narrow = min(int(width), self.width)
         write_new(target, lambda temporary: write_gif(self, temporary, narrow, fps), overwrite=overwrite)
         return target

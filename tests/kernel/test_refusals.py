@@ -44,6 +44,8 @@ def refusal(kernel: RunningKernel, code: str) -> str:
         ("%%kling\n   \n", ["prompt", "empty"]),
         ("%%kling --endpoint v1-prro\na cat", ["v1-prro", "v1-pro"]),
         ("%%kling --image missing.png\na cat", ["missing.png", "no such file"]),
+        ("%%kling --image quit.lastframe\na cat", ["quit.lastframe", "no such file", "last_frame"]),
+        ("%%kling --grid prompt=moon,sun\na cat", ["--grid prompt", "{moon|sun}"]),
         ("%%kling --image notes.png\na cat", ["notes.png", "image"]),
         ("%%kling --image .\na cat", ["folder"]),
         ("%%kling --set duration=five\na cat", ["duration", "JSON"]),

@@ -72,3 +72,13 @@ def test_line_magics_print_tables(terminal: pexpect.spawn) -> None:
     terminal.expect("v3-pro-image")
     terminal.sendline("%kling")
     terminal.expect("Backend   fal")
+
+
+def test_a_panel_is_said_to_need_a_notebook(terminal: pexpect.spawn) -> None:
+    terminal.sendline("import kling_nb")
+    terminal.expect(PROMPT)
+    for line in ("%kling panel", "kling_nb.Panel()"):
+        terminal.sendline(line)
+        terminal.expect(PROMPT)
+        assert "panel" in terminal.before.splitlines()[1]
+        assert "Traceback" not in terminal.before

@@ -30,6 +30,8 @@ WAYS: dict[str, Callable[[Session], Any]] = {
     "generate": lambda session: session.generate("a boat"),
     "another take": lambda session: session.submit("a kite", new=True),
     "a take that is not there": lambda session: session.submit("a kite", take=2),
+    "sweep": lambda session: session.sweep(["a kite", "a boat"]),
+    "a sweep that was planned": lambda session: session.sweep(["a kite", "a boat"], start=False).start(),
     "call by call": lambda session: asyncio.run(session.client.submit("v1-pro", {"prompt": "a kite"})),
 }
 
@@ -47,6 +49,25 @@ def test_nothing_is_submitted_and_what_is_there_is_shown(fal: ScriptedFal, ask: 
         assert frozen.submit("a boat", frozen=False).wait()  # an argument counts more
         assert len(fal.accepted) == 2
         assert before < len(fal.requests)
+
+
+def test_a_sweep_of_the_module_says_no_price_that_nobody_will_pay(
+    fal: ScriptedFal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(kling_nb._front_end, "say", said.append)
+    monkeypatch.setenv("KLING_NB_FROZEN", "1")
+    with pytest.raises(NoTake, match="'a boat' was not submitted"):
+        kling_nb.sweep(["a boat", "a kite"])
+    assert not said
+    assert not fal.accepted
+
+
+def test_it_names_the_take_that_is_missing(fal: ScriptedFal) -> None:
+    with Session() as session:
+        session.generate("a kite")
+        with pytest.raises(NoTake, match="Take 3 of it is not in kling_media/"):
+            session.submit("a kite", take=3, frozen=True)
 
 
 def test_by_environment_and_argument(fal: ScriptedFal, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from kling_nb._axes import LARGEST, Axis, combinations, label, split
 from kling_nb.errors import UsageError
@@ -46,3 +47,8 @@ def test_labels():
         '{"a": 1}',
     ]
     assert label(object()) == "object"
+
+
+def test_pictures_in_memory_are_told_apart():
+    axis = Axis.of("image", [Image.new("RGB", (8, 8)), Image.new("RGB", (8, 8)), Path("cat.png")])
+    assert axis.labels == ("Image 1", "Image 2", "cat.png")

@@ -1,6 +1,7 @@
 """The static card: it says what it should, nothing from outside gets out of its text, and it is small."""
 
 import base64
+import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -17,7 +18,8 @@ from hypothesis import strategies as st
 from nbconvert import HTMLExporter
 from PIL import Image
 
-from kling_nb.notebook.card import Card, html, text
+from kling_nb.notebook import card as card_module
+from kling_nb.notebook.card import LARGEST, Card, html, text
 from kling_nb.notebook.card_source import address, file_name
 from kling_nb.notebook.card_words import clean, duration
 from kling_nb.notebook.job_card import card_of_file
@@ -140,13 +142,28 @@ def test_the_poster_is_there_once_and_stays_where_video_is_taken_out(ready: Card
     assert fragment.count("image/jpeg") == 1
 
 
-def test_a_card_is_small(ready: Card) -> None:
-    lines = tuple(("2023-11-14T22:13:25", f"step {number} of 60 on a runner") for number in range(60))
-    assert len(html(replace(ready, lines=lines)).encode()) <= 30_000
-    many = tuple((None, f"{number} " + "x" * 1000) for number in range(500))
-    page = html(replace(ready, lines=many, prompt="y" * 100_000, parameters={"p": "z" * 100_000}))
-    assert len(page.encode()) <= 40_000
-    assert "earlier lines: %kling show 3f9c1a2044de" in page
+def saved(card: Card) -> int:
+    """Bytes of the output in a saved notebook."""
+    data = {"text/html": html(card), "text/plain": text(card)}
+    return len(json.dumps(data, ensure_ascii=False, indent=1).encode())
+
+
+PROMPTS = {"short": "a boat", "long": "y" * 2_500, "wide": "水" * 2_500, "marks": "<&\n" * 800}
+
+
+@pytest.mark.parametrize("prompt", PROMPTS.values(), ids=PROMPTS)
+def test_a_result_adds_no_more_than_was_promised(ready: Card, prompt: str) -> None:
+    ready = replace(ready, prompt=prompt, parameters={"negative_prompt": prompt, "duration": "5"})
+    few = tuple(("2023-11-14T22:13:25", f"step {number} of 60 on a runner") for number in range(60))
+    many = tuple((None, f"{number} " + "<水>" * 300) for number in range(500))
+    for lines in ((), few, many):
+        assert saved(replace(ready, lines=lines)) <= LARGEST
+    assert "earlier lines: %kling show 3f9c1a2044de" in html(replace(ready, lines=many))
+
+
+def test_the_poster_may_be_as_large_as_it_can_get(ready: Card, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(card_module, "player", lambda card: "x" * (16_000 * 4 // 3))
+    assert saved(replace(ready, prompt="水" * 2_500, lines=((None, "水" * 300),) * 300)) <= LARGEST
 
 
 def test_a_preview_says_so(ready: Card) -> None:

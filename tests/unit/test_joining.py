@@ -10,7 +10,7 @@ import pytest
 from clips import colourful, make_clip
 
 from kling_nb import Storyboard, Video, join
-from kling_nb.errors import MediaError, UsageError
+from kling_nb.errors import InputError, MediaError, UsageError
 from kling_nb.video.joining import agree
 
 
@@ -134,3 +134,26 @@ def test_what_cannot_be_joined(shots, tmp_path):
     with pytest.raises(UsageError, match="no longer"):
         join(shots, tmp_path / "film.mp4")
     assert not (tmp_path / "film.mp4").exists()
+
+
+def test_the_users_own_file_where_the_sidecar_goes_is_kept(shots, tmp_path):
+    notes = tmp_path / "film.json"
+    notes.write_text('{"my": "notes"}')
+    with pytest.raises(UsageError, match=r"film\.json is already in"):
+        join(shots, tmp_path / "film.mp4")
+    assert notes.read_text() == '{"my": "notes"}'
+    assert not (tmp_path / "film.mp4").exists()
+    join(shots, tmp_path / "film.mp4", overwrite=True)
+    join(shots[:2], tmp_path / "film.mp4", overwrite=True)  # over a sidecar of ours
+    assert len(json.loads(notes.read_text())["shots"]) == 2
+
+
+def test_one_shot_and_names_of_other_files_are_refused(shots, tmp_path):
+    for one in (shots[0], str(shots[0].path), shots[0].path, 5):
+        with pytest.raises(UsageError, match="must be a list of shots"):
+            join(one)
+    with pytest.raises(UsageError, match="written as an MP4"):
+        join(shots, tmp_path / "film.gif")
+    with pytest.raises(InputError, match=r"ends in \.gif"):
+        shots[0].to_gif(tmp_path / "film.mp4")
+    assert not list(tmp_path.glob("film.*"))
