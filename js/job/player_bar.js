@@ -39,13 +39,15 @@ export function toolbar(frames, actions, rate) {
   ];
   whole.say("Loop", "loop");
   full.say("Full screen", "full");
-  const scrub = element("input", "scrub", {
+  const scrub = element("input", "range", {
     type: "range",
     max: frames - 1,
     ariaLabel: "Frame",
     title: "← → step by a frame, with Shift by a second",
     oninput: () => actions.scrub(scrub.valueAsNumber),
   });
+  // Browsers paint no background of a slider: the loop is seen behind it.
+  const track = element("div", "scrub", {}, scrub);
   const where = element("span", "where");
   const speed = element(
     "select",
@@ -59,7 +61,7 @@ export function toolbar(frames, actions, rate) {
   );
   const tools = [ab, whole, mute].map(({ node }) => node);
   return {
-    node: element("div", "tools", {}, play.node, scrub, where, ...tools, speed, full.node),
+    node: element("div", "tools", {}, play.node, track, where, ...tools, speed, full.node),
     /** @param {Shown} shown */
     draw({ frame, text, playing, whole: all, muted, loop: { a, b } }) {
       playing ? play.say("Pause", "pause") : play.say("Play", "play");
@@ -73,8 +75,8 @@ export function toolbar(frames, actions, rate) {
       scrub.value = `${frame}`;
       scrub.ariaValueText = text;
       const share = (/** @type {number} */ at) => `${(at / Math.max(1, frames - 1)) * 100}%`;
-      scrub.style.setProperty("--kling-a", share(a ?? 0));
-      scrub.style.setProperty("--kling-b", share(b ?? a ?? 0));
+      track.style.setProperty("--kling-a", share(a ?? 0));
+      track.style.setProperty("--kling-b", share(b ?? a ?? 0));
       write(where, text);
     },
   };

@@ -369,6 +369,25 @@ def test_a_speed_holds_for_every_source_of_the_video(page):
     expect(job.get_by_role("combobox", name="Speed")).to_have_value("0.25×")
 
 
+def test_a_loop_is_painted_under_the_slider(page):
+    job = show(page)
+    finish(page, job)
+    slider = job.get_by_role("slider", name="Frame")
+    for frame, press in ((2, "loop from here"), (6, "loop to here")):
+        slider.fill(str(frame))
+        job.get_by_role("button", name=press).click()
+    box = slider.locator("..").bounding_box()
+    picture = Image.open(io.BytesIO(page.screenshot(clip=box))).convert("RGB")
+    amber = (0xA6, 0x5F, 0x00)
+    (found,) = {
+        (columns[0], columns[-1])
+        for row in range(picture.height)
+        if (columns := [x for x in range(picture.width) if picture.getpixel((x, row)) == amber])
+    }
+    way = picture.width - 16  # of the middle of the thumb
+    assert found == pytest.approx((8 + way * 2 / 7, 8 + way * 6 / 7), abs=2)
+
+
 def test_loop_sound_and_full_screen(page):
     job = show(page)
     finish(page, job)
