@@ -2,7 +2,8 @@
 
 A live schema is fetched when its id is first named, and kept on disk with its date, one file for
 each endpoint, for all kernels. After a week it is fetched anew at the next use; where that fails,
-the stored one serves and the endpoint's `notice` says how old it is.
+the stored one serves and the endpoint's `notice` says how old it is. A copy goes beside the takes that
+are made with it: a clone without network knows by it what their requests mean.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from kling_nb.catalog import Endpoint, shipped
 from kling_nb.catalog.openapi import NotADescription, from_openapi
@@ -59,12 +60,14 @@ class EndpointBook:
     Args:
         folder: Of the stored schemas. It is made when the first one is stored.
         fetch: How to ask fal.
+        beside: Of the copies that come with takes.
     """
 
-    def __init__(self, folder: Path, fetch: Fetch) -> None:
+    def __init__(self, folder: Path, fetch: Fetch, beside: Path | None = None) -> None:
         self._folder = folder
         self._fetch = fetch
-        self._read: dict[str, _Stored] = {}
+        self._beside = beside
+        self._read: dict[Path, _Stored] = {}
         self._failed: dict[str, float] = {}
 
     def find(self, name: str, *, refresh: bool = False, fetch: bool = True) -> Endpoint:
@@ -139,7 +142,18 @@ class EndpointBook:
             write_whole(self._path(endpoint_id), lambda path: _write(path, text), overwrite=True)
         return found
 
-    # -- the folder -------------------------------------------------------------------
+    def keep_beside(self, endpoint: Endpoint) -> None:
+        """Put the schema of an endpoint that does not come with the package beside the takes."""
+        if endpoint.fetched_at is None or self._beside is None:
+            return
+        source, target = self._path(endpoint.id), self._beside / self._path(endpoint.id).name
+        with suppress(OSError):  # a take is worth more than its schema
+            text = source.read_text(encoding="ascii")
+            if not target.exists() or target.read_text(encoding="ascii") != text:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                write_whole(target, lambda path: _write(path, text), overwrite=True)
+
+    # -- the folders ------------------------------------------------------------------
 
     def _path(self, endpoint_id: str) -> Path:
         return self._folder / f"{quote(endpoint_id, safe='')}.json"
@@ -147,27 +161,38 @@ class EndpointBook:
     def _stored(self, endpoint_id: str) -> _Stored | None:
         """What the disk has; None for nothing, or nothing that can be read."""
         path = self._path(endpoint_id)
+        return self._from(path, endpoint_id) or (
+            self._from(self._beside / path.name, endpoint_id) if self._beside else None
+        )
+
+    def _from(self, path: Path, endpoint_id: str) -> _Stored | None:
         try:
             about = path.stat()
             stamp = (about.st_mtime_ns, about.st_size)
-            known = self._read.get(endpoint_id)
+            known = self._read.get(path)
             if known is None or known.stamp != stamp:
-                known = self._read[endpoint_id] = _Stored(_parse(endpoint_id, path.read_bytes()), stamp)
+                known = self._read[path] = _Stored(_parse(endpoint_id, path.read_bytes()), stamp)
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return None
         return known
 
     def _everything_stored(self) -> Iterator[Endpoint]:
-        with suppress(OSError):
-            for path in sorted(self._folder.glob("*.json")):
-                with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
-                    stored = self._stored(json.loads(path.read_bytes())["endpoint"])
-                    if stored is not None:
-                        yield stored.endpoint if stored.days < FRESH_DAYS else _aged(stored)
+        folders = [self._folder, *([self._beside] if self._beside else [])]
+        for name in sorted({path.name for folder in folders for path in _listed(folder)}):
+            stored = self._stored(unquote(name.removesuffix(".json")))
+            if stored is not None:
+                yield stored.endpoint if stored.days < FRESH_DAYS else _aged(stored)
 
     def _paused(self, endpoint_id: str) -> bool:
         failed = self._failed.get(endpoint_id)
         return failed is not None and time.monotonic() - failed < _PAUSE_SECONDS
+
+
+def _listed(folder: Path) -> list[Path]:
+    try:
+        return list(folder.glob("*.json"))
+    except OSError:
+        return []
 
 
 def _parse(endpoint_id: str, data: bytes) -> Endpoint:

@@ -112,6 +112,7 @@ class Launcher:
                     self._places.ledger(plan.settings).withdraw(entry.id)
                 _say_no_webhook(webhook_url, "this request has a take by now")
                 return self._past.of_take(request, found)
+        self._places.endpoints(plan.settings).keep_beside(request.endpoint)
         if not fresh:
             _say_no_webhook(webhook_url, f"job {entry.id} of this request is under way already")
         return self.start(

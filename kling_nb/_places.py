@@ -49,7 +49,7 @@ class Places:
         self._folders: dict[Path, MediaFolder] = {}
         self._backends: dict[tuple[object, ...], Backend] = {}
         self._upload_books: dict[Path, Uploads] = {}
-        self._endpoint_books: dict[tuple[Path, str], EndpointBook] = {}
+        self._endpoint_books: dict[tuple[Path, str, Path], EndpointBook] = {}
 
     def ledger(self, settings: Settings) -> Ledger:
         """The ledger of these settings."""
@@ -99,8 +99,8 @@ class Places:
                 raise
 
         with self._lock:
-            book = EndpointBook(settings.home / "schemas", fetch)
-            return self._endpoint_books.setdefault((settings.home, hosts.schema), book)
+            book = EndpointBook(settings.home / "schemas", fetch, settings.media / "schemas")
+            return self._endpoint_books.setdefault((settings.home, hosts.schema, settings.media), book)
 
     async def connect(self, settings: Settings) -> Backend:
         """The backend of these settings. Engine thread."""

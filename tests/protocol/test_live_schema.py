@@ -249,6 +249,18 @@ def test_a_video(fal: ScriptedFal, session: Session) -> None:
     ).reused
 
 
+def test_its_schema_goes_with_the_takes(
+    fal: ScriptedFal, session: Session, make_session: Callable[..., Session], tmp_path: Path
+) -> None:
+    video = session.generate("it jumps", endpoint=ID, image=PNG, duration=3)
+    asked = len(fal.requests)
+    elsewhere = make_session(schema_url="http://127.0.0.1:9", home=tmp_path / "another home", frozen=True)
+    again = elsewhere.generate("it jumps", endpoint=ID, image=PNG, duration=3)
+    assert again.path == video.path
+    assert [one.id for one in elsewhere.endpoints("goat")] == [ID]
+    assert len(fal.requests) == asked
+
+
 def test_a_sound_and_a_list_of_pictures(fal: ScriptedFal, session: Session) -> None:
     sound = b"ID3" + bytes(100)
     fal.script = Script([Done(output={"song": {"url": fal.cdn.put("a.mp3", sound, "audio/mpeg")}})])
