@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import anywidget
 from traitlets import TraitError
 
 from kling_nb.notebook.takes import words
+from kling_nb.notebook.unwatched import UnseenWidget
 
 
-class Observed(anywidget.AnyWidget):
+class Observed(UnseenWidget):
     """A widget whose views show what goes wrong in the observers of its traits.
 
     Whoever sets a trait gets the exception too, as everywhere.

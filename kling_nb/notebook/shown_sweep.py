@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import queue
 import sys
 import threading
@@ -14,9 +13,10 @@ from kling_nb._storyboard import Storyboard
 from kling_nb._sweep import Sweep, SweepCell
 from kling_nb.events import State
 from kling_nb.notebook import grid_card
-from kling_nb.notebook.grid_layout import layout_of
+from kling_nb.notebook.grid_layout import layout_of, sizes
 from kling_nb.notebook.grid_sweep import SweepSheet
-from kling_nb.notebook.mark import Mark, Part, here
+from kling_nb.notebook.live_and_card import LiveAndCard
+from kling_nb.notebook.mark import Mark, Part
 
 REFRESH_SECONDS = 0.5
 
@@ -81,7 +81,7 @@ class TerminalSweep:
 
 
 class KernelSweep:
-    """The live grid, and the card that saved notebooks keep.
+    """The live grid, and the card that saved notebooks keep: as `LiveAndCard` places them.
 
     The card is brought up to date when the last cell has ended: by `settle`, which a waiting cell
     calls so that its output is whole when it ends, or else by a thread of its own.
@@ -93,18 +93,17 @@ class KernelSweep:
 
     def __init__(self, study: Sweep, shell: Any) -> None:
         self._study = study
-        self._shell = shell
-        self._display_id = f"kling-{study.id}-{os.urandom(4).hex()}"
+        self._outputs = LiveAndCard(study.id, f"Sweep: {sizes(study)}", shell)
         self._lock = threading.Lock()
         self._settled = False
 
     def show(self) -> None:
         """Put both into the cell."""
-        if not self._study.done:
-            self._publish(grid_bundle(SweepSheet(self._study)), mark=_mark(self._study.id))
-        else:
+        if self._study.done:
             self._settled = True
-        self._publish(self._card(), mark=self._mark(), display_id=self._display_id)
+        else:
+            self._outputs.show_live(SweepSheet(self._study))
+        self._outputs.show_card(self._card(), self._mark())
         if not self._settled:
             self._study.subscribe(self._on_cell)
             if self._study.done:
@@ -120,7 +119,7 @@ class KernelSweep:
             if self._settled or not self._study.done:
                 return
             self._settled = True
-            self._publish(self._card(), mark=self._mark(), display_id=self._display_id, update=True)
+            self._outputs.show_card(self._card(), self._mark())
 
     def _on_cell(self, _cell: SweepCell) -> None:
         if self._study.done:  # posters take long to make: not on the engine's thread
@@ -136,23 +135,13 @@ class KernelSweep:
     def _mark(self) -> Mark:
         """That of the card. While more is to come it says of what: the kernel may not live to draw it."""
         if self._study.done:
-            return _mark(self._study.id)
+            return self._outputs.mark
         captions = layout_of(self._study).captions
         parts = (
             Part(cell.request.fingerprint, None if cell.plan.new else cell.plan.take or 1, caption)
             for cell, caption in zip(self._study, captions, strict=True)
         )
-        return replace(_mark(self._study.id), state=State.IN_PROGRESS.value, parts=tuple(parts))
-
-    def _publish(
-        self, data: dict[str, Any], *, mark: Mark, display_id: str | None = None, update: bool = False
-    ) -> None:
-        self._shell.display_pub.publish(
-            data,
-            metadata=mark.to_metadata(),
-            transient={"display_id": display_id} if display_id else {},
-            update=update,
-        )
+        return replace(self._outputs.mark, state=State.IN_PROGRESS.value, parts=tuple(parts))
 
 
 class Quiet:
@@ -169,26 +158,13 @@ class Quiet:
         """Nothing to bring up to date."""
 
 
-def grid_bundle(sheet: Any) -> dict[str, Any]:
-    """MIME types of the live grid of a `Sheet`."""
-    from kling_nb.notebook.grid_widget import GridWidget  # noqa: PLC0415 -- 100 ms of imports, at the first one
-
-    bundle = GridWidget(sheet)._repr_mimebundle_()
-    data = dict(bundle[0] if isinstance(bundle, tuple) else bundle or {})
-    return {**data, "text/plain": sheet.summary}
-
-
 def show_strip(board: Storyboard, shell: Any) -> None:
     """A storyboard in a cell: the live strip, and the card that saved notebooks keep."""
     from kling_nb.notebook import strip_card  # noqa: PLC0415 -- not before something is shown
     from kling_nb.notebook.grid_strip import StripSheet  # noqa: PLC0415 -- as above
 
-    mark = _mark(board.id).to_metadata()
-    shell.display_pub.publish(grid_bundle(StripSheet(board)), metadata=mark)
+    sheet = StripSheet(board)
+    outputs = LiveAndCard(board.id, f"Storyboard: {sheet.summary}", shell)
+    outputs.show_live(sheet)
     card = {"text/html": strip_card.html(board), "text/plain": strip_card.text(board)}
-    shell.display_pub.publish(card, metadata=mark)
-
-
-def _mark(what: str) -> Mark:
-    """Mark of an output whose card is as good as it gets: nobody draws it anew."""
-    return replace(here(), job=what, state=State.READY.value)
+    outputs.show_card(card, outputs.mark)

@@ -16,6 +16,7 @@ from PIL import Image
 from scripted import ScriptedFal
 
 from kling_nb import cli
+from kling_nb.notebook.reopened import STATE
 
 pytestmark = [pytest.mark.kernel, pytest.mark.timeout(180)]
 KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
@@ -41,6 +42,13 @@ def notebook() -> Any:
     made.cells = [nbformat.v4.new_code_cell(cell) for cell in CELLS]
     made.cells[1]["metadata"]["tags"] = ["parameters"]
     return made
+
+
+def written(path: Path, *cells: str) -> Path:
+    made = nbformat.v4.new_notebook(metadata=KERNEL)
+    made.cells = [nbformat.v4.new_code_cell(cell) for cell in cells]
+    nbformat.write(made, path)
+    return path
 
 
 def execute(path: Path) -> Any:
@@ -118,23 +126,57 @@ def test_from_a_clone_the_same_videos_bit_for_bit_at_no_cost(
 
 
 def test_no_model_and_little_weight_stay_in_what_runs_unattended(made: Path) -> None:
-    """A widget that was asked for by name is in it until the notebook is frozen."""
     saved = json.loads(made.read_text())
     for cell in saved["cells"][2:4]:
         (output,) = [one for one in cell["outputs"] if one["output_type"] == "display_data"]
         assert set(output["data"]) == {"text/html", "text/plain"}
         assert len(json.dumps(output)) <= 30_000
-    assert "widgets" in saved["metadata"]
+    assert "widgets" not in saved["metadata"]
+    assert "widget-view" not in made.read_text()
     assert cli.main(["freeze", str(made)]) == 0
     frozen = json.loads(made.read_text())
-    assert "widgets" not in frozen["metadata"]
-    assert "widget-view" not in made.read_text()
     assert all(one["metadata"]["kling_nb"]["kernel"] is None for one in frozen["cells"][4]["outputs"])
     assert "<video" in str(frozen["cells"][4]["outputs"])
     nbformat.validate(nbformat.from_dict(frozen))
     size = made.stat().st_mtime_ns
     assert cli.main(["freeze", str(made)]) == 0
     assert made.stat().st_mtime_ns == size  # nothing left to do
+
+
+def test_grids_storyboards_and_panels_that_nobody_watches_are_their_cards(
+    fal: ScriptedFal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in pointed_at(fal, tmp_path / "home").items():
+        monkeypatch.setenv(name, value)
+    path = written(
+        tmp_path / "study.ipynb",
+        "%load_ext kling_nb\nimport kling_nb",
+        "%%kling study --grid duration=5,10\na {fox|wolf}",
+        "kling_nb.Storyboard(study.videos)",
+        "kling_nb.Panel()",
+    )
+    execute(path)
+    saved = json.loads(path.read_text())
+    assert "widgets" not in saved["metadata"]
+    grid, strip, panel = ([one for one in cell["outputs"] if "data" in one] for cell in saved["cells"][1:])
+    for shown, videos in ((grid, 4), (strip, 4), (panel, 1)):
+        (output,) = shown
+        assert set(output["data"]) == {"text/html", "text/plain"}
+        assert str(output["data"]["text/html"]).count("<video") == videos
+    assert "4 of 4 ready" in str(grid[0]["data"]["text/plain"])
+    assert "to come" not in path.read_text()
+
+
+def test_a_widget_in_the_box_of_another_package_is_there_also_where_nobody_watches(
+    fal: ScriptedFal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in pointed_at(fal, tmp_path / "home").items():
+        monkeypatch.setenv(name, value)
+    boxed = "import kling_nb, ipywidgets\nipywidgets.HBox([kling_nb.Panel()])"
+    path = written(tmp_path / "boxed.ipynb", "%load_ext kling_nb", boxed)
+    execute(path)
+    models = json.loads(path.read_text())["metadata"]["widgets"][STATE]["state"].values()
+    assert {"HBoxModel", "AnyModel"} <= {model["model_name"] for model in models}
 
 
 def test_a_file_that_was_moved_is_found_by_its_sidecar_when_the_notebook_is_settled(made: Path) -> None:

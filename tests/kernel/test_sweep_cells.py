@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from kernel_environment import pointed_at
 from running_kernel import RunningKernel
 from scripted import Done, Fail, Hold, Queue, Run, Script, ScriptedFal
 
@@ -127,3 +128,24 @@ def test_a_sweep_from_python_and_a_storyboard_show_themselves(kernel: RunningKer
     film = kernel.ok("film = kling_nb.join(study.videos, 'film.mp4')\nfilm")
     assert "film.mp4" in film.displays[0]["text/html"]
     assert Path(kernel.value("film.path")).is_file()
+
+
+def test_with_the_server_extension_a_view_and_its_card_are_one_output_without_it_two(
+    kernel: RunningKernel, fal: ScriptedFal, tmp_path: Path
+) -> None:
+    sweep, strip = "%%kling study --grid\na {fox|wolf}", "import kling_nb\nkling_nb.Storyboard(study.videos)"
+    for cell, said in ((kernel.ok(sweep), "Sweep: 2 choices"), (kernel.ok(strip), "Storyboard: 2 shots, ")):
+        view, card = cell.displays
+        assert set(view) == {WIDGET, "text/plain"}
+        assert view["text/plain"].startswith(said)
+        assert "to come" not in view["text/plain"]  # nothing that the end makes untrue
+        assert set(card) == {"text/html", "text/plain"}
+    root = tmp_path / "work"
+    with RunningKernel(root, **pointed_at(fal, tmp_path / "home"), KLING_NB_SERVER_ROOT=str(root)) as served:
+        served.ok("%load_ext kling_nb")
+        for source in (sweep.replace("wolf", "cat"), strip):
+            cell = served.ok(source)
+            (both,) = cell.displays
+            assert set(both) == {WIDGET, "text/html", "text/plain"}
+            assert both["text/html"].count("<video") == 2
+            assert cell.metadata[0]["kling_nb"]["state"] == "READY"
