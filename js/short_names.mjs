@@ -44,7 +44,7 @@ const variables = new Map();
  */
 export function shortVariables(text) {
   const short = (/** @type {string} */ name) => {
-    if (!variables.has(name)) variables.set(name, `--k-${variables.size.toString(36)}`);
+    if (!variables.has(name)) variables.set(name, `--k${variables.size.toString(36)}`);
     return variables.get(name);
   };
   return text.replace(

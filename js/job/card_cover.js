@@ -6,8 +6,7 @@
  */
 export function coverRule(jobId) {
   const id = CSS.escape(jobId);
-  const live = `.jp-OutputArea:has([data-kling-job="${id}"])`;
-  return `${live} [data-kling-card="${id}"] { display: none }`;
+  return `.jp-OutputArea:has([data-kling-job="${id}"]) [data-kling-card="${id}"] { display: none }`;
 }
 
 /**

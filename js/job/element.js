@@ -31,6 +31,10 @@ export function element(tag, className, properties = {}, ...children) {
 export const button = (face, onclick, className = "", properties = {}) =>
   element("button", className, { type: "button", onclick, ...properties }, face);
 
+/** A place for what went wrong, which a screen reader says at once. */
+export const alarm = () =>
+  element("div", "why", { role: "alert", hidden: true, "data-state": "FAILED" });
+
 /**
  * Writes text only where it differs, so that screen readers and selections are left alone, and
  * hides what has none.

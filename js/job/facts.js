@@ -1,5 +1,6 @@
 import { copyButton } from "./copying.js";
-import { button, element, write } from "./element.js";
+import { alarm, button, element, write } from "./element.js";
+import { saveAs } from "./saving.js";
 import { dimensions, hasVideo, phase } from "./words.js";
 
 /**
@@ -13,13 +14,23 @@ export function facts(live) {
   const request = element("span", "request");
   const copyId = copyButton("Copy id", () => live.record.now.request_id ?? "");
   const cell = copyButton("Copy as cell", () => live.record.now.cell);
-  const save = button("Save", () => void saveFile(live));
-  const node = element("div", "facts", {}, text, request, copyId, cell, save);
+  /** @type {unknown} */
+  let saved = null;
+  const save = button("Save", async () => {
+    const take = live.record;
+    const { url } = take.now;
+    saved = take;
+    if (!url) await live.loadFootage(take);
+    saveAs(url, take.footage);
+  });
+  const problem = alarm();
+  const node = element("div", "facts", {}, text, request, copyId, cell, save, problem);
   return {
     node,
     update() {
-      const { now, about } = live.record;
-      const number = now.number ? `take ${now.number}` : "";
+      const { now, about, footage } = live.record;
+      // The strip counts what it shows; this is the take's place among those of its request.
+      const number = now.number && live.takes.length < 2 ? `take ${now.number}` : "";
       const words = [
         dimensions(now),
         phase(now),
@@ -31,21 +42,12 @@ export function facts(live) {
       write(request, now.request_id ? `request ${now.request_id}` : "");
       request.hidden = false; // it keeps the buttons at the right
       copyId.hidden = !now.request_id;
-      cell.hidden = !now.cell;
+      cell.disabled = !now.cell;
+      cell.title = now.no_cell ?? "";
+      cell.hidden = !now.cell && !now.no_cell;
+      write(problem, (saved === live.record && footage.error) || "");
       save.hidden = !hasVideo(now) || !about.key;
       node.hidden = text.hidden && copyId.hidden && cell.hidden;
     },
   };
-}
-
-/** @param {import("./live_job.js").LiveJob} live */
-async function saveFile(live) {
-  const take = live.record;
-  const { url } = take.now;
-  if (!url) await live.loadFootage(take);
-  const { blob, name } = take.footage;
-  if (!url && !blob) return;
-  const href = url ?? URL.createObjectURL(/** @type {Blob} */ (blob));
-  element("a", "", { href, download: name ?? "" }).click();
-  if (!url) setTimeout(() => URL.revokeObjectURL(href), 10_000);
 }

@@ -89,15 +89,11 @@ export function liveJob(model) {
       if (live.cancelling.asked) return;
       live.cancelling = { asked: true, outcome: "" };
       redraw();
-      live.cancelling = { asked: false, outcome: await told("cancel") };
-      redraw();
+      await told("cancel");
     },
 
     /** Takes a job up again whose result fal may have. */
-    async resume() {
-      live.cancelling = { asked: false, outcome: await told("resume") };
-      redraw();
-    },
+    resume: () => told("resume"),
 
     /** Shows another take, in all views and for Python. @param {JobRecord} take */
     choose(take) {
@@ -120,27 +116,33 @@ export function liveJob(model) {
     },
 
     /** Fetches the file of a take, once; after a failure it may be called again. @param {JobRecord} take */
-    async loadFootage(take) {
-      if (/^load/.test(take.footage.phase)) return;
+    loadFootage(take) {
       const set = (/** @type {Partial<import("./footage.js").Footage>} */ change) => {
         take.footage = { ...take.footage, ...change };
         redraw();
       };
-      set({ phase: "loading", received: 0, total: 0 });
-      await fetchFootage(kernel, take.about.key, (received, total) =>
-        set({ received, total }),
-      ).then(
-        (file) => set({ phase: "loaded", ...file }),
-        (error) => set({ phase: "failed", error: said(error) }),
-      );
+      if (!/^load/.test(take.footage.phase)) {
+        set({ phase: "loading", received: 0, total: 0, error: "" });
+        take.fetching = fetchFootage(kernel, take.about.key, (received, total) =>
+          set({ received, total }),
+        ).then(
+          (file) => set({ phase: "loaded", ...file }),
+          (error) => set({ phase: "failed", error: said(error) }),
+        );
+      }
+      return take.fetching;
     },
     redraw,
   };
 
-  /** What came of a command about the take shown, in words.
-   * @param {"cancel" | "resume"} kind @returns {Promise<string>} */
-  const told = (kind) =>
-    kernel.ask(kind, { key: live.record.about.key }).then(({ msg }) => msg.outcome ?? "", said);
+  /** Sends a command about the take shown, and tells what came of it.
+   * @param {"cancel" | "resume"} kind */
+  const told = async (kind) => {
+    const asked = kernel.ask(kind, { key: live.record.about.key });
+    const outcome = await asked.then(({ msg }) => msg.outcome ?? "", said);
+    live.cancelling = { asked: false, outcome };
+    redraw();
+  };
 
   /** Takes the strip as the kernel has it. What was shown from the traits alone gets its key.
    * @param {import("./protocol.js").TakeEntry[]} entries */

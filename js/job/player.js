@@ -1,4 +1,4 @@
-import { element, said, write } from "./element.js";
+import { alarm, element, said, write } from "./element.js";
 import { frameAt, jump, keyed, position, pressed } from "./frames.js";
 import { toolbar } from "./player_bar.js";
 
@@ -104,7 +104,7 @@ export function player(live, lead, others) {
     else void go(asked.frame);
   };
   const bar = toolbar(count, { press, speed, scrub: (wanted) => void go(wanted) }, left.speed);
-  const problem = element("div", "why", { role: "alert", hidden: true, "data-state": "FAILED" });
+  const problem = alarm();
   const pictures = screens.map((one) => one.node);
   const stage = element("div", "screens", { onclick: () => press("play") }, ...pictures);
   const about = { role: "group", ariaLabel: "Video player", tabIndex: 0 };

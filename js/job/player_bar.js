@@ -30,13 +30,10 @@ export function toolbar(frames, actions, rate) {
       },
     };
   };
-  const [play, whole, ab, mute, full] = [
-    tool("play"),
-    tool("loop"),
-    tool("ab"),
-    tool("mute"),
-    tool("full"),
-  ];
+  /** @typedef {ReturnType<typeof tool>} Tool */
+  const [play, whole, ab, mute, full] = /** @type {[Tool, Tool, Tool, Tool, Tool]} */ (
+    ["play", "loop", "ab", "mute", "full"].map(tool)
+  );
   whole.say("Loop", "loop");
   full.say("Full screen", "full");
   const scrub = element("input", "range", {

@@ -18,6 +18,8 @@ export class JobRecord {
   /** Whether the log lines so far have been asked for. */
   complete = false;
   footage = noFootage();
+  /** Settles once the file is here, or could not be had. @type {Promise<void> | null} */
+  fetching = null;
   /** @type {Promise<Blob> | null} */
   poster = null;
   /** @type {TakeAbout} */

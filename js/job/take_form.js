@@ -1,6 +1,6 @@
 import { createForm } from "../controls/form.js";
 import { settingOf, wordsOf } from "../controls/value.js";
-import { button, element, write } from "./element.js";
+import { alarm, button, element, write } from "./element.js";
 import { fold } from "./fold.js";
 
 /**
@@ -15,7 +15,7 @@ export function takeForm(live) {
   const generate = button("", () => void newTake.generate(), "primary");
   const price = element("span", "price", { role: "status" });
   const row = element("div", "generate", {}, generate, price);
-  const problem = element("div", "why", { role: "alert", "data-state": "FAILED" });
+  const problem = alarm();
   const node = element("div", "", {}, folded, row, problem);
   /** @type {ReturnType<typeof createForm> | null} */
   let form = null;
@@ -50,8 +50,11 @@ export function takeForm(live) {
   };
   const update = () => {
     const { record, connected } = live;
-    node.hidden = !record.finished || !live.controls.length;
-    if (node.hidden) {
+    const over = !record.finished || !live.controls.length;
+    // With the form the focus would be lost, where "Generate take" was pressed by a key.
+    if (over && node.matches(":focus-within")) node.parentElement?.querySelector("header")?.focus();
+    node.hidden = over;
+    if (over) {
       shown = null;
       return;
     }

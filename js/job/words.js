@@ -46,7 +46,7 @@ export function clock(seconds) {
 
 /** How long the job has been going, and how long such jobs take; or how long it went on.
  * @param {State} state @param {number} seconds @param {number | null} [expected] */
-export function duration(state, seconds, expected = null) {
+export function duration(state, seconds, expected) {
   if (isFinished(state)) return `${state === "READY" ? "took" : "after"} ${clock(seconds)}`;
   return expected ? `${clock(seconds)} · usually ${clock(expected)}` : clock(seconds);
 }

@@ -111,10 +111,10 @@ def test_fields_of_an_update(pair):
 
 def test_states():
     names = {state.value for state in events.State}
-    labels = re.search(r"const LABELS = \{(.*?)\}", SOURCES["words.js"], re.DOTALL)
-    assert set(re.findall(r"(\w+):", labels[1])) == names
-    finished = set(json.loads(re.search(r"FINISHED = new Set\((\[.*?\])\)", SOURCES["words.js"])[1]))
-    assert finished == {state.value for state in events.State if state.finished}
+    typed = re.search(r"@typedef \{([^}]*)\} State\n", PROTOCOL)
+    assert set(re.findall(r'"(\w+)"', typed[1])) == names
+    finished = re.search(r"isFinished = .*?\^\(([A-Z|]+)\)\$", SOURCES["words.js"])
+    assert set(finished[1].split("|")) == {state.value for state in events.State if state.finished}
 
 
 def test_sizes():

@@ -415,6 +415,35 @@ def test_save_and_copy(page):
     page.wait_for_function("navigator.clipboard.readText().then((text) => text === 'r-1')")
 
 
+def test_what_cannot_be_saved_says_why_and_what_is_on_its_way_is_waited_for(page):
+    page.evaluate("model.kept = model.handlers.chunk; model.handlers.chunk = undefined")
+    job = show(page)
+    finish(page, job)
+    save = job.get_by_role("button", name="Save")
+    problem = job.get_by_role("alert").filter(has_text="not here")
+    save.click()
+    expect(problem).to_be_visible()
+    page.evaluate("void (model.handlers.chunk = model.kept, model.silent = true)")
+    job.get_by_role("button", name="Play").click()
+    page.wait_for_function("model.unanswered.some(({ kind }) => kind === 'chunk')")
+    expect(problem).to_be_hidden()
+    with page.expect_download() as download:
+        save.click()
+        page.evaluate("model.wake()")
+    assert download.value.suggested_filename == "heron.mp4"
+    assert asked(page, "chunk") == 2
+
+
+def test_where_there_is_no_cell_it_is_said_why(page):
+    job = show(page, cell="", no_cell="A flag of %%kling cannot say this.")
+    copy = job.get_by_role("button", name="Copy as cell")
+    expect(copy).to_be_disabled()
+    expect(copy).to_have_attribute("title", "A flag of %%kling cannot say this.")
+    update(page, revision=2, cell="%%kling\na heron", no_cell="")
+    expect(copy).to_be_enabled()
+    expect(copy).to_have_attribute("title", "")
+
+
 def test_twenty_finished_widgets_hold_at_most_two_sources(page):
     page.add_style_tag(content=".jp-OutputArea { zoom: 0.1 }")  # all of them in sight
     page.evaluate(
@@ -466,8 +495,9 @@ def test_parameters_are_controls_and_what_is_changed_is_marked(page):
     expect(job.get_by_text("Parameters · 2 changed")).to_be_visible()
     page.clock.run_for(300)
     expect(job.get_by_text("about $0.49")).to_be_visible()
-    job.get_by_role("button", name="Generate take").click()
+    job.get_by_role("button", name="Generate take").press("Enter")
     expect(job.get_by_role("button", name="Take 2, In queue")).to_have_attribute("aria-pressed", "true")
+    assert job.evaluate("(node) => node.contains(document.activeElement)")  # Tab goes on from here
     assert page.evaluate("model.takes[1].input") == {
         "prompt": "a heron",
         "duration": "10",
@@ -501,6 +531,7 @@ def test_two_takes_play_in_step_and_what_differs_is_listed(page):
           input: { prompt: 'a heron', duration: '10' } })], 1)""",
         [DONE, FILM],
     )
+    expect(job.get_by_text("64 × 36 · 1 s", exact=True)).to_be_visible()  # the strip has the takes' numbers
     job.get_by_role("combobox", name="Speed").select_option("0.5×")
     job.get_by_role("button", name="Loop", exact=True).click()
     job.get_by_role("button", name="loop from here").click()
