@@ -43,7 +43,8 @@ check: $(VENV) $(FRONT_END) $(JS_TOOLS) ## Run the fast checks: format, lint, ty
 	@$(PY) scripts/checks.py fast
 
 bench: $(VENV) $(FRONT_END) ## Measure kling_nb beside fal_client and plain httpx; writes benchmarks/RESULTS.md
-	@$(PY) -m benchmarks.run
+	@KLING_NB_CHROMIUM="$$($(PY) scripts/find_chromium.py --install)" && export KLING_NB_CHROMIUM \
+	  && $(PY) -m benchmarks.run
 
 soak: $(VENV) $(FRONT_END) ## Run the long forms (20 minutes at most) and write docs/soak.md: faults, kills, ledger, fuzzing
 	@$(PY) scripts/soak.py --write

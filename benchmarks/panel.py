@@ -1,38 +1,32 @@
 """The panel over 1,000 jobs in a real JupyterLab and a real Chromium: how soon, how much on the wire.
 
-    python benchmarks/panel.py
+    python -m benchmarks.run panel
 
 The clock starts when `render` puts the panel on the page and stops when the history's first row
 is painted and the prompt takes a letter. Bytes are those of all messages from the kernel in
 between and before, the front end's own text left out: that is stored with the notebook.
 """
 
+from __future__ import annotations
+
 import json
-import os
 import statistics
-import subprocess
-import sys
-import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import nbformat
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser
 
 import kling_nb
+from benchmarks.lab import notebook, opened, run_cell
+from benchmarks.sides import ENDPOINT
+from benchmarks.table import Row
 from kling_nb.events import State
 from kling_nb.ledger import Intent, Ledger
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "tests"))
-
-from jupyter_lab import JupyterLab  # noqa: E402 -- a real server, as the tests have it
-
-KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
 CELL = "import kling_nb\nkling_nb.Panel()"
 JOBS = 1000
 RUNS = 5
-TEXT = "fal-ai/kling-video/v1/pro/text-to-video"
 WATCH = """() => { window.times = {};
   const look = () => {
     const panel = document.querySelector('[aria-label="Kling panel"]');
@@ -52,19 +46,19 @@ WATCH = """() => { window.times = {};
   new MutationObserver(look).observe(document, { childList: true, subtree: true }) }"""
 
 
-def fill(home: Path, media: Path) -> None:
-    """A ledger of `JOBS` jobs."""
-    ledger = Ledger(home / "ledger.sqlite3")
+def fill(place: Path) -> None:
+    """A ledger of `JOBS` jobs of that folder."""
+    ledger = Ledger(place / "home" / "ledger.sqlite3")
     for number in range(JOBS):
         prompt = f"fox number {number} crosses a snowy forest clearing at dawn, soft golden light"
         entry, _ = ledger.claim(
             Intent(
                 backend="fal",
-                endpoint=TEXT,
+                endpoint=ENDPOINT,
                 input={"prompt": prompt},
                 prompt=prompt,
                 fingerprint=f"{number:064}",
-                folder=media,
+                folder=place / "kling_media",
                 take=None,
             )
         )
@@ -72,22 +66,17 @@ def fill(home: Path, media: Path) -> None:
     ledger.close()
 
 
-def measure(browser: Browser, lab: JupyterLab) -> tuple[float, float]:
+def measure(browser: Browser, address: str) -> tuple[float, float]:
     """Milliseconds until the panel can be used, and bytes that came for it."""
-    page: Page = browser.new_page(viewport={"width": 1200, "height": 1400})
-    page.set_default_timeout(60_000)
     received: list[int] = []
 
     def on_frame(frame: Any) -> None:
         received.append(len(frame if isinstance(frame, bytes) else frame.encode()))
 
-    page.on("websocket", lambda socket: socket.on("framereceived", on_frame))
-    page.goto(lab.address("panel.ipynb"))
-    page.get_by_role("button", name="Idle").wait_for()
+    page = opened(browser, address, 1400, lambda socket: socket.on("framereceived", on_frame))
     page.evaluate(WATCH)
     received.clear()
-    page.locator(".jp-CodeCell .jp-InputArea-prompt").first.click()
-    page.keyboard.press("Control+Enter")
+    run_cell(page, 0)
     page.wait_for_function("times.over > 0")
     times = page.evaluate("times")
     page.context.close()
@@ -101,27 +90,17 @@ def front_end() -> int:
     return sum(len(json.dumps(text, ensure_ascii=False).encode()) for text in texts)
 
 
-def main() -> None:
-    find = [sys.executable, str(ROOT / "scripts" / "find_chromium.py")]
-    chromium = subprocess.run(find, capture_output=True, text=True, check=True).stdout.strip()
-    os.environ["KLING_NB_BACKEND"] = "local"
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        place = Path(folder)
-        fill(place / "home", place / "kling_media")
-        notebook: Any = nbformat.v4.new_notebook(metadata=KERNEL)
-        notebook.cells = [nbformat.v4.new_code_cell(CELL)]
-        nbformat.write(notebook, place / "panel.ipynb")
-        with JupyterLab(place, KLING_NB_HOME=str(place / "home")) as lab:
-            browser = playwright.chromium.launch(
-                executable_path=chromium, args=["--no-sandbox", "--disable-gpu"]
-            )
-            runs = [measure(browser, lab) for _ in range(RUNS)]
-            browser.close()
+def rows() -> Iterator[Row]:
+    """The figures, of a new page and kernel each time."""
+    with notebook([CELL], fill) as (browser, address):
+        runs = [measure(browser, address) for _ in range(RUNS)]
     spent, wire = [run[0] for run in runs], [run[1] for run in runs]
-    print(f"{JOBS} jobs: usable after {statistics.median(spent):.0f} ms ", end="")
-    print(f"({min(spent):.0f} to {max(spent):.0f})   at most 300 ms")
-    print(f"bytes from the kernel: {statistics.median(wire) / 1000:.0f} kB   at most 150 kB")
-
-
-if __name__ == "__main__":
-    main()
+    median, sent = statistics.median(spent), statistics.median(wire)
+    name = f"panel over {JOBS:,} jobs"
+    yield Row(
+        f"{name}: `render` → usable",
+        f"{median:.0f} ms ({min(spent):.0f} to {max(spent):.0f})",
+        goal="≤ 300 ms",
+        met=median <= 300,
+    )
+    yield Row(f"{name}: bytes over the comm", f"{sent / 1000:.0f} kB", goal="≤ 150 kB", met=sent <= 150_000)

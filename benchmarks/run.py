@@ -16,6 +16,8 @@ from pathlib import Path
 
 from benchmarks import (
     machine,
+    opening,
+    panel,
     rows_growth,
     rows_jobs,
     rows_kernel,
@@ -24,6 +26,7 @@ from benchmarks import (
     rows_sweep,
     rows_uploads,
     rows_video,
+    widget,
 )
 from benchmarks.loopback import ROOT, Loopback
 from benchmarks.table import Row, markdown
@@ -80,6 +83,9 @@ def _rows(server: Loopback, words: list[str]) -> Iterable[Row]:
         "download": lambda: rows_jobs.download(server),
         "upload": rows_uploads.rows,
         "kernel": lambda: rows_kernel.rows(server),
+        "opening": opening.rows,
+        "widget": widget.rows,
+        "panel": panel.rows,
         "growth": lambda: rows_growth.rows(server),
     }
     chosen = {name: group for name, group in groups.items() if not words or name in words}
