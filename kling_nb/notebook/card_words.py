@@ -23,15 +23,16 @@ _CLOCK = re.compile(r"\d{4}-\d\d-\d\d[T ](\d\d:\d\d:\d\d)")
 # Line breaks and tabs stay. Escape sequences would steer a terminal, and bidi overrides the text after them.
 _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
+# The same words as in js/job/words.js.
 STATES = {
-    State.SUBMITTING: ("sending", "Being sent."),
+    State.SUBMITTING: ("submitting", "Being sent."),
     State.IN_QUEUE: ("in queue", "Waiting in the queue."),
-    State.IN_PROGRESS: ("running", "Being made."),
-    State.DOWNLOADING: ("fetching", "It is made, and its file is being fetched."),
+    State.IN_PROGRESS: ("generating", "Being made."),
+    State.DOWNLOADING: ("downloading", "It is made, and its file is being fetched."),
     State.READY: ("ready", ""),
-    State.FAILED: ("failed", "It failed."),
-    State.CANCELLED: ("cancelled", "It was cancelled before it gave a result."),
-    State.UNCERTAIN: ("uncertain", "It was sent and no answer came, so fal may have taken it."),
+    State.FAILED: ("failed", "The job failed; no reason was given."),
+    State.CANCELLED: ("cancelled", "Cancelled before there was a result."),
+    State.UNCERTAIN: ("uncertain", "The request was sent and no answer came back: fal may have accepted it."),
 }
 _RESUME = "The result will be shown here. After a restart of the kernel, %kling resume goes on with it."
 _LOOK_UP = "See https://fal.ai/dashboard/requests before you send it again with --new."

@@ -18,10 +18,11 @@ from hypothesis import strategies as st
 from nbconvert import HTMLExporter
 from PIL import Image
 
+from kling_nb.events import State
 from kling_nb.notebook import card as card_module
 from kling_nb.notebook.card import LARGEST, Card, html, text
 from kling_nb.notebook.card_source import address, file_name
-from kling_nb.notebook.card_words import clean, duration
+from kling_nb.notebook.card_words import STATES, clean, duration
 from kling_nb.notebook.job_card import card_of_file
 from kling_nb.video import Video
 
@@ -183,13 +184,13 @@ def test_a_reused_take_says_that_it_cost_nothing(ready: Card) -> None:
 @pytest.mark.parametrize(
     ("state", "word", "said"),
     [
-        ("SUBMITTING", "sending", "Being sent."),
+        ("SUBMITTING", "submitting", "Being sent."),
         ("IN_QUEUE", "in queue", "Waiting in the queue."),
-        ("IN_PROGRESS", "running", "The result will be shown here."),
-        ("DOWNLOADING", "fetching", "is being fetched"),
-        ("CANCELLED", "cancelled", "cancelled before it gave a result"),
+        ("IN_PROGRESS", "generating", "The result will be shown here."),
+        ("DOWNLOADING", "downloading", "is being fetched"),
+        ("CANCELLED", "cancelled", "Cancelled before there was a result."),
         ("UNCERTAIN", "uncertain", "dashboard/requests"),
-        ("FAILED", "failed", "It failed."),
+        ("FAILED", "failed", "The job failed; no reason was given."),
         ("SOMETHING_NEW", "something_new", ""),
     ],
 )
@@ -201,6 +202,12 @@ def test_a_job_without_a_result_says_where_it_stands(state: str, word: str, said
     assert not {"video", "img"} & {tag for tag, _ in page.elements}
     assert word in text(card)
     assert said in text(card)
+
+
+def test_the_widget_says_the_same_of_what_has_ended() -> None:
+    words = (Path(__file__).parents[2] / "js" / "job" / "words.js").read_text()
+    for state in (State.CANCELLED, State.UNCERTAIN, State.FAILED):
+        assert f'"{STATES[state][1]}"' in words
 
 
 def test_a_failure_shows_what_happened_and_what_to_do_with_the_log_open() -> None:
