@@ -58,14 +58,21 @@ export function compose(live) {
     event.stopPropagation();
     if (!composition.submitting) void live.generate(false);
   };
-  node.onpaste = (event) => {
-    const [file] = event.clipboardData?.files ?? [];
+  const taken = (/** @type {Event} */ event, /** @type {DataTransfer | null} */ data) => {
+    const [file] = data?.files ?? [];
     if (!file) return;
     event.preventDefault();
+    event.stopPropagation(); // what is dropped here is not for the notebook's page
     if (!picker.offer(file)) {
       live.note = "This endpoint takes no such file: choose one that does.";
       live.redraw();
     }
+  };
+  node.onpaste = (event) => taken(event, event.clipboardData);
+  node.ondrop = (event) => taken(event, event.dataTransfer);
+  // A text that is dragged into a field stays the browser's.
+  node.ondragover = (event) => {
+    if (event.dataTransfer?.types.includes("Files")) event.preventDefault();
   };
   return {
     node,

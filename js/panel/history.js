@@ -169,7 +169,10 @@ function filters(live) {
   let timer;
   words.oninput = () => {
     clearTimeout(timer);
-    timer = setTimeout(() => void live.history.look({ search: words.value }), SEARCH_PAUSE_MS);
+    timer = setTimeout(() => {
+      timer = undefined;
+      void live.history.look({ search: words.value });
+    }, SEARCH_PAUSE_MS);
   };
   endpoint.onchange = () => void live.history.look({ endpoint: endpoint.value });
   state.onchange = () => void live.history.look({ state: state.value });

@@ -1,4 +1,5 @@
 import { button, element, write } from "../job/element.js";
+import { saveAs } from "../job/saving.js";
 import { dimensions, isFinished, label, megabytes, timeOfDay } from "../job/words.js";
 import { ANY_WAY, div, span } from "./box.js";
 import { codeButton } from "./code_button.js";
@@ -102,6 +103,7 @@ function about(live, opening) {
   const reuse = button("Reuse parameters", () => void live.reuse(id));
   const actions = div("line-up", resume, reuse, copy, save);
   const facts = element("dl", "small");
+  const omitted = div("pad kling-quiet");
   const lines = element("div", "log", {
     role: "log",
     "aria-live": "off",
@@ -115,7 +117,7 @@ function about(live, opening) {
     element("summary", "summary", {}, "Parameters"),
     facts,
   );
-  const log = element("details", "", {}, element("summary", "summary", {}, "Log"), lines);
+  const log = element("details", "", {}, element("summary", "summary", {}, "Log"), omitted, lines);
   const node = element("article", "side", {}, head, prompt, why, small, actions, parameters, log);
   let drawn = /** @type {unknown} */ (null);
   return {
@@ -154,9 +156,12 @@ function about(live, opening) {
         ...(detail?.parameters ?? []).flatMap(([name, text]) => pair(name, text)),
       );
       const atEnd = lines.scrollHeight - lines.scrollTop - lines.clientHeight < 12;
-      lines.replaceChildren(...(detail?.lines ?? []).map(logLine));
+      const { lines: held = [], line_count = 0 } = detail ?? {};
+      const less = line_count - held.length;
+      write(omitted, less > 0 ? `The first ${less} lines are left out.` : "");
+      lines.replaceChildren(...held.map(logLine));
       if (atEnd) lines.scrollTop = lines.scrollHeight;
-      log.hidden = !detail?.lines?.length;
+      log.hidden = !held.length;
     },
   };
 }
@@ -211,7 +216,12 @@ function comparison([one, other]) {
       title.textContent = rows.length
         ? "Differences"
         : "Both were asked for with the same parameters.";
+      const heads = ["", "First", "Second"].map((text) =>
+        element("th", "", { scope: "col" }, text),
+      );
+      if (!rows.length) heads.length = 0;
       table.replaceChildren(
+        element("tr", "", {}, ...heads),
         ...rows.map(([name, first, second]) =>
           element(
             "tr",
@@ -229,14 +239,10 @@ function comparison([one, other]) {
 
 /** @param {LivePanel} live @param {Opening} opening */
 async function saveFile(live, opening) {
-  await live.openings.load(opening);
-  const { blob, name, error } = opening.footage;
-  if (!blob) {
-    live.fault = error;
-    live.redraw();
-    return;
-  }
-  const href = URL.createObjectURL(blob);
-  element("a", "", { href, download: name }).click();
-  URL.revokeObjectURL(href);
+  const url = opening.detail?.url;
+  if (!url) await live.openings.load(opening);
+  const { blob, error } = opening.footage;
+  live.fault = url || blob ? "" : error;
+  saveAs(url, opening.footage);
+  live.redraw();
 }

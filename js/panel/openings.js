@@ -15,6 +15,8 @@ const noFootage = () => ({ phase: "none", received: 0, total: 0, blob: null, nam
 /** A job that is looked at. Only such ones hold the bytes of a video. */
 export class Opening {
   footage = noFootage();
+  /** Settles once the file is here, or could not be had. @type {Promise<void> | undefined} */
+  fetching;
   /** @type {Detail | null} */
   detail = null;
   error = "";
@@ -75,9 +77,13 @@ export class Openings {
   }
 
   /** Fetches the file of a job, once; after a failure it may be called again. @param {Opening} opening */
-  async load(opening) {
-    const { phase } = opening.footage;
-    if (phase === "loading" || phase === "loaded") return;
+  load(opening) {
+    if (!/^load/.test(opening.footage.phase)) opening.fetching = this.#fetch(opening);
+    return opening.fetching;
+  }
+
+  /** @param {Opening} opening */
+  async #fetch(opening) {
     const set = (/** @type {Partial<Footage>} */ change) => {
       opening.footage = { ...opening.footage, ...change };
       this.onChange();

@@ -10,7 +10,7 @@ import { div, span } from "./box.js";
 export function otherMedia(live, opening) {
   const node = div("screens");
   let [url, closed] = ["", false];
-  void live.openings.load(opening).then(() => {
+  void live.openings.load(opening)?.then(() => {
     const { blob, name, error } = opening.footage;
     if (closed) return;
     if (!blob) {

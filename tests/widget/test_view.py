@@ -3,13 +3,11 @@
 import io
 from pathlib import Path
 
-import av
-import numpy as np
 import pytest
 from accessibility import serious_faults
 from hostile import HOSTILE
 from PIL import Image
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = """<!doctype html><html lang="en"><title>Jobs</title><link rel="stylesheet" href="/job.css">
@@ -27,45 +25,11 @@ FILM = {"fps": 8, "frame_count": 8, "number": 1, "request_id": "r-1"}
 pytestmark = pytest.mark.browser
 
 
-def clip():
-    """A second of video, in a codec that every Chromium has."""
-    buffer = io.BytesIO()
-    with av.open(buffer, "w", format="mp4") as container:
-        stream = container.add_stream("libvpx-vp9", rate=8, options={"cpu-used": "8"})
-        stream.width, stream.height, stream.pix_fmt = 64, 36, "yuv420p"
-        for shade in range(0, 256, 32):
-            picture = np.full((36, 64, 3), shade, np.uint8)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture)))
-        container.mux(stream.encode())
-    return buffer.getvalue()
-
-
-@pytest.fixture(scope="module")
-def browser(chromium_path, chromium_args):
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium_path, args=chromium_args)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="module")
-def video():
-    return clip()
-
-
 @pytest.fixture(scope="module")
 def poster():
     buffer = io.BytesIO()
     Image.new("RGB", (64, 36), "teal").save(buffer, "JPEG")
     return buffer.getvalue()
-
-
-@pytest.fixture
-def complaints():
-    """Errors of the page. Any that is left in the end fails the test."""
-    found = []
-    yield found
-    assert found == []
 
 
 @pytest.fixture
