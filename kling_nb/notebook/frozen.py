@@ -43,7 +43,8 @@ def freeze(path: Path) -> bool:
 
 def settle_for_good(notebook: dict[str, Any], folder: Path) -> bool:
     """The same for a notebook in memory that belongs into `folder`."""
-    return settle(notebook, Settling(folder, lambda mark: False, Renewal(), forget_kernels=True))
+    renewal = Renewal()
+    return settle(notebook, Settling(folder, lambda mark: False, renewal, renewal.place, forget_kernels=True))
 
 
 def read_notebook(path: Path) -> dict[str, Any]:

@@ -75,10 +75,10 @@ def html_of_takes(sweep_id: str, shots: Sequence[tuple[str, Video | None]], fold
     ready = [video for _, video in shots if video is not None]
     missing = f'<span style="{_QUIET}">no video here</span>'
     cells = [
-        (player(video, caption, folder) if video else "")
+        (player(video, caption, folder, part=part) if video else "")
         + f'<div style="margin-top:2px"><strong style="font-weight:600">{_text(caption)}</strong>'
         + f"{'' if video else f' · {missing}'}</div>"
-        for caption, video in shots
+        for part, (caption, video) in enumerate(shots)
     ]
     said = f"{len(ready)} of {len(shots)} ready"
     if len(ready) < len(shots):
@@ -176,7 +176,7 @@ def _flow(cells: list[str]) -> str:
 
 def _cell(study: Sweep, cell: SweepCell, layout: Layout, *, pictures: bool) -> str:
     caption = layout.captions[cell.index]
-    shown = player(cell.video, caption) if pictures and cell.video is not None else ""
+    shown = player(cell.video, caption, part=cell.index) if pictures and cell.video is not None else ""
     said = []
     if layout.places is None:
         said.append(f'<strong style="font-weight:600">{_text(caption)}</strong>')
@@ -190,16 +190,32 @@ def _cell(study: Sweep, cell: SweepCell, layout: Layout, *, pictures: bool) -> s
     return shown + (f'<div style="margin-top:2px">{" · ".join(said)}</div>' if said else "")
 
 
-def player(video: Video, caption: str, folder: Path | None = None) -> str:
-    """The video over its small poster, as in the card of a job; `folder`: of the notebook."""
+def text_of_takes(shots: Sequence[tuple[str, Video | None]], folder: Path) -> str:
+    """The same as text."""
+    lines = [f"Sweep · {sum(video is not None for _, video in shots)} of {len(shots)} ready"]
+    for number, (caption, video) in enumerate(shots, 1):
+        where = words.clean(source_of(video.path, folder) or str(video.path)) if video else "no video here"
+        lines.append(f"  {number:3}  {words.clip(_line(caption), 60)}  {where}")
+    return "\n".join(lines)
+
+
+def player(video: Video, caption: str, folder: Path | None = None, *, part: int) -> str:
+    """The video over its small poster, as in the card of a job.
+
+    Args:
+        video: What plays.
+        caption: What it is.
+        folder: The notebook's; the working folder where left out.
+        part: Its number in the mark of the output, by which `relinking` finds its file again.
+    """
     alt = _text(caption, 200)
     size = f'width="{video.width}" height="{video.height}"'
     fit = "grid-area:1/1/2/2;width:100%;height:auto;margin:0"
     src, poster = source_of(video.path, folder), small_poster(video)
     picture = f'<img src="{poster}" {size} alt="{alt}" style="{fit}">' if poster else ""
     player = (
-        f'<video src="{escape(address(src))}" {size} controls loop muted playsinline preload="metadata" '
-        f'poster="{clear(video)}" aria-label="{alt}" style="{fit}"></video>'
+        f'<video src="{escape(address(src))}" data-kling-part="{part}" {size} controls loop muted '
+        f'playsinline preload="metadata" poster="{clear(video)}" aria-label="{alt}" style="{fit}"></video>'
         if src
         else ""
     )

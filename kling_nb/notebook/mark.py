@@ -1,7 +1,7 @@
 """The mark that outputs of ours carry in their metadata, so that whoever reads the notebook can settle them.
 
 {"kling_nb": {"version": 1, "job": …, "kernel": …, "process": …, "state": …, "fingerprint": …, "request": …}}
-and while a sweep runs, "parts": [[fingerprint, take, caption], …]
+and of many videos, "parts": [[fingerprint, take, caption, request], …]
 """
 
 from __future__ import annotations
@@ -24,17 +24,19 @@ KEY, VERSION = "kling_nb", 1
 
 
 class Part(NamedTuple):
-    """One cell of a sweep.
+    """One cell of a sweep, or one shot of a storyboard.
 
     Attributes:
-        fingerprint: Of its request.
-        take: The take wanted; None where only the run can tell.
-        caption: What tells it from the others, in words.
+        fingerprint: Of its request; empty where that is not known, as of a shot.
+        take: The take that is shown, or wanted; None where only the run can tell.
+        caption: What tells it from the others, in words. Empty once the card says it.
+        request: fal's id, once known.
     """
 
     fingerprint: str
     take: int | None
     caption: str
+    request: str | None = None
 
     @classmethod
     def of(cls, said: Any) -> Part | None:
@@ -42,7 +44,13 @@ class Part(NamedTuple):
         match said:
             case [str(fingerprint), int() | None as take, str(caption)]:
                 return cls(fingerprint, take, caption)
+            case [str(fingerprint), int() | None as take, str(caption), str(request)]:
+                return cls(fingerprint, take, caption, request)
         return None
+
+    def to_json(self) -> list[Any]:
+        """As it is in a mark."""
+        return list(self if self.request else self[:3])
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +65,7 @@ class Mark:
         state: A `State` when the card was drawn.
         fingerprint: Of the request: sidecars have it too.
         request: fal's id, once known.
-        parts: Of a sweep that has not ended: what it is made of.
+        parts: Of many videos: what its card is made of, in order.
     """
 
     job: str | None = None
@@ -81,7 +89,7 @@ class Mark:
         """As an output's metadata."""
         always = {"version": VERSION, "job": self.job, "kernel": self.kernel}
         more = {name: getattr(self, name) for name in ("process", "state", "fingerprint", "request")}
-        parts = {"parts": [list(part) for part in self.parts]} if self.parts else {}
+        parts = {"parts": [part.to_json() for part in self.parts]} if self.parts else {}
         return {KEY: always | {name: value for name, value in more.items() if value is not None} | parts}
 
     @classmethod

@@ -9,19 +9,17 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from html import unescape
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
-from kling_nb.notebook.mark import Mark
+from kling_nb.notebook.mark import Mark, Part
+from kling_nb.notebook.relinking import plays, relink
 
 VIEW = "application/vnd.jupyter.widget-view+json"
 STATE = "application/vnd.jupyter.widget-state+json"
 
 _OURS = "kling_nb."
 _MODEL = re.compile(r"IPY_MODEL_(\w+)")
-_PLAYS = re.compile(r'<(?:video|audio) src="([^"]*)"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +38,14 @@ class Settling:
         folder: That of the notebook.
         alive: Whether what was shown with a mark still has its widget.
         renew: Draws a card anew, where more is known than the mark says; else None.
+        find: Where the file of one of many videos is now, for a notebook in that folder; else None.
         forget_kernels: Take the kernel out of marks, for a file that goes to others.
     """
 
     folder: Path
     alive: Callable[[Mark], bool]
     renew: Callable[[Mark, Path], Renewed | None]
+    find: Callable[[Part, Path], Path | None] = lambda _part, _folder: None
     forget_kernels: bool = False
 
 
@@ -77,9 +77,11 @@ def _settle_output(output: dict[str, Any], mark: Mark, settling: Settling) -> bo
     data = output.setdefault("data", {})
     alive = settling.alive(mark)
     changed = not alive and data.pop(VIEW, None) is not None
-    lost = mark.settled and not _plays(data.get("text/html"), settling.folder)
+    lost = mark.settled and not plays(data.get("text/html"), settling.folder)
     panel = mark.job is None
-    if (not mark.settled and not (panel and alive)) or (lost and not alive):
+    if lost and not alive and mark.parts:
+        changed |= relink(data, mark.parts, settling.folder, settling.find)
+    elif (not mark.settled and not (panel and alive)) or (lost and not alive):
         new = settling.renew(mark, settling.folder)
         if new is not None and ("text/html" in data or changed):
             data |= new.data
@@ -100,20 +102,6 @@ def _bare_twins(marked: list[tuple[dict[str, Any], Mark]]) -> set[int]:
         for output, mark in marked
         if mark.job in with_card and not {"text/html", VIEW} & set(output["data"])
     }
-
-
-def _plays(html: Any, folder: Path) -> bool:
-    """Whether the file that a card plays is where it says; a card without one lacks nothing."""
-    found = _PLAYS.search("".join(html) if isinstance(html, list) else html or "")
-    if found is None:
-        return True
-    src = unescape(found[1])
-    if re.match(r"\w[\w+.-]*:", src):
-        return True
-    try:
-        return (folder / unquote(src)).is_file()
-    except (OSError, ValueError):
-        return False
 
 
 # -- models in the notebook's metadata ---------------------------------------------------

@@ -42,7 +42,8 @@ def watch(contents: Any, kernels: Any, root: Path) -> None:
     renew = functools.cache(_renewal)
 
     def settled(model: Any) -> Any:
-        settling = Settling((root / model["path"].strip("/")).parent, alive(kernels), renew())
+        folder, renewal = (root / model["path"].strip("/")).parent, renew()
+        settling = Settling(folder, alive(kernels), renewal, renewal.place)
         try:
             settle(model["content"], settling)
         except Exception:

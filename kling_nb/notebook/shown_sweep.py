@@ -12,6 +12,7 @@ from typing import Any, TextIO
 from kling_nb._storyboard import Storyboard
 from kling_nb._sweep import Sweep, SweepCell
 from kling_nb.events import State
+from kling_nb.notebook import card_words as words
 from kling_nb.notebook import grid_card
 from kling_nb.notebook.grid_layout import layout_of, sizes
 from kling_nb.notebook.grid_sweep import SweepSheet
@@ -19,6 +20,8 @@ from kling_nb.notebook.live_and_card import LiveAndCard
 from kling_nb.notebook.mark import Mark, Part
 
 REFRESH_SECONDS = 0.5
+_CAPTION = 200
+"""Characters of a caption in a mark: a prompt may be one."""
 
 
 class TerminalSweep:
@@ -133,15 +136,24 @@ class KernelSweep:
         }
 
     def _mark(self) -> Mark:
-        """That of the card. While more is to come it says of what: the kernel may not live to draw it."""
+        """That of the card, with what it is made of: the kernel may not live to draw it, and files move."""
         if self._study.done:
-            return self._outputs.mark
+            return replace(self._outputs.mark, parts=tuple(map(_made, self._study)))
         captions = layout_of(self._study).captions
-        parts = (
-            Part(cell.request.fingerprint, None if cell.plan.new else cell.plan.take or 1, caption)
-            for cell, caption in zip(self._study, captions, strict=True)
-        )
-        return replace(self._outputs.mark, state=State.IN_PROGRESS.value, parts=tuple(parts))
+        parts = tuple(map(_wanted, self._study, captions))
+        return replace(self._outputs.mark, state=State.IN_PROGRESS.value, parts=parts)
+
+
+def _wanted(cell: SweepCell, caption: str) -> Part:
+    """The part of a card that is still to be drawn."""
+    take = None if cell.plan.new else cell.plan.take or 1
+    return Part(cell.request.fingerprint, take, words.clip(caption, _CAPTION))
+
+
+def _made(cell: SweepCell) -> Part:
+    """The part of a card that says all else itself."""
+    take = getattr(cell.result, "take", None)
+    return Part(cell.request.fingerprint, take, "", cell.job.request_id if cell.job else None)
 
 
 class Quiet:
@@ -167,4 +179,5 @@ def show_strip(board: Storyboard, shell: Any) -> None:
     outputs = LiveAndCard(board.id, f"Storyboard: {sheet.summary}", shell)
     outputs.show_live(sheet)
     card = {"text/html": strip_card.html(board), "text/plain": strip_card.text(board)}
-    outputs.show_card(card, outputs.mark)
+    parts = tuple(Part("", shot.take, "", shot.request_id) for shot in board)
+    outputs.show_card(card, replace(outputs.mark, parts=parts))

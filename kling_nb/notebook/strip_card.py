@@ -21,7 +21,7 @@ def html(board: Storyboard) -> str:
         prompt = escape(words.clip(words.clean(said(shot)), 200))
         label = f'<span style="{_QUIET}">{start:.4g}–{start + shot.duration:.4g} s</span>'
         name = f'<div style="margin-top:2px"><strong>{number}</strong> {label}</div>'
-        picture = player(shot, f"Shot {number}: {said(shot)}")
+        picture = player(shot, f"Shot {number}: {said(shot)}", part=number - 1)
         shots.append(
             f'<div style="flex:none;width:220px;max-width:100%">{picture}'
             f'{name}<div dir="auto" style="white-space:normal;overflow-wrap:break-word">{prompt}</div></div>'

@@ -25,7 +25,7 @@ def test_a_grid_says_its_price_shows_itself_and_is_handed_over(
     assert card["text/html"].count("<video") == 4  # brought up to date before the cell ended
     assert "4 of 4 ready" in card["text/plain"]
     assert cell.metadata[1]["kling_nb"]["job"] == kernel.value("study.id")
-    assert "parts" not in cell.metadata[1]["kling_nb"]
+    assert cell.metadata[1]["kling_nb"]["state"] == "READY"
     sent = {(sent.input["prompt"], sent.input["duration"]) for sent in fal.accepted}
     assert sent == {(f"a {who} in Tokyo", length) for who in ("fox", "wolf") for length in ("5", "10")}
     assert kernel.value("[type(cell.video).__name__ for cell in study]") == str(["Video"] * 4)
@@ -102,7 +102,8 @@ def test_a_sweep_that_nobody_saw_end_is_drawn_when_its_notebook_is_opened(
         assert card["data"]["text/html"].count("<video") == number
         assert f"{number} of 2 ready" in card["data"]["text/html"]
         assert ("Run the cell again" in card["data"]["text/html"]) == (number == 1)
-        assert ("parts" in card["metadata"]["kling_nb"]) == (number == 1)
+        assert f"{number} of 2 ready" in card["data"]["text/plain"]
+        assert (card["metadata"]["kling_nb"]["state"] == "READY") == (number == 2)
     assert kernel.finish(waiting).ok
 
 
