@@ -105,7 +105,13 @@ class Title:
 
 def _towards(plane: Bytes, cover: Bytes, value: int) -> None:
     share = cover.astype(np.uint16)
-    plane[:] = (plane * (255 - share) + value * share + 128) // 255
+    mixed = plane * (255 - share)
+    share *= value
+    mixed += share
+    mixed += 128
+    mixed += (mixed >> 8) + 1  # from here on: divided by 255
+    mixed >>= 8
+    plane[:] = mixed
 
 
 def _set(text: str, face: str | None, box: Box, seconds: float) -> tuple[list[_Word], int]:

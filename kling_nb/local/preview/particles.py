@@ -90,7 +90,11 @@ def _stamp(shape: tuple[int, ...], spots: Spots, cell: tuple[Floats, Floats], sc
     size = np.maximum(spots.size[seen] * np.float32(scale), np.float32(0.45))[:, None, None]
     along = (across * cosine + down * sine) / (size * spots.long[seen][:, None, None])
     beside = (down * cosine - across * sine) / size
-    cover = np.exp(-(along * along + beside * beside)) * spots.strength[seen][:, None, None]
+    along *= along
+    beside *= beside
+    along += beside
+    cover = np.exp(np.negative(along, out=along), out=along)
+    cover *= spots.strength[seen][:, None, None]
     offsets = (high[:, None] * columns + wide[None, :]).astype(np.intp)
     return (top * columns + left).astype(np.intp)[:, None, None] + offsets[None], cover
 
@@ -98,5 +102,8 @@ def _stamp(shape: tuple[int, ...], spots: Spots, cell: tuple[Floats, Floats], sc
 def _press(stamp: _Stamp, plane: Bytes, value: np.float32) -> None:
     index, cover = stamp
     flat = plane.reshape(-1)
-    under = flat[index].astype(np.float32)
-    flat[index] = (under + (value - under) * cover).astype(np.uint8)
+    under = flat.take(index).astype(np.float32)
+    toward = value - under
+    toward *= cover
+    toward += under
+    flat[index] = toward.astype(np.uint8)

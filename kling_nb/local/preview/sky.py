@@ -64,7 +64,8 @@ class Sky:
         rows, columns = self._shape
         self._x = (np.arange(columns, dtype=np.float32) + 0.5) / columns
         self._y = (np.arange(rows, dtype=np.float32) + 0.5) / rows
-        self._ground = _gradient(mood, self._y, horizon)[:, None, :] * np.ones((1, columns, 1), np.float32)
+        # Light has its colours first, (3, rows, columns): an inner loop of three would cost five times as much.
+        self._ground = _gradient(mood, self._y, horizon).T[:, :, None] * np.ones((1, 1, columns), np.float32)
         self._glows = (*(_drifting(random, rgb(colour)) for colour in mood.glows), *glows)
         self._vignette = _vignette(self._x, self._y)
         self._curtain = "curtain" in mood.weather
@@ -84,7 +85,7 @@ class Sky:
             light = _screen(light, self._aurora(seconds))
         if self._rays:
             light = _screen(light, self._beams(seconds))
-        small = yuv(light * self._vignette)
+        small = yuv(np.ascontiguousarray(np.moveaxis(light * self._vignette, 0, -1)))
         wide = (np.clip(small, 0, 254) * 256).astype(np.uint16)
         grain = int(seconds * 24)
         noise = self._dither[grain * 37 % 64 :, grain * 29 % 64 :][: canvas.height, : canvas.width]
@@ -98,11 +99,11 @@ class Sky:
         across = np.exp(-(((self._x - x) * self._aspect / glow.radius) ** 2))
         down = np.exp(-(((self._y - y) / glow.radius) ** 2))
         strength = glow.strength * (1 + 0.12 * sway(seconds, glow.period * 0.71, glow.phase))
-        return (down[:, None] * across[None, :] * np.float32(strength))[..., None] * glow.colour
+        return _coloured(down[:, None] * across[None, :] * np.float32(strength), glow.colour)
 
     def _aurora(self, seconds: float) -> Floats:
         """Hanging curtains of light, folded by three sines that never meet twice."""
-        total = np.zeros((*self._shape, 3), np.float32)
+        total = np.zeros((3, *self._shape), np.float32)
         for layer, name in enumerate(self._mood.glows):
             turn = seconds * (0.35 + 0.1 * layer)
             fold = (
@@ -116,7 +117,7 @@ class Sky:
             )
             below = self._y[:, None] - fold[None, :]
             fall = np.where(below > 0, np.exp(-((below / 0.05) ** 2)), np.exp(below / 0.16))
-            total += (fall * strands[None, :] * np.float32(0.62 - 0.14 * layer))[..., None] * rgb(name)
+            total += _coloured(fall * strands[None, :] * np.float32(0.62 - 0.14 * layer), rgb(name))
         return total
 
     def _beams(self, seconds: float) -> Floats:
@@ -124,8 +125,7 @@ class Sky:
         slant = (self._x[None, :] - 0.42) * self._aspect / (self._y[:, None] + 0.55)
         shafts = 0.5 + 0.5 * np.sin(slant * 17 + 0.5 * seconds) * np.sin(slant * 7.3 - 0.32 * seconds + 1)
         fade = np.exp(-((self._y[:, None] / 0.62) ** 2)) * np.exp(-((slant / 0.9) ** 2))
-        beams: Floats = ((shafts**2) * fade * np.float32(0.55))[..., None] * rgb(self._mood.glows[0])
-        return beams
+        return _coloured((shafts**2) * fade * np.float32(0.55), rgb(self._mood.glows[0]))
 
     def _spread(self, name: str, plane: Bytes, small: Wide, add: Wide) -> None:
         frame = VideoFrame.from_ndarray(np.ascontiguousarray(small), format="gray16le")
@@ -158,7 +158,12 @@ def _drifting(random: np.random.Generator, colour: Floats) -> Glow:
 
 def _vignette(x: Floats, y: Floats) -> Floats:
     far = ((x - 0.5) ** 2)[None, :] + ((y - 0.5) ** 2)[:, None]
-    return (1 - 0.62 * far**1.15)[..., None].astype(np.float32)
+    return (1 - 0.62 * far**1.15).astype(np.float32)
+
+
+def _coloured(light: Floats, colour: Floats) -> Floats:
+    """Light of one colour: (rows, columns) as (3, rows, columns)."""
+    return light[None] * colour[:, None, None]
 
 
 def _screen(under: Floats, light: Floats) -> Floats:
