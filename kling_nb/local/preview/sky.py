@@ -64,7 +64,7 @@ class Sky:
         rows, columns = self._shape
         self._x = (np.arange(columns, dtype=np.float32) + 0.5) / columns
         self._y = (np.arange(rows, dtype=np.float32) + 0.5) / rows
-        # Light has its colours first, (3, rows, columns): an inner loop of three would cost five times as much.
+        # Light has its colours first, (3, rows, columns): an inner loop of three would be slow.
         self._ground = _gradient(mood, self._y, horizon).T[:, :, None] * np.ones((1, 1, columns), np.float32)
         self._glows = (*(_drifting(random, rgb(colour)) for colour in mood.glows), *glows)
         self._vignette = _vignette(self._x, self._y)
