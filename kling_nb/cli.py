@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line.
 
     Returns:
-        The exit code: 0 done, 1 an error of ours, 2 a usage error, 130 interrupted.
+        The exit code: 0 done, 1 an error of ours, 2 a usage error, 130 interrupted, 141 nobody reads on.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words[:1] == ["local"]:
@@ -29,13 +30,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if words[:1] == ["generate"]:  # its flags follow from the endpoint that they name
             return _generate(words[1:])
         parsed = _parser().parse_args(words)
-        return int(parsed.run(parsed))
+        code = int(parsed.run(parsed))
+        sys.stdout.flush()  # `| head` may have closed it: said here, not when the interpreter ends
+        return code
     except Interrupted as fault:
         print(f"kling-nb: {fault}", file=sys.stderr)
         return 130
     except KlingError as fault:
         print(f"kling-nb: {fault}", file=sys.stderr)
         return 2 if isinstance(fault, UsageError) else 1
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at the end
+        return 141
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -95,11 +95,45 @@ READ = {
     "%%kling\na {colour!r} boat": ["it depends on"],
     "%%kling --image photo\nit moves": ["it depends on the picture photo"],
     "%%kling --image picture\nit moves": [("it moves", {"image": "cat.png"})],
-    "%%time\nkling_nb.generate('x')": [],
-    "%kling use v3-pro\nsubmit(prompt=colour, duration=5)": [("red", {"endpoint": "v3-pro", "duration": 5})],
+    "\n  \n%%kling\na boat": [("a boat", {})],
+    "%%time\nkling_nb.generate('x')": [("x", {})],
+    "%%capture out\n\n%%time\n%%kling\na boat": [("a boat", {})],
+    "%time kling_nb.generate('x')": [("x", {})],
+    "for _ in range(1):\n    made = %timeit -n 1 kling_nb.generate('x')": [("x", {})],
+    "%%bash\nkling-nb generate 'a boat'": ["it is run by %%bash"],
+    "%%writefile a.py\nkling_nb.generate('x')": [],
+    "!kling-nb generate 'a boat'": ["it depends on !kling-nb"],
+    "x = = 5\nkling_nb.generate('x')": ["it is no plain Python"],
+    "get_ipython().run_cell_magic('kling', '', 'a boat')": ["it depends on get_ipython()"],
+    "from kling_nb import generate as g\ng('x')": [("x", {})],
+    "from kling_nb import *\nimport kling_nb as k\nsubmit('x')\nk.submit('y')": [("x", {}), ("y", {})],
+    "make = kling_nb.generate\nmake('x')": [("x", {})],
+    "list(map(kling_nb.generate, ['x']))": ["it depends on who calls kling_nb.generate"],
+    "form.submit()\npool.submit(work, 3)\nexecutor.submit(work)\nsubmit(5)\ngenerate()": [],
+    "from kling_nb import submit\nfrom other import submit\nsubmit('x', 3)": [],
+    "kling_nb.Panel().submit(prompt='x')": ["it submits what a panel holds"],
+    "kling_nb.generate('x', **{'duration': 10})": [("x", {"duration": 10})],
+    "more = {'duration': 10}\nkling_nb.generate('x', **more)": [("x", {"duration": 10})],
+    "kling_nb.generate('x', **read())": ["it depends on read()"],
+    "kling_nb.configure(endpoint='v3-pro', timeout=wait)\nkling_nb.submit('x')": [
+        ("x", {"endpoint": "v3-pro"})
+    ],
+    "%config KlingMagics.endpoint = 'v3-pro'\nkling_nb.submit('x')": [("x", {"endpoint": "v3-pro"})],
+    "kling_nb.configure(backend=choose())\nkling_nb.submit('x')": ["it depends on choose()"],
+    "if paid:\n    kling_nb.configure(backend='fal')\nkling_nb.submit('x')": [
+        "it depends on whether backend"
+    ],
+    "s = kling_nb.Session(endpoint='v3-pro')\ns.submit('x')\nkling_nb.submit('x')": [
+        ("x", {"endpoint": "v3-pro"}),
+        ("x", {"endpoint": "v1-pro"}),
+    ],
+    "with kling_nb.Session(**settings) as s:\n    s.submit('x')": ["it depends on settings"],
+    "%kling use v3-pro\nkling_nb.submit(prompt=colour, duration=5)": [
+        ("red", {"endpoint": "v3-pro", "duration": 5})
+    ],
     "for word in words:\n    kling_nb.submit(word)": ["it depends on word"],
     "colour = words[0]\nkling_nb.generate(colour)": ["it depends on colour"],
-    "await client.submit('v1-pro', {})": ["it submits by Session.client"],
+    "client = kling_nb.Session().client\nawait client.submit('v1-pro', {})": ["it submits by Session.client"],
     "colour, other = 'blue', words\nkling_nb.generate(f'a {colour} boat')": [("a blue boat", {})],
     "kling_nb.generate(f'a {colour:>9} boat')": ["it depends on"],
     "%%kling study --grid duration=5,10\na {colour} {boat|kite}": [

@@ -1,5 +1,6 @@
 """`kling-nb`, as a shell runs it."""
 
+import json
 import os
 import signal
 import subprocess
@@ -292,3 +293,22 @@ def test_ledger_check_and_rebuild(shell: Shell, tmp_path: Path, ledger: Ledger) 
     assert "set-aside" in said.stdout
     assert [one.request_id for one in ledger.entries()] == [entry.request_id]
     assert shell("ledger", "check").returncode == 0
+
+
+def test_a_reader_that_has_seen_enough_makes_no_traceback(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    cells = [{"cell_type": "code", "source": f"%%kling\nboat {number}"} for number in range(40)]
+    (tmp_path / "boats.ipynb").write_text(json.dumps({"nbformat": 4, "cells": cells}))
+    with subprocess.Popen(
+        [COMMAND, "verify", "boats.ipynb"],
+        cwd=tmp_path,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as verify:
+        assert verify.stdout is not None
+        assert verify.stderr is not None
+        verify.stdout.close()  # before anything is written, as `head` does it afterwards
+        assert verify.stderr.read() == b""
+    assert verify.returncode == 141
