@@ -91,8 +91,24 @@ class Bindings:
             case Bound(kind="Session"):
                 return Bound("session", settings=self.settings(call))
             case Bound(kind="Panel"):
-                return Bound("panel")
+                return Bound("panel", settings=self._of_panel(call))
         return None
+
+    def _of_panel(self, call: ast.Call) -> dict[str, Any]:
+        """What holds for a panel before anybody has composed anything in it: that of its session."""
+        given = {word.arg: word.value for word in call.keywords}
+        given |= dict(zip(("session", "endpoint"), call.args, strict=False))
+        found: dict[str, Any] = {}
+        if (session := given.get("session")) is not None:
+            bound = self.of(session)
+            unknown = {"": Unknown(f"it depends on {ast.unparse(session)[:40]}")}
+            found |= bound.settings if bound and bound.kind == "session" else unknown
+        if (endpoint := given.get("endpoint")) is not None:
+            try:
+                found["endpoint"] = self._literal(endpoint)
+            except Unknown as why:
+                found["endpoint"] = why
+        return found
 
     def settings(self, call: ast.Call) -> dict[str, Any]:
         """What a call of `Session` or `configure` sets; `Unknown` for what only running can tell."""
@@ -134,8 +150,10 @@ def _attribute(of: Bound | None, name: str) -> Bound | None:
             return Bound("function", name, of.settings)
         case Bound(kind="session") if name == "client":
             return Bound("client")
-        case Bound(kind="client" | "panel") if name == "submit":
-            return Bound("function", of.kind)
+        case Bound(kind="client") if name == "submit":
+            return Bound("function", "client")
+        case Bound(kind="panel") if name == "submit":
+            return Bound("function", "panel", of.settings)
     return None
 
 

@@ -163,7 +163,7 @@ class Reader:
                 self._configure(self._bindings.settings(call), sure=sure)
             case Bound(kind="function", name="client"):
                 raise Unknown("it submits by Session.client, whatever is here")
-            case Bound(kind="function", name="panel"):
+            case Bound(kind="function", name="panel") if "prompt" not in {one.arg for one in call.keywords}:
                 raise Unknown("it submits what a panel holds")
             case Bound(kind="function") as function:
                 yield from self._request(call, function, name)
