@@ -120,7 +120,9 @@ def wait(future: Future[T], timeout: float | None = None) -> T:
     try:
         return loop.run_until_complete(waiting)
     finally:
-        # After an interrupt nobody asks any more what it would have said.
+        # After an interrupt nobody asks any more what it would have said. A second one can strike in the loop
+        # itself and take the task's last step with it: then it never ends, and nobody need be told.
+        waiting._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001 -- as asyncio's gather
         if not waiting.cancel() and not waiting.cancelled():
             waiting.exception()
 
