@@ -1,11 +1,15 @@
 """A browser and a clip, for the tests of views on a page of their own."""
 
 import io
+from pathlib import Path
 
 import av
 import numpy as np
 import pytest
 from playwright.sync_api import sync_playwright
+
+ROOT = Path(__file__).resolve().parents[2]
+TYPES = {".js": "text/javascript", ".css": "text/css", ".mp4": "video/mp4", ".jpg": "image/jpeg"}
 
 
 def clip():
@@ -32,6 +36,28 @@ def browser(chromium_path, chromium_args):
 @pytest.fixture(scope="module")
 def video():
     return clip()
+
+
+@pytest.fixture
+def serve(complaints):
+    """Gives a page its document and its files, and keeps its complaints."""
+
+    def to(page, document, files, **made):
+        """`files`: paths in the project by their addresses; `made`: bytes by the names of the rest."""
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        found = {address: (ROOT / file).read_bytes() for address, file in files.items()}
+        found |= {f"/{name.replace('_', '.')}": body for name, body in made.items()}
+
+        def answer(route):
+            path = "/" + route.request.url.split("/", 3)[3]
+            if path in found:
+                route.fulfill(body=found[path], content_type=TYPES[Path(path).suffix])
+            else:
+                route.fulfill(body=document if path == "/" else "", content_type="text/html")
+
+        page.route("http://localhost/**", answer)
+
+    return to
 
 
 @pytest.fixture

@@ -1,20 +1,16 @@
 """Two views of one panel in a real browser, with a model whose kernel is on the page too."""
 
-from pathlib import Path
-
 import pytest
 from playwright.sync_api import expect
 
-ROOT = Path(__file__).resolve().parents[2]
 PAGE = """<!doctype html><html lang="en"><title>Panels</title><link rel="stylesheet" href="/panel.css">
 <body><script type="module" src="/panel_page.js"></script>"""
 FILES = {
-    "/panel.js": ROOT / "kling_nb/static/panel.js",
-    "/panel.css": ROOT / "kling_nb/static/panel.css",
-    "/panel_page.js": ROOT / "js/test/panel_page.js",
-    "/fake_model.js": ROOT / "js/test/fake_model.js",
+    "/panel.js": "kling_nb/static/panel.js",
+    "/panel.css": "kling_nb/static/panel.css",
+    "/panel_page.js": "js/test/panel_page.js",
+    "/fake_model.js": "js/test/fake_model.js",
 }
-TYPES = {".js": "text/javascript", ".css": "text/css"}
 DRAG = """(node) => {
   const files = new DataTransfer();
   files.items.add(new File([new Uint8Array(9)], "heron.png", { type: "image/png" }));
@@ -31,20 +27,9 @@ pytestmark = pytest.mark.browser
 
 
 @pytest.fixture
-def page(browser, video, complaints):
+def page(browser, video, serve):
     page = browser.new_page(viewport={"width": 900, "height": 900})
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-
-    def serve(route):
-        path = "/" + route.request.url.split("/", 3)[3]
-        if path in FILES:
-            route.fulfill(body=FILES[path].read_bytes(), content_type=TYPES[FILES[path].suffix])
-        elif path == "/clip.mp4":
-            route.fulfill(body=video, content_type="video/mp4")
-        else:
-            route.fulfill(body=PAGE if path == "/" else "", content_type="text/html")
-
-    page.route("http://localhost/**", serve)
+    serve(page, PAGE, FILES, clip_mp4=video)
     page.goto("http://localhost/")
     page.wait_for_function("window.view !== undefined")
     yield page
