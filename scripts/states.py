@@ -351,10 +351,6 @@ def end_kernel(page: Page, lab: Any) -> None:
 
 
 CARDS: dict[str, Pose | None] = {}
-SLEEP = """import asyncio, time
-await asyncio.sleep(5)  # for the first answer to each widget
-time.sleep(600)"""
-
 KINDS = {
     "job": Kind(
         "job",
@@ -385,7 +381,9 @@ KINDS = {
             "no hit": search_in_vain,
         },
     ),
-    "busy": Kind("any_widget", dict.fromkeys(("job", "grid", "panel")), SLEEP, make_busy),
+    "busy": Kind(
+        "any_widget", dict.fromkeys(("job", "grid", "panel")), "import time\ntime.sleep(600)", make_busy
+    ),
     "gone": Kind("any_widget", dict.fromkeys(("job", "grid", "panel")), "", end_kernel),
     "card": Kind("", CARDS),
 }
