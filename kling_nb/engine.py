@@ -17,6 +17,7 @@ from concurrent.futures import Future
 from concurrent.futures import wait as wait_for_all
 from typing import Any, ClassVar, TypeVar
 
+from kling_nb._interrupts import HeldInterrupts
 from kling_nb.errors import without_frames
 
 T = TypeVar("T")
@@ -113,18 +114,27 @@ def wait(future: Future[T], timeout: float | None = None) -> T:
         return future.result(timeout)
     if future.done():
         return future.result()
-    import nest_asyncio2  # noqa: PLC0415 -- late on purpose, see above
+    return _wait_nested(loop, future, timeout)
 
-    nest_asyncio2.apply(loop)
-    waiting = loop.create_task(wait_async(future, timeout))
-    try:
-        return loop.run_until_complete(waiting)
-    finally:
-        # After an interrupt nobody asks any more what it would have said. A second one can strike in the loop
-        # itself and take the task's last step with it: then it never ends, and nobody need be told.
-        waiting._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001 -- as asyncio's gather
-        if not waiting.cancel() and not waiting.cancelled():
-            waiting.exception()
+
+def _wait_nested(loop: asyncio.AbstractEventLoop, future: Future[T], timeout: float | None) -> T:
+    waiting: asyncio.Task[T] | None = None
+
+    def wake() -> None:
+        if waiting is not None:
+            loop.call_soon_threadsafe(waiting.cancel)
+
+    with HeldInterrupts(wake) as interrupts:
+        import nest_asyncio2  # noqa: PLC0415 -- late on purpose, see `wait`
+
+        nest_asyncio2.apply(loop)
+        waiting = loop.create_task(wait_async(future, timeout))
+        if interrupts.struck:  # before there was a task to wake
+            waiting.cancel()
+        try:
+            return loop.run_until_complete(waiting)
+        finally:
+            waiting.cancel()  # no effect unless an error of another callback has ended the loop
 
 
 async def wait_async(future: Future[T], timeout: float | None = None) -> T:  # noqa: ASYNC109 -- one argument for both kinds of wait

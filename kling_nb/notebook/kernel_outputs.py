@@ -62,6 +62,7 @@ class KernelOutputs:
             return
         if self._notice.due(job.backend, chosen=backend_chosen()):
             self.text(LOCAL_NOTICE)
+        ended = job.done
         name = f"kling-{job.id}-{os.urandom(4).hex()}"
         view_place, card_place = f"{name}-view", name
         live = watched()
@@ -78,7 +79,7 @@ class KernelOutputs:
             view = {}
         if view or not there:
             self._publish({**view, **card_bundle(job)}, job, display_id=card_place, update=there)
-        if not job.done:
+        if not ended:  # even if it has ended while it was being shown
             self._keep_up(job, card_place, view)
 
     def _keep_up(self, job: Job, display_id: str, view: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import CancelledError, Future
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -165,6 +166,99 @@ def test_inside_a_running_loop(before: str) -> None:
     source = NESTED.format(before=before)
     done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "ran out\n", "")
+
+
+def test_an_interrupt_at_any_line_of_a_nested_wait_leaves_both_loops_sound() -> None:
+    program = Path(__file__).with_name("interrupted_waits.py")
+    done = subprocess.run([sys.executable, program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert int(done.stdout) > 100
+
+
+SECOND_INTERRUPT = """
+import asyncio, signal
+from concurrent.futures import Future
+from kling_nb import _interrupts
+from kling_nb.engine import wait
+
+async def main():
+    def stuck():
+        signal.raise_signal(signal.SIGINT)
+        print("first is kept")
+        _interrupts.STUCK_SECONDS = 0.0
+        signal.raise_signal(signal.SIGINT)
+        print("never")
+    asyncio.get_running_loop().call_soon(stuck)
+    try:
+        wait(Future())
+    except KeyboardInterrupt:
+        print("interrupted")
+
+asyncio.new_event_loop().run_until_complete(main())
+"""
+
+
+def test_a_second_interrupt_gets_out_of_a_callback_that_does_not_end() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SECOND_INTERRUPT], capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.stderr) == ("first is kept\ninterrupted\n", "")
+
+
+INNER_INTERRUPT = """
+import asyncio, signal
+from concurrent.futures import Future
+from kling_nb.engine import wait
+
+async def inner():
+    asyncio.get_running_loop().call_soon(signal.raise_signal, signal.SIGINT)
+    try:
+        wait(Future())
+    except KeyboardInterrupt:
+        print("inner")
+        raise
+
+async def main():
+    task = asyncio.get_running_loop().create_task(inner())
+    try:
+        wait(Future())
+    except KeyboardInterrupt:
+        print("outer")
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    try:
+        await task
+    except KeyboardInterrupt:
+        pass
+
+asyncio.new_event_loop().run_until_complete(main())
+"""
+
+
+def test_an_interrupt_ends_a_wait_within_a_wait() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", INNER_INTERRUPT], capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.stderr) == ("inner\nouter\n", "")
+
+
+OWN_HANDLER = """
+import asyncio, signal, threading
+from concurrent.futures import Future
+from kling_nb.engine import wait
+
+async def main():
+    future = Future()
+    signal.signal(signal.SIGINT, lambda *_: (print("noted"), future.set_result(7)))
+    asyncio.get_running_loop().call_soon(signal.raise_signal, signal.SIGINT)
+    print(wait(future))
+
+asyncio.new_event_loop().run_until_complete(main())
+"""
+
+
+def test_a_handler_of_the_caller_that_raises_nothing_ends_no_wait() -> None:
+    done = subprocess.run([sys.executable, "-c", OWN_HANDLER], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("noted\n7\n", "")
 
 
 def test_a_loop_that_never_waits_so_is_not_touched() -> None:

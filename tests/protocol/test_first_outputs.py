@@ -1,0 +1,44 @@
+"""What the first job of a kernel shows, while the widget's libraries are being imported."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kernel_environment import pointed_at
+from protocol.test_moved import Shell
+from scripted import Done, Hold, Queue, Script, ScriptedFal
+
+from kling_nb import Session
+from kling_nb.notebook import kernel_outputs
+from kling_nb.notebook.served import ROOT
+
+
+@pytest.mark.parametrize("served", [False, True], ids=["two outputs", "one output"])
+def test_a_job_that_ends_while_its_widget_is_made_has_its_result_in_the_card(
+    served: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ScriptedFal() as fal:
+        fal.script = Script([Queue(0), Hold(), Done()])
+        for name, value in pointed_at(fal, tmp_path / "home").items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.chdir(tmp_path)
+        if served:
+            monkeypatch.setenv(ROOT, str(tmp_path))
+        monkeypatch.delitem(sys.modules, "anywidget", raising=False)
+
+        def ends_meanwhile(job: Any) -> dict[str, Any]:
+            fal.release()
+            job.wait(20)
+            return {"application/vnd.jupyter.widget-view+json": {"model_id": "none"}}
+
+        monkeypatch.setattr(kernel_outputs, "watched", lambda: True)
+        monkeypatch.setattr(kernel_outputs, "widget_bundle", ends_meanwhile)
+        shell = Shell()
+        with Session() as session:
+            kernel_outputs.KernelOutputs(shell).show(session.submit("a boat"), quiet=False)
+    cards = [
+        output["data"]["text/html"] for output in shell.outputs.values() if "text/html" in output["data"]
+    ]
+    assert len(cards) == 1
+    assert "<video" in cards[0]
