@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -20,8 +21,10 @@ class HeldInterrupts:
     their lines leaves one of them suspended, to be closed by the garbage collector, later and on whatever
     thread that runs: which then takes itself to be running the loop of another.
 
-    The handler that was there is called as ever: one that raises nothing (asyncio's, ipykernel's for a
-    cell with an await) wakes nobody. No effect outside the main thread, where no signal ever raises.
+    The handler that was there is called as ever, and one that raises nothing (asyncio's) wakes nobody.
+    Not so ipykernel's for a cell with an await: it has the cell's task cancelled, which is the one that is
+    blocked here, and the cell's reply would never be sent (ipykernel 7.4). No effect outside the main
+    thread, where no signal ever raises.
 
     Args:
         wake: Called in the signal's handler: makes the block end soon.
@@ -62,6 +65,8 @@ class HeldInterrupts:
     def _take(self, number: int, frame: FrameType | None) -> None:
         assert self.handler is not None
         try:
+            if _in_cell(frame):
+                signal.default_int_handler(number, frame)
             self.handler(number, frame)
         except BaseException as error:
             if self._raised is None:
@@ -69,3 +74,14 @@ class HeldInterrupts:
             elif time.monotonic() - self._since > STUCK_SECONDS:
                 raise
             self._wake()
+
+
+def _in_cell(frame: FrameType | None) -> bool:
+    """Whether what is raised here ends a cell of IPython, not the loop below it."""
+    module = sys.modules.get("IPython.core.interactiveshell")
+    runs_cells = module.InteractiveShell.run_code.__code__ if module else None
+    while frame is not None:
+        if frame.f_code is runs_cells:
+            return True
+        frame = frame.f_back
+    return False

@@ -19,6 +19,7 @@ WAYS = {
     "cell": "%%kling\n{prompt}",
     "generate": "kling_nb.generate({prompt!r})",
     "wait": "job = kling_nb.submit({prompt!r})\njob.wait()",
+    "wait after an await": "import asyncio\nawait asyncio.sleep(0)\nkling_nb.submit({prompt!r}).wait()",
     "await": "await kling_nb.submit({prompt!r})",
 }
 HELD = (
