@@ -1,7 +1,10 @@
 """A notebook on a page of JupyterLab or Notebook 7, worked in as a person does."""
 
+import json
 import os
+import time
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import pytest
@@ -31,6 +34,17 @@ DRAWN = "() => new Promise((done) => requestAnimationFrame(() => requestAnimatio
 NEXT_CELL = """(count) => {
   const cells = [...document.querySelectorAll('.jp-Notebook .jp-Cell')];
   return cells.length > count && cells.at(-1).contains(document.activeElement) }"""
+
+
+def saved_notebook(file: Path) -> Any:
+    """A notebook as JSON, once the server has written all of it: it writes in place."""
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            return json.loads(file.read_text())
+        except ValueError:
+            if time.monotonic() > deadline:
+                raise
 
 
 class NotebookPage:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import logging
-import os
 import random
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from kling_nb._process_lock import ProcessLock
 from kling_nb.errors import LedgerError
+from kling_nb.ledger import forks
 from kling_nb.ledger.home import is_network
 from kling_nb.ledger.mending import Filed, is_damage, mend
 from kling_nb.ledger.schema import NewerSchema, prepare
@@ -41,12 +41,20 @@ class LedgerFile:
     def __init__(self, path: Path, filed: Filed = tuple) -> None:
         self.path = path
         self._filed = filed
-        self._lock = ProcessLock()
+        self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
-        self._inherited: sqlite3.Connection | None = None
-        self._pid = 0
         self._inode: tuple[int, int] | None = None
         self._suspect = False
+        forks.watch(self)
+
+    def pause(self) -> None:
+        """Wait for whoever uses it, close it, and let nobody in until `resume`: for a fork."""
+        self._lock.acquire()
+        self.close()
+
+    def resume(self) -> None:
+        """Let them in again, in parent and child."""
+        self._lock.release()
 
     def close(self) -> None:
         """Close it. It is opened again where it is used again."""
@@ -82,10 +90,9 @@ class LedgerFile:
                 raise _unusable(self.path, fault) from fault
 
     def _open(self) -> sqlite3.Connection:
-        if self._connection is not None and self._pid == os.getpid() and self._moved():
+        if self._connection is not None and self._moved():
             self.close()
-        if self._connection is None or self._pid != os.getpid():  # SQLite must not be carried over a fork
-            self._inherited, self._connection = self._connection, None  # nor may it be closed there
+        if self._connection is None:
             if self._suspect:
                 self._mend()
             try:
@@ -95,7 +102,7 @@ class LedgerFile:
                     raise
                 self._mend()
                 self._connection = self._connected()
-            self._pid, self._suspect, self._inode = os.getpid(), False, _inode(self.path)
+            self._suspect, self._inode = False, _inode(self.path)
         return self._connection
 
     def _moved(self) -> bool:

@@ -1,11 +1,10 @@
 """A first cell in JupyterLab and Notebook 7, in Chromium: it runs, is cancelled, and is saved."""
 
-import json
 from pathlib import Path
 
 import nbformat
 import pytest
-from notebook_page import NotebookPage, in_both, in_one
+from notebook_page import NotebookPage, in_both, in_one, saved_notebook
 from playwright.sync_api import Page, expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
@@ -60,7 +59,7 @@ def test_what_is_saved_shows_the_card_with_its_mark(page: Page, notebook: Notebo
     page.keyboard.press("Control+s")
     while "kling_media" not in saved.read_text():  # the page says "saved" before the file is there
         page.wait_for_timeout(50)
-    outputs = json.loads(saved.read_text())["cells"][1]["outputs"]
+    outputs = saved_notebook(saved)["cells"][1]["outputs"]
     marks = [
         output["metadata"].get("kling_nb") for output in outputs if output["output_type"] == "display_data"
     ]

@@ -14,7 +14,7 @@ import pytest
 from jupyter_lab import JupyterLab
 from kernel_environment import pointed_at
 from nbformat.sign import NotebookNotary
-from notebook_page import PROGRAMS, in_both, in_one
+from notebook_page import PROGRAMS, in_both, in_one, saved_notebook
 from playwright.sync_api import BrowserContext, Page, expect
 from scripted import Done, Hold, Log, Queue, Run, Script, ScriptedFal
 
@@ -117,7 +117,7 @@ def save(page: Page, file: Path, holds: str) -> None:
 
 
 def outputs(file: Path) -> list[dict[str, object]]:
-    return [output for cell in json.loads(file.read_text())["cells"] for output in cell.get("outputs", ())]
+    return [output for cell in saved_notebook(file)["cells"] for output in cell.get("outputs", ())]
 
 
 def plays(page: Page, count: int) -> None:

@@ -453,6 +453,31 @@ def test_a_fault_in_the_middle_leaves_nothing_half_done(ledger: Ledger) -> None:
     assert only(ledger).state is State.READY
 
 
+def test_a_fork_waits_for_the_change_that_another_thread_makes(ledger: Ledger) -> None:
+    """A child that was forked in the midst of one would find the ledger locked for ever."""
+    began, forking = threading.Event(), threading.Event()
+
+    def change() -> None:
+        with ledger._file.transaction() as db:
+            began.set()
+            forking.wait()
+            for number in range(2_000):
+                db.execute("UPDATE jobs SET sent_at = ?", (number,))
+
+    ledger.claim(intent())
+    thread = threading.Thread(target=change)
+    thread.start()
+    began.wait()
+    threading.Thread(target=forking.set).start()
+    context = multiprocessing.get_context("fork")
+    child = context.Process(target=ledger.claim, args=(intent("f-2"),))
+    child.start()
+    thread.join()
+    child.join()
+    assert child.exitcode == 0
+    assert len(ledger.entries()) == 2
+
+
 def test_a_forked_child_has_a_connection_of_its_own(ledger: Ledger) -> None:
     ledger.claim(intent())
     context = multiprocessing.get_context("fork")
