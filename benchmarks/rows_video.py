@@ -109,9 +109,10 @@ def _render() -> tuple[float, float]:
     """CPU seconds of one clip: of the drawing thread, and of all."""
     from kling_nb.local.preview.clip import Clip
     from kling_nb.local.preview.film import write_film
+    from kling_nb.local.preview.picture import frame_size
     from kling_nb.local.preview.scene import Scene
 
-    clip = Clip("A red fox crosses a snowy forest clearing at dawn", "Kling", (960, 540), 5.0)
+    clip = Clip("A red fox crosses a snowy forest clearing at dawn", "Kling", frame_size(16 / 9), 5.0)
     drawing, cpu = time.thread_time(), time.process_time()
     with tempfile.TemporaryDirectory(prefix="kling_nb-bench-") as folder:
         scene = Scene(clip)

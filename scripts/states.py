@@ -56,7 +56,7 @@ class Kind:
     Attributes:
         function: Of `widget.scenes`, which shows a scene by its name; empty for saved cards.
         scenes: Their names, each with what the reader does there.
-        last: A cell at the end of the notebook.
+        last: A cell at the end of the notebook, for `after` to run.
         after: What happens to all of them in the end.
     """
 
@@ -163,8 +163,8 @@ def stage(
     page.get_by_role("button", name="Idle").wait_for()
     if kind.function:
         page.wait_for_timeout(SETTLED_MS)
-        run_all(page)
-        page.wait_for_function(RUNNING, arg=1 if kind.last else 0)
+        run_scenes(page, kind)
+        page.wait_for_function(RUNNING, arg=0)
     page.add_style_tag(content=STYLE)
     set_width(page, width)
     held = [*CARDS] if name == "card" else [*scenes]
@@ -187,11 +187,13 @@ def compose_notebook(path: Path, cells: list[str]) -> None:
     nbformat.write(new, path)  # type: ignore[no-untyped-call]
 
 
-def run_all(page: Page) -> None:
+def run_scenes(page: Page, kind: Kind) -> None:
     """As the menu does."""
-    page.locator(".jp-Notebook .jp-Cell").first.click()
+    cells = page.locator(".jp-Notebook .jp-Cell")
+    (cells.last if kind.last else cells.first).click()
     page.get_by_role("menuitem", name="Run", exact=True).click()
-    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+    item = "Run All Above Selected Cell" if kind.last else "Run All Cells"
+    page.get_by_role("menuitem", name=item, exact=True).click()
 
 
 def set_theme(page: Page, theme: str) -> None:
@@ -337,7 +339,12 @@ def search_in_vain(panel: Locator) -> None:
 
 
 def make_busy(page: Page, _lab: Any) -> None:
-    """Ask something of a kernel that computes."""
+    """Ask something of a kernel that computes, once each has had its first answer."""
+    page.locator(".kling-sweep").get_by_role("button", name="Cancel all").wait_for()
+    page.locator(".kling-panel").get_by_role("option").first.wait_for()
+    page.locator(".jp-Notebook .jp-Cell").last.click()
+    page.keyboard.press("Shift+Enter")
+    page.wait_for_function(RUNNING, arg=1)
     page.locator(".kling-job").get_by_role("button", name="Cancel").click()
     page.locator(".kling-sweep").get_by_role("button", name="Cancel all").click()
     ask(page.locator(".kling-panel"), "a fox")

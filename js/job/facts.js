@@ -1,7 +1,7 @@
 import { copyButton } from "./copying.js";
 import { alarm, button, element, write } from "./element.js";
 import { saveAs } from "./saving.js";
-import { dimensions, hasVideo, phase } from "./words.js";
+import { dimensions, hasVideo, inLine, phase } from "./words.js";
 
 /**
  * The small print: place in the queue, bytes, or the size and cost of the take; what to copy and save.
@@ -38,7 +38,7 @@ export function facts(live) {
         now.cost,
         now.resumed ? "picked up again" : "",
       ];
-      write(text, words.filter(Boolean).join(" · "));
+      write(text, inLine(words));
       write(request, now.request_id ? `request ${now.request_id}` : "");
       request.hidden = false; // it keeps the buttons at the right
       copyId.hidden = !now.request_id;

@@ -1,5 +1,5 @@
 import { button, element, write } from "./element.js";
-import { duration, isCancellable, label, phase } from "./words.js";
+import { duration, inLine, isCancellable, label, phase } from "./words.js";
 
 /** @typedef {import("./live_job.js").LiveJob} LiveJob */
 /** @typedef {import("./view.js").Part} Part */
@@ -49,10 +49,8 @@ export function header(live) {
 
 /** Progress in bytes is not read out; a place in the queue is.
  * @param {import("./protocol.js").JobFields} now */
-function spokenState(now) {
-  const more = now.state === "IN_QUEUE" ? phase(now) : "";
-  return more ? `${label(now.state)}, ${more}` : label(now.state);
-}
+const spokenState = (now) =>
+  inLine([label(now.state), now.state === "IN_QUEUE" && phase(now)], ", ");
 
 /** @param {LiveJob} live */
 function elapsed({ record, connected, kernelNow }) {

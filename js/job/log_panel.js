@@ -9,6 +9,9 @@ import { timeOfDay } from "./words.js";
 /** How near the end, in CSS pixels, still counts as being there. */
 const NEAR = 12;
 
+/** Lines in a block: the browser passes over whole blocks whose lines stay as they are. */
+const BLOCK = 100;
+
 /**
  * The log: open while the job runs, folded away once there is a video. It follows the newest
  * line until the reader scrolls up.
@@ -44,11 +47,8 @@ export function logPanel(live) {
     placeholder: "Filter",
     ariaLabel: "Filter the log",
     oninput() {
-      const matches = matching(filter);
-      live.record.lines.held.forEach((line, at) => {
-        /** @type {HTMLElement} */ (rows.children[at]).hidden = !matches(line);
-      });
-      follow();
+      drawn.end = -1;
+      part.update();
     },
   });
   const copy = copyButton("Copy log", () =>
@@ -57,15 +57,12 @@ export function logPanel(live) {
   const tools = element("div", "log-tools", {}, filter, copy);
   const { node, summary, open } = fold(live, "log", tools, omitted, rows, newest);
   node.ontoggle = follow;
-  const drawn = { first: 0, end: 0, of: live.record };
-  return {
+  const drawn = { first: 0, end: 0, of: /** @type {unknown} */ (null) };
+  const part = {
     node,
     update() {
       const { lines, now } = live.record;
-      if (drawn.of !== live.record) {
-        rows.replaceChildren();
-        Object.assign(drawn, { first: 0, end: 0, of: live.record });
-      }
+      if (drawn.of !== live.record) Object.assign(drawn, { end: -1, of: live.record });
       node.hidden = !lines.end;
       write(summary, `Log · ${lines.end} line${lines.end === 1 ? "" : "s"}`);
       write(omitted, lines.first ? `The first ${lines.first} lines are left out.` : "");
@@ -73,6 +70,7 @@ export function logPanel(live) {
       if (drawRows(rows, lines, drawn, matching(filter))) follow();
     },
   };
+  return part;
 }
 
 /**
@@ -80,7 +78,8 @@ export function logPanel(live) {
  *
  * @param {HTMLElement} rows
  * @param {import("./log_lines.js").LogLines} lines
- * @param {{first: number, end: number}} drawn which lines are on the page; kept up to date here
+ * @param {{first: number, end: number}} drawn which lines are on the page, none where the end is -1;
+ *   kept up to date here
  * @param {(line: Line) => boolean} matches
  * @returns {boolean} whether anything changed
  */
@@ -90,9 +89,20 @@ function drawRows(rows, lines, drawn, matches) {
     rows.replaceChildren();
     drawn.end = lines.first;
   } else {
-    for (let i = drawn.first; i < lines.first; i++) rows.firstChild?.remove();
+    for (let i = drawn.first; i < lines.first; i++) {
+      const block = /** @type {Element} */ (rows.firstElementChild);
+      block.firstChild?.remove();
+      if (!block.firstChild) block.remove();
+    }
   }
-  rows.append(...lines.held.slice(drawn.end - lines.first).map((line) => row(line, matches(line))));
+  for (const line of lines.held.slice(drawn.end - lines.first)) {
+    let block = rows.lastElementChild;
+    if (!block || block.childElementCount >= BLOCK) {
+      block = element("div", "");
+      rows.append(block);
+    }
+    block.append(row(line, matches(line)));
+  }
   drawn.first = lines.first;
   drawn.end = lines.end;
   return true;

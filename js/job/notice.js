@@ -32,7 +32,5 @@ export function notice(live) {
 function noteText({ record, connected, kernel, cancelling }) {
   if (!connected && !record.finished) return gone(record.about.backend);
   if (connected && kernel.busy) return BUSY;
-  return cancelling.outcome && !(record.finished && record.now.state !== "UNCERTAIN")
-    ? cancelling.outcome
-    : "";
+  return record.finished && record.now.state !== "UNCERTAIN" ? "" : cancelling.outcome;
 }

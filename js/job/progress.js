@@ -14,9 +14,9 @@ export function progressBar(name) {
     /** @param {number | null} part 0 to 1, or null where it is not known */
     draw(part) {
       node.classList.toggle("kling-unknown", part === null);
-      const percent = part === null ? null : Math.round(Math.min(1, part) * 100);
-      fill.style.width = percent === null ? "" : `${percent}%`;
-      node.ariaValueNow = percent === null ? null : `${percent}`;
+      const percent = part === null ? null : `${Math.round(Math.min(1, part) * 100)}`;
+      fill.style.width = percent ? `${percent}%` : "";
+      node.ariaValueNow = percent;
     },
   };
 }

@@ -9,6 +9,10 @@ export const label = (state) =>
 /** @param {State} state */
 export const isFinished = (state) => /^(READY|FAILED|CANCELLED|UNCERTAIN)$/.test(state);
 
+/** What there is of these words, in one line.
+ * @param {any[]} words @param {string} [between] */
+export const inLine = (words, between = " · ") => words.filter(Boolean).join(between);
+
 /** Whether there is something left to cancel: a result being fetched is made, and paid.
  * @param {State} state */
 export const isCancellable = (state) => !isFinished(state) && state !== "DOWNLOADING";
@@ -86,7 +90,7 @@ export function timeOfDay(timestamp, timeZone) {
 export function dimensions({ width, height, duration }) {
   const size = width && height ? `${width} × ${height}` : "";
   const length = duration ? `${Number(duration.toFixed(1))} s` : "";
-  return [size, length].filter(Boolean).join(" · ");
+  return inLine([size, length]);
 }
 
 /** Whether a finished job gave a video; some endpoints give sound, pictures or data.

@@ -1,4 +1,5 @@
 import { element } from "../job/element.js";
+import { inLine } from "../job/words.js";
 import { div, newId } from "./box.js";
 import { search } from "./endpoint_search.js";
 import { rowAfter } from "./virtual_list.js";
@@ -93,7 +94,7 @@ export function endpointChooser(live) {
     update() {
       if (list.hidden) input.value = current()?.[2] ?? live.composition.endpoint;
       const [, short = "", , category = "", price = ""] = current() ?? [];
-      const text = [short, category, price].filter(Boolean).join(" · ");
+      const text = inLine([short, category, price]);
       if (about.textContent !== text) about.textContent = text;
     },
   };
@@ -106,6 +107,6 @@ function option([endpoint, short, title, category, price], id) {
     "option",
     { id, role: "option", "aria-selected": "false", title: endpoint },
     div("words", title),
-    div("about", [short, category, price].filter(Boolean).join(" · ")),
+    div("about", inLine([short, category, price])),
   );
 }

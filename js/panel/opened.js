@@ -1,6 +1,6 @@
 import { button, element, write } from "../job/element.js";
 import { saveAs } from "../job/saving.js";
-import { dimensions, isFinished, label, megabytes, timeOfDay } from "../job/words.js";
+import { dimensions, inLine, isFinished, label, megabytes, timeOfDay } from "../job/words.js";
 import { ANY_WAY, div, span } from "./box.js";
 import { codeButton } from "./code_button.js";
 import { differences } from "./differences.js";
@@ -188,7 +188,7 @@ function smallPrint({ detail }, row) {
     detail?.units && row.backend === "fal" ? `${detail.units} billable units` : "",
     row.request_id ? `request ${row.request_id}` : "",
   ];
-  return said.filter(Boolean).join(" · ");
+  return inLine(said);
 }
 
 /** Where the two differ. @param {Opening[]} shown @returns {import("../job/view.js").Part} */

@@ -1,6 +1,6 @@
 import { button, element, write } from "../job/element.js";
 import { progressBar } from "../job/progress.js";
-import { duration, isCancellable, isFinished, phase, share } from "../job/words.js";
+import { duration, inLine, isCancellable, isFinished, phase, share } from "../job/words.js";
 import { ANY_WAY, brief, div, span } from "./box.js";
 import { stateMark, thumbnail } from "./job_face.js";
 
@@ -106,5 +106,5 @@ function facts(row, now) {
   const time = row.reused ? "made before" : duration(state, end - row.created_at, expected_seconds);
   const where = phase({ state, queue_position, received, total });
   const place = row.backend === "local" ? "local preview" : "";
-  return [where, time, row.short_name, place].filter(Boolean).join(" · ");
+  return inLine([where, time, row.short_name, place]);
 }

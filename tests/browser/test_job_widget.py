@@ -63,10 +63,10 @@ def test_keyboard_alone_leads_from_a_fresh_page_to_a_video_and_another_take(
     notebook.tab_to(job.get_by_role("button", name="Generate take"))
     press("Enter")
     second = job.get_by_role("button", name="Take 2,")
-    expect(second).to_have_attribute("aria-label", "Take 2, 960 × 540 · 10 s")
+    expect(second).to_have_attribute("aria-label", "Take 2, 576 × 324 · 10 s")
     expect(second).to_have_attribute("aria-pressed", "true")
     # In the strip it is the second; among the takes of its own request it would be the first.
-    expect(job.get_by_text("960 × 540 · 10 s · free preview", exact=True)).to_be_visible()
+    expect(job.get_by_text("576 × 324 · 10 s · free preview", exact=True)).to_be_visible()
 
     notebook.tab_to(job.get_by_role("button", name="Take 1 beside the one shown"), "Shift+Tab")
     press("Enter")

@@ -291,7 +291,7 @@ def test_a_thousand_entries_are_searched_filtered_compared_and_reused(
     cell = str(page.evaluate("navigator.clipboard.readText()"))
     assert cell == "%%kling --endpoint v1-pro --aspect-ratio 9:16\nfox number 977"
     notebook.add_cell(cell)
-    expect(notebook.ready().get_by_text("540 × 960 · 5 s")).to_be_visible()
+    expect(notebook.ready().get_by_text("324 × 576 · 5 s")).to_be_visible()
 
 
 @in_one("jupyterlab")

@@ -35,7 +35,7 @@ def light(image, box=None):
     return sum(image.convert("L").crop(box).resize((1, 1), Image.Resampling.BOX).tobytes())
 
 
-@pytest.mark.parametrize(("ratio", "size"), [("16:9", (960, 540)), ("9:16", (540, 960)), ("1:1", (720, 720))])
+@pytest.mark.parametrize(("ratio", "size"), [("16:9", (576, 324)), ("9:16", (324, 576)), ("1:1", (432, 432))])
 def test_shape_follows_the_ratio(engine, ratio, size):
     values = {"prompt": "a lantern in the snow", "aspect_ratio": ratio, "duration": "3"}
     reply = engine.result(LONG, values)
@@ -77,7 +77,8 @@ def test_image_to_video_ends_on_the_other_picture(engine, picture_uri):
     pictures = {"start_image_url": picture_uri, "end_image_url": upload["file_url"]}
     values = {"prompt": "day breaks", "duration": "3", **pictures}
     data, frames = film(engine, engine.result(FRAMES, values))
-    middle = (150, 250, 400, 400)
+    width, height = frames[0].size
+    middle = (width // 4, height // 3, width * 2 // 3, height // 2)
     assert light(frames[-1], middle) > 220 > light(frames[0], middle)
     assert data == film(engine, engine.result(FRAMES, values))[0]
 
@@ -155,7 +156,8 @@ def test_a_still_has_the_size_that_it_says(engine, picture_uri):
 
 
 @pytest.mark.parametrize(
-    ("scale", "size"), [("0.5", (480, 272)), ("", (960, 540)), ("7", (960, 540)), ("x", (960, 540))]
+    ("scale", "size"),
+    [("0.5", (480, 272)), ("1", (960, 540)), ("", (576, 324)), ("7", (576, 324)), ("x", (576, 324))],
 )
 def test_previews_can_be_drawn_small(monkeypatch, scale, size):
     from kling_nb.local.preview.picture import SCALE, frame_size

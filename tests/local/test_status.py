@@ -50,7 +50,7 @@ def test_logs_come_when_asked_for(engine, done, word):
     assert {(line["level"], line["source"]) for line in lines} == {("INFO", "USER")}
     messages = [line["message"] for line in lines]
     assert messages[0] == "Loading pipeline kling-v1-pro"
-    assert "Encoding 120 frames 960x540 at 24 fps, h264" in messages
+    assert "Encoding 120 frames 576x324 at 24 fps, h264" in messages
     assert "Sampling 12/40  30%" in messages
     assert messages[-2] == "Sampling 40/40  100%"
 

@@ -195,6 +195,7 @@ def test_log_keeps_two_thousand_rows(page):
     expect(rows).to_have_count(2000)
     expect(rows.first).to_contain_text("line 500")
     expect(rows.last).to_contain_text("line 2499")
+    expect(job.locator(".kling-rows > :empty")).to_have_count(0)
     expect(job.get_by_text("The first 500 lines are left out.")).to_be_visible()
     expect(job.get_by_text("Log · 2500 lines")).to_be_visible()
 

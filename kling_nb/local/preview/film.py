@@ -29,7 +29,7 @@ _OPTIONS = {
 }
 _SMALL = {"crf": "36", "preset": "slow", "g": "120"}
 """For frames drawn small so that the file is: there every byte counts."""
-_SMALL_AREA = 200_000
+_SMALL_AREA = 150_000
 _THREADS = 2
 """Fixed, because x264's output depends on their number and must not depend on the machine."""
 
