@@ -35,6 +35,7 @@ WIDTHS = (320, 700, 1200)
 PATIENCE_MS = 60_000
 SETTLED_MS = 4_000
 """Until JupyterLab's widget manager has asked a new kernel for its widgets; those made meanwhile are dead."""
+NO_SUBSHELLS = '{"commsOverSubshells": "disabled"}'
 TALLEST = 4_000
 """Pixels after which a sheet begins another column."""
 SHOWN = ".kling-job, .kling-sweep, .kling-panel, .kling-card"
@@ -91,6 +92,8 @@ def studio(kept: Path | None) -> Iterator[tuple[Browser, Any]]:
         place = (kept or Path(folder)).resolve()
         settings = place / ".jupyter" / "settings" / "@jupyterlab"
         write(settings / "notebook-extension" / "tracker.jupyterlab-settings", '{"windowingMode": "none"}')
+        # As in front ends that have none: a busy kernel answers by them.
+        write(settings / "apputils-extension" / "kernels-settings.jupyterlab-settings", NO_SUBSHELLS)
         furnish(place)
         home, tests = str(place / "home"), str(ROOT / "tests")
         with (
@@ -341,7 +344,7 @@ def search_in_vain(panel: Locator) -> None:
 def make_busy(page: Page, _lab: Any) -> None:
     """Ask something of a kernel that computes, once each has had its first answer."""
     page.locator(".kling-sweep").get_by_role("button", name="Cancel all").wait_for()
-    page.locator(".kling-panel").get_by_role("option").first.wait_for()
+    page.get_by_role("listbox", name="History").get_by_role("option").first.wait_for()
     page.locator(".jp-Notebook .jp-Cell").last.click()
     page.keyboard.press("Shift+Enter")
     page.wait_for_function(RUNNING, arg=1)

@@ -27,7 +27,12 @@ export function liveGrid(model) {
   const redraw = () => {
     for (const one of subscribers) one();
   };
-  const kernel = new Kernel(model, redraw);
+  const kernel = new Kernel(model, redraw, () => {
+    live.connected = false;
+    newest = -1;
+    revisions.length = 0;
+    void refresh();
+  });
 
   const live = {
     kernel,
@@ -58,7 +63,7 @@ export function liveGrid(model) {
 
     close() {
       subscribers.clear();
-      kernel.drop();
+      kernel.close();
     },
 
     /** A small picture of a cell's video. @param {number} cell */
@@ -130,14 +135,6 @@ export function liveGrid(model) {
       if (live.whole) take(msg);
     }
     redraw();
-  });
-  // ipywidgets says so when the kernel goes, and also when it comes: ask which it is.
-  model.on("comm_live_update", () => {
-    live.connected = true;
-    newest = -1;
-    revisions.length = 0;
-    kernel.drop();
-    void refresh();
   });
   void refresh();
   return live;

@@ -7,7 +7,9 @@ const PATHS = {
   mute: "M2 6h3l4-4v12l-4-4H2",
   full: "M2 2h5v2H4v3H2m7-5h5v5h-2V4H9M2 9h2v3h3v2H2m10-5h2v5H9v-2h3",
 };
-const SVG = "http://www.w3.org/2000/svg";
+
+/** @param {string} name */
+const made = (name) => document.createElementNS("http://www.w3.org/2000/svg", name);
 
 /**
  * A button's picture, and how to change it.
@@ -15,8 +17,8 @@ const SVG = "http://www.w3.org/2000/svg";
  * @typedef {keyof typeof PATHS} IconName
  */
 export function icon() {
-  const svg = document.createElementNS(SVG, "svg");
-  const path = document.createElementNS(SVG, "path");
+  const svg = made("svg");
+  const path = made("path");
   svg.setAttribute("viewBox", "0 0 16 16");
   svg.append(path);
   return { svg, draw: (/** @type {IconName} */ name) => path.setAttribute("d", PATHS[name]) };

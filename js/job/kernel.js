@@ -12,8 +12,6 @@
 /** How long an answer may take before the kernel counts as busy. */
 export const PATIENCE_MS = 1000;
 
-const GONE = "The kernel went away before it answered.";
-
 /** The kernel answered that it could not do it. The text is for the user. */
 export class Refused extends Error {}
 
@@ -33,12 +31,31 @@ export class Kernel {
   #next = Math.floor(Math.random() * 2 ** 31) * 2 ** 20;
 
   /**
-   * @param {{send: (content: any) => void}} model
+   * @param {{send: (content: any) => void, on: (name: any, heard: () => void) => void,
+   *   widget_manager?: any}} model
    * @param {() => void} onBusyChange called when `busy` may have changed
+   * @param {() => void} onChange called when the kernel has come or gone: ask which it is
    */
-  constructor(model, onBusyChange) {
+  constructor(model, onBusyChange, onChange) {
     this.model = model;
     this.onBusyChange = onBusyChange;
+    model.on("comm_live_update", () => {
+      this.drop();
+      onChange();
+    });
+    // ipywidgets says so only where the user asked for a restart. JupyterLab's connection also comes and goes
+    // with a kernel that is shut down, or dies and is started anew; or it was the network, and answers come.
+    const heard = (/** @type {any} */ _, /** @type {string} */ status) => {
+      if (/connected/.test(status)) onChange(); // or disconnected, but not connecting
+    };
+    // biome-ignore lint/complexity/useLiteralKeys: the build shortens the name without quotes
+    const signal = model.widget_manager?.["kernel"]?.connectionStatusChanged;
+    signal?.connect(heard);
+    /** Listens no longer, and gives up all open questions. */
+    this.close = () => {
+      signal?.disconnect(heard);
+      this.drop();
+    };
   }
 
   /** Whether an answer is overdue. */
@@ -66,7 +83,7 @@ export class Kernel {
       try {
         this.model.send({ id, kind, msg });
       } catch {
-        this.#settle(id)?.reject(new Error(GONE)); // the page's own words say less
+        this.drop(); // the page's own words say less
       }
     });
   }
@@ -85,8 +102,8 @@ export class Kernel {
 
   /** Gives up all open questions: the kernel that was asked is gone. */
   drop() {
-    for (const id of [...this.#pending.keys()]) {
-      this.#settle(id)?.reject(new Error(GONE));
+    for (const id of this.#pending.keys()) {
+      this.#settle(id)?.reject(new Error("The kernel went away."));
     }
   }
 

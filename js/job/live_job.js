@@ -34,7 +34,10 @@ export function liveJob(model) {
   const redraw = () => {
     for (const one of subscribers) one();
   };
-  const kernel = new Kernel(model, redraw);
+  const kernel = new Kernel(model, redraw, () => {
+    live.connected = refreshing = false;
+    void refresh();
+  });
   const named = (/** @type {number} */ key) => live.takes.find(({ about }) => about.key === key);
 
   const live = {
@@ -79,7 +82,7 @@ export function liveJob(model) {
 
     close() {
       subscribers.clear();
-      kernel.drop();
+      kernel.close();
       live.newTake.close();
       clearTimeout(unseen);
     },
@@ -205,12 +208,6 @@ export function liveJob(model) {
     redraw();
   });
   model.on("change:take", shown);
-  // ipywidgets says so when the kernel goes, and also when it comes: ask which it is.
-  model.on("comm_live_update", () => {
-    live.connected = refreshing = false;
-    kernel.drop();
-    void refresh();
-  });
   void refresh();
   return live;
 }

@@ -107,8 +107,8 @@ export function player(live, lead, others) {
   const problem = alarm();
   const pictures = screens.map((one) => one.node);
   const stage = element("div", "screens", { onclick: () => press("play") }, ...pictures);
-  const about = { role: "group", ariaLabel: "Video player", tabIndex: 0 };
-  const node = element("div", "player", { ...about, onkeydown }, stage, problem, bar.node);
+  const about = { role: "group", ariaLabel: "Video player", tabIndex: 0, onkeydown };
+  const node = element("div", "player", about, stage, problem, bar.node);
   video.requestVideoFrameCallback(onFrame);
   video.onplay = draw;
   video.onpause = () => {

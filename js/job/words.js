@@ -97,17 +97,6 @@ export function dimensions({ width, height, duration }) {
  * @param {{width: number | null, height: number | null}} job */
 export const hasVideo = ({ width, height }) => Boolean(width && height);
 
-/** Why there is no video, where nothing more is known.
- * @param {State} state */
-export function reason(state) {
-  if (state === "READY") return "The result is not a video. The job's `output` has it.";
-  if (state === "CANCELLED") return "Cancelled before there was a result.";
-  if (state === "UNCERTAIN") {
-    return "The request was sent and no answer came back: fal may have accepted it.";
-  }
-  return "The job failed; no reason was given.";
-}
-
 export const BUSY = "The kernel is busy and has not answered. ■ interrupts the running cell.";
 
 /** @param {string} backend */

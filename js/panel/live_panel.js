@@ -49,7 +49,12 @@ export class LivePanel {
     const send = (/** @type {any} */ { id, kind, msg: { buffers = [], ...msg } }) =>
       model.send({ id, kind, msg }, undefined, buffers);
     const changed = () => this.redraw();
-    this.kernel = new Kernel({ send }, changed);
+    const { widget_manager } = model;
+    const on = (/** @type {any} */ name, /** @type {() => void} */ heard) => model.on(name, heard);
+    this.kernel = new Kernel({ send, on, widget_manager }, changed, () => {
+      this.connected = this.#refreshing = false;
+      void this.refresh();
+    });
     this.composition = new Composition((kind, msg) => this.ask(kind, msg), changed);
     this.openings = new Openings(this.kernel, changed);
     this.history = new HistoryPages(
@@ -58,13 +63,6 @@ export class LivePanel {
     );
     model.on("msg:custom", (content, buffers) => this.#receive(content, buffers));
     model.on("change:notices", changed);
-    // ipywidgets says so when the kernel goes, and also when it comes: ask which it is.
-    model.on("comm_live_update", () => {
-      this.connected = false;
-      this.#refreshing = false;
-      this.kernel.drop();
-      void this.refresh();
-    });
     void this.refresh();
   }
 
@@ -90,7 +88,7 @@ export class LivePanel {
 
   close() {
     this.#subscribers.clear();
-    this.kernel.drop();
+    this.kernel.close();
     this.composition.close();
     clearTimeout(this.#historyTimer);
   }

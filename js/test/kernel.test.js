@@ -5,10 +5,23 @@ import { Kernel, Refused } from "../job/kernel.js";
 function kernelWith() {
   const sent = [];
   const changes = [];
-  const kernel = new Kernel({ send: (content) => sent.push(content) }, () =>
-    changes.push(kernel.busy),
+  const told = [];
+  const slots = new Set();
+  const signal = { connect: (slot) => slots.add(slot), disconnect: (slot) => slots.delete(slot) };
+  const model = {
+    send: (content) => sent.push(content),
+    on: (name, heard) => Object.assign(model, { [name]: heard }),
+    widget_manager: { kernel: { connectionStatusChanged: signal } },
+  };
+  const kernel = new Kernel(
+    model,
+    () => changes.push(kernel.busy),
+    () => told.push("changed"),
   );
-  return { kernel, sent, changes };
+  const status = (word) => {
+    for (const slot of slots) slot(null, word);
+  };
+  return { kernel, model, sent, changes, told, slots, status };
 }
 
 test("answers find their questions, in any order", async () => {
@@ -53,7 +66,9 @@ test("what cannot be sent is told at once, in words for the reader", async () =>
       send() {
         throw new TypeError("comm is closed");
       },
+      on() {},
     },
+    () => {},
     () => {},
   );
   await assert.rejects(kernel.ask("snapshot"), /^Error: The kernel went away/);
@@ -75,4 +90,36 @@ test("a late answer makes the kernel busy until it comes", async () => {
   } finally {
     mock.timers.reset();
   }
+});
+
+test("a connection that comes or goes is told, and answers may still come", async () => {
+  for (const word of ["disconnected", "connected"]) {
+    const { kernel, told, status, sent } = kernelWith();
+    const asked = kernel.ask("generate");
+    status("connecting");
+    assert.deepEqual(told, []);
+    status(word);
+    assert.deepEqual(told, ["changed"]);
+    kernel.answer({ id: sent[0].id, ok: true, msg: "it was the network" }, []);
+    assert.equal((await asked).msg, "it was the network");
+  }
+});
+
+test("ipywidgets' own word gives up what was asked, also where the front end has no other", async () => {
+  const { kernel, model, told } = kernelWith();
+  const asked = kernel.ask("snapshot");
+  model.comm_live_update();
+  assert.deepEqual(told, ["changed"]);
+  await assert.rejects(asked, /^Error: The kernel went away/);
+  for (const widget_manager of [undefined, {}, { kernel: null }, { kernel: {} }]) {
+    new Kernel({ send() {}, on() {}, widget_manager }, assert.fail, assert.fail).close();
+  }
+});
+
+test("once closed it hears nothing more", () => {
+  const { kernel, told, slots, status } = kernelWith();
+  kernel.close();
+  assert.equal(slots.size, 0);
+  status("disconnected");
+  assert.deepEqual(told, []);
 });

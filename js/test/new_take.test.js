@@ -6,7 +6,11 @@ import { newTakeOf } from "../job/new_take.js";
 /** A kernel whose answers the test gives. */
 function begin() {
   const sent = [];
-  const kernel = new Kernel({ send: (content) => sent.push(content) }, () => {});
+  const kernel = new Kernel(
+    { send: (content) => sent.push(content), on() {} },
+    () => {},
+    () => {},
+  );
   const newTake = newTakeOf(kernel, () => {});
   const answer = async (at, msg, ok = true) => {
     kernel.answer({ id: sent[at].id, ok, msg }, []);

@@ -103,7 +103,7 @@ def test_a_kernel_that_is_stopped_interrupted_or_restarted_hides_no_paid_job(
     expect(job.get_by_role("button", name="Cancel")).to_be_hidden()
     expect(panel.get_by_text("The kernel was restarted or shut down.")).to_be_visible()
     panel.get_by_role("button", name="Look again").click()
-    expect(panel.get_by_text("The kernel went away before it answered.")).to_be_visible()
+    expect(panel.get_by_text("The kernel went away.")).to_be_visible()
 
     page.locator(".jp-Notebook .jp-Cell").first.click()
     notebook.menu("Run", "Run All Cells")
@@ -111,4 +111,34 @@ def test_a_kernel_that_is_stopped_interrupted_or_restarted_hides_no_paid_job(
     fal.release()
     notebook.ready()
     expect(job.get_by_text("5 billable units")).to_be_visible()
+    assert len(fal.accepted) == 1
+
+
+@in_one("jupyterlab")
+def test_widgets_say_that_their_kernel_died_or_was_shut_down(
+    page: Page, notebook: NotebookPage, fal: ScriptedFal
+) -> None:
+    fal.script = Script([Queue(0), Run(), Log("Loading"), Hold(), *instant()[-1:]])
+    notebook.open(
+        "%load_ext kling_nb",
+        "import os, kling_nb\nprint('process', os.getpid())\nkling_nb.Panel()",
+        "%%kling boat\na paper boat",
+    )
+    page.locator(".jp-Notebook .jp-Cell").first.click()
+    notebook.menu("Run", "Run All Cells")
+    job, panel = notebook.jobs().first, notebook.panel()
+    expect(job.get_by_text("Loading")).to_be_visible()
+    os.kill(int(page.get_by_text("process ").last.inner_text().split()[-1]), signal.SIGKILL)
+    page.get_by_role("dialog").get_by_role("button", name="Ok").click()
+    expect(job.get_by_text("It is not paid for twice.")).to_be_visible()
+    expect(job.get_by_role("button", name="Cancel")).to_be_hidden()
+    expect(panel.get_by_text("The kernel was restarted or shut down.")).to_be_visible()
+
+    page.locator(".jp-Notebook .jp-Cell").first.click()
+    notebook.menu("Run", "Run All Cells")
+    expect(job.get_by_text("picked up again")).to_be_visible()
+    expect(job.get_by_text("It is not paid for twice.")).to_be_hidden()
+    notebook.menu("Kernel", "Shut Down Kernel")
+    expect(job.get_by_text("It is not paid for twice.")).to_be_visible()
+    expect(panel.get_by_text("The kernel was restarted or shut down.")).to_be_visible()
     assert len(fal.accepted) == 1
