@@ -83,16 +83,20 @@ watching = False; print("grown", max(memory) - before)
 
 LATENCIES = """() => { window.seen = [];
   const rows = [...document.querySelectorAll('[aria-label^="Kling job"]')].at(-1).querySelector('[role=log]');
-  new MutationObserver((changes) => { const added = changes.flatMap((one) => [...one.addedNodes]);
+  new MutationObserver((changes) => {
+    const added = changes.flatMap((one) => [...one.addedNodes]).filter((one) => one.matches?.('.kling-row'));
     // A message sent before a frame is painted arrives after it.
     const painted = new MessageChannel();
     painted.port1.onmessage = () => { for (const row of added)
       seen.push(Date.now() - 1000 * Number(row.lastChild.textContent.split(' ')[1])) };
     requestAnimationFrame(() => painted.port2.postMessage(0));
-  }).observe(rows, { childList: true }) }"""
+  }).observe(rows, { childList: true, subtree: true }) }"""
 FRAMES = """() => { window.frames = []; let last = performance.now();
-  const next = (now) => { frames.push(now - last); last = now; requestAnimationFrame(next) };
+  const rows = [...document.querySelectorAll('[aria-label^="Kling job"]')].at(-1).querySelector('[role=log]');
+  const next = (now) => { if (rows.firstChild) frames.push(now - last);
+    last = now; requestAnimationFrame(next) };
   requestAnimationFrame(next) }"""
+"""From the frame with the first line on: JupyterLab's own start of a cell takes up to 150 ms."""
 ALL_LINES = """() => [...document.querySelectorAll('[aria-label^="Kling job"] summary')]
   .some((summary) => summary.textContent === 'Log · 10000 lines')"""
 

@@ -1,6 +1,7 @@
 """Two views of one panel in a real browser, with a model whose kernel is on the page too."""
 
 import pytest
+from hostile import HOSTILE
 from playwright.sync_api import expect
 
 PAGE = """<!doctype html><html lang="en"><title>Panels</title><link rel="stylesheet" href="/panel.css">
@@ -11,9 +12,9 @@ FILES = {
     "/panel_page.js": "js/test/panel_page.js",
     "/fake_model.js": "js/test/fake_model.js",
 }
-DRAG = """(node) => {
+DRAG = """(node, name = "heron.png") => {
   const files = new DataTransfer();
-  files.items.add(new File([new Uint8Array(9)], "heron.png", { type: "image/png" }));
+  files.items.add(new File([new Uint8Array(9)], name, { type: "image/png" }));
   const about = { bubbles: true, cancelable: true, dataTransfer: files };
   return ["dragover", "drop"].map((kind) => !node.dispatchEvent(new DragEvent(kind, about))) }"""
 """Drags a picture over a node and drops it there; gives which of both events the page took."""
@@ -115,3 +116,35 @@ def test_a_table_of_differences_says_which_side_is_which(page):
     table = opened_in(panel).get_by_role("table")
     expect(table.get_by_role("columnheader")).to_have_text(["", "First", "Second"])
     expect(table.get_by_role("row", name="prompt")).to_contain_text("a red boata blue boat")
+
+
+@pytest.mark.parametrize("width", [320, 900])
+def test_hostile_names_of_files_and_lines_of_a_log_do_nothing(page, width):
+    page.set_viewport_size({"width": width, "height": 900})
+    panel = show(page)
+    prompt = panel.get_by_role("textbox", name="Prompt", exact=True)
+    for nasty in HOSTILE:
+        assert prompt.evaluate(DRAG, nasty) == [True, True]
+        remove = panel.get_by_role("button", name="Remove")
+        expect(remove).to_have_count(1)
+        harmless(page, panel, width, nasty)
+        remove.click()
+        expect(remove).to_have_count(0)
+    page.evaluate(
+        """(texts) => { const open = handlers.open;
+          handlers.open = (asked) => ({ ...open(asked), line_count: texts.length,
+            lines: texts.map((text) => [text, text, text]), name: texts.at(-2), cost: texts[0],
+            parameters: texts.map((text) => [text, text]) }) }""",
+        HOSTILE,
+    )
+    panel.get_by_role("option", name="a heron").click()
+    opened_in(panel).get_by_text("Parameters", exact=True).click()
+    opened_in(panel).get_by_text("Log", exact=True).click()
+    expect(opened_in(panel).get_by_text("javascript:window.hit=1").first).to_be_visible()
+    harmless(page, panel, width, "in the log")
+
+
+def harmless(page, panel, width, text):
+    assert page.evaluate("document.documentElement.scrollWidth") <= width, text[:50]
+    assert panel.locator("script, iframe, a, base, link, meta, svg, form[action]").count() == 0, text[:50]
+    assert page.evaluate("window.hit") is None, text[:50]

@@ -601,3 +601,24 @@ def test_motion_is_as_the_reader_wants_it(page, motion):
     job = show(page)
     running = job.locator(".kling-fill").first.evaluate("(fill) => fill.getAnimations().length")
     assert running == (0 if motion == "reduce" else 1)
+
+
+def test_in_forced_colours_what_is_pressed_focused_or_running_can_be_told(page):
+    page.emulate_media(forced_colors="active")
+    job = show(page)
+    finish(page, job)
+    edge = "(node) => getComputedStyle(node).borderTopColor"
+    looped, sound = (job.get_by_role("button", name=name, exact=True) for name in ("Loop", "Sound off"))
+    expect(looped).to_have_attribute("aria-pressed", "true")
+    assert looped.evaluate(edge) != sound.evaluate(edge)
+    job.get_by_role("button", name="Play").focus()
+    page.keyboard.press("Tab")
+    ring = page.evaluate(
+        "(({ outlineStyle, outlineWidth }) => [outlineStyle, outlineWidth])"
+        "(getComputedStyle(document.activeElement))"
+    )
+    assert ring[0] != "none"
+    assert float(ring[1].removesuffix("px")) > 0
+    chip = job.locator(".kling-chip")
+    dot = chip.evaluate("(chip) => getComputedStyle(chip, '::before').borderTopColor")
+    assert dot != chip.evaluate("(chip) => getComputedStyle(chip).backgroundColor")
