@@ -28,7 +28,7 @@ def test_log_lines_while_the_cell_runs_then_a_video_that_plays(
     fox.get_by_role("button", name="Play").click()
     expect(fox.locator("video")).to_be_visible()
     page.wait_for_function(f"{VIDEO}.readyState >= 2 && {VIDEO}.currentTime > 0.3")
-    assert fox.locator("video").evaluate("v => [v.videoWidth, v.videoHeight]")[0] > 600
+    assert fox.locator("video").evaluate("v => [v.videoWidth, v.videoHeight]")[0] == 576
     notebook.photograph("quickstart-ready")
     assert not complaints
 

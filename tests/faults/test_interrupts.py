@@ -112,7 +112,8 @@ def test_an_interrupt_leaves_no_doubt(desk: Desk, way: str, point: str, times: i
         reached()
         for _ in range(times):
             desk.kernel.interrupt()
-        desk.kernel.finish(cell)
+        # A second one while IPython writes the traceback of the first costs ipykernel 7.4 the reply.
+        desk.kernel.finish(cell) if times == 1 else desk.kernel.wait_until(lambda: cell.done)
     assert not cell.ok
     ended = desk.not_in_doubt(prompt)
     if point in {"streaming", "result asked for", "file half received"}:

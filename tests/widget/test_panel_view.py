@@ -12,9 +12,9 @@ FILES = {
     "/panel_page.js": "js/test/panel_page.js",
     "/fake_model.js": "js/test/fake_model.js",
 }
-DRAG = """(node, name = "heron.png") => {
+DRAG = """(node, name) => {
   const files = new DataTransfer();
-  files.items.add(new File([new Uint8Array(9)], name, { type: "image/png" }));
+  files.items.add(new File([new Uint8Array(9)], name ?? "heron.png", { type: "image/png" }));
   const about = { bubbles: true, cancelable: true, dataTransfer: files };
   return ["dragover", "drop"].map((kind) => !node.dispatchEvent(new DragEvent(kind, about))) }"""
 """Drags a picture over a node and drops it there; gives which of both events the page took."""
