@@ -23,7 +23,7 @@ _CLOCK = re.compile(r"\d{4}-\d\d-\d\d[T ](\d\d:\d\d:\d\d)")
 # Line breaks and tabs stay. Escape sequences would steer a terminal, and bidi overrides the text after them.
 _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
-# The same words as in js/job/words.js.
+# What is said of an end that gave no reason, the job widget says too.
 STATES = {
     State.SUBMITTING: ("submitting", "Being sent."),
     State.IN_QUEUE: ("in queue", "Waiting in the queue."),

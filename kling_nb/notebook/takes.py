@@ -15,6 +15,7 @@ from kling_nb.errors import KlingError, ResponseError, UsageError
 from kling_nb.events import Event, JobState, Logged, State
 from kling_nb.notebook.again import Maker
 from kling_nb.notebook.as_cell import as_cell
+from kling_nb.notebook.card_words import STATES
 from kling_nb.notebook.served import served_url
 from kling_nb.request import VideoRequest
 from kling_nb.video import Video
@@ -189,7 +190,7 @@ def _why_no_video(job: JobLike) -> str:
     state = job.state.state
     if state is State.READY and job.video is None:
         return "The result is not a video. The job's `output` has it."
-    return "Cancelled before there was a result." if state is State.CANCELLED else ""
+    return STATES[state][1] if state.finished and state is not State.READY else ""
 
 
 def _unsettled(job: JobLike) -> bool:
