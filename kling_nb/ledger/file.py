@@ -8,7 +8,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from kling_nb.errors import LedgerError
@@ -50,7 +50,8 @@ class LedgerFile:
     def pause(self) -> None:
         """Wait for whoever uses it, close it, and let nobody in until `resume`: for a fork."""
         self._lock.acquire()
-        self.close()
+        with suppress(sqlite3.Error):
+            self.close()
 
     def resume(self) -> None:
         """Let them in again, in parent and child."""

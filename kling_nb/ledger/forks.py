@@ -37,8 +37,8 @@ def watch(one: Pausing) -> None:
 def _before() -> None:
     _guard.acquire()
     for one in list(_watched):
+        _paused.append(one)  # first: what `pause` has locked is unlocked, whatever becomes of it
         one.pause()
-        _paused.append(one)
 
 
 def _after() -> None:

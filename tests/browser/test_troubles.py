@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from kernel_environment import pointed_at
 from notebook_page import NotebookPage, in_one
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 from scripted import Fail, Hold, Log, Queue, Run, Script, ScriptedFal
 from scripted.script import instant
 
@@ -69,10 +69,8 @@ def test_what_was_never_answered_is_asked_for_and_not_sent_twice(
     assert not complaints
 
 
-@in_one("notebook")
-def test_a_kernel_that_is_stopped_interrupted_or_restarted_hides_no_paid_job(
-    page: Page, notebook: NotebookPage, fal: ScriptedFal
-) -> None:
+def job_beside_a_panel(page: Page, notebook: NotebookPage, fal: ScriptedFal) -> tuple[Locator, Locator, int]:
+    """A job that fal goes on with until it is released, a panel, and the id of the kernel's process."""
     fal.script = Script([Queue(0), Run(), Log("Loading"), Hold(), *instant()[-1:]])
     notebook.open(
         "%load_ext kling_nb",
@@ -83,7 +81,14 @@ def test_a_kernel_that_is_stopped_interrupted_or_restarted_hides_no_paid_job(
     notebook.menu("Run", "Run All Cells")
     job, panel = notebook.jobs().first, notebook.panel()
     expect(job.get_by_text("Loading")).to_be_visible()
-    process = int(page.get_by_text("process ").last.inner_text().split()[-1])
+    return job, panel, int(page.get_by_text("process ").last.inner_text().split()[-1])
+
+
+@in_one("notebook")
+def test_a_kernel_that_is_stopped_interrupted_or_restarted_hides_no_paid_job(
+    page: Page, notebook: NotebookPage, fal: ScriptedFal
+) -> None:
+    job, panel, process = job_beside_a_panel(page, notebook, fal)
 
     os.kill(process, signal.SIGSTOP)  # as one that swaps, or computes without a pause
     panel.get_by_role("textbox", name="Prompt", exact=True).fill("a heron")
@@ -118,17 +123,8 @@ def test_a_kernel_that_is_stopped_interrupted_or_restarted_hides_no_paid_job(
 def test_widgets_say_that_their_kernel_died_or_was_shut_down(
     page: Page, notebook: NotebookPage, fal: ScriptedFal
 ) -> None:
-    fal.script = Script([Queue(0), Run(), Log("Loading"), Hold(), *instant()[-1:]])
-    notebook.open(
-        "%load_ext kling_nb",
-        "import os, kling_nb\nprint('process', os.getpid())\nkling_nb.Panel()",
-        "%%kling boat\na paper boat",
-    )
-    page.locator(".jp-Notebook .jp-Cell").first.click()
-    notebook.menu("Run", "Run All Cells")
-    job, panel = notebook.jobs().first, notebook.panel()
-    expect(job.get_by_text("Loading")).to_be_visible()
-    os.kill(int(page.get_by_text("process ").last.inner_text().split()[-1]), signal.SIGKILL)
+    job, panel, process = job_beside_a_panel(page, notebook, fal)
+    os.kill(process, signal.SIGKILL)
     page.get_by_role("dialog").get_by_role("button", name="Ok").click()
     expect(job.get_by_text("It is not paid for twice.")).to_be_visible()
     expect(job.get_by_role("button", name="Cancel")).to_be_hidden()

@@ -175,6 +175,12 @@ def test_an_interrupt_at_any_line_of_a_nested_wait_leaves_both_loops_sound() -> 
     assert int(done.stdout) > 100
 
 
+def output_of(source: str) -> tuple[str, str]:
+    """What a program of its own prints, and complains of."""
+    done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=False)
+    return done.stdout, done.stderr
+
+
 SECOND_INTERRUPT = """
 import asyncio, signal
 from concurrent.futures import Future
@@ -199,10 +205,7 @@ asyncio.new_event_loop().run_until_complete(main())
 
 
 def test_a_second_interrupt_gets_out_of_a_callback_that_does_not_end() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", SECOND_INTERRUPT], capture_output=True, text=True, check=False
-    )
-    assert (done.stdout, done.stderr) == ("first is kept\ninterrupted\n", "")
+    assert output_of(SECOND_INTERRUPT) == ("first is kept\ninterrupted\n", "")
 
 
 INNER_INTERRUPT = """
@@ -235,10 +238,7 @@ asyncio.new_event_loop().run_until_complete(main())
 
 
 def test_an_interrupt_ends_a_wait_within_a_wait() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", INNER_INTERRUPT], capture_output=True, text=True, check=False
-    )
-    assert (done.stdout, done.stderr) == ("inner\nouter\n", "")
+    assert output_of(INNER_INTERRUPT) == ("inner\nouter\n", "")
 
 
 OWN_HANDLER = """
@@ -257,8 +257,7 @@ asyncio.new_event_loop().run_until_complete(main())
 
 
 def test_a_handler_of_the_caller_that_raises_nothing_ends_no_wait() -> None:
-    done = subprocess.run([sys.executable, "-c", OWN_HANDLER], capture_output=True, text=True, check=False)
-    assert (done.stdout, done.stderr) == ("noted\n7\n", "")
+    assert output_of(OWN_HANDLER) == ("noted\n7\n", "")
 
 
 def test_a_loop_that_never_waits_so_is_not_touched() -> None:
