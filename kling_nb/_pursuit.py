@@ -142,7 +142,7 @@ class Pursuit:
         ended = Completed()
         try:
             ended = await self._follow(backend, ref)
-            result = await backend.client.result(ref)
+            result = await backend.client.result(ref, reported=ended.error is not None)
         except (errors.ResponseError, errors.UnreachableError) as fault:
             if self._stopped(ended, fault):
                 await self._record.cancelled()

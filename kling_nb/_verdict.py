@@ -7,6 +7,7 @@ from typing import Any
 
 from kling_nb import errors
 from kling_nb.events import State
+from kling_nb.fal.refusals import FREE_TYPES
 from kling_nb.ledger import GONE, Entry
 
 PASSING = (
@@ -91,7 +92,10 @@ def of_another_key(entry: Entry) -> errors.RequestNotFound:
 
 
 def _not_billed(fault: errors.KlingError) -> bool:
-    """Whether fal says, or documents, that a failure costs nothing: 5xx, and no units (FAL-PROTOCOL §6.4)."""
-    if isinstance(fault, errors.PlatformError):
-        return True
-    return isinstance(fault, errors.ResponseError) and fault.billable_units in {"0", "0.0"}
+    """Return True if fal says that a failure costs nothing, by its error type or by zero units.
+
+    A bare 5xx or an `error` without a type is no such word: the money stays reserved (FAL-PROTOCOL §6.4).
+    """
+    if not isinstance(fault, errors.ResponseError):
+        return False
+    return fault.error_type in FREE_TYPES or fault.billable_units in {"0", "0.0"}

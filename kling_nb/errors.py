@@ -8,7 +8,8 @@
     ├── MissingKey                 backend fal, and no key anywhere
     ├── BudgetExceeded             over a spending limit; nothing was sent
     ├── NoTake                     frozen, and no take of the request is here; nothing was sent
-    ├── UnreachableError           no connection; nothing was sent
+    ├── UnreachableError           no answer; no submission was sent
+    │   └── ResultUnavailable      fal cannot give a result now; the job is paid for and kept
     ├── SubmissionUncertain        sent, and no answer: fal may have taken the job
     ├── ResponseError              fal answered, and it was a refusal
     │   ├── AuthenticationError    401
@@ -128,7 +129,24 @@ class NoTake(KlingError):
 
 
 class UnreachableError(KlingError):
-    """No connection could be made, so nothing was sent."""
+    """No answer could be had. No submission was sent; a job that fal has accepted goes on."""
+
+
+class ResultUnavailable(UnreachableError):
+    """fal cannot give the result of an accepted request now. The request is paid for and stays open.
+
+    A 5xx without `X-Fal-Error-Type`, or the answer to another request, says nothing about this one
+    (FAL-PROTOCOL §16.3).
+
+    Attributes:
+        status_code: HTTP status of the last answer.
+    """
+
+    def __init__(
+        self, message: str, *, remedy: str = "", request_id: str | None = None, status_code: int
+    ) -> None:
+        super().__init__(message, remedy=remedy, request_id=request_id)
+        self.status_code = status_code
 
 
 class SubmissionUncertain(KlingError):

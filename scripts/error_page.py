@@ -41,6 +41,7 @@ TO_DO = {
     errors.MissingKey: "Set one ([settings.md](settings.md#the-key)), or `%kling local` for free previews.",
     errors.BudgetExceeded: 'Raise the limit, or `--max-cost none` (API: `max_cost="none"`) for this one.',
     errors.NoTake: "Leave `frozen` out to make it; `kling-nb verify NOTEBOOK` says what that costs.",
+    errors.ResultUnavailable: "Run the cell again later: the job is paid for and is asked for again.",
     errors.UnreachableError: "Run the cell again when there is a connection.",
     errors.SubmissionUncertain: "Run the cell again: it is looked for at fal, and not sent again by itself.",
     errors.JobCancelled: "Run the cell again to make a new attempt.",

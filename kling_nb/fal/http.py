@@ -98,8 +98,22 @@ class Http:
         key = self._key()
         return {"Authorization": key.header} if key else {}
 
-    async def exchange(self, method: str, url: str, *, request_id: str | None = None) -> httpx.Response:
-        """One request without a body, repeated as the policy says; any status is returned.
+    async def exchange(
+        self,
+        method: str,
+        url: str,
+        *,
+        request_id: str | None = None,
+        final: Callable[[httpx.Response], bool] | None = None,
+    ) -> httpx.Response:
+        """Send one request without a body, repeated as the policy says; any status is returned.
+
+        Args:
+            method: A method that may be repeated.
+            url: Its URL.
+            request_id: The request it is about, for errors.
+            final: Which answers are not worth another try, whatever their status. By default those in
+                which fal names the failure.
 
         Raises:
             UnreachableError: No answer after all tries. The request's fate is unchanged by it.
@@ -114,7 +128,9 @@ class Http:
                     raise unreachable(url, fault, request_id) from fault
                 await self.sleep(self.retry.delay(attempt))
                 continue
-            if not self.retry.allows(method, attempt, response.status_code) or is_models_answer(response):
+            if not self.retry.allows(method, attempt, response.status_code):
+                return response
+            if (final or is_platforms_verdict)(response):
                 return response
             await self.sleep(self.retry.delay(attempt, response.headers.get("retry-after")))
 
@@ -171,14 +187,13 @@ def never_sent(fault: httpx.RequestError) -> bool:
     return isinstance(fault, _NEVER_SENT)
 
 
-def is_models_answer(response: httpx.Response) -> bool:
-    """Whether a 5xx was said about the request, by the model or the runner, and so will be said again.
+def is_platforms_verdict(response: httpx.Response) -> bool:
+    """Return True if fal itself says in a header why the request failed, so that asking again is useless.
 
-    A gateway's own page says nothing about the job (FAL-PROTOCOL §6.2, §10.3).
+    A 5xx without such a header is an outage, also with a JSON body and a request id: it says nothing
+    about the job (FAL-PROTOCOL §10.3, §16.3).
     """
-    if {"x-fal-error-type", "x-fal-request-timeout-type"} & set(response.headers):
-        return True
-    return response.headers.get("x-fal-request-id") is not None and response.content.lstrip()[:1] == b"{"
+    return bool({"x-fal-error-type", "x-fal-request-timeout-type"} & set(response.headers))
 
 
 async def opened_within(

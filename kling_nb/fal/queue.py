@@ -14,14 +14,14 @@ from kling_nb.fal.hosts import RequestRef
 from kling_nb.fal.http import (
     CONNECT_SECONDS,
     Http,
-    is_models_answer,
+    is_platforms_verdict,
     never_sent,
     opened_within,
     unreachable,
 )
 from kling_nb.fal.libraries import ServerSentEvent, SSEError, aconnect_sse, httpx
 from kling_nb.fal.options import SubmitOptions
-from kling_nb.fal.refusals import from_response
+from kling_nb.fal.refusals import REMEDY, from_response
 from kling_nb.fal.replies import CancelOutcome, Result, Status, json_object, parse_status
 
 RESULT_PATIENCE = 8
@@ -166,16 +166,25 @@ class QueueClient:
                     return status
         return None
 
-    async def result(self, ref: RequestRef) -> Result:
-        """What the model returned. Success is a 200 here, not the word COMPLETED.
+    async def result(self, ref: RequestRef, *, reported: bool = False) -> Result:
+        """Return what the model returned. Success is a 200 here, not the word COMPLETED.
+
+        Args:
+            ref: The request.
+            reported: Whether its status carries an `error`, so that a 5xx is the model's answer.
 
         Raises:
             ResponseError: The model or the platform failed, or the result is gone.
+            ResultUnavailable: fal answers, but with nothing that is about this request.
             UnreachableError: No answer after all tries; the result is still there to be fetched.
         """
         url = ref.response_url
+
+        def final(response: httpx.Response) -> bool:
+            return is_platforms_verdict(response) or (reported and _is_own(response, ref))
+
         for attempt in range(1, RESULT_PATIENCE + 1):
-            response = await self._http.exchange("GET", url, request_id=ref.request_id)
+            response = await self._http.exchange("GET", url, request_id=ref.request_id, final=final)
             if response.status_code == 405 and url.endswith("/response"):
                 url = url.removesuffix("/response")
                 continue
@@ -183,9 +192,12 @@ class QueueClient:
             not_yet = _in_progress(response.status_code, data)
             if response.is_success and data is not None and not not_yet:
                 return Result(data, response.headers.get("x-fal-billable-units"))
-            missing = response.status_code == 404 and attempt < NOT_FOUND_PATIENCE
-            if not (response.is_success or not_yet or missing):
-                raise _no_result(response, ref)
+            if not (response.is_success or not_yet):
+                failure = _no_result(response, ref, reported=reported)
+                passing = isinstance(failure, (errors.RequestNotFound, errors.ResultUnavailable))
+                tried = response.status_code in self._http.retry.statuses and not final(response)
+                if not passing or tried or attempt >= NOT_FOUND_PATIENCE:
+                    raise failure
             if attempt < RESULT_PATIENCE:
                 await self._http.sleep(self._http.retry.delay(attempt))
         reason = "the result is still not there" if not_yet else "the result is not a JSON object"
@@ -226,14 +238,72 @@ class QueueClient:
         await asyncio.shield(self._http.aclose())
 
 
-def _no_result(response: httpx.Response, ref: RequestRef) -> errors.KlingError:
-    """What a refused result means: the model's word is final, a gateway's says nothing of the job."""
+def _no_result(response: httpx.Response, ref: RequestRef, *, reported: bool) -> errors.KlingError:
+    """Return the error for an answer to the result GET that is no result (FAL-PROTOCOL §6.2, §16.3).
+
+    It ends the job only if it is about this request: fal names the failure in a header, or the body is the
+    model's own. A wrong verdict here would let the same cell buy the video again.
+    """
     code = response.status_code
-    if (code < 400 or code >= 500 or code in {405, 408, 409}) and not is_models_answer(response):
-        return unreachable(ref.response_url, RuntimeError(f"a gateway answers {code}"), ref.request_id)
-    return from_response(
+    answer = from_response(
         code, response.headers, response.content, request_id=ref.request_id, what="The request"
     )
+    if isinstance(answer, _ABOUT_THE_CALLER):
+        return answer
+    if code == 429:
+        return _rate_limited(answer)
+    if code == 404 and not _is_own(
+        response, ref
+    ):  # a gateway that lost the route says "Path" or "Application"
+        return errors.RequestNotFound(answer.message, request_id=ref.request_id, status_code=code)
+    named = is_platforms_verdict(response) and not _is_anothers(response, ref)
+    own = _is_own(response, ref) and (reported or 400 <= code < 500)
+    refused = 400 <= code < 500 and bool(answer.details) and not _is_anothers(response, ref)
+    if named or own or refused:
+        return answer
+    return errors.ResultUnavailable(
+        f"fal cannot give the result now ({_clip(answer.message)}).",
+        remedy=(
+            "The job is paid for. Run the cell again later: it asks for the result, at no new charge.\n"
+            "To buy another one: --new (API: new=True)."
+        ),
+        request_id=ref.request_id,
+        status_code=code,
+    )
+
+
+_ABOUT_THE_CALLER = (
+    errors.AuthenticationError,
+    errors.AccessDenied,
+    errors.InsufficientBalance,
+    errors.RateLimited,
+)
+"""Refusals of this call, which say nothing about the request that it asks for."""
+
+
+def _rate_limited(answer: errors.ResponseError) -> errors.RateLimited:
+    """Return the error of a 429, whatever its body lists: it is never a verdict."""
+    return errors.RateLimited(
+        answer.message,
+        remedy=REMEDY[errors.RateLimited],
+        request_id=answer.request_id,
+        status_code=answer.status_code,
+        error_type=answer.error_type,
+    )
+
+
+def _is_own(response: httpx.Response, ref: RequestRef) -> bool:
+    """Return True if an answer names this request in its header, so that its body is the model's."""
+    return str(response.headers.get("x-fal-request-id", "")).strip() == ref.request_id
+
+
+def _is_anothers(response: httpx.Response, ref: RequestRef) -> bool:
+    """Return True if an answer names another request: its body says nothing about this one."""
+    return "x-fal-request-id" in response.headers and not _is_own(response, ref)
+
+
+def _clip(text: str) -> str:
+    return text if len(text) <= 200 else text[:199] + "…"
 
 
 def _named(response: httpx.Response, data: Mapping[str, Any] | None) -> bool:

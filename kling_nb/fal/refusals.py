@@ -120,6 +120,24 @@ TYPES: Mapping[str, tuple[type[ResponseError], str]] = {
 """What fal's types of errors are here, and what to do. A type that is not here goes by its status."""
 
 
+FREE_TYPES = frozenset(
+    {
+        "request_timeout",
+        "startup_timeout",
+        "runner_scheduling_failure",
+        "runner_connection_timeout",
+        "runner_disconnected",
+        "runner_connection_refused",
+        "runner_connection_error",
+        "runner_incomplete_response",
+        "runner_server_error",
+        "bad_request",
+        "internal_error",
+    }
+)
+"""Error types of the platform by which fal says that a request ended without a charge (§10.5, §11.2)."""
+
+
 def from_response(
     status_code: int,
     headers: Mapping[str, str],

@@ -120,10 +120,24 @@ STATUS = {
     "the clock jumps a day ahead": Fault("clock", {"seconds": 86400.0}),
     "the clock jumps a day back": Fault("clock", {"seconds": -86400.0}),
 }
+_MODEL_ERROR = {
+    "detail": [{"loc": ["body"], "msg": "The model failed", "type": "internal_server_error", "url": ""}]
+}
 RESULT = {
     "400, still in progress, for a while": Fault("in_progress", brief=True),
     "200, still in progress, for a while": Fault("in_progress", {"status": 200}, brief=True),
     "address ends in /response, which is 405": Fault("response_suffix"),
+    "500 with this request's id": Fault("named", {"status": 500}),
+    "503 with this request's id": Fault("named", {"status": 503, "body": {"detail": "Service Unavailable"}}),
+    "500 with a model error and this request's id": Fault("named", {"status": 500, "body": _MODEL_ERROR}),
+    "422 with this request's id": Fault("named", {"status": 422, "body": _MODEL_ERROR}),
+    "422 with another request's id": Fault(
+        "named", {"status": 422, "body": _MODEL_ERROR, "request_id": "another"}
+    ),
+    "404 of a path, with another request's id": Fault(
+        "named", {"status": 404, "body": {"detail": "Path /x not found"}, "request_id": "another"}
+    ),
+    "400, a proxy's page": Fault("nginx", {"status": 400}),
 }
 ALL = {**CUTS, **LENGTHS, **BODIES, **TRICKLE, **CODES, **STREAM, **STATUS, **RESULT}
 
@@ -150,7 +164,7 @@ FAULTS_OF: Mapping[str, Mapping[str, Fault]] = {
         **STREAM,
     },
     "status": {**_ASKED, **STATUS},
-    "result": {**_less(_ASKED, set()), **_less(RESULT, {"address ends in /response, which is 405"})},
+    "result": {**_ASKED, **_less(RESULT, {"address ends in /response, which is 405"})},
     "cancel": _less(_PLAIN, _WITHOUT_BODY | {"addresses on another host"}),
     "download": _less(_BARE, _WITHOUT_BODY | _UNDONE),
     "upload_initiate": _PLAIN,

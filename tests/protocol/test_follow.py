@@ -449,6 +449,73 @@ def test_units_are_kept(session: Session, fal: ScriptedFal, ledger: Any) -> None
     assert job.state.units is None
 
 
+MODEL_ERROR = {"detail": [{"loc": ["body"], "msg": "The model failed", "type": "internal_server_error"}]}
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504])
+@pytest.mark.parametrize("body", [{"detail": "Internal Server Error"}, MODEL_ERROR], ids=["flat", "list"])
+def test_a_5xx_that_names_the_request_is_no_verdict(
+    session: Session, fal: ScriptedFal, ledger: Any, status: int, body: Any
+) -> None:
+    """Two of them once ended the job, and the same cell bought the video again."""
+    fal.fault("result", "named", status=status, body=body, times=None)
+    with pytest.raises(errors.ResultUnavailable, match="fal cannot give the result now") as caught:
+        session.generate("a cat")
+    assert "--new" in str(caught.value)
+    assert caught.value.status_code == status
+    row = ledger.entries()[0]
+    assert not row.state.finished
+    assert row.request_id == fal.accepted[0].request_id
+    with pytest.raises(errors.ResultUnavailable):
+        session.generate("a cat")
+    fal.clear_faults()
+    assert session.generate("a cat") is not None
+    assert len(fal.accepted) == 1
+
+
+def test_a_5xx_that_the_status_reports_is_the_models(session: Session, fal: ScriptedFal, ledger: Any) -> None:
+    fal.script = Script([Fail(500, MODEL_ERROR)])
+    with pytest.raises(errors.PlatformError, match="The model failed"):
+        session.generate("a cat")
+    assert ledger.entries()[0].state is State.FAILED
+    assert fal.count("result") == 1
+
+
+@pytest.mark.parametrize("status", [400, 409, 410, 413, 422, 451])
+def test_a_4xx_about_another_request_is_no_verdict(
+    session: Session, fal: ScriptedFal, ledger: Any, status: int
+) -> None:
+    fal.fault("result", "named", status=status, body=MODEL_ERROR, request_id="another", times=None)
+    with pytest.raises(errors.ResultUnavailable):
+        session.generate("a cat")
+    assert not ledger.entries()[0].state.finished
+    fal.clear_faults()
+    assert session.generate("a cat") is not None
+    assert len(fal.accepted) == 1
+
+
+@pytest.mark.parametrize(
+    ("end", "kept"),
+    [
+        (Fail.plain(500), True),
+        (Fail(500, MODEL_ERROR), True),
+        (Fail.refused({"loc": ["body"], "msg": "No", "type": "value_error"}), True),
+        (Fail.refused({"loc": ["body"], "msg": "No", "type": "value_error"}, units="0"), False),
+        (Fail.platform("runner_disconnected", 503), False),
+    ],
+    ids=["500", "model error", "422", "422 of zero units", "the platform's"],
+)
+def test_a_failed_row_keeps_its_reservation_unless_fal_says_it_was_free(
+    session: Session, fal: ScriptedFal, ledger: Any, end: Fail, kept: bool
+) -> None:
+    fal.script = Script([end])
+    with pytest.raises(errors.ResponseError):
+        session.generate("a cat", endpoint="v2.5-turbo-pro")
+    row = ledger.entries()[0]
+    assert row.state is State.FAILED
+    assert bool(row.reserved_usd) is kept
+
+
 # failures
 
 
@@ -464,7 +531,6 @@ FAILURES: list[tuple[Fail, type[errors.ResponseError], str]] = [
     (Fail.platform("runner_server_error", 500), errors.PlatformError, "The runner failed"),
     (Fail.start_timeout(), errors.PlatformError, "did not start in time"),
     (Fail.plain(500), errors.PlatformError, "Internal Server Error"),
-    (Fail.plain(500, silent=True), errors.PlatformError, "Internal Server Error"),
     (Fail.plain(404, "Path /v9/text-to-video not found"), errors.EndpointNotFound, "Path /v9"),
     (Fail.plain(400, "Bad picture"), errors.InputRefused, "Bad picture"),
 ]

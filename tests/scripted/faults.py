@@ -14,7 +14,8 @@ Three families, told apart by where the fault stands:
 the reply. All but the first two come after the work was done. `frame=n` lets n events of a stream pass first.
 
 *replies* stand in for the real answer, and the work is not done unless `handled=True`:
-`status` (status, body, headers), `nginx` (status, headers), `no_money`, `busy` (retry_after:
+`status` (status, body, headers), `named` (status, body, request_id),
+`nginx` (status, headers), `no_money`, `busy` (retry_after:
 seconds or a moment), `platform` (error_type, status), `in_progress` (status), `redirect` (to, status).
 
 *edits* change the real answer, so the work is done: `truncated_json`, `invalid_json`,

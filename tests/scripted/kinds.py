@@ -75,6 +75,18 @@ def _status(
     return _reply(status, {"detail": "Internal Server Error"} if body is None else body, headers or {})
 
 
+def _named(hosts: Hosts, *, status: int = 500, body: Any = None, request_id: str | None = None) -> Effect:
+    """A JSON answer with `x-fal-request-id`: the id of the URL, or another one."""
+
+    def answer(head: Head) -> Reply:
+        asked = re.search(r"/requests/([^/]+)", head.path)
+        named = request_id or (asked[1] if asked else "")
+        text = {"detail": "Internal Server Error"} if body is None else body
+        return Reply.json(status, text, x_fal_request_id=named)
+
+    return Effect(instead=answer)
+
+
 def _nginx(hosts: Hosts, *, status: int = 502, headers: Mapping[str, str] | None = None) -> Effect:
     page = NGINX.format(status=status, phrase=reason(status))
     return _reply(status, page.encode(), headers or {})
@@ -207,6 +219,7 @@ CUTS: Mapping[str, Callable[..., Effect]] = {
 }
 REPLIES: Mapping[str, Callable[..., Effect]] = {
     "status": _status,
+    "named": _named,
     "nginx": _nginx,
     "no_money": _no_money,
     "busy": _busy,
