@@ -47,9 +47,10 @@ def notebook(*, ours: int) -> Any:
             nbformat.v4.new_output("display_data", data, metadata={"needs_background": "light"}),
         ]
         if number < ours:
-            mark = Mark(f"job{number}", "0" * 36, state="READY").to_metadata()
-            card = {VIEW: {"model_id": f"{number}"}, "text/html": "<div>" + "x" * 20_000 + "</div>"}
-            cell.outputs.append(nbformat.v4.new_output("display_data", card, metadata=mark))
+            mark = Mark(f"job{number}", "0" * 36, state="READY")
+            html = f'<div class="kling-card"{mark.to_attributes()}>' + "x" * 20_000 + "</div>"
+            card = {VIEW: {"model_id": f"{number}"}, "text/html": html}
+            cell.outputs.append(nbformat.v4.new_output("display_data", card, metadata=mark.to_metadata()))
         made.cells.append(cell)
     return made
 

@@ -58,6 +58,7 @@ class RunningKernel:
         self._manager = KernelManager(kernel_name="python3")
         self._cells: dict[str, Cell] = {}
         self._display_ids: dict[str, tuple[Cell, int]] = {}
+        self.published: dict[str, list[dict[str, Any]]] = {}  # metadata of all publications of a display id
         self.comms: dict[str, dict[str, Any]] = {}
         self.comm_messages: list[tuple[str, dict[str, Any]]] = []
 
@@ -191,8 +192,11 @@ class RunningKernel:
         cell.metadata.append(content["metadata"])
         display_id = content.get("transient", {}).get("display_id")
         if display_id:
+            self.published.setdefault(display_id, []).append(content["metadata"])
             self._display_ids[display_id] = (cell, len(cell.displays) - 1)
 
     def _update(self, content: dict[str, Any]) -> None:
-        cell, at = self._display_ids[content["transient"]["display_id"]]
+        display_id = content["transient"]["display_id"]
+        self.published[display_id].append(content["metadata"])
+        cell, at = self._display_ids[display_id]
         cell.displays[at], cell.metadata[at] = content["data"], content["metadata"]

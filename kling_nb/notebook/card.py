@@ -4,6 +4,7 @@ One HTML fragment with inline styles. What it is built around:
 
 - JupyterLab's sanitiser (notebooks that are not trusted) keeps `<video src>`, `<details>`,
   `<pre>`, classes and most CSS properties; it drops `<style>`, `data-` attributes, `<source src>`.
+  It cleans what a page shows and not the file, in which `mark.py` reads those attributes.
 - Colours are the page's own, with shades of grey that can be seen on light and dark.
 - MathJax must not read a prompt's dollar signs.
 """
@@ -19,12 +20,13 @@ from kling_nb.events import State
 from kling_nb.notebook import card_words as words
 from kling_nb.notebook.card_player import WIDEST, player
 from kling_nb.notebook.card_source import address, file_name
+from kling_nb.notebook.mark import Mark
 from kling_nb.video import Video
 
 LARGEST = 30_000
 """Bytes that a finished result adds to a saved notebook."""
 _ROUND_ABOUT = 3_000
-"""Of these, for what is not text of the card: its frame, the plain text and the mark beside it."""
+"""Of these, for what is not text of the card: its frame, the plain text and the mark."""
 _LENGTHS = (None, 1_000, 250)
 """Characters to which long texts are cut, tried in this order."""
 
@@ -109,9 +111,11 @@ def html(card: Card) -> str:
         room = LARGEST - _ROUND_ABOUT - words.saved_size(seen + facts)
         if room > 0:
             break
+    changing = Mark(state=card.state, request=card.request_id).to_attributes()
     return (
-        f'<div class="kling-card mathjax_ignore tex2jax_ignore" data-kling-card="{_text(card.job_id)}" '
-        f'style="{_CARD}">{seen}<div style="padding:10px 14px">{facts}{_log(card, room)}</div></div>'
+        f'<div class="kling-card mathjax_ignore tex2jax_ignore" data-kling-card="{_text(card.job_id)}"'
+        f'{changing} style="{_CARD}">{seen}'
+        f'<div style="padding:10px 14px">{facts}{_log(card, room)}</div></div>'
     )
 
 

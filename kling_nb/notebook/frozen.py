@@ -68,6 +68,6 @@ def _break_lines(notebook: dict[str, Any]) -> None:
     """Texts of our outputs as lists of lines, which is how Jupyter writes them."""
     for cell in notebook["cells"]:
         for output in cell.get("outputs", ()):
-            for kind in ("text/html", "text/plain") if Mark.of(output.get("metadata")) else ():
+            for kind in ("text/html", "text/plain") if Mark.of(output) else ():
                 if isinstance(text := output["data"].get(kind), str):
                     output["data"][kind] = text.splitlines(keepends=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
+from dataclasses import replace
 from html import escape
 from io import BytesIO
 from pathlib import Path
@@ -19,6 +20,7 @@ from kling_nb.notebook.card_player import clear
 from kling_nb.notebook.card_source import address
 from kling_nb.notebook.grid_layout import Layout, layout_of, sizes
 from kling_nb.notebook.job_card import source_of
+from kling_nb.notebook.mark import Mark, Part
 from kling_nb.video import Video
 
 _RIM = "1px solid rgba(128,128,128,0.35)"
@@ -30,6 +32,8 @@ _CHIP = (
     "font-size:11px;padding:0 8px;border-radius:10px;"
     "border:1px solid rgba(220,150,20,0.8);background:rgba(220,150,20,0.18)"
 )
+_CAPTION = 200
+"""Characters of a caption in a mark: a prompt may be one."""
 _STATES = {"WAITING": "waiting", "SKIPPED": "not begun"}
 
 
@@ -43,14 +47,35 @@ def html(study: Sweep, *, pictures: bool = True) -> str:
     layout = layout_of(study)
     cells = [_cell(study, cell, layout, pictures=pictures) for cell in study]
     body = _flow(cells) if layout.places is None else _table(layout, cells)
-    return framed(study.id, _head(study, layout), body)
+    return framed(_mark(study, layout, done=pictures), _head(study, layout), body)
 
 
-def framed(card_id: str, head: str, body: str) -> str:
-    """The card around it."""
+def _mark(study: Sweep, layout: Layout, *, done: bool) -> Mark:
+    """Return what the card is made of: the kernel may not live to draw the last one, and files move."""
+    if done:
+        return Mark(study.id, state=State.READY.value, parts=tuple(map(_finished_part, study)))
+    parts = tuple(map(_missing_part, study, layout.captions))
+    return Mark(study.id, state=State.IN_PROGRESS.value, parts=parts)
+
+
+def _missing_part(cell: SweepCell, caption: str) -> Part:
+    """Return the part of a card that is still to be drawn."""
+    take = None if cell.plan.new else cell.plan.take or 1
+    return Part(cell.request.fingerprint, take, words.clip(caption, _CAPTION))
+
+
+def _finished_part(cell: SweepCell) -> Part:
+    """Return the part of a card that says all else itself."""
+    take = getattr(cell.result, "take", None)
+    return Part(cell.request.fingerprint, take, "", cell.job.request_id if cell.job else None)
+
+
+def framed(mark: Mark, head: str, body: str) -> str:
+    """Return the card around a body; its first tag says what changes of its mark."""
     style = f"margin:4px 0;padding:10px 14px;border:{_RIM};border-radius:6px;font-size:13px;line-height:1.5"
     return (
-        f'<div class="kling-card mathjax_ignore tex2jax_ignore" data-kling-card="{card_id}" style="{style}">'
+        f'<div class="kling-card mathjax_ignore tex2jax_ignore" data-kling-card="{_text(mark.job or "")}"'
+        f'{mark.to_attributes()} style="{style}">'
         f'{head}<div style="overflow-x:auto">{body}</div></div>'
     )
 
@@ -64,11 +89,11 @@ def heading_row(title: str, said: str, *, local: bool) -> str:
     return f'<div style="{style}">{" ".join(parts)}</div>'
 
 
-def html_of_takes(sweep_id: str, shots: Sequence[tuple[str, Video | None]], folder: Path) -> str:
+def html_of_takes(mark: Mark, shots: Sequence[tuple[str, Video | None]], folder: Path) -> str:
     """A sweep as far as it came, drawn without its kernel.
 
     Args:
-        sweep_id: Names it.
+        mark: What the card was to be made of.
         shots: A caption and a video for each cell, None where there is none.
         folder: That of the notebook.
     """
@@ -84,7 +109,8 @@ def html_of_takes(sweep_id: str, shots: Sequence[tuple[str, Video | None]], fold
     if len(ready) < len(shots):
         said += ". Run the cell again to go on: what is made is reused, what runs is taken up."
     local = any(video.backend == "local" for video in ready)
-    return framed(sweep_id, heading_row("Sweep", said, local=local), _flow(cells))
+    mark = replace(mark, state=State.READY.value) if len(ready) == len(shots) else mark
+    return framed(mark, heading_row("Sweep", said, local=local), _flow(cells))
 
 
 def text(study: Sweep) -> str:

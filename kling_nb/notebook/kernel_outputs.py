@@ -13,7 +13,7 @@ from kling_nb._plan import Plan
 from kling_nb._sweep import Sweep
 from kling_nb.events import Event, JobState, Submitted
 from kling_nb.media import Result
-from kling_nb.notebook.bundles import card_bundle, text_bundle, watched, widget_bundle
+from kling_nb.notebook.bundles import Bundle, card_bundle, text_bundle, watched, widget_bundle
 from kling_nb.notebook.mark import mark_of
 from kling_nb.notebook.outputs import Notice, ShownSweep, backend_chosen, plan_text
 from kling_nb.notebook.served import served_here
@@ -30,8 +30,9 @@ class KernelOutputs:
     widget, with the card for whatever shows no widget. Elsewhere it has two, because an opened
     notebook would have an error in place of the first: the widget, and the card, which the live
     widget hides on the page. Where nobody watches (nbclient, papermill) it has the card alone. The
-    card is brought up to date by its `display_id` when the job ends. The first job of a kernel shows its
-    card at once, and its widget after the submission has left.
+    card is brought up to date by its `display_id` when the job ends; its metadata stay what they were at
+    first (`mark` has the reason). The first job of a kernel shows its card at once, and its widget after
+    the submission has left.
     """
 
     def __init__(self, shell: Any) -> None:
@@ -63,6 +64,7 @@ class KernelOutputs:
         if self._notice.due(job.backend, chosen=backend_chosen()):
             self.text(LOCAL_NOTICE)
         ended = job.done
+        metadata = mark_of(job).to_metadata()
         name = f"kling-{job.id}-{os.urandom(4).hex()}"
         view_place, card_place = f"{name}-view", name
         live = watched()
@@ -70,21 +72,21 @@ class KernelOutputs:
         there = live and "anywidget" not in sys.modules
         if there:
             if apart:
-                self._publish(text_bundle(job), job, display_id=view_place)
-            self._publish(card_bundle(job), job, display_id=card_place)
+                self._publish(text_bundle(job), metadata, view_place)
+            self._publish(card_bundle(job), metadata, card_place)
             _let_it_leave(job)
         view = widget_bundle(job) if live else {}
         if view and apart:
-            self._publish(view, job, display_id=view_place, update=there)
+            self._publish(view, metadata, view_place, update=there)
             view = {}
         if view or not there:
-            self._publish({**view, **card_bundle(job)}, job, display_id=card_place, update=there)
+            self._publish({**view, **card_bundle(job)}, metadata, card_place, update=there)
         if not ended:  # even if it has ended while it was being shown
-            self._keep_up(job, card_place, view)
+            self._keep_up(job, view, metadata, card_place)
 
-    def _keep_up(self, job: Job, display_id: str, view: dict[str, Any]) -> None:
+    def _keep_up(self, job: Job, view: Bundle, metadata: Bundle, display_id: str) -> None:
         def publish() -> None:
-            self._publish({**view, **card_bundle(job)}, job, display_id=display_id, update=True)
+            self._publish({**view, **card_bundle(job)}, metadata, display_id, update=True)
 
         def update(event: Event, state: JobState) -> None:
             # With its request id in the saved notebook, a job can be found whatever becomes of the
@@ -112,14 +114,9 @@ class KernelOutputs:
         shown.show()
         return shown
 
-    def _publish(
-        self, data: dict[str, Any], job: Job, *, display_id: str | None = None, update: bool = False
-    ) -> None:
+    def _publish(self, data: Bundle, metadata: Bundle, display_id: str, *, update: bool = False) -> None:
         self._shell.display_pub.publish(
-            data,
-            metadata=mark_of(job).to_metadata(),
-            transient={"display_id": display_id} if display_id else {},
-            update=update,
+            data, metadata=metadata, transient={"display_id": display_id}, update=update
         )
 
 

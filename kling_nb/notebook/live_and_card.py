@@ -6,9 +6,8 @@ import os
 from dataclasses import replace
 from typing import Any
 
-from kling_nb.events import State
 from kling_nb.notebook.bundles import Bundle, view_of, watched
-from kling_nb.notebook.mark import Mark, here
+from kling_nb.notebook.mark import here
 from kling_nb.notebook.reopened import VIEW
 from kling_nb.notebook.served import served_here
 
@@ -26,7 +25,8 @@ class LiveAndCard:
     """
 
     def __init__(self, name: str, title: str, shell: Any) -> None:
-        self._name = name
+        # The same for all publications; `mark` has the reason.
+        self._metadata = replace(here(), job=name).to_metadata()
         self._title = title
         self._shell = shell
         self._display_id = f"kling-{name}-{os.urandom(4).hex()}"
@@ -41,24 +41,17 @@ class LiveAndCard:
         if served_here():
             self._view = view  # for one output with the card
         elif view:
-            self._publish({**view, "text/plain": self._title}, self.mark)
+            self._publish({**view, "text/plain": self._title})
 
-    def show_card(self, card: Bundle, mark: Mark) -> None:
+    def show_card(self, card: Bundle) -> None:
         """Show the card, or bring it up to date."""
         update, self._shown = self._shown, True
-        self._publish({**self._view, **card}, mark, display_id=self._display_id, update=update)
+        self._publish({**self._view, **card}, display_id=self._display_id, update=update)
 
-    @property
-    def mark(self) -> Mark:
-        """Mark of an output that says how it ended."""
-        return replace(here(), job=self._name, state=State.READY.value)
-
-    def _publish(
-        self, data: Bundle, mark: Mark, *, display_id: str | None = None, update: bool = False
-    ) -> None:
+    def _publish(self, data: Bundle, *, display_id: str | None = None, update: bool = False) -> None:
         self._shell.display_pub.publish(
             data,
-            metadata=mark.to_metadata(),
+            metadata=self._metadata,
             transient={"display_id": display_id} if display_id else {},
             update=update,
         )

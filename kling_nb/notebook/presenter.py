@@ -30,5 +30,5 @@ def video_bundle(result: Video | MediaFile) -> tuple[dict[str, Any], dict[str, A
     from kling_nb.notebook import card  # noqa: PLC0415 -- not before something is shown
 
     shown = card_of_file(result)
-    mark = Mark(shown.job_id, state=shown.state, request=result.request_id)
-    return {"text/html": card.html(shown), "text/plain": repr(result)}, mark.to_metadata()
+    bundle = {"text/html": card.html(shown), "text/plain": repr(result)}
+    return bundle, Mark(shown.job_id).to_metadata()

@@ -5,17 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from kling_nb._settings import ENVIRONMENT, current
 from kling_nb.errors import KlingError
-from kling_nb.events import State
 from kling_nb.ledger import Entry, Ledger, Selection
 from kling_nb.media import MediaFolder, Take
 from kling_nb.notebook.mark import Mark, Part
 from kling_nb.notebook.panel_card import panel_card
-from kling_nb.notebook.reopened import Renewed
 from kling_nb.video import Video
 
 _FOLDERS_KEPT = 8
@@ -31,10 +29,10 @@ class Renewal:
         self._ledgers: dict[Path, Ledger] = {}
         self._folders: dict[Path, MediaFolder] = {}
 
-    def __call__(self, mark: Mark, folder: Path) -> Renewed | None:
-        """The output of a mark in a notebook in `folder`; None where nothing is known of it."""
+    def __call__(self, mark: Mark, folder: Path) -> dict[str, Any] | None:
+        """Return the card of a mark in a notebook in `folder`; None where nothing is known of it."""
         if mark.job is None:
-            return Renewed(panel_card(self._beside(folder), folder), mark)
+            return panel_card(self._beside(folder), folder)
         with suppress(KlingError, OSError):
             if mark.parts:
                 return self._sweep(mark, folder)
@@ -50,7 +48,7 @@ class Renewal:
             return take.path if take else None
         return None
 
-    def _sweep(self, mark: Mark, folder: Path) -> Renewed:
+    def _sweep(self, mark: Mark, folder: Path) -> dict[str, Any]:
         """A sweep that nobody saw end, with the takes that there are of it."""
         from kling_nb.notebook import grid_card  # noqa: PLC0415 -- not before there is one to draw
 
@@ -59,14 +57,10 @@ class Renewal:
             take = self._take(part, folder)
             result = take.result() if take else None
             shots.append((part.caption, result if isinstance(result, Video) else None))
-        whole = all(video is not None for _, video in shots)
-        return Renewed(
-            {
-                "text/html": grid_card.html_of_takes(mark.job or "", shots, folder),
-                "text/plain": grid_card.text_of_takes(shots, folder),
-            },
-            replace(mark, state=State.READY.value) if whole else mark,
-        )
+        return {
+            "text/html": grid_card.html_of_takes(mark, shots, folder),
+            "text/plain": grid_card.text_of_takes(shots, folder),
+        }
 
     def _take(self, part: Part, folder: Path, entry: Entry | None = None) -> Take | None:
         """The take of a request: beside the notebook if it is there, else where it was made."""
@@ -127,7 +121,7 @@ def _take_in(takes: MediaFolder, part: Part) -> Take | None:
     return next(alike, None)
 
 
-def _drawn(mark: Mark, entry: Entry | None, take: Take | None, folder: Path) -> Renewed | None:
+def _drawn(mark: Mark, entry: Entry | None, take: Take | None, folder: Path) -> dict[str, Any] | None:
     from kling_nb.notebook import card  # noqa: PLC0415 -- not before there is one to draw
     from kling_nb.notebook.job_card import card_of_entry, card_of_take  # noqa: PLC0415 -- as above
 
@@ -137,5 +131,4 @@ def _drawn(mark: Mark, entry: Entry | None, take: Take | None, folder: Path) -> 
         drawn = card_of_entry(entry)
     else:
         return None
-    new = replace(mark, state=drawn.state, request=drawn.request_id or mark.request)
-    return Renewed({"text/html": card.html(drawn), "text/plain": card.text(drawn)}, new)
+    return {"text/html": card.html(drawn), "text/plain": card.text(drawn)}

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kling_nb.notebook.mark import Mark, Part
+from kling_nb.notebook.mark import Mark, Part, forget_kernel
 from kling_nb.notebook.relinking import plays, relink
 
 VIEW = "application/vnd.jupyter.widget-view+json"
@@ -23,35 +23,27 @@ _MODEL = re.compile(r"IPY_MODEL_(\w+)")
 
 
 @dataclass(frozen=True, slots=True)
-class Renewed:
-    """A card drawn anew: its MIME bundle, and the mark that goes with it."""
-
-    data: dict[str, Any]
-    mark: Mark
-
-
-@dataclass(frozen=True, slots=True)
 class Settling:
     """How outputs are settled.
 
     Attributes:
         folder: That of the notebook.
         alive: Whether what was shown with a mark still has its widget.
-        renew: Draws a card anew, where more is known than the mark says; else None.
+        renew: Draws a card again, where more is known than the mark says; else None.
         find: Where the file of one of many videos is now, for a notebook in that folder; else None.
         forget_kernels: Take the kernel out of marks, for a file that goes to others.
     """
 
     folder: Path
     alive: Callable[[Mark], bool]
-    renew: Callable[[Mark, Path], Renewed | None]
+    renew: Callable[[Mark, Path], dict[str, Any] | None]
     find: Callable[[Part, Path], Path | None] = lambda _part, _folder: None
     forget_kernels: bool = False
 
 
 def has_ours(notebook: dict[str, Any]) -> bool:
     """Whether there is anything for `settle` to look at. Quick, for it is asked of every notebook."""
-    if any(Mark.of(output.get("metadata")) for output in _outputs(notebook)):
+    if any(map(Mark.of, _outputs(notebook))):
         return True
     return any(map(_is_ours, _models(notebook).values()))
 
@@ -60,11 +52,10 @@ def settle(notebook: dict[str, Any], settling: Settling) -> bool:
     """Settle all outputs of ours, and drop our models; whether anything changed."""
     changed = False
     for cell in notebook.get("cells", ()):
-        marked = [
-            (output, mark) for output in cell.get("outputs", ()) if (mark := Mark.of(output.get("metadata")))
-        ]
+        marked = [(output, mark) for output in cell.get("outputs", ()) if (mark := Mark.of(output))]
+        with_card = {mark.job for output, mark in marked if "text/html" in output.get("data", ())}
         for output, mark in marked:
-            changed |= _settle_output(output, mark, settling)
+            changed |= _settle_output(output, mark, with_card, settling)
         bare = _bare_twins(marked)
         if bare:
             cell["outputs"] = [output for output in cell["outputs"] if id(output) not in bare]
@@ -72,26 +63,27 @@ def settle(notebook: dict[str, Any], settling: Settling) -> bool:
     return _prune(notebook) or changed
 
 
-def _settle_output(output: dict[str, Any], mark: Mark, settling: Settling) -> bool:
-    """One output; whether it changed."""
+def _settle_output(
+    output: dict[str, Any], mark: Mark, with_card: set[str | None], settling: Settling
+) -> bool:
+    """Bring one output up to date; return whether it changed."""
     data = output.setdefault("data", {})
+    twin = "text/html" not in data and mark.job in with_card  # a view whose card stands next to it
     alive = settling.alive(mark)
     changed = not alive and data.pop(VIEW, None) is not None
     lost = mark.settled and not plays(data.get("text/html"), settling.folder)
     panel = mark.job is None
     if lost and not alive and mark.parts:
         changed |= relink(data, mark.parts, settling.folder, settling.find)
-    elif (not mark.settled and not (panel and alive)) or (lost and not alive):
+    elif not twin and ((not mark.settled and not (panel and alive)) or (lost and not alive)):
         new = settling.renew(mark, settling.folder)
         if new is not None and ("text/html" in data or changed):
-            data |= new.data
-            mark = new.mark
+            data |= new
+            output["metadata"] |= mark.to_metadata()
             changed = True
-    said = mark.asleep() if settling.forget_kernels else mark
-    if said.to_metadata().items() <= output["metadata"].items():
-        return changed
-    output["metadata"] |= said.to_metadata()
-    return True
+    if settling.forget_kernels:
+        changed |= forget_kernel(output["metadata"])
+    return changed
 
 
 def _bare_twins(marked: list[tuple[dict[str, Any], Mark]]) -> set[int]:

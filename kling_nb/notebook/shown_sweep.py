@@ -6,22 +6,16 @@ import queue
 import sys
 import threading
 import time
-from dataclasses import replace
 from typing import Any, TextIO
 
 from kling_nb._storyboard import Storyboard
 from kling_nb._sweep import Sweep, SweepCell
-from kling_nb.events import State
-from kling_nb.notebook import card_words as words
 from kling_nb.notebook import grid_card
-from kling_nb.notebook.grid_layout import layout_of, sizes
+from kling_nb.notebook.grid_layout import sizes
 from kling_nb.notebook.grid_sweep import SweepSheet
 from kling_nb.notebook.live_and_card import LiveAndCard
-from kling_nb.notebook.mark import Mark, Part
 
 REFRESH_SECONDS = 0.5
-_CAPTION = 200
-"""Characters of a caption in a mark: a prompt may be one."""
 
 
 class TerminalSweep:
@@ -106,7 +100,7 @@ class KernelSweep:
             self._settled = True
         else:
             self._outputs.show_live(SweepSheet(self._study))
-        self._outputs.show_card(self._card(), self._mark())
+        self._outputs.show_card(self._card())
         if not self._settled:
             self._study.subscribe(self._on_cell)
             if self._study.done:
@@ -122,7 +116,7 @@ class KernelSweep:
             if self._settled or not self._study.done:
                 return
             self._settled = True
-            self._outputs.show_card(self._card(), self._mark())
+            self._outputs.show_card(self._card())
 
     def _on_cell(self, _cell: SweepCell) -> None:
         if self._study.done:  # posters take long to make: not on the engine's thread
@@ -134,26 +128,6 @@ class KernelSweep:
             "text/html": grid_card.html(self._study, pictures=done),
             "text/plain": grid_card.text(self._study),
         }
-
-    def _mark(self) -> Mark:
-        """That of the card, with what it is made of: the kernel may not live to draw it, and files move."""
-        if self._study.done:
-            return replace(self._outputs.mark, parts=tuple(map(_made, self._study)))
-        captions = layout_of(self._study).captions
-        parts = tuple(map(_wanted, self._study, captions))
-        return replace(self._outputs.mark, state=State.IN_PROGRESS.value, parts=parts)
-
-
-def _wanted(cell: SweepCell, caption: str) -> Part:
-    """The part of a card that is still to be drawn."""
-    take = None if cell.plan.new else cell.plan.take or 1
-    return Part(cell.request.fingerprint, take, words.clip(caption, _CAPTION))
-
-
-def _made(cell: SweepCell) -> Part:
-    """The part of a card that says all else itself."""
-    take = getattr(cell.result, "take", None)
-    return Part(cell.request.fingerprint, take, "", cell.job.request_id if cell.job else None)
 
 
 class Quiet:
@@ -178,6 +152,4 @@ def show_strip(board: Storyboard, shell: Any) -> None:
     sheet = StripSheet(board)
     outputs = LiveAndCard(board.id, f"Storyboard: {sheet.summary}", shell)
     outputs.show_live(sheet)
-    card = {"text/html": strip_card.html(board), "text/plain": strip_card.text(board)}
-    parts = tuple(Part("", shot.take, "", shot.request_id) for shot in board)
-    outputs.show_card(card, replace(outputs.mark, parts=parts))
+    outputs.show_card({"text/html": strip_card.html(board), "text/plain": strip_card.text(board)})

@@ -5,10 +5,12 @@ from __future__ import annotations
 from html import escape
 
 from kling_nb._storyboard import Storyboard
+from kling_nb.events import State
 from kling_nb.notebook import card_words as words
 from kling_nb.notebook.grid_card import framed, heading_row, player
 from kling_nb.notebook.grid_strip import said
 from kling_nb.notebook.job_card import source_of
+from kling_nb.notebook.mark import Mark, Part
 
 _QUIET = "opacity:0.7;font-size:12px"
 
@@ -30,7 +32,9 @@ def html(board: Storyboard) -> str:
     arrow = '<div style="flex:none;align-self:flex-start;padding-top:48px;opacity:0.7">→</div>'
     row = f'<div style="display:flex;gap:8px;padding-bottom:6px">{arrow.join(shots)}</div>'
     local = any(shot.backend == "local" for shot in board)
-    return framed(board.id, heading_row("Storyboard", f"{len(board)} shots, {start:.4g} s", local=local), row)
+    parts = tuple(Part("", shot.take, "", shot.request_id) for shot in board)
+    mark = Mark(board.id, state=State.READY.value, parts=parts)
+    return framed(mark, heading_row("Storyboard", f"{len(board)} shots, {start:.4g} s", local=local), row)
 
 
 def text(board: Storyboard) -> str:

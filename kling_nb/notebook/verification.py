@@ -185,7 +185,7 @@ def _price(plan: Plan) -> str:
 
 def _shown(cell: dict[str, Any]) -> set[str]:
     """Fingerprints of what the outputs of a cell show, those of a sweep's parts among them."""
-    marks = (Mark.of(output.get("metadata")) for output in cell.get("outputs", ()))
+    marks = map(Mark.of, cell.get("outputs", ()))
     found = (
         (mark.fingerprint, *(part.fingerprint for part in mark.parts)) for mark in marks if mark is not None
     )

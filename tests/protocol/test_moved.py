@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from collections.abc import Iterator
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,15 @@ from urllib.parse import unquote
 
 import pytest
 from clips import clip_bytes
+from earlier_marks import as_saved_earlier
 from kernel_environment import pointed_at
-from scripted import Done, Queue, Script, ScriptedFal
+from scripted import Done, Fail, Hold, Queue, Run, Script, ScriptedFal
 
-from kling_nb import Session, Storyboard, Sweep
+from kling_nb import Session, Storyboard, Sweep, Video, errors
 from kling_nb.notebook.frozen import settle_for_good
 from kling_nb.notebook.kernel_outputs import KernelOutputs
 from kling_nb.notebook.mark import Mark
+from kling_nb.notebook.presenter import video_bundle
 from kling_nb.notebook.shown_sweep import KernelSweep, show_strip
 
 
@@ -32,22 +35,40 @@ class Shell:
         name = transient.get("display_id") or f"alone-{len(self.outputs)}"
         self.outputs[name] = {"output_type": "display_data", "data": data, "metadata": metadata}
 
-    def saved(self) -> str:
-        cell = {"cell_type": "code", "outputs": list(self.outputs.values())}
+    def saved(self, *, earlier: bool = False) -> str:
+        """The notebook's file, also as an earlier version would have written it."""
+        outputs = [as_saved_earlier(output) if earlier else output for output in self.outputs.values()]
+        cell = {"cell_type": "code", "outputs": outputs}
         return json.dumps({"cells": [cell], "metadata": {}})
 
 
 @pytest.fixture
-def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A project in a folder of its own, and what is shown in its notebook."""
+def fal() -> Iterator[ScriptedFal]:
     with ScriptedFal() as server:
-        for name, value in pointed_at(server, tmp_path / "home").items():
-            monkeypatch.setenv(name, value)
-        clips = (clip_bytes(frames=count) for count in range(8, 16))  # no two are the same
-        server.scripts.queue.extend([Script((Queue(0), Done(video=clip))) for clip in clips])
-        (tmp_path / "mine").mkdir()
-        monkeypatch.chdir(tmp_path / "mine")
-        yield Shell()
+        yield server
+
+
+@pytest.fixture
+def shell(fal: ScriptedFal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shell:
+    """A project in a folder of its own, and what is shown in its notebook."""
+    for name, value in pointed_at(fal, tmp_path / "home").items():
+        monkeypatch.setenv(name, value)
+    clips = (clip_bytes(frames=count) for count in range(8, 16))  # no two are the same
+    fal.scripts.queue.extend([Script((Queue(0), Done(video=clip))) for clip in clips])
+    (tmp_path / "mine").mkdir()
+    monkeypatch.chdir(tmp_path / "mine")
+    return Shell()
+
+
+def moved_clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Another person's copy of the project, with its takes in another folder of it, and no ledger."""
+    clone = tmp_path / "theirs"
+    (clone / "kling_media" / "moved").mkdir(parents=True)
+    for path in (tmp_path / "mine" / "kling_media").iterdir():
+        if path.is_file():
+            shutil.copy(path, clone / "kling_media" / "moved" / f"other {path.name}")
+    monkeypatch.setenv("KLING_NB_HOME", str(tmp_path / "empty"))
+    return clone
 
 
 def shown_study(session: Session, shell: Shell) -> Sweep:
@@ -83,7 +104,7 @@ def test_a_renamed_take_of_a_grid_and_of_a_storyboard_is_found_and_the_rest_stay
         assert output["data"]["text/html"] == had["data"]["text/html"].replace(old, there)
         assert output["data"]["text/plain"] == had["data"]["text/plain"].replace(old, str(best))
         assert "<table" in grid["data"]["text/html"]
-        assert len(json.dumps(output["metadata"])) < 1_000
+        assert len(json.dumps(output["metadata"])) < 200
         assert opened(json.dumps({"cells": [{"outputs": [output]}]}), Path.cwd())[1] == [output]
 
 
@@ -101,10 +122,85 @@ def test_a_notebook_that_left_its_media_behind_finds_them_by_the_ledger(shell: S
     for src in plays:
         assert src.startswith("../kling_media/")
         assert (elsewhere / src).is_file()
-    assert [mark.settled for output in outputs if (mark := Mark.of(output["metadata"]))] == [True] * 3
+    assert [mark.settled for output in outputs if (mark := Mark.of(output))] == [True] * 3
     (tmp_path / "home" / "ledger.sqlite3").rename(tmp_path / "ledger away")
     plays, _ = opened(shell.saved(), elsewhere)
     assert all(src.startswith("kling_media/") for src in plays)  # in a clone nobody knows better
+
+
+@pytest.mark.parametrize("earlier", [False, True])
+def test_in_a_clone_without_a_ledger_files_that_moved_are_found(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, earlier: bool
+) -> None:
+    with Session() as session:
+        shown_study(session, shell)
+        job = session.submit("a boat")
+        KernelOutputs(shell).show(job, quiet=False)
+        boat = job.wait()
+        assert isinstance(boat, Video)
+        data, metadata = video_bundle(boat)
+        shell.publish(data, metadata=metadata, transient={})
+    clone = moved_clone(tmp_path, monkeypatch)
+    plays, outputs = opened(shell.saved(earlier=earlier), clone)
+    assert len(plays) == 4 + 2 + 1 + 1
+    for src in plays:
+        assert src.startswith("kling_media/moved/")
+        assert (clone / src).is_file()
+    assert [mark.settled for output in outputs if (mark := Mark.of(output))] == [True] * 4
+    assert opened(json.dumps({"cells": [{"outputs": outputs}]}), clone)[1] == outputs
+
+
+@pytest.mark.parametrize("earlier", [False, True])
+def test_in_a_clone_without_a_ledger_cards_that_were_saved_early_are_finished(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fal: ScriptedFal, earlier: bool
+) -> None:
+    fal.scripts.queue.clear()
+    fal.script = Script((Queue(0), Run(), Hold(), Done()))
+    with Session() as session:
+        study = session.sweep(["a <fox>", "a wolf"])
+        KernelSweep(study, shell).show()
+        job = session.submit("a boat")
+        KernelOutputs(shell).show(job, quiet=False)
+        fal.wait_for(lambda: "data-kling-request=" in shell.saved())
+        saved = shell.saved(earlier=earlier)
+        fal.wait_for(lambda: len(fal.jobs) == 3)
+        for held in fal.jobs:
+            held.release()
+        study.wait()
+        job.wait()
+    clone = moved_clone(tmp_path, monkeypatch)
+    plays, (grid, boat) = opened(saved, clone)
+    assert len(plays) == 2 + 1
+    assert all((clone / src).is_file() for src in plays)
+    assert "a &lt;fox&gt;" in grid["data"]["text/html"]
+    for output in (grid, boat):
+        found = Mark.of(output) or pytest.fail("no mark")
+        assert found.settled
+        assert "state" not in output["metadata"]["kling_nb"]  # also where an earlier version had it there
+
+
+@pytest.mark.parametrize("earlier", [False, True])
+def test_in_a_clone_without_a_ledger_cards_of_failed_jobs_stay(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fal: ScriptedFal, earlier: bool
+) -> None:
+    fal.scripts.queue.clear()
+    refused = Fail.refused({"loc": ["body", "prompt"], "msg": "too bold", "type": "content_policy_violation"})
+    fal.scripts.queue.extend([Script((Queue(0), refused)), Script((Queue(0), Done())), Script((refused,))])
+    with Session() as session:
+        job = session.submit("a bold cat")
+        KernelOutputs(shell).show(job, quiet=False)
+        with pytest.raises(errors.InputRefused):
+            job.wait()
+        study = session.sweep(["a fox", "a bold wolf"], concurrency=1).wait(check=False)
+        KernelSweep(study, shell).show()
+    clone = moved_clone(tmp_path, monkeypatch)
+    saved = shell.saved(earlier=earlier)
+    _, (cat, grid) = opened(saved, clone)
+    assert cat["data"] == json.loads(saved)["cells"][0]["outputs"][-2]["data"]
+    assert "too bold" in cat["data"]["text/html"]
+    assert (Mark.of(cat) or pytest.fail("no mark")).state == "FAILED"
+    assert "too bold" in grid["data"]["text/html"]
+    assert grid["data"]["text/html"].count('src="kling_media/moved/') == 1
 
 
 def test_of_a_copied_project_the_copy_is_shown(shell: Shell, tmp_path: Path) -> None:

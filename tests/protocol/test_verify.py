@@ -77,7 +77,8 @@ def test_a_sweep_that_changed_is_stale_cell_by_cell(fal: ScriptedFal, capsys: Re
         prints = [session.plan(f"a {who}").request.fingerprint for who in ("fox", "wolf")]
     parts = tuple(Part(one, 1, "", f"r-{one[:4]}") for one in prints)
     mark = Mark("sweep-0123", state="READY", parts=parts)
-    output = {"output_type": "display_data", "data": {}, "metadata": mark.to_metadata()}
+    html = f'<div class="kling-card"{mark.to_attributes()}></div>'
+    output = {"output_type": "display_data", "data": {"text/html": html}, "metadata": mark.to_metadata()}
     status, said = verified(capsys, "%%kling --grid\na {fox|cat}", outputs=[output])
     fox, cat, _ = said.splitlines()
     assert status == 1

@@ -61,7 +61,16 @@ ATTRIBUTES = {
     "muted",
     "preload",
 }
-ATTRIBUTES |= {"poster", "href", "open", "data-kling-card", "aria-label", "playsinline"}
+ATTRIBUTES |= {
+    "poster",
+    "href",
+    "open",
+    "data-kling-card",
+    "data-kling-state",
+    "data-kling-request",
+    "aria-label",
+    "playsinline",
+}
 
 
 class Page(HTMLParser):

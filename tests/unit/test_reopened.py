@@ -3,14 +3,17 @@
 import asyncio
 import copy
 import json
+from dataclasses import replace
+from html import escape
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import pytest
+from earlier_marks import as_saved_earlier
 
-from kling_nb.notebook.mark import Mark
-from kling_nb.notebook.reopened import STATE, VIEW, Renewed, Settling, has_ours, settle
+from kling_nb.notebook.mark import Mark, Part
+from kling_nb.notebook.reopened import STATE, VIEW, Settling, has_ours, settle
 from kling_nb.notebook.server_extension import alive, watch
 
 JOB = "0123456789ab"
@@ -18,8 +21,22 @@ KERNEL = "00000000-0000-4000-8000-000000000000"
 
 
 def output(mark: Mark | None, **data: Any) -> dict[str, Any]:
+    """An output as it is saved today: the first tag of its card says what changes of its mark."""
     metadata = mark.to_metadata() if mark else {}
+    if mark and "text/html" in data:
+        data["text/html"] = framed(mark, data["text/html"])
     return {"output_type": "display_data", "data": data, "metadata": metadata}
+
+
+def older(mark: Mark, **data: Any) -> dict[str, Any]:
+    return as_saved_earlier(output(mark, **data))
+
+
+def framed(mark: Mark, inside: str) -> str:
+    return (
+        f'<div class="kling-card mathjax_ignore" data-kling-card="{mark.job}"{mark.to_attributes()} '
+        f'style="margin:0">{inside}</div>'
+    )
 
 
 def view(model: str = "a1") -> dict[str, Any]:
@@ -36,8 +53,13 @@ def notebook(*outputs: dict[str, Any], models: dict[str, Any] | None = None) -> 
     return made
 
 
-def settled(found: dict[str, Any], folder: Path, *, runs: bool = False, new: Renewed | None = None) -> bool:
+def settled(found: dict[str, Any], folder: Path, *, runs: bool = False, new: Any = None) -> bool:
     return settle(found, Settling(folder, lambda mark: runs, lambda mark, where: new))
+
+
+def never(*_: Any) -> Any:
+    """A look-up that must not be made."""
+    pytest.fail("looked up")
 
 
 def data_of(found: dict[str, Any]) -> list[dict[str, Any]]:
@@ -45,6 +67,78 @@ def data_of(found: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 READY = Mark(JOB, KERNEL, state="READY")
+SAVED = pytest.mark.parametrize("saved", [output, older])
+SWEEP = Mark(
+    "sweep-0123",
+    KERNEL,
+    state="IN_PROGRESS",
+    parts=(Part("ab" * 32, 1, "a \"<fox>\" & 'cat'", "r-1"), Part("cd" * 32, None, "a wolf")),
+)
+
+
+@SAVED
+@pytest.mark.parametrize("mark", [READY, Mark(JOB, KERNEL, 17, "FAILED", "ab" * 32, 'r-"1"'), SWEEP, Mark()])
+def test_a_mark_is_read_from_the_output_that_carries_it(saved: Any, mark: Mark) -> None:
+    made = saved(mark, **{"text/html": "card"})
+    assert Mark.of(made) == mark
+    made["data"]["text/html"] = made["data"]["text/html"].splitlines(keepends=True)  # as a file has it
+    assert Mark.of(made) == mark
+
+
+def test_metadata_do_not_change_with_the_job_and_where_a_card_differs_it_is_right() -> None:
+    later = [replace(SWEEP, state="READY"), replace(SWEEP, request="r-2"), replace(SWEEP, parts=())]
+    assert all(mark.to_metadata() == SWEEP.to_metadata() for mark in later)
+    found = older(replace(READY, state="IN_QUEUE"))
+    found["data"]["text/html"] = framed(READY, "card")
+    assert Mark.of(found) == READY
+
+
+@pytest.mark.parametrize(
+    "parts", ["", "{", "[" * 100_000, "5", "[5, []]", '[["ab", 1]]', '[["ab", "1", ""]]', "1" * 5_000]
+)
+def test_parts_that_others_wrote_are_none(parts: str) -> None:
+    found = output(READY)
+    found["data"]["text/html"] = f'<div class="kling-card" data-kling-parts="{escape(parts)}">'
+    assert (Mark.of(found) or pytest.fail("no mark")).parts == ()
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        '<div data-kling-state="READY">',
+        '<div><div class="kling-card" data-kling-state="READY"></div></div>',  # the latest take of a panel
+        '<div class="kling-card" data-kling-card="x">data-kling-state="READY"',
+        [],
+        [5],
+        5,
+    ],
+)
+def test_only_the_first_tag_of_a_card_says_the_state(html: Any) -> None:
+    found = output(Mark(JOB))
+    found["data"]["text/html"] = html
+    assert Mark.of(found) == Mark(JOB)
+
+
+@SAVED
+def test_a_finished_card_that_plays_is_not_looked_up(saved: Any, tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").touch()
+    whole = replace(SWEEP, state="READY")
+    for mark in (READY, replace(READY, state="FAILED"), replace(READY, state="CANCELLED"), whole):
+        found = notebook(saved(mark, **{"text/html": '<video src="a.mp4"></video>'}))
+        before = copy.deepcopy(found)
+        assert not settle(found, Settling(tmp_path, lambda mark: False, never, never))
+        assert found == before
+
+
+@SAVED
+def test_a_card_that_is_static_for_good_keeps_all_but_its_kernel(saved: Any, tmp_path: Path) -> None:
+    mark = replace(SWEEP, state="READY", process=17)
+    found = notebook(saved(mark, **{"text/html": "card"}))
+    settling = Settling(tmp_path, lambda mark: False, never, never, forget_kernels=True)
+    assert settle(found, settling)
+    (made,) = found["cells"][1]["outputs"]
+    assert Mark.of(made) == replace(mark, kernel=None, process=None)
+    assert not settle(found, settling)
 
 
 def test_the_view_stays_while_its_kernel_runs_and_goes_with_it(tmp_path: Path) -> None:
@@ -52,31 +146,42 @@ def test_the_view_stays_while_its_kernel_runs_and_goes_with_it(tmp_path: Path) -
     assert not settled(found, tmp_path, runs=True)
     assert VIEW in data_of(found)[0]
     assert settled(found, tmp_path)
-    assert data_of(found) == [{"text/plain": "Job", "text/html": "card"}]
+    assert data_of(found) == [{"text/plain": "Job", "text/html": framed(READY, "card")}]
     assert not settled(found, tmp_path)
 
 
-def test_of_a_view_and_a_card_apart_the_card_is_left(tmp_path: Path) -> None:
+@SAVED
+@pytest.mark.parametrize("state", ["IN_QUEUE", "READY"])
+def test_of_a_view_and_a_card_apart_the_card_is_left(saved: Any, state: str, tmp_path: Path) -> None:
+    mark = replace(READY, state=state)
     found = notebook(
-        output(READY, **view()), output(READY, **{"text/html": "card"}), output(None, **{"text/plain": "6"})
+        saved(mark, **view()), saved(mark, **{"text/html": "card"}), output(None, **{"text/plain": "6"})
     )
-    assert settled(found, tmp_path)
-    assert data_of(found) == [{"text/html": "card"}, {"text/plain": "6"}]
+    new = {"text/html": framed(READY, "card")}
+    assert settled(found, tmp_path, new=new)
+    first, rest = data_of(found)
+    assert first == (saved(mark, **{"text/html": "card"})["data"] if state == "READY" else new)
+    assert rest == {"text/plain": "6"}
 
 
-def test_a_card_of_a_job_that_was_running_is_drawn_anew_also_beside_a_live_view(tmp_path: Path) -> None:
+@SAVED
+def test_a_card_of_a_job_that_was_running_is_drawn_again_also_next_to_a_live_view(
+    saved: Any, tmp_path: Path
+) -> None:
     running = Mark(JOB, KERNEL, state="IN_QUEUE")
-    new = Renewed({"text/html": "done", "text/plain": "done"}, Mark(JOB, KERNEL, state="READY"))
-    found = notebook(output(running, **view(), **{"text/html": "waiting"}))
+    new = {"text/html": framed(READY, "done"), "text/plain": "done"}
+    found = notebook(saved(running, **view(), **{"text/html": "waiting"}))
     assert settled(found, tmp_path, runs=True, new=new)
-    assert data_of(found)[0]["text/html"] == "done"
-    assert VIEW in data_of(found)[0]
-    assert Mark.of(found["cells"][1]["outputs"][0]["metadata"]) == READY
+    (made,) = found["cells"][1]["outputs"]
+    assert made["data"]["text/html"] == new["text/html"]
+    assert VIEW in made["data"]
+    assert Mark.of(made) == READY
+    assert made["metadata"] == READY.to_metadata()  # an older mark is of today's form now
 
 
 def test_a_file_that_moved_is_looked_for(tmp_path: Path) -> None:
     (tmp_path / "a b.mp4").touch()
-    new = Renewed({"text/html": "elsewhere"}, READY)
+    new = {"text/html": "elsewhere"}
     for src, expected in (
         ("a%20b.mp4", "<video"),
         ("gone.mp4", "elsewhere"),
@@ -106,7 +211,7 @@ def test_our_models_go_and_those_of_others_stay(tmp_path: Path) -> None:
     "metadata", [None, 5, {"kling_nb": 5}, {"kling_nb": {"version": 2}}, {"kling_nb": {}}, {"other": {}}]
 )
 def test_what_others_wrote_is_no_mark(metadata: Any) -> None:
-    assert Mark.of(metadata) is None
+    assert Mark.of({"metadata": metadata, "data": {"text/html": framed(READY, "card")}}) is None
 
 
 def test_a_notebook_of_others_is_left_as_it_is() -> None:
