@@ -1,6 +1,7 @@
 import { coverRule } from "../job/card_cover.js";
 import { button, element, write } from "../job/element.js";
 import { BUSY } from "../job/words.js";
+import { keepKeys } from "../shared/keys.js";
 import { playback } from "./playback.js";
 import { sequence } from "./sequence.js";
 import { sheet } from "./sheet.js";
@@ -42,10 +43,7 @@ export function mount(el, live) {
     tools,
     body,
   );
-  // JupyterLab would take keys for its own. It looks at the element that has the focus only.
-  root.addEventListener("focusin", ({ target }) =>
-    /** @type {Element} */ (target).setAttribute("data-lm-suppress-shortcuts", ""),
-  );
+  const releaseKeys = keepKeys(root);
   const sight = new IntersectionObserver((entries) => {
     for (const { target, isIntersecting } of entries) {
       const one = tiles.find(({ node }) => node === target);
@@ -77,6 +75,7 @@ export function mount(el, live) {
   }, 1000);
   return () => {
     unsubscribe();
+    releaseKeys();
     clearInterval(ticking);
     sight.disconnect();
     player?.close();

@@ -1,3 +1,4 @@
+import { keepKeys } from "../shared/keys.js";
 import { coverRule, covers } from "./card_cover.js";
 import { element } from "./element.js";
 import { facts } from "./facts.js";
@@ -45,11 +46,7 @@ export function mount(el, live) {
     cover,
     ...parts.map((part) => part.node),
   );
-  // JupyterLab would take keys for its own: arrows would not move sliders, two d delete the cell.
-  // It looks at the element that has the focus, and at no other.
-  root.addEventListener("focusin", ({ target }) =>
-    /** @type {Element} */ (target).setAttribute("data-lm-suppress-shortcuts", ""),
-  );
+  const releaseKeys = keepKeys(root);
   const update = () => {
     const { record, kernel } = live;
     const { state } = record.now;
@@ -64,6 +61,7 @@ export function mount(el, live) {
   const unsubscribe = live.subscribe(update);
   return () => {
     unsubscribe();
+    releaseKeys();
     for (const part of parts) part.close?.();
     root.remove();
   };

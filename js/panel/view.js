@@ -1,5 +1,6 @@
 import { button, element, write } from "../job/element.js";
 import { BUSY } from "../job/words.js";
+import { keepKeys } from "../shared/keys.js";
 import { div, span } from "./box.js";
 import { compose } from "./compose.js";
 import { allowNotices, noticesOn } from "./desktop_notice.js";
@@ -47,19 +48,13 @@ export function mount(el, live) {
     for (const part of parts.slice(1)) part.update();
     root.toggleAttribute("data-ready", true);
   };
-  // Plain keys are the panel's: JupyterLab's would insert cells and the like. Saving and such go on.
-  // It looks at the element that has the focus, and at no other.
-  const keys = (/** @type {KeyboardEvent & {target: any}} */ { key, ctrlKey, metaKey, target }) => {
-    if (!root.contains(target)) return;
-    target.toggleAttribute("data-lm-suppress-shortcuts", key === "Enter" || !(ctrlKey || metaKey));
-  };
-  window.addEventListener("keydown", keys, true);
+  const releaseKeys = keepKeys(root);
   el.append(root);
   update();
   const unsubscribe = live.subscribe(update);
   return () => {
     unsubscribe();
-    window.removeEventListener("keydown", keys, true);
+    releaseKeys();
     for (const part of parts) part.close?.();
     root.remove();
   };

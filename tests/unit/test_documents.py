@@ -37,7 +37,7 @@ DESCRIBED = {
 }
 """Where on the page of Python each class is described."""
 KEYS = {" ": "Space", "ArrowLeft": "←", "ArrowRight": "→", "ArrowUp": "↑", "ArrowDown": "↓"}
-MODIFIERS = {"Shift", "Ctrl", "⌘"}
+MODIFIERS = {"Alt", "Shift", "Ctrl", "⌘"}
 
 
 def words_in_code(text: str) -> set[str]:

@@ -9,7 +9,7 @@ import kling_nb
 
 STATIC = Path(kling_nb.__file__).parent / "static"
 ROOT = Path(kling_nb.__file__).parents[1]
-LARGEST = 32_000
+LARGEST = 48_000
 """Bytes of script and style of the job widget: they are stored with each widget model."""
 
 

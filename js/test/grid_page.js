@@ -1,0 +1,77 @@
+// A page with a sweep of two cells, whose kernel is on the page too, for tests/widget to drive.
+const [file, poster] = await Promise.all(
+  ["/clip.mp4", "/poster.jpg"].map((path) => fetch(path).then((got) => got.arrayBuffer())),
+);
+const cell = (number, more) => ({
+  cell: number,
+  state: "READY",
+  message: "",
+  reused: false,
+  queue_position: null,
+  received: 0,
+  total: null,
+  created_at: Date.now() / 1000,
+  expected: null,
+  prompt: "a heron",
+  cost: "free",
+  width: 64,
+  height: 36,
+  duration: 1,
+  fps: 8,
+  name: "heron.mp4",
+  url: null,
+  ...more,
+});
+
+/** What the kernel answers; tests put others in their place. */
+const handlers = {
+  snapshot: () => ({
+    now: Date.now() / 1000,
+    mode: "together",
+    local: true,
+    title: "2 videos",
+    price: "free",
+    rows: [],
+    columns: [],
+    row_axis: "",
+    column_axis: "",
+    captions: ["5 s", "10 s"],
+    places: null,
+    revision: 1,
+    done: false,
+    summary: "1 of 2 ready",
+    cells: [cell(0), cell(1, { state: "IN_PROGRESS", width: null })],
+  }),
+  cancel: () => ({ outcome: "fal was asked; it may still finish." }),
+  poster: () => ({ buffers: [new DataView(poster)] }),
+  chunk: ({ offset, length }) => ({
+    offset,
+    total: file.byteLength,
+    content_type: "video/mp4",
+    name: "heron.mp4",
+    buffers: [new DataView(file, offset, Math.min(length, file.byteLength - offset))],
+  }),
+};
+const listeners = new Map();
+const model = {
+  get: (name) => ({ sweep_id: "sweep-1", count: 2, summary: "0 of 2 ready" })[name],
+  set: () => {},
+  save_changes: () => {},
+  on: (name, listener) => listeners.set(name, listener),
+  send({ id, kind, msg }) {
+    const { buffers = [], ...answer } = handlers[kind](msg);
+    const reply = { id, kind: "reply", ok: true, msg: answer };
+    queueMicrotask(() => listeners.get("msg:custom")(reply, buffers));
+  },
+};
+const definition = (await import("/grid.js")).default();
+await definition.initialize({ model });
+
+/** Shows one more view; gives the clean-up. */
+async function view() {
+  const el = document.createElement("div");
+  document.body.append(el);
+  return definition.render({ model, el });
+}
+
+Object.assign(window, { model, handlers, view });
