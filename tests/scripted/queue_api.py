@@ -81,8 +81,12 @@ class QueueApi:
         request_id = f"{self._id_prefix}-0000-7000-8000-{len(self.jobs) + 1:012x}"
         place = (request_id, route.endpoint_id, route.app)
         submission = Submission(*place, given, dict(head.headers), dict(head.query), datetime.now(UTC))
-        job = Job(submission, self.scripts.take(route.endpoint_id), self._on_loop, self._changed)
-        self.jobs[request_id] = job
+        return self.accept(submission, self.scripts.take(route.endpoint_id))
+
+    def accept(self, submission: Submission, script: Script) -> Job:
+        """Make the job of a submission."""
+        job = Job(submission, script, self._on_loop, self._changed)
+        self.jobs[submission.request_id] = job
         return job
 
     def find(self, route: Route) -> Job | None:

@@ -122,6 +122,10 @@ class ScriptedFal:
         (job,) = self.jobs
         return job
 
+    def remember(self, submission: Submission, script: Script) -> None:
+        """Know a request that was accepted before this server began; it is among `jobs` from now on."""
+        self._listeners.call(lambda: self.queue.accept(submission, script))
+
     @property
     def accepted(self) -> tuple[Submission, ...]:
         """Submissions that were taken, each of which fal would charge."""
