@@ -1,0 +1,1 @@
+"""A project as an earlier version left it, run again by the code of today."""
