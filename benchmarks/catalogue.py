@@ -4,7 +4,7 @@
 
 Loading is timed in fresh processes: import of the catalogue and its first look-up, above Python's
 own start. The look-up of a live schema is timed in this process with nothing kept in memory, so
-each one reads its file and makes the endpoint anew. Nothing leaves this machine.
+each one reads its file and makes the endpoint again. Nothing leaves this machine.
 """
 
 import json
@@ -15,8 +15,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from kling_nb._endpoints import EndpointBook
-from kling_nb.catalog import endpoints
+from kling_nb.catalog.live import EndpointBook
+from kling_nb.catalog.shipped import endpoints
 
 RUNS = 30
 LOOK_UPS = 200
@@ -25,7 +25,7 @@ LOAD = """
 import time
 import json, re, dataclasses, functools, pathlib, difflib, reprlib
 start = time.perf_counter()
-from kling_nb.catalog import endpoints
+from kling_nb.catalog.shipped import endpoints
 imported = time.perf_counter()
 assert len(endpoints()) == 72
 print(imported - start, time.perf_counter() - imported)

@@ -2,7 +2,7 @@
 
 LATE_LINES = (
     "the late ones come while the jobs are being submitted, or filed: the thread that submits and the"
-    " engine share one interpreter, and with other programs (see the load above) the machine"
+    " background thread share one interpreter, and with other programs (see the load above) the machine"
 )
 STREAMS = (
     "nearly half is the work at the two ends of a job that fal_client leaves to its user (ledger, download,"
@@ -17,11 +17,11 @@ INSTANT = (
     " sidecar are each safe on the disk before the next step"
 )
 SWEEP = (
-    "beside what the peer does, a job is a connection more (a submission shares none), six durable commits, a"
-    " first frame decoded, a file and a sidecar synced: all of it CPU of one interpreter, with what the five"
-    " requests cost themselves, so it shows most where a core is slow"
+    "compared to plain httpx, a job has one more connection (a submission shares none), six durable commits,"
+    " a first frame decoded, a file and a sidecar synced: all of it CPU of one interpreter, with what the"
+    " five requests cost themselves, so it shows most where a core is slow"
 )
-DOWNLOAD = "hashing and writing go on beside the connection, and need the second core to be free"
+DOWNLOAD = "hashing and writing run parallel to the connection, and need the second core to be free"
 UPLOAD = (
     "asyncio copies what the socket does not take at once, and blocks are read in threads: more CPU than"
     " plain httpx, which the second core hides where it is free"
@@ -36,11 +36,11 @@ WARM = (
 )
 RENDER = (
     "rendering takes {cpu:.2f} s of CPU, {drawing:.2f} s of it in the thread that draws, the rest in x264's"
-    " two threads: the drawing alone is the limit of a machine on which it takes a second"
+    " two threads: the drawing alone is the limit of a machine on which it takes half a second"
 )
 GROWTH = (
     "httpcore walks all connections of a pool at each request and at each end of one (`profiled`), so that"
-    " a job costs a little more beside many; streams have a pool for themselves because of it"
+    " a job costs a little more among many; therefore streams have their own pool"
 )
-START = "the time passes in imports; the extension beside it says how busy the machine is"
-LAG = "the ticker of the idle kernel beside it says how much of this is the machine's other work"
+START = "the time passes in imports; the extension in the same row shows how busy the machine is"
+LAG = "the ticker of the idle kernel in the same row shows how much of this is other work of the machine"

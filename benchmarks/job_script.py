@@ -23,15 +23,15 @@ class JobScript:
 
     @classmethod
     def parse(cls, job_id: str, key: str, prompt: str) -> JobScript:
-        """The job that a prompt describes."""
-        told = dict(word.split("=", 1) for word in prompt.split() if "=" in word)
+        """Parse the job that a prompt describes."""
+        words = dict(word.split("=", 1) for word in prompt.split() if "=" in word)
         return cls(
             job_id,
             key,
-            seconds=float(told.get("seconds", 0)),
-            count=int(told.get("lines", 0)),
-            burst=int(told.get("burst", 1)),
-            file=int(told.get("file", 0)),
+            seconds=float(words.get("seconds", 0)),
+            count=int(words.get("lines", 0)),
+            burst=int(words.get("burst", 1)),
+            file=int(words.get("file", 0)),
         )
 
     def clock(self) -> float:

@@ -28,7 +28,7 @@ PATIENCE_MS = 60_000
 def notebook(
     cells: Sequence[str], before: Callable[[Path], None] = lambda place: None
 ) -> Iterator[tuple[Browser, str]]:
-    """A browser, and the address of a notebook with these cells.
+    """Yield a browser, and the URL of a notebook with these cells.
 
     Args:
         cells: Their code.
@@ -49,14 +49,14 @@ def notebook(
 
 
 def opened(
-    browser: Browser, address: str, height: int, on_socket: Callable[[WebSocket], object] | None = None
+    browser: Browser, url: str, height: int, on_socket: Callable[[WebSocket], object] | None = None
 ) -> Page:
-    """A page of that height on which the notebook has its kernel; `on_socket` is told of its connections."""
+    """Open a page on which the notebook has its kernel. `on_socket` gets each of its connections."""
     page = browser.new_page(viewport={"width": 1200, "height": height})
     page.set_default_timeout(PATIENCE_MS)
     if on_socket is not None:
         page.on("websocket", on_socket)
-    page.goto(address)
+    page.goto(url)
     page.get_by_role("button", name="Idle").wait_for()
     return page
 

@@ -72,12 +72,12 @@ class Loopback:
         self, name: str, prompt: str, jobs: int = 1, at_once: int = 0, key: str = ""
     ) -> dict[str, float]:
         """What some jobs cost a client, in a process of its own."""
-        return told(self.start(name, prompt, jobs, at_once, key))
+        return read_result(self.start(name, prompt, jobs, at_once, key))
 
     def start(
         self, name: str, prompt: str, jobs: int = 1, at_once: int = 0, key: str = ""
     ) -> subprocess.Popen[str]:
-        """The same in the background; `told` waits for it."""
+        """Start the same in the background. `read_result` waits for it."""
         work = {"prompt": prompt, "jobs": jobs, "at_once": at_once or jobs, "key": key or name}
         return module("benchmarks.sides", name, self.base, json.dumps(work))
 
@@ -115,11 +115,11 @@ def module(name: str, *arguments: str, **environment: str) -> subprocess.Popen[s
     )
 
 
-def told(process: subprocess.Popen[str]) -> Any:
-    """The JSON that a process prints last.
+def read_result(process: subprocess.Popen[str]) -> Any:
+    """Wait for a process and return the JSON that it prints last.
 
     Raises:
-        RuntimeError: It failed; what it said is on stderr.
+        RuntimeError: It failed; see its stderr.
     """
     printed, _ = process.communicate()
     if process.returncode:

@@ -21,9 +21,9 @@ import nbformat
 from jupyter_server.services.contents.largefilemanager import AsyncLargeFileManager, LargeFileManager
 
 from benchmarks.table import Row
-from kling_nb.notebook.mark import Mark
-from kling_nb.notebook.reopened import VIEW
-from kling_nb.notebook.server_extension import concerns_us, watch
+from kling_nb.notebook.card.mark import Mark
+from kling_nb.notebook.saved.reopening import VIEW
+from kling_nb.notebook.saved.server_extension import is_kling_notebook, update_on_read
 
 CELLS, RUNS, OURS = 200, 200, 20
 
@@ -36,7 +36,7 @@ class NoKernels:
 
 
 def notebook(*, ours: int) -> Any:
-    """Cells with a table, a picture and text each; so many have a card of ours, too."""
+    """Cells with a table, an image and text each; so many have a card of ours, too."""
     made = nbformat.v4.new_notebook()
     for number in range(CELLS):
         table = "<table>" + f"<tr><td>{number}</td></tr>" * 50 + "</table>"
@@ -72,11 +72,11 @@ def adds(manager: Any, root: Path, name: str) -> tuple[float, float]:
     look = []
     for _ in range(RUNS):
         begin = time.perf_counter()
-        concerns_us(model)
+        is_kling_notebook(model)
         look.append(1000 * (time.perf_counter() - begin))
-    watch(manager, NoKernels(), root)
+    update_on_read(manager, NoKernels(), root)
     watched = [opened(manager.get) for _ in range(20)]
-    if concerns_us(model):
+    if is_kling_notebook(model):
         return statistics.median(plain), statistics.median(watched) - statistics.median(plain)
     return statistics.median(plain), statistics.median(look)
 

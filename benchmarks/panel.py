@@ -30,7 +30,7 @@ RUNS = 5
 WATCH = """() => { window.times = {};
   const look = () => {
     const panel = document.querySelector('[aria-label="Kling panel"]');
-    if (panel && !times.begun) times.begun = performance.now();
+    if (panel && !times.started) times.started = performance.now();
     const row = panel?.querySelector('[role=option][aria-posinset="1"]');
     const prompt = panel?.querySelector('textarea');
     if (!row?.textContent.includes('fox number') || !prompt || times.over) return;
@@ -66,21 +66,21 @@ def fill(place: Path) -> None:
     ledger.close()
 
 
-def measure(browser: Browser, address: str) -> tuple[float, float]:
+def measure(browser: Browser, url: str) -> tuple[float, float]:
     """Milliseconds until the panel can be used, and bytes that came for it."""
     received: list[int] = []
 
     def on_frame(frame: Any) -> None:
         received.append(len(frame if isinstance(frame, bytes) else frame.encode()))
 
-    page = opened(browser, address, 1400, lambda socket: socket.on("framereceived", on_frame))
+    page = opened(browser, url, 1400, lambda socket: socket.on("framereceived", on_frame))
     page.evaluate(WATCH)
     received.clear()
     run_cell(page, 0)
     page.wait_for_function("times.over > 0")
     times = page.evaluate("times")
     page.context.close()
-    return times["over"] - times["begun"], sum(received) - front_end()
+    return times["over"] - times["started"], sum(received) - front_end()
 
 
 def front_end() -> int:
@@ -92,8 +92,8 @@ def front_end() -> int:
 
 def rows() -> Iterator[Row]:
     """The figures, of a new page and kernel each time."""
-    with notebook([CELL], fill) as (browser, address):
-        runs = [measure(browser, address) for _ in range(RUNS)]
+    with notebook([CELL], fill) as (browser, url):
+        runs = [measure(browser, url) for _ in range(RUNS)]
     spent, wire = [run[0] for run in runs], [run[1] for run in runs]
     median, sent = statistics.median(spent), statistics.median(wire)
     name = f"panel over {JOBS:,} jobs"

@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Iterator
 
 from benchmarks import causes
-from benchmarks.loopback import Loopback, told
+from benchmarks.loopback import Loopback, read_result
 from benchmarks.table import Row, Times, interleaved, megabytes, number
 
 MINUTE = "seconds=60 lines=120"
@@ -27,7 +27,7 @@ class OneJob:
 
     def rows(self) -> Iterator[Row]:
         for process in self._running:
-            told(process)
+            read_result(process)
         counts = self._server.counts()
         one = {name: counts[f"minute-{name}"] for name in CLIENTS}
         # The job before it, which warms each client up, is done at once.

@@ -25,16 +25,16 @@ async def delays(seconds):
         await asyncio.sleep(0.01)
         found.append(time.perf_counter() - start - 0.01)
     return sorted(found)
-def told(found):
+def report(found):
     print(json.dumps({"p50": found[len(found) // 2], "p99": found[round(0.99 * (len(found) - 1))]}))
 """
-BARE = "told(await delays(4))"
+BARE = "report(await delays(4))"
 STREAMING = """
 import kling_nb
 jobs = [kling_nb.submit(f"seconds=9 lines=18 lag-{number}") for number in range(100)]
 for job in jobs: display(job)
 while not all(job.lines for job in jobs): await asyncio.sleep(0.05)
-told(await delays(4))
+report(await delays(4))
 assert not any(job.done for job in jobs)
 """
 
@@ -91,12 +91,12 @@ def _lag(server: Loopback) -> Iterator[Row]:
 
 
 def lag_row(figure: str, bare: dict[str, float], busy: dict[str, float]) -> Row:
-    """How late a ticker of 10 ms was, beside the same kernel with nothing to do."""
-    told = {name: Times([value["p99"]], "ms", 1000) for name, value in (("bare", bare), ("busy", busy))}
+    """Return a row: how late a ticker of 10 ms was, compared to the same kernel without work."""
+    times = {name: Times([value["p99"]], "ms", 1000) for name, value in (("bare", bare), ("busy", busy))}
     return Row(
         f"{figure}: p99 of a 10 ms ticker",
-        f"{told['busy']}, median {number(1000 * busy['p50'])} ms",
-        f"idle kernel {told['bare']}",
+        f"{times['busy']}, median {number(1000 * busy['p50'])} ms",
+        f"idle kernel {times['bare']}",
         "",
         "≤ 25 ms",
         busy["p99"] <= 0.025,

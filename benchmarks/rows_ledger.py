@@ -13,7 +13,7 @@ from benchmarks.sides import ENDPOINT
 from benchmarks.table import Row, milliseconds
 from kling_nb import Session
 from kling_nb.ledger import Entry, Intent, Ledger, Selection
-from kling_nb.request import VideoRequest
+from kling_nb.request.request import VideoRequest
 
 ROWS = 100_000
 RUNS = 30
@@ -88,7 +88,7 @@ def _paid_like(session: Session, request: VideoRequest, media: Path) -> list[Ent
     """What `submit` asks of the ledger before it buys."""
     alike = Selection(folder=media, fingerprint=request.fingerprint, unfinished=True)
     unfinished = session.ledger.entries(alike, limit=1000)
-    return unfinished or session.ledger.paid_like(request.fingerprint, media, 1)
+    return unfinished or session.ledger.find_paid(request.fingerprint, media, 1)
 
 
 def _timed(work: object) -> float:

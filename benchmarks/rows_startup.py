@@ -13,7 +13,7 @@ from benchmarks.table import Row, interleaved, milliseconds
 
 RUNS = 20
 
-# Both sides load what any notebook has loaded, so that it is in nobody's figures.
+# Both sides load what any notebook has loaded, so that it is not in the figures.
 BARE = """
 import time
 from ipykernel.zmqshell import ZMQInteractiveShell

@@ -1,4 +1,4 @@
-"""A sweep of jobs that are done at once, beside plain httpx with the same requests."""
+"""A sweep of instant jobs, compared to plain httpx with the same requests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`make bench`: everything in one go, as a Markdown table; benchmarks/RESULTS.md is written anew.
+"""Run all benchmarks (`make bench`), print a Markdown table and write benchmarks/RESULTS.md.
 
     python -m benchmarks.run [words]
 
@@ -37,7 +37,7 @@ RESULTS = ROOT / "benchmarks" / "RESULTS.md"
 ABOUT = """# Measured
 
 Written by `make bench`; not to be edited. Each client is a process of its own that did one job before,
-the server a scripted one on loopback. Where runs are told apart, the median is given, with the least and
+the server a scripted one on loopback. For several runs, the median is given, with the least and
 the most; clients take turns within a round. CPU is that of the whole process (`resource`), memory the peak
 of its resident set above idle, requests and bytes are counted by the server. A status that is polled holds
 the log lines of the last 5 s, one that is streamed only new ones. fal_client runs as its users call it:
@@ -93,7 +93,7 @@ def _rows(server: Loopback, words: list[str]) -> Iterable[Row]:
         "growth": lambda: rows_growth.rows(server),
     }
     chosen = {name: group for name, group in groups.items() if not words or name in words}
-    if "one" in chosen:  # goes on beside the rows before it, which need no server
+    if "one" in chosen:  # It runs during the rows before it, which need no server.
         one.append(rows_jobs.OneJob(server))
     for name, group in chosen.items():
         start = time.monotonic()

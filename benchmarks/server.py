@@ -114,11 +114,11 @@ class Fal:
     async def _stream(self, job: JobScript, exchange: Exchange, tally: Counter) -> None:
         """Each event holds only new lines, the last one is COMPLETED (FAL-PROTOCOL §5)."""
         exchange.begin_stream()
-        told = -1.0
+        sent = -1.0
         while True:
             now = job.clock()
-            lines = job.lines(told, until=now)
-            told = now
+            lines = job.lines(sent, until=now)
+            sent = now
             size = exchange.event(self._status(job, lines))
             if lines:
                 tally["line bytes"] += size

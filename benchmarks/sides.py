@@ -3,7 +3,7 @@
     python -m benchmarks.sides NAME BASE '{"prompt": "lines=10 seconds=5", "jobs": 100, "at_once": 100}'
 
 Every client has done one job before anything is measured, so that imports, certificates and a first
-connection are in nobody's figures.
+connection are not in the figures.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def main(name: str, base: str, work: dict[str, Any]) -> None:
     delays = Delays()
     with Usage() as usage:
         side.run(prompts, work["at_once"], delays)
-    print(json.dumps(usage.told() | delays.told()), flush=True)
+    print(json.dumps(usage.figures() | delays.figures()), flush=True)
 
 
 async def bounded(prompts: list[str], at_once: int, work: Any) -> None:

@@ -1,4 +1,4 @@
-"""How long a sweep of 200 jobs takes that are done at once, beside plain httpx with the same requests.
+"""Measure a sweep of 200 instant jobs, compared to plain httpx with the same requests.
 
     python benchmarks/sweep.py [runs]
 

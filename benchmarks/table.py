@@ -17,11 +17,11 @@ class Row:
     Attributes:
         figure: What it is.
         ours: `kling_nb`'s.
-        others: Those of the clients beside it, in words.
+        others: The figures of the other clients, in words.
         ratio: What the goal is about, where that is a ratio.
         goal: In words.
         met: Whether it is met; None where there is no goal.
-        why: What is known of the cause, said where the goal is missed.
+        why: The known cause, printed if the goal is missed.
     """
 
     figure: str

@@ -1,4 +1,4 @@
-"""How fast a file of 100 MB is uploaded, beside plain httpx, and with how much memory.
+"""Measure the upload of a file of 100 MB: time and memory, compared to plain httpx.
 
     python benchmarks/uploads.py [runs]
 
@@ -90,10 +90,10 @@ class Ours:
     """`Storage.upload`: initiate, parts, complete."""
 
     def __init__(self, base: str, path: Path) -> None:
-        from kling_nb.catalog.media_input import for_upload
         from kling_nb.fal.hosts import Hosts
         from kling_nb.fal.http import Http
         from kling_nb.fal.storage import Storage
+        from kling_nb.request.media_input import for_upload
 
         self._loop = asyncio.new_event_loop()
         self._storage = Storage(Http(Hosts(queue=base, rest=base, api=base), lambda: None))
@@ -195,7 +195,7 @@ def make_file(folder: Path) -> Path:
 
 @contextmanager
 def serving() -> Iterator[str]:
-    """The address of a running server."""
+    """Yield the URL of a running server."""
     program = [sys.executable, __file__, "--serve"]
     server = subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert server.stdout

@@ -50,7 +50,7 @@ class Usage:
         self.cpu = _cpu() - self._cpu
         self.memory = (_status("VmHWM") or _peak_ever()) - self._idle
 
-    def told(self) -> dict[str, float]:
+    def figures(self) -> dict[str, float]:
         return {"wall": self.wall, "cpu": self.cpu, "memory": self.memory}
 
 
@@ -74,7 +74,7 @@ class Delays:
                 self._seen.add(mark)
                 self.line(entry["message"])
 
-    def told(self) -> dict[str, float]:
+    def figures(self) -> dict[str, float]:
         ordered = sorted(self.seconds)
         if not ordered:
             return {"lines": 0}

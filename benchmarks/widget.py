@@ -2,7 +2,7 @@
 
     python -m benchmarks.run widget
 
-Three measurements, each of a job whose events a thread of the kernel makes as the engine does:
+Three measurements, each of a job whose events come from a thread of the kernel, as in real use:
 log lines on the page while the kernel computes, 10,000 lines at 2,000 a second, and a file of
 20 MB that comes through the kernel in pieces.
 """
@@ -24,19 +24,19 @@ SIZE = 20_000_000
 SETUP = """
 import asyncio, threading, time
 from pathlib import Path
-from kling_nb._job import Job
-from kling_nb.catalog import endpoint
-from kling_nb.engine import Engine
+from kling_nb.job.job import Job
+from kling_nb.catalog.shipped import endpoint
+from kling_nb.background import BackgroundThread
 from kling_nb.events import Logged, Ready, Running, Submitted
-from kling_nb.notebook.job_widget import JobWidget
-from kling_nb.request import VideoRequest
+from kling_nb.notebook.widgets.job import JobWidget
+from kling_nb.request.request import VideoRequest
 from kling_nb.video import Video
 
-engine = Engine.shared()
+background = BackgroundThread.shared()
 
 def make(prompt):
     request = VideoRequest.build(endpoint("v1-pro"), {"prompt": prompt})
-    return Job(prompt, request=request, backend="fal", engine=engine)
+    return Job(prompt, request=request, backend="fal", background=background)
 
 async def emit(job, lines, gap, batch=1):
     job.apply(Submitted("r-1")); job.apply(Running())
@@ -50,7 +50,7 @@ BUSY = """
 job = make("busy"); widget = JobWidget(job); display(widget)
 """
 BUSY_RUN = """
-told = engine.spawn(emit(job, 100, 0.1))
+emitting = background.spawn(emit(job, 100, 0.1))
 end = time.time() + 11
 while time.time() < end: sum(range(10_000))
 """
@@ -58,7 +58,7 @@ FLOOD = """
 flood = make("flood"); display(JobWidget(flood))
 """
 FLOOD_RUN = """
-engine.spawn(emit(flood, 10_000, 1 / 2000, batch=20)).result()
+background.spawn(emit(flood, 10_000, 1 / 2000, batch=20)).result()
 print("flood", "done")
 """
 FILE = """
@@ -104,8 +104,8 @@ ALL_LINES = """() => [...document.querySelectorAll('[aria-label^="Kling job"] su
 def rows() -> Iterator[Row]:
     """The figures, in one notebook with its kernel."""
     cells = (SETUP, BUSY, BUSY_RUN, FLOOD, FLOOD_RUN, FILE, FILE_BEFORE, FILE_RUN)
-    with notebook(cells) as (browser, address):
-        page = opened(browser, address, height=2600)
+    with notebook(cells) as (browser, url):
+        page = opened(browser, url, height=2600)
         for number in (0, 1):
             run_cell(page, number)
             finished(page, number)
@@ -145,7 +145,7 @@ def _smoothness(page: Page) -> Row:
         f"{max(frames):.0f} ms; over 50 ms: {slow} of {len(frames)}",
         goal="≤ 100 ms",
         met=max(frames) <= 100,
-        why="style and layout of 100 new rows in each of 20 messages a second, drawn without a GPU, beside "
+        why="style and layout of 100 new rows in each of 20 messages a second, drawn without a GPU, next to "
         "a kernel and a server that want the same cores; rows that stay are passed over in blocks",
     )
 

@@ -1,8 +1,8 @@
 """Kling video on fal.ai, in the notebook.
 
-`%load_ext kling_nb`, then `%%kling` on a cell that holds a prompt. The same from
-Python: `kling_nb.generate("a heron lands on a frozen lake")`. Names are fetched when
-they are first used, so that importing the package costs next to nothing.
+Run `%load_ext kling_nb`, then write a prompt in a cell that starts with `%%kling`. In Python:
+`kling_nb.generate("a heron lands on a frozen lake")`. Names are imported when they are first used, so that
+importing the package takes almost no time.
 """
 
 from importlib import import_module
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kling_nb import errors
-    from kling_nb._default import (
+    from kling_nb.api import (
         configure,
         endpoint,
         endpoints,
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
         sweep,
         upload,
     )
-    from kling_nb._job import Job
-    from kling_nb._session import Session
-    from kling_nb._storyboard import Storyboard, join
-    from kling_nb._sweep import Sweep
+    from kling_nb.job.job import Job
     from kling_nb.notebook import load_ipython_extension, unload_ipython_extension
-    from kling_nb.notebook.panel import Panel
-    from kling_nb.request import VideoRequest
+    from kling_nb.notebook.widgets.panel import Panel
+    from kling_nb.request.request import VideoRequest
+    from kling_nb.session import Session
+    from kling_nb.sweeps.storyboard import Storyboard, join
+    from kling_nb.sweeps.sweep import Sweep
     from kling_nb.video import Video
 
 _MODULES = {
-    "_default": (
+    "api": (
         "configure",
         "endpoint",
         "endpoints",
@@ -45,14 +45,14 @@ _MODULES = {
         "sweep",
         "upload",
     ),
-    "_job": ("Job",),
-    "_session": ("Session",),
-    "_storyboard": ("Storyboard", "join"),
-    "_sweep": ("Sweep",),
+    "job.job": ("Job",),
+    "session": ("Session",),
+    "sweeps.storyboard": ("Storyboard", "join"),
+    "sweeps.sweep": ("Sweep",),
     "notebook": ("load_ipython_extension", "unload_ipython_extension"),
-    "notebook.panel": ("Panel",),
-    "notebook.server_extension": ("_jupyter_server_extension_points", "_load_jupyter_server_extension"),
-    "request": ("VideoRequest",),
+    "notebook.widgets.panel": ("Panel",),
+    "notebook.saved.server_extension": ("_jupyter_server_extension_points", "_load_jupyter_server_extension"),
+    "request.request": ("VideoRequest",),
     "video": ("Video",),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
@@ -89,8 +89,8 @@ def __getattr__(name: str) -> Any:
         return import_module("importlib.metadata").version("kling_nb")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    if "marimo" in modules:  # it loads no extension
-        import_module("kling_nb.notebook.marimo_outputs").register()
+    if "marimo" in modules:  # marimo has no extensions, so nothing else registers its output.
+        import_module("kling_nb.notebook.output.marimo").register()
     value = getattr(import_module(f"kling_nb.{_HOMES[name]}"), name)
     globals()[name] = value
     return value

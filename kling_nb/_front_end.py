@@ -1,26 +1,26 @@
-"""What a front end registers with the package: where `%config` values are, how jobs and videos are shown.
+"""Hooks that a front end registers: the `%config` values, and how jobs and videos are shown.
 
-It imports nothing, so that `%load_ext` can register before anything else is loaded.
-One front end a process.
+This module imports nothing of the package, so that `%load_ext` can register first. There is one front end
+per process.
 """
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
 config: Callable[[], Mapping[str, Any]] = dict
-"""Gives the values set by `%config`."""
+"""Returns the values set by `%config`."""
 
 job_presenter: Callable[[], Any] | None = None
-"""Gives the `Presenter` of jobs; None shows them as text."""
+"""Returns the `Presenter` of jobs. None shows them as text."""
 
 video_presenter: Callable[[Any], Any] | None = None
-"""Gives the MIME bundle of a `Video`, or a pair of bundle and metadata; None shows it as text."""
+"""Returns the MIME bundle of a `Video`, or a pair of bundle and metadata. None shows it as text."""
 
 sweep_presenter: Callable[[Any], Any] | None = None
-"""Shows a `Sweep` that ends a cell; None shows it as text."""
+"""Shows a `Sweep` that is the value of a cell. None shows it as text."""
 
 strip_presenter: Callable[[Any], Any] | None = None
-"""Shows a `Storyboard` that ends a cell; None shows it as text."""
+"""Shows a `Storyboard` that is the value of a cell. None shows it as text."""
 
 say: Callable[[str], None] | None = None
-"""Shows a line to the user; None keeps it to itself."""
+"""Shows a line of text to the user. None shows nothing."""

@@ -3,35 +3,56 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
+import getpass
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from kling_nb import doctor
+from kling_nb.api import LOCAL_NOTICE, default_session
+from kling_nb.background import wait
 from kling_nb.errors import Interrupted, KlingError, UsageError
+from kling_nb.fal import auth
+from kling_nb.job import rebuild
+from kling_nb.ledger.home import ledger_path
+from kling_nb.local.__main__ import main as local
+from kling_nb.notebook import tables
+from kling_nb.notebook.card.job import card_text
+from kling_nb.notebook.flags import command_help, parse_words
+from kling_nb.notebook.output.terminal import plan_text, wait_with_progress
+from kling_nb.notebook.saved.freeze import freeze
+from kling_nb.notebook.saved.verify import exit_status, report, verify
+from kling_nb.settings import current
 
 if TYPE_CHECKING:
-    from kling_nb._job import Job
+    from kling_nb.job.job import Job
+
+VERIFY = (
+    "Read the notebook without running it. List for each %%kling cell if its take is here, and what it would "
+    "cost. Python calls of kling_nb are listed as unknown; only a frozen run (KLING_NB_FROZEN=1) can check "
+    "them. Exit status: 0 all takes are here, 3 only unknown ones remain, 1 otherwise."
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line.
 
     Returns:
-        The exit code: 0 done, 1 an error of ours, 2 a usage error, 130 interrupted, 141 nobody reads on.
+        The exit code: 0 success, 1 a KlingError, 2 a usage error, 3 `verify` found unknown cells,
+        130 interrupted, 141 the reader of the output has closed it.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words[:1] == ["local"]:
-        from kling_nb.local.__main__ import main as local  # noqa: PLC0415 -- the engine is for this command only
-
         return int(local(words[1:]) or 0)
     try:
-        if words[:1] == ["generate"]:  # its flags follow from the endpoint that they name
+        if words[:1] == ["generate"]:  # Its flags depend on the endpoint that they name.
             return _generate(words[1:])
         parsed = _parser().parse_args(words)
         code = int(parsed.run(parsed))
-        sys.stdout.flush()  # `| head` may have closed it: said here, not when the interpreter ends
+        sys.stdout.flush()  # If `| head` has closed it, the error must occur here, not at exit.
         return code
     except Interrupted as fault:
         print(f"kling-nb: {fault}", file=sys.stderr)
@@ -40,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"kling-nb: {fault}", file=sys.stderr)
         return 2 if isinstance(fault, UsageError) else 1
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at the end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
         return 141
 
 
@@ -50,42 +71,38 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     commands.add_parser("generate", help="make a video and wait for it (kling-nb generate --help)")
-    jobs = commands.add_parser("jobs", help="list submissions, newest first")
-    jobs.add_argument("-n", type=int, default=20, help="how many (20)")
-    jobs.add_argument("--unfinished", action="store_true", help="only those still to be completed")
-    jobs.set_defaults(run=_jobs)
-    resume = commands.add_parser("resume", help="take up unfinished jobs again, and wait for their files")
-    resume.add_argument("ids", nargs="*", metavar="ID", help="only these; by default all of this folder")
-    resume.add_argument("--everywhere", action="store_true", help="those of other folders too")
-    resume.set_defaults(run=_resume)
-    ledger = commands.add_parser("ledger", help="check the record of submissions, or make it anew")
-    ledger.add_argument("what", choices=("check", "rebuild"), help="check changes nothing")
-    ledger.add_argument("folders", nargs="*", metavar="FOLDER", help="more folders of videos to look in")
-    ledger.set_defaults(run=_ledger)
-    freeze = commands.add_parser("freeze", help="leave static cards only in notebooks, for sharing")
-    freeze.add_argument(
-        "file", nargs="+", type=Path, metavar="FILE", help="a notebook; it is changed in place"
+    command = commands.add_parser("jobs", help="list jobs, newest first")
+    command.add_argument("-n", type=int, default=20, help="number of jobs (20)")
+    command.add_argument("--unfinished", action="store_true", help="only unfinished jobs")
+    command.set_defaults(run=_jobs)
+    command = commands.add_parser("resume", help="resume unfinished jobs and wait for their files")
+    command.add_argument("ids", nargs="*", metavar="ID", help="jobs (default: all of this folder)")
+    command.add_argument("--everywhere", action="store_true", help="also jobs of other folders")
+    command.set_defaults(run=_resume)
+    command = commands.add_parser("ledger", help="check or rebuild the ledger of submitted jobs")
+    command.add_argument("what", choices=("check", "rebuild"), help="check changes nothing")
+    command.add_argument("folders", nargs="*", metavar="FOLDER", help="more folders of takes to search")
+    command.set_defaults(run=_ledger)
+    command = commands.add_parser(
+        "freeze", help="replace widgets in notebooks with static cards, for sharing"
     )
-    freeze.set_defaults(run=_freeze)
-    verify = commands.add_parser("verify", help="say which kling cells of a notebook have their take")
-    verify.add_argument("notebook", type=Path, metavar="NOTEBOOK")
-    verify.set_defaults(run=_verify)
-    doctor = commands.add_parser("doctor", help="check this installation; never shows a key")
-    doctor.set_defaults(run=_doctor)
-    key = commands.add_parser("key", help="keep the key in the system's key ring (needs kling_nb[keyring])")
-    key.add_argument("what", choices=("set", "forget"), help="set asks for it, without showing it")
-    key.set_defaults(run=_key)
-    commands.add_parser("local", help="serve the embedded engine alone (kling-nb local --help)")
+    command.add_argument("file", nargs="+", type=Path, metavar="FILE", help="a notebook, changed in place")
+    command.set_defaults(run=_freeze)
+    command = commands.add_parser(
+        "verify", help="list the kling cells of a notebook and their takes", description=VERIFY
+    )
+    command.add_argument("notebook", type=Path, metavar="NOTEBOOK")
+    command.set_defaults(run=_verify)
+    command = commands.add_parser("doctor", help="check this installation; never shows a key")
+    command.set_defaults(run=_doctor)
+    command = commands.add_parser("key", help="store the key in the system's key ring (kling_nb[keyring])")
+    command.add_argument("what", choices=("set", "forget"), help="set asks for the key without showing it")
+    command.set_defaults(run=_key)
+    commands.add_parser("local", help="run the local preview server alone (kling-nb local --help)")
     return parser
 
 
 def _generate(words: list[str]) -> int:
-    from kling_nb._default import LOCAL_NOTICE, default_session  # noqa: PLC0415 -- `kling-nb --help` is quick
-    from kling_nb.engine import wait  # noqa: PLC0415
-    from kling_nb.notebook.flags import command_help, parse_words  # noqa: PLC0415
-    from kling_nb.notebook.outputs import card_text, plan_text  # noqa: PLC0415
-    from kling_nb.notebook.progress import wait_with_progress  # noqa: PLC0415
-
     session = default_session()
     settings = session.settings()
     if {"-h", "--help"} & set(words):
@@ -94,25 +111,18 @@ def _generate(words: list[str]) -> int:
     prompt, call = parse_words(words, default_endpoint=settings.endpoint)
     if prompt == "-":
         prompt = sys.stdin.read().strip()
-    chosen: dict[str, Any] = {
-        "endpoint": call.endpoint,
-        "image": call.image,
-        "end_image": call.end_image,
-        "take": call.take,
-        "new": call.new,
-        "max_cost": call.max_cost,
-        "frozen": call.frozen or None,
-        "webhook_url": call.webhook,
-        **call.options,
-    }
+    arguments = call.submit_arguments()
     if call.dry_run:
-        print(plan_text(session.plan(prompt, **chosen, **call.parameters)))
+        print(plan_text(session.plan(prompt, **arguments)))
         return 0
     if settings.backend == "local" and not call.wait:
-        raise UsageError("--no-wait makes no sense here: the embedded engine ends with this command.")
+        raise UsageError(
+            "--no-wait needs the backend fal: the local preview server stops with this command.",
+            remedy="Leave out --no-wait.",
+        )
     if settings.backend == "local" and not settings.chosen and not call.quiet:
         print(LOCAL_NOTICE, file=sys.stderr)
-    job = session.submit(prompt, **chosen, **call.parameters)
+    job = session.submit(prompt, **arguments)
     if not call.wait:
         wait(job.answered)
         if job.error is not None:
@@ -130,110 +140,86 @@ def _generate(words: list[str]) -> int:
 
 
 def _jobs(parsed: argparse.Namespace) -> int:
-    from kling_nb._default import default_session  # noqa: PLC0415
-    from kling_nb.notebook import listing  # noqa: PLC0415
-
-    print(listing.jobs(default_session().jobs(limit=parsed.n, unfinished=parsed.unfinished)))
+    print(tables.jobs(default_session().jobs(limit=parsed.n, unfinished=parsed.unfinished)))
     return 0
 
 
 def _resume(parsed: argparse.Namespace) -> int:
-    import asyncio  # noqa: PLC0415
-
-    from kling_nb._default import default_session  # noqa: PLC0415
-
     session = default_session()
     if parsed.ids:
         jobs = [session.get_job(any_id) for any_id in parsed.ids]
     else:
         jobs = session.resume(everywhere=parsed.everywhere)
     if not jobs:
-        print("Nothing is unfinished here.", file=sys.stderr)
+        print("No unfinished jobs.", file=sys.stderr)
         return 0
-    print(f"Taking up {len(jobs)}: {', '.join(job.id for job in jobs)}", file=sys.stderr)
+    print(f"Resuming {len(jobs)}: {', '.join(job.id for job in jobs)}", file=sys.stderr)
     try:
-        return asyncio.run(_brought(jobs))
+        return asyncio.run(_print_files(jobs))
     except KeyboardInterrupt:
         raise Interrupted(
-            "Interrupted. What fal has goes on there.", remedy="Get it later: kling-nb resume"
+            "Stopped waiting. The jobs keep running at fal.", remedy="Get their files later: kling-nb resume"
         ) from None
 
 
-async def _brought(jobs: Sequence[Job]) -> int:
-    """Print each job's file when it is there; the exit code."""
-    import asyncio  # noqa: PLC0415
+async def _print_files(jobs: Sequence[Job]) -> int:
+    """Wait for jobs, print the path of each file as soon as it is stored, and return the exit code."""
 
-    async def brought(job: Job) -> bool:
+    async def print_file(job: Job) -> bool:
         try:
-            await job.wait_async()  # an interrupt ends the wait, and leaves the job alone
+            await job.wait_async()  # An interrupt ends the wait, but not the job.
         except KlingError as fault:
             print(f"{job.id}: {fault}", file=sys.stderr)
             return False
         print(job.file, flush=True)
         return True
 
-    return 0 if all(await asyncio.gather(*map(brought, jobs))) else 1
+    return 0 if all(await asyncio.gather(*map(print_file, jobs))) else 1
 
 
 def _ledger(parsed: argparse.Namespace) -> int:
-    from kling_nb import _ledger_care as care  # noqa: PLC0415
-    from kling_nb._settings import current  # noqa: PLC0415
-    from kling_nb.ledger.home import ledger_path  # noqa: PLC0415
-    from kling_nb.notebook import listing  # noqa: PLC0415
-
-    settings = current({"backend": "local"})  # for its folders: so no key is looked for
+    settings = current({"backend": "local"})  # Only its folders are needed, so no key is searched.
     path = ledger_path(settings.home, settings.media)
     folders = dict.fromkeys([settings.media, *(Path(folder).resolve() for folder in parsed.folders)])
     if parsed.what == "check":
-        health = care.check(path, folders)
-        print(listing.health(health))
+        health = rebuild.check(path, folders)
+        print(tables.health(health))
         return 1 if health.whole is False else 0
-    aside, rows = care.rebuild(path, folders)
-    print(f"{path} holds {rows} jobs now." + (f" The old one is kept as {aside}." if aside else ""))
+    old, rows = rebuild.rebuild(path, folders)
+    print(f"{path} now has {rows} jobs." + (f" The old ledger is kept as {old}." if old else ""))
     return 0
 
 
 def _freeze(parsed: argparse.Namespace) -> int:
-    from kling_nb.notebook.frozen import freeze  # noqa: PLC0415
-
     for path in parsed.file:
-        print(f"{path}: {'static now' if freeze(path) else 'nothing to do'}")
+        print(f"{path}: {'frozen' if freeze(path) else 'nothing to change'}")
     return 0
 
 
 def _verify(parsed: argparse.Namespace) -> int:
-    from kling_nb.notebook.verification import report, verify  # noqa: PLC0415
-
     cells = verify(parsed.notebook)
     print(report(cells))
-    return 0 if all(cell.reusable for cell in cells) else 1
+    return exit_status(cells)
 
 
 def _doctor(parsed: argparse.Namespace) -> int:
-    from kling_nb.doctor import examine, report  # noqa: PLC0415
-
-    findings = examine()
-    print(report(findings))
+    findings = doctor.examine()
+    print(doctor.report(findings))
     return 0 if all(finding.good is not False for finding in findings) else 1
 
 
 def _key(parsed: argparse.Namespace) -> int:
-    from kling_nb.fal import key_stores  # noqa: PLC0415
-    from kling_nb.fal.auth import checked  # noqa: PLC0415
-
     if parsed.what == "forget":
-        print("The key is removed." if key_stores.drop() else "There was no key in the key ring.")
+        print("The key is removed." if auth.drop() else "The key ring has no key.")
         return 0
-    key_stores.check_installed()
-    store = key_stores.keep(checked(_asked(), "the prompt" if sys.stdin.isatty() else "standard input"))
-    print(f"The key is kept in: {store}. A kernel that runs already finds it after %kling fal.")
+    auth.check_installed()
+    store = auth.keep(auth.check_key(_read_key(), "the prompt" if sys.stdin.isatty() else "standard input"))
+    print(f"The key is stored in: {store}. A running kernel uses it after %kling fal.")
     return 0
 
 
-def _asked() -> str:
-    """A key from the terminal, without echo, or from standard input."""
-    import getpass  # noqa: PLC0415
-
+def _read_key() -> str:
+    """Read a key from the terminal, without echo, or from standard input."""
     if not sys.stdin.isatty():
         return sys.stdin.readline()
     try:

@@ -1,10 +1,11 @@
-"""Checks an installation: versions, widget front end, key, folders, hosts. Never shows a key."""
+"""Check an installation: versions, widget front end, key, folders, hosts. It never shows a key."""
 
 from __future__ import annotations
 
 import json
 import os
 import platform
+import socket
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,9 +13,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from kling_nb._default import default_session
-from kling_nb._settings import Settings
+from kling_nb.api import default_session
 from kling_nb.errors import KlingError
+from kling_nb.settings import Settings
 
 PACKAGES = (
     "kling_nb",
@@ -33,7 +34,7 @@ CONNECT_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One checked thing. `good` is None where it is neither right nor wrong."""
+    """The result of one check. `good` is None if it is neither right nor wrong."""
 
     name: str
     good: bool | None
@@ -41,7 +42,7 @@ class Finding:
 
 
 def examine() -> list[Finding]:
-    """Check everything; takes a few seconds where hosts do not answer."""
+    """Run all checks. This takes a few seconds if hosts do not answer."""
     findings = [Finding("Python", sys.version_info >= (3, 11), platform.python_version()), *_packages()]
     findings += [_widget_manager(), _server_extension()]
     try:
@@ -52,7 +53,7 @@ def examine() -> list[Finding]:
 
 
 def report(findings: list[Finding]) -> str:
-    """The findings as aligned lines."""
+    """Return the findings as aligned lines."""
     width = max(len(finding.name) for finding in findings)
     marks = {True: "ok", False: "!!", None: "--"}
     return "\n".join(f"{marks[one.good]}  {one.name.ljust(width)}  {one.text}" for one in findings)
@@ -68,7 +69,7 @@ def _packages() -> Iterator[Finding]:
 
 
 def _widget_manager() -> Finding:
-    """JupyterLab's side of ipywidgets and anywidget, where this environment serves JupyterLab."""
+    """Check JupyterLab's extensions for ipywidgets and anywidget, if this environment has JupyterLab."""
     folder = Path(sys.prefix, "share", "jupyter", "labextensions")
     wanted = ("@jupyter-widgets/jupyterlab-manager", "anywidget")
     there = [name for name in wanted if (folder / name / "package.json").exists()]
@@ -77,42 +78,46 @@ def _widget_manager() -> Finding:
         named = zip(wanted, versions, strict=True)
         return Finding("Widget manager", True, ", ".join(f"{name} {number}" for name, number in named))
     return Finding(
-        "Widget manager", None, "not in this environment; fine if JupyterLab runs from another one"
+        "Widget manager", None, "not in this environment (fine if JupyterLab runs from another one)"
     )
 
 
 def _server_extension() -> Finding:
-    """Whether Jupyter Server settles our outputs when it opens a notebook, by its configuration files."""
+    """Check in its configuration files that Jupyter Server loads the server extension of kling_nb."""
     name = "Server extension"
+    enable = "Run: jupyter server extension enable kling_nb"
     try:
-        from jupyter_core.paths import jupyter_config_path  # noqa: PLC0415 -- where there is Jupyter
+        from jupyter_core.paths import jupyter_config_path  # noqa: PLC0415 -- an optional dependency
     except ImportError:
-        return Finding(name, None, "no Jupyter here; fine if it runs from another environment")
-    for folder in map(Path, jupyter_config_path()):  # the first that says anything decides
+        return Finding(name, None, "no Jupyter in this environment (fine if it runs from another one)")
+    for folder in map(Path, jupyter_config_path()):  # The first folder that configures it takes precedence.
         files = (folder / "jupyter_server_config.json", *(folder / "jupyter_server_config.d").glob("*.json"))
-        said = [value for file in files if (value := _enabled_in(file)) is not None]
-        if said:
-            where = f"{folder} says so" if said[0] else f"{folder} turns it off"
-            remedy = "" if said[0] else ": jupyter server extension enable kling_nb"
-            return Finding(name, said[0], where + remedy)
-    return Finding(name, False, "not enabled: jupyter server extension enable kling_nb")
+        values = [value for file in files if (value := _enabled_in(file)) is not None]
+        if values:
+            text = f"enabled in {folder}" if values[0] else f"disabled in {folder}. {enable}"
+            return Finding(name, values[0], text)
+    return Finding(name, False, f"not enabled. {enable}")
 
 
 def _enabled_in(file: Path) -> bool | None:
-    """What a configuration file of Jupyter Server says of our extension; None for nothing."""
+    """Return True or False if a configuration file enables or disables the extension, else None."""
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))["ServerApp"]["jpserver_extensions"]["kling_nb"]
+        data = json.loads(file.read_text(encoding="utf-8"))
+        return bool(data["ServerApp"]["jpserver_extensions"]["kling_nb"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return bool(found)
 
 
 def _settings(settings: Settings) -> Iterator[Finding]:
-    where = "fal" if settings.backend == "fal" else "the embedded engine (free previews)"
+    where = "fal" if settings.backend == "fal" else "local preview (free)"
     key = settings.key
     needs_key = settings.backend == "fal" and key is None
     yield Finding("Key", False if needs_key else None if key is None else True, key.source if key else "none")
-    yield Finding("Backend", True, where + ("" if settings.chosen else " (by whether there is a key)"))
+    yield Finding(
+        "Backend",
+        True,
+        where + ("" if settings.chosen else " (there is a key)" if key else " (there is no key)"),
+    )
     yield Finding("Endpoint", True, settings.endpoint)
     yield _folder("Ledger folder", settings.home)
     yield _folder("Media folder", settings.media)
@@ -123,21 +128,19 @@ def _folder(name: str, folder: Path) -> Finding:
     while not place.exists():
         place = place.parent
     if place.is_dir() and os.access(place, os.W_OK):
-        return Finding(name, True, f"{folder}" + ("" if folder.exists() else " (made when needed)"))
-    return Finding(name, False, f"{folder} cannot be written")
+        return Finding(name, True, f"{folder}" + ("" if folder.exists() else " (created when needed)"))
+    return Finding(name, False, f"{folder} is not writable")
 
 
 def _hosts(settings: Settings) -> Iterator[Finding]:
-    import socket  # noqa: PLC0415
-
     for name, url in (("Queue", settings.hosts.queue), ("Uploads", settings.hosts.rest)):
         if settings.backend == "local":
-            yield Finding(name, None, "the embedded engine is started by the first job")
+            yield Finding(name, None, "the first job starts the local preview server")
             continue
         parts = urlsplit(url)
-        address = (parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80))
+        port = parts.port or (443 if parts.scheme == "https" else 80)
         try:
-            with socket.create_connection(address, CONNECT_SECONDS):
+            with socket.create_connection((parts.hostname or "", port), CONNECT_SECONDS):
                 yield Finding(name, True, f"{url} is reachable")
         except OSError as fault:
             yield Finding(name, False, f"{url} is not reachable: {fault}")

@@ -1,55 +1,58 @@
 """Every error that kling_nb raises, as one tree.
 
     KlingError
-    ├── InputError                 what was asked for cannot be sent; nothing was
+    ├── InputError                 the input cannot be sent; nothing was sent
     │   ├── UnknownEndpoint
-    │   ├── UsageError             a flag, a setting, a call that contradicts itself
-    │   └── MediaInputError        a picture or video given as input
-    ├── MissingKey                 backend fal, and no key anywhere
+    │   ├── UsageError             a wrong flag, setting or call
+    │   └── MediaInputError        an image, video or audio file given as input
+    ├── MissingKey                 backend fal without a key; nothing was sent
     ├── BudgetExceeded             over a spending limit; nothing was sent
-    ├── NoTake                     frozen, and no take of the request is here; nothing was sent
+    ├── NoTake                     frozen, and the request has no take here; nothing was sent
     ├── UnreachableError           no answer; no submission was sent
-    │   └── ResultUnavailable      fal cannot give a result now; the job is paid for and kept
-    ├── SubmissionUncertain        sent, and no answer: fal may have taken the job
-    ├── ResponseError              fal answered, and it was a refusal
+    │   └── ResultUnavailable      fal cannot give a result now; the job is paid for and stays open
+    ├── SubmissionUncertain        sent without an answer: fal may have accepted the job
+    ├── ResponseError              fal answered with an error
     │   ├── AuthenticationError    401
     │   ├── InsufficientBalance    403 "Exhausted balance"
     │   ├── AccessDenied           403
-    │   ├── EndpointNotFound       404 at submit, or of a path
-    │   ├── RequestNotFound        404 of a request id
-    │   │   └── ResultGone         it was accepted, and fal keeps its result no longer
+    │   ├── EndpointNotFound       404 for an app or a path
+    │   ├── RequestNotFound        404 for a request id
+    │   │   └── ResultGone         fal accepted the request and no longer keeps its result
     │   ├── InputRefused           422 and other model errors: `details` name the parameters
     │   │   └── ContentRefused     content policy
     │   ├── RateLimited            429
-    │   └── PlatformError          5xx and everything with an `error_type`
+    │   └── PlatformError          5xx and everything else with an `error_type`
     ├── JobCancelled
-    ├── WaitTimeout                the wait ran out; the job goes on
-    ├── NotFinished                a result was asked for too early; the job goes on
-    ├── Interrupted                ■ while a cell waited
-    ├── SweepIncomplete            some cells of a sweep gave no result; the others are kept
-    ├── MediaError                 a result that is not what it should be
-    │   └── MediaGone              its address answers that there is nothing
-    ├── WebhookRejected            a webhook that fal did not send, or not now
-    └── LedgerError                the intent could not be made durable; nothing was sent
+    ├── WaitTimeout                the wait timed out; the job goes on
+    ├── NotFinished                the result does not exist yet; the job goes on
+    ├── Interrupted                the user interrupted a waiting cell
+    ├── SweepIncomplete            some cells of a sweep have no result; the other results are kept
+    ├── MediaError                 a result file is wrong or could not be stored
+    │   └── MediaGone              its URL returns 404 or 410
+    ├── WebhookRejected            a webhook that is not proven to come from fal
+    └── LedgerError                the ledger cannot be read or written; nothing was sent
 
-Each message has at most four lines: what happened, then what to do. In IPython
-an error shows these lines and no traceback, and the cell still counts as failed.
+A message has at most four lines: what happened, what it cost, what to do. IPython shows these lines without
+a traceback, and the cell still counts as failed.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+NOTHING_SENT = "Nothing was sent."
+
 
 class KlingError(Exception):
-    """Base of all errors of this package.
+    """The base class of all errors of this package.
 
     Attributes:
-        message: What happened, one or two lines.
-        remedy: What to do about it, or an empty string.
-        request_id: fal's id of the request, where there is one.
+        message: What happened, in one or two lines.
+        remedy: What to do, or an empty string.
+        request_id: fal's id of the request, or None.
     """
 
     def __init__(self, message: str, *, remedy: str = "", request_id: str | None = None) -> None:
@@ -62,80 +65,87 @@ class KlingError(Exception):
         return "\n".join(part for part in (self.message, self.remedy) if part)
 
     def _render_traceback_(self) -> list[str]:
-        """What IPython shows instead of a traceback (its documented hook)."""
+        """Return the lines that IPython shows instead of a traceback. This is its documented hook."""
         first, *rest = str(self).splitlines() or [""]
         return [f"{type(self).__name__}: {first}", *rest]
 
 
 def without_frames(error: BaseException) -> None:
-    """Leave of what lies behind an error its type and words, and no frames.
+    """Remove the tracebacks from all causes and contexts of an error.
 
-    The network's frames hold the headers of the request, and with them the key. IPython's `%xmode Verbose`
-    and many a crash reporter show the variables of every frame, and a notebook keeps what was shown.
+    The frames of the HTTP client hold the request headers, and with them the API key. `%xmode Verbose` and
+    crash reporters show the variables of every frame, and a notebook saves what it shows.
     """
     seen = {id(error)}
-    waiting = [error.__cause__, error.__context__]
-    while waiting:
-        behind = waiting.pop()
-        if behind is not None and id(behind) not in seen:
-            seen.add(id(behind))
-            behind.__traceback__ = None
-            waiting += [behind.__cause__, behind.__context__]
+    pending = [error.__cause__, error.__context__]
+    while pending:
+        cause = pending.pop()
+        if cause is not None and id(cause) not in seen:
+            seen.add(id(cause))
+            cause.__traceback__ = None
+            pending += [cause.__cause__, cause.__context__]
 
 
 class InputError(KlingError, ValueError):
-    """What was asked for cannot be sent. Nothing was submitted.
+    """The input cannot be sent. Nothing was sent.
 
     Attributes:
-        parameter: Name of the parameter at fault, where it is one.
+        parameter: Name of the parameter at fault, or None.
     """
 
     def __init__(self, message: str, *, remedy: str = "", parameter: str | None = None) -> None:
         super().__init__(message, remedy=remedy)
         self.parameter = parameter
 
+    def __str__(self) -> str:
+        text = super().__str__()
+        if re.search("nothing was (sent|submitted)", text, re.IGNORECASE):
+            return text
+        stop = "" if self.message.endswith((".", "!", "?", "…")) else "."
+        return "\n".join(part for part in (f"{self.message}{stop} {NOTHING_SENT}", self.remedy) if part)
+
 
 class UnknownEndpoint(InputError):
-    """No endpoint of that id or short name."""
+    """There is no endpoint with this id or short name."""
 
 
 class UsageError(InputError):
-    """A flag, setting or call that cannot be understood, or contradicts another."""
+    """A flag, setting or argument is not valid, or contradicts another one."""
 
 
 class MediaInputError(InputError):
-    """A file given as input is missing, unreadable or of the wrong kind."""
+    """An input file is missing, unreadable or of the wrong type."""
 
 
 class MissingKey(KlingError):
-    """The backend is fal and no key was found."""
+    """The backend is fal and no API key was found. Nothing was sent."""
 
     def __init__(self) -> None:
         super().__init__(
-            "No fal key found, and the backend is fal. Nothing was submitted.",
+            f"No fal API key found, and the backend is fal. {NOTHING_SENT}",
             remedy=(
-                "Set one: export FAL_KEY=… before Jupyter starts, or kling_nb.configure(credentials=…).\n"
-                "Without a key: %kling local makes free previews on this machine."
+                "Set FAL_KEY before Jupyter starts, or call kling_nb.configure(credentials=…).\n"
+                "Without a key, %kling local makes free previews on this machine."
             ),
         )
 
 
 class BudgetExceeded(KlingError):
-    """It would cost more than a spending limit allows. Nothing was sent."""
+    """The request would cost more than a spending limit allows. Nothing was sent."""
 
 
 class NoTake(KlingError):
-    """Nothing may be submitted (`frozen`), and no take of the request is here. Nothing was sent."""
+    """The session is frozen (`frozen`) and the request has no take here. Nothing was sent."""
 
 
 class UnreachableError(KlingError):
-    """No answer could be had. No submission was sent; a job that fal has accepted goes on."""
+    """A host did not answer. No submission was sent. A job that fal has accepted goes on."""
 
 
 class ResultUnavailable(UnreachableError):
     """fal cannot give the result of an accepted request now. The request is paid for and stays open.
 
-    A 5xx without `X-Fal-Error-Type`, or the answer to another request, says nothing about this one
+    A 5xx without `X-Fal-Error-Type`, or an answer to another request, says nothing about this request
     (FAL-PROTOCOL §16.3).
 
     Attributes:
@@ -150,22 +160,22 @@ class ResultUnavailable(UnreachableError):
 
 
 class SubmissionUncertain(KlingError):
-    """The request left this machine and no answer came back: fal may have accepted it.
+    """The request was sent and no answer came back. fal may have accepted it.
 
-    It is never sent again by itself, because a second copy would be a second bill.
+    kling_nb never sends it again by itself, because fal would bill a second copy.
     """
 
 
 class JobCancelled(KlingError):
-    """The job was cancelled before it gave a result."""
+    """The job was cancelled before it had a result."""
 
 
 class WaitTimeout(KlingError, TimeoutError):
-    """The wait ran out. The job itself goes on."""
+    """The wait timed out. The job goes on."""
 
 
 class NotFinished(KlingError):
-    """The result of a request was asked for before there is one. The request goes on."""
+    """The request has no result yet. The request goes on."""
 
 
 class Interrupted(KlingError):
@@ -173,39 +183,39 @@ class Interrupted(KlingError):
 
 
 class SweepIncomplete(KlingError):
-    """Some cells of a sweep gave no result. The others are kept."""
+    """Some cells of a sweep have no result. The results of the other cells are kept."""
 
     def __init__(self, failed: int, count: int, first: str) -> None:
-        kept = "the others are kept" if failed < count else "none is left"
+        kept = "The others are kept. " if failed < count else ""
         super().__init__(
-            f"{failed} of {count} cells gave no result; {kept}. The first one said:\n"
+            f"{failed} of {count} cells have no result. {kept}The first error:\n"
             + " ".join(first.split())[:400],
-            remedy="sweep.failed has them. Run the cell again to make only what is missing.",
+            remedy="sweep.failed lists them. Run the cell again to make only what is missing.",
         )
 
 
 class MediaError(KlingError):
-    """A downloaded file is not what it should be, or could not be stored."""
+    """A downloaded file is not a valid result, or could not be stored."""
 
 
 class MediaGone(MediaError):
-    """404 or 410 for a result's file."""
+    """The URL of a result file returns 404 or 410."""
 
 
 class WebhookRejected(KlingError):
-    """A webhook that is not proven to come from fal: answer it with 401 and use nothing of it.
+    """A webhook is not proven to come from fal. Answer it with 401 and ignore it.
 
     Attributes:
-        check: Which check failed: `headers`, `timestamp`, `signature` or `body`.
+        check: The check that failed: `headers`, `timestamp`, `signature` or `body`.
     """
 
     def __init__(self, check: str, message: str) -> None:
-        super().__init__(message, remedy="Answer it with 401, and use nothing of it.")
+        super().__init__(message, remedy="Answer it with 401 and ignore it.")
         self.check = check
 
 
 class LedgerError(KlingError):
-    """The ledger cannot be written or read."""
+    """The ledger cannot be read or written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,8 +225,8 @@ class Detail:
     Attributes:
         loc: Path to the value at fault, e.g. `("body", "prompt")`.
         message: fal's text.
-        type: fal's error type, e.g. `content_policy_violation`; unknown ones survive as they are.
-        context: The `ctx` object: limits, supported formats and the like.
+        type: fal's error type, e.g. `content_policy_violation`. Unknown types are kept as they are.
+        context: The `ctx` object, e.g. limits or supported formats.
     """
 
     loc: tuple[str, ...]
@@ -226,19 +236,19 @@ class Detail:
 
     @property
     def parameter(self) -> str | None:
-        """Name of the input parameter, without the leading `body`."""
+        """The name of the input parameter, without the leading `body`."""
         path = self.loc[1:] if self.loc[:1] == ("body",) else self.loc
         return ".".join(path) or None
 
 
 class ResponseError(KlingError):
-    """fal answered with a refusal.
+    """fal answered with an error.
 
     Attributes:
         status_code: HTTP status.
-        error_type: fal's `error_type` or the first detail's `type`, else None.
-        details: Entries of the `detail` list; empty for flat bodies.
-        billable_units: `x-fal-billable-units` of the answer, where it was sent.
+        error_type: fal's `error_type` or the `type` of the first detail, or None.
+        details: Entries of the `detail` list. Empty for flat bodies.
+        billable_units: `x-fal-billable-units` of the answer, or None.
     """
 
     def __init__(
@@ -260,11 +270,11 @@ class ResponseError(KlingError):
 
 
 class AuthenticationError(ResponseError):
-    """401: the key is wrong, revoked, or not for this app."""
+    """401: the key is wrong, revoked, or not valid for this app."""
 
 
 class InsufficientBalance(ResponseError):
-    """403 with "Exhausted balance": the key is right and the account is empty."""
+    """403 with "Exhausted balance": the key is valid and the account has no money left."""
 
 
 class AccessDenied(ResponseError):
@@ -276,15 +286,15 @@ class EndpointNotFound(ResponseError):
 
 
 class RequestNotFound(ResponseError):
-    """404 for a request id: never there, or no longer kept."""
+    """404 for a request id: it never existed, or fal no longer keeps it."""
 
 
 class ResultGone(RequestNotFound):
-    """An accepted request whose result fal keeps no longer."""
+    """fal accepted the request and no longer keeps its result."""
 
 
 class InputRefused(ResponseError):
-    """The model refused the input (422, or another code with a `detail` list)."""
+    """The model refused the input: 422, or another status with a `detail` list."""
 
 
 class ContentRefused(InputRefused):
@@ -292,8 +302,29 @@ class ContentRefused(InputRefused):
 
 
 class RateLimited(ResponseError):
-    """429."""
+    """429: too many requests.
+
+    429 handling: a status is polled on (`fal/follow.py`), other GETs are tried again after `Retry-After`
+    (`fal/patience.py`), a result never ends by it (`fal/queue.py`), a submission is refused.
+    """
 
 
 class PlatformError(ResponseError):
-    """fal or the runner failed: 5xx, or an `error_type` of the platform."""
+    """fal or its runner failed: 5xx, or an `error_type` of the platform."""
+
+
+# What an error means for a request that fal has accepted. All code that decides this uses these tuples.
+
+KEY_REFUSED = (AuthenticationError, AccessDenied, InsufficientBalance)
+"""fal refuses the key or the account, so a retry does not help. The request itself goes on."""
+
+CALL_REFUSED = (*KEY_REFUSED, RateLimited)
+"""fal refuses one call. This says nothing about the request that the call is about."""
+
+NOT_FINAL = (*CALL_REFUSED, UnreachableError, MediaError, LedgerError)
+"""Errors that do not end an accepted request. Its ledger row stays open and the job can be resumed."""
+
+
+def is_final(error: BaseException | None) -> bool:
+    """Return True if this error ends an accepted request."""
+    return isinstance(error, ResponseError) and not isinstance(error, NOT_FINAL)

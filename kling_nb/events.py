@@ -1,7 +1,6 @@
-"""What can happen to a job, and the state that follows from it.
+"""Events of a job, and the state that follows from them.
 
-Events are facts in the order they became known. `fold` is pure, so the kernel, the
-terminal and a test come to the same state from the same events.
+`fold` is pure, so the kernel, the terminal and a test derive the same state from the same events.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from enum import StrEnum
 
 
 class State(StrEnum):
-    """Where a job stands. The names are the ledger's and the widget's too."""
+    """The state of a job. The ledger and the widgets use the same names."""
 
     SUBMITTING = "SUBMITTING"
     IN_QUEUE = "IN_QUEUE"
@@ -24,12 +23,12 @@ class State(StrEnum):
 
     @property
     def finished(self) -> bool:
-        """Whether nothing more will happen by itself."""
+        """True if the job changes no more by itself."""
         return self in _FINISHED
 
     @property
     def closed(self) -> bool:
-        """Whether nothing more is known to come at all: an unclear submission may still be found."""
+        """True if the job is finished and its submission is not unclear."""
         return self.finished and self is not State.UNCERTAIN
 
 
@@ -38,7 +37,7 @@ _FINISHED = frozenset({State.READY, State.FAILED, State.CANCELLED, State.UNCERTA
 
 @dataclass(frozen=True, slots=True)
 class Uploading:
-    """Local files are on their way, before anything is submitted. Sizes are bytes, of all of them."""
+    """Local files are being uploaded before the submission. Sizes are bytes of all files together."""
 
     sent: int
     total: int
@@ -46,11 +45,11 @@ class Uploading:
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """fal took the request and gave it an id.
+    """fal accepted the request.
 
     Attributes:
         request_id: fal's id, opaque.
-        resumed: True where the id came from the ledger, not from a new submission.
+        resumed: True if the id came from the ledger, not from a new submission.
     """
 
     request_id: str
@@ -59,14 +58,14 @@ class Submitted:
 
 @dataclass(frozen=True, slots=True)
 class Queued:
-    """Waiting; `position` requests are ahead (0-based), None where fal did not say."""
+    """The request waits in the queue. `position` is the number of requests ahead, or None."""
 
     position: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A runner works on it."""
+    """A runner works on the request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +73,9 @@ class Logged:
     """One log line.
 
     Attributes:
-        message: The line, text from outside.
-        timestamp: As fal sent it (ISO 8601, with or without zone), or None.
-        level: As fal sent it, or None.
+        message: The line. It is untrusted text.
+        timestamp: fal's timestamp (ISO 8601, with or without zone), or None.
+        level: fal's level, or None.
     """
 
     message: str
@@ -86,12 +85,12 @@ class Logged:
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """fal says COMPLETED. That is not success: the result's code is (FAL-PROTOCOL §4).
+    """The status is COMPLETED. Only the status code of the result means success (FAL-PROTOCOL §4).
 
     Attributes:
-        error: fal's text where it already knows of a failure.
-        error_type: fal's type of that failure.
-        inference_time: Seconds, where given.
+        error: fal's text if the request failed, or None.
+        error_type: fal's type of the failure, or None.
+        inference_time: Seconds, or None.
     """
 
     error: str | None = None
@@ -101,7 +100,7 @@ class Completed:
 
 @dataclass(frozen=True, slots=True)
 class Downloading:
-    """The result is there and its file is being fetched. Sizes are bytes."""
+    """The file of the result is being downloaded. Sizes are bytes."""
 
     received: int = 0
     total: int | None = None
@@ -109,26 +108,26 @@ class Downloading:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """The file is stored under its final name. `units` is `x-fal-billable-units`, where sent."""
+    """The file is stored under its final name. `units` is `x-fal-billable-units`, or None."""
 
     units: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """No result. `error` is the exception that waiting for the job raises."""
+    """The job has no result. `error` is the exception that waiting for the job raises."""
 
     error: Exception
 
 
 @dataclass(frozen=True, slots=True)
 class Cancelled:
-    """fal confirmed that the job ended without a result because it was asked to."""
+    """fal confirmed that it cancelled the job."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unclear:
-    """The submission was sent and not answered."""
+    """The submission was sent, and no clear answer came."""
 
     error: Exception
 
@@ -150,21 +149,21 @@ Event = (
 
 @dataclass(frozen=True, slots=True)
 class JobState:
-    """A job at one moment. Log lines are kept by the job; here is only their number.
+    """The state of a job at one moment. The job itself keeps the log lines.
 
     Attributes:
-        state: Where it stands.
-        request_id: fal's id, once known.
-        resumed: Whether the submission was made earlier, and this process only came back to it.
-        queue_position: Requests ahead, while IN_QUEUE and known.
-        lines: Log lines so far.
+        state: The state.
+        request_id: fal's id, or None until it is known.
+        resumed: True if the job was submitted earlier and this process resumed it.
+        queue_position: Requests ahead while IN_QUEUE, or None.
+        lines: Number of log lines so far.
         received: Bytes of the result so far, while DOWNLOADING.
-        total: Bytes expected, where known.
-        units: Billable units, where fal said them.
-        inference_time: Seconds of inference, where fal said them.
-        error: What waiting raises, in FAILED, CANCELLED and UNCERTAIN.
-        uploaded: Bytes of local files that are sent, while SUBMITTING.
-        upload_size: Bytes of them in all, or None where nothing is uploaded.
+        total: Bytes expected, or None.
+        units: Billable units, or None.
+        inference_time: Seconds of inference, or None.
+        error: The error that waiting raises, in FAILED, CANCELLED and UNCERTAIN.
+        uploaded: Bytes of local files sent so far, while SUBMITTING.
+        upload_size: Bytes of all local files, or None if nothing is uploaded.
     """
 
     state: State = State.SUBMITTING
@@ -182,14 +181,14 @@ class JobState:
 
     @property
     def transferred(self) -> tuple[int, int | None]:
-        """Bytes so far, and in all where known: of the files that go up, or of the result that comes."""
+        """The bytes so far and in all (or None) of the current upload or download."""
         if self.state is State.SUBMITTING:
             return self.uploaded, self.upload_size
         return (self.received, self.total) if self.state is State.DOWNLOADING else (0, None)
 
 
 def fold(now: JobState, event: Event) -> JobState:
-    """The state after `event`. A finished job stays as it is, whatever arrives late."""
+    """Return the state after `event`. A late event does not change a finished job."""
     if now.state.finished:
         return now
     match event:

@@ -1,4 +1,4 @@
-"""List what built wheels hold, and fail where something is missing or does not belong there."""
+"""List the files of built wheels. Fail if one is missing or does not belong there."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LEAST = (
     "kling_nb-*.dist-info/licenses/LICENSE",
     "kling_nb-*.data/data/etc/jupyter/jupyter_server_config.d/kling_nb.json",
 )
-"""Patterns of names; each must have a file with something in it. py.typed alone may be empty."""
+"""Patterns of names. Each must match a file that is not empty, except py.typed."""
 HOMES = ("kling_nb/*", "kling_nb-*.dist-info/*", "kling_nb-*.data/data/etc/jupyter/*")
 STRAYS = (
     "*/tests/*",
@@ -38,7 +38,7 @@ STRAYS = (
 
 
 def faults(wheel: zipfile.ZipFile) -> Iterator[str]:
-    """What is wrong with a wheel, one sentence each."""
+    """Yield the faults of a wheel, one sentence each."""
     sizes = {info.filename: info.file_size for info in wheel.infolist()}
     for pattern in LEAST:
         found = fnmatch.filter(sizes, pattern)
@@ -48,21 +48,21 @@ def faults(wheel: zipfile.ZipFile) -> Iterator[str]:
             yield f"{pattern} is empty"
     for name in sizes:
         if not any(fnmatch.fnmatch(name, home) for home in HOMES):
-            yield f"{name} does not belong into the package"
+            yield f"{name} does not belong in the package"
         if any(fnmatch.fnmatch(name, stray) for stray in STRAYS):
-            yield f"{name} is no part of the package"
+            yield f"{name} is not part of the package"
         for path in machine_paths():
             if path.encode() in wheel.read(name):
-                yield f"{name} names a folder of this machine, {path}"
+                yield f"{name} contains a path of this machine, {path}"
 
 
 def machine_paths() -> list[str]:
-    """Folders whose names have no business in a package: this project's, and the builder's home."""
+    """Return the paths that a package must not contain: the project's folder and the home folder."""
     return [f"{folder}/" for folder in (ROOT.as_posix(), Path.home().as_posix()) if len(folder) > 1]
 
 
 def check(path: Path) -> bool:
-    """List one wheel and its faults; True where there are none."""
+    """List one wheel and its faults. Return True if it has none."""
     with zipfile.ZipFile(path) as wheel:
         for info in sorted(wheel.infolist(), key=lambda info: info.filename):
             print(f"{info.file_size:>9,}  {info.filename}")
@@ -74,7 +74,7 @@ def check(path: Path) -> bool:
 
 
 def main(paths: list[str]) -> int:
-    """Check every wheel named; none is a fault too."""
+    """Check the named wheels. It is an error to name none."""
     if not paths:
         print("usage: check_wheel.py WHEEL…", file=sys.stderr)
         return 2

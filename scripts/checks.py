@@ -1,10 +1,12 @@
-"""Run the checks, begin none after one that failed, and say how each went.
+"""Run the checks, stop after one that fails, and print a summary.
 
-`checks.py fast` is `make check`; `checks.py all` is `make test`.
+`checks.py fast` is `make check`, `checks.py all` is `make test`, `checks.py every` is `make test-all`.
 """
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 import time
@@ -16,10 +18,17 @@ ROOT = Path(__file__).resolve().parent.parent
 PYTHON = sys.executable
 TOOLS = Path(sys.executable).parent
 NPM_RUN = (PYTHON, "scripts/node.py", "run", "--silent")
-# Most tests wait for processes and sockets: one process for each core takes little more than half the time.
-# They share out the files in the order of tests/conftest.py, not first those that hold the most tests.
+# Most tests wait for processes and sockets, so one process per core takes little more than half the time.
+# The processes take the files in the order of tests/conftest.py, which keeps those with one browser together.
 PYTEST = (PYTHON, "-m", "pytest", "-n", "auto", "--dist", "loadfile", "--no-loadscope-reorder")
-FORKS = "tests/unit/test_ledger_mending.py"  # as another user, which a process with threads must not do
+NOT_SLOW = ("-m", "not slow")
+QUICK = ("-m", "not slow and not program")
+MEMORY = Path("/dev/shm")  # noqa: S108 - only folders of pytest's own are made there
+ROOM = 4 << 30
+"""Bytes that have to be free there."""
+
+# It forks and changes the user, which a process with threads must not do.
+FORKS = "tests/unit/test_ledger_repair.py"
 BUILD_WHEEL = """
 rm -rf build/wheel
 "$0" -m build --wheel --no-isolation --outdir build/wheel .
@@ -27,20 +36,24 @@ rm -rf build/wheel
 """
 
 
+ALWAYS = frozenset({"fast", "all", "every"})
+FULL = ALWAYS - {"fast"}
+
+
 @dataclass(frozen=True, slots=True)
 class Check:
     """One group of checks.
 
     Attributes:
-        name: What it is called in the summary.
-        command: Program and arguments, run in the project's folder.
-        when: `both`, or only by `fast` or `all`.
-        live: Show its output as it comes, after all others; otherwise only when it fails.
+        name: Its name in the summary.
+        command: Program and arguments. It runs in the project's folder.
+        when: Which of `fast`, `all` and `every` run it.
+        live: True to run it after all others and show its output at once. Otherwise only a failure is shown.
     """
 
     name: str
     command: tuple[str | Path, ...]
-    when: str = "both"
+    when: frozenset[str] = ALWAYS
     live: bool = False
 
 
@@ -49,28 +62,40 @@ CHECKS = (
     Check("lint: ruff", (TOOLS / "ruff", "check", ".")),
     Check("types: mypy", (TOOLS / "mypy",)),
     Check("contracts: import-linter", (TOOLS / "lint-imports",)),
+    Check("words: plain_words", (PYTHON, "scripts/plain_words.py")),
     Check("types: tsc", (*NPM_RUN, "check")),
     Check("format and lint: biome", (*NPM_RUN, "lint")),
     Check("tests: node", (*NPM_RUN, "test")),
-    Check("wheel: build and contents", ("sh", "-euc", BUILD_WHEEL, PYTHON), when="all"),
+    Check("wheel: build and contents", ("sh", "-euc", BUILD_WHEEL, PYTHON), when=FULL),
     Check("tests: pytest, by itself", (PYTHON, "-m", "pytest", "-q", FORKS)),
     Check(
         "tests: unit and protocol",
-        (*PYTEST, "tests/unit", "tests/protocol", f"--ignore={FORKS}"),
-        "fast",
-        True,
+        (*PYTEST, *QUICK, "tests/unit", "tests/protocol", f"--ignore={FORKS}"),
+        frozenset({"fast"}),
+        live=True,
     ),
-    Check("tests: pytest", (*PYTEST, "--durations=8", f"--ignore={FORKS}"), "all", True),
+    Check(
+        "tests: pytest",
+        (*PYTEST, *NOT_SLOW, "--durations=8", f"--ignore={FORKS}"),
+        frozenset({"all"}),
+        live=True,
+    ),
+    Check(
+        "tests: pytest, slow ones too",
+        (*PYTEST, "--durations=8", f"--ignore={FORKS}"),
+        frozenset({"every"}),
+        live=True,
+    ),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """How a check went."""
+    """The result of a check."""
 
     passed: bool
     seconds: float
-    said: str = ""
+    output: str = ""
 
 
 Results = dict[Check, Result]
@@ -92,9 +117,9 @@ def run(check: Check) -> Result:
 
 
 def run_quiet(checks: list[Check]) -> Results:
-    """Run checks that use one core each, two at a time; tell of them in their order.
+    """Run checks that use one core each, two at a time, and print their results in order.
 
-    After a failure none begins any more, and the one that runs beside it is told of too.
+    After a failure no further check starts. A check that already runs is finished and printed.
     """
     results: Results = {}
     with ThreadPoolExecutor(2) as pool:
@@ -106,13 +131,13 @@ def run_quiet(checks: list[Check]) -> Results:
             results[check] = result = future.result()
             print(f"{'ok' if result.passed else 'FAILED'} ({result.seconds:.1f} s)", flush=True)
             if not result.passed:
-                print(result.said)
+                print(result.output)
                 pool.shutdown(wait=False, cancel_futures=True)
     return results
 
 
 def summary(checks: list[Check], results: Results) -> str:
-    """A line for each check, also for those that a failure kept from running."""
+    """Return one line for each check, also for those that did not run."""
     lines = []
     for check in checks:
         if result := results.get(check):
@@ -123,10 +148,19 @@ def summary(checks: list[Check], results: Results) -> str:
     return "\n".join(lines)
 
 
+def use_memory() -> None:
+    """Keep temporary files in memory if there is room: ledgers wait for their disk a thousand times."""
+    if "TMPDIR" not in os.environ and MEMORY.is_dir() and shutil.disk_usage(MEMORY).free >= ROOM:
+        os.environ["TMPDIR"] = str(MEMORY)
+
+
 def main(when: str) -> int:
-    """Run the checks of `when` (`fast` or `all`)."""
+    """Run the checks of `when` (`fast`, `all` or `every`)."""
+    if when == "every":
+        os.environ["KLING_NB_SLOW"] = "1"
+    use_memory()
     started = time.monotonic()
-    checks = [check for check in CHECKS if check.when in {"both", when}]
+    checks = [check for check in CHECKS if when in check.when]
     results = run_quiet([check for check in checks if not check.live])
     for check in (check for check in checks if check.live):
         if all(result.passed for result in results.values()):
@@ -139,6 +173,6 @@ def main(when: str) -> int:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2 or sys.argv[1] not in {"fast", "all"}:
-        sys.exit("usage: checks.py fast|all")
+    if len(sys.argv) != 2 or sys.argv[1] not in ALWAYS:
+        sys.exit("usage: checks.py fast|all|every")
     sys.exit(main(sys.argv[1]))

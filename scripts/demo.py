@@ -1,7 +1,7 @@
-"""Run the quickstart from top to bottom on the local engine, and say where its videos are.
+"""Run the quickstart from top to bottom on the local preview server, and print where its videos are.
 
-The notebook, its videos and the ledger of this run are written to `demo/`, which is
-made anew each time, so that every run makes its videos and none is taken from before.
+The notebook, its videos and the ledger of this run go to `demo/`, which is emptied first, so that every
+run makes its videos and reuses none.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ class Progress:
         self.started = 0.0
 
     def start(self, cell: nbformat.NotebookNode, cell_index: int, **_: Any) -> None:
-        """Called by nbclient before a cell runs."""
+        """Print what the cell is; nbclient calls this before a cell runs."""
         number = self.codes.index(cell_index) + 1
         first = next((line for line in cell.source.splitlines() if line.strip()), "")
         print(f"  cell {number:2} of {len(self.codes)}  {first[:60]:60}", end="", flush=True)
         self.started = time.monotonic()
 
     def end(self, **_: Any) -> None:
-        """Called by nbclient after a cell ran, whether it failed or not."""
+        """Print the seconds; nbclient calls this after a cell ran, whether it failed or not."""
         print(f" {time.monotonic() - self.started:5.1f} s", flush=True)
 
 
 def prepare() -> Path:
-    """Empty `demo/`, with the notebook and the pictures beside it."""
+    """Empty `demo/`, copy the notebook and the images next to it, and return the copy."""
     shutil.rmtree(DEMO, ignore_errors=True)
     DEMO.mkdir()
     for pattern in ("quickstart.ipynb", "*.png", "*.jpg", "*.jpeg", "*.webp"):
@@ -76,17 +76,17 @@ def execute(path: Path) -> CellExecutionError | None:
 
 
 def listing(paths: list[Path]) -> str:
-    """Each path from the project's folder, with its size."""
+    """Return each path from the project's folder, with its size."""
     return "\n".join(f"  {path.relative_to(ROOT)}  {path.stat().st_size / 1000:,.0f} kB" for path in paths)
 
 
 def main() -> int:
-    """Run, then print what was made; 1 where a cell failed or no video came of it."""
+    """Run the notebook and print what it made; return 1 if a cell failed or there is no video."""
     for name in ("FAL_KEY", "FAL_KEY_ID", "FAL_KEY_SECRET", "KLING_NB_MEDIA"):
         os.environ.pop(name, None)
     os.environ.update(KLING_NB_BACKEND="local", KLING_NB_HOME=str(DEMO / "home"))
     path = prepare()
-    print("Running notebooks/quickstart.ipynb on the local engine (no key, no network)")
+    print("Running notebooks/quickstart.ipynb on the local preview server (no key, no network)")
     failure = execute(path)
     if failure:
         print(f"\nA cell failed:\n{failure}", file=sys.stderr)

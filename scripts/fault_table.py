@@ -1,4 +1,4 @@
-"""Write `docs/faults.md` from the table that the tests read; `--print` shows it instead."""
+"""Write `docs/faults.md` from the table that the tests read. `--print` prints the page instead."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "faults.md"
 
-HEAD = """# What comes of each fault
+HEAD = """# What happens at each fault
 
-Printed by `python scripts/fault_table.py` from [tests/faults/table.py](../tests/faults/table.py), which
-is also what the tests read: `make test` tries every cell once, `make soak` draws {soaked} faulty exchanges
-from it ([soak.md](soak.md)). In every cell at most one submission was accepted, the key went to no other
-host, and everything ended by its deadline.
+`python scripts/fault_table.py` prints this page from [tests/faults/table.py](../tests/faults/table.py), which
+the tests read too: `make test` tries every cell once, `make soak` draws {soaked} faulty exchanges from it
+([soak.md](soak.md)). In every cell fal accepted at most one submission, the key went to no other host, and
+everything ended within its deadline.
 
-A fault strikes once or it lasts. Where both end alike, the cells of a row are the same. Waits between tries
-are 0.5 s growing to 30 s, `Retry-After` included. An answer is waited for 30 s, that of a submission and of
-an upload 120 s; one that comes byte by byte 600 s; a stream's next byte 45 s, its next status 60 s.
+The second column is for a fault that occurs once, the third for one that lasts. Waits between tries grow from
+0.5 s to 30 s, `Retry-After` included. The time limits are 30 s for an answer, 120 s for the answer to a
+submission or an upload, 600 s for a reply that comes byte by byte, 45 s for the next byte of a stream and
+60 s for its next status.
 
 | word | what it means |
 |---|---|
@@ -26,7 +27,7 @@ an upload 120 s; one that comes byte by byte 600 s; a stream's next byte 45 s, i
 
 
 def table() -> Any:
-    """The module with the table. It stands with the tests, on whose path its package is."""
+    """Import the module with the table. Its package is on the path of the tests."""
     sys.path.insert(0, str(ROOT / "tests"))
     from faults import table  # type: ignore[import-not-found]  # noqa: PLC0415
 
@@ -34,7 +35,7 @@ def table() -> Any:
 
 
 def page() -> str:
-    """The whole page."""
+    """Return the whole page."""
     source = table()
     parts = [HEAD.format(soaked="10,000")]
     parts += [f"| {word} | {meaning} |\n" for word, meaning in source.MEANING.items()]
@@ -42,19 +43,21 @@ def page() -> str:
         faults = source.TABLE[exchange]
         parts.append(f"\n## {title}\n\n| fault | once | as long as it lasts |\n|---|---|---|\n")
         for name in faults:
-            once, lasting = (_shown(source.cell(exchange, name, lasting=long)) for long in (False, True))
+            once, lasting = (
+                _format_outcome(source.cell(exchange, name, lasting=long)) for long in (False, True)
+            )
             parts.append(f"| {name} | {once} | {lasting} |\n")
     return "".join(parts)
 
 
-def _shown(outcome: str) -> str:
-    """The word plain, the name of an error as code."""
+def _format_outcome(outcome: str) -> str:
+    """Return the outcome with the name of its error as code."""
     word, _, error = outcome.rpartition(" ")
     return f"{word} `{error}`" if word and error[:1].isupper() and word != "READY or" else outcome
 
 
 def main() -> None:
-    """Write or print it."""
+    """Write or print the page."""
     if "--print" in sys.argv[1:]:
         print(page(), end="")
     else:

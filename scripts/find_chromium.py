@@ -1,7 +1,7 @@
-"""Print the path of a Chromium that starts. With `--install`, install one where there is none.
+"""Print the path of a Chromium that starts. With `--install`, install one if there is none.
 
-Order: `KLING_NB_CHROMIUM`; the usual names on PATH; the one Playwright keeps for itself.
-Installing takes Debian's package when root on Debian, else Playwright's own download.
+The order is `KLING_NB_CHROMIUM`, the usual names on PATH, Playwright's own Chromium. Root on Debian installs
+Debian's package, others Playwright's download.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"
 
 
 def candidates() -> Iterator[str]:
-    """Paths to try, best first. A browser that was named is the only one tried."""
+    """Yield the paths to try, best first. A browser named by the user is the only one."""
     named = os.environ.get("KLING_NB_CHROMIUM")
     if named:
         yield named
@@ -29,7 +29,7 @@ def candidates() -> Iterator[str]:
 
 
 def playwright_chromium() -> str | None:
-    """Where Playwright keeps its Chromium, whether or not it is there yet."""
+    """Return the path of Playwright's Chromium, or None if it is not installed."""
     from playwright.sync_api import sync_playwright  # noqa: PLC0415 - half a second, rarely needed
 
     with sync_playwright() as playwright:
@@ -38,7 +38,7 @@ def playwright_chromium() -> str | None:
 
 
 def starts(path: str) -> bool:
-    """Whether `path` runs at all. Ubuntu's `chromium-browser` may be a stub that asks for a snap."""
+    """Return True if the program starts. Ubuntu's `chromium-browser` may be a stub that asks for a snap."""
     try:
         done = subprocess.run([path, "--version"], capture_output=True, timeout=30, check=False)
     except (OSError, subprocess.TimeoutExpired):
@@ -47,7 +47,7 @@ def starts(path: str) -> bool:
 
 
 def find() -> str | None:
-    """The first Chromium that starts."""
+    """Return the first Chromium that starts, or None."""
     return next((path for path in candidates() if starts(path)), None)
 
 
@@ -66,12 +66,12 @@ def install() -> None:
 
 
 def run(command: list[str], environment: dict[str, str]) -> None:
-    """Run a step of an installation, its output on stderr so that stdout stays the path alone."""
+    """Run one step of the installation. Its output goes to stderr, because stdout is for the path."""
     subprocess.run(command, check=True, env=environment, stdout=sys.stderr)
 
 
 def on_debian() -> bool:
-    """Whether this is Debian itself, whose `chromium` package is a real one."""
+    """Return True on Debian itself, whose `chromium` package contains the browser."""
     try:
         return platform.freedesktop_os_release().get("ID") == "debian"
     except OSError:
@@ -79,7 +79,7 @@ def on_debian() -> bool:
 
 
 def main() -> int:
-    """Print the path; 1 where there is none."""
+    """Print the path. Return 1 if there is none."""
     path = find()
     if path is None and "--install" in sys.argv[1:] and not os.environ.get("KLING_NB_CHROMIUM"):
         install()

@@ -1,7 +1,7 @@
-"""Many kernels at one ledger: each process claims, sends and finishes its jobs, as fast as it can.
+"""Let many kernels use one ledger: each process claims, sends and finishes its jobs as fast as it can.
 
-`ledger_load.py 8 200` prints what came of it; the exit code is 1 if a row is missing, not as it was written,
-or a process was told that the ledger cannot be used.
+`ledger_load.py 8 200` prints the counts. The exit code is 1 if a row is missing or differs from what was
+written, or if a process got a LedgerError.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from kling_nb.events import State
 from kling_nb.ledger import Intent, Ledger, at_work
 
 
-def counted(processes: int, jobs: int) -> dict[str, Any]:
-    """Run it: `rows`, those `lost`, and what kernels were `told`."""
+def run_load(processes: int, jobs: int) -> dict[str, Any]:
+    """Run the load and return its counts: `rows`, `lost` rows and the ledger `errors` of the kernels."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "ledger.sqlite3"
         context = multiprocessing.get_context("spawn")
@@ -27,7 +27,7 @@ def counted(processes: int, jobs: int) -> dict[str, Any]:
         kernels = [context.Process(target=kernel, args=(path, one, jobs, faults)) for one in range(processes)]
         for process in kernels:
             process.start()
-        told = [fault for _ in kernels for fault in faults.get()]
+        errors = [fault for _ in kernels for fault in faults.get()]
         for process in kernels:
             process.join()
         ledger = Ledger(path)
@@ -36,41 +36,41 @@ def counted(processes: int, jobs: int) -> dict[str, Any]:
     wanted = {f"r-{one}-{number}" for one in range(processes) for number in range(jobs)}
     ready = {name for name, entry in rows.items() if entry.state is State.READY and entry.units == name}
     lost = len(wanted - ready)
-    return {"processes": processes, "jobs": jobs, "rows": len(rows), "lost": lost, "told": told}
+    return {"processes": processes, "jobs": jobs, "rows": len(rows), "lost": lost, "errors": errors}
 
 
 def main(processes: int, jobs: int) -> int:
-    """Run it and say what came of it; the exit code."""
-    began = time.monotonic()
-    counts = counted(processes, jobs)
-    told = counts["told"]
+    """Run the load, print the counts and return the exit code."""
+    started = time.monotonic()
+    counts = run_load(processes, jobs)
+    errors = counts["errors"]
     print(
         f"{processes} processes x {jobs} jobs: {counts['rows']} rows, {counts['lost']} lost,"
-        f" {len(told)} faults, {time.monotonic() - began:.1f} s"
+        f" {len(errors)} errors, {time.monotonic() - started:.1f} s"
     )
-    for fault in told[:3]:
+    for fault in errors[:3]:
         print(fault)
-    return 1 if counts["lost"] or told or counts["rows"] != processes * jobs else 0
+    return 1 if counts["lost"] or errors or counts["rows"] != processes * jobs else 0
 
 
 def kernel(path: Path, one: int, jobs: int, faults: Any) -> None:
-    """What one kernel does: the writes of a whole job, one job after the other."""
+    """Act as one kernel: write whole jobs to the ledger, one after the other."""
     ledger = Ledger(path)
-    told = []
+    errors = []
     for number in range(jobs):
         name = f"r-{one}-{number}"
         try:
             entry, _ = ledger.claim(Intent("fal", "e", {"prompt": name}, name, name, path.parent))
             with at_work(entry.id):
-                ledger.sending(entry.id)
+                ledger.mark_sending(entry.id)
             ledger.update(entry.id, state=State.IN_QUEUE, request_id=name)
             ledger.update(entry.id, state=State.IN_PROGRESS)
             ledger.update(entry.id, state=State.DOWNLOADING, result="{}")
             ledger.update(entry.id, state=State.READY, units=name, media_path=name)
         except LedgerError as fault:
-            told.append(str(fault))
+            errors.append(str(fault))
     ledger.close()
-    faults.put(told)
+    faults.put(errors)
 
 
 if __name__ == "__main__":

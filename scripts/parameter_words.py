@@ -1,4 +1,4 @@
-"""An endpoint's parameters in words, for the tables of `docs/magic.md`: read from its schema."""
+"""Describe the parameters of an endpoint for the tables of `docs/magic.md`."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ from kling_nb.catalog import Control, Endpoint
 from kling_nb.notebook.flags import BODY_PARAMETERS, flag_of
 
 FEW = 12
-"""So many words stand in the table of an endpoint; a longer list stands once, above them all."""
+"""The most words in the table of an endpoint. A longer list is printed once, above all tables."""
 
-_PLURAL = {"image": "pictures", "video": "videos", "audio": "sounds"}
-_SINGULAR = {"image": "picture", "video": "video", "audio": "sound"}
+_PLURAL = {"image": "images", "video": "videos", "audio": "audio files"}
 
 
 def flag(control: Control) -> str:
-    """How it is given."""
+    """Return the flag of a parameter."""
     if control.name in BODY_PARAMETERS:
         return f"the cell's text (`{control.name}`)"
     name = flag_of(control.name)
@@ -24,7 +23,7 @@ def flag(control: Control) -> str:
 
 
 def default(control: Control) -> str:
-    """The default, or that there must be a value."""
+    """Return the default, or that the parameter is required."""
     if control.required:
         return "**required**"
     if control.default is None or control.default == "":
@@ -34,7 +33,7 @@ def default(control: Control) -> str:
 
 
 def values(control: Control) -> str:
-    """What is allowed."""
+    """Return the allowed values."""
     match control.kind:
         case "stepped" | "choice":
             return options(control)
@@ -51,7 +50,7 @@ def values(control: Control) -> str:
 
 
 def options(control: Control) -> str:
-    """One of some words or numbers."""
+    """Return the options of a parameter."""
     given = [str(option) for option in control.options or ()]
     if control.kind == "stepped" and len(given) > FEW // 2 and given == whole(given[0], given[-1]):
         return f"{given[0]} to {given[-1]}, whole numbers"
@@ -61,24 +60,24 @@ def options(control: Control) -> str:
 
 
 def whole(first: str, last: str) -> list[str]:
-    """Whole numbers as texts."""
+    """Return the whole numbers of a range as texts."""
     return [str(number) for number in range(int(first), int(last) + 1)] if first.isdigit() else []
 
 
 def media(kind: str | None, *, many: bool, most: int | None) -> str:
-    """A file, or a list of them."""
+    """Return the words for one file or a list of files."""
     if many:
         return f"{_PLURAL[kind or 'image']}" + (f", at most {most}" if most else "")
-    return _SINGULAR[kind or "image"]
+    return kind or "image"
 
 
 def items(most: int | None) -> str:
-    """How much JSON."""
+    """Return the words for a JSON value."""
     return f"JSON, at most {most} {'entry' if most == 1 else 'entries'}" if most else "JSON"
 
 
 def rule(one: Endpoint) -> str:
-    """What holds between parameters, in a sentence."""
+    """Return a sentence about parameters that require or exclude each other."""
     schema = one.input_schema
     if "oneOf" in schema:
         return f"Exactly one of {either(schema['oneOf'])}."
@@ -90,12 +89,12 @@ def rule(one: Endpoint) -> str:
 
 
 def either(branches: Sequence[Mapping[str, Any]]) -> str:
-    """The names of alternatives."""
+    """Return the names of alternatives."""
     return " and ".join(f"`{name}`" for part in branches for name in part["required"])
 
 
 def shape(schema: Mapping[str, Any]) -> str:
-    """A schema in a line."""
+    """Return a schema in one line."""
     match schema.get("type"):
         case "array":
             least, most = schema.get("minItems"), schema.get("maxItems")
@@ -112,9 +111,9 @@ def shape(schema: Mapping[str, Any]) -> str:
 
 
 def plain(schema: Mapping[str, Any]) -> str:
-    """A single value in a few words."""
+    """Return a schema of a single value in a few words."""
     if "x-fal-media" in schema:
-        return _SINGULAR[schema["x-fal-media"]]
+        return str(schema["x-fal-media"])
     given = [str(option) for option in schema.get("enum", ())]
     if given:
         return f"{given[0]} to {given[-1]}" if given == whole(given[0], given[-1]) else "|".join(given)
@@ -124,5 +123,5 @@ def plain(schema: Mapping[str, Any]) -> str:
 
 
 def text(words: str) -> str:
-    """Words for a cell of a table."""
+    """Escape text for a cell of a table."""
     return words.replace("|", "\\|").replace("<", "\\<")

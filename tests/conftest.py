@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from guard import loopback_only
@@ -18,8 +19,14 @@ from hypothesis import HealthCheck, settings
 
 TESTS = Path(__file__).resolve().parent
 ROOT = TESTS.parent
+ONE_BROWSER = {"tests/browser", "tests/views"}
+"""Folders whose tests share a browser, and servers."""
+
 KEY_VARIABLES = ("FAL_KEY", "FAL_KEY_ID", "FAL_KEY_SECRET")
-KEPT = {"KLING_NB_CHROMIUM", "KLING_NB_BROWSERS", loopback_only.LEAKS}
+KEPT = {"KLING_NB_CHROMIUM", "KLING_NB_SLOW", loopback_only.LEAKS}
+SCALE = "0.2"
+"""Of previews, the smallest: 192 × 108. Tests that judge the picture draw it in its usual size."""
+
 # How long an input takes says more of the machine's other work than of the code.
 settings.register_profile("kling_nb", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("kling_nb")
@@ -43,6 +50,7 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ.update(
         {
             "KLING_NB_BACKEND": "local",
+            "KLING_NB_LOCAL_SCALE": SCALE,
             "KLING_NB_SCHEMA_URL": "https://schemas.invalid",
             "KLING_NB_HOME": str(folder / "home"),
             loopback_only.LEAKS: str(leaks),
@@ -62,6 +70,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(
         key=lambda item: (not item.get_closest_marker("browser"), not item.get_closest_marker("kernel"))
     )
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give each process whole files, and all files that share a browser to one."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            folder = nodeid.rpartition("/")[0]
+            return folder if folder in ONE_BROWSER else super()._split_scope(nodeid)
+
+    return Scheduling(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 def python_path() -> list[str]:

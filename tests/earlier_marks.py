@@ -4,7 +4,7 @@ import copy
 import re
 from typing import Any
 
-from kling_nb.notebook.mark import KEY, Mark
+from kling_nb.notebook.card.mark import KEY, Mark
 
 
 def as_saved_earlier(output: dict[str, Any]) -> dict[str, Any]:

@@ -173,8 +173,9 @@ class ServedFolder:
         """Where a notebook opens, alone on the page, with a kernel of this folder, which starts meanwhile."""
         path = f"{self._inside}/{notebook}"
         content = json.loads((self.folder / notebook).read_text())
-        content["metadata"]["kernelspec"] = {"name": self._kernel, "display_name": KERNEL}
-        (self.folder / notebook).write_text(json.dumps(content))
+        if content["metadata"].get("kernelspec", {}).get("name") != self._kernel:  # or it loses its trust
+            content["metadata"]["kernelspec"] = {"name": self._kernel, "display_name": KERNEL}
+            (self.folder / notebook).write_text(json.dumps(content))
         kernel = {"name": self._kernel}
         self.ask("sessions", "POST", {"path": path, "type": "notebook", "name": "", "kernel": kernel})
         return self.server.address(path)

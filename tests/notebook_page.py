@@ -13,15 +13,15 @@ from playwright.sync_api import Locator, Page, expect
 
 PICTURES = Path(__file__).parents[1] / "build" / "screenshots"
 PROGRAMS = {"jupyterlab": "JupyterLab", "notebook": "Notebook 7"}
-EVERYWHERE = "KLING_NB_BROWSERS" in os.environ
-"""Set by `make browsers`: every test in both programs."""
+EVERYWHERE = "KLING_NB_SLOW" in os.environ
+"""Set by `make test-all`: every test in both programs."""
 
 in_both = pytest.mark.parametrize("app", PROGRAMS, ids=PROGRAMS.values())
 """Runs a test in both programs."""
 
 
 def in_one(app: str) -> pytest.MarkDecorator:
-    """Runs a test in that program; in both with `make browsers`, which takes longer."""
+    """Runs a test in that program; in both with `make test-all`."""
     apps = list(PROGRAMS) if EVERYWHERE else [app]
     return pytest.mark.parametrize("app", apps, ids=[PROGRAMS[app] for app in apps])
 

@@ -61,6 +61,7 @@ class RunningKernel:
         self.published: dict[str, list[dict[str, Any]]] = {}  # metadata of all publications of a display id
         self.comms: dict[str, dict[str, Any]] = {}
         self.comm_messages: list[tuple[str, dict[str, Any]]] = []
+        self._left: set[str] = set()
 
     def __enter__(self) -> Self:
         self._manager.start_kernel(cwd=str(self._folder), env=self._environment)
@@ -120,6 +121,15 @@ class RunningKernel:
             except Empty:
                 continue
 
+    def move(self, folder: Path, **environment: str) -> None:
+        """Go on in another folder with another environment and no variables, as if just started there."""
+        self.ok(f"import os\nos.chdir({str(folder)!r})\nos.environ.update({environment!r})")
+        self.ok("%reset -f")
+        self._left |= self.comms.keys()  # what their jobs still say is no business of the next test
+        self._cells.clear()
+        self.comms.clear()
+        self.comm_messages.clear()
+
     # -- control
 
     @property
@@ -173,6 +183,8 @@ class RunningKernel:
         if kind == "comm_open":
             self.comms[content["comm_id"]] = content["data"].get("state", {})
         elif kind == "comm_msg":
+            if content["comm_id"] in self._left:
+                return
             self.comm_messages.append((content["comm_id"], content["data"]))
         elif kind == "update_display_data":
             self._update(content)

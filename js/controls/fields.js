@@ -1,4 +1,4 @@
-import { element, write } from "../job/element.js";
+import { element, write } from "../shared/dom.js";
 import { asTyped, parsed, same, typed, wordsOf } from "./value.js";
 
 /** @typedef {import("./value.js").Control} Control */

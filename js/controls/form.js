@@ -1,4 +1,4 @@
-import { button, element } from "../job/element.js";
+import { button, element } from "../shared/dom.js";
 import { fieldOf } from "./fields.js";
 import { same, settingOf } from "./value.js";
 
@@ -31,7 +31,7 @@ export function createForm(controls, { values = {}, onChange = () => {}, mediaPi
     node,
     /** What is set now. What is left out is the default. @returns {Values} */
     values: () => Object.fromEntries(rows.flatMap((made) => made.entry())),
-    /** Begins anew with other values. @param {Values} given */
+    /** Starts again with other values. @param {Values} given */
     setValues(given) {
       for (const made of rows) made.begin(given);
     },
@@ -66,15 +66,15 @@ function row(control, mediaPicker, onChange) {
     node.toggleAttribute("data-changed", changed());
     back.hidden = !changed();
   };
-  const told = () => {
+  const report = () => {
     mark();
     onChange();
   };
   /** @type {Field & {destroy?: () => void}} */
-  const field = kind === "media" && mediaPicker ? mediaPicker(control, told) : fieldOf(control);
+  const field = kind === "media" && mediaPicker ? mediaPicker(control, report) : fieldOf(control);
   const undo = () => {
     field.show(first);
-    told();
+    report();
     const focus = field.node.querySelector("input") ?? field.node;
     focus.focus();
   };
@@ -84,7 +84,7 @@ function row(control, mediaPicker, onChange) {
   });
   const head = element("div", "head", {}, element("span", "label", {}, label), back);
   const node = element("div", "field", { "data-kind": kind }, head, field.node);
-  field.node.addEventListener("input", told);
+  field.node.addEventListener("input", report);
   return {
     name,
     node,

@@ -1,10 +1,82 @@
-import { controls } from "./controls.js";
-import { asked } from "./keys.js";
+import { handleKey, transport } from "../shared/transport.js";
+import { moment } from "../shared/words.js";
 
 /** @typedef {import("./tile.js").Tile} Tile */
+/** @typedef {ReturnType<typeof together> | ReturnType<typeof inSequence>} Playback */
 
 /** Seconds that a picture may be off the leading one while all play; at rest they agree. */
 const DRIFT = 0.12;
+
+/**
+ * What all ways to play many tiles have in common: one clock in seconds, one set of controls.
+ *
+ * @param {string} whom what the controls play, in words
+ * @param {() => Tile[]} tiles
+ * @param {object} way
+ * @param {() => number} way.length seconds in all
+ * @param {() => number} way.fps frames a second, for steps
+ * @param {() => Promise<void>} way.start plays on from the clock's time
+ * @param {() => Promise<void>} way.show shows the clock's time, at rest
+ * @param {() => void} [way.mark] marks what plays
+ */
+function clockOf(whom, tiles, { length, fps, start, show, mark = () => {} }) {
+  const clock = {
+    time: 0,
+    speed: 1,
+    playing: false,
+    closed: false,
+    draw() {
+      mark();
+      const { time: at, playing } = clock;
+      const end = length();
+      bar.node.inert = !end; // it keeps its place, so that nothing jumps at the first video
+      bar.draw({ at, end, text: `${moment(at)} / ${moment(end)}`, playing });
+    },
+    pause() {
+      clock.playing = false;
+      for (const one of tiles()) one.video.pause();
+      clock.draw();
+    },
+    toggle() {
+      if (clock.playing) return clock.pause();
+      clock.playing = true;
+      void start();
+    },
+    /** Plays one video from where it stands. @param {Tile} one */
+    play(one) {
+      one.video.playbackRate = clock.speed;
+      one.video.play().catch(() => {}); // a browser may refuse until the page was clicked
+    },
+  };
+  const go = async (/** @type {number} */ wanted) => {
+    clock.pause();
+    clock.time = Math.min(length(), Math.max(0, wanted));
+    clock.draw();
+    await show();
+  };
+  /** @type {import("../shared/transport.js").Actions} */
+  const actions = {
+    press: { play: clock.toggle },
+    go: (wanted) => void go(wanted),
+    speed(factor) {
+      clock.speed = factor;
+      for (const one of tiles()) one.video.playbackRate = factor;
+    },
+  };
+  const bar = transport({ whom, slider: "Moment", step: "any" }, actions);
+  return Object.assign(clock, {
+    node: bar.node,
+    /** @param {KeyboardEvent} event */
+    onkeydown(event) {
+      const scale = { step: 1 / fps(), leap: 1, end: length() };
+      handleKey(event, clock.time, scale, actions);
+    },
+    close() {
+      clock.closed = true;
+      clock.pause();
+    },
+  });
+}
 
 /**
  * Plays all videos that are on the page in step: one clock, which is that of the longest clip.
@@ -12,103 +84,139 @@ const DRIFT = 0.12;
  *
  * @param {() => Tile[]} tiles
  */
-export function playback(tiles) {
-  let [time, playing, closed, factor] = [0, false, false, 1];
-  const able = () => tiles().filter((one) => one.playable);
-  const shown = () => able().filter((one) => one.seen);
-  const length = () => Math.max(0, ...able().map((one) => one.length));
-  const fps = () => Math.max(1, ...able().map((one) => one.fps));
-  const bar = controls("all", {
-    toggle: () => toggle(),
-    go: (wanted) => void go(wanted),
-    speed(wanted) {
-      factor = wanted;
-      for (const one of able()) one.video.playbackRate = factor;
-    },
-  });
-  const draw = () => bar.draw({ time, length: length(), playing });
+export function together(tiles) {
+  const playable = () => tiles().filter((one) => one.playable);
+  const seen = () => playable().filter((one) => one.seen);
+  const length = () => Math.max(0, ...playable().map((one) => one.length));
+  const fps = () => Math.max(1, ...playable().map((one) => one.fps));
   const lead = () =>
-    shown().reduce(
+    seen().reduce(
       (best, one) => (best && best.length >= one.length ? best : one),
       /** @type {Tile | null} */ (null),
     );
-  const pause = () => {
-    playing = false;
-    for (const one of able()) one.video.pause();
-    draw();
-  };
   /** All that are seen get ready. */
-  const ready = () => Promise.all(shown().map((one) => one.open()));
-  const go = async (/** @type {number} */ wanted) => {
-    pause();
-    time = Math.min(length(), Math.max(0, wanted));
-    draw();
-    await ready();
-    if (!closed && !playing) for (const one of shown()) if (one.video.src) one.show(time);
-  };
-  const start = async () => {
-    playing = true;
-    draw();
-    await ready();
-    if (closed || !playing) return;
-    if (time >= length() - 1 / fps()) time = 0;
-    for (const one of shown()) run(one);
-    requestAnimationFrame(tick);
-  };
+  const ready = () => Promise.all(seen().map((one) => one.load()));
+  const clock = clockOf("all", tiles, {
+    length,
+    fps,
+    async start() {
+      clock.draw();
+      await ready();
+      if (clock.closed || !clock.playing) return;
+      if (clock.time >= length() - 1 / fps()) clock.time = 0;
+      for (const one of seen()) run(one);
+      requestAnimationFrame(tick);
+    },
+    async show() {
+      await ready();
+      if (clock.closed || clock.playing) return;
+      for (const one of seen()) if (one.loaded) one.show(clock.time);
+    },
+  });
   /** Lets one video run from the common moment on. @param {Tile} one */
   const run = (one) => {
-    if (!one.video.src || time >= one.length - 0.5 / one.fps) return one.show(time);
-    one.show(time);
-    one.video.playbackRate = factor;
-    one.video.play().catch(() => {}); // a browser may refuse until the page was clicked
+    one.show(clock.time);
+    if (one.loaded && clock.time < one.length - 0.5 / one.fps) clock.play(one);
   };
   const tick = () => {
-    if (closed || !playing) return;
+    if (clock.closed || !clock.playing) return;
     requestAnimationFrame(tick);
     const first = lead();
-    if (!first?.video.src || first.video.readyState < 2) return;
+    if (!first?.loaded || first.video.readyState < 2) return;
     if (first.video.ended || first.video.currentTime >= first.length - 0.5 / first.fps) {
-      time = 0;
-      for (const one of shown()) run(one);
+      clock.time = 0;
+      for (const one of seen()) run(one);
       return;
     }
-    time = first.video.currentTime;
-    for (const one of shown()) {
-      if (one === first || !one.video.src || one.video.seeking || time >= one.length) continue;
-      if (Math.abs(one.video.currentTime - time) > DRIFT) one.video.currentTime = time;
+    clock.time = first.video.currentTime;
+    for (const one of seen()) {
+      if (one === first || !one.loaded || one.video.seeking || clock.time >= one.length) continue;
+      if (Math.abs(one.video.currentTime - clock.time) > DRIFT) one.video.currentTime = clock.time;
     }
-    draw();
+    clock.draw();
   };
-  const toggle = () => (playing ? pause() : void start());
-  return {
-    node: bar.node,
-    draw,
-    toggle,
-    get length() {
-      return length();
-    },
+  return Object.assign(clock, {
     /** Something came into sight, or went. @param {Tile} one */
     async moved(one) {
       if (!one.seen) {
         one.video.pause();
         return one.rest();
       }
-      if (!one.playable || !(playing || time > 0)) return;
-      await one.open();
-      if (closed || !one.seen) return;
-      if (playing) run(one);
-      else one.show(time);
+      if (!one.playable || !(clock.playing || clock.time > 0)) return;
+      await one.load();
+      if (clock.closed || !one.seen) return;
+      if (clock.playing) run(one);
+      else one.show(clock.time);
     },
-    /** @param {KeyboardEvent} event */
-    onkeydown(event) {
-      const wish = asked(event, time, fps(), length());
-      if (!wish) return;
-      if (wish.press) toggle();
-      else void go(wish.time);
-    },
-    close() {
-      closed = true;
-      pause();
-    },
+  });
+}
+
+/**
+ * Plays one shot after the other, as the film they make: one time line over all of them.
+ *
+ * @param {() => Tile[]} tiles
+ */
+export function inSequence(tiles) {
+  const length = () => tiles().reduce((sum, one) => sum + one.length, 0);
+  /** The shot at the clock's time, and the moment at which it begins. */
+  const current = () => {
+    let begin = 0;
+    for (const one of tiles()) {
+      if (clock.time < begin + one.length - 1e-6 || one === tiles().at(-1)) return { one, begin };
+      begin += one.length;
+    }
+    return null;
   };
+  const clock = clockOf("the shots", tiles, {
+    length,
+    fps: () => current()?.one.fps ?? 24,
+    mark() {
+      const now = clock.time > 0 || clock.playing ? current()?.one : null;
+      for (const one of tiles()) one.mark(one === now);
+    },
+    async start() {
+      if (clock.time >= length() - 0.05) clock.time = 0;
+      await playShot();
+    },
+    async show() {
+      const now = current();
+      await now?.one.load();
+      if (!clock.closed && !clock.playing && now?.one.loaded) now.one.show(clock.time - now.begin);
+    },
+  });
+  const playShot = async () => {
+    clock.draw();
+    const now = current();
+    if (!now) return;
+    const { one, begin } = now;
+    await one.load();
+    void tiles()[one.index + 1]?.load(); // so that the cut does not wait
+    if (clock.closed || !clock.playing || !one.loaded) return;
+    one.show(clock.time - begin);
+    clock.play(one);
+    one.node.scrollIntoView({ block: "nearest", inline: "nearest" });
+    requestAnimationFrame(() => tick(one, begin));
+  };
+  /** @param {Tile} one @param {number} begin */
+  const tick = (one, begin) => {
+    if (clock.closed || !clock.playing || current()?.one !== one) return;
+    const { video } = one;
+    if (!video.ended && video.currentTime < one.length - 0.5 / one.fps) {
+      const end = begin + one.length - 1e-3;
+      clock.time = Math.max(begin, Math.min(end, begin + video.currentTime));
+      clock.draw();
+      requestAnimationFrame(() => tick(one, begin));
+      return;
+    }
+    video.pause();
+    clock.time = begin + one.length;
+    if (clock.time >= length() - 1e-3) clock.pause();
+    else void playShot();
+  };
+  return Object.assign(clock, {
+    /** A shot out of sight keeps its file while all play. @param {Tile} one */
+    async moved(one) {
+      if (!one.seen && !clock.playing) one.rest();
+    },
+  });
 }

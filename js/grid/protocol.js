@@ -1,5 +1,5 @@
 /**
- * What crosses between the grid of a sweep and the kernel. `kling_nb/notebook/grid_widget.py` is the
+ * What crosses between the grid of a sweep and the kernel. `kling_nb/notebook/widgets/grid.py` is the
  * other end; `tests/widget/test_grid_boundary.py` keeps both lists the same.
  */
 
@@ -45,7 +45,7 @@ export const CELL_FIELDS = /** @type {const} */ ([
  *
  * @typedef {object} Cell
  * @property {number} cell its number, from 0
- * @property {import("../job/protocol.js").State | "WAITING" | "SKIPPED"} state
+ * @property {import("../shared/protocol.js").State | "WAITING" | "SKIPPED"} state
  * @property {string} message why there is no video
  * @property {boolean} reused
  * @property {number | null} queue_position

@@ -1,10 +1,10 @@
-import { button, element, paint, paintPoster, write } from "../job/element.js";
-import { middleOf } from "../job/frames.js";
-import { progressBar } from "../job/progress.js";
-import { share } from "../job/words.js";
-import { canBeStopped, ended, playable, stateWords } from "./words.js";
+import { button, element, write } from "../shared/dom.js";
+import { progressBar } from "../shared/progress.js";
+import { screen } from "../shared/screen.js";
+import { isCancellable, isFinished, label, phase, share } from "../shared/words.js";
 
 /** @typedef {import("./live_grid.js").LiveGrid} LiveGrid */
+/** @typedef {import("./protocol.js").Cell} Cell */
 /** @typedef {ReturnType<typeof tile>} Tile */
 
 /**
@@ -17,13 +17,18 @@ import { canBeStopped, ended, playable, stateWords } from "./words.js";
  * @param {() => void} press plays all, or stops all
  */
 export function tile(live, index, caption, captioned, press) {
-  const still = element("canvas", "sw-still");
-  const video = element("video", "sw-video", {
-    playsInline: true,
-    muted: true,
-    hidden: true,
-    ariaLabel: caption,
-  });
+  const cell = () => /** @type {Cell | undefined} */ (live.cells[index]);
+  const picture = screen(
+    {
+      label: caption,
+      facts: () => cell() ?? {},
+      poster: () => live.poster(index),
+      bytes: () => live.bytes(index),
+    },
+    { className: "sw-picture", sparing: false },
+  );
+  picture.node.onclick = press;
+  picture.video.muted = true;
   const badge = element("span", "sw-state");
   const bar = progressBar(`Progress of ${caption}`);
   const why = element("div", "why", { hidden: true });
@@ -31,7 +36,6 @@ export function tile(live, index, caption, captioned, press) {
     title: "Cancel",
     ariaLabel: `Cancel ${caption}`,
   });
-  const picture = element("div", "sw-picture", { onclick: press }, still, video);
   const foot = element("div", "sw-foot", {}, badge, stop);
   const name = element("div", "sw-caption", { title: caption, dir: "auto" }, caption);
   name.hidden = !captioned;
@@ -39,81 +43,49 @@ export function tile(live, index, caption, captioned, press) {
     "div",
     "sw-tile",
     { role: "group", ariaLabel: caption },
-    picture,
+    picture.node,
     bar.node,
     why,
     name,
     foot,
   );
-  let [seen, drawn, own, closed] = [false, false, "", false];
-  /** @type {Promise<void> | null} */
-  let opening = null;
-  const cell = () => /** @type {import("./protocol.js").Cell} */ (live.cells[index]);
-
-  const begin = (/** @type {string} */ src) =>
-    new Promise((resolve, reject) => {
-      video.onloadeddata = resolve;
-      video.onerror = () => reject(new Error("This browser cannot play the file."));
-      video.src = src;
-    });
-  const load = async () => {
-    const { url } = cell();
-    const served =
-      url &&
-      (await begin(url)
-        .then(() => true)
-        .catch(() => false));
-    if (!served) {
-      const blob = await live.file(index);
-      if (closed) return;
-      own = URL.createObjectURL(blob);
-      await begin(own);
-    }
-    video.hidden = false;
-    drawn = true;
-  };
-  return {
+  let seen = false;
+  const made = {
     node,
-    video,
     index,
+    video: picture.video,
     get playable() {
-      return Boolean(cell()) && playable(cell());
+      const known = cell();
+      return known !== undefined && isPlayable(known);
     },
     get seen() {
       return seen;
     },
+    /** Seconds. */
     get length() {
       return cell()?.duration ?? 0;
     },
     get fps() {
-      return cell()?.fps || 24;
+      return picture.fps;
     },
-    /** Gets a source, unless there is one. */
-    open() {
-      opening ??= load().catch((error) => {
-        opening = null;
+    /** Whether it has a source. */
+    get loaded() {
+      return Boolean(picture.video.src);
+    },
+    /** Gets a source, unless there is one; what fails is shown. */
+    load: () =>
+      picture.open().catch((error) => {
         write(why, error.message);
         why.dataset.state = "FAILED";
-      });
-      return opening;
-    },
-    /** Shows the moment `time`, or the last one of a shorter clip. @param {number} time */
+      }),
+    /** Shows the moment `time`, or the last one of a shorter clip. @param {number} time seconds */
     show(time) {
-      const { fps, length } = this;
-      const last = Math.max(0, Math.round(length * fps) - 1);
-      const wanted = middleOf(Math.min(last, Math.floor(time * fps + 1e-3)), fps);
-      if (Math.abs(video.currentTime - wanted) > 0.4 / fps) video.currentTime = wanted;
+      const { fps } = picture;
+      const last = Math.max(0, Math.round(made.length * fps) - 1);
+      picture.show(Math.min(last, Math.floor(time * fps + 1e-3)));
     },
-    /** Lets go of the source where nobody sees it; the picture stays. */
-    rest() {
-      if (!video.src) return;
-      if (video.readyState >= 2) paint(still, video, video.videoWidth, video.videoHeight);
-      video.hidden = true;
-      video.removeAttribute("src");
-      video.load();
-      if (own) URL.revokeObjectURL(own);
-      [opening, own] = [null, ""];
-    },
+    /** Gives up the source; the picture stays. */
+    rest: picture.rest,
     /** Whether it is the one that plays now. @param {boolean} now */
     mark(now) {
       node.classList.toggle("kling-sw-now", now);
@@ -122,33 +94,48 @@ export function tile(live, index, caption, captioned, press) {
     /** @param {boolean} now */
     see(now) {
       seen = now;
-      if (seen && !drawn && this.playable) {
-        drawn = true;
-        void paintPoster(still, live.poster(index));
-      }
+      if (seen && made.playable) picture.poster();
     },
     update() {
       const known = cell();
       if (!known) return;
       node.dataset.state = known.state;
       node.title = known.prompt;
-      const shown = playable(known);
-      if (shown) picture.style.setProperty("--kling-ratio", `${known.width} / ${known.height}`);
+      const shown = made.playable;
+      if (shown)
+        picture.node.style.setProperty("--kling-ratio", `${known.width} / ${known.height}`);
       node.classList.toggle("kling-sw-shown", shown);
-      this.see(seen);
+      made.see(seen);
       write(badge, shown && !known.reused ? "" : stateWords(known));
       write(why, known.message);
       stop.hidden = !live.connected || !canBeStopped(known);
-      const done = ended(known) || known.state === "WAITING" || !live.connected;
+      const done = hasEnded(known) || known.state === "WAITING" || !live.connected;
       bar.node.hidden = done;
       if (done) return;
-      const since = known.created_at === null ? null : live.kernelNow() - known.created_at;
-      bar.draw(share(/** @type {any} */ (known), since, known.expected));
+      const since = known.created_at === null ? null : live.kernelNow - known.created_at;
+      bar.draw(share(known, since, known.expected));
     },
-    close() {
-      closed = true;
-      video.pause();
-      this.rest();
-    },
+    close: picture.close,
   };
+  return made;
 }
+
+/** A cell's state, as its tile says it. @param {Cell} cell */
+export function stateWords({ state, reused, ...job }) {
+  if (state === "READY" && reused) return "Reused";
+  if (state === "WAITING" || state === "SKIPPED" || state === "READY") return label(state);
+  const more = phase({ state, ...job });
+  if (state === "IN_QUEUE" && more) return more;
+  return more ? `${label(state)} · ${more}` : label(state);
+}
+
+/** @param {Cell} cell */
+export const hasEnded = ({ state }) =>
+  state === "SKIPPED" || (state !== "WAITING" && isFinished(state));
+
+/** @param {Cell} cell */
+export const canBeStopped = ({ state }) =>
+  state !== "WAITING" && state !== "SKIPPED" && isCancellable(state);
+
+/** @param {Cell} cell */
+export const isPlayable = ({ state, width }) => state === "READY" && Boolean(width);

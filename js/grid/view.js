@@ -1,18 +1,12 @@
-import { coverRule } from "../job/card_cover.js";
-import { button, element, write } from "../job/element.js";
-import { BUSY } from "../job/words.js";
+import { coverRule } from "../shared/card.js";
+import { button, element, write } from "../shared/dom.js";
 import { keepKeys } from "../shared/keys.js";
-import { playback } from "./playback.js";
-import { sequence } from "./sequence.js";
-import { sheet } from "./sheet.js";
-import { ended } from "./words.js";
+import { BUSY, GONE, LOCAL_PREVIEW } from "../shared/words.js";
+import { inSequence, together } from "./playback.js";
+import { hasEnded, tile } from "./tile.js";
 
 /** @typedef {import("./live_grid.js").LiveGrid} LiveGrid */
 /** @typedef {import("./tile.js").Tile} Tile */
-
-const GONE =
-  "The kernel was restarted or shut down. Jobs go on at fal: run the cell again to get them back. " +
-  "Nothing is paid for twice.";
 
 /**
  * Shows the sweep in `el`.
@@ -24,7 +18,7 @@ const GONE =
 export function mount(el, live) {
   /** @type {Tile[]} */
   let tiles = [];
-  /** @type {ReturnType<typeof playback> | null} */
+  /** @type {import("./playback.js").Playback | null} */
   let player = null;
   const tools = element("div", "sw-player");
   const head = header(live);
@@ -32,7 +26,7 @@ export function mount(el, live) {
   const cover = element("style", "");
   const root = element(
     "section",
-    "sweep",
+    "sweep kling-widget",
     {
       "data-kling-job": live.id,
       ariaLabel: "Kling videos",
@@ -55,7 +49,7 @@ export function mount(el, live) {
   const update = () => {
     head.update();
     if (live.whole && !tiles.length) {
-      const play = live.whole.mode === "sequence" ? sequence : playback;
+      const play = live.whole.mode === "sequence" ? inSequence : together;
       const made = sheet(live, () => player?.toggle());
       player = play(() => tiles);
       tools.append(player.node);
@@ -87,7 +81,7 @@ export function mount(el, live) {
 /** What it is, what it costs, how far it is. @param {LiveGrid} live */
 function header(live) {
   const title = element("strong", "sw-title", {});
-  const badge = element("span", "badge", { hidden: true }, "LOCAL PREVIEW");
+  const badge = element("span", "badge", { hidden: true }, LOCAL_PREVIEW);
   const status = element("span", "sw-status", { role: "status" });
   const cancel = button("Cancel all", () => void live.cancel());
   const price = element("div", "sw-price");
@@ -105,14 +99,64 @@ function header(live) {
       badge.hidden = !whole?.local;
       write(status, live.summary);
       write(price, whole?.price ?? "");
-      const running = Boolean(whole) && !whole?.done && live.cells.some((cell) => !ended(cell));
+      const running = Boolean(whole) && !whole?.done && live.cells.some((cell) => !hasEnded(cell));
       write(cancel, live.cancelling ? "Cancelling…" : "Cancel all");
       cancel.hidden = !running || !live.connected;
       cancel.ariaDisabled = `${live.cancelling}`;
       write(
         note,
-        live.connected ? (live.kernel.busy ? BUSY : live.outcome) : whole?.done ? "" : GONE,
+        live.connected ? (live.kernel.busy ? BUSY : live.outcome) : whole?.done ? "" : GONE.grid,
       );
     },
   };
+}
+
+/**
+ * All cells: a table of two axes with their headings, or one after the other.
+ *
+ * @param {LiveGrid} live with its snapshot
+ * @param {() => void} press
+ */
+function sheet(live, press) {
+  const whole = /** @type {import("./protocol.js").Snapshot} */ (live.whole);
+  const { places, captions, rows, columns } = whole;
+  const tiles = captions.map((caption, at) => tile(live, at, caption, !places, press));
+  const nodes = tiles.map(({ node }) => node);
+  if (!places) {
+    const strip = whole.mode === "sequence";
+    const about = strip ? { tabIndex: 0, role: "region", ariaLabel: "Shots in order" } : {};
+    return { tiles, node: element("div", strip ? "sw-strip" : "sw-flow", about, ...nodes) };
+  }
+
+  const corner = element("td", "sw-corner", {}, `${whole.row_axis} ↓ ${whole.column_axis} →`);
+  const heads = columns.map((text) =>
+    element("th", "sw-column", { scope: "col", dir: "auto" }, text),
+  );
+  const body = rows.map((text, row) => {
+    const side = element(
+      "th",
+      "sw-row",
+      { scope: "row", dir: "auto", title: text },
+      element("div", "", {}, text),
+    );
+    const cells = columns.map((_, column) => {
+      const at = places.findIndex(([r, c]) => r === row && c === column);
+      return element("td", "", {}, ...(nodes[at] ? [nodes[at]] : []));
+    });
+    return element("tr", "", {}, side, ...cells);
+  });
+  const table = element(
+    "table",
+    "sw-table",
+    {},
+    element("thead", "", {}, element("tr", "", {}, corner, ...heads)),
+    element("tbody", "", {}, ...body),
+  );
+  const node = element(
+    "div",
+    "sw-scroll",
+    { tabIndex: 0, role: "region", ariaLabel: "Cells of the sweep" },
+    table,
+  );
+  return { tiles, node };
 }

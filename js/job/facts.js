@@ -1,26 +1,26 @@
-import { copyButton } from "./copying.js";
-import { alarm, button, element, write } from "./element.js";
-import { saveAs } from "./saving.js";
-import { dimensions, hasVideo, inLine, phase } from "./words.js";
+import { copyButton } from "../shared/copy.js";
+import { alarm, button, element, write } from "../shared/dom.js";
+import { saveAs } from "../shared/footage.js";
+import { dimensions, hasVideo, inLine, isFinished, phase } from "../shared/words.js";
 
 /**
  * The small print: place in the queue, bytes, or the size and cost of the take; what to copy and save.
  *
  * @param {import("./live_job.js").LiveJob} live
- * @returns {import("./view.js").Part}
+ * @returns {import("../shared/dom.js").Part}
  */
 export function facts(live) {
   const text = element("span", "");
   const request = element("span", "request");
-  const copyId = copyButton("Copy id", () => live.record.now.request_id ?? "");
-  const cell = copyButton("Copy as cell", () => live.record.now.cell);
+  const copyId = copyButton("Copy id", () => live.shown.now.request_id ?? "");
+  const cell = copyButton("Copy as cell", () => live.shown.now.cell);
   /** @type {unknown} */
   let saved = null;
   const save = button("Save", async () => {
-    const take = live.record;
+    const take = live.shown;
     const { url } = take.now;
     saved = take;
-    if (!url) await live.loadFootage(take);
+    if (!url) await take.footage.load();
     saveAs(url, take.footage);
   });
   const problem = alarm();
@@ -28,7 +28,7 @@ export function facts(live) {
   return {
     node,
     update() {
-      const { now, about, footage } = live.record;
+      const { now, about, footage } = live.shown;
       // The strip counts what it shows; this is the take's place among those of its request.
       const number = now.number && live.takes.length < 2 ? `take ${now.number}` : "";
       const words = [
@@ -36,7 +36,7 @@ export function facts(live) {
         phase(now),
         number,
         now.cost,
-        now.resumed ? "picked up again" : "",
+        isFinished(now.state) ? now.resumed && "resumed, no extra charge" : about.outcome,
       ];
       write(text, inLine(words));
       write(request, now.request_id ? `request ${now.request_id}` : "");
@@ -45,7 +45,7 @@ export function facts(live) {
       cell.disabled = !now.cell;
       cell.title = now.no_cell ?? "";
       cell.hidden = !now.cell && !now.no_cell;
-      write(problem, (saved === live.record && footage.error) || "");
+      write(problem, (saved === live.shown && footage.error) || "");
       save.hidden = !hasVideo(now) || !about.key;
       node.hidden = text.hidden && copyId.hidden && cell.hidden;
     },

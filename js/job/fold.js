@@ -1,4 +1,4 @@
-import { element } from "./element.js";
+import { element } from "../shared/dom.js";
 
 /**
  * A part that folds away. It opens and closes with the job until the reader does so by hand;
@@ -11,13 +11,13 @@ import { element } from "./element.js";
 export function fold(live, name, ...children) {
   const summary = element("summary", "summary");
   const node = element("details", "fold", {}, summary, ...children);
-  summary.addEventListener("click", () => live.left.open.set(name, !node.open));
+  summary.addEventListener("click", () => live.folds.set(name, !node.open));
   return {
     node,
     summary,
     /** @param {boolean} wanted */
     open(wanted) {
-      const open = live.left.open.get(name) ?? wanted;
+      const open = live.folds.get(name) ?? wanted;
       if (node.open !== open) node.open = open;
     },
   };

@@ -1,8 +1,19 @@
-import { button, element, write } from "./element.js";
-import { duration, inLine, isCancellable, label, phase } from "./words.js";
+import { button, element, write } from "../shared/dom.js";
+import { progressBar } from "../shared/progress.js";
+import {
+  BUSY,
+  duration,
+  GONE,
+  inLine,
+  isCancellable,
+  LOCAL_PREVIEW,
+  label,
+  phase,
+  share,
+} from "../shared/words.js";
 
 /** @typedef {import("./live_job.js").LiveJob} LiveJob */
-/** @typedef {import("./view.js").Part} Part */
+/** @typedef {import("../shared/dom.js").Part} Part */
 
 /**
  * First lines of the view: state, title, time, Cancel; the prompt.
@@ -16,7 +27,7 @@ export function header(live) {
   const time = element("span", "time", { role: "timer", ariaLabel: "Elapsed time" });
   const cancel = button("", () => void live.cancel());
   const name = element("span", "title");
-  const badge = element("span", "badge", {}, "LOCAL PREVIEW");
+  const badge = element("span", "badge", {}, LOCAL_PREVIEW);
   const names = element("span", "names", {}, name, badge, time);
   const bar = element("div", "bar", {}, chip, names, spoken, cancel);
   const words = element("div", "prompt", { dir: "auto" });
@@ -26,7 +37,7 @@ export function header(live) {
   return {
     node,
     update() {
-      const { now, about } = live.record;
+      const { now, about } = live.shown;
       write(name, about.title || about.endpoint);
       name.title = about.endpoint;
       badge.hidden = about.backend !== "local";
@@ -53,8 +64,57 @@ const spokenState = (now) =>
   inLine([label(now.state), now.state === "IN_QUEUE" && phase(now)], ", ");
 
 /** @param {LiveJob} live */
-function elapsed({ record, connected, kernelNow }) {
-  if ((!connected && !record.finished) || record.about.reused) return "";
-  const seconds = record.elapsed(kernelNow());
-  return seconds === null ? "" : duration(record.now.state, seconds, record.about.expected);
+function elapsed({ shown, connected, kernelNow }) {
+  if ((!connected && !shown.finished) || shown.about.reused) return "";
+  const seconds = shown.elapsed(kernelNow);
+  return seconds === null ? "" : duration(shown.now.state, seconds, shown.about.expected);
+}
+
+/**
+ * How far the job is, as far as is known.
+ *
+ * @param {LiveJob} live
+ * @returns {Part}
+ */
+export function progress(live) {
+  const { node, draw } = progressBar("Progress");
+  const update = () => {
+    const { shown, connected, kernelNow } = live;
+    node.hidden = shown.finished || !connected;
+    if (node.hidden) return;
+    draw(share(shown.now, shown.elapsed(kernelNow), shown.about.expected));
+  };
+  const ticking = setInterval(update, 1000);
+  return { node, update, close: () => clearInterval(ticking) };
+}
+
+/**
+ * Why there is no video, what an observer raised, what became of Cancel, and that the kernel does not answer.
+ *
+ * @param {LiveJob} live
+ * @returns {Part}
+ */
+export function notice(live) {
+  const words = element("span", "");
+  const resume = button("Ask fal for the result", () => void live.resume());
+  const why = element("div", "why", {}, words, resume);
+  const note = element("div", "why kling-note", { role: "status", "data-state": "UNCERTAIN" });
+  return {
+    node: element("div", "", {}, why, note),
+    update() {
+      const { now } = live.shown;
+      write(words, now.message);
+      why.hidden = words.hidden;
+      why.dataset.state = now.state;
+      resume.hidden = !now.resumable || !live.connected;
+      write(note, noteText(live));
+    },
+  };
+}
+
+/** @param {LiveJob} live */
+function noteText({ shown, connected, kernel, cancelling }) {
+  if (!connected && !shown.finished) return GONE[shown.about.backend];
+  if (connected && kernel.busy) return BUSY;
+  return shown.finished && shown.now.state !== "UNCERTAIN" ? "" : cancelling.outcome;
 }

@@ -1,12 +1,12 @@
-import { said } from "./element.js";
+import { messageOf } from "../shared/words.js";
 
 /** How long the reader must have stopped changing things before the price is asked for. */
 const PAUSE_MS = 250;
 
 /**
- * "Generate take": what it would cost, and doing it. What is done is what the price was told for.
+ * "Generate take": its price, and the run. It runs exactly the request whose price is shown.
  *
- * @param {import("./kernel.js").Kernel} kernel
+ * @param {import("../shared/kernel.js").Kernel} kernel
  * @param {() => void} onChange
  */
 export function newTakeOf(kernel, onChange) {
@@ -38,8 +38,8 @@ export function newTakeOf(kernel, onChange) {
       clearTimeout(timer);
       timer = setTimeout(async () => {
         const [quote, error] = await kernel.ask("quote", asked).then(
-          ({ msg }) => [msg, ""],
-          (fault) => [null, said(fault)],
+          ({ msg }) => [msg, msg.refusal],
+          (fault) => [null, messageOf(fault)],
         );
         if (wanted === asked) Object.assign(newTake, { quote, error });
         onChange();
@@ -58,7 +58,7 @@ export function newTakeOf(kernel, onChange) {
         await kernel.ask("generate", { ...wanted, backend: quote.backend });
         wanted = newTake.quote = null; // a second click is a second wish, with a price of its own
       } catch (error) {
-        newTake.error = said(error);
+        newTake.error = messageOf(error);
       }
       newTake.sending = false;
       onChange();

@@ -1,5 +1,5 @@
 /**
- * What crosses between the job widget and the kernel. `kling_nb/notebook/job_widget.py`
+ * What crosses between the job widget and the kernel. `kling_nb/notebook/widgets/job.py`
  * is the other end; `tests/widget/test_boundary.py` keeps both lists the same.
  */
 
@@ -48,10 +48,11 @@ export const TAKE_FIELDS = /** @type {const} */ ([
   "created_at",
   "expected",
   "reused",
+  "outcome",
   "input",
 ]);
 
-/** Fields of every "update" and of the answer to "snapshot", beside the log lines. */
+/** Fields of every "update" and of the answer to "snapshot", apart from the log lines. */
 export const STATE_FIELDS = /** @type {const} */ ([
   "revision",
   "state",
@@ -80,11 +81,8 @@ export const LINES_KEPT = 2000;
 
 /**
  * @typedef {typeof COMMANDS[number]} Command
- * @typedef {"SUBMITTING" | "IN_QUEUE" | "IN_PROGRESS" | "DOWNLOADING" | "READY" | "FAILED" |
- *   "CANCELLED" | "UNCERTAIN"} State
- *
- * One log line: time stamp as fal sent it (ISO 8601), text, level.
- * @typedef {[timestamp: string | null, message: string, level: string | null]} Line
+ * @typedef {import("../shared/protocol.js").State} State
+ * @typedef {import("../shared/protocol.js").Line} Line
  */
 
 /**
@@ -111,7 +109,7 @@ export const LINES_KEPT = 2000;
 
 /**
  * @typedef {object} TakeAbout
- * @property {number} key names the take in commands; 0 before the kernel has said it
+ * @property {number} key names the take in commands; 0 until the kernel has named it
  * @property {string} job_id
  * @property {string} endpoint
  * @property {string} title
@@ -120,6 +118,7 @@ export const LINES_KEPT = 2000;
  * @property {number} created_at
  * @property {number | null} expected seconds that such jobs took before
  * @property {boolean} reused an earlier take was found, nothing was sent
+ * @property {string} outcome what was done instead of a new submission, in words; else empty
  * @property {import("../controls/value.js").Values} input what was given, without defaults
  */
 
@@ -155,6 +154,6 @@ export const LINES_KEPT = 2000;
  * @typedef {TakeAbout & JobFields} TakeEntry
  * @typedef {{takes: TakeEntry[], controls: import("../controls/value.js").Control[], now: number}} Strip
  * @typedef {Update & Strip} Snapshot
- * @typedef {{offset: number, total: number, content_type: string, name: string}} Chunk
- * @typedef {{words: string, backend: string, free: boolean}} Quote
+ * @typedef {{words: string, outcome: import("../shared/protocol.js").Outcome, backend: string,
+ *   refusal: string}} Quote what a new take would do and cost; why it would be refused, else empty
  */

@@ -1,13 +1,13 @@
 import { createForm } from "../controls/form.js";
 import { settingOf, wordsOf } from "../controls/value.js";
-import { alarm, button, element, write } from "./element.js";
+import { alarm, button, element, write } from "../shared/dom.js";
 import { fold } from "./fold.js";
 
 /**
  * The parameters as controls, and "Generate take" with what it costs.
  *
  * @param {import("./live_job.js").LiveJob} live
- * @returns {import("./view.js").Part}
+ * @returns {import("../shared/dom.js").Part}
  */
 export function takeForm(live) {
   const { newTake } = live;
@@ -27,14 +27,14 @@ export function takeForm(live) {
   const want = (/** @type {number | undefined} */ pause) => {
     const values = form?.values() ?? {};
     const changes = (form?.changed() ?? []).map((name) => [name, values[name] ?? null]);
-    if (seen) newTake.want(live.record.about.key, Object.fromEntries(changes), pause);
+    if (seen) newTake.want(live.shown.about.key, Object.fromEntries(changes), pause);
   };
   const changing = () => {
     want(undefined);
     update();
   };
   const build = () => {
-    const { key, input } = live.record.about;
+    const { key, input } = live.shown.about;
     if (controls !== live.controls) {
       controls = live.controls;
       form?.destroy();
@@ -49,8 +49,8 @@ export function takeForm(live) {
     }
   };
   const update = () => {
-    const { record, connected } = live;
-    const over = !record.finished || !live.controls.length;
+    const { shown: take, connected } = live;
+    const over = !take.finished || !live.controls.length;
     // With the form the focus would be lost, where "Generate take" was pressed by a key.
     if (over && node.matches(":focus-within")) node.parentElement?.querySelector("header")?.focus();
     node.hidden = over;
@@ -66,10 +66,10 @@ export function takeForm(live) {
     const values = live.controls.flatMap((control) =>
       /text|json|media/.test(control.kind)
         ? []
-        : `${control.label} ${wordsOf(settingOf(control, record.about.input))}`,
+        : `${control.label} ${wordsOf(settingOf(control, take.about.input))}`,
     );
     write(summary, ["Parameters", ...(changed ? [`${changed} changed`] : values)].join(" · "));
-    const made = changed || record.now.state === "READY";
+    const made = changed || take.now.state === "READY";
     write(generate, newTake.sending ? "Starting…" : made ? "Generate take" : "Try again");
     generate.ariaDisabled = `${!newTake.quote || newTake.sending}`;
     row.hidden = !connected;

@@ -1,20 +1,12 @@
+import { coverRule, covers } from "../shared/card.js";
+import { element } from "../shared/dom.js";
 import { keepKeys } from "../shared/keys.js";
-import { coverRule, covers } from "./card_cover.js";
-import { element } from "./element.js";
 import { facts } from "./facts.js";
-import { header } from "./header.js";
-import { logPanel } from "./log_panel.js";
-import { notice } from "./notice.js";
-import { progress } from "./progress.js";
+import { header, notice, progress } from "./header.js";
+import { log } from "./log.js";
 import { stage } from "./stage.js";
-import { strip } from "./strip.js";
 import { takeForm } from "./take_form.js";
-
-/**
- * A part of the view. `update` brings it up to date, `close` lets go of timers and the like.
- *
- * @typedef {{node: HTMLElement, update: () => void, close?: () => void}} Part
- */
+import { takes } from "./takes.js";
 
 /**
  * Shows a job in `el`.
@@ -24,35 +16,35 @@ import { takeForm } from "./take_form.js";
  * @returns {() => void} clean-up
  */
 export function mount(el, live) {
-  const { job_id: id, title } = live.record.about;
+  const { job_id: id, title } = live.shown.about;
   const screens = stage(live);
-  /** @type {Part[]} */
+  /** @type {import("../shared/dom.js").Part[]} */
   const parts = [
     header(live),
     progress(live),
     notice(live),
     screens,
-    strip(live),
+    takes(live),
     facts(live),
     takeForm(live),
-    logPanel(live),
+    log(live),
   ];
   const cover = element("style", "");
   const rule = coverRule(id);
   const root = element(
     "section",
-    "job",
+    "job kling-widget",
     { "data-kling-job": id, ariaLabel: `Kling job: ${title}` },
     cover,
     ...parts.map((part) => part.node),
   );
   const releaseKeys = keepKeys(root);
   const update = () => {
-    const { record, kernel } = live;
-    const { state } = record.now;
+    const { shown, kernel } = live;
+    const { state } = shown.now;
     root.dataset.state = state;
     for (const part of parts) part.update();
-    const loading = record.footage.phase === "loading";
+    const loading = shown.footage.phase === "loading";
     const covering = covers({ state, failed: screens.failed(), loading, busy: kernel.busy });
     cover.textContent = covering ? rule : "";
   };

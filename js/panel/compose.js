@@ -1,8 +1,7 @@
 import { createForm } from "../controls/form.js";
-import { button, element, write } from "../job/element.js";
-import { div } from "./box.js";
-import { codeButton } from "./code_button.js";
-import { offer } from "./draft_text.js";
+import { button, div, element, write } from "../shared/dom.js";
+import { offer } from "./composition.js";
+import { copyCellButton } from "./copy_cell.js";
 import { endpointChooser } from "./endpoint_chooser.js";
 import { mediaPicker } from "./media_picker.js";
 
@@ -10,7 +9,7 @@ import { mediaPicker } from "./media_picker.js";
  * Where a request is composed: an endpoint, its controls, and what it would cost.
  *
  * @param {import("./live_panel.js").LivePanel} live
- * @returns {import("../job/view.js").Part}
+ * @returns {import("../shared/dom.js").Part}
  */
 export function compose(live) {
   const { composition } = live;
@@ -19,7 +18,10 @@ export function compose(live) {
   const place = div("place");
   const generate = button("Generate", () => void go(false), "primary");
   const again = button("", () => void go(true));
-  const copy = codeButton(live);
+  const copy = copyCellButton(live, async () => {
+    await composition.flush();
+    return "";
+  });
   const hint = element("div", "hint kling-pad kling-quiet", { role: "status" });
   const buttons = div("line-up", generate, again, copy);
   const node = element(
@@ -86,14 +88,14 @@ export function compose(live) {
         if (composition.editor !== node) form?.setValues(composition.values);
       }
       const { quote, touched, submitting } = composition;
-      const said = offer(quote, touched);
-      generate.textContent = submitting ? "Submitting…" : said.generate;
-      generate.ariaDisabled = `${!said.able || submitting || !live.connected}`;
-      write(again, said.again);
+      const words = offer(quote, touched);
+      generate.textContent = submitting ? "Submitting…" : words.generate;
+      generate.ariaDisabled = `${!words.able || submitting || !live.connected}`;
+      write(again, words.again);
       again.ariaDisabled = generate.ariaDisabled;
-      write(hint, said.hint);
+      write(hint, words.hint);
       hint.hidden = false;
-      hint.toggleAttribute("data-wrong", said.wrong);
+      hint.toggleAttribute("data-wrong", words.wrong);
       copy.disabled = !touched;
     },
     close: () => form?.destroy(),

@@ -1,3 +1,5 @@
+import { ACTIONS, messageOf, price } from "../shared/words.js";
+
 /** @typedef {import("./protocol.js").Control} Control */
 /** @typedef {import("./protocol.js").Values} Values */
 /** @typedef {import("./protocol.js").Quote} Quote */
@@ -5,7 +7,7 @@
 /** @typedef {import("./protocol.js").FileMark} FileMark */
 /** @typedef {(kind: import("./protocol.js").Command, msg?: object) => Promise<{msg: any}>} Ask */
 
-/** How long the reader must have stopped changing things before the kernel is told. */
+/** How long the user must have stopped changing things before the kernel hears of it. */
 const PAUSE_MS = 250;
 
 /**
@@ -24,14 +26,14 @@ export class Composition {
   quote = null;
   touched = false;
   submitting = false;
-  /** Of the last change; views that know it have nothing to draw anew. */
+  /** Of the last change; views that know it need not draw again. */
   version = 0;
-  /** Who made the last change: a view that did need not be told. @type {object | null} */
+  /** Who made the last change: that view needs no update. @type {object | null} */
   editor = null;
   /** Names this page in drafts. */
   author = 1 + Math.floor(Math.random() * 2 ** 40);
   #revision = -1;
-  /** Where the reader was last told that jobs go. @type {"fal" | "local" | ""} */
+  /** The backend that the user was last shown. @type {"fal" | "local" | ""} */
   #shown = "";
   /** @type {Map<string, Control[]>} */
   #known = new Map();
@@ -66,7 +68,7 @@ export class Composition {
     this.quote = null;
     this.touched = true;
     this.onChange();
-    await this.#settle();
+    await this.#send();
   }
 
   /** Takes new values from a view. @param {Values} values @param {object} editor */
@@ -89,7 +91,7 @@ export class Composition {
   async submit(again) {
     const shown = this.#shown;
     await this.flush();
-    // What is done is what was said: with another backend, or a problem, the reader looks first.
+    // A run does what the button showed. With another backend, or a problem, the user looks first.
     if (!this.quote || this.quote.problem !== null || shown !== this.quote.backend) return null;
     const { endpoint, values } = this;
     this.submitting = true;
@@ -106,12 +108,12 @@ export class Composition {
 
   /** Has the kernel look at what is composed once more: something that matters has changed. */
   async review() {
-    if (this.touched && this.#timer === undefined) await this.#settle();
+    if (this.touched && this.#timer === undefined) await this.#send();
   }
 
-  /** Tells the kernel at once what it was not told yet. */
+  /** Sends the kernel at once what it has not heard yet. */
   async flush() {
-    if (this.#timer !== undefined) await this.#settle();
+    if (this.#timer !== undefined) await this.#send();
     else await this.#telling;
   }
 
@@ -127,11 +129,11 @@ export class Composition {
     this.version++;
     this.editor = editor;
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => void this.#settle(), PAUSE_MS);
+    this.#timer = setTimeout(() => void this.#send(), PAUSE_MS);
     this.onChange();
   }
 
-  async #settle() {
+  async #send() {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     const telling = this.#tell(this.version);
@@ -150,8 +152,8 @@ export class Composition {
       this.#revision = Math.max(this.#revision, msg.revision);
       quote = msg.quote;
     } catch (error) {
-      const problem = error instanceof Error ? error.message : String(error);
-      quote = { backend: "fal", estimate: null, take: null, unfinished: null, problem };
+      const problem = messageOf(error);
+      quote = { ...UNKNOWN, problem };
     }
     if (version !== this.version) return;
     this.quote = quote;
@@ -178,4 +180,42 @@ export class Composition {
     this.#known.set(endpoint, msg.controls);
     return msg.controls;
   }
+}
+
+/** A quote of what could not be asked about. @type {Quote} */
+const UNKNOWN = {
+  backend: "fal",
+  estimate: null,
+  outcome: "SUBMIT",
+  words: "",
+  take: null,
+  refusal: null,
+  problem: null,
+};
+
+/**
+ * What the compose area's buttons say, and the line next to them.
+ *
+ * @param {Quote | null} quote null while it is being asked for
+ * @param {boolean} touched whether anything was composed yet
+ * @returns {{generate: string, again: string, hint: string, wrong: boolean, able: boolean}} `again`
+ *   is empty where there is nothing to do again
+ */
+export function offer(quote, touched) {
+  const nothing = { generate: "Generate", again: "", hint: "", wrong: false, able: false };
+  if (!quote) return { ...nothing, hint: touched ? "Checking…" : "" };
+  const { backend, estimate, outcome, problem, refusal, take } = quote;
+  const local = backend === "local";
+  const cost = local ? "free" : estimate === null ? "price unknown" : price(estimate);
+  if (problem !== null) return { ...nothing, hint: problem, wrong: touched };
+  if (!touched) return { ...nothing, hint: local ? "Free preview, drawn on this machine" : "" };
+  // It can be tried all the same: the reader may have lifted a limit in a cell since.
+  const hint = refusal ?? quote.words;
+  const can = { hint, wrong: refusal !== null, able: true };
+  if (outcome !== "SUBMIT") {
+    const generate = outcome === "REUSE" ? `Show take ${take}` : ACTIONS[outcome];
+    return { ...can, generate, again: `New take · ${cost}` };
+  }
+  if (local) return { ...can, generate: "Generate preview", again: "" };
+  return { ...can, generate: `Generate · ${cost}`, again: "", hint: refusal ?? "" };
 }

@@ -1,4 +1,4 @@
-import { label } from "../job/words.js";
+import { label } from "../shared/words.js";
 
 /** Whether this browser may show notices. */
 const granted = () => "Notification" in globalThis && Notification.permission === "granted";

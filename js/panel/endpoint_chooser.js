@@ -1,6 +1,5 @@
-import { element } from "../job/element.js";
-import { inLine } from "../job/words.js";
-import { div, newId } from "./box.js";
+import { div, element, newId } from "../shared/dom.js";
+import { inLine } from "../shared/words.js";
 import { search } from "./endpoint_search.js";
 import { rowAfter } from "./virtual_list.js";
 
@@ -12,7 +11,7 @@ const SCREEN = 6;
  * A field to search the catalogue in, and the list of what fits.
  *
  * @param {import("./live_panel.js").LivePanel} live
- * @returns {import("../job/view.js").Part}
+ * @returns {import("../shared/dom.js").Part}
  */
 export function endpointChooser(live) {
   const id = newId("endpoints");

@@ -1,7 +1,5 @@
-import { button, element, write } from "../job/element.js";
-import { label } from "../job/words.js";
-import { div, newId, span } from "./box.js";
-import { ago } from "./draft_text.js";
+import { button, div, element, newId, span, write } from "../shared/dom.js";
+import { ago, label } from "../shared/words.js";
 import { stateMark, thumbnail } from "./job_face.js";
 import { rowAfter, scrollFor, windowOf } from "./virtual_list.js";
 
@@ -17,7 +15,7 @@ const SEARCH_PAUSE_MS = 200;
  * that were seen have been asked for.
  *
  * @param {LivePanel} live
- * @returns {import("../job/view.js").Part}
+ * @returns {import("../shared/dom.js").Part}
  */
 export function history(live) {
   const id = newId("history");
@@ -63,7 +61,7 @@ export function history(live) {
   /** @param {number} at @param {number} total */
   function drawRow(at, total) {
     const noted = live.history.row(at);
-    // The queue is told of every step, the ledger is asked only now and then.
+    // Every step reaches the queue; the ledger is asked only now and then.
     const row = noted && (live.jobs.get(noted.id) ?? noted);
     const key = row && `${row.id} ${row.state} ${row.has_media}`;
     let one = drawn.get(at);
@@ -137,15 +135,15 @@ function rowNode(live, row, id, at, total) {
     return node;
   }
   const when = new Date((row.created_at - live.clockOffset) * 1000);
-  const told = [ago(live.kernelNow - row.created_at), row.short_name];
-  if (row.backend === "local") told.push("local preview");
+  const words = [ago(live.kernelNow - row.created_at), row.short_name];
+  if (row.backend === "local") words.push("local preview");
   node.title = `${when.toLocaleString()} · ${row.endpoint}`;
   node.append(
     thumbnail(live, row),
     div(
       "texts",
       element("bdi", "words", {}, row.prompt),
-      div("about", stateMark(row.state), span("", told.join(" · "))),
+      div("about", stateMark(row.state), span("", words.join(" · "))),
     ),
     element("span", "mark", { "aria-hidden": "true", title: "Mark to compare" }, "✓"),
   );

@@ -1,3 +1,4 @@
+import { messageOf } from "../shared/words.js";
 import { PAGE } from "./protocol.js";
 import { pagesOf } from "./virtual_list.js";
 
@@ -75,7 +76,7 @@ export class HistoryPages {
     await this.refresh();
   }
 
-  /** Asks anew for what is seen: the ledger has changed. */
+  /** Asks again for what is seen: the ledger has changed. */
   async refresh() {
     this.#generation++;
     this.#asked.clear();
@@ -109,7 +110,7 @@ export class HistoryPages {
       return generation === this.#generation ? came : null;
     } catch (error) {
       if (generation === this.#generation) {
-        this.error = error instanceof Error ? error.message : String(error);
+        this.error = messageOf(error);
         this.#asked.delete(page);
         this.onChange();
       }

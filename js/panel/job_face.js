@@ -1,5 +1,5 @@
-import { element, paintPoster } from "../job/element.js";
-import { label } from "../job/words.js";
+import { element, paintPoster } from "../shared/dom.js";
+import { label } from "../shared/words.js";
 
 /** @typedef {import("./protocol.js").Row} Row */
 
@@ -13,7 +13,7 @@ export const stateMark = (state) => element("span", "state", { "data-state": sta
 /** The small picture of a job, or the place for one.
  * @param {import("./live_panel.js").LivePanel} live @param {Row} row */
 export function thumbnail(live, row) {
-  const node = element("canvas", "", {
+  const node = element("canvas", "thumbnail", {
     "aria-hidden": "true",
     "data-state": row.state,
   });

@@ -1,4 +1,4 @@
-import { isFinished } from "../job/words.js";
+import { isFinished } from "../shared/words.js";
 import { LIVE_FIELDS } from "./protocol.js";
 
 /** @typedef {import("./protocol.js").Row} Row */

@@ -1,5 +1,6 @@
-import { bytesOf } from "../job/footage.js";
-import { Kernel, Refused } from "../job/kernel.js";
+import { posterIn } from "../shared/footage.js";
+import { Live } from "../shared/live.js";
+import { messageOf } from "../shared/words.js";
 import { Composition } from "./composition.js";
 import { announce } from "./desktop_notice.js";
 import { HistoryPages } from "./history_pages.js";
@@ -14,17 +15,10 @@ import { Openings } from "./openings.js";
 /** How long after a change of the jobs the history is asked for again. */
 const HISTORY_PAUSE_MS = 300;
 
-/**
- * The panel as a page sees it: shared by all views of a model, so that they agree.
- *
- * Fields change, then every subscriber is called. Nothing here touches the page.
- */
-export class LivePanel {
+/** The panel as a page sees it. */
+export class LivePanel extends Live {
   /** Whether the first snapshot is here. */
   ready = false;
-  /** False once the kernel is known to be gone. */
-  connected = true;
-  clockOffset = 0;
   /** What went wrong last, for the reader. */
   fault = "";
   /** What is worth knowing and no fault. */
@@ -36,84 +30,43 @@ export class LivePanel {
   previews = new Map();
   /** Jobs marked to be compared, two at most. @type {string[]} */
   marked = [];
-  /** @type {Set<() => void>} */
-  #subscribers = new Set();
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #historyTimer;
-  #refreshing = false;
 
   /** @param {Model} model */
   constructor(model) {
-    this.model = model;
-    // Bytes of a command go beside it, as buffers of the message.
-    const send = (/** @type {any} */ { id, kind, msg: { buffers = [], ...msg } }) =>
-      model.send({ id, kind, msg }, undefined, buffers);
-    const changed = () => this.redraw();
-    const { widget_manager } = model;
-    const on = (/** @type {any} */ name, /** @type {() => void} */ heard) => model.on(name, heard);
-    this.kernel = new Kernel({ send, on, widget_manager }, changed, () => {
-      this.connected = this.#refreshing = false;
-      void this.refresh();
-    });
-    this.composition = new Composition((kind, msg) => this.ask(kind, msg), changed);
-    this.openings = new Openings(this.kernel, changed);
+    super(model);
+    const redraw = () => this.redraw();
+    this.composition = new Composition((kind, msg) => this.ask(kind, msg), redraw);
+    this.openings = new Openings(this.kernel, redraw);
     this.history = new HistoryPages(
       async (query) => (await this.ask("history", query)).msg,
-      changed,
+      redraw,
     );
-    model.on("msg:custom", (content, buffers) => this.#receive(content, buffers));
-    model.on("change:notices", changed);
+    model.on("change:notices", redraw);
     void this.refresh();
   }
 
   /** Asks the kernel. @param {Command} kind @param {object} [msg] */
-  ask(kind, msg = {}) {
-    return this.kernel.ask(/** @type {any} */ (kind), msg);
+  ask(kind, msg) {
+    return this.kernel.ask(kind, msg);
   }
 
-  /** Seconds since 1970 by the kernel's clock. */
-  get kernelNow() {
-    return Date.now() / 1000 + this.clockOffset;
-  }
-
-  /** @param {() => void} redraw @returns {() => void} unsubscribes */
-  subscribe(redraw) {
-    this.#subscribers.add(redraw);
-    return () => {
-      this.#subscribers.delete(redraw);
-      // Nobody looks any more: bytes of videos are let go.
-      if (this.#subscribers.size === 0) this.openings.show([]);
-    };
-  }
-
+  /** @override */
   close() {
-    this.#subscribers.clear();
-    this.kernel.close();
+    super.close();
     this.composition.close();
     clearTimeout(this.#historyTimer);
   }
 
-  /** Asks for everything. */
-  async refresh() {
-    if (this.#refreshing) return;
-    this.#refreshing = true;
-    try {
-      const { msg } = await this.ask("snapshot");
-      this.connected = true;
-      this.#begin(msg);
-    } catch (error) {
-      // A refusal is still an answer; anything else means that nothing could be sent.
-      this.connected = error instanceof Refused;
-      if (this.connected) this.fault = /** @type {Error} */ (error).message;
-    }
-    this.#refreshing = false;
-    this.redraw();
+  /** Lets go of the bytes of videos once there is no view. @override @param {boolean} any */
+  seen(any) {
+    if (!any) this.openings.show([]);
   }
 
-  /** @param {import("./protocol.js").Snapshot} snapshot */
-  #begin(snapshot) {
+  /** @override @param {import("./protocol.js").Snapshot} snapshot */
+  begin(snapshot) {
     this.ready = true;
-    this.clockOffset = snapshot.now - Date.now() / 1000;
     this.catalogue = snapshot.catalogue;
     this.composition.begin(snapshot);
     this.jobs.replace(snapshot.jobs);
@@ -128,7 +81,7 @@ export class LivePanel {
     try {
       return await act();
     } catch (error) {
-      this.fault = error instanceof Error ? error.message : String(error);
+      this.fault = messageOf(error);
       return null;
     } finally {
       this.redraw();
@@ -153,7 +106,7 @@ export class LivePanel {
     });
   }
 
-  /** Takes up an unfinished submission of the ledger. @param {string} id */
+  /** Resumes an unfinished submission of the ledger. @param {string} id */
   resume(id) {
     return this.attempt(async () => {
       this.jobs.add((await this.ask("resume", { job: id })).msg.job);
@@ -196,13 +149,10 @@ export class LivePanel {
 
   /** A small picture of a file of the compose area; rejects where there is none. @param {string} file */
   preview(file) {
-    const asked =
-      this.previews.get(file) ??
-      this.kernel.ask(/** @type {any} */ ("preview"), { file }).then(({ buffers: [jpeg] }) => {
-        if (!jpeg) throw new Error("no picture");
-        return new Blob([bytesOf(jpeg)], { type: "image/jpeg" });
-      });
-    asked.catch(() => {});
+    const found = this.previews.get(file);
+    if (found) return found;
+    const asked = posterIn(this.ask("preview", { file }));
+    asked.catch(() => {}); // the view has a place without it
     this.previews.set(file, asked);
     return asked;
   }
@@ -212,36 +162,37 @@ export class LivePanel {
     return this.jobs.get(id) ?? this.history.find(id);
   }
 
-  /** @param {any} content @param {DataView[]} buffers */
-  #receive(content, buffers) {
-    this.connected = true;
-    if (content?.kind === "reply") this.kernel.answer(content, buffers);
-    if (content?.kind === "draft") void this.composition.other(content.msg);
-    if (content?.kind === "fault") {
-      this.fault = content.msg.error;
+  /** @override @param {any} error */
+  fail(error) {
+    if (this.connected) this.fault = messageOf(error);
+  }
+
+  /** @override @param {string} kind @param {any} msg */
+  receive(kind, msg) {
+    if (kind === "draft") void this.composition.other(msg);
+    if (kind === "fault") {
+      this.fault = msg.error;
       this.redraw();
     }
-    if (content?.kind !== "update") return;
-    const { ended, complete } = this.jobs.update(content.msg.jobs);
-    for (const { id } of content.msg.jobs) {
+    if (kind === "update") this.#update(msg.jobs);
+  }
+
+  /** @param {any[]} changes of jobs in the queue */
+  #update(changes) {
+    const { ended, complete } = this.jobs.update(changes);
+    for (const { id } of changes) {
       const row = this.jobs.get(id);
       if (row) this.openings.touch(row);
     }
     for (const row of ended) announce(this.model.get("notices"), row);
     if (!complete) void this.refresh();
     if (ended.length) void this.composition.review();
-    const news = content.msg.jobs.some((/** @type {object} */ job) => "prompt" in job);
-    if (ended.length || news) this.#historyChanged();
+    if (ended.length || changes.some((job) => "prompt" in job)) this.#historyChanged();
     this.redraw();
   }
 
   #historyChanged() {
     clearTimeout(this.#historyTimer);
     this.#historyTimer = setTimeout(() => void this.history.refresh(), HISTORY_PAUSE_MS);
-  }
-
-  /** Brings all views up to date. */
-  redraw() {
-    for (const redraw of this.#subscribers) redraw();
   }
 }

@@ -1,7 +1,5 @@
-import { button, element, paintPoster } from "../job/element.js";
-import { ANY_WAY, div, span } from "./box.js";
-import { fileSize } from "./draft_text.js";
-import { upload } from "./uploads.js";
+import { ANY_WAY, button, div, element, paintPoster, span } from "../shared/dom.js";
+import { fileSize, messageOf } from "../shared/words.js";
 
 /** @typedef {import("./protocol.js").Control} Control */
 /** @typedef {import("./protocol.js").FileMark} FileMark */
@@ -87,7 +85,7 @@ function mediaField(live, control, onChange) {
       tell("");
       set([...items, mark]);
     } catch (error) {
-      tell(error instanceof Error ? error.message : String(error));
+      tell(messageOf(error));
     }
   };
   const takeAll = (/** @type {Iterable<File>} */ files) => {
@@ -156,7 +154,7 @@ function chip(live, item, remove) {
     const mark = live.composition.files.get(item.file) ?? item;
     about.push(span("quiet", fileSize(mark.size)));
     if (mark.type?.startsWith("image/")) {
-      const canvas = element("canvas", "", { role: "img", "aria-label": name });
+      const canvas = element("canvas", "thumbnail", { role: "img", "aria-label": name });
       void paintPoster(canvas, live.preview(item.file));
       node.append(canvas);
     }
@@ -164,4 +162,29 @@ function chip(live, item, remove) {
   node.append(...about);
   node.append(button("✕", remove, "remove", { "aria-label": `Remove ${name}` }));
   return node;
+}
+
+/** Bytes in one message; the notebook's server takes up to 10 MB. */
+const PIECE = 1024 * 1024;
+
+/**
+ * Hands a file to the kernel, piece by piece.
+ *
+ * @param {(kind: "attach", msg: object) => Promise<{msg: any}>} ask
+ * @param {File | Blob} file
+ * @param {(share: number) => void} onProgress
+ * @returns {Promise<FileMark>}
+ */
+export async function upload(ask, file, onProgress) {
+  const name = file instanceof File ? file.name : "pasted";
+  const about = { upload: crypto.randomUUID?.() ?? `${Math.random()}`, total: file.size, name };
+  let offset = 0;
+  for (;;) {
+    const piece = await file.slice(offset, offset + PIECE).arrayBuffer();
+    const { msg } = await ask("attach", { ...about, type: file.type, offset, buffers: [piece] });
+    offset += piece.byteLength;
+    onProgress(offset / file.size);
+    if (msg.file) return msg.file;
+    if (!piece.byteLength || offset >= file.size) throw new Error("The file did not arrive whole.");
+  }
 }

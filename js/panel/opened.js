@@ -1,21 +1,28 @@
-import { button, element, write } from "../job/element.js";
-import { saveAs } from "../job/saving.js";
-import { dimensions, inLine, isFinished, label, megabytes, timeOfDay } from "../job/words.js";
-import { ANY_WAY, div, span } from "./box.js";
-import { codeButton } from "./code_button.js";
-import { differences } from "./differences.js";
-import { film } from "./film.js";
+import { differenceRows } from "../shared/differences.js";
+import { ANY_WAY, button, div, element, span, write } from "../shared/dom.js";
+import { saveAs } from "../shared/footage.js";
+import {
+  ALREADY_MADE,
+  dimensions,
+  inLine,
+  isFinished,
+  LOCAL_PREVIEW,
+  label,
+  timeOfDay,
+} from "../shared/words.js";
+import { copyCellButton } from "./copy_cell.js";
 import { stateMark } from "./job_face.js";
-import { otherMedia } from "./other_media.js";
+import { stage } from "./stage.js";
 
 /** @typedef {import("./live_panel.js").LivePanel} LivePanel */
 /** @typedef {import("./openings.js").Opening} Opening */
+/** @typedef {import("../shared/dom.js").Part} Part */
 
 /**
  * What is looked at: one job with its video, or two side by side.
  *
  * @param {LivePanel} live
- * @returns {import("../job/view.js").Part}
+ * @returns {Part}
  */
 export function opened(live) {
   const node = element("section", "opened", { "aria-label": "Opened" });
@@ -23,10 +30,9 @@ export function opened(live) {
     "line-up kling-quiet",
     "Compose a request and generate it, or open something from the history.",
   );
-  /** @type {{ids: string, parts: import("../job/view.js").Part[], theatre: ReturnType<typeof theatre>} | null} */
+  /** @type {{ids: string, parts: Part[]} | null} */
   let drawn = null;
   const leave = () => {
-    drawn?.theatre.close();
     for (const part of drawn?.parts ?? []) part.close?.();
   };
   node.append(hint);
@@ -37,54 +43,17 @@ export function opened(live) {
       const ids = shown.map(({ id }) => id).join(" ");
       if (drawn?.ids !== ids) {
         leave();
-        const stage = theatre(live, shown);
-        const parts = shown.map((one) => about(live, one));
-        if (shown.length === 2) parts.push(comparison(shown));
-        drawn = { ids, parts, theatre: stage };
-        const sides = div("sides", ...parts.map((part) => part.node));
-        node.replaceChildren(...(shown.length ? [stage.node, sides] : [hint]));
+        const videos = stage(live, shown);
+        const sides = shown.map((one) => about(live, one));
+        if (shown.length === 2) sides.push(comparison(shown));
+        drawn = { ids, parts: [videos, ...sides] };
+        const words = div("sides", ...sides.map((part) => part.node));
+        node.replaceChildren(...(shown.length ? [videos.node, words] : [hint]));
         node.dataset.count = `${shown.length}`;
       }
-      drawn.theatre.update();
       for (const part of drawn.parts) part.update();
     },
     close: leave,
-  };
-}
-
-/**
- * The videos of the opened jobs, in step where there are two.
- *
- * @param {LivePanel} live
- * @param {Opening[]} shown
- */
-function theatre(live, shown) {
-  const loading = element("div", "line-up kling-quiet", { role: "status", hidden: true });
-  const node = div("", loading);
-  /** @type {{node: HTMLElement, close: () => void} | null} */
-  let playing = null;
-  let key = "";
-  return {
-    node,
-    update() {
-      const ready = shown.filter(({ detail }) => detail?.row.has_media);
-      const wanted = ready.map(({ id }) => id).join(" ");
-      if (wanted !== key) {
-        key = wanted;
-        playing?.close();
-        playing = null;
-        const films = ready.filter(({ detail }) => detail?.width);
-        if (films.length) playing = film(live, films);
-        else if (ready[0]) playing = otherMedia(live, ready[0]);
-        if (playing) node.prepend(playing.node);
-      }
-      const { footage } = shown.find((one) => one.footage.phase === "loading") ?? {};
-      const text = footage?.total
-        ? `Loading ${megabytes(footage.total)}`
-        : "Asking the kernel for the video";
-      write(loading, footage ? text : "");
-    },
-    close: () => playing?.close(),
   };
 }
 
@@ -99,7 +68,7 @@ function about(live, opening) {
   const rest = () => live.openings.shown.filter((one) => one.id !== id).map((one) => one.id);
   const resume = button("Take up again", () => void live.resume(id));
   const save = button("Save", () => void saveFile(live, opening));
-  const copy = codeButton(live, id);
+  const copy = copyCellButton(live, async () => id);
   const reuse = button("Reuse parameters", () => void live.reuse(id));
   const actions = div("line-up", resume, reuse, copy, save);
   const facts = element("dl", "small");
@@ -137,7 +106,7 @@ function about(live, opening) {
           stateMark(row.state),
           element("span", "", { title: row.endpoint }, row.title),
         );
-        if (row.backend === "local") head.append(span("badge", "LOCAL PREVIEW"));
+        if (row.backend === "local") head.append(span("badge", LOCAL_PREVIEW));
         head.append(close);
         why.dataset.state = row.state;
         log.open = !isFinished(row.state);
@@ -169,7 +138,7 @@ function about(live, opening) {
 /** @param {string} name @param {string} text */
 const pair = (name, text) => [element("dt", "", {}, name), element("dd", "", ANY_WAY, text)];
 
-/** @param {import("../job/protocol.js").Line} line */
+/** @param {import("../shared/protocol.js").Line} line */
 function logLine([stamp, message, level]) {
   const time = element("time", "stamp", {}, timeOfDay(stamp));
   const row = { "data-level": level?.toUpperCase() ?? "" };
@@ -181,17 +150,17 @@ function smallPrint({ detail }, row) {
   const size = detail ? dimensions({ width: null, height: null, duration: null, ...detail }) : "";
   const took =
     row.finished_at && !row.reused ? `took ${Math.floor(row.finished_at - row.created_at)} s` : "";
-  const said = [
+  const words = [
     size,
     detail?.take ? `take ${detail.take}` : "",
-    row.reused ? "made before, no charge" : took,
+    row.reused ? ALREADY_MADE : took,
     detail?.units && row.backend === "fal" ? `${detail.units} billable units` : "",
     row.request_id ? `request ${row.request_id}` : "",
   ];
-  return inLine(said);
+  return inLine(words);
 }
 
-/** Where the two differ. @param {Opening[]} shown @returns {import("../job/view.js").Part} */
+/** Where the two differ. @param {Opening[]} shown @returns {Part} */
 function comparison([one, other]) {
   const table = element("table", "differences");
   const title = element("h4", "pad", {}, "Differences");
@@ -204,43 +173,42 @@ function comparison([one, other]) {
       const [a, b] = [one?.detail, other?.detail];
       if (!a || !b || (drawn[0] === a && drawn[1] === b)) return;
       drawn = [a, b];
-      const full = (
-        /** @type {import("./protocol.js").Detail} */ { row, prompt = "", parameters = [] },
-      ) =>
-        /** @type {[string, string][]} */ ([
-          ["prompt", prompt],
-          ["endpoint", row.short_name],
-          ...parameters,
-        ]);
-      const rows = differences(full(a), full(b));
+      const rows = differences(parametersOf(a), parametersOf(b));
       title.textContent = rows.length
         ? "Differences"
         : "Both were asked for with the same parameters.";
-      const heads = ["", "First", "Second"].map((text) =>
-        element("th", "", { scope: "col" }, text),
-      );
-      if (!rows.length) heads.length = 0;
-      table.replaceChildren(
-        element("tr", "", {}, ...heads),
-        ...rows.map(([name, first, second]) =>
-          element(
-            "tr",
-            "",
-            {},
-            element("th", "", { scope: "row" }, name),
-            element("td", "", ANY_WAY, first),
-            element("td", "", ANY_WAY, second),
-          ),
-        ),
-      );
+      table.replaceChildren(...(rows.length ? differenceRows(["", "First", "Second"], rows) : []));
     },
   };
+}
+
+/** @param {import("./protocol.js").Detail} detail @returns {[name: string, text: string][]} */
+const parametersOf = ({ row, prompt = "", parameters = [] }) => [
+  ["prompt", prompt],
+  ["endpoint", row.short_name],
+  ...parameters,
+];
+
+/**
+ * Parameters in which two jobs differ, each with the values of both; "–" where one has none.
+ *
+ * @param {[name: string, text: string][]} one
+ * @param {[name: string, text: string][]} other
+ * @returns {[name: string, one: string, other: string][]}
+ */
+export function differences(one, other) {
+  const [first, second] = [new Map(one), new Map(other)];
+  const names = [...new Set([...first.keys(), ...second.keys()])];
+  return names
+    .map((name) => /** @type {const} */ ([name, first.get(name) ?? "–", second.get(name) ?? "–"]))
+    .filter(([, a, b]) => a !== b)
+    .map(([name, a, b]) => [name, a, b]);
 }
 
 /** @param {LivePanel} live @param {Opening} opening */
 async function saveFile(live, opening) {
   const url = opening.detail?.url;
-  if (!url) await live.openings.load(opening);
+  if (!url) await opening.footage.load();
   const { blob, error } = opening.footage;
   live.fault = url || blob ? "" : error;
   saveAs(url, opening.footage);

@@ -1,35 +1,34 @@
-import { bytesOf, fetchFootage } from "../job/footage.js";
-import { isFinished } from "../job/words.js";
+import { Footage, posterIn } from "../shared/footage.js";
+import { isFinished, messageOf } from "../shared/words.js";
 
 /** @typedef {import("./protocol.js").Row} Row */
 /** @typedef {import("./protocol.js").Detail} Detail */
-/** @typedef {import("../job/footage.js").Footage} Footage */
-/** @typedef {import("../job/kernel.js").Kernel} Kernel */
+/** @typedef {import("../shared/kernel.js").Kernel} Kernel */
 
 /** Small pictures that are kept; a screenful has about ten. */
 const POSTERS = 200;
 
-/** @returns {Footage} */
-const noFootage = () => ({ phase: "none", received: 0, total: 0, blob: null, name: "", error: "" });
-
 /** A job that is looked at. Only such ones hold the bytes of a video. */
 export class Opening {
-  footage = noFootage();
-  /** Settles once the file is here, or could not be had. @type {Promise<void> | undefined} */
-  fetching;
   /** @type {Detail | null} */
   detail = null;
   error = "";
   asking = false;
+  /** Whether the job went on while it was asked for, so that the answer may be of before. */
+  outdated = false;
 
-  /** @param {string} id */
-  constructor(id) {
+  /** @param {string} id @param {Kernel} kernel @param {() => void} onChange */
+  constructor(id, kernel, onChange) {
     this.id = id;
+    this.footage = new Footage(
+      (piece, patience) => kernel.ask("chunk", { key: id, ...piece }, patience),
+      onChange,
+    );
   }
 }
 
 /**
- * The jobs that are looked at, one or two beside each other, and everybody's small pictures.
+ * The jobs that are looked at, one or two next to each other, and the small pictures of all jobs.
  */
 export class Openings {
   /** @type {Opening[]} */
@@ -46,24 +45,28 @@ export class Openings {
   /** Looks at these jobs and at no others. @param {string[]} ids */
   show(ids) {
     const before = this.shown;
-    this.shown = ids.map((id) => before.find((one) => one.id === id) ?? new Opening(id));
+    this.shown = ids.map(
+      (id) => before.find((one) => one.id === id) ?? new Opening(id, this.kernel, this.onChange),
+    );
     for (const one of this.shown) if (!one.detail) void this.look(one);
     this.onChange();
   }
 
   /** Asks what is known of a job, again. @param {Opening} opening */
   async look(opening) {
+    opening.outdated = opening.asking;
     if (opening.asking) return;
     opening.asking = true;
     try {
-      const { msg } = await this.kernel.ask(/** @type {any} */ ("open"), { job: opening.id });
+      const { msg } = await this.kernel.ask("open", { job: opening.id });
       opening.detail = msg;
       opening.error = "";
     } catch (error) {
-      opening.error = error instanceof Error ? error.message : String(error);
+      opening.error = messageOf(error);
     }
     opening.asking = false;
     this.onChange();
+    if (opening.outdated) await this.look(opening);
   }
 
   /** Notes that a job went on: its log and, in the end, its file are to be asked for.
@@ -76,41 +79,11 @@ export class Openings {
     void this.look(opening);
   }
 
-  /** Fetches the file of a job, once; after a failure it may be called again. @param {Opening} opening */
-  load(opening) {
-    if (!/^load/.test(opening.footage.phase)) opening.fetching = this.#fetch(opening);
-    return opening.fetching;
-  }
-
-  /** @param {Opening} opening */
-  async #fetch(opening) {
-    const set = (/** @type {Partial<Footage>} */ change) => {
-      opening.footage = { ...opening.footage, ...change };
-      this.onChange();
-    };
-    set({ ...noFootage(), phase: "loading" });
-    try {
-      const file = await fetchFootage(
-        this.kernel,
-        /** @type {any} */ (opening.id),
-        (received, total) => set({ received, total }),
-      );
-      set({ phase: "loaded", ...file });
-    } catch (error) {
-      set({ phase: "failed", error: error instanceof Error ? error.message : String(error) });
-    }
-  }
-
   /** A small picture of a job's video; rejects where there is none. @param {string} id */
   poster(id) {
     const known = this.#posters.get(id);
     if (known) return known;
-    const asked = this.kernel
-      .ask(/** @type {any} */ ("poster"), { job: id })
-      .then(({ buffers: [jpeg] }) => {
-        if (!jpeg) throw new Error("no picture");
-        return new Blob([bytesOf(jpeg)], { type: "image/jpeg" });
-      });
+    const asked = posterIn(this.kernel.ask("poster", { job: id }));
     asked.catch(() => {});
     this.#posters.set(id, asked);
     for (const old of [...this.#posters.keys()].slice(0, -POSTERS)) this.#posters.delete(old);

@@ -1,5 +1,5 @@
 /**
- * What crosses between the panel and the kernel. `kling_nb/notebook/panel.py` is the other end;
+ * What crosses between the panel and the kernel. `kling_nb/notebook/widgets/panel.py` is the other end;
  * `tests/widget/test_panel_boundary.py` keeps both lists the same.
  */
 
@@ -47,7 +47,7 @@ export const PAGE = 50;
 
 /**
  * @typedef {typeof COMMANDS[number]} Command
- * @typedef {import("../job/protocol.js").State} State
+ * @typedef {import("../shared/protocol.js").State} State
  * @typedef {import("../controls/value.js").Control} Control
  * @typedef {import("../controls/value.js").Values} Values
  *
@@ -80,16 +80,16 @@ export const PAGE = 50;
  */
 
 /**
- * What is known of an opened job beside its row.
+ * What is known of an opened job in addition to its row.
  *
  * @typedef {object} Detail
  * @property {Row} row
- * @property {boolean} resumable it is unfinished, and nobody here follows it
+ * @property {boolean} resumable it is unfinished, and this process does not follow it
  * @property {string} [prompt]
  * @property {[name: string, text: string][]} [parameters]
  * @property {string | null} [units]
  * @property {string | null} [url] where the notebook's server plays the file
- * @property {import("../job/protocol.js").Line[]} [lines]
+ * @property {import("../shared/protocol.js").Line[]} [lines]
  * @property {number} [line_count]
  * @property {number | null} [width]
  * @property {number | null} [height]
@@ -106,8 +106,10 @@ export const PAGE = 50;
  * @property {"fal" | "local"} backend
  * @property {number | null} estimate US dollars
  * @property {number | null} take number of the take that exists already
- * @property {string | null} unfinished id of the job that is under way already
- * @property {string | null} problem why it cannot be submitted
+ * @property {import("../shared/protocol.js").Outcome} outcome what Generate would do
+ * @property {string} words the same in one or two sentences, with its cost
+ * @property {string | null} refusal why a run would be refused as things are
+ * @property {string | null} problem why it makes no request
  * @property {string | null} [parameter] where the problem lies
  */
 

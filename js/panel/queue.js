@@ -1,7 +1,15 @@
-import { button, element, write } from "../job/element.js";
-import { progressBar } from "../job/progress.js";
-import { duration, inLine, isCancellable, isFinished, phase, share } from "../job/words.js";
-import { ANY_WAY, brief, div, span } from "./box.js";
+import { ANY_WAY, button, div, element, span, write } from "../shared/dom.js";
+import { progressBar } from "../shared/progress.js";
+import {
+  ALREADY_MADE,
+  brief,
+  duration,
+  inLine,
+  isCancellable,
+  isFinished,
+  phase,
+  share,
+} from "../shared/words.js";
 import { stateMark, thumbnail } from "./job_face.js";
 
 /** @typedef {import("./live_panel.js").LivePanel} LivePanel */
@@ -11,7 +19,7 @@ import { stateMark, thumbnail } from "./job_face.js";
  * The jobs started here: how far each is, with Open and Cancel.
  *
  * @param {LivePanel} live
- * @returns {import("../job/view.js").Part}
+ * @returns {import("../shared/dom.js").Part}
  */
 export function queue(live) {
   const list = element("ul", "jobs");
@@ -99,11 +107,11 @@ function item(live, first) {
   };
 }
 
-/** What is said beside the state. @param {Row} row @param {number} now */
+/** The text next to the state. @param {Row} row @param {number} now */
 function facts(row, now) {
   const { state, queue_position = null, received = 0, total = null, expected_seconds = null } = row;
   const end = row.finished_at ?? now;
-  const time = row.reused ? "made before" : duration(state, end - row.created_at, expected_seconds);
+  const time = row.reused ? ALREADY_MADE : duration(state, end - row.created_at, expected_seconds);
   const where = phase({ state, queue_position, received, total });
   const place = row.backend === "local" ? "local preview" : "";
   return inLine([where, time, row.short_name, place]);

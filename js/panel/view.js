@@ -1,7 +1,6 @@
-import { button, element, write } from "../job/element.js";
-import { BUSY } from "../job/words.js";
+import { button, div, element, span, write } from "../shared/dom.js";
 import { keepKeys } from "../shared/keys.js";
-import { div, span } from "./box.js";
+import { BUSY, GONE, LOCAL_PREVIEW } from "../shared/words.js";
 import { compose } from "./compose.js";
 import { allowNotices, noticesOn } from "./desktop_notice.js";
 import { history } from "./history.js";
@@ -9,10 +8,6 @@ import { opened } from "./opened.js";
 import { queue } from "./queue.js";
 
 /** @typedef {import("./live_panel.js").LivePanel} LivePanel */
-
-const GONE =
-  "The kernel was restarted or shut down. Jobs go on at fal: make a new panel to go on working, " +
-  "or call kling_nb.resume() to get unfinished ones back.";
 
 /**
  * Shows the panel in `el`.
@@ -33,7 +28,7 @@ export function mount(el, live) {
   const body = div("panel-body", desk.node, div("panel-main", stage.node, jobs.node, past.node));
   const root = element(
     "section",
-    "panel",
+    "panel kling-widget",
     { "aria-label": "Kling panel" },
     head.node,
     loading,
@@ -60,7 +55,7 @@ export function mount(el, live) {
   };
 }
 
-/** Title, where jobs go, notices, and what is wrong. @param {LivePanel} live @returns {import("../job/view.js").Part} */
+/** Title, where jobs go, notices, and what is wrong. @param {LivePanel} live @returns {import("../shared/dom.js").Part} */
 function header(live) {
   const { model } = live;
   const badge = element("span", "badge", { hidden: true });
@@ -95,13 +90,13 @@ function header(live) {
     node: element("header", "panel-head", {}, bar, fault, note),
     update() {
       const local = live.composition.quote?.backend === "local";
-      if (live.composition.quote) write(badge, local ? "LOCAL PREVIEW" : "");
+      if (live.composition.quote) write(badge, local ? LOCAL_PREVIEW : "");
       badge.title = "Jobs go to the engine on this machine: free previews";
       box.checked = noticesOn(model.get("notices"));
       write(trouble, live.fault);
       fault.hidden = !live.fault;
-      const said = live.connected ? (live.kernel.busy ? BUSY : live.note) : GONE;
-      write(note, said);
+      const words = live.connected ? (live.kernel.busy ? BUSY : live.note) : GONE.panel;
+      write(note, words);
     },
   };
 }

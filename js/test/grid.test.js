@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { liveGrid } from "../grid/live_grid.js";
-import { canBeStopped, ended, keyed, moment, playable, stateWords } from "../grid/words.js";
+import { LiveGrid } from "../grid/live_grid.js";
+import { canBeStopped, hasEnded, isPlayable, stateWords } from "../grid/tile.js";
 
 const cell = (number, more = {}) => ({
   cell: number,
@@ -49,7 +49,7 @@ const settle = () => new Promise((resolve) => setTimeout(resolve));
 
 test("a page asks for everything, and says what the model knows until then", async () => {
   const model = modelOf({ snapshot: () => snapshot(3, [cell(0), cell(1)]) });
-  const live = liveGrid(model);
+  const live = new LiveGrid(model);
   assert.equal(live.summary, "saved words");
   await settle();
   assert.equal(live.summary, "words 3");
@@ -59,7 +59,7 @@ test("a page asks for everything, and says what the model knows until then", asy
 
 test("of each cell the newest is kept, whatever comes last", async () => {
   const model = modelOf({ snapshot: () => snapshot(3, [cell(0), cell(1)]) });
-  const live = liveGrid(model);
+  const live = new LiveGrid(model);
   await settle();
   const tell = (revision, state) =>
     model.emit({
@@ -81,7 +81,7 @@ test("a kernel that is gone is noticed, and a new one is asked again", async () 
     if (!there) throw new Error("no kernel");
     send(content);
   };
-  const live = liveGrid(model);
+  const live = new LiveGrid(model);
   await settle();
   there = false;
   model.kernelChanged();
@@ -99,7 +99,7 @@ test("a cancel is asked once, and its outcome is kept for the reader", async () 
     snapshot: () => snapshot(3, [cell(0)]),
     cancel: () => ({ outcome: "2 not begun" }),
   });
-  const live = liveGrid(model);
+  const live = new LiveGrid(model);
   await settle();
   await Promise.all([live.cancel(), live.cancel()]);
   assert.deepEqual(model.sent.slice(1), [["cancel", {}]]);
@@ -109,7 +109,7 @@ test("a cancel is asked once, and its outcome is kept for the reader", async () 
 
 test("a poster is asked for once", async () => {
   const model = modelOf({ snapshot: () => snapshot(3, [cell(0)]), poster: () => ({}) });
-  const live = liveGrid(model);
+  const live = new LiveGrid(model);
   await settle();
   assert.equal(live.poster(0), live.poster(0));
   assert.deepEqual(model.sent.slice(1), [["poster", { cell: 0 }]]);
@@ -118,31 +118,18 @@ test("a poster is asked for once", async () => {
 
 test("states in words", () => {
   assert.equal(stateWords(cell(0)), "Waiting");
-  assert.equal(stateWords(cell(0, { state: "SKIPPED" })), "Not begun");
+  assert.equal(stateWords(cell(0, { state: "SKIPPED" })), "Not started");
   assert.equal(
     stateWords(cell(0, { state: "IN_QUEUE", queue_position: 2 })),
     "2 ahead in the queue",
   );
   assert.equal(stateWords(cell(0, { state: "READY", reused: true })), "Reused");
   assert.deepEqual(
-    ["WAITING", "SKIPPED", "IN_PROGRESS", "FAILED"].map((state) => ended(cell(0, { state }))),
+    ["WAITING", "SKIPPED", "IN_PROGRESS", "FAILED"].map((state) => hasEnded(cell(0, { state }))),
     [false, true, false, true],
   );
   assert.equal(canBeStopped(cell(0, { state: "IN_PROGRESS" })), true);
   assert.equal(canBeStopped(cell(0)), false);
-  assert.equal(playable(cell(0, { state: "READY", width: 64 })), true);
-  assert.equal(playable(cell(0, { state: "READY" })), false);
-});
-
-test("what keys ask for", () => {
-  const press = (key, shiftKey = false) => keyed({ key, shiftKey }, 2, 24, 5);
-  assert.deepEqual(press(" "), { press: "play", time: 2 });
-  assert.deepEqual(press("Home"), { time: 0 });
-  assert.deepEqual(press("End"), { time: 5 });
-  assert.deepEqual(press("ArrowRight", true), { time: 3 });
-  assert.deepEqual(press("ArrowLeft", true), { time: 1 });
-  assert.equal(press("ArrowRight").time.toFixed(4), (2 + 1 / 24).toFixed(4));
-  assert.equal(keyed({ key: "ArrowRight", shiftKey: true }, 4.8, 24, 5)?.time, 5);
-  assert.equal(press("x"), null);
-  assert.equal(moment(63.256), "1:03.26");
+  assert.equal(isPlayable(cell(0, { state: "READY", width: 64 })), true);
+  assert.equal(isPlayable(cell(0, { state: "READY" })), false);
 });

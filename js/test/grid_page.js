@@ -64,8 +64,15 @@ const model = {
     queueMicrotask(() => listeners.get("msg:custom")(reply, buffers));
   },
 };
-const definition = (await import("/grid.js")).default();
+const { default: widget } = await import("/grid.js");
+let definition = widget();
 await definition.initialize({ model });
+
+/** Begins again, as on a page of its own. */
+async function again() {
+  definition = widget();
+  await definition.initialize({ model });
+}
 
 /** Shows one more view; gives the clean-up. */
 async function view() {
@@ -74,4 +81,4 @@ async function view() {
   return definition.render({ model, el });
 }
 
-Object.assign(window, { model, handlers, view });
+Object.assign(window, { model, handlers, view, again });

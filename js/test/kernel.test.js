@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { mock, test } from "node:test";
-import { Kernel, Refused } from "../job/kernel.js";
+import { Kernel, Refused } from "../shared/kernel.js";
 
 function kernelWith() {
   const sent = [];

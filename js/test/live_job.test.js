@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { liveJob } from "../job/live_job.js";
+import { LiveJob } from "../job/live_job.js";
 import { entry, FakeModel, settle } from "./fake_model.js";
 
 const FILE = Uint8Array.from({ length: 3_000_000 }, (_, i) => i % 251);
@@ -14,19 +14,19 @@ function chunk({ offset, length }) {
 
 async function begin(handlers) {
   const model = new FakeModel(handlers);
-  const live = liveJob(model);
+  const live = new LiveJob(model);
   await settle();
   return { model, live };
 }
 
 test("a page asks for a snapshot at once, and what the traits said gets its key", async () => {
   const model = new FakeModel();
-  const live = liveJob(model);
-  const first = live.record;
+  const live = new LiveJob(model);
+  const first = live.shown;
   await settle();
   assert.deepEqual(model.asked(), ["snapshot"]);
-  assert.equal(live.record, first);
-  assert.equal(live.record.about.key, 1);
+  assert.equal(live.shown, first);
+  assert.equal(live.shown.about.key, 1);
   assert.equal(live.controls.length, 5);
   live.close();
 });
@@ -40,7 +40,7 @@ test("updates reach every view, until it unsubscribes", async () => {
   leave();
   model.update({ revision: 6, state: "DOWNLOADING" });
   assert.deepEqual(calls, [1, 2]);
-  assert.equal(live.record.now.state, "DOWNLOADING");
+  assert.equal(live.shown.now.state, "DOWNLOADING");
   live.close();
 });
 
@@ -54,7 +54,7 @@ test("a lost update makes the page ask for a snapshot again", async () => {
   model.update({ revision: 9, first_line: 2, lines: [[null, "three", null]] });
   await settle();
   assert.deepEqual(
-    live.record.lines.held.map(([, text]) => text),
+    live.shown.lines.held.map(([, text]) => text),
     ["one", "two", "three"],
   );
   assert.equal(model.asked().length, 2);
@@ -65,7 +65,7 @@ test("an update of a take that is not shown leaves the one shown alone", async (
   const { model, live } = await begin();
   model.arrange([model.takes[0], entry(2, { job_id: "second" })], 1);
   model.update({ key: 2, revision: 9, state: "FAILED" });
-  assert.equal(live.record.now.state, "IN_QUEUE");
+  assert.equal(live.shown.now.state, "IN_QUEUE");
   assert.equal(live.takes[1].now.state, "FAILED");
   live.close();
 });
@@ -77,9 +77,9 @@ test("another take is shown in all views, with its own lines", async () => {
   live.choose(live.takes[1]);
   await settle();
   assert.equal(model.get("take"), 2);
-  assert.equal(live.record.about.prompt, "a fox");
+  assert.equal(live.shown.about.prompt, "a fox");
   assert.deepEqual(
-    live.record.lines.held.map(([, text]) => text),
+    live.shown.lines.held.map(([, text]) => text),
     ["of the second"],
   );
   live.close();
@@ -99,8 +99,8 @@ test("a take cannot stand beside itself, nor one that is gone", async () => {
 
 test("the file comes whole, in pieces", async () => {
   const { model, live } = await begin({ chunk });
-  await Promise.all([live.loadFootage(live.record), live.loadFootage(live.record)]);
-  const { phase, blob, name } = live.record.footage;
+  await Promise.all([live.shown.footage.load(), live.shown.footage.load()]);
+  const { phase, blob, name } = live.shown.footage;
   assert.equal(phase, "loaded");
   assert.equal(name, "heron.mp4");
   assert.equal(blob.type, "video/mp4");
@@ -117,15 +117,15 @@ test("a file that changes while it is read is not shown; it can be tried again",
     return answer;
   };
   const { live } = await begin({ chunk: changing });
-  await live.loadFootage(live.record);
-  assert.match(live.record.footage.error, /changed/);
+  await live.shown.footage.load();
+  assert.match(live.shown.footage.error, /changed/);
   live.close();
 });
 
 test("a poster is asked for once", async () => {
   const jpeg = new DataView(new ArrayBuffer(4));
   const { model, live } = await begin({ poster: () => ({ msg: {}, buffers: [jpeg] }) });
-  const [one, two] = await Promise.all([live.poster(live.record), live.poster(live.record)]);
+  const [one, two] = await Promise.all([live.shown.poster(), live.shown.poster()]);
   assert.equal(one, two);
   assert.equal(one.size, 4);
   assert.equal(model.asked().filter((kind) => kind === "poster").length, 1);

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Kernel } from "../job/kernel.js";
 import { newTakeOf } from "../job/new_take.js";
+import { Kernel } from "../shared/kernel.js";
 
 /** A kernel whose answers the test gives. */
 function begin() {
@@ -22,7 +22,7 @@ function begin() {
   return { newTake, sent, answer, asked };
 }
 
-const QUOTE = { words: "about $0.49", backend: "fal", free: false };
+const QUOTE = { words: "About $0.49.", outcome: "SUBMIT", backend: "fal", refusal: "" };
 
 test("the price is asked once for many changes, and the last one counts", async () => {
   const { newTake, sent, answer, asked } = begin();
@@ -55,7 +55,16 @@ test("what is started is what was quoted, and once", async () => {
   assert.equal(sent.length, 2, "a second click is a second wish");
 });
 
-test("a refusal is told, and nothing can be started then", async () => {
+test("why a run would be refused stands next to its price", async () => {
+  const { newTake, answer, asked } = begin();
+  newTake.want(1, {}, 0);
+  await asked(1);
+  await answer(0, { ...QUOTE, refusal: "No fal key found." });
+  assert.equal(newTake.quote.words, "About $0.49.");
+  assert.equal(newTake.error, "No fal key found.");
+});
+
+test("a value that is not allowed is shown, and nothing can be started then", async () => {
   const { newTake, sent, answer, asked } = begin();
   newTake.want(1, { duration: "99" }, 0);
   await asked(1);

@@ -1,4 +1,4 @@
-// A page with one output area, as JupyterLab has it, for tests/widget to drive.
+// A page with one output area, as JupyterLab has it, for tests/views to drive.
 import { entry, FakeModel } from "./fake_model.js";
 
 const [file, poster] = await Promise.all(

@@ -1,10 +1,18 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Composition } from "../panel/composition.js";
-import { ago, fileSize, offer } from "../panel/draft_text.js";
-import { upload } from "../panel/uploads.js";
+import { Composition, offer } from "../panel/composition.js";
+import { upload } from "../panel/media_picker.js";
+import { ACTIONS } from "../shared/words.js";
 
-const quote = { backend: "fal", estimate: 0.5, take: null, unfinished: null, problem: null };
+const quote = {
+  backend: "fal",
+  estimate: 0.5,
+  outcome: "SUBMIT",
+  words: "About $0.50.",
+  take: null,
+  refusal: null,
+  problem: null,
+};
 
 test("the button says what it costs", () => {
   const said = (change) => offer({ ...quote, ...change }, true).generate;
@@ -14,14 +22,31 @@ test("the button says what it costs", () => {
 });
 
 test("a preview says that it is one, and what fal would ask", () => {
-  const { hint } = offer({ ...quote, backend: "local" }, true);
-  assert.match(hint, /Free preview, drawn on this machine \(about \$0\.50 on fal\)/);
+  const words = "Free preview (about $0.50 on fal).";
+  assert.equal(offer({ ...quote, backend: "local", words }, true).hint, words);
+  assert.equal(offer({ ...quote, words }, true).hint, "", "the button has the price");
 });
 
 test("a take that exists is free, another one says its price", () => {
-  const { generate, again, able } = offer({ ...quote, take: 2 }, true);
-  assert.deepEqual([generate, again, able], ["Show take 2", "New take · about $0.50", true]);
-  assert.equal(offer({ ...quote, unfinished: "abc" }, true).generate, "Follow its job");
+  const words = "Already made, free.";
+  const made = offer({ ...quote, outcome: "REUSE", words, take: 2 }, true);
+  assert.deepEqual([made.generate, made.hint], ["Show take 2", words]);
+  assert.deepEqual([made.again, made.able], ["New take · about $0.50", true]);
+});
+
+test("the kernel's words say what else a run would do, and the button names it", () => {
+  for (const [outcome, action] of Object.entries(ACTIONS).slice(1)) {
+    const found = offer({ ...quote, outcome, words: outcome }, true);
+    assert.deepEqual([found.generate, found.hint, found.wrong], [action, outcome, false]);
+    assert.equal(found.again, "New take · about $0.50");
+  }
+});
+
+test("a refusal is shown, and can be tried against: a limit may have been lifted since", () => {
+  for (const change of [{}, { backend: "local" }, { outcome: "FOLLOW" }]) {
+    const { hint, wrong, able } = offer({ ...quote, ...change, refusal: "No key." }, true);
+    assert.deepEqual([hint, wrong, able], ["No key.", true, true]);
+  }
 });
 
 test("a problem is shown as one only once something was composed", () => {
@@ -29,16 +54,6 @@ test("a problem is shown as one only once something was composed", () => {
   assert.deepEqual([offer(bad, false).wrong, offer(bad, true).wrong], [false, true]);
   assert.equal(offer(bad, true).able, false);
   assert.equal(offer(null, true).able, false);
-});
-
-test("times and sizes in words", () => {
-  assert.deepEqual([5, 61, 7200, 200_000].map(ago), [
-    "just now",
-    "1 min ago",
-    "2 h ago",
-    "2 d ago",
-  ]);
-  assert.deepEqual([1, 12_345, 3_456_789].map(fileSize), ["1 kB", "12 kB", "3.5 MB"]);
 });
 
 const CONTROLS = {

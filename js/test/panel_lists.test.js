@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { differences } from "../panel/differences.js";
 import { search } from "../panel/endpoint_search.js";
 import { HistoryPages } from "../panel/history_pages.js";
 import { JobList } from "../panel/job_list.js";
+import { differences } from "../panel/opened.js";
+import { Openings } from "../panel/openings.js";
 import { MARGIN, pagesOf, rowAfter, scrollFor, windowOf } from "../panel/virtual_list.js";
 
 const CATALOGUE = [
@@ -195,6 +196,21 @@ test("a change of an unknown job says that something was missed", () => {
   const jobs = new JobList();
   assert.equal(jobs.update([{ id: "x", state: "READY" }]).complete, false);
   assert.deepEqual(jobs.rows, []);
+});
+
+test("a job that ends while it is asked for is asked for again", async () => {
+  const answers = [];
+  const ask = () => new Promise((resolve) => answers.push(resolve));
+  const openings = new Openings({ ask }, () => {});
+  openings.show(["a"]);
+  openings.touch(job("a", "READY"));
+  assert.equal(answers.length, 1);
+  for (const state of ["IN_PROGRESS", "READY"]) {
+    answers.pop()({ msg: { row: job("a", state) } });
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  assert.equal(openings.shown[0].detail.row.state, "READY");
+  assert.deepEqual(answers, []);
 });
 
 test("two jobs are compared by what was asked for", () => {

@@ -1,9 +1,17 @@
-// A page with panels of one model, whose kernel is on the page too, for tests/widget to drive.
+// A page with panels of one model, whose kernel is on the page too, for tests/views to drive.
 import { CONTROLS } from "./fake_model.js";
 
 const file = await fetch("/clip.mp4").then((got) => got.arrayBuffer());
 const IMAGE = { ...CONTROLS[0], name: "image_url", kind: "media", label: "Image", media: "image" };
-const quote = { backend: "local", estimate: 0.5, take: null, unfinished: null, problem: null };
+const quote = {
+  backend: "local",
+  estimate: 0.5,
+  outcome: "SUBMIT",
+  words: "Free preview (about $0.50 on fal).",
+  take: null,
+  refusal: null,
+  problem: null,
+};
 const row = (id, prompt) => ({
   id,
   state: "READY",

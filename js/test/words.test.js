@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { covers } from "../job/card_cover.js";
-import * as words from "../job/words.js";
+import { covers } from "../shared/card.js";
+import * as words from "../shared/words.js";
 
 const job = { state: "IN_QUEUE", queue_position: null, received: 0, total: null };
 
@@ -44,10 +44,21 @@ test("time stamps without a zone are UTC, unreadable ones are left out", () => {
   assert.equal(time(null), "");
 });
 
+test("times and sizes in words", () => {
+  assert.deepEqual([5, 61, 7200, 200_000].map(words.ago), [
+    "just now",
+    "1 min ago",
+    "2 h ago",
+    "2 d ago",
+  ]);
+  assert.deepEqual([1, 12_345, 3_456_789].map(words.fileSize), ["1 kB", "12 kB", "3.5 MB"]);
+  assert.equal(words.moment(63.256), "1:03.26");
+});
+
 test("a state that is not known here shows as it is", () => {
   assert.equal(words.label("IN_PROGRESS"), "Generating");
   assert.equal(words.label("IN_QUEUE"), "In queue");
-  assert.equal(words.label("PAUSED"), "Paused");
+  assert.equal(words.label("PAUSED"), "PAUSED");
 });
 
 test("how long is said of what is over as of what runs", () => {
@@ -80,8 +91,8 @@ test("size and length of a take", () => {
 });
 
 test("a kernel that is gone names the way back where money is at stake", () => {
-  assert.match(words.gone("fal"), /resume/);
-  assert.doesNotMatch(words.gone("local"), /fal/);
+  assert.match(words.GONE.fal, /resume/);
+  assert.doesNotMatch(words.GONE.local, /fal/);
 });
 
 test("the card is hidden unless the video is made and cannot be shown here", () => {

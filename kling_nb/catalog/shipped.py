@@ -1,6 +1,6 @@
-"""The endpoints that come with the package, and how they are looked up.
+"""The endpoints that come with the package, and how to find them.
 
-`endpoints.json` holds them newest first. Adding one means adding its entry there: title,
+`endpoints.json` has them in order, newest first. To add an endpoint, add its entry there: title,
 category, generation, tier, price, input schema, and the name of one of the `outputs`.
 """
 
@@ -13,9 +13,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from kling_nb.catalog.entry import Endpoint, Price
-from kling_nb.catalog.short_name import short_name
-from kling_nb.catalog.wording import listing, nearest, quote
+from kling_nb.catalog.endpoint import Endpoint, Price
+from kling_nb.catalog.problem import listing, nearest, quote
 from kling_nb.errors import UnknownEndpoint
 
 DEFAULT_ENDPOINT = "fal-ai/kling-video/v1/pro/text-to-video"
@@ -24,35 +23,35 @@ _DATA = Path(__file__).with_name("endpoints.json")
 
 
 def endpoints(word: str | None = None) -> tuple[Endpoint, ...]:
-    """The known endpoints, newest generation first.
+    """Return the endpoints of the package, newest generation first.
 
     Args:
-        word: Only those which have every one of these words (any case, separated by spaces)
+        word: Return only endpoints that have each of these words (in any case, separated by spaces)
             in their id, short name, title or category.
     """
     return tuple(entry for entry in _by_id().values() if has_words(entry, word))
 
 
 def has_words(entry: Endpoint, word: str | None) -> bool:
-    """Whether `entry` has every one of these words, as `endpoints` looks for them."""
+    """Return True if `entry` has each of the words, as in `endpoints`."""
     haystack = f"{entry.id} {entry.short_name} {entry.title} {entry.category}".casefold()
     return all(part in haystack for part in (word or "").casefold().split())
 
 
 def endpoint(name: str) -> Endpoint:
-    """The endpoint of an id or a short name.
+    """Return the endpoint with this id or short name.
 
     Raises:
-        UnknownEndpoint: There is none of that name; the message names the nearest.
+        UnknownEndpoint: There is none; the message names the nearest ones.
     """
-    found = known(name)
+    found = find(name)
     if found is None:
-        raise unknown(name)
+        raise unknown_endpoint(name)
     return found
 
 
-def known(name: str) -> Endpoint | None:
-    """The endpoint of an id or a short name, or None."""
+def find(name: str) -> Endpoint | None:
+    """Return the endpoint with this id or short name, or None."""
     key = str(name).strip().strip("/").casefold()
     return _by_id().get(key) or _by_short_name().get(key)
 
@@ -84,11 +83,11 @@ def _parse(endpoint_id: str, entry: Mapping[str, Any], outputs: Mapping[str, Any
     )
 
 
-def unknown(name: Any) -> UnknownEndpoint:
-    """The error for a name that is none; it looks for the nearest ones, which takes milliseconds."""
+def unknown_endpoint(name: Any) -> UnknownEndpoint:
+    """Return the error for an unknown name, with the nearest names. Finding them takes milliseconds."""
     word = str(name).strip()
     close = nearest(word, _by_id() if "/" in word else _by_short_name())
-    if word and not close:  # "kling 3" is no name, but says what is meant
+    if word and not close:  # "kling 3" is no name, but its words lead to endpoints.
         close = [entry.short_name for entry in endpoints(word)]
     hint = f"Nearest: {listing(close[:3])}. " if close else ""
     return UnknownEndpoint(
@@ -96,3 +95,47 @@ def unknown(name: Any) -> UnknownEndpoint:
         remedy=f"{hint}%kling endpoints lists all {len(_by_id())}.",
         parameter="endpoint",
     )
+
+
+_FAMILY = "fal-ai/kling-video/"
+
+_TASKS = {
+    "text-to-video": "",
+    "image-to-video": "image",
+    "reference-to-video": "reference",
+    "video-to-video/edit": "edit",
+    "video-to-video/reference": "video-reference",
+    "ai-avatar": "avatar",
+}
+
+# Ids that do not begin with a generation, and the only id of another family.
+_IRREGULAR = {
+    "fal-ai/kling-video/lipsync/audio-to-video": "lipsync-audio",
+    "fal-ai/kling-video/lipsync/text-to-video": "lipsync-text",
+    "fal-ai/kling-video/v1/tts": "tts",
+    "fal-ai/kling/v1-5/kolors-virtual-try-on": "try-on",
+}
+
+
+def short_name(endpoint_id: str) -> str:
+    """Return the short name of a Kling endpoint. The short name of any other endpoint is its id.
+
+    `fal-ai/kling-video/{generation}/{tier}/{task}` becomes `{generation}-{tier}-{task}`. Text to video adds
+    no task, and the other tasks lose their "to-video":
+
+        fal-ai/kling-video/v1/pro/text-to-video           v1-pro
+        fal-ai/kling-video/v3/turbo/pro/image-to-video    v3-turbo-pro-image
+        fal-ai/kling-video/o1/video-to-video/reference    o1-video-reference
+    """
+    if endpoint_id in _IRREGULAR:
+        return _IRREGULAR[endpoint_id]
+    if not endpoint_id.startswith(_FAMILY):
+        return endpoint_id
+    rest = endpoint_id.removeprefix(_FAMILY)
+    if rest.startswith("ai-avatar/"):  # The task comes first in these ids: ai-avatar/v2/pro.
+        rest = rest.removeprefix("ai-avatar/") + "/ai-avatar"
+    for task, word in _TASKS.items():
+        if rest.endswith("/" + task):
+            rest = f"{rest.removesuffix(task)}{word}".rstrip("/")
+            break
+    return rest.replace("/", "-")

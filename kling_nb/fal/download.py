@@ -1,7 +1,7 @@
-"""A result's file, from whatever host has it. The key never goes along (FAL-PROTOCOL §9.5).
+"""Download result files from any host, without the key (FAL-PROTOCOL §9.5).
 
-A transfer that is cut goes on where it stopped, if the host gave the file a strong ETag and keeps to it;
-else it begins again. Half of one version and half of another are never put together (RFC 9110 §14).
+A transfer that breaks continues where it stopped if the host sends the same strong ETag. Otherwise it starts
+again. Parts of two versions are never joined (RFC 9110 §14).
 """
 
 from __future__ import annotations
@@ -13,32 +13,36 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 
 from kling_nb import errors
-from kling_nb.fal.http import Http, opened_within, unreachable
-from kling_nb.fal.libraries import httpx
+from kling_nb._lazy import httpx
+from kling_nb.fal.http import Http, open_within, unreachable_error
 
 MAX_REDIRECTS = 5
-CUT_OFF = (httpx.RequestError, httpx.StreamError, httpx.InvalidURL)
-"""What keeps an answer from being read, apart from what it says."""
+
 
 RESUMPTIONS = 8
 PIECE = 1 << 18
-"""Bytes handed on at once."""
+"""Bytes yielded at once."""
 
 SLOWEST = 1_000
-"""Bytes a second, on the average of ten minutes. A host that sends fewer keeps its line alive, no more."""
+"""Bytes per second, averaged over ten minutes. A slower host only keeps its connection alive."""
+
+
+def connection_errors(*more: type[Exception]) -> tuple[type[Exception], ...]:
+    """Return the errors of a connection that broke before or while a body was read, and `more`."""
+    return httpx.RequestError, httpx.StreamError, httpx.InvalidURL, *more
 
 
 @dataclass(frozen=True, slots=True)
 class Download:
-    """A file on its way.
+    """An open download.
 
     Attributes:
-        url: Where it is, after redirects.
-        content_type: As the host says.
-        length: Of the whole file in bytes, where announced.
+        url: URL of the file, after redirects.
+        content_type: The host's `Content-Type`, or None.
+        length: Bytes of the whole file, or None if the host does not send it.
         chunks: The bytes, from `offset` on.
-        etag: Strong ETag, by which the host knows this very version, or None.
-        offset: Where `chunks` begin: 0, or where an earlier transfer was cut.
+        etag: The strong ETag of this version of the file, or None.
+        offset: The byte at which `chunks` start: 0, or where an earlier transfer stopped.
     """
 
     url: str
@@ -51,12 +55,12 @@ class Download:
 
 @dataclass(frozen=True, slots=True)
 class Beginning:
-    """What is there of a file already.
+    """The first bytes of a file, from an earlier transfer.
 
     Attributes:
-        size: Bytes.
-        etag: Strong ETag of the file that they are of.
-        length: Of the whole file in bytes.
+        size: Bytes received.
+        etag: Strong ETag of the file.
+        length: Bytes of the whole file.
     """
 
     size: int
@@ -66,24 +70,24 @@ class Beginning:
 
 @asynccontextmanager
 async def download(http: Http, url: str, beginning: Beginning | None = None) -> AsyncIterator[Download]:
-    """Open a file. Its `chunks` outlive cuts, where the host allows it.
+    """Open a file. Its `chunks` continue after a broken connection if the host allows it.
 
     Args:
         http: Connections.
-        url: Where it is.
-        beginning: What is there already; the rest comes if the host still has that very file, which the
-            `offset` of the download tells, else all of it.
+        url: URL of the file.
+        beginning: The part that is already here. If the host still has the same file, only the rest is sent
+            and the download's `offset` is not 0. Otherwise the whole file is sent.
 
     Raises:
-        MediaError: The host refuses, or the address is not one to fetch from.
-        UnreachableError: No answer, or cut.
+        MediaError: The host refuses, or files may not be fetched from this URL.
+        UnreachableError: No answer, or the connection broke.
     """
-    async with _opened(http, url, beginning) as first, aclosing(_whole(http, url, first)) as chunks:
+    async with _open(http, url, beginning) as first, aclosing(_read_all(http, url, first)) as chunks:
         yield replace(first, chunks=chunks)
 
 
-async def _whole(http: Http, url: str, first: Download) -> AsyncGenerator[bytes, None]:
-    """All bytes of the file that `first` began."""
+async def _read_all(http: Http, url: str, first: Download) -> AsyncGenerator[bytes, None]:
+    """Yield all bytes of the file that `first` starts, over as many transfers as it takes."""
     received, resumptions = first.offset, 0
     now = first
     async with AsyncExitStack() as stack:
@@ -97,26 +101,26 @@ async def _whole(http: Http, url: str, first: Download) -> AsyncGenerator[bytes,
                     if len(gathered) >= PIECE:
                         yield bytes(gathered)
                         gathered.clear()
-            except CUT_OFF as fault:
+            except connection_errors() as fault:
                 cut = fault
-            if gathered:  # also what came before the cut
+            if gathered:  # These bytes are valid even if the connection broke after them.
                 yield bytes(gathered)
             if cut is None:
                 return
             resumptions += 1
             if received == before or resumptions > RESUMPTIONS or first.etag is None or first.length is None:
-                raise unreachable(url, cut) from cut
+                raise unreachable_error(url, cut) from cut
             await stack.aclose()
             await http.sleep(http.retry.delay(resumptions))
             beginning = Beginning(received, first.etag, first.length)
-            now = await stack.enter_async_context(_opened(http, url, beginning))
+            now = await stack.enter_async_context(_open(http, url, beginning))
             if now.offset != received:
-                raise unreachable(url, RuntimeError("the file was cut off, and is another one now"))
+                raise unreachable_error(url, RuntimeError("the file changed during the download"))
 
 
 @asynccontextmanager
-async def _opened(http: Http, url: str, after: Beginning | None = None) -> AsyncIterator[Download]:
-    """Open a file; only what comes `after` an earlier transfer, if the host still has that version."""
+async def _open(http: Http, url: str, after: Beginning | None = None) -> AsyncIterator[Download]:
+    """Open a file, from where an earlier transfer stopped if the host still has that version."""
     for _ in range(MAX_REDIRECTS + 1):
         _check(http, url)
         headers = {"Accept-Encoding": "identity"}
@@ -125,22 +129,22 @@ async def _opened(http: Http, url: str, after: Beginning | None = None) -> Async
         try:
             async with AsyncExitStack() as until_closed:
                 opening = http.files.stream("GET", url, headers=headers)
-                response = await opened_within(http.patience.whole, opening, until_closed)
+                response = await open_within(http.patience.whole, opening, until_closed)
                 if response.has_redirect_location:
                     url = str(response.url.join(response.headers["location"]))
                     continue
-                if after is not None and not _fits(response, after) and response.status_code != 200:
-                    after = None  # an odd part, or none (416): all of it, then
+                if after is not None and not _is_rest(response, after) and response.status_code != 200:
+                    after = None  # The host sent a wrong part or none (416), so ask for the whole file.
                     continue
-                yield _described(url, response, after, http.patience.whole)
+                yield _download_from(url, response, after, http.patience.whole)
                 return
-        except CUT_OFF as fault:
-            raise unreachable(url, fault) from fault
-    raise errors.MediaError("The media host redirects without end.", remedy="Try again later.")
+        except connection_errors() as fault:
+            raise unreachable_error(url, fault) from fault
+    raise errors.MediaError("The media host redirects in a loop.", remedy="Try again later.")
 
 
-async def _brisk(pieces: AsyncIterator[bytes], patience: float) -> AsyncGenerator[bytes, None]:
-    """The same, as long as it comes faster than `SLOWEST`; it is looked at after `patience` seconds."""
+async def _require_speed(pieces: AsyncIterator[bytes], patience: float) -> AsyncGenerator[bytes, None]:
+    """Yield `pieces`, and raise if they are slower than `SLOWEST` after `patience` seconds."""
     start, received = time.monotonic(), 0
     async for piece in pieces:
         received += len(piece)
@@ -150,13 +154,14 @@ async def _brisk(pieces: AsyncIterator[bytes], patience: float) -> AsyncGenerato
         yield piece
 
 
-def _described(url: str, response: httpx.Response, after: Beginning | None, patience: float) -> Download:
+def _download_from(url: str, response: httpx.Response, after: Beginning | None, patience: float) -> Download:
+    """Return the download of a response, or raise if the response is an error."""
     part = after is not None and response.status_code == 206
     if response.status_code != 200 and not part:
         gone = response.status_code in {404, 410}
         raise (errors.MediaGone if gone else errors.MediaError)(
             f"The media host answered {response.status_code} for {url[:200]}",
-            remedy="Run the cell again: the result is fetched again, nothing is paid again.",
+            remedy="Run the cell again: it fetches the result again, at no extra charge.",
         )
     length = response.headers.get("content-length", "")
     etag = response.headers.get("etag", "")
@@ -164,7 +169,7 @@ def _described(url: str, response: httpx.Response, after: Beginning | None, pati
         url,
         response.headers.get("content-type"),
         int(length) if length.isascii() and length.isdigit() else None,
-        _brisk(response.aiter_raw(), patience),
+        _require_speed(response.aiter_raw(), patience),
         etag if etag.startswith('"') else None,
     )
     return (
@@ -174,8 +179,8 @@ def _described(url: str, response: httpx.Response, after: Beginning | None, pati
     )
 
 
-def _fits(response: httpx.Response, after: Beginning) -> bool:
-    """Whether it is the very rest that was asked for: place, size and version."""
+def _is_rest(response: httpx.Response, after: Beginning) -> bool:
+    """Return True if a response is the requested part: same start, size and version."""
     place = re.fullmatch(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})", response.headers.get("content-range", ""))
     if response.status_code != 206 or place is None:
         return False
@@ -187,6 +192,6 @@ def _check(http: Http, url: str) -> None:
     if http.hosts.may_fetch(url):
         return
     raise errors.MediaError(
-        f"The result names an address that is not fetched: {url[:200]}",
-        remedy="The media of fal are at https addresses.",
+        f"The result's URL is not allowed: {url[:200]}",
+        remedy="fal serves media over https only.",
     )

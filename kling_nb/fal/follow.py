@@ -1,4 +1,4 @@
-"""From an accepted request to COMPLETED, as events: the stream where there is one, else polling."""
+"""Follow an accepted request until COMPLETED, by its event stream, or by polling if there is no stream."""
 
 from __future__ import annotations
 
@@ -8,10 +8,8 @@ from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
 
 from kling_nb.errors import (
-    AccessDenied,
-    AuthenticationError,
+    KEY_REFUSED,
     EndpointNotFound,
-    InsufficientBalance,
     RequestNotFound,
     ResponseError,
     UnreachableError,
@@ -24,10 +22,11 @@ from kling_nb.fal.replies import COMPLETED, IN_PROGRESS, IN_QUEUE, Status
 
 MAX_STREAMS = 200
 FIRST_POLL, LAST_POLL, POLL_GROWTH = 2.0, 5.0, 1.2
+"""The poll interval in seconds: the first, the longest, and the factor from one to the next."""
 
 
 def stream_slots() -> asyncio.Semaphore:
-    """How many streams may be open at once: 200, fewer where the process may open few files."""
+    """Limit the streams that are open at once: 200, or fewer if the process may open few files."""
     try:
         import resource  # noqa: PLC0415 -- not on Windows
 
@@ -42,8 +41,8 @@ class Follower:
 
     Args:
         client: The queue.
-        slots: Free places for streams, shared by all requests.
-        gone: Whether the queue is known to have ended for good, so that asking on makes no sense.
+        slots: Limits the open streams of all requests.
+        gone: Returns True if the queue no longer exists, so that retries make no sense.
         sleep: Injected by tests.
     """
 
@@ -61,21 +60,21 @@ class Follower:
         self._sleep = sleep
 
     async def follow(self, ref: RequestRef) -> AsyncGenerator[Event, None]:
-        """Queued, Running and Logged as they become known; ends with Completed.
+        """Yield Queued, Running and Logged as they become known; Completed is last.
 
-        Server faults, rate limits, odd answers and cut connections never end it.
+        Server errors, rate limits, malformed answers and broken connections never end it.
 
         Raises:
-            RequestNotFound: fal has no such request (any more).
+            RequestNotFound: fal does not have this request.
             ResponseError: The key is refused.
-            UnreachableError: Only where the queue has ended for good.
+            UnreachableError: The queue no longer exists.
         """
         seen = _Seen()
         streaming = True
         polls = 0
         while True:
             if streaming and not self._slots.locked():
-                streaming = False  # one that speaks may be opened again; one that does not is given up
+                streaming = False  # The stream is opened again only if it yields a status.
                 async with self._slots, aclosing(self._statuses(ref)) as statuses:
                     async for status in statuses:
                         streaming = True
@@ -93,7 +92,7 @@ class Follower:
             await self._sleep(_poll_delay(polls))
 
     async def _statuses(self, ref: RequestRef) -> AsyncGenerator[Status, None]:
-        """One stream, up to COMPLETED, its end, or the fault that ends it."""
+        """Yield the statuses of one stream until COMPLETED, its end or a connection error."""
         try:
             async with aclosing(self._client.stream(ref)) as statuses:
                 async for status in statuses:
@@ -104,15 +103,15 @@ class Follower:
             return
 
     async def _poll(self, ref: RequestRef) -> Status:
-        """The next status that can be had."""
+        """Return the next status. Retry after server errors, 429 and broken connections."""
         missing = 0
         attempt = 0
         while True:
             attempt += 1
             try:
                 return await self._client.status(ref, logs=True)
-            except (AuthenticationError, AccessDenied, InsufficientBalance):
-                raise  # no waiting helps against these
+            except KEY_REFUSED:
+                raise
             except (RequestNotFound, EndpointNotFound):
                 missing += 1
                 if missing >= NOT_FOUND_PATIENCE:
@@ -124,19 +123,19 @@ class Follower:
             await self._sleep(_poll_delay(attempt))
 
     async def _finish(self, ref: RequestRef, seen: _Seen) -> AsyncGenerator[Event, None]:
-        """The last lines, tracebacks among them, are only in a status asked for after the end (§4.1)."""
+        """Yield the last log lines, which only a later status holds (FAL-PROTOCOL §4.1), then Completed."""
         try:
-            for line in seen.last_words(await self._client.status(ref, logs=True)):
+            for line in seen.new_lines(await self._client.status(ref, logs=True)):
                 yield line
         except (UnreachableError, ResponseError):
-            pass  # the lines are lost, the result is not
+            pass  # Only the last log lines are lost.
         last = seen.last
         assert last is not None
         yield Completed(seen.error, seen.error_type, last.inference_time)
 
 
 class _Seen:
-    """What was said already: lines by (timestamp, message), never by index (FAL-PROTOCOL §4.1)."""
+    """The events yielded so far. Log lines are compared by (timestamp, message) (FAL-PROTOCOL §4.1)."""
 
     def __init__(self) -> None:
         self.last: Status | None = None
@@ -145,7 +144,7 @@ class _Seen:
         self._lines: set[tuple[str | None, str]] = set()
 
     def news(self, status: Status) -> Iterator[Event]:
-        """The events that `status` adds."""
+        """Yield the events that `status` adds."""
         before, self.last = self.last, status
         moved = before is None or (before.state, before.queue_position) != (
             status.state,
@@ -155,10 +154,10 @@ class _Seen:
             yield Queued(status.queue_position)
         elif moved and status.state == IN_PROGRESS:
             yield Running()
-        yield from self.last_words(status)
+        yield from self.new_lines(status)
 
-    def last_words(self, status: Status) -> Iterator[Logged]:
-        """The lines that `status` adds, whatever else it says; its error is kept."""
+    def new_lines(self, status: Status) -> Iterator[Logged]:
+        """Yield the log lines that `status` adds, and store its error."""
         self.error = status.error or self.error
         self.error_type = status.error_type or self.error_type
         for line in status.logs:

@@ -1,10 +1,11 @@
-"""Which hosts there are, which of them may see the key, and the URLs of a request."""
+"""fal's hosts, which of them may receive the key, and the URLs of a request."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
+from kling_nb.catalog.endpoint import split_app
 from kling_nb.errors import UsageError
 
 QUEUE = "https://queue.fal.run"
@@ -13,14 +14,14 @@ API = "https://api.fal.ai"
 SCHEMA = "https://fal.ai"
 REST_VARIABLE = "KLING_NB_REST_URL"
 BACKUP_OF = {QUEUE: "https://queue.falrun.com"}
-"""fal's documented backup of its queue; there is none for a host set by the user (FAL-PROTOCOL §1.1)."""
+"""fal's documented backup of its queue (FAL-PROTOCOL §1.1). A queue set by the user has none."""
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 @dataclass(frozen=True, slots=True)
 class RequestRef:
-    """A request and where to ask for it. All three URLs are on a host that may see the key."""
+    """A request and its URLs. All of them are on a host that may receive the key."""
 
     request_id: str
     status_url: str
@@ -29,19 +30,19 @@ class RequestRef:
 
     @property
     def stream_url(self) -> str:
-        """Server-sent events of the status (FAL-PROTOCOL §5)."""
+        """The URL of the status stream, as server-sent events (FAL-PROTOCOL §5)."""
         return f"{self.status_url}/stream"
 
 
 @dataclass(frozen=True, slots=True)
 class Hosts:
-    """fal's hosts, or the ones configured instead.
+    """The base URLs of fal's hosts, or of the hosts configured instead.
 
     Attributes:
-        queue: Queue, scheme and host.
-        rest: Uploads.
-        api: Platform API.
-        schema: Descriptions of endpoints. They are public: this one never sees the key.
+        queue: The queue.
+        rest: Uploads and the keys of webhooks.
+        api: The platform API.
+        schema: Schemas of endpoints. They are public, so this host never receives the key.
     """
 
     queue: str = QUEUE
@@ -56,32 +57,31 @@ class Hosts:
 
     @property
     def queues(self) -> tuple[str, ...]:
-        """The queue and, for fal's own, its backup; in the order to try."""
+        """The queue and its backup, if it has one, in the order to try them."""
         base = self.queue.rstrip("/")
         return (base, BACKUP_OF[base]) if base in BACKUP_OF else (base,)
 
     @property
     def loopback(self) -> bool:
-        """Whether the queue is on this machine."""
+        """True if the queue is on this machine."""
         return urlsplit(self.queue).hostname in LOOPBACK
 
     def may_see_key(self, url: str) -> bool:
-        """Whether `url` is on one of these hosts, scheme and port included."""
+        """Return True if `url` is on one of these hosts, with the same scheme and port."""
         return _origin(url) in {_origin(base) for base in (*self.queues, self.rest, self.api)}
 
     def may_fetch(self, url: str) -> bool:
-        """Whether a file may be sent to or fetched from `url`.
+        """Return True if a file may be sent to or fetched from `url`.
 
-        Https anywhere; plain http only on this machine, and only if the queue is here too.
+        https is allowed on any host, plain http only on this machine and only if the queue is here too.
         """
         scheme, host, _ = _origin(url)
         return bool(host) and (scheme == "https" or (scheme == "http" and self.loopback and host in LOOPBACK))
 
     def ref(self, endpoint_id: str, request_id: str) -> RequestRef:
-        """URLs by rule: owner and alias stay, the sub-path goes (FAL-PROTOCOL §2)."""
-        parts = endpoint_id.split("/")
-        depth = 3 if parts[0] in {"workflows", "comfy"} else 2
-        base = f"{self.queue.rstrip('/')}/{'/'.join(parts[:depth])}/requests/{quote(request_id, safe='')}"
+        """Build the URLs of a request. They contain only owner and name of the app (FAL-PROTOCOL §2)."""
+        app, _ = split_app(endpoint_id)
+        base = f"{self.queue.rstrip('/')}/{app}/requests/{quote(request_id, safe='')}"
         return RequestRef(request_id, f"{base}/status", base, f"{base}/cancel")
 
     def ref_from_reply(
@@ -93,26 +93,23 @@ class Hosts:
         response_url: object,
         cancel_url: object,
     ) -> RequestRef:
-        """The URLs of fal's reply where they are on a known host, else the ones by rule.
-
-        A reply that names another host is not followed there: the key would go along.
-        """
+        """Return the URLs of fal's reply. Replace those on an unknown host, which would receive the key."""
         rule = self.ref(endpoint_id, request_id)
 
-        def trusted(url: object, instead: str) -> str:
+        def choose(url: object, instead: str) -> str:
             plain = isinstance(url, str) and not {"?", "#"} & set(url)
             return url if isinstance(url, str) and plain and self.may_see_key(url) else instead
 
         return RequestRef(
             request_id,
-            trusted(status_url, rule.status_url).rstrip("/"),
-            trusted(response_url, rule.response_url).rstrip("/"),
-            trusted(cancel_url, rule.cancel_url).rstrip("/"),
+            choose(status_url, rule.status_url).rstrip("/"),
+            choose(response_url, rule.response_url).rstrip("/"),
+            choose(cancel_url, rule.cancel_url).rstrip("/"),
         )
 
 
 def _origin(url: str) -> tuple[str, str | None, int | None]:
-    """Scheme, host and port; all empty for an address that two parsers could read differently."""
+    """Return scheme, host and port. All are empty for a URL that two parsers could read differently."""
     try:
         parts = urlsplit(url)
         port = parts.port or {"https": 443, "http": 80}.get(parts.scheme)
@@ -128,6 +125,6 @@ def _check_base(name: str, url: str) -> None:
     if host and (scheme == "https" or (scheme == "http" and host in LOOPBACK)):
         return
     raise UsageError(
-        f"{name} is {url!r}: it must be an https address (plain http only for this machine).",
+        f"{name} must be an https URL (plain http only for this machine), not {url!r}.",
         remedy="Leave it unset to use fal's own hosts.",
     )

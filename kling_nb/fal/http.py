@@ -1,4 +1,4 @@
-"""The connection pools, and one exchange over them."""
+"""HTTP connection pools, and single requests over them with retries."""
 
 from __future__ import annotations
 
@@ -7,50 +7,54 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from functools import cache
 from importlib.metadata import version
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.request import getproxies
 
 from kling_nb import errors
+from kling_nb._lazy import httpx, lazy
 from kling_nb.fal.auth import Key
 from kling_nb.fal.hosts import LOOPBACK, Hosts
-from kling_nb.fal.lanes import Lanes
-from kling_nb.fal.libraries import httpx
-from kling_nb.fal.patience import Patience
-from kling_nb.fal.retry import Retry
+from kling_nb.fal.patience import Patience, Retry
+
+if TYPE_CHECKING:
+    from kling_nb.fal import lanes
+else:
+    lanes = lazy("kling_nb.fal.lanes")  # Its classes derive from httpx's, so importing it imports httpx.
 
 T = TypeVar("T")
 
 CONNECT_SECONDS = 5.0
-"""As fal's own client caps it, so that the backup host is tried soon (FAL-PROTOCOL §1.1)."""
+"""The limit of fal's own client, so that the backup host is tried soon (FAL-PROTOCOL §1.1)."""
 
 SHORT_AT_ONCE = 16
 UPLOADS_AT_ONCE = 8
-FEW = 8
-"""Idle connections that are kept: with many small answers, connecting anew costs more than an answer."""
+KEPT_IDLE = 8
+"""Idle connections that are kept, because a new connection costs more than a small answer."""
 LARGEST_REPLY = 256 * 2**20
-"""Bytes, unpacked. A result may carry its video as text; a reply without end must not fill the memory."""
+"""Bytes, decoded. A result may contain its video as text, but an endless reply must not fill the memory."""
 
-_OF_THE_WAY = frozenset({"content-encoding", "content-length", "transfer-encoding"})
-"""Headers that speak of the body as it came, not as it is once unpacked."""
-
-_NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol, httpx.ProxyError)
-"""Faults from before any byte of the request left."""
+_ENCODING_HEADERS = frozenset({"content-encoding", "content-length", "transfer-encoding"})
+"""Headers that describe the encoded body, and are wrong for the decoded one."""
 
 
 class Http:
-    """Connections, the key and the retry policy. For use on one event loop only.
+    """Connection pools, the key and the retry policy. For use on one event loop only.
 
-    Short requests are bounded in number; the others wait. Submissions keep no idle connection, so that
-    they never meet one that the server has just closed, which would look like an unanswered submission.
-    Streams and downloads, which may be tried again, keep a few. Uploads are bounded too: by that their
-    memory is, and they must not keep a status waiting.
+    There is one pool for each kind of request:
+
+    - Short requests: limited in number.
+    - Submissions: without idle connections. One that the server has just closed would look like an
+      unanswered submission.
+    - Streams and downloads: a few idle connections, because these requests can be retried.
+    - Uploads: limited in number, which limits their memory. They have their own pool so that they never
+      delay a status.
 
     Args:
-        hosts: Where the key may go.
-        key: Gives the key when a request needs it; None sends none.
-        retry: For requests that may be repeated.
+        hosts: The hosts that may receive the key.
+        key: Returns the key when a request needs it, or None to send no key.
+        retry: The policy for requests that may be repeated.
         patience: How long to wait.
-        transport: Injected by tests, in place of the network.
+        transport: Replaces the network in tests.
         largest: Bytes that the body of a reply may have.
     """
 
@@ -73,16 +77,16 @@ class Http:
         self._transport = transport
         self.short = self._client(at_once=SHORT_AT_ONCE, kept=SHORT_AT_ONCE)
         self.submissions = self._client()
-        self.streams = self._client(kept=FEW)
-        self.files = self._client(kept=FEW)
+        self.streams = self._client(kept=KEPT_IDLE)
+        self.files = self._client(kept=KEPT_IDLE)
         self.uploads = self._client(at_once=UPLOADS_AT_ONCE, kept=UPLOADS_AT_ONCE)
 
     def _client(self, *, at_once: int | None = None, kept: int = 0) -> httpx.AsyncClient:
-        direct = self._transport or Lanes(_tls(), at_once=at_once, kept=kept)
-        # A proxy of the environment must not get what is meant for this machine.
+        direct = self._transport or lanes.Lanes(_tls(), at_once=at_once, kept=kept)
+        # Requests to this machine must not go through a proxy set in the environment.
         here = {f"all://{'[::1]' if host == '::1' else host}": direct for host in LOOPBACK}
         return httpx.AsyncClient(
-            verify=_tls(),  # type: ignore[arg-type]  # an ssl.SSLContext, whose import the annotation would cost
+            verify=_tls(),  # type: ignore[arg-type]  # It is an ssl.SSLContext. Its annotation would need an import.
             transport=None if getproxies() and not self._transport else direct,
             mounts=here,
             limits=httpx.Limits(max_connections=at_once, max_keepalive_connections=kept),
@@ -92,7 +96,7 @@ class Http:
         )
 
     def key_header(self, url: str) -> dict[str, str]:
-        """`Authorization` for a known host; nothing for any other."""
+        """Return the `Authorization` header for a known host, or no header for another one."""
         if not self.hosts.may_see_key(url):
             return {}
         key = self._key()
@@ -106,40 +110,40 @@ class Http:
         request_id: str | None = None,
         final: Callable[[httpx.Response], bool] | None = None,
     ) -> httpx.Response:
-        """Send one request without a body, repeated as the policy says; any status is returned.
+        """Send a request without a body, retry as the policy allows, and return the answer of any status.
 
         Args:
-            method: A method that may be repeated.
-            url: Its URL.
-            request_id: The request it is about, for errors.
-            final: Which answers are not worth another try, whatever their status. By default those in
-                which fal names the failure.
+            method: HTTP method.
+            url: URL.
+            request_id: fal's id of the request, for errors.
+            final: Returns True for an answer that a retry cannot change, whatever its status. By default
+                these are the answers in which fal names the failure.
 
         Raises:
-            UnreachableError: No answer after all tries. The request's fate is unchanged by it.
+            UnreachableError: No answer after all tries.
         """
         attempt = 0
         while True:
             attempt += 1
             try:
                 response = await self.answer(self.short, method, url, headers=self.key_header(url))
-            except httpx.RequestError as fault:  # a body that does not unpack is one too
+            except httpx.RequestError as fault:  # This includes a body that cannot be decoded.
                 if not self.retry.allows(method, attempt):
-                    raise unreachable(url, fault, request_id) from fault
+                    raise unreachable_error(url, fault, request_id) from fault
                 await self.sleep(self.retry.delay(attempt))
                 continue
             if not self.retry.allows(method, attempt, response.status_code):
                 return response
-            if (final or is_platforms_verdict)(response):
+            if (final or names_failure)(response):
                 return response
             await self.sleep(self.retry.delay(attempt, response.headers.get("retry-after")))
 
     async def answer(self, pool: httpx.AsyncClient, method: str, url: str, **request: Any) -> httpx.Response:
-        """One answer with its body, unless that is larger, or takes longer, than any reply of fal's.
+        """Send one request and return its answer with the whole body.
 
         Raises:
-            httpx.RequestError: As for `pool.request`; a body that is too large is a `RemoteProtocolError`,
-                a reply that takes too long a `ReadTimeout`.
+            httpx.RequestError: As for `pool.request`. A body that is too large raises `RemoteProtocolError`,
+                a reply that takes too long raises `ReadTimeout`.
         """
         body = bytearray()
         loop, patience = asyncio.get_running_loop(), self.patience.whole
@@ -147,7 +151,8 @@ class Http:
             async with asyncio.timeout(None) as limit:
 
                 async def on_step(name: str, _: object) -> None:
-                    if name.endswith("send_request_body.complete"):  # neither its turn nor an upload counts
+                    # The time limit starts after the wait for a connection and the upload of the body.
+                    if name.endswith("send_request_body.complete"):
                         limit.reschedule(loop.time() + patience)
 
                 traced = {"trace": on_step}
@@ -160,9 +165,11 @@ class Http:
                             )
         except TimeoutError as fault:
             raise httpx.ReadTimeout(f"the reply was not complete after {patience:g} s") from fault
-        except httpx.InvalidURL as fault:  # where a redirect leads; httpx looks at it, followed or not
-            raise httpx.RemoteProtocolError(f"it redirects to no address: {fault}") from fault
-        headers = {name: value for name, value in response.headers.items() if name not in _OF_THE_WAY}
+        except (
+            httpx.InvalidURL
+        ) as fault:  # httpx parses the target of a redirect even if it does not follow it.
+            raise httpx.RemoteProtocolError(f"it redirects to an invalid URL: {fault}") from fault
+        headers = {name: value for name, value in response.headers.items() if name not in _ENCODING_HEADERS}
         return httpx.Response(
             response.status_code, headers=headers, content=bytes(body), request=response.request
         )
@@ -178,31 +185,33 @@ class Http:
 
 @cache
 def _tls() -> object:
-    """The certificates to trust. 60 ms, so once a process."""
+    """Load the trusted certificates. It takes 60 ms, so it is done once per process."""
     return httpx.create_ssl_context()
 
 
-def never_sent(fault: httpx.RequestError) -> bool:
-    """Whether `fault` happened before any byte of the request left."""
-    return isinstance(fault, _NEVER_SENT)
+def is_unsent(fault: httpx.RequestError) -> bool:
+    """Return True if the error occurred before any byte of the request was sent."""
+    return isinstance(
+        fault, (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol, httpx.ProxyError)
+    )
 
 
-def is_platforms_verdict(response: httpx.Response) -> bool:
-    """Return True if fal itself says in a header why the request failed, so that asking again is useless.
+def names_failure(response: httpx.Response) -> bool:
+    """Return True if a header of fal names the reason of the failure, so that a retry is useless.
 
-    A 5xx without such a header is an outage, also with a JSON body and a request id: it says nothing
-    about the job (FAL-PROTOCOL §10.3, §16.3).
+    A 5xx without such a header is an outage, even with a JSON body and a request id. It says nothing about
+    the job (FAL-PROTOCOL §10.3, §16.3).
     """
     return bool({"x-fal-error-type", "x-fal-request-timeout-type"} & set(response.headers))
 
 
-async def opened_within(
+async def open_within(
     seconds: float, opening: AbstractAsyncContextManager[T], until_closed: AsyncExitStack
 ) -> T:
-    """What is opened: a response that is read piece by piece. Its headers may come without end, too.
+    """Open a streamed response and return it once its headers are complete.
 
     Raises:
-        httpx.ReadTimeout: They are not there after so many seconds.
+        httpx.ReadTimeout: They are not complete after `seconds`.
     """
     try:
         async with asyncio.timeout(seconds):
@@ -211,12 +220,12 @@ async def opened_within(
         raise httpx.ReadTimeout(f"no answer was complete after {seconds:g} s") from fault
 
 
-def unreachable(url: str, fault: Exception, request_id: str | None = None) -> errors.UnreachableError:
-    """The error for a host that does not answer."""
+def unreachable_error(url: str, fault: Exception, request_id: str | None = None) -> errors.UnreachableError:
+    """Return the error for a host that does not answer."""
     host = httpx.URL(url).netloc.decode("ascii", "replace")
     reason = str(fault) or type(fault).__name__
     return errors.UnreachableError(
-        f"No answer from {host}: {reason}",
-        remedy="Check the connection, then run the cell again: a job that fal has taken is found again.",
+        f"No usable answer from {host}: {reason}",
+        remedy="Check the connection, then run the cell again. It resumes a job that fal has accepted.",
         request_id=request_id,
     )

@@ -1,8 +1,8 @@
-"""Connections side by side, each in a pool of its own.
+"""A transport with one httpcore pool per connection.
 
-httpcore looks at all connections of a pool for each of them, at each request: with 16 that is two
-thirds of what a request costs, with hundreds of open streams nearly all of it. A pool of one has
-nothing to look at.
+At each request, httpcore compares every connection of a pool with every other. With 16 connections this is
+two thirds of the cost of a request, with hundreds of open streams nearly all of it. A pool of one connection
+avoids it.
 """
 
 from __future__ import annotations
@@ -13,38 +13,40 @@ from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
-from kling_nb.fal.libraries import httpx
+from kling_nb._lazy import httpx
 
 IDLE_SECONDS = 5.0
-"""How long an idle connection is kept. Servers close theirs a little later, so it is not met half closed."""
+"""How long an idle connection is kept. Servers close idle connections later than this."""
 
 _ONE = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=IDLE_SECONDS)
 
 
 class Lanes(httpx.AsyncBaseTransport):
-    """Sends each request on a connection that no other one uses. For one event loop.
+    """A transport that sends each request on a connection of which it is the only user.
+
+    For use on one event loop only.
 
     Args:
         tls: An `ssl.SSLContext`.
-        at_once: Requests under way at once; the others wait. None does not bound them.
+        at_once: The most requests at the same time, or None for no limit. Further requests wait.
         kept: Idle connections that are kept for the next request to the same host.
     """
 
     def __init__(self, tls: object, *, at_once: int | None = None, kept: int = 0) -> None:
         self._tls = tls
         self._kept = kept
-        self._places = asyncio.Semaphore(at_once) if at_once else None
+        self._slots = asyncio.Semaphore(at_once) if at_once else None
         self._idle: deque[tuple[_Origin, float, httpx.AsyncHTTPTransport]] = deque()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send it. Its lane is free again when the response is closed."""
+        """Send a request. Its lane is free again when the response is closed."""
         async with AsyncExitStack() as until_closed:
-            if self._places is not None:
-                await until_closed.enter_async_context(self._places)
+            if self._slots is not None:
+                await until_closed.enter_async_context(self._slots)
             origin = (request.url.scheme, request.url.host, request.url.port)
             lane = self._take(origin)
             until_closed.push_async_callback(lane.aclose)
-            # Nobody else uses the lane: where its pool lets a request wait, it would for ever.
+            # No other request uses the lane, so a request that waits for its pool would wait for ever.
             waits = {**request.extensions.get("timeout", {}), "pool": IDLE_SECONDS}
             request.extensions = {**request.extensions, "timeout": waits}
             response = await lane.handle_async_request(request)
@@ -56,21 +58,21 @@ class Lanes(httpx.AsyncBaseTransport):
                 stream=_Body(self, origin, lane, response.stream),
                 extensions=response.extensions,
             )
-        raise AssertionError  # an exit stack of ours lets every fault through
+        raise AssertionError  # The exit stack suppresses no error, so this line is unreachable.
 
     def _take(self, origin: _Origin) -> httpx.AsyncHTTPTransport:
-        """The lane to that host that was used last, or a new one."""
+        """Return the idle lane to a host that was used last, or a new lane."""
         for place in range(len(self._idle) - 1, -1, -1):
             if self._idle[place][0] == origin:
                 lane = self._idle[place][2]
                 del self._idle[place]
                 return lane
-        return httpx.AsyncHTTPTransport(verify=self._tls, limits=_ONE)  # type: ignore[arg-type]  # see `Http`
+        return httpx.AsyncHTTPTransport(verify=self._tls, limits=_ONE)  # type: ignore[arg-type]  # See `Http`.
 
     async def give_back(self, origin: _Origin, lane: httpx.AsyncHTTPTransport, *, usable: bool) -> None:
-        """Keep a lane for the next request, and close those that nobody has used for long."""
-        if self._places is not None:
-            self._places.release()
+        """Keep a lane for the next request, and close the lanes that were idle for too long."""
+        if self._slots is not None:
+            self._slots.release()
         if not usable:
             await lane.aclose()
             return
@@ -89,7 +91,7 @@ _Origin = tuple[str, str, int | None]
 
 
 class _Body(httpx.AsyncByteStream):
-    """The body of a response, at whose end its lane is free."""
+    """The body of a response. Closing it frees the lane."""
 
     def __init__(
         self, lanes: Lanes, origin: _Origin, lane: httpx.AsyncHTTPTransport, body: httpx.AsyncByteStream
@@ -108,5 +110,5 @@ class _Body(httpx.AsyncByteStream):
         try:
             await self._body.aclose()
             usable = True
-        finally:  # where it is cancelled in there, httpcore leaves its connection neither idle nor closed
+        finally:  # If this is cancelled, httpcore leaves the connection neither idle nor closed.
             await self._lanes.give_back(self._origin, self._lane, usable=usable)

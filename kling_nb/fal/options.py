@@ -1,4 +1,4 @@
-"""How fal's queue is to treat a request, apart from what is asked of the model (FAL-PROTOCOL §3.1, §3.2)."""
+"""Options of a submission: how fal's queue treats a request (FAL-PROTOCOL §3.1, §3.2)."""
 
 from __future__ import annotations
 
@@ -14,40 +14,41 @@ from kling_nb.errors import UsageError
 
 PRIORITIES = ("normal", "low")
 DECISIONS = ("hide", "forbid", "allow")
-LEAST_START_TIMEOUT = 0.1
-MOST_TAGS, MOST_TAG_BYTES = 10, 1024
+MIN_START_TIMEOUT = 0.1
+MAX_TAGS, MAX_TAG_BYTES = 10, 1024
 _TAG_KEY = re.compile(r"[a-z0-9._-]{1,64}")
 _TAG_VALUE = re.compile(r"[\x20-\x2b\x2d-\x7e]{1,256}")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
-_OURS = frozenset({"authorization", "content-type", "content-length", "host", "transfer-encoding"})
-"""Headers that nobody may set: who asks, what is sent, and to whom, is not an option."""
+_RESERVED_HEADERS = frozenset(
+    {"authorization", "content-type", "content-length", "host", "transfer-encoding"}
+)
+"""Headers that users cannot set: they carry the key, the body and the host."""
 
 
 @dataclass(frozen=True, slots=True)
 class SubmitOptions:
-    """Options of one submission. They are no part of the request, so they do not change its fingerprint.
+    """Options of one submission. They are not part of the request, so its fingerprint ignores them.
 
-    Each is an argument of `submit` and `generate` too. Values are checked and brought into their
-    final form when an instance is made.
+    Each option is also an argument of `submit` and `generate`. The constructor checks all values.
 
     Attributes:
-        priority: "low" lets other requests go first; "normal" is fal's default.
-        start_timeout: Seconds, above 0.1, in which the work must have begun; fal gives the request up
-            then, at no cost. None waits without limit. It says nothing of how long the work takes.
-        hint: Requests with the same text are sent to the same runner where possible.
-        no_retry: fal makes no second attempt by itself where a runner fails.
-        tags: Up to 10 pairs that fal's billing can be filtered by. Keys of `a-z 0-9 . _ -`, values of
-            printable ASCII without comma; 1,024 bytes in all.
-        store_io: Whether fal keeps input and output for its dashboard; None leaves it to the account.
+        priority: "low" lets other requests go first. "normal" is fal's default.
+        start_timeout: Seconds, above 0.1, within which the work must start. After that, fal drops the request
+            at no cost. None sets no limit. It does not limit how long the work takes.
+        hint: fal sends requests with the same hint to the same runner if possible.
+        no_retry: fal does not retry after a failed runner.
+        tags: Up to 10 pairs for filters in fal's billing. Keys use `a-z 0-9 . _ -`, values printable ASCII
+            without commas. The limit is 1,024 bytes in all.
+        store_io: True if fal keeps input and output for its dashboard, None for the account's setting.
         lifecycle: How long fal keeps the output files, and who may fetch them: "1d" or seconds, as in
             `upload(expires_in=…)`, or `{"expires_in": "1d", "acl": "forbid"}`, or with rules
             `{"acl": {"default": "forbid", "rules": [{"user": "…", "decision": "allow"}]}}`.
-        fallback: False keeps fal from passing a failed request on to an equivalent endpoint.
-        max_queue_length: fal refuses the request (429) where more than this wait for the endpoint.
-        headers: Further headers; those that say who asks, what is sent and where cannot be set.
+        fallback: False keeps fal from sending a failed request to an equivalent endpoint.
+        max_queue_length: fal refuses the request (429) if more requests than this wait for the endpoint.
+        headers: Further headers. Those that carry the key, the body or the host cannot be set.
 
     Raises:
-        UsageError: A value that fal would refuse, or silently drop.
+        UsageError: fal would refuse or silently drop a value.
     """
 
     priority: str | None = None
@@ -69,17 +70,17 @@ class SubmitOptions:
 
     @classmethod
     def split(cls, arguments: Mapping[str, Any]) -> tuple[SubmitOptions, dict[str, Any]]:
-        """The options among the arguments of a call, and the rest: parameters of the endpoint."""
+        """Split the arguments of a call into options and parameters of the endpoint."""
         given = {name: value for name, value in arguments.items() if name in OPTIONS and value is not None}
         return cls(**given), {name: value for name, value in arguments.items() if name not in OPTIONS}
 
     def to_headers(self) -> dict[str, str]:
-        """The headers that say it, all but the user's own in fal's spelling."""
+        """Return the headers of these options. The user's own headers replace them."""
         seconds = None if self.start_timeout is None else repr(self.start_timeout).removesuffix(".0")
         named = {
             "X-Fal-Queue-Priority": self.priority,
             "X-Fal-Request-Start-Timeout": seconds,
-            "X-Fal-Request-Timeout": seconds,  # its old name, the only one that fal's clients send
+            "X-Fal-Request-Timeout": seconds,  # The old name, which is the only one that fal's clients send.
             "X-Fal-Runner-Hint": self.hint,
             "X-Fal-No-Retry": "1" if self.no_retry else None,
             "X-Fal-Tags": ",".join(f"{key}={value}" for key, value in (self.tags or {}).items()) or None,
@@ -93,25 +94,23 @@ class SubmitOptions:
         return {**sent, **own}
 
     def to_query(self) -> dict[str, str]:
-        """The parameters of the address that say it."""
+        """Return the query parameters of these options."""
         return {} if self.max_queue_length is None else {"fal_max_queue_length": str(self.max_queue_length)}
 
     def to_json(self) -> dict[str, Any]:
-        """Those that differ from the default, by name."""
+        """Return the options that differ from their default, by name."""
         pairs = ((field.name, getattr(self, field.name), field.default) for field in dataclasses.fields(self))
         return {name: value for name, value, default in pairs if value != default}
 
 
-def _wrong(name: str, value: Any, allowed: str) -> UsageError:
-    return UsageError(
-        f"{name} is {str(value)[:80]!r}.", remedy=f"It must be {allowed}. Nothing was sent.", parameter=name
-    )
+def _option_error(name: str, value: Any, allowed: str) -> UsageError:
+    return UsageError(f"{name} must be {allowed}, not {str(value)[:80]!r}.", parameter=name)
 
 
 def _priority(name: str, value: Any) -> str:
     if value in PRIORITIES:
         return str(value)
-    raise _wrong(name, value, f"one of: {', '.join(PRIORITIES)}")
+    raise _option_error(name, value, f"one of: {', '.join(PRIORITIES)}")
 
 
 def _start_timeout(name: str, value: Any) -> float:
@@ -119,53 +118,51 @@ def _start_timeout(name: str, value: Any) -> float:
         seconds = math.nan if isinstance(value, bool) else float(value)
     except (TypeError, ValueError):
         seconds = math.nan
-    if not LEAST_START_TIMEOUT < seconds < math.inf:
-        raise _wrong(name, value, f"a number of seconds above {LEAST_START_TIMEOUT}")
+    if not MIN_START_TIMEOUT < seconds < math.inf:
+        raise _option_error(name, value, f"a number of seconds above {MIN_START_TIMEOUT}")
     return seconds
 
 
 def _hint(name: str, value: Any) -> str:
     if isinstance(value, str) and value.strip() and value.isascii() and value.isprintable():
         return value.strip()
-    raise _wrong(name, value, "a text of printable ASCII characters")
+    raise _option_error(name, value, "a text of printable ASCII characters")
 
 
 def _switch(name: str, value: Any) -> bool:
     if isinstance(value, bool):
         return value
-    raise _wrong(name, value, "True or False")
+    raise _option_error(name, value, "True or False")
 
 
 def _tags(name: str, value: Any) -> dict[str, str]:
     if not isinstance(value, Mapping):
-        raise _wrong(name, value, 'pairs, e.g. {"project": "reel-7"}')
-    if len(value) > MOST_TAGS:
-        raise _wrong(name, f"{len(value)} pairs", f"at most {MOST_TAGS} pairs")
+        raise _option_error(name, value, 'pairs, e.g. {"project": "reel-7"}')
+    if len(value) > MAX_TAGS:
+        raise _option_error(name, f"{len(value)} pairs", f"at most {MAX_TAGS} pairs")
     for key, text in value.items():
         if not isinstance(key, str) or not _TAG_KEY.fullmatch(key) or key.startswith("fal."):
-            allowed = 'made of a-z, 0-9, ".", "_" and "-", at most 64 of them, and not begin with "fal."'
-            raise _wrong("A tag's name", key, allowed)
+            allowed = 'at most 64 characters of a-z, 0-9, ".", "_" and "-", without "fal." at the start'
+            raise _option_error("The name of a tag", key, allowed)
         if not isinstance(text, str) or not _TAG_VALUE.fullmatch(text):
-            raise _wrong(f"The tag {key}", text, "1 to 256 printable ASCII characters without comma")
+            raise _option_error(f"The tag {key}", text, "1 to 256 printable ASCII characters without commas")
     length = len(",".join(f"{key}={text}" for key, text in value.items()))
-    if length > MOST_TAG_BYTES:
-        raise _wrong(name, f"{length} bytes long", f"at most {MOST_TAG_BYTES:,} bytes in all")
+    if length > MAX_TAG_BYTES:
+        raise _option_error(name, f"{length:,} bytes", f"at most {MAX_TAG_BYTES:,} bytes in all")
     return dict(value)
 
 
 def _max_queue_length(name: str, value: Any) -> int:
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return value
-    raise _wrong(name, value, "a whole number from 0")
+    raise _option_error(name, value, "a whole number, 0 or more")
 
 
 def _lifecycle(name: str, value: Any) -> dict[str, Any]:
-    """As fal takes it: `expiration_duration_seconds` and `initial_acl`."""
-    from kling_nb.fal.storage.lifecycle import Lifecycle  # noqa: PLC0415 -- its package imports httpx
-
+    """Return fal's form of it, with `expiration_duration_seconds` and `initial_acl`."""
     parts = value if isinstance(value, Mapping) else {"expires_in": value}
     if not parts or not set(parts) <= {"expires_in", "acl"}:
-        raise _wrong(name, value, 'a time such as "1d", or {"expires_in": …, "acl": …}')
+        raise _option_error(name, value, 'a time such as "1d", or {"expires_in": …, "acl": …}')
     wire: dict[str, Any] = {}
     if parts.get("expires_in") is not None:
         wire["expiration_duration_seconds"] = Lifecycle.parse(parts["expires_in"]).seconds
@@ -191,7 +188,7 @@ def _acl(value: Any) -> dict[str, Any]:
     )
     if not well_formed:
         words = ", ".join(DECISIONS)
-        raise _wrong(
+        raise _option_error(
             "acl", value, f'one of {words}, or {{"default": …, "rules": [{{"user": …, "decision": …}}]}}'
         )
     return {"default": parts["default"], "rules": [dict(rule) for rule in rules]}
@@ -199,20 +196,19 @@ def _acl(value: Any) -> dict[str, Any]:
 
 def _headers(name: str, value: Any) -> dict[str, str]:
     if not isinstance(value, Mapping):
-        raise _wrong(name, value, 'pairs, e.g. {"X-Name": "value"}')
+        raise _option_error(name, value, 'pairs, e.g. {"X-Name": "value"}')
     for header, text in value.items():
         if not isinstance(header, str) or not _HEADER_NAME.fullmatch(header):
-            raise _wrong("A header's name", header, "letters, digits and hyphens")
-        if header.lower() in _OURS:
+            raise _option_error("The name of a header", header, "letters, digits and hyphens")
+        if header.lower() in _RESERVED_HEADERS:
             raise UsageError(
                 f"The header {header} cannot be set.",
-                remedy="It says who asks, what is sent or where to; the key is set by credentials=….",
+                remedy="It carries the key, the body or the host. To set the key: credentials=….",
                 parameter=name,
             )
         if not isinstance(text, str) or not text.isascii() or not text.isprintable():
-            raise UsageError(  # what it holds is not repeated: it may be a secret
-                f"The value of the header {header} is no text of printable ASCII characters.",
-                remedy="Nothing was sent.",
+            raise UsageError(  # The message does not repeat the value, which may be a secret.
+                f"The value of the header {header} must be a text of printable ASCII characters.",
                 parameter=name,
             )
     return dict(value)
@@ -231,4 +227,52 @@ _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "headers": _headers,
 }
 OPTIONS = tuple(_CHECKS)
-"""Names of all options: no endpoint's parameter of the same name can be set by an argument."""
+"""Names of all options. An argument with one of these names never sets a parameter of the endpoint."""
+
+
+_EXPIRY_SECONDS = {
+    "immediate": 60,
+    "1h": 3_600,
+    "1d": 86_400,
+    "7d": 7 * 86_400,
+    "30d": 30 * 86_400,
+    "1y": 365 * 86_400,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Lifecycle:
+    """How long fal keeps an uploaded file (FAL-PROTOCOL §9.4).
+
+    Attributes:
+        seconds: Seconds after the upload, or None for the account's setting.
+    """
+
+    seconds: int | None = None
+
+    @classmethod
+    def parse(cls, expires_in: str | int | None) -> Lifecycle:
+        """Return the lifecycle for a word of fal's clients or for a number of seconds.
+
+        Args:
+            expires_in: "immediate" (a minute), "1h", "1d", "7d", "30d", "1y" or whole seconds above 0.
+                "never" and None use the account's setting, as in fal's own clients.
+
+        Raises:
+            UsageError: It is none of these.
+        """
+        if expires_in is None or expires_in == "never":
+            return cls()
+        if isinstance(expires_in, str) and expires_in in _EXPIRY_SECONDS:
+            return cls(_EXPIRY_SECONDS[expires_in])
+        if isinstance(expires_in, int) and not isinstance(expires_in, bool) and expires_in > 0:
+            return cls(expires_in)
+        allowed = f"one of never, {', '.join(_EXPIRY_SECONDS)}, or whole seconds above 0"
+        raise UsageError(f"expires_in must be {allowed}, not {expires_in!r}.", parameter="expires_in")
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers for the first step of an upload."""
+        if self.seconds is None:
+            return {}
+        return {"X-Fal-Object-Lifecycle": json.dumps({"expiration_duration_seconds": self.seconds})}

@@ -1,28 +1,30 @@
-"""How long fal is waited for."""
+"""Time limits of HTTP requests, and the retry policy."""
 
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 
 Sleep = Callable[[float], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """Waits, in seconds. A value of its own, so that tests need not wait as people do.
+    """Time limits in seconds. Tests use shorter ones.
 
     Attributes:
-        submit: For the answer to a submission, once it is sent.
+        submit: For the answer to a submission, after it is sent.
         silence: For the next byte of a status stream: three times fal's keep-alive of 15 s (FAL-PROTOCOL §5).
-        news: For the next status on a stream that keeps alive; then one is asked for. A stream may go on
-            after its job, or stand before a gateway that has lost the other end.
-        answer: For the next byte of any other reply, and of a file.
-        whole: For all of a reply, once its request is sent: one that comes byte by byte, as from a proxy that
-            only keeps its line alive, would never end.
-        upload: For each answer of an upload; None is as long as for a submission.
-        sleep: Waits between two tries.
+        news: For the next status on a stream that only sends keep-alives. After it, the status is polled: the
+            stream may outlive its job, or come from a gateway that has lost the runner.
+        answer: For the next byte of any other reply or of a file.
+        whole: For a whole reply, after its request is sent. A proxy may keep a connection alive byte by byte.
+        upload: For each answer of an upload, or None to use `submit`.
+        sleep: Waits between two tries. Tests replace it.
     """
 
     submit: float = 120.0
@@ -32,3 +34,53 @@ class Patience:
     whole: float = 600.0
     upload: float | None = None
     sleep: Sleep = asyncio.sleep
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """A retry policy. POST is not in `methods`, because a submission is sent once.
+
+    Attributes:
+        attempts: The most tries, the first one included.
+        first: Seconds before the second try. Each further wait is twice as long.
+        cap: Longest wait in seconds, `Retry-After` included.
+        methods: HTTP methods that may be repeated.
+        statuses: HTTP statuses that are retried.
+        spread: Returns a factor around 1 (jitter), so that many jobs do not retry at the same moment.
+    """
+
+    attempts: int = 6
+    first: float = 0.5
+    cap: float = 30.0
+    methods: frozenset[str] = frozenset({"GET", "PUT"})
+    statuses: frozenset[int] = frozenset({408, 429, 500, 502, 503, 504})
+    spread: Callable[[], float] = field(default=lambda: random.uniform(0.75, 1.25))  # noqa: S311 -- jitter
+
+    def delay(self, attempt: int, retry_after: str | None = None) -> float:
+        """Return the seconds to wait after try number `attempt` (from 1) failed."""
+        asked = parse_retry_after(retry_after)
+        if asked is not None:
+            return min(asked, self.cap)
+        return float(min(self.first * 2 ** min(attempt - 1, 16) * self.spread(), self.cap))
+
+    def allows(self, method: str, attempt: int, status: int | None = None) -> bool:
+        """Return True if a retry may follow try number `attempt`. No `status` means a broken connection."""
+        return (
+            method in self.methods and attempt < self.attempts and (status is None or status in self.statuses)
+        )
+
+
+def parse_retry_after(value: str | None) -> float | None:
+    """Return the seconds of a `Retry-After` header (a number or an HTTP date), or None if it is invalid."""
+    if not value:
+        return None
+    text = value.strip()
+    if text.isascii() and text.isdigit():
+        return float(text[:9])
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, TypeError, OverflowError):
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return max(0.0, (moment - datetime.now(UTC)).total_seconds())

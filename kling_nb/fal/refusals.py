@@ -1,4 +1,4 @@
-"""What a refusal of fal's means: its status, types and words as one of our errors, with what to do."""
+"""Turn fal's error answers into exceptions, each with a remedy for the user."""
 
 from __future__ import annotations
 
@@ -22,54 +22,54 @@ from kling_nb.errors import (
 
 REMEDY: Mapping[type[ResponseError], str] = {
     AuthenticationError: "Check the key (FAL_KEY, or configure(credentials=…)) at https://fal.ai/dashboard/keys.",
-    InsufficientBalance: "The key is fine, the balance is used up. Top up at https://fal.ai/dashboard/billing.",
-    AccessDenied: "The key is known but may not use this. See https://fal.ai/dashboard.",
-    EndpointNotFound: "Check the endpoint's id: %kling endpoints lists the known ones.",
-    RequestNotFound: "fal has no such request, or keeps its result no longer.",
+    InsufficientBalance: "The key is valid, but the account has no money left. Top up at https://fal.ai/dashboard/billing.",
+    AccessDenied: "The key is valid, but has no access to this. See https://fal.ai/dashboard.",
+    EndpointNotFound: "Check the endpoint's id. %kling endpoints lists the known ones.",
+    RequestNotFound: "Check the id. fal has no request with it, or no longer keeps its result.",
     InputRefused: "Change the named parameter and run the cell again.",
-    ContentRefused: "Change the prompt or picture. fal may bill a refusal made after generation.",
-    RateLimited: "Wait a little, then run the cell again.",
-    PlatformError: "Server faults are not billed. Run the cell again to make a new attempt.",
+    ContentRefused: "Change the prompt or image. fal may bill a refusal made after generation.",
+    RateLimited: "Wait a moment, then run the cell again.",
+    PlatformError: "fal does not bill server errors. Run the cell again for a new attempt.",
 }
-"""What to do about each kind, where its type says nothing closer."""
+"""The remedy for each class of error, unless its type has a better one in `TYPES`."""
 
 _SERVER_FAULT = REMEDY[PlatformError]
-_NUMBER = "Give the named parameter a value within its limit and run the cell again."
-_PICTURE = "Give a picture within these limits (in pixels)"
-_LENGTH = "Give a clip within these limits (in seconds)"
-_UNREADABLE = "fal could not read it. Give another file, or save it anew as"
-_ARCHIVE = "Give a .zip with as many files of these kinds as are allowed."
-_UNSENT = "Nothing was generated. Running the cell again makes a new attempt."
+_NUMBER = "Give the named parameter a value within its limit, then run the cell again."
+_ARCHIVE = "Give a .zip with an allowed number of files of these types."
+_NOT_GENERATED = "Nothing was generated. Run the cell again for a new attempt."
 
 TYPES: Mapping[str, tuple[type[ResponseError], str]] = {
     # model errors, FAL-PROTOCOL §11.1
     "internal_server_error": (PlatformError, _SERVER_FAULT),
     "generation_timeout": (
         PlatformError,
-        "It took the model too long. Server faults are not billed: run the cell again, or ask for less.",
+        "The model took too long. fal does not bill server errors. Run the cell again, or ask for less.",
     ),
     "downstream_service_error": (
         PlatformError,
-        "A service that the model needs has failed. Run the cell again to make a new attempt.",
+        "A service that the model needs failed. Run the cell again for a new attempt.",
     ),
     "downstream_service_unavailable": (
         PlatformError,
-        "Server faults are not billed. Wait some minutes, then run the cell again.",
+        "fal does not bill server errors. Wait a few minutes, then run the cell again.",
     ),
     "content_policy_violation": (ContentRefused, REMEDY[ContentRefused]),
     "no_media_generated": (
         InputRefused,
-        "The model made nothing of this. Change the prompt, or try once more with the same one.",
+        "The model made no media. Change the prompt, or try again with the same one.",
     ),
-    "image_too_small": (InputRefused, f"{_PICTURE}: enlarge it, or take another."),
-    "image_too_large": (InputRefused, f"{_PICTURE}: make it smaller first."),
-    "image_load_error": (InputRefused, f"{_UNREADABLE} JPEG or PNG."),
+    "image_too_small": (InputRefused, "Give a larger image. The limits are in pixels."),
+    "image_too_large": (InputRefused, "Give a smaller image. The limits are in pixels."),
+    "image_load_error": (
+        InputRefused,
+        "fal could not read the image. Give another file, or save it as JPEG or PNG.",
+    ),
     "file_download_error": (
         InputRefused,
-        "fal could not fetch it: the address must be public. kling_nb.upload(file) gives one that is.",
+        "fal could not fetch the file. Its URL must be public: kling_nb.upload(file) returns such a URL.",
     ),
-    "face_detection_error": (InputRefused, "Give a picture that shows a face clearly, from the front."),
-    "file_too_large": (InputRefused, "Make the file smaller, to at most that many bytes."),
+    "face_detection_error": (InputRefused, "Give an image that shows a face clearly, from the front."),
+    "file_too_large": (InputRefused, "Make the file smaller. The limit is in bytes."),
     "greater_than": (InputRefused, _NUMBER),
     "greater_than_equal": (InputRefused, _NUMBER),
     "less_than": (InputRefused, _NUMBER),
@@ -82,21 +82,21 @@ TYPES: Mapping[str, tuple[type[ResponseError], str]] = {
     "invalid_archive": (InputRefused, _ARCHIVE),
     "archive_file_count_below_minimum": (InputRefused, _ARCHIVE),
     "archive_file_count_exceeds_maximum": (InputRefused, _ARCHIVE),
-    "audio_duration_too_long": (InputRefused, f"{_LENGTH}: cut it."),
-    "video_duration_too_long": (InputRefused, f"{_LENGTH}: cut it."),
-    "audio_duration_too_short": (InputRefused, f"{_LENGTH}: take a longer one."),
-    "video_duration_too_short": (InputRefused, f"{_LENGTH}: take a longer one."),
-    "unsupported_audio_format": (InputRefused, "Convert the sound to one of the supported formats."),
-    "unsupported_image_format": (InputRefused, "Convert the picture to one of the supported formats."),
+    "audio_duration_too_long": (InputRefused, "Give a shorter clip. The limits are in seconds."),
+    "video_duration_too_long": (InputRefused, "Give a shorter clip. The limits are in seconds."),
+    "audio_duration_too_short": (InputRefused, "Give a longer clip. The limits are in seconds."),
+    "video_duration_too_short": (InputRefused, "Give a longer clip. The limits are in seconds."),
+    "unsupported_audio_format": (InputRefused, "Convert the audio to one of the supported formats."),
+    "unsupported_image_format": (InputRefused, "Convert the image to one of the supported formats."),
     "unsupported_video_format": (InputRefused, "Convert the video to one of the supported formats."),
     # request errors, §11.2
     "request_timeout": (
         PlatformError,
-        "It ran longer than fal allows. Server faults are not billed: run the cell again, or ask for less.",
+        "It ran longer than fal allows. fal does not bill server errors. Run the cell again or ask for less.",
     ),
     "startup_timeout": (
         PlatformError,
-        "The work had not begun in time. Server faults are not billed: run the cell again later.",
+        "The work did not start in time. fal does not bill server errors. Run the cell again later.",
     ),
     "runner_scheduling_failure": (PlatformError, _SERVER_FAULT),
     "runner_connection_timeout": (PlatformError, _SERVER_FAULT),
@@ -106,18 +106,18 @@ TYPES: Mapping[str, tuple[type[ResponseError], str]] = {
     "runner_incomplete_response": (PlatformError, _SERVER_FAULT),
     "runner_server_error": (
         PlatformError,
-        "Server faults are not billed. Run the cell again; if it fails the same way, change the input.",
+        "fal does not bill server errors. Run the cell again. If it fails again, change the input.",
     ),
-    "client_disconnected": (PlatformError, _UNSENT),
-    "client_cancelled": (PlatformError, _UNSENT),
+    "client_disconnected": (PlatformError, _NOT_GENERATED),
+    "client_cancelled": (PlatformError, _NOT_GENERATED),
     "bad_request": (PlatformError, "Nothing was generated. Check the options of the submission."),
     "internal_error": (PlatformError, _SERVER_FAULT),
     "concurrent_requests_limit": (
         RateLimited,
-        "The account runs as many requests as it may. Wait for one to end, then run the cell again.",
+        "The account runs its maximum of requests. Wait for one to finish, then run the cell again.",
     ),
 }
-"""What fal's types of errors are here, and what to do. A type that is not here goes by its status."""
+"""The error class and the remedy for each error type of fal. Other types are classified by their status."""
 
 
 FREE_TYPES = frozenset(
@@ -135,7 +135,7 @@ FREE_TYPES = frozenset(
         "internal_error",
     }
 )
-"""Error types of the platform by which fal says that a request ended without a charge (§10.5, §11.2)."""
+"""Error types of the platform that mean no charge (FAL-PROTOCOL §10.5, §11.2)."""
 
 
 def from_response(
@@ -146,28 +146,27 @@ def from_response(
     request_id: str | None = None,
     what: str = "",
 ) -> ResponseError:
-    """Turn an error answer of fal into the error that says it best.
+    """Return the most specific error for an error answer of fal.
 
-    Takes all three body shapes of FAL-PROTOCOL §6.2 (a `detail` list, a flat `detail`
-    with `error_type`, a plain `detail`), the `status`-only bodies of §4 and §7, and
-    pages that are not JSON at all.
+    It reads the three body shapes of FAL-PROTOCOL §6.2 (a `detail` list, a flat `detail` with `error_type`, a
+    plain `detail`), the `status`-only bodies of §4 and §7, and pages that are not JSON.
 
     Args:
         status_code: HTTP status.
-        headers: Response headers, lower-case names.
-        body: Raw body; only its first part is ever shown.
-        request_id: The request it is about; without one a 404 is about the endpoint.
-        what: What was tried, e.g. "Submitting"; opens the message.
+        headers: Response headers with lower-case names.
+        body: Raw body. The message shows only its first part.
+        request_id: fal's id of the request. Without it, a 404 is about the endpoint.
+        what: The subject of the message, e.g. "The submission".
     """
     data = _json_object(body)
     details = _details(data.get("detail"))
     error_type = _text(data.get("error_type")) or headers.get("x-fal-error-type")
     text = _flat_text(data, body)
     kind = _kind(status_code, text, details, error_type, request_id)
-    message = "; ".join(_describe(detail) for detail in details) or f"{_refusal(what, status_code)} {text}"
+    message = "; ".join(_describe(detail) for detail in details) or f"{_opening(what, status_code)} {text}"
     return kind(
         _clip(_one_line(message).rstrip(":"), 600),
-        remedy=_remedy(kind, [error_type, *(detail.type for detail in details), *_by_headers(headers)]),
+        remedy=_remedy(kind, [error_type, *(detail.type for detail in details), *_types_of_headers(headers)]),
         request_id=request_id or headers.get("x-fal-request-id"),
         status_code=status_code,
         error_type=error_type or (details[0].type if details else None),
@@ -177,7 +176,7 @@ def from_response(
 
 
 def from_error_text(text: str, error_type: str | None, *, request_id: str | None) -> ResponseError:
-    """The error of a request that fal reports as COMPLETED with an `error` (FAL-PROTOCOL §4)."""
+    """Return the error of a request that fal reports as COMPLETED with an `error` (FAL-PROTOCOL §4)."""
     kind = _kind(0, text, (), error_type, request_id)
     return kind(
         _clip(_one_line(f"fal reports that the request failed: {text}"), 600),
@@ -212,17 +211,17 @@ def _kind(
 
 
 def _remedy(kind: type[ResponseError], types: Sequence[str | None]) -> str:
-    """That of the first type which is of this kind, else the kind's own."""
+    """Return the remedy of the first type that belongs to this class, or the remedy of the class."""
     known = (TYPES[name] for name in types if name is not None and name in TYPES)
     return next((remedy for of, remedy in known if of is kind), REMEDY.get(kind, ""))
 
 
-def _by_headers(headers: Mapping[str, str]) -> list[str]:
-    """The type that is said by a header alone: the caller's own start timeout (FAL-PROTOCOL §3.2)."""
+def _types_of_headers(headers: Mapping[str, str]) -> list[str]:
+    """Return the error type that only a header names: the caller's start timeout (FAL-PROTOCOL §3.2)."""
     return ["startup_timeout"] if "x-fal-request-timeout-type" in headers else []
 
 
-def _refusal(what: str, status: int) -> str:
+def _opening(what: str, status: int) -> str:
     return f"{what} was refused by fal ({status}):" if what else f"fal answered {status}:"
 
 
@@ -252,13 +251,13 @@ def _details(value: Any) -> tuple[Detail, ...]:
 def _json_object(body: bytes) -> dict[str, Any]:
     try:
         data = json.loads(body)
-    except (ValueError, RecursionError):  # covers bad UTF-8 too
+    except (ValueError, RecursionError):  # A UnicodeDecodeError is a ValueError too.
         return {}
     return data if isinstance(data, dict) else {"detail": data}
 
 
 def _flat_text(data: Mapping[str, Any], body: bytes) -> str:
-    """The human text of a body without a `detail` list."""
+    """Return the readable text of a body without a `detail` list."""
     nested = data.get("error")
     candidates = (
         data.get("detail"),
@@ -276,7 +275,7 @@ def _text(value: Any) -> str | None:
 
 
 def _one_line(text: str) -> str:
-    """Text from outside without line breaks, and without what could steer a terminal."""
+    """Return a text without line breaks and without control characters of terminals."""
     return " ".join("".join(char if char.isprintable() else " " for char in text).split())
 
 

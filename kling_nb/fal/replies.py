@@ -1,4 +1,4 @@
-"""fal's replies, parsed once and leniently into frozen values (FAL-PROTOCOL §3.3, §4, §6, §7)."""
+"""Parse fal's replies into frozen values (FAL-PROTOCOL §3.3, §4, §6, §7). Unknown fields are ignored."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ class Status:
     """A status reply or one event of its stream.
 
     Attributes:
-        state: IN_QUEUE, IN_PROGRESS or COMPLETED; an unknown word is kept and means "go on asking".
+        state: IN_QUEUE, IN_PROGRESS or COMPLETED. An unknown word is kept; it means that polling goes on.
         queue_position: Requests ahead, 0-based, or None.
-        logs: The lines of this reply: a moving window when polled, new ones when streamed.
-        error: Set where a COMPLETED request is known to have failed.
-        error_type: fal's type of that failure.
-        inference_time: Seconds, where given.
+        logs: The log lines of this reply: the latest ones when polled, the new ones when streamed.
+        error: fal's text if a COMPLETED request has failed, or None.
+        error_type: fal's type of the failure, or None.
+        inference_time: Seconds, or None.
     """
 
     state: str
@@ -35,8 +35,8 @@ class Status:
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
-    """What the model returned with 200.
+class QueueResult:
+    """The model's result, from an answer with 200.
 
     Attributes:
         data: The output object.
@@ -48,7 +48,7 @@ class Result:
 
 
 class CancelOutcome(StrEnum):
-    """What fal said to a cancel (FAL-PROTOCOL §7)."""
+    """fal's answer to a cancel (FAL-PROTOCOL §7)."""
 
     REMOVED = "OK"
     REQUESTED = "CANCELLATION_REQUESTED"
@@ -57,7 +57,7 @@ class CancelOutcome(StrEnum):
 
 
 def json_object(body: bytes | str) -> dict[str, Any] | None:
-    """The JSON object in `body`, or None where it is anything else."""
+    """Return the JSON object in `body`, or None if it is anything else."""
     try:
         data = json.loads(body)
     except (ValueError, RecursionError):
@@ -66,7 +66,7 @@ def json_object(body: bytes | str) -> dict[str, Any] | None:
 
 
 def parse_status(data: Mapping[str, Any]) -> Status | None:
-    """A status object, or None where it holds no `status` word."""
+    """Return the status in a JSON object, or None if it has no `status` text."""
     state = data.get("status")
     if not isinstance(state, str):
         return None

@@ -1,20 +1,17 @@
-"""The ledger: one row for every submission, durable before it is sent.
+"""The ledger: one row for each submission, on the disk before the request is sent.
 
-SQLite in the user's data folder, shared by all kernels of the user. `synchronous=FULL`, so a
-committed row survives a power cut; WAL, but not on network file systems. It never holds a key,
-only the short fingerprint of one.
+It is an SQLite file in the user's data folder, shared by all kernels of the user. With `synchronous=FULL` a
+committed row survives a power cut. It uses WAL, but not on network file systems. It has no key, only the
+short fingerprint of one.
 
-Threads: a `Ledger` may be used from any thread; calls are serialised by a lock, and
-between processes by SQLite.
+Threads: a `Ledger` may be used from any thread. A lock keeps threads apart, SQLite does it for
+processes.
 """
 
-from kling_nb.ledger.entry import GONE, Entry, Intent, at_work
-from kling_nb.ledger.limit import Limit
-from kling_nb.ledger.owner import session_of_this_process
-from kling_nb.ledger.selection import Selection
-from kling_nb.ledger.spending import Spending
-from kling_nb.ledger.store import Ledger
-from kling_nb.ledger.upload import Upload
+from kling_nb.ledger.home import session_of_this_process
+from kling_nb.ledger.ledger import Ledger
+from kling_nb.ledger.limits import Limit, Spending
+from kling_nb.ledger.rows import GONE, Entry, Intent, Selection, Upload, at_work
 
 __all__ = [
     "GONE",

@@ -1,4 +1,4 @@
-"""The tables, and how a file comes to hold them."""
+"""The tables of the ledger, and the steps from each version of them to the next."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sqlite3
 _FIRST = """
 CREATE TABLE jobs (
   id TEXT PRIMARY KEY,
-  created_at REAL NOT NULL,          -- unix seconds, as all times here
+  created_at REAL NOT NULL,          -- unix seconds, as all times
   state TEXT NOT NULL,               -- events.State
   backend TEXT NOT NULL,             -- fal | local
   endpoint TEXT NOT NULL,
@@ -15,19 +15,19 @@ CREATE TABLE jobs (
   prompt TEXT NOT NULL,
   fingerprint TEXT NOT NULL,
   folder TEXT NOT NULL,              -- media folder, absolute
-  take INTEGER,                      -- take asked for; NULL is "another one"
-  owner TEXT NOT NULL,               -- host:pid:token of the process that submits or submitted
+  take INTEGER,                      -- number of the take; NULL for one more
+  owner TEXT NOT NULL,               -- host:pid:token of the process that submits
   key_fingerprint TEXT,
   notebook TEXT,
   sent_at REAL,                      -- set before the first byte of the POST
   request_id TEXT,
   status_url TEXT, response_url TEXT, cancel_url TEXT,
   finished_at REAL,
-  result TEXT,                       -- the model's output, JSON: it outlives fal's own copy
+  result TEXT,                       -- the model's output, JSON; fal deletes its copy
   units TEXT,                        -- x-fal-billable-units
   error TEXT, error_type TEXT,
   media_path TEXT,
-  reserved_usd REAL                  -- held against a spending limit
+  reserved_usd REAL                  -- expected cost, counted for the limits
 ) STRICT;
 CREATE INDEX jobs_by_fingerprint ON jobs (fingerprint, folder);
 CREATE INDEX jobs_by_time ON jobs (created_at);
@@ -40,11 +40,11 @@ _SECOND = """
 CREATE TABLE uploads (
   sha256 TEXT NOT NULL,              -- of the content
   content_type TEXT NOT NULL,
-  host TEXT NOT NULL,                -- REST host that took it
+  host TEXT NOT NULL,                -- REST host that has it
   account TEXT NOT NULL,             -- fingerprint of the key; empty without one
-  lifecycle INTEGER NOT NULL,        -- seconds it was to be kept for; 0 leaves that to the account
+  lifecycle INTEGER NOT NULL,        -- seconds it is to be kept; 0 leaves that to the account
   url TEXT NOT NULL,
-  expires REAL,                      -- NULL where only the account knows
+  expires REAL,                      -- NULL if only the account knows
   uploaded_at REAL NOT NULL,
   PRIMARY KEY (sha256, content_type, host, account, lifecycle)
 ) STRICT;
@@ -56,8 +56,8 @@ CREATE INDEX jobs_by_state ON jobs (state, created_at);
 """
 
 _FOURTH = """
-ALTER TABLE jobs ADD COLUMN addresses TEXT;  -- JSON: URL of each local file of the input, as it was sent
-ALTER TABLE uploads ADD COLUMN size INTEGER; -- bytes; NULL where not noted
+ALTER TABLE jobs ADD COLUMN addresses TEXT;  -- JSON: URL of each local file of the input
+ALTER TABLE uploads ADD COLUMN size INTEGER; -- bytes; NULL if not known
 """
 
 _FIFTH = """
@@ -66,12 +66,12 @@ CREATE TABLE holds (
   id TEXT PRIMARY KEY,
   owner TEXT NOT NULL,               -- as in jobs
   held_at REAL NOT NULL,
-  usd REAL NOT NULL                  -- what is left of it
+  usd REAL NOT NULL                  -- what is left
 ) STRICT;
 """
 
 _STEPS = (_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH)
-"""Each takes a file from the version before it; one that has landed is never changed."""
+"""Each brings a file of one version to the next. A published step is never changed."""
 
 SCHEMA_VERSION = len(_STEPS)
 
@@ -81,24 +81,26 @@ class NewerSchema(sqlite3.DatabaseError):
 
 
 def prepare(db: sqlite3.Connection, *, wal: bool = True) -> None:
-    """Set the connection's modes, and bring the file to our version, a new one too.
+    """Set the modes of a connection, and bring the file, or a new one, to this version.
 
     Args:
         db: A new connection.
-        wal: False keeps to a rollback journal, which also network file systems can do.
+        wal: False uses a rollback journal, which works on network file systems too.
 
     Raises:
-        NewerSchema: The file's version is above ours; it is left as it is.
+        NewerSchema: The file is of a later version. It is not changed.
     """
     version = _version(db)
     if version > SCHEMA_VERSION:
-        raise NewerSchema(f"it has version {version}, this kling_nb knows {SCHEMA_VERSION}: update kling_nb")
+        raise NewerSchema(
+            f"it needs a newer kling_nb (it has version {version}, this one reads up to {SCHEMA_VERSION})"
+        )
     db.execute(f"PRAGMA journal_mode = {'WAL' if wal else 'DELETE'}")
     db.execute("PRAGMA synchronous = FULL")
     if version == SCHEMA_VERSION:
         return
     db.execute("BEGIN IMMEDIATE")
-    version = _version(db)  # asked again: another kernel may have been first
+    version = _version(db)  # Another kernel may have done it meanwhile.
     for step in _STEPS[version:]:
         for statement in _statements(step):
             db.execute(statement)
@@ -111,6 +113,6 @@ def _version(db: sqlite3.Connection) -> int:
 
 
 def _statements(script: str) -> list[str]:
-    """The single statements: `executescript` would commit the transaction around them."""
+    """Return the single statements, because `executescript` would commit the transaction around them."""
     plain = "\n".join(line.split("--")[0] for line in script.splitlines())
     return [statement for statement in map(str.strip, plain.split(";")) if statement]

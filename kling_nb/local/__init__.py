@@ -1,6 +1,6 @@
-"""The embedded engine: fal's queue and storage on loopback, with a preview renderer behind them.
+"""The local preview server: fal's queue and storage on loopback, with a preview renderer.
 
-Started as a process of its own, `python -m kling_nb.local`; nothing else imports it.
-What it answers follows FAL-PROTOCOL.md section by section; where fal's own behaviour is
-not known, the docstring of the place says what was chosen.
+It runs as a separate process, `python -m kling_nb.local`. Only the command line imports it.
+Its replies follow FAL-PROTOCOL.md section by section. Where fal's own behaviour is not known, the
+docstring states what was chosen.
 """

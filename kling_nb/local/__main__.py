@@ -1,4 +1,4 @@
-"""`python -m kling_nb.local`, and `kling-nb local`: serve until told to stop."""
+"""`python -m kling_nb.local` and `kling-nb local`: run the local preview server until it is stopped."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from kling_nb.local.server import Server, Settings
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Serve; returns the exit code.
+    """Run the server and return the exit code.
 
-    Prints one line of JSON on standard output once it listens: `url`, `key`, `pid`. Nothing
-    else goes there; complaints go to standard error.
+    Print one line of JSON on standard output when the server listens: `url`, `key`, `pid`. Nothing else is
+    printed there; errors go to standard error.
     """
     options = _parser().parse_args(argv)
     settings = Settings(
         options.host, options.port, options.key, options.speed, options.folder, options.workers, options.ping
     )
     try:
-        asyncio.run(_serve(settings, tied=options.parent))
+        asyncio.run(_serve(settings, watch_parent=options.parent))
     except KlingError as error:
         print(error, file=sys.stderr)
         return 1
@@ -37,16 +37,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-async def _serve(settings: Settings, *, tied: bool) -> None:
+async def _serve(settings: Settings, *, watch_parent: bool) -> None:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     server = Server(settings)
     for number in (signal.SIGTERM, signal.SIGINT):
         try:
             loop.add_signal_handler(number, stop.set)
-        except NotImplementedError:  # Windows: an interrupt ends the loop by itself
+        except NotImplementedError:  # On Windows an interrupt ends the loop without a handler.
             break
-    if tied:
+    if watch_parent:
         _watch_parent(lambda: loop.call_soon_threadsafe(stop.set))
     print(json.dumps({"url": server.url, "key": server.key, "pid": os.getpid()}), flush=True)
     try:
@@ -55,15 +55,15 @@ async def _serve(settings: Settings, *, tied: bool) -> None:
         await server.close()
 
 
-def _watch_parent(gone: Callable[[], object]) -> None:
-    """Call `gone` when standard input ends: the parent closed it, or is no more, however it went."""
+def _watch_parent(on_end: Callable[[], object]) -> None:
+    """Call `on_end` from a thread when standard input ends, because the parent has closed it or has ended."""
 
     def watch() -> None:
         descriptor = sys.stdin.fileno()
-        # Not through sys.stdin: a thread that waits in its buffer makes the interpreter's end fatal.
+        # sys.stdin is not used: a thread that waits in its buffer crashes the interpreter at its end.
         while _read(descriptor):
             pass
-        gone()
+        on_end()
 
     threading.Thread(target=watch, name="parent", daemon=True).start()
 
@@ -78,22 +78,20 @@ def _read(descriptor: int) -> bytes:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="kling-nb local",
-        description="Serve the embedded engine: fal's queue and storage on this machine, with previews.",
+        description="Run the local preview server: fal's queue and storage on this machine.",
     )
     parser.add_argument(
         "--port", type=int, default=0, help="port to listen on; 0 (the default) for a free one"
     )
-    parser.add_argument("--host", default="127.0.0.1", help="loopback address to listen on")
+    parser.add_argument("--host", default="127.0.0.1", help="loopback host to listen on")
+    parser.add_argument("--key", default=None, help="key of all requests, id:secret; random by default")
     parser.add_argument(
-        "--key", default=None, help="key that requests must carry, id:secret; random by default"
+        "--speed", type=_speed, default=1.0, help="1 is the speed of a demo, 10 is faster, inf does not wait"
     )
     parser.add_argument(
-        "--speed", type=_speed, default=1.0, help="1 is a demo's pace, 10 is faster, inf does not wait"
+        "--folder", type=Path, default=None, help="folder for files; by default a temporary one"
     )
-    parser.add_argument(
-        "--folder", type=Path, default=None, help="keep files here; by default they go with the server"
-    )
-    parser.add_argument("--workers", type=_workers, default=1, help="jobs that run at once (1)")
+    parser.add_argument("--workers", type=_workers, default=1, help="number of jobs that run at once (1)")
     parser.add_argument(
         "--ping", type=_speed, default=15.0, help="seconds between keep-alive comments of a stream (15)"
     )

@@ -1,4 +1,4 @@
-"""One request: its states, its log, and what its result URL answers."""
+"""`Job`: one request, with its state, its log and its answer. `JobQueue` runs them."""
 
 from __future__ import annotations
 
@@ -6,26 +6,27 @@ import asyncio
 import json
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
+from itertools import count
 from typing import Any, Literal
 
 LOG_WINDOW = 120.0
-"""Seconds of log that a status carries: fal shows a moving window, of unknown length (FAL-PROTOCOL §4.1)."""
+"""A status has the log of this many seconds. fal shows a window of unknown length (FAL-PROTOCOL §4.1)."""
 
 State = Literal["IN_QUEUE", "IN_PROGRESS", "COMPLETED"]
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the result URL gives once the job is over.
+    """The reply of the result URL after the job has ended.
 
     Attributes:
         code: HTTP status.
         body: JSON object.
         units: `x-fal-billable-units`, None to leave the header out.
-        error_type: The platform's error type, where the platform and not the model failed.
+        error_type: The platform's error type; None if the job succeeded or the model failed.
         headers: More headers.
     """
 
@@ -38,14 +39,14 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class LogLine:
-    """One line of a runner's log; `seconds` is the wall clock, unique within a job."""
+    """One line of a runner's log. `seconds` is the unix time, unique within a job."""
 
     seconds: float
     message: str
     level: str = "INFO"
 
     def to_json(self) -> dict[str, str]:
-        """As a status carries it: a timestamp in UTC with microseconds and no zone, as fal's have none."""
+        """Return the line for a status. The timestamp is in UTC and has no zone, as fal's."""
         stamp = (
             datetime.fromtimestamp(self.seconds, UTC).replace(tzinfo=None).isoformat(timespec="microseconds")
         )
@@ -53,21 +54,21 @@ class LogLine:
 
 
 class Job:
-    """A submitted request. Belongs to the server's loop; other threads must not touch it.
+    """A submitted request. Only the server's loop may use it.
 
     Attributes:
-        id: Request id, opaque to clients.
-        app: `owner/alias`, under which status, result and cancel are found.
-        path: The rest of the endpoint's id, which the runner must know.
-        body: Raw bytes of the input; checked by the runner, not at submit (FAL-PROTOCOL §3.4).
-        low: Whether it asked for low priority.
-        webhook: Address asked for with `fal_webhook`, or None.
-        keeps_payloads: Whether input and output may be shown in the list of requests.
-        submitted_at: When it came, UTC; `started_at` and `ended_at` likewise, or None.
-        state: Where it stands.
-        cancelled: Whether a client asked for its end.
-        answer: What the result URL gives, once COMPLETED.
-        changed: Set at the next change, and replaced by a new one then.
+        id: Request id.
+        app: `owner/alias`, the path of status, result and cancel.
+        path: The rest of the endpoint's id.
+        body: Raw bytes of the input. The runner checks it, not the submission (FAL-PROTOCOL §3.4).
+        low: True for low priority.
+        webhook: URL from `fal_webhook`, or None.
+        keeps_payloads: True if the list of requests may show input and output.
+        submitted_at: Time of the submission in UTC. `started_at` and `ended_at` are None until then.
+        state: Current state.
+        cancelled: True if a client has cancelled it.
+        answer: The reply of the result URL, once COMPLETED.
+        changed: Is set at the next change, and then replaced by a new event.
     """
 
     def __init__(
@@ -96,7 +97,7 @@ class Job:
 
     @property
     def endpoint_id(self) -> str:
-        """The id as it was submitted."""
+        """The full endpoint id of the submission."""
         return f"{self.app}/{self.path}" if self.path else self.app
 
     @property
@@ -105,22 +106,22 @@ class Job:
         return self._lines
 
     def log(self, message: str, seconds: float | None = None, level: str = "INFO") -> None:
-        """Add a line, stamped with `seconds` of the wall clock (now when None)."""
+        """Add a line with the unix time `seconds`, by default the current time."""
         now = time.time() if seconds is None else seconds
-        if self._lines:  # clients tell lines apart by stamp and text
+        if self._lines:  # Clients recognise lines by timestamp and text, so timestamps must differ.
             now = max(now, self._lines[-1].seconds + 2e-6)
         self._lines.append(LogLine(now, message, level))
         self.notify()
 
     def start(self) -> None:
-        """A runner has taken it."""
+        """Mark the job as started by a runner."""
         self.state = "IN_PROGRESS"
         self.started_at = datetime.now(UTC)
         self._started = time.perf_counter()
         self.notify()
 
     def finish(self, answer: Answer) -> None:
-        """It is over, well or not. Later answers are ignored."""
+        """End the job with a success or an error. Later answers are ignored."""
         if self.answer is not None:
             return
         if self._started:
@@ -131,22 +132,22 @@ class Job:
         self.notify()
 
     def notify(self) -> None:
-        """Wake everyone who waits for a change."""
+        """Wake all tasks that wait for a change."""
         self.changed.set()
         self.changed = asyncio.Event()
 
     def urls(self, base: str) -> dict[str, str]:
-        """The three addresses of the submit reply; without the sub-path (FAL-PROTOCOL §2)."""
+        """Return the three URLs of the submit reply. They do not contain `path` (FAL-PROTOCOL §2)."""
         url = f"{base}/{self.app}/requests/{self.id}"
         return {"response_url": url, "status_url": f"{url}/status", "cancel_url": f"{url}/cancel"}
 
     def window(self) -> list[dict[str, str]]:
-        """The log lines of the last `LOG_WINDOW` seconds."""
+        """Return the log lines of the last `LOG_WINDOW` seconds."""
         oldest = time.time() - LOG_WINDOW
         return [line.to_json() for line in self._lines if line.seconds >= oldest]
 
     def status(self, base: str, position: int, logs: list[dict[str, str]] | None) -> dict[str, Any]:
-        """The status object (FAL-PROTOCOL §4): position only while queued, error only when failed."""
+        """Return the status object (FAL-PROTOCOL §4): a position while queued, an error if it failed."""
         body: dict[str, Any] = {
             "status": self.state,
             "request_id": self.id,
@@ -163,7 +164,7 @@ class Job:
 
 
 def failure(answer: Answer) -> dict[str, str]:
-    """What status and webhook add for an answer that failed: `error`, and the platform's `error_type`."""
+    """Return the fields of status and webhook for an error: `error`, and the platform's `error_type`."""
     if answer.code == 200:
         return {}
     if answer.error_type is None:
@@ -172,20 +173,20 @@ def failure(answer: Answer) -> dict[str, str]:
 
 
 def _request_id() -> str:
-    """A UUID of version 7 in text: time first, as fal's newer ids (FAL-PROTOCOL §3.3)."""
+    """Return a UUID of version 7 as text. It begins with the time, as fal's newer ids (FAL-PROTOCOL §3.3)."""
     stamp = int(time.time() * 1000).to_bytes(6, "big").hex()
     noise = secrets.token_hex(10)
     return f"{stamp[:8]}-{stamp[8:]}-7{noise[:3]}-{'89ab'[int(noise[3], 16) % 4]}{noise[4:7]}-{noise[7:19]}"
 
 
-def flat(code: int, detail: str, error_type: str, **headers: str) -> Answer:
-    """An answer of the platform: a flat `detail` and an `error_type` (FAL-PROTOCOL §6.2, §11.2)."""
+def platform_error(code: int, detail: str, error_type: str, **headers: str) -> Answer:
+    """Return an error of the platform: a `detail` text and an `error_type` (FAL-PROTOCOL §6.2, §11.2)."""
     names = {name.replace("_", "-"): value for name, value in headers.items()}
     return Answer(code, {"detail": detail, "error_type": error_type}, error_type=error_type, headers=names)
 
 
 def parse_body(body: bytes) -> Any:
-    """The JSON value of a body; an empty body counts as an empty object.
+    """Return the JSON value of a body; `{}` for an empty body.
 
     Raises:
         ValueError: It is no JSON.
@@ -193,6 +194,125 @@ def parse_body(body: bytes) -> Any:
     return json.loads(body) if body.strip() else {}
 
 
-def in_an_hour() -> str:
-    """ISO time one hour from now, in UTC."""
-    return (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+# -- the queue ------------------------------------------------------------------------
+
+QUEUE_SECONDS = 1.5
+"""A job stays queued for this long at speed 1, even if a runner is free."""
+
+Run = Callable[[Job], Awaitable[Answer]]
+
+_CANCELLED = platform_error(499, "Request was cancelled by the client", "client_cancelled")
+_TIMED_OUT = platform_error(
+    504,
+    "Request did not start processing before its start timeout",
+    "request_timeout",
+    X_Fal_Request_Timeout_Type="user",
+)
+
+
+class JobQueue:
+    """All jobs since the server was started. Only the server's loop may use it.
+
+    Args:
+        run: Runs one job and returns its answer.
+        runners: Number of jobs that run at once.
+        speed: Divides the waiting time; `inf` for no waiting.
+    """
+
+    def __init__(self, run: Run, *, runners: int, speed: float) -> None:
+        self._run = run
+        self._delay = QUEUE_SECONDS / speed
+        self._jobs: dict[str, Job] = {}
+        self._waiting: list[tuple[bool, int, float, Job]] = []
+        self._numbers = count()
+        self._wake = asyncio.Event()
+        self._tasks = [asyncio.create_task(self._runner()) for _ in range(runners)]
+
+    def submit(self, job: Job, start_timeout: float | None) -> None:
+        """Queue a job behind all of its priority. It fails unless it starts in `start_timeout` seconds."""
+        now = asyncio.get_running_loop().time()
+        self._jobs[job.id] = job
+        self._waiting.append((job.low, next(self._numbers), now + self._delay, job))
+        self._waiting.sort(key=lambda entry: entry[:2])
+        if start_timeout is not None:
+            asyncio.get_running_loop().call_later(start_timeout, self._expire, job)
+        self._wake.set()
+        self._notify_waiting()
+
+    def find(self, app: str, request_id: str) -> Job | None:
+        """Return the job with this id and app, or None."""
+        job = self._jobs.get(request_id)
+        return job if job is not None and job.app == app else None
+
+    def newest_first(self) -> list[Job]:
+        """Return all jobs, the newest first."""
+        return list(reversed(self._jobs.values()))
+
+    def position(self, job: Job) -> int:
+        """Return the number of queued jobs before this one."""
+        return next((at for at, entry in enumerate(self._waiting) if entry[3] is job), 0)
+
+    def waiting(self, endpoint_id: str) -> int:
+        """Return the number of queued jobs of an endpoint."""
+        return sum(entry[3].endpoint_id == endpoint_id for entry in self._waiting)
+
+    def cancel(self, job: Job) -> tuple[int, str]:
+        """Cancel a job. Return HTTP status and word of the reply (FAL-PROTOCOL §7).
+
+        fal does not document the state of a cancelled request. Here it becomes COMPLETED with the platform's
+        `client_cancelled`: at once if it was queued, otherwise when the runner has stopped.
+        """
+        if job.state == "COMPLETED":
+            return 400, "ALREADY_COMPLETED"
+        job.cancelled = True
+        if job.state == "IN_PROGRESS":
+            job.notify()
+            return 202, "CANCELLATION_REQUESTED"
+        self._drop(job, _CANCELLED)
+        return 200, "OK"
+
+    async def close(self) -> None:
+        """Stop the runners and cancel all jobs."""
+        for job in self._jobs.values():
+            job.cancelled = True
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _expire(self, job: Job) -> None:
+        if job.state == "IN_QUEUE":
+            self._drop(job, _TIMED_OUT)
+
+    def _drop(self, job: Job, answer: Answer) -> None:
+        self._waiting = [entry for entry in self._waiting if entry[3] is not job]
+        job.finish(answer)
+        self._notify_waiting()
+
+    def _notify_waiting(self) -> None:
+        """Notify all queued jobs, because their positions may have changed."""
+        for *_, job in self._waiting:
+            job.notify()
+
+    async def _runner(self) -> None:
+        while True:
+            job = await self._next()
+            job.start()
+            self._notify_waiting()
+            answer = await self._run(job)
+            job.finish(_CANCELLED if job.cancelled else answer)
+
+    async def _next(self) -> Job:
+        """Wait for the first job that may start, and remove it from the queue."""
+        while True:
+            now = asyncio.get_running_loop().time()
+            ready = next((entry for entry in self._waiting if entry[2] <= now), None)
+            if ready is not None:
+                self._waiting.remove(ready)
+                return ready[3]
+            self._wake.clear()
+            soonest = min((entry[2] - now for entry in self._waiting), default=None)
+            try:
+                async with asyncio.timeout(soonest):
+                    await self._wake.wait()
+            except TimeoutError:
+                continue

@@ -1,4 +1,4 @@
-"""What a runner does with one job: check, fetch, render, answer."""
+"""`Pipeline` runs one job: check the input, fetch its files, render, answer."""
 
 from __future__ import annotations
 
@@ -9,35 +9,50 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from kling_nb.catalog import Endpoint, endpoints
-from kling_nb.local.file_store import FileStore, StoredFile
-from kling_nb.local.input_media import fetch, named_files
+from kling_nb._lazy import lazy
+from kling_nb.catalog import Endpoint
+from kling_nb.catalog.shipped import endpoints
+from kling_nb.local.files import FileStore, StoredFile
 from kling_nb.local.job import Answer, Job, parse_body
-from kling_nb.local.order import Order, take_order
-from kling_nb.local.pace import Cancelled, Pace
-from kling_nb.local.refusal import Refused, check, detail
+from kling_nb.local.order import (
+    InvalidInput,
+    Order,
+    OrderCancelled,
+    Pace,
+    check_input,
+    detail,
+    fetch,
+    find_files,
+    make_order,
+)
 
 LOAD_SECONDS = 0.25
-"""How long the pipeline pretends to load at speed 1."""
+"""Pretended loading time of the pipeline at speed 1."""
 
 RENDER_SECONDS = 1.2
-"""The least that five seconds of video take at speed 1."""
+"""Minimum time for five seconds of video at speed 1."""
+
+if TYPE_CHECKING:
+    from kling_nb.local.preview import render as drawing
+else:
+    # Boundary 1 of `_lazy`: the server replies before these packages are loaded.
+    drawing = lazy("kling_nb.local.preview.render")
 
 
 class Pipeline:
-    """Runs jobs. Belongs to the server's loop; the rendering itself goes to threads.
+    """Runs jobs. Only the server's loop may use it; worker threads render.
 
-    Threads rather than processes: nearly all of the work is in numpy and the encoder, which
-    let the loop run. Measured beside a render on 2 cores, a 2 ms timer of the loop was late
-    by 3.4 ms at the 99th percentile and 8 ms at most; with a process, by 4.0 and 12.6.
+    Processes would not be better, because numpy and the encoder do nearly all of the work and release the
+    GIL. During a render on 2 cores a 2 ms timer of the loop was late by 3.4 ms at the 99th percentile and by
+    8 ms at most. With a process it was late by 4.0 and 12.6 ms.
 
     Args:
-        store: Where results go.
-        base: The server's address.
-        runners: How many renders run at once.
-        speed: Divides every wait; `inf` for none.
+        store: Store for the results.
+        base: The server's URL.
+        runners: Number of renders at the same time.
+        speed: Divides every wait; `inf` for no waiting.
     """
 
     def __init__(self, store: FileStore, base: str, *, runners: int, speed: float) -> None:
@@ -48,41 +63,40 @@ class Pipeline:
 
     @property
     def apps(self) -> frozenset[str]:
-        """Every `owner/alias` that there is."""
+        """Every `owner/alias` that exists."""
         return frozenset(entry.app_path for entry in self._endpoints.values())
 
     async def run(self, job: Job) -> Answer:
-        """The answer of one job; whatever goes wrong becomes an answer too."""
+        """Run one job and return its answer. Every error becomes an answer, too."""
         endpoint = self._endpoints.get(job.endpoint_id)
         if endpoint is None:
             return Answer(404, {"detail": f"Path /{job.path} not found"}, units="0")
         try:
             return await self._work(job, endpoint)
-        except Refused as refused:
-            job.log(f"Invalid input: {refused}", level="ERROR")
-            return refused.answer()
-        except Cancelled:
+        except InvalidInput as error:
+            job.log(f"Invalid input: {error}", level="ERROR")
+            return error.answer()
+        except OrderCancelled:
             job.log("Cancelled", level="WARN")
             return Answer(499, {"detail": "Request was cancelled by the client"})
-        except Exception as fault:  # noqa: BLE001 - a runner outlives any job
+        except Exception as fault:  # noqa: BLE001 -- no error of a job may end the runner
             job.log(f"{type(fault).__name__}: {fault}", level="ERROR")
             return Answer(500, {"detail": "Internal Server Error"})
 
     def close(self) -> None:
-        """Let no new render start; those that run are told to stop by their jobs."""
+        """Wait for running renders, which stop with their jobs, and drop the others."""
         self._threads.shutdown(wait=True, cancel_futures=True)
 
     async def _work(self, job: Job, endpoint: Endpoint) -> Answer:
-        values = check(endpoint, _parse(job.body))
+        values = check_input(endpoint, _parse(job.body))
         job.log(f"Loading pipeline kling-{endpoint.short_name}")
-        await _unless_cancelled(job, LOAD_SECONDS / self._speed)
+        await _sleep(job, LOAD_SECONDS / self._speed)
         files = [
-            await fetch(named, self._store, self._base)
-            for named in named_files(endpoint.input_schema, values)
+            await fetch(file, self._store, self._base) for file in find_files(endpoint.input_schema, values)
         ]
         for file in files:
             job.log(f"Fetched {'.'.join(map(str, file.path))}, {len(file.data) / 1000:,.0f} kB")
-        order = take_order(endpoint, values, files)
+        order = make_order(endpoint, values, files)
         return await self._render(job, endpoint, order)
 
     async def _render(self, job: Job, endpoint: Endpoint, order: Order) -> Answer:
@@ -92,8 +106,8 @@ class Pipeline:
         def log(message: str) -> None:
             loop.call_soon_threadsafe(job.log, message, time.time())
 
-        work = loop.run_in_executor(self._threads, _make, order, log, pace, self._store)
-        watch = asyncio.create_task(_cancelled(job))
+        work = loop.run_in_executor(self._threads, _render_files, order, log, pace, self._store)
+        watch = asyncio.create_task(_wait_for_cancel(job))
         try:
             either: list[asyncio.Future[Any]] = [work, watch]
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
@@ -101,39 +115,39 @@ class Pipeline:
             pace.stop.set()
             watch.cancel()
         files, seconds = await work
-        return _result(
+        return _success(
             endpoint, order, {name: file.to_json(self._base) for name, file in files.items()}, seconds
         )
 
 
 def _warm_up() -> None:
-    """Load numpy, Pillow and PyAV before the first job wants them."""
-    import kling_nb.local.preview.render  # noqa: F401, PLC0415 - what the loop's thread must not wait for
+    """Import numpy, Pillow and PyAV in a worker thread, so that the loop never waits for them."""
+    _ = drawing.render
 
 
-def _make(
+def _render_files(
     order: Order, log: Callable[[str], None], pace: Pace, store: FileStore
-) -> tuple[dict[str, Result], float]:
-    from kling_nb.local.preview.render import render  # noqa: PLC0415 - see _warm_up
-
-    product = render(order, log, pace)
+) -> tuple[dict[str, ResultFile], float]:
+    outputs, seconds = drawing.render(order, log, pace)
     files = {
-        name: Result(store.add(made.data, made.name, made.content_type), len(made.data), made.size)
-        for name, made in product.files.items()
+        name: ResultFile(
+            store.add(output.data, output.name, output.content_type), len(output.data), output.size
+        )
+        for name, output in outputs.items()
     }
-    return files, product.seconds
+    return files, seconds
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
-    """A stored file of a result; `shape` in pixels where it has one."""
+class ResultFile:
+    """A stored file of a result. `shape` is width and height of an image or video in pixels."""
 
     file: StoredFile
     length: int
     shape: tuple[int, int] | None
 
     def to_json(self, base: str) -> dict[str, Any]:
-        """Fal's File object; images carry their size."""
+        """Return fal's File object. Images have their size in it."""
         entry = {
             "url": self.file.url(base),
             "content_type": self.file.content_type,
@@ -145,8 +159,8 @@ class Result:
         return entry
 
 
-def _result(endpoint: Endpoint, order: Order, files: Mapping[str, Any], seconds: float) -> Answer:
-    """200 with everything that the endpoint's output schema asks for; seconds of video are the units."""
+def _success(endpoint: Endpoint, order: Order, files: Mapping[str, Any], seconds: float) -> Answer:
+    """Return a 200 with all properties of the output schema. The units are seconds of video."""
     body: dict[str, Any] = {}
     for name, part in endpoint.output_schema.get("properties", {}).items():
         if name in files:
@@ -158,21 +172,21 @@ def _result(endpoint: Endpoint, order: Order, files: Mapping[str, Any], seconds:
     return Answer(200, body, units=f"{round(seconds, 2):g}" if "video" in files else "1")
 
 
-async def _cancelled(job: Job) -> None:
+async def _wait_for_cancel(job: Job) -> None:
     while not job.cancelled:
         await job.changed.wait()
 
 
-async def _unless_cancelled(job: Job, seconds: float) -> None:
-    """Wait so long, or until the job is called off."""
+async def _sleep(job: Job, seconds: float) -> None:
+    """Sleep, and raise `OrderCancelled` if the job is cancelled meanwhile."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
-            await _cancelled(job)
-            raise Cancelled
+            await _wait_for_cancel(job)
+            raise OrderCancelled
 
 
 def _parse(body: bytes) -> Any:
     try:
         return parse_body(body)
     except ValueError as fault:
-        raise Refused([detail((), f"JSON decode error: {fault}", "json_invalid", None)]) from fault
+        raise InvalidInput([detail((), f"JSON decode error: {fault}", "json_invalid", None)]) from fault

@@ -1,4 +1,4 @@
-"""The server: routes, socket, and everything that starts and ends with it."""
+"""`Server`: the routes, the socket, and everything that starts and ends with them."""
 
 from __future__ import annotations
 
@@ -14,26 +14,27 @@ from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.web import Application
 
+from kling_nb.catalog.endpoint import APP_PATTERN
 from kling_nb.errors import UsageError
-from kling_nb.local import file_routes, platform_routes, queue_routes, storage_routes, webhook_routes
-from kling_nb.local.file_store import LARGEST, FileStore
-from kling_nb.local.handler import Engine, Health, Missing
-from kling_nb.local.job_queue import JobQueue
+from kling_nb.local import routes, storage
+from kling_nb.local.files import LARGEST, FileStore
+from kling_nb.local.handler import Health, NotFound, Services
+from kling_nb.local.job import JobQueue
 from kling_nb.local.pipeline import Pipeline
 from kling_nb.local.webhooks import Webhooks
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How to serve.
+    """The settings of a server.
 
     Attributes:
-        host: Loopback address or `localhost`.
-        port: 0 for a free one.
-        key: `id:secret` that requests must carry; None for a random one.
-        speed: 1 for the pace of a demo, larger is faster, `inf` for no waiting.
-        folder: Where files are kept; None for a temporary folder that goes with the server.
-        workers: How many jobs run at once.
+        host: Loopback IP address or `localhost`.
+        port: Port; 0 for a free one.
+        key: Key of all requests, `id:secret`; None for a random one.
+        speed: 1 for the speed of a demo, larger is faster, `inf` for no waiting.
+        folder: Folder for files; None for a temporary folder that is removed at the end.
+        workers: Number of jobs that run at once.
         ping: Seconds between two keep-alive comments of a status stream.
     """
 
@@ -47,20 +48,20 @@ class Settings:
 
 
 class Server:
-    """A listening server. Make it inside a running loop.
+    """A listening server. Create it inside a running loop.
 
     Raises:
-        UsageError: The host is not this machine, or the port cannot be had.
+        UsageError: The host is not this machine, or the port is not free.
     """
 
     def __init__(self, settings: Settings) -> None:
-        _refuse_foreign(settings.host)
+        _check_host(settings.host)
         try:
             sockets = bind_sockets(settings.port, settings.host)
         except OSError as fault:
             raise UsageError(
                 f"Cannot listen on {settings.host}:{settings.port}: {fault.strerror or fault}.",
-                remedy="Give another --port, or 0 for a free one.",
+                remedy="Use another --port, or 0 for a free one.",
             ) from fault
         self.port: int = sockets[0].getsockname()[1]
         shown = f"[{settings.host}]" if ":" in settings.host else settings.host
@@ -75,7 +76,7 @@ class Server:
         self._queue = JobQueue(self._pipeline.run, runners=settings.workers, speed=settings.speed)
         self._webhooks = Webhooks(speed=settings.speed)
         hosts = frozenset(f"{name}:{self.port}" for name in ("127.0.0.1", "localhost", "[::1]", shown))
-        engine = Engine(
+        services = Services(
             base=self.url,
             hosts=hosts,
             key=self.key,
@@ -86,7 +87,7 @@ class Server:
             ping=settings.ping,
             webhooks=self._webhooks,
         )
-        self._http = HTTPServer(_application(engine), max_body_size=2 * LARGEST)
+        self._http = HTTPServer(_application(services), max_body_size=2 * LARGEST)
         self._http.add_sockets(sockets)
 
     async def close(self) -> None:
@@ -99,45 +100,46 @@ class Server:
             shutil.rmtree(self._temporary, ignore_errors=True)
 
 
-def _application(engine: Engine) -> Application:
-    job = r"((?:(?:workflows|comfy)/)?[^/]+/[^/]+)/requests/([^/]+)"
-    routes: list[tuple[str, Any]] = [
+def _application(services: Services) -> Application:
+    job = rf"({APP_PATTERN})/requests/([^/]+)"
+    handlers: list[tuple[str, Any]] = [
         (r"/health", Health),
-        (r"/\.well-known/jwks\.json", webhook_routes.KeySet),
-        (r"/storage/auth/token/?", storage_routes.Token),
-        (r"/storage/upload/initiate(-multipart)?/?", storage_routes.Initiate),
-        (r"/upload/([0-9a-f]+)", storage_routes.Upload),
-        (r"/files/upload", storage_routes.TokenUpload),
-        (r"/files/upload/multipart", storage_routes.TokenMultipart),
-        (r"/(?:upload/|files/)([0-9a-f]+)(?:/[^/]+)?/multipart/([0-9a-f]+)/(\d+)", storage_routes.Part),
+        (r"/\.well-known/jwks\.json", routes.KeySet),
+        (r"/storage/auth/token/?", storage.Token),
+        (r"/storage/upload/initiate(-multipart)?/?", storage.Initiate),
+        (r"/upload/([0-9a-f]+)", storage.Upload),
+        (r"/files/upload", storage.TokenUpload),
+        (r"/files/upload/multipart", storage.TokenMultipart),
+        (r"/(?:upload/|files/)([0-9a-f]+)(?:/[^/]+)?/multipart/([0-9a-f]+)/(\d+)", storage.Part),
         (
             r"/(?:upload/|files/)([0-9a-f]+)(?:/[^/]+)?/multipart/([0-9a-f]+)/complete",
-            storage_routes.Complete,
+            storage.Complete,
         ),
-        (r"/v1/models/requests/by-endpoint/?", platform_routes.Requests),
-        (r"/files/([0-9a-f]+/[^/]+)", file_routes.Download),
-        (rf"/{job}/?", queue_routes.Result),
-        (rf"/{job}/status/?", queue_routes.Status),
-        (rf"/{job}/status/stream/?", queue_routes.StatusStream),
-        (rf"/{job}/cancel/?", queue_routes.Cancel),
-        (r"/([^/]+/[^/].*)", queue_routes.Submit),
+        (r"/v1/models/requests/by-endpoint/?", routes.Requests),
+        (r"/files/([0-9a-f]+/[^/]+)", storage.Download),
+        (rf"/{job}/?", routes.Result),
+        (rf"/{job}/status/?", routes.Status),
+        (rf"/{job}/status/stream/?", routes.StatusStream),
+        (rf"/{job}/cancel/?", routes.Cancel),
+        (r"/([^/]+/[^/].*)", routes.Submit),
     ]
     return Application(
-        [(pattern, handler, {"engine": engine}) for pattern, handler in routes],
-        default_handler_class=Missing,
-        default_handler_args={"engine": engine},
+        [(pattern, handler, {"services": services}) for pattern, handler in handlers],
+        default_handler_class=NotFound,
+        default_handler_args={"services": services},
         log_function=lambda _handler: None,
         compress_response=False,
     )
 
 
-def _refuse_foreign(host: str) -> None:
+def _check_host(host: str) -> None:
+    """Raise `UsageError` unless the host is this machine."""
     try:
         loopback = host == "localhost" or ip_address(host).is_loopback
     except ValueError:
         loopback = False
     if not loopback:
         raise UsageError(
-            f"The local engine serves this machine only, not {host}.",
-            remedy="Leave --host out, or give 127.0.0.1, ::1 or localhost.",
+            f"The local preview server listens on this machine only, not on {host}.",
+            remedy="Leave --host out, or use 127.0.0.1, ::1 or localhost.",
         )

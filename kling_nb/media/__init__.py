@@ -1,16 +1,15 @@
-"""The media folder: files, a sidecar beside each, and the takes they make.
+"""The media folder: takes, each of them a file with a sidecar next to it.
 
     kling_media/
     ├── a-heron-lands-on-a-frozen-lake-3f9c1a20-1.mp4
     └── a-heron-lands-on-a-frozen-lake-3f9c1a20-1.json
 
-Takes are found by what the sidecars say, so a user may rename, move or delete files.
-Nothing is ever overwritten. No HTTP in here: `store` takes bytes from whoever has them.
+Takes are found by the content of the sidecars, so a user may rename, move or delete files.
+Nothing is overwritten.
 """
 
-from kling_nb.media.begun import Begun, Origin
 from kling_nb.media.folder import MediaFolder
-from kling_nb.media.sidecar import Sidecar
-from kling_nb.media.take import Result, Take, TakeDraft
+from kling_nb.media.incoming import Origin, PartialDownload
+from kling_nb.media.take import Result, Sidecar, Take, TakeDraft
 
-__all__ = ["Begun", "MediaFolder", "Origin", "Result", "Sidecar", "Take", "TakeDraft"]
+__all__ = ["MediaFolder", "Origin", "PartialDownload", "Result", "Sidecar", "Take", "TakeDraft"]

@@ -1,4 +1,4 @@
-"""`MediaFolder`: finds earlier takes and files new ones."""
+"""`MediaFolder`: find takes and store new ones."""
 
 from __future__ import annotations
 
@@ -6,65 +6,72 @@ import re
 import time
 from collections.abc import AsyncIterable, Callable, Collection, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
+from kling_nb._files import place, sync, write_file
 from kling_nb.errors import MediaError
-from kling_nb.media.begun import ENDING, Begun, Origin, take_up
-from kling_nb.media.content import HEAD, FileType, checked_type, file_type
-from kling_nb.media.incoming import Incoming, disk_faults, in_thread
+from kling_nb.media.incoming import (
+    CHECKPOINT_SUFFIX,
+    Incoming,
+    Origin,
+    PartialDownload,
+    disk_errors,
+    find_partial,
+    in_thread,
+)
 from kling_nb.media.index import Index
-from kling_nb.media.names import slug
-from kling_nb.media.settling import earlier_take, settle
-from kling_nb.media.sidecar import MAX_LINES, Sidecar, timestamp
-from kling_nb.media.take import Take, TakeDraft
+from kling_nb.media.take import MAX_LINES, Sidecar, Take, TakeDraft, read_sidecar, slug, stems, timestamp
+from kling_nb.request.file_types import BYTES, GIF, JSON, M4A, MP4, NOUNS, TEXT, FileType, file_type
 from kling_nb.video import Probe, probe
-from kling_nb.video.placing import place, sync
 
-_ABANDONED = re.compile(rf"\.kling-\d+-[0-9a-f]{{12}}\.part({re.escape(ENDING)})?")
-_ABANDONED_AFTER = 2 * 86_400.0
+_ABANDONED = re.compile(rf"\.kling-\d+-[0-9a-f]{{12}}\.part({re.escape(CHECKPOINT_SUFFIX)})?")
+_ABANDONED_SECONDS = 2 * 86_400.0
 
 
 class MediaFolder:
-    """A folder of takes. It is made when the first one is stored.
+    """A folder of takes. It is created when the first one is stored.
 
-    Threads: all methods may be called from any thread; several processes may share the folder.
+    Threads: any. Several processes may share the folder.
 
     Args:
-        folder: Where the files are.
+        folder: The folder.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder).absolute()
         self._index = Index(self.folder)
-        self._swept = False
-
-    # -- finding ----------------------------------------------------------------
+        self._is_tidy = False
 
     def find(self, fingerprint: str, *, take: int | None = None, backends: Collection[str]) -> Take | None:
-        """The take that answers a request, or None.
+        """Return a take of a request, or None.
 
         Args:
-            fingerprint: Of the request.
-            take: Its number; None gives the lowest.
-            backends: Whose takes will do. A take of fal is preferred to a local preview.
+            fingerprint: Fingerprint of the request.
+            take: Number of the take; None for the lowest.
+            backends: Backends whose takes count. A take of fal is preferred to a local preview.
         """
 
-        def suits(sidecar: Sidecar) -> bool:
+        def wanted(sidecar: Sidecar) -> bool:
             return sidecar.backend in backends and take in {None, sidecar.take}
 
-        return next(self._takes(fingerprint, suits), None)
+        return next(self._takes(fingerprint, wanted), None)
 
     def takes(self, fingerprint: str) -> tuple[Take, ...]:
-        """All takes of a request whose files are there and whole: fal's first, then by number."""
+        """Return all takes of a request whose file is complete: fal's first, then by number."""
         return tuple(self._takes(fingerprint, lambda _: True))
 
-    def filed(self, request_id: str, backend: str) -> Take | None:
-        """The take that came of a certain request to fal or to the local engine, or None."""
-        return earlier_take(self._index, request_id, backend)
+    def take_of_request(self, request_id: str, backend: str) -> Take | None:
+        """Return the take of one request to fal or to the local preview server, or None."""
+        if not request_id:
+            return None
+        wanted = (request_id, backend)
+        same = self._index.sidecars(lambda known: (known.request_id, known.backend) == wanted)
+        return _first_take(self._index, same)
 
-    def filed_here(self) -> tuple[tuple[Path, Sidecar], ...]:
-        """All files that sidecars speak of, as they are called now. Their content is not read."""
+    def stored_files(self) -> tuple[tuple[Path, Sidecar], ...]:
+        """Return the files of all sidecars, by their present names. The content of the files is not read."""
         found = (
             (self._index.media_of(note, sidecar, verify=False), sidecar)
             for note, sidecar in self._index.sidecars(lambda _: True)
@@ -72,7 +79,7 @@ class MediaFolder:
         return tuple((media, sidecar) for media, sidecar in found if media is not None)
 
     def latest(self) -> Take | None:
-        """The take that was stored last, of those that are there and whole."""
+        """Return the newest take whose file is complete, or None."""
         for note, sidecar in sorted(
             self._index.sidecars(lambda _: True),
             key=lambda pair: datetime.fromisoformat(pair[1].finished_at),
@@ -82,9 +89,9 @@ class MediaFolder:
                 return Take(media, sidecar)
         return None
 
-    def _takes(self, fingerprint: str, suits: Callable[[Sidecar], bool]) -> Iterator[Take]:
-        """Takes in order of preference; only files of those that suit are read."""
-        same = self._index.sidecars(lambda known: known.fingerprint == fingerprint and suits(known))
+    def _takes(self, fingerprint: str, wanted: Callable[[Sidecar], bool]) -> Iterator[Take]:
+        """Yield takes in order of preference. Only files of those that are wanted are read."""
+        same = self._index.sidecars(lambda known: known.fingerprint == fingerprint and wanted(known))
         same.sort(key=lambda pair: (pair[1].backend != "fal", pair[1].take, pair[1].finished_at, pair[0]))
         seen: set[Path] = set()
         for note, sidecar in same:
@@ -92,8 +99,6 @@ class MediaFolder:
             if media and media not in seen:
                 seen.add(media)
                 yield Take(media, sidecar)
-
-    # -- filing -----------------------------------------------------------------
 
     async def store(
         self,
@@ -103,88 +108,120 @@ class MediaFolder:
         expected_size: int | None = None,
         on_progress: Callable[[int], None] | None = None,
         origin: Origin | None = None,
-        begun: Begun | None = None,
+        partial: PartialDownload | None = None,
     ) -> Take:
-        """File a result: receive it, check it, name it, and write its sidecar.
+        """Store a result: receive it, check it, name it, and write its sidecar.
 
-        The take exists with its sidecar, on the disk, or not at all. Disk work is done in
-        threads, so that one loop can serve many jobs.
+        Both the file and its sidecar are on the disk on return, or neither. Disk work is done in threads,
+        so that one loop can serve many jobs.
 
         Args:
             chunks: The bytes.
-            draft: What is known about them.
-            expected_size: Bytes announced, where known.
-            on_progress: Called with the bytes received so far, on the loop's thread.
-            origin: What they are of; with it, another process can go on where this one was killed.
-            begun: What `begun` gave; `chunks` are the rest.
+            draft: The known facts about them.
+            expected_size: Size of the file, if known.
+            on_progress: Called with the number of bytes received, on the loop's thread.
+            origin: Source of the bytes. With it, another process can continue if this one is killed.
+            partial: Result of `partial_download`; `chunks` are the rest.
 
         Returns:
-            The new take, or the one that the same request has given already.
+            The new take, or the take that the same request has already.
 
         Raises:
-            MediaError: The bytes are not what was promised, or the disk refuses.
+            MediaError: The bytes are not of the promised kind or size, or the disk refuses.
         """
-        if not self._swept:
-            self._swept = True
-            await in_thread(self._sweep)
-        incoming = Incoming(self.folder, origin, begun)
-        return await incoming.receive(chunks, expected_size, on_progress, lambda: self._file(incoming, draft))
-
-    async def begun(self, request_id: str, backend: str, url: str) -> Begun | None:
-        """What a process that is no more fetched of a result, or None. The caller uses or discards it."""
-        return await in_thread(lambda: take_up(self.folder, backend, request_id, url, head=HEAD))
-
-    async def store_beside(
-        self, take: Take, name: str, chunks: AsyncIterable[bytes], *, expected_size: int | None = None
-    ) -> Path:
-        """Keep a further file of a result under the take's name: `…-1.audio.wav` beside `…-1.mp4`.
-
-        Raises:
-            MediaError: The bytes are not what was promised, or the disk refuses.
-        """
-        incoming = Incoming(take.path.parent)
+        if not self._is_tidy:
+            self._is_tidy = True
+            await in_thread(self._remove_abandoned)
+        incoming = Incoming(self.folder, origin, partial)
         return await incoming.receive(
-            chunks, expected_size, None, lambda: _place_beside(incoming, take, name)
+            chunks, expected_size, on_progress, lambda: self._place(incoming, draft)
         )
 
-    def _file(self, incoming: Incoming, draft: TakeDraft) -> Take:
-        """Check what came and give it a name. Any thread."""
-        name = _printable(draft.file_name)
-        kind = checked_type(incoming.head, draft.kind, name)
-        sidecar = _described(incoming, draft, kind, _measured(incoming, draft, name))
-        with disk_faults(self.folder):
-            take = settle(self._index, incoming.path, kind.extension, sidecar, draft)
+    async def partial_download(self, request_id: str, backend: str, url: str) -> PartialDownload | None:
+        """Return what an ended process downloaded of a result, or None. The caller uses or discards it."""
+        return await in_thread(lambda: find_partial(self.folder, backend, request_id, url))
+
+    async def store_other(
+        self, take: Take, name: str, chunks: AsyncIterable[bytes], *, expected_size: int | None = None
+    ) -> Path:
+        """Store another file of a result under the take's name: `…-1.audio.wav` next to `…-1.mp4`.
+
+        Raises:
+            MediaError: The bytes are not of the promised size, or the disk refuses.
+        """
+        incoming = Incoming(take.path.parent)
+        return await incoming.receive(chunks, expected_size, None, lambda: _place_other(incoming, take, name))
+
+    def _place(self, incoming: Incoming, draft: TakeDraft) -> Take:
+        """Check a received file and give it a name. Any thread."""
+        name = _printable_name(draft.file_name)
+        found = check_type(incoming.head, draft.kind, name)
+        sidecar = _sidecar(incoming, draft, found, _measures(incoming, draft, name))
+        with disk_errors(self.folder):
+            take = place_take(self._index, incoming.path, found.suffix, sidecar, draft)
             sync(self.folder)
         return take
 
-    def _sweep(self) -> None:
-        """Remove downloads that a killed process left here more than two days ago."""
+    def _remove_abandoned(self) -> None:
+        """Delete downloads that killed processes left more than two days ago."""
+        oldest = time.time() - _ABANDONED_SECONDS
         with suppress(OSError):
             for path in self.folder.iterdir():
-                if _ABANDONED.fullmatch(path.name) and path.stat().st_mtime < time.time() - _ABANDONED_AFTER:
+                if _ABANDONED.fullmatch(path.name) and path.stat().st_mtime < oldest:
                     path.unlink(missing_ok=True)
 
 
-def _place_beside(incoming: Incoming, take: Take, name: str) -> Path:
-    extension = file_type(incoming.head).extension
+def check_type(head: bytes, kind: str, name: str) -> FileType:
+    """Return the type of a result, found in its content. Raise unless it is of the promised kind.
+
+    Args:
+        head: Its first `file_types.HEAD` bytes, or all of it.
+        kind: "video", "audio", "image", or "data" for anything.
+        name: Its name in the error.
+
+    Raises:
+        MediaError: It is of another kind.
+    """
+    found = file_type(head)
+    if kind in {"data", found.kind} or (kind == "video" and found == GIF):
+        return found
+    if kind == "audio" and found == MP4:  # An MP4 file can have audio only.
+        return M4A
+    promised = NOUNS.get(kind, kind)
+    raise MediaError(
+        f"{name} should be {promised}, but it is {_description(head, found)}. It was not stored.",
+        remedy="%kling resume downloads the result again, at no charge.",
+    )
+
+
+def _description(head: bytes, found: FileType) -> str:
+    if not head:
+        return "empty"
+    if found == BYTES:
+        return "of no known type"
+    return found.mime if found.kind != "data" or found in (JSON, TEXT) else found.noun
+
+
+def _place_other(incoming: Incoming, take: Take, name: str) -> Path:
+    extension = file_type(incoming.head).suffix
     target = take.path.with_name(f"{take.path.name.partition('.')[0]}.{slug(name)}{extension}")
-    with disk_faults(target.parent), suppress(FileExistsError):  # another kernel was quicker
+    with disk_errors(target.parent), suppress(FileExistsError):  # Another kernel has stored it already.
         place(incoming.path, target)
     return target
 
 
-def _measured(incoming: Incoming, draft: TakeDraft, name: str) -> Probe | None:
+def _measures(incoming: Incoming, draft: TakeDraft, name: str) -> Probe | None:
     if draft.kind != "video":
         return None
     try:
         return probe(incoming.path)
     except MediaError as error:
-        said = error.message.replace(incoming.path.name, name)
-        raise MediaError(f"{said} It was not kept.", remedy=error.remedy) from error
+        message = error.message.replace(incoming.path.name, name)
+        raise MediaError(f"{message} It was not stored.", remedy=error.remedy) from error
 
 
-def _described(incoming: Incoming, draft: TakeDraft, kind: FileType, measured: Probe | None) -> Sidecar:
-    """The sidecar, still without its final number and file name."""
+def _sidecar(incoming: Incoming, draft: TakeDraft, kind: FileType, measures: Probe | None) -> Sidecar:
+    """Return the sidecar, without the final number and file name."""
     return Sidecar(
         fingerprint=draft.fingerprint,
         take=draft.take or 1,
@@ -194,15 +231,15 @@ def _described(incoming: Incoming, draft: TakeDraft, kind: FileType, measured: P
         request_id=draft.request_id or None,
         file="",
         kind=draft.kind,
-        content_type=kind.content_type,
+        content_type=kind.mime,
         sha256=incoming.sha256,
         size=incoming.size,
         url=draft.url or None,
-        width=measured.width if measured else None,
-        height=measured.height if measured else None,
-        fps=measured.fps if measured else None,
-        duration=measured.duration if measured else None,
-        frame_count=measured.frame_count if measured else None,
+        width=measures.width if measures else None,
+        height=measures.height if measures else None,
+        fps=measures.fps if measures else None,
+        duration=measures.duration if measures else None,
+        frame_count=measures.frame_count if measures else None,
         created_at=timestamp(draft.created_at),
         finished_at=timestamp(time.time()),
         billable_units=draft.units or None,
@@ -211,7 +248,122 @@ def _described(incoming: Incoming, draft: TakeDraft, kind: FileType, measured: P
     )
 
 
-def _printable(file_name: str | None) -> str:
-    """A server's name for the file, fit for a message."""
+def _printable_name(file_name: str | None) -> str:
+    """Return a server's name for the file as a message can show it."""
     shown = "".join(letter for letter in file_name or "" if letter.isprintable())[:60]
     return shown or "The result"
+
+
+# -- The number and name of a new take, also if several kernels want the same.
+#
+# A name is created only if it is free: first that of the media file, then that of the sidecar, which makes
+# the take. So a crash leaves at worst a complete file without a sidecar. If the same bytes are stored again,
+# they get this file.
+
+
+_MOST_TAKES = 10_000
+
+Related = list[tuple[Path, Sidecar]]
+"""Sidecars with their paths."""
+
+
+def _first_take(index: Index, sidecars: Related) -> Take | None:
+    """Return the take of the first sidecar whose file is complete."""
+    for note, sidecar in sidecars:
+        media = index.media_of(note, sidecar)
+        if media:
+            return Take(media, sidecar)
+    return None
+
+
+def place_take(index: Index, temporary: Path, extension: str, sidecar: Sidecar, draft: TakeDraft) -> Take:
+    """Give the complete file `temporary` its name in the folder, and write its sidecar.
+
+    Each backend has its own numbers. If a local preview had number 1, `take=1` would be submitted, and paid
+    for, again once a key is set.
+
+    Args:
+        index: Index of the folder.
+        temporary: The file, complete and on the disk.
+        extension: Extension of the new file, with its dot.
+        sidecar: Its sidecar. Number and file name are filled in here.
+        draft: Has the prompt for the file name, and the number to use if it is free.
+
+    Raises:
+        MediaError: No name is free.
+        OSError: The disk refuses.
+    """
+    related = index.sidecars(
+        lambda other: _is_same_request(other, sidecar) or other.fingerprint == sidecar.fingerprint
+    )
+    earlier = _first_take(index, [pair for pair in related if _is_same_request(pair[1], sidecar)])
+    if earlier:
+        return earlier
+    used = _used_numbers(index, sidecar, related)  # Takes stored after this are found by their names.
+    number = draft.take or 1
+    while number < _MOST_TAKES:
+        if number in used:
+            number += 1
+            continue
+        for stem in stems(draft.prompt, sidecar.fingerprint, number, sidecar.backend):
+            note = index.folder / f"{stem}.json"
+            named = replace(sidecar, take=number, file=f"{stem}{extension}")
+            take = _try_name(index, note, temporary, named)
+            if take:
+                return take
+            owner = read_sidecar(note)
+            # Without a readable sidecar, another kernel may be storing this number now.
+            if (owner is None and draft.take is None) or (owner and _is_used(index, note, owner, named)):
+                break
+        number += 1
+    raise MediaError(
+        f"No name is free for another take of {draft.prompt[:40]!r} in {index.folder}. It was not stored.",
+        remedy="Move takes to another folder. Then %kling resume downloads the result, at no charge.",
+    )
+
+
+def _used_numbers(index: Index, sidecar: Sidecar, related: Related) -> set[int]:
+    """Return the numbers of the request's other takes. A sidecar without its file does not count."""
+    return {
+        other.take
+        for note, other in related
+        if (other.fingerprint, other.backend) == (sidecar.fingerprint, sidecar.backend)
+        and not _is_same_request(other, sidecar)
+        and index.media_of(note, other, verify=False)
+    }
+
+
+def _try_name(index: Index, note: Path, temporary: Path, sidecar: Sidecar) -> Take | None:
+    """Return the take under this name if the name is free or has this request's take, else None."""
+    media = note.with_name(sidecar.file)
+    if note.exists():
+        return _take_at(index, note, sidecar)
+    try:
+        place(temporary, media)
+        index.remember(media, sidecar.sha256)
+    except FileExistsError:
+        if index.checksum(media) != sidecar.sha256:
+            return None
+    try:
+        write_file(note, sidecar.to_json())
+    except FileExistsError:
+        return _take_at(index, note, sidecar)
+    return Take(media, sidecar)
+
+
+def _take_at(index: Index, note: Path, sidecar: Sidecar) -> Take | None:
+    """Return the take of the sidecar at `note` if it is of the same request."""
+    owner = read_sidecar(note)
+    if owner is None or not _is_same_request(owner, sidecar):
+        return None
+    return _first_take(index, [(note, owner)])
+
+
+def _is_same_request(one: Sidecar, other: Sidecar) -> bool:
+    return one.request_id is not None and (one.request_id, one.backend) == (other.request_id, other.backend)
+
+
+def _is_used(index: Index, note: Path, owner: Sidecar, wanted: Sidecar) -> bool:
+    """Return True if `owner`, the sidecar at `note`, has a file and the wanted number."""
+    same = (owner.fingerprint, owner.backend, owner.take) == (wanted.fingerprint, wanted.backend, wanted.take)
+    return same and index.media_of(note, owner, verify=False) is not None

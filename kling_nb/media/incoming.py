@@ -1,23 +1,24 @@
-"""A file on its way in: written under a hidden name, counted and hashed as it comes."""
+"""Receive a file under a hidden name, and continue downloads that a killed process left unfinished."""
 
 from __future__ import annotations
 
 import asyncio
 import errno
 import hashlib
+import json
 import os
-from collections.abc import AsyncIterable, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterable, Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from kling_nb._files import temporary_path, write_file
 from kling_nb.errors import MediaError
-from kling_nb.media.begun import CHECKPOINT_EVERY, Begun, Origin, forget, lock, note
-from kling_nb.media.content import HEAD
-from kling_nb.video.placing import temporary_beside
+from kling_nb.request.file_types import HEAD
 
 BATCH = 2**20
-"""Bytes gathered before they go to the disk: one trip to a thread for each MiB, not for each packet."""
+"""Bytes that are written at once, so that a thread is needed for each MiB and not for each packet."""
 
 LARGEST = 8 * 2**30
 """Bytes. A server that sends without end must not fill the disk."""
@@ -26,34 +27,35 @@ T = TypeVar("T")
 
 
 class Incoming:
-    """One file being received.
+    """One file that is being received.
 
-    Threads: `receive` belongs to one event loop; it sends disk work to threads, one piece
-    at a time.
+    Threads: `receive` belongs to one event loop. Disk work is done in threads, one piece at a time.
 
     Args:
-        folder: Where it is to be.
-        origin: What is coming; with it, another process can go on where this one was killed.
-        begun: The part that is there already.
+        folder: Folder of the file.
+        origin: Source of the bytes. With it, another process can continue if this one is killed.
+        partial: The part that was downloaded before.
 
     Attributes:
         path: The temporary file.
         head: Its first bytes.
-        size: Bytes received.
+        size: Number of bytes received.
     """
 
-    def __init__(self, folder: Path, origin: Origin | None = None, begun: Begun | None = None) -> None:
-        self.path = begun.path if begun else temporary_beside(folder / "take")
-        self.head = begun.head if begun else b""
-        self.size = begun.size if begun else 0
-        self._hash = begun.hash if begun else hashlib.sha256()
-        self._file: int | None = begun.descriptor if begun else None
+    def __init__(
+        self, folder: Path, origin: Origin | None = None, partial: PartialDownload | None = None
+    ) -> None:
+        self.path = partial.path if partial else temporary_path(folder / "take")
+        self.head = partial.head if partial else b""
+        self.size = partial.size if partial else 0
+        self._hash = partial.hash if partial else hashlib.sha256()
+        self._file: int | None = partial.descriptor if partial else None
         self._origin = origin
-        self._written = self._noted = self.size
+        self._written = self._checkpoint_size = self.size
 
     @property
     def sha256(self) -> str:
-        """Hexadecimal, of what has been written."""
+        """SHA-256 of the written bytes, in hexadecimal."""
         return self._hash.hexdigest()
 
     async def receive(
@@ -63,105 +65,105 @@ class Incoming:
         on_progress: Callable[[int], None] | None,
         keep: Callable[[], T],
     ) -> T:
-        """Write all `chunks`, see them safe on the disk, and do with them what is to be done.
+        """Write all `chunks` to the disk, then call `keep`.
 
         Args:
             chunks: The bytes.
-            expected_size: How many, where that is known.
-            on_progress: Called with the bytes received so far.
-            keep: Gives the whole file its place, in a thread. A small file takes one trip there in all.
+            expected_size: Size of the file, if known.
+            on_progress: Called with the number of bytes received.
+            keep: Gives the complete file its final name. It is called in a thread, for a small file the same
+                one that writes it.
 
         Returns:
-            What `keep` gave. The temporary file is gone then, as it is after a fault.
+            What `keep` returned. The temporary file is deleted then, as after an error.
 
         Raises:
-            MediaError: More or fewer bytes than `expected_size`, none at all, or the disk refuses.
+            MediaError: More or fewer bytes than `expected_size` came, or none, or the disk refuses.
         """
         try:
-            rest = await self._received(chunks, expected_size, on_progress)
-            return await in_thread(self._kept, rest, keep)
+            rest = await self._receive(chunks, expected_size, on_progress)
+            return await in_thread(self._finish, rest, keep)
         except BaseException:
             await in_thread(self.discard)
             raise
 
-    async def _received(
+    async def _receive(
         self,
         chunks: AsyncIterable[bytes],
         expected_size: int | None,
         on_progress: Callable[[int], None] | None,
     ) -> bytearray:
-        """Write what comes; gives the last of it, which is still to be written."""
-        behind = _Behind()
-        gathered = bytearray()
+        """Write the chunks. Return the last bytes, which are not written yet."""
+        writes = _BackgroundWrites()
+        batch = bytearray()
         try:
             async for chunk in chunks:
                 self.size += len(chunk)
                 if self.size > (LARGEST if expected_size is None else expected_size):
                     raise _too_long(self.size, expected_size)
-                gathered += chunk
+                batch += chunk
                 if on_progress:
                     on_progress(self.size)
-                if len(gathered) >= BATCH:
-                    await behind.start(self._write, gathered)
-                    gathered = bytearray()
+                if len(batch) >= BATCH:
+                    await writes.start(self._write, batch)
+                    batch = bytearray()
         except BaseException:
-            with suppress(MediaError):  # the first fault is the one to tell
-                await behind.end()
+            with suppress(MediaError):  # The first error is the one to raise.
+                await writes.wait()
             raise
-        await behind.end()
+        await writes.wait()
         if self.size == 0:
-            raise MediaError("The result is empty: 0 bytes came.")
+            raise MediaError("The result is empty: 0 bytes were received.")
         if expected_size is not None and self.size < expected_size:
-            raise MediaError(f"The download was cut short: {self.size:,} of {expected_size:,} bytes came.")
-        return gathered
+            raise MediaError(
+                f"The download was cut short: {self.size:,} of {expected_size:,} bytes were received."
+            )
+        return batch
 
-    def _kept(self, rest: bytearray, keep: Callable[[], T]) -> T:
-        self._finish(rest)
+    def _finish(self, rest: bytearray, keep: Callable[[], T]) -> T:
+        self._write(rest)
+        assert self._file is not None
+        with disk_errors(self.path.parent):
+            os.fsync(self._file)
+            self._close()
         try:
             return keep()
         finally:
             self.discard()
 
     def discard(self) -> None:
-        """Remove the temporary file. A take keeps its bytes under its own name."""
+        """Delete the temporary file. A take has its bytes under another name."""
         self._close()
         with suppress(OSError):
             self.path.unlink(missing_ok=True)
-        if self._noted:
-            forget(self.path)
+        if self._checkpoint_size:
+            remove_checkpoint(self.path)
 
-    def _opened(self) -> int:
-        with disk_faults(self.path.parent):
+    def _open(self) -> int:
+        with disk_errors(self.path.parent):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0)
-            made = os.open(self.path, flags, 0o666)
-        if self._origin is not None and not lock(made):
+            descriptor = os.open(self.path, flags, 0o666)
+        if self._origin is not None and not lock(descriptor):
             self._origin = None
-        return made
+        return descriptor
 
     def _write(self, data: bytearray) -> None:
         if self._file is None:
-            self._file = self._opened()
+            self._file = self._open()
         self._hash.update(data)
         if len(self.head) < HEAD:
             self.head = (self.head + bytes(data[:HEAD]))[:HEAD]
         rest = memoryview(data)
-        with disk_faults(self.path.parent):
+        with disk_errors(self.path.parent):
             while rest:
                 rest = rest[os.write(self._file, rest) :]
         self._written += len(data)
-        if self._origin is not None and self._written - self._noted >= CHECKPOINT_EVERY:
-            with disk_faults(self.path.parent):
+        if self._origin is not None and self._written - self._checkpoint_size >= CHECKPOINT_EVERY:
+            with disk_errors(self.path.parent):
                 os.fsync(self._file)
-            note(self.path, self._origin, self._written, self.sha256)
-            self._noted = self._written
-
-    def _finish(self, data: bytearray) -> None:
-        self._write(data)
-        assert self._file is not None
-        with disk_faults(self.path.parent):
-            os.fsync(self._file)
-            self._close()
+            write_checkpoint(self.path, self._origin, self._written, self.sha256)
+            self._checkpoint_size = self._written
 
     def _close(self) -> None:
         if self._file is not None:
@@ -169,59 +171,50 @@ class Incoming:
             os.close(descriptor)
 
 
-class _Behind:
-    """Disk work that goes on while the next bytes come: one piece at a time, in order."""
+class _BackgroundWrites:
+    """Disk work while the next bytes arrive: one piece at a time, in order."""
 
     def __init__(self) -> None:
         self._piece: asyncio.Task[None] | None = None
 
     async def start(self, function: Callable[..., None], *arguments: object) -> None:
-        """Begin a piece of work, once the one before it has ended."""
-        await self.end()
+        """Wait for the piece before, and start the next one."""
+        await self.wait()
         self._piece = asyncio.create_task(in_thread(function, *arguments))
 
-    async def end(self) -> None:
-        """Wait for the piece under way; raises what it raised."""
+    async def wait(self) -> None:
+        """Wait for the present piece, and raise its error."""
         piece, self._piece = self._piece, None
         if piece is not None:
             await piece
 
 
-class disk_faults:  # noqa: N801 - reads as the statement it is: with disk_faults(folder)
-    """Turns an OSError inside the block into a `MediaError` that names the cause.
-
-    Args:
-        folder: Where was being written.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, OSError):
-            raise disk_error(error, self._folder) from error
+@contextmanager
+def disk_errors(folder: Path) -> Iterator[None]:
+    """Raise an OSError of the block as a `MediaError` that names the folder and the cause."""
+    try:
+        yield
+    except OSError as error:
+        raise disk_error(error, folder) from error
 
 
 def disk_error(error: OSError, folder: Path) -> MediaError:
-    """The error that says why nothing could be stored in `folder`."""
-    keep = "The result is kept at fal for a while: %kling resume fetches it, at no charge."
+    """Return the error for a result that cannot be stored in `folder`."""
+    resume = "fal keeps the result for a while: %kling resume downloads it, at no charge."
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        return MediaError(f"The disk is full: nothing more fits in {folder}.", remedy=f"Make room. {keep}")
+        return MediaError(f"The disk is full: nothing more fits in {folder}.", remedy=f"Make room. {resume}")
     if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
         return MediaError(
             f"{folder} cannot be written to: {error.strerror}.",
-            remedy=f"Choose another folder (KLING_NB_MEDIA). {keep}",
+            remedy=f"Choose another folder (KLING_NB_MEDIA). {resume}",
         )
-    return MediaError(f"The result cannot be stored in {folder}: {error.strerror or error}.", remedy=keep)
+    return MediaError(f"The result cannot be stored in {folder}: {error.strerror or error}.", remedy=resume)
 
 
 async def in_thread(function: Callable[..., T], *arguments: object) -> T:
-    """Run disk work in a thread, and have it ended when this ends, also when it is cancelled.
+    """Run disk work in a thread, and wait for it even if this is cancelled.
 
-    `asyncio.to_thread` alone would leave the thread writing to a file that is being removed.
+    With `asyncio.to_thread` alone, the thread would still write to a file that is being deleted.
     """
     work = asyncio.ensure_future(asyncio.to_thread(function, *arguments))
     try:
@@ -231,11 +224,154 @@ async def in_thread(function: Callable[..., T], *arguments: object) -> T:
             with suppress(asyncio.CancelledError):
                 await asyncio.wait([work])
         if not work.cancelled():
-            work.exception()  # looked at, so that asyncio does not complain of it
+            work.exception()  # It is read, because asyncio would log an exception that is not.
         raise
 
 
 def _too_long(size: int, expected: int | None) -> MediaError:
     if expected is None:
-        return MediaError(f"The result is larger than {LARGEST:,} bytes. It was not kept.")
-    return MediaError(f"More bytes came than were announced: {size:,} instead of {expected:,}.")
+        return MediaError(f"The result is larger than {LARGEST:,} bytes. It was not stored.")
+    return MediaError(f"More bytes were received than announced: {size:,} instead of {expected:,}.")
+
+
+# -- Unfinished downloads of killed processes, so that only the rest has to be downloaded.
+#
+# During a download, a checkpoint next to the temporary file records its source, and the size and SHA-256 of
+# the bytes that are on the disk after an fsync. The process has a lock on the file. The lock ends with the
+# process, and the next process that gets it may continue. Without such locks (Windows) downloads start again.
+
+
+CHECKPOINT_EVERY = 4 * 2**20
+"""Bytes. An fsync for each costs less than to download them again."""
+
+CHECKPOINT_SUFFIX = ".at"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The source of a download: a version of a file, for a request."""
+
+    backend: str
+    request_id: str
+    url: str
+    etag: str
+    length: int
+
+
+@dataclass(slots=True)
+class PartialDownload:
+    """The checked first part of a file. Its owner has the lock on the temporary file.
+
+    Attributes:
+        path: The temporary file, of exactly `size` bytes.
+        descriptor: The file, open for writing at its end, and locked.
+        size: Number of bytes.
+        hash: SHA-256 object of these bytes.
+        head: The first bytes.
+        origin: Source of the bytes.
+    """
+
+    path: Path
+    descriptor: int
+    size: int
+    hash: Any
+    head: bytes
+    origin: Origin
+
+    def discard(self) -> None:
+        """Close and delete the file."""
+        with suppress(OSError):
+            os.close(self.descriptor)
+        self.path.unlink(missing_ok=True)
+
+
+def lock(descriptor: int) -> bool:
+    """Lock a file for this process. Return False if another process has the lock, or on Windows."""
+    try:
+        import fcntl  # noqa: PLC0415 -- Windows does not have it
+    except ImportError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def write_checkpoint(path: Path, origin: Origin, size: int, sha256: str) -> None:
+    """Record that the first `size` bytes of the temporary file are on the disk. Errors are ignored."""
+    content = json.dumps({**asdict(origin), "size": size, "sha256": sha256}).encode()
+    with suppress(OSError):
+        # A function as content is not synced. If the checkpoint is lost, the download only starts again.
+        write_file(_checkpoint(path), lambda temporary: temporary.write_bytes(content), overwrite=True)
+
+
+def remove_checkpoint(path: Path) -> None:
+    """Delete the checkpoint of a temporary file."""
+    with suppress(OSError):
+        _checkpoint(path).unlink(missing_ok=True)
+
+
+def find_partial(folder: Path, backend: str, request_id: str, url: str) -> PartialDownload | None:
+    """Return the part of a file that an ended process downloaded, or None.
+
+    Args:
+        folder: Folder of the download.
+        backend: "fal" or "local".
+        request_id: Request of the result.
+        url: URL of the file.
+    """
+    for path, origin, size, sha256 in _checkpoints(folder):
+        if (origin.backend, origin.request_id, origin.url) == (backend, request_id, url):
+            partial = _claim(path, origin, size, sha256)
+            if partial is not None:
+                return partial
+    return None
+
+
+def _checkpoints(folder: Path) -> Iterator[tuple[Path, Origin, int, str]]:
+    """Yield temporary files, with their origin, size and SHA-256 by their checkpoints."""
+    with suppress(OSError):
+        for path in sorted(folder.glob(f".kling-*.part{CHECKPOINT_SUFFIX}")):
+            with suppress(OSError, ValueError, TypeError, KeyError):
+                content = json.loads(path.read_bytes())
+                size, sha256 = int(content.pop("size")), str(content.pop("sha256"))
+                yield (
+                    path.with_name(path.name.removesuffix(CHECKPOINT_SUFFIX)),
+                    Origin(**content),
+                    size,
+                    sha256,
+                )
+
+
+def _claim(path: Path, origin: Origin, size: int, sha256: str) -> PartialDownload | None:
+    """Make the file this process's. Return None if another one uses it, or its checkpoint is wrong."""
+    try:
+        descriptor = os.open(path, os.O_RDWR)
+    except OSError:
+        return None
+    claimed = temporary_path(path)
+    try:
+        if not lock(descriptor) or os.fstat(descriptor).st_ino != path.stat().st_ino:
+            raise OSError("another process uses it")
+        checksum = hashlib.sha256()
+        head = b""
+        while left := size - os.lseek(descriptor, 0, os.SEEK_CUR):
+            data = os.read(descriptor, min(left, 2**20))
+            if not data:
+                raise OSError("it is shorter than its checkpoint records")
+            head = head or data[:HEAD]
+            checksum.update(data)
+        if checksum.hexdigest() != sha256 or not 0 < size < origin.length:
+            raise OSError("it is not what its checkpoint records")
+        os.ftruncate(descriptor, size)
+        path.replace(claimed)
+        remove_checkpoint(path)
+    except OSError:
+        os.close(descriptor)
+        return None
+    return PartialDownload(claimed, descriptor, size, checksum, head, origin)
+
+
+def _checkpoint(path: Path) -> Path:
+    return path.with_name(path.name + CHECKPOINT_SUFFIX)

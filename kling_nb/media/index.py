@@ -1,11 +1,9 @@
-"""What is in the media folder, read again only where something changed.
+"""`Index`: the sidecars and files of a media folder, read again only after a change.
 
-Every look-up lists the folder, so files that a user or another kernel moved are found
-where they are now. Parsed sidecars and checksums are kept by path, time and size. In a folder of many
-takes, times and sizes are asked for as often as a tenth of the time allows, and always of the
-sidecars that a look-up is about: else each of a thousand jobs would ask them of all others' files.
-
-Threads: all of it may be called from any thread.
+Every look-up lists the folder, because a user or another kernel may have moved files. Parsed sidecars and
+checksums are kept by path, time and size. In a folder of many takes, times and sizes of all files are read
+for at most a tenth of the time, because else each of a thousand jobs would read those of all others. Those of
+the sidecars that a look-up returns are always read.
 """
 
 from __future__ import annotations
@@ -19,21 +17,21 @@ from pathlib import Path
 from threading import Lock
 from typing import NamedTuple
 
-from kling_nb.media.sidecar import Sidecar, read_sidecar
+from kling_nb.media.take import Sidecar, read_sidecar
 
 Stamp = tuple[str, int, int]
 """Path, modification time in ns, size: a file that has not changed."""
 
 _DEEPEST = 12
 _FEW = 200
-"""Up to so many sidecars are all looked at each time."""
+"""Up to so many sidecars are all checked at each look-up."""
 
 _SHARE = 10
-"""Of the time, at most one part in so many goes into looking at all of them."""
+"""At most one part in so many of the time is spent on checking more of them."""
 
 
 class _Note(NamedTuple):
-    """A sidecar as it was read; None where it is none."""
+    """A JSON file as it was read. `sidecar` is None if it is not a sidecar."""
 
     path: Path
     stamp: Stamp
@@ -41,26 +39,28 @@ class _Note(NamedTuple):
 
 
 class Index:
-    """Sidecars and files of one folder and the folders in it.
+    """Sidecars and files of one folder and its subfolders.
 
-    Hidden files and folders (`.ipynb_checkpoints`, unfinished downloads) are not looked at.
+    Hidden files and folders (`.ipynb_checkpoints`, unfinished downloads) are left out.
+
+    Threads: any.
 
     Attributes:
-        folder: The one it is of.
+        folder: The folder.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._notes: dict[tuple[str, int], _Note] = {}
         self._ordered: list[_Note] = []
-        self._all_again = 0.0
+        self._next_full_check = 0.0
         self._checksums: dict[Stamp, str] = {}
         self._lock = Lock()
 
     def sidecars(self, wanted: Callable[[Sidecar], bool]) -> list[tuple[Path, Sidecar]]:
-        """The readable sidecars that are wanted, with their paths, in order of path."""
+        """Return the readable sidecars for which `wanted` is true, with their paths, in order of path."""
         with self._lock:
-            self._look()
+            self._update()
             found = []
             for note in self._ordered:
                 if note.sidecar and wanted(note.sidecar):
@@ -69,47 +69,47 @@ class Index:
                         found.append((note.path, sidecar))
             return found
 
-    def _look(self) -> None:
-        """List the folder. A file that was replaced has another number, one written to another stamp."""
+    def _update(self) -> None:
+        """List the folder. A replaced file has another inode, and a changed one another stamp."""
         start = time.monotonic()
-        closely = len(self._notes) <= _FEW or start >= self._all_again
+        full = len(self._notes) <= _FEW or start >= self._next_full_check
         known, notes = self._notes, {}
         for entry in _files(self.folder):
             if not _may_be_sidecar(entry.name):
                 continue
             handle = entry.path, entry.inode()
             note = known.get(handle)
-            if note is None or closely:
+            if note is None or full:
                 stamp = _stamp(entry)
                 if note is None or note.stamp != stamp:
                     note = _read(stamp)
             notes[handle] = note
-        if closely:
+        if full:
             now = time.monotonic()
-            self._all_again = now + _SHARE * (now - start)
-        if notes.keys() != known.keys() or closely:
+            self._next_full_check = now + _SHARE * (now - start)
+        if notes.keys() != known.keys() or full:
             self._ordered = sorted(notes.values(), key=lambda note: note.stamp)
         self._notes = notes
 
     def _current(self, note: _Note) -> Sidecar | None:
-        """What it says now."""
+        """Return the present content."""
         with suppress(OSError):
-            about = note.path.stat()
-            stamp = (note.stamp[0], about.st_mtime_ns, about.st_size)
+            status = note.path.stat()
+            stamp = (note.stamp[0], status.st_mtime_ns, status.st_size)
             return note.sidecar if stamp == note.stamp else read_sidecar(note.path)
         return None
 
     def media_of(self, note: Path, sidecar: Sidecar, *, verify: bool = True) -> Path | None:
-        """The file that `sidecar`, found at `note`, speaks of; None where it is gone or changed.
+        """Return the file of a sidecar; None if it is gone or changed.
 
-        Looked for under the name the sidecar gives, then by size in its folder, then by
-        size in all folders, and believed when its SHA-256 is right.
+        It is searched by the name in the sidecar, then by size in the sidecar's folder, then by size in all
+        folders. Its SHA-256 must be right.
 
         Args:
-            note: Where the sidecar lies.
-            sidecar: What it says.
-            verify: False believes the named file by its size alone, which is enough to see
-                that a name or number is in use.
+            note: Path of the sidecar.
+            sidecar: Its content.
+            verify: False checks only the size of the named file, which is enough to know that a name or
+                number is used.
         """
         named = note.parent / sidecar.file
         if not verify and _size(named) == sidecar.size:
@@ -120,10 +120,13 @@ class Index:
         return None
 
     def checksum(self, path: Path) -> str | None:
-        """SHA-256 of a file in hexadecimal, kept until the file changes; None where it cannot be read."""
+        """Return the SHA-256 of a file in hexadecimal, or None if it cannot be read.
+
+        It is computed once until the file changes.
+        """
         try:
-            about = path.stat()
-            stamp = (str(path), about.st_mtime_ns, about.st_size)
+            status = path.stat()
+            stamp = (str(path), status.st_mtime_ns, status.st_size)
             found = self._checksums.get(stamp)
             if found is None:
                 with path.open("rb") as file:
@@ -134,9 +137,9 @@ class Index:
         return found
 
     def remember(self, path: Path, sha256: str) -> None:
-        """Take over a checksum that was reckoned while the file came in."""
-        about = path.stat()
-        self._checksums[str(path), about.st_mtime_ns, about.st_size] = sha256
+        """Keep a checksum that was computed while the file was received."""
+        status = path.stat()
+        self._checksums[str(path), status.st_mtime_ns, status.st_size] = sha256
 
     def _candidates(self, note: Path, named: Path, sidecar: Sidecar) -> Iterator[Path]:
         if _size(named) == sidecar.size:
@@ -149,19 +152,19 @@ class Index:
 
 
 def _files(folder: Path, *, deep: bool = True) -> Iterator[os.DirEntry[str]]:
-    """Files in `folder`, and in the folders in it where `deep`."""
+    """Yield the files in `folder` and, if `deep`, in its subfolders."""
     waiting = [(str(folder), 0)]
     seen: set[str] = set()
     while waiting:
-        place, depth = waiting.pop()
-        with suppress(OSError), os.scandir(place) as entries:
+        path, depth = waiting.pop()
+        with suppress(OSError), os.scandir(path) as entries:
             for entry in entries:
                 if entry.name.startswith("."):
                     continue
                 if entry.is_file():
                     yield entry
                 elif deep and depth < _DEEPEST and entry.is_dir():
-                    # A linked folder may lead back to one above it.
+                    # A symbolic link may lead back to a folder above it.
                     real = os.path.realpath(entry.path) if entry.is_symlink() else entry.path
                     if real not in seen:
                         seen.add(real)
@@ -174,16 +177,16 @@ def _read(stamp: Stamp) -> _Note:
 
 
 def _may_be_sidecar(name: str) -> bool:
-    """A result that is JSON itself (`.data.json`) must never be taken for what we wrote about it."""
+    """Return False for a result that is JSON itself (`.data.json`) and must never count as a sidecar."""
     return name.endswith(".json") and not name.endswith(".data.json")
 
 
 def _stamp(entry: os.DirEntry[str]) -> Stamp:
     try:
-        about = entry.stat()
-    except OSError:  # gone since it was listed
+        status = entry.stat()
+    except OSError:  # It was deleted after it was listed.
         return entry.path, 0, -1
-    return entry.path, about.st_mtime_ns, about.st_size
+    return entry.path, status.st_mtime_ns, status.st_size
 
 
 def _size(path: Path) -> int | None:

@@ -1,44 +1,341 @@
-"""A take: one stored result of a request, and the draft it is filed from."""
+"""Takes: the stored result of a request, its sidecar, and their names.
+
+The sidecar is a JSON file next to the stored file. It is version 1, UTF-8, one object. `MediaFolder.store`
+writes it, and any program may read it.
+
+    kling_nb        1, the version of this format
+    fingerprint     of the request; takes of the same request have the same one
+    take            number among them, from 1
+    endpoint        fal's id of the model
+    input           what was sent; a local file is {"sha256": …, "name": …}
+    backend         "fal", or "local" for a local preview
+    request_id      fal's id of the request, or null
+    file            name of the stored file when it was stored, without a folder
+    kind            "video", "audio", "image" or "data"
+    content_type    MIME type, found in the file's content
+    sha256, size    of the stored file; size in bytes
+    url             where it was downloaded from, or null; such URLs expire
+    width, height   pixels as shown; these and the next three are null except for video
+    fps, duration   frames per second; seconds
+    frame_count     frames
+    created_at      time of the submission, ISO 8601, UTC
+    finished_at     time when it was stored, ISO 8601, UTC
+    billable_units  as fal sent them, or null
+    lines           the last 200 log lines, each [timestamp or null, message]
+    estimate_usd    expected cost in US dollars; null, or missing, if not known
+
+Readers ignore names that they do not know, and refuse a version above their own.
+"""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+import re
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from kling_nb.errors import MediaError
-from kling_nb.media.names import slug
-from kling_nb.media.sidecar import Line, Sidecar
 from kling_nb.video import MediaFile, Video
 
+VERSION = 1
+MAX_LINES = 200
+LARGEST = 32 * 2**20
+"""Bytes. An input can contain an image as a data URI, but a larger file is not a sidecar."""
+
+Line = tuple[str | None, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Sidecar:
+    """The content of a sidecar. The docstring of this file explains each name."""
+
+    fingerprint: str
+    take: int
+    endpoint: str
+    input: Mapping[str, Any]
+    backend: str
+    request_id: str | None
+    file: str
+    kind: str
+    content_type: str
+    sha256: str
+    size: int
+    url: str | None
+    width: int | None
+    height: int | None
+    fps: float | None
+    duration: float | None
+    frame_count: int | None
+    created_at: str
+    finished_at: str
+    billable_units: str | None
+    lines: tuple[Line, ...]
+    estimate_usd: float | None = None
+
+    def to_json(self) -> bytes:
+        """Return the content of the file: one name per line, so that a diff is readable.
+
+        Raises:
+            MediaError: `input` has a value that JSON does not have.
+        """
+        entries = {"kling_nb": VERSION, **{field.name: getattr(self, field.name) for field in fields(self)}}
+        try:
+            rows = [f"  {_dumps(name)}: {_dumps(value)}" for name, value in entries.items()]
+        except (TypeError, ValueError, RecursionError) as error:
+            raise MediaError(f"The input cannot be written as JSON: {error}.") from error
+        text = "{\n" + ",\n".join(rows) + "\n}\n"
+        # A lone surrogate has no UTF-8, but it has a JSON escape.
+        return text.encode("utf-8", "backslashreplace")
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Sidecar:
+        """Return the sidecar in `data`, which a user may have written or edited.
+
+        Raises:
+            MediaError: It is not a sidecar, or of a later version.
+        """
+        try:
+            found = json.loads(data.decode("utf-8-sig"), parse_constant=_refuse)
+        except (ValueError, RecursionError) as error:
+            raise MediaError(f"A sidecar is not JSON: {error}.") from error
+        if not isinstance(found, dict):
+            raise MediaError("A sidecar is not a JSON object.")
+        if found.get("kling_nb") is True or found.get("kling_nb") != VERSION:
+            raise MediaError(f"A sidecar is not of version {VERSION}.")
+        return cls(**{name: _value(found, name, read) for name, read in _READERS.items()})
+
+
+def read_sidecar(path: Path) -> Sidecar | None:
+    """Return the sidecar at `path`, or None if there is none that can be read."""
+    try:
+        if path.stat().st_size > LARGEST:
+            return None
+        data = path.read_bytes()
+        return Sidecar.from_json(data) if b'"kling_nb"' in data else None
+    except (OSError, MediaError):
+        return None
+
+
+def timestamp(unix: float) -> str:
+    """Return `unix` seconds as a sidecar has them."""
+    return datetime.fromtimestamp(unix, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _dumps(value: Any) -> str:
+    return json.dumps(
+        dict(value) if isinstance(value, Mapping) else value, ensure_ascii=False, allow_nan=False
+    )
+
+
+def _refuse(word: str) -> NoReturn:
+    raise ValueError(f"{word} is not JSON")
+
+
+# -- Readers of single values. Each raises ValueError for another type.
+
+
+def _value(found: dict[str, Any], name: str, read: Callable[[Any], Any]) -> Any:
+    try:
+        return read(found.get(name))
+    except ValueError as error:
+        raise MediaError(f"A sidecar's {name} is not {error}.") from None
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise ValueError("a text")
+    return value
+
+
+def _whole(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value < 2**63:
+        raise ValueError("a whole number from 1")
+    return value
+
+
+def _positive(value: Any) -> float:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not 0 < value < 1e12:  # refuses NaN too
+        raise ValueError("a number above 0")
+    return float(value)
+
+
+def _amount(value: Any) -> float | None:
+    """Return an amount of money. Return None for anything else, because a take counts without it."""
+    known = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e9
+    return float(value) if known else None
+
+
+def _object(value: Any) -> dict[str, Any]:
+    if isinstance(value, dict):
+        return value
+    raise ValueError("an object")
+
+
+def _name(value: Any) -> str:
+    if not is_file_name(_text(value)):
+        raise ValueError("the name of a file")
+    return str(value)
+
+
+def _sha256(value: Any) -> str:
+    if not isinstance(value, str) or not re.fullmatch("[0-9a-f]{64}", value):
+        raise ValueError("64 hexadecimal digits")
+    return value
+
+
+def _time(value: Any) -> str:
+    try:
+        zone = datetime.fromisoformat(_text(value)).tzinfo
+    except ValueError:
+        zone = None
+    if zone is None:
+        raise ValueError("an ISO 8601 time with its zone")
+    return str(value)
+
+
+def _lines(value: Any) -> tuple[Line, ...]:
+    if isinstance(value, list):
+        return tuple(_line(line) for line in value[-MAX_LINES:])
+    raise ValueError("a list of lines")
+
+
+def _line(value: Any) -> Line:
+    match value:
+        case [str() | None as time, str() as message]:
+            return time, message
+    raise ValueError("a list of [timestamp, message]")
+
+
+def _one_of(*allowed: str) -> Callable[[Any], str]:
+    def read(value: Any) -> str:
+        if value not in allowed:
+            raise ValueError(f"one of {', '.join(allowed)}")
+        return str(value)
+
+    return read
+
+
+def _or_none(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda value: None if value is None else read(value)
+
+
+_READERS: dict[str, Callable[[Any], Any]] = {
+    "fingerprint": _text,
+    "take": _whole,
+    "endpoint": _text,
+    "input": _object,
+    "backend": _one_of("fal", "local"),
+    "request_id": _or_none(_text),
+    "file": _name,
+    "kind": _one_of("video", "audio", "image", "data"),
+    "content_type": _text,
+    "sha256": _sha256,
+    "size": _whole,
+    "url": _or_none(_text),
+    "width": _or_none(_whole),
+    "height": _or_none(_whole),
+    "fps": _or_none(_positive),
+    "duration": _or_none(_positive),
+    "frame_count": _or_none(_whole),
+    "created_at": _time,
+    "finished_at": _time,
+    "billable_units": _or_none(_text),
+    "lines": _lines,
+    "estimate_usd": _amount,
+}
+
+
+# -- File names: `{slug of the prompt}-{first 8 characters of the fingerprint}-{take}`.
+#
+# A person can recognise the clip, and every system accepts the name: with the number at the end it is never
+# just one of Windows's reserved words (`con`, `aux`).
+
+
+SLUG_LENGTH = 40
+_VARIANTS = 9
+
+_DEVICES = {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"} | {
+    f"{port}{number}" for port in ("COM", "LPT") for number in "0123456789¹²³"
+}
+"""Names of devices on Windows, with any extension."""
+
+
+def slug(text: str) -> str:
+    """Return `text` as a part of a file name: lower case, words joined by `-`, at most 40 characters.
+
+    Latin letters lose their accents. Letters of other scripts stay as they are.
+    """
+    folded = "".join(_fold(letter) for letter in unicodedata.normalize("NFKC", text.lower()))
+    words = re.sub("-+", "-", unicodedata.normalize("NFC", folded)).strip("-")
+    if len(words) > SLUG_LENGTH:
+        cut = words[: SLUG_LENGTH + 1]
+        # Cut it at the end of a word, unless that would drop most of it.
+        words = cut[: end if (end := cut.rfind("-")) > SLUG_LENGTH // 2 else SLUG_LENGTH].strip("-")
+    return words or "untitled"
+
+
+def stems(prompt: str, fingerprint: str, take: int, backend: str) -> Iterator[str]:
+    """Yield take names: file names of a take without extension, the preferred one first."""
+    first = f"{slug(prompt)}-{slug(fingerprint[:8])}-{take}"
+    yield first
+    yield f"{first}-{slug(backend)}"
+    for number in range(2, _VARIANTS + 1):
+        yield f"{first}-{slug(backend)}-{number}"
+
+
+def is_file_name(name: str) -> bool:
+    """Return True if `name` is a file name on every system, and no path to another folder or a device."""
+    return (
+        0 < len(name.encode("utf-8", "replace")) <= 255
+        and name.rstrip(" .") == name
+        and name.partition(".")[0].rstrip().upper() not in _DEVICES
+        and not any(letter in '/\\:*?"<>|' or ord(letter) < 32 or ord(letter) == 127 for letter in name)
+    )
+
+
+def _fold(letter: str) -> str:
+    """Return a Latin letter without its accent, a letter of another script as it is, else `-`."""
+    base = unicodedata.normalize("NFKD", letter)[0]
+    if base.isascii():
+        return base if base.isalnum() else "-"
+    # Combining marks belong to the letter before them (Devanagari, Thai, Arabic).
+    return letter if letter.isalnum() or unicodedata.category(letter) in {"Mn", "Mc"} else "-"
+
+
+# -- The take.
+
+
 Result = Video | MediaFile | dict[str, Any]
-"""What a request gives: a video, another file, or the data that the model returned."""
+"""The result of a request: a video, another file, or the data that the model returned."""
 
 
 @dataclass(frozen=True, slots=True)
 class TakeDraft:
-    """What is known about a result before its bytes have come.
+    """The known facts about a result, before its bytes have arrived.
 
     Attributes:
-        fingerprint: Of the request.
-        take: The number it is to have; None, or a number that is gone, gives the next free one.
+        fingerprint: Fingerprint of the request.
+        take: Its number; None, or a number that is used, gives the next free one.
         endpoint: fal's id of the model.
-        input: What was sent, as JSON; a local file as `{"sha256": …, "name": …}`.
-        prompt: Names the file.
+        input: What was sent, as JSON; a local file is `{"sha256": …, "name": …}`.
+        prompt: The prompt, for the file name.
         backend: "fal" or "local".
-        request_id: fal's id. A second filing of the same one gives the first take.
-        url: Where the bytes come from; empty where they came inside the result.
+        request_id: fal's id. To store the same one again returns the first take.
+        url: Where the bytes come from; empty if the result itself contains them.
         kind: "video", "audio", "image" or "data": what the bytes have to be.
-        content_type: What the server calls it. The content decides.
-        file_name: What the server calls it, for messages only.
+        content_type: MIME type that the server declares. The content decides.
+        file_name: Name that the server gives, for messages only.
         created_at: Unix seconds of the submission.
         units: `x-fal-billable-units`, as sent.
         lines: The log: (timestamp or None, message).
-        estimate_usd: US dollars that it was expected to cost, or None.
+        estimate_usd: Expected cost in US dollars, or None.
     """
 
     fingerprint: str
@@ -63,19 +360,19 @@ class Take:
     """One stored result.
 
     Attributes:
-        path: The file, as it is called now.
-        sidecar: What is known about it.
+        path: The file, by its present name.
+        sidecar: Its sidecar.
     """
 
     path: Path
     sidecar: Sidecar
 
-    def beside(self, name: str) -> Path | None:
-        """A further file of the same result, such as the `audio` of a video with its sound; None for none."""
+    def other(self, name: str) -> Path | None:
+        """Return another file of the same result, such as the `audio` of a video, or None."""
         return self.others().get(slug(name))
 
     def others(self) -> dict[str, Path]:
-        """All further files of the result, by name."""
+        """Return the other files of the result, by name."""
         start = f"{self.path.name.partition('.')[0]}."
         found = {}
         with suppress(OSError):
@@ -87,20 +384,20 @@ class Take:
         return found
 
     def result(self) -> Result:
-        """What the take holds, as a user gets it.
+        """Return the result as a user gets it.
 
-        Of an endpoint that does not say what its file is, the content decides.
+        If the endpoint's schema does not name the kind of the file, the content decides.
 
         Raises:
-            MediaError: It is a video, and does not decode; or the file is gone.
+            MediaError: It is a video that does not decode, or the file is gone.
         """
         known = self.sidecar
-        main = known.content_type.partition("/")[0]
-        if "video" in {known.kind, main}:
+        main_type = known.content_type.partition("/")[0]
+        if "video" in {known.kind, main_type}:
             return self.video()
         if known.kind == "data" and known.content_type == "application/json" and known.url is None:
             return self._data()
-        kind = known.kind if known.kind != "data" else main
+        kind = known.kind if known.kind != "data" else main_type
         return MediaFile(
             path=self.path,
             kind="audio" if kind == "audio" else "image" if kind == "image" else "data",
@@ -109,7 +406,7 @@ class Take:
         )
 
     def _data(self) -> dict[str, Any]:
-        """The output that was stored because there is no file in it."""
+        """Return the output of a model that returns no file."""
         try:
             found = json.loads(self.path.read_bytes())
         except (OSError, ValueError, RecursionError) as error:
@@ -127,16 +424,16 @@ class Take:
         }
 
     def video(self) -> Video:
-        """The take as a `Video`; only for one that is a video.
+        """Return a take that is a video as a `Video`.
 
         Raises:
             MediaError: The sidecar has no measures, and the file does not decode.
         """
         known = self.sidecar
-        about = self._origin()
+        origin = self._origin()
         measures = (known.width, known.height, known.fps, known.duration, known.frame_count)
         if not all(measures):
-            return Video.from_file(self.path, **about)
+            return Video.from_file(self.path, **origin)
         width, height, fps, duration, frame_count = measures
         return Video(
             path=self.path,
@@ -145,5 +442,5 @@ class Take:
             fps=fps or 0,
             duration=duration or 0,
             frame_count=frame_count or 0,
-            **about,
+            **origin,
         )

@@ -1,19 +1,22 @@
-"""The notebook side: magics, outputs, widgets. `%load_ext kling_nb` starts here."""
+"""Magics, outputs and widgets. `%load_ext kling_nb` starts here."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from kling_nb._lazy import lazy
+
+if TYPE_CHECKING:
+    from kling_nb.notebook import extension
+else:
+    extension = lazy("kling_nb.notebook.extension")  # boundary 2 of `_lazy`
 
 
 def load_ipython_extension(shell: Any) -> None:
-    """`%load_ext kling_nb`: register the magics. Starts nothing and asks nothing."""
-    from kling_nb.notebook.extension import load  # noqa: PLC0415 -- `import kling_nb` needs none of it
-
-    load(shell)
+    """Register the magics for `%load_ext kling_nb`. Nothing is started or sent."""
+    extension.load(shell)
 
 
 def unload_ipython_extension(shell: Any) -> None:
-    """`%unload_ext kling_nb`: take back what `load_ipython_extension` did."""
-    from kling_nb.notebook.extension import unload  # noqa: PLC0415 -- as above
-
-    unload(shell)
+    """Undo `load_ipython_extension` for `%unload_ext kling_nb`."""
+    extension.unload(shell)

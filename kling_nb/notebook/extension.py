@@ -1,21 +1,38 @@
-"""What `%load_ext kling_nb` sets up, and how it is taken back."""
+"""What `%load_ext kling_nb` registers, and `%unload_ext kling_nb` removes."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kling_nb import _front_end
-from kling_nb._settings import current
+from kling_nb._lazy import lazy
 from kling_nb.errors import LedgerError
-from kling_nb.notebook.awaiting import AwaitedCells
-from kling_nb.notebook.cell_magic import CellMagic
-from kling_nb.notebook.cell_parent import CellParent
-from kling_nb.notebook.completer import Completer
-from kling_nb.notebook.magic import KlingMagics
+from kling_nb.notebook.ipykernel_quirks import (
+    AwaitedCells,
+    CellParent,
+    remove_completers,
+    remove_magics,
+)
+from kling_nb.notebook.magics import CellMagic, KlingMagics
+from kling_nb.settings import current
+
+if TYPE_CHECKING:
+    from kling_nb import ledger as ledgers
+    from kling_nb.job import rebuild
+    from kling_nb.ledger import home
+    from kling_nb.notebook import completion
+    from kling_nb.notebook.output import kernel
+    from kling_nb.notebook.widgets import job as job_widget
+else:  # boundaries 2 and 3 of `_lazy`: with the first cell, the first Tab, the first job that is shown
+    ledgers = lazy("kling_nb.ledger")
+    rebuild = lazy("kling_nb.job.rebuild")
+    home = lazy("kling_nb.ledger.home")
+    completion = lazy("kling_nb.notebook.completion")
+    kernel = lazy("kling_nb.notebook.output.kernel")
+    job_widget = lazy("kling_nb.notebook.widgets.job")
 
 LEDGER = "ledger.sqlite3"
-"""As `kling_nb.ledger.home` has it. Its package takes a third of `%load_ext`, and is often not needed."""
+"""The name in `kling_nb.ledger.home`. Its package takes a third of `%load_ext`, and is rarely needed."""
 
 _loaded: dict[int, _Extension] = {}
 
@@ -38,57 +55,46 @@ class _Extension:
             CellMagic(self.magics), magic_kind="cell", magic_name="kling"
         )
         self._completer.install()
-        _front_end.config = self.magics.configured
+        _front_end.config = self.magics.config_values
         for watch in self._watches:
             watch.install()
         if self._watches:
             _front_end.job_presenter = _job_presenter
             _front_end.video_presenter = _video_bundle
-            _front_end.sweep_presenter = lambda study: self.magics.outputs.show_sweep(study, quiet=False)
-            _front_end.strip_presenter = self._show_strip
+            _front_end.sweep_presenter = lambda sweep: self.magics.outputs.show_sweep(sweep, quiet=False)
+            _front_end.strip_presenter = self._show_storyboard
         _front_end.say = self._say
         self._mention_unfinished()
 
-    def _show_strip(self, board: Any) -> None:
-        from kling_nb.notebook.shown_sweep import show_strip  # noqa: PLC0415 -- when one is shown
-
-        show_strip(board, self._shell)
+    def _show_storyboard(self, board: Any) -> None:
+        kernel.show_storyboard(board, self._shell)
 
     def _say(self, text: str) -> None:
-        self.magics.outputs.text(text)  # made at the first word, not at %load_ext
+        self.magics.outputs.text(text)  # `outputs` is created at its first use, not at %load_ext
 
     def _mention_unfinished(self) -> None:
-        settings = current({"backend": "local"})  # for its folders: so no key is looked for
+        settings = current({"backend": "local"})  # only its folders are needed, and no key
         if not any((folder / LEDGER).exists() for folder in (settings.home, settings.media)):
             return
-        from kling_nb.ledger import Ledger, Selection  # noqa: PLC0415 -- see LEDGER
-        from kling_nb.ledger.home import ledger_path  # noqa: PLC0415 -- as above
-
-        path = ledger_path(settings.home, settings.media)
-        ledger = Ledger(path, lambda: _rows_of(settings.media))
+        path = home.ledger_path(settings.home, settings.media)
+        ledger = ledgers.Ledger(path, lambda: rebuild.rows_of(settings.media))
         try:
-            unfinished = ledger.entries(Selection(folder=settings.media, unfinished=True), limit=1000)
-        except (
-            LedgerError
-        ) as fault:  # each job will say so again; the magics must be there to be told otherwise
+            unfinished = ledger.entries(ledgers.Selection(folder=settings.media, unfinished=True), limit=1000)
+        except LedgerError as fault:  # the magics must load, so that the user can choose another folder
             self.magics.outputs.text(f"kling_nb: {fault.message}")
             return
         finally:
             ledger.close()
         waiting = [entry for entry in unfinished if entry.backend == "fal"]
         if waiting:
-            count = f"{len(waiting)} job{'s' if len(waiting) > 1 else ''}"
-            self.magics.outputs.text(
-                f"kling_nb: {count} of this folder did not finish here. %kling resume brings the results."
-            )
+            count = f"{len(waiting)} unfinished job{'s' if len(waiting) > 1 else ''}"
+            self.magics.outputs.text(f"kling_nb: {count} in this folder. Get the results: %kling resume")
 
     def remove(self) -> None:
         for watch in self._watches:
             watch.remove()
         self._completer.remove()
-        for kind in ("line", "cell"):
-            self._shell.magics_manager.magics[kind].pop("kling", None)
-        self._shell.magics_manager.registry.pop("KlingMagics", None)
+        remove_magics(self._shell, "kling", "KlingMagics")
         _front_end.config = dict
         _front_end.job_presenter = None
         _front_end.video_presenter = None
@@ -97,7 +103,7 @@ class _Extension:
 
 
 def load(shell: Any) -> None:
-    """Register with `shell`; a second time is once."""
+    """Register with `shell`, unless that was done already."""
     if id(shell) not in _loaded:
         extension = _Extension(shell)
         extension.install()
@@ -105,25 +111,37 @@ def load(shell: Any) -> None:
 
 
 def unload(shell: Any) -> None:
-    """Take everything back."""
+    """Remove everything that `load` registered."""
     extension = _loaded.pop(id(shell), None)
     if extension is not None:
         extension.remove()
 
 
-def _rows_of(folder: Path) -> Any:
-    from kling_nb._ledger_care import rows_of  # noqa: PLC0415 -- where a ledger is damaged
-
-    return rows_of(folder)
-
-
 def _job_presenter() -> Any:
-    from kling_nb.notebook.presenter import NotebookPresenter  # noqa: PLC0415 -- when a job is shown
-
-    return NotebookPresenter()
+    return job_widget.NotebookPresenter()
 
 
 def _video_bundle(video: Any) -> Any:
-    from kling_nb.notebook.presenter import video_bundle  # noqa: PLC0415 -- when a video is shown
+    return job_widget.video_bundle(video)
 
-    return video_bundle(video)
+
+class Completer:
+    """The tab completion of one shell. The module with the candidates loads when Tab is pressed."""
+
+    def __init__(self, shell: Any) -> None:
+        self._shell = shell
+
+    def install(self) -> None:
+        """Register the completers of `%%kling` and `%kling`."""
+        self._shell.set_hook("complete_command", self._cell, str_key="%%kling")
+        self._shell.set_hook("complete_command", self._line, str_key="%kling")
+
+    def remove(self) -> None:
+        """Remove the completers."""
+        remove_completers(self._shell, "%%kling", "%kling")
+
+    def _cell(self, shell: Any, event: Any) -> list[str]:
+        return completion.matches(event, completion.cell_candidates)
+
+    def _line(self, shell: Any, event: Any) -> list[str]:
+        return completion.matches(event, completion.line_candidates)

@@ -1,12 +1,13 @@
-"""The line of `%%kling`: fixed flags, and one flag for every parameter of the endpoint.
+"""The flags of `%%kling` and `kling-nb generate`, and the cell text of a request.
 
-`kling-nb generate` takes the same flags, with the prompt in the place of NAME.
+`FIXED_FLAGS` is the table of the flags that every endpoint has. The parser, the help, completion, grids and
+the arguments of `submit` come from it. The schema of an endpoint adds one flag for each of its parameters.
+`as_cell` writes a request as the cell that makes it again.
 """
 
 from __future__ import annotations
 
 import argparse
-import difflib
 import json
 import keyword
 import shlex
@@ -15,378 +16,37 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, NoReturn
 
-from kling_nb._arguments import with_picture
-from kling_nb._default import endpoint
+from kling_nb.api import endpoint
 from kling_nb.catalog import Control, Endpoint
+from kling_nb.catalog.problem import nearest
 from kling_nb.errors import UsageError
 from kling_nb.fal.options import OPTIONS, PRIORITIES
+from kling_nb.notebook.prompt import FILLED_IN, escape_fields
+from kling_nb.request.request import image_endpoint
 
 BODY_PARAMETERS = frozenset({"prompt", "text"})
-"""What the cell's body holds, so that it has no flag."""
+"""Parameters without a flag, because the body of the cell has their value."""
+
+IMAGES = frozenset({"image", "end_image"})
+"""Arguments of `submit` that are images. Their flags may name a variable."""
 
 MAGIC, COMMAND = "%%kling", "kling-nb generate"
 _HELP = {MAGIC: "%%kling? shows", COMMAND: "kling-nb generate --help shows"}
-_NAMED = {MAGIC: ("NAME", "variable that receives the video"), COMMAND: ("PROMPT", "what to show, or -")}
+_NAMED = {
+    MAGIC: ("NAME", "variable that receives the video"),
+    COMMAND: ("PROMPT", 'the prompt, or "-" for standard input'),
+}
 _PLACE = {
-    MAGIC: "The line takes one NAME and flags; the prompt goes on the lines below. Nothing was sent.",
-    COMMAND: "The prompt is one word for the shell: put it in quotes. Nothing was sent.",
+    MAGIC: "Write one NAME and flags on the line, and the prompt below it. Nothing was sent.",
+    COMMAND: "Put the prompt in quotes. Nothing was sent.",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class CellCall:
-    """A `%%kling` line, understood.
-
-    Attributes:
-        name: The variable that receives the result, or None.
-        endpoint: Id or short name, or None for the one set elsewhere.
-        parameters: Values for the endpoint's parameters, still unchecked.
-        image: A picture to start from, or None.
-        end_image: A picture to end on, or None.
-        take: The take wanted, or None.
-        new: Another take, whatever exists.
-        wait: Whether the cell waits.
-        timeout: Seconds, or None.
-        max_cost: US dollars, or "none", or None.
-        frozen: Submit nothing.
-        dry_run: Show what would be sent, and send nothing.
-        quiet: No output but errors.
-        webhook: Address that the result is delivered to as well, or None.
-        options: How fal's queue is to treat it: arguments of `SubmitOptions`.
-        grid: What followed each `--grid`; None where there is none.
-        concurrency: Cells of a grid under way at once, or None.
-    """
-
-    name: str | None = None
-    endpoint: str | None = None
-    parameters: Mapping[str, Any] = field(default_factory=dict)
-    image: str | None = None
-    end_image: str | None = None
-    take: int | None = None
-    new: bool = False
-    wait: bool = True
-    timeout: float | None = None
-    max_cost: str | None = None
-    frozen: bool = False
-    dry_run: bool = False
-    quiet: bool = False
-    webhook: str | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)
-    grid: tuple[str, ...] | None = None
-    concurrency: int | None = None
-
-
-class _Parser(argparse.ArgumentParser):
-    """Raises instead of ending the process, and knows the nearest flag."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(
-            f"{self.prog}: {message}",
-            remedy=f"{_HELP[self.prog]} all flags of the endpoint in use. Nothing was sent.",
-        )
-
-
-FIXED_FLAGS: dict[str, str] = {
-    "--endpoint": "id or short name of the endpoint",
-    "--image": "picture to start from: a path or an address",
-    "--end-image": "picture to end on, where the endpoint takes one",
-    "--take": "number of the take wanted",
-    "--new": "make another take, whatever exists",
-    "--no-wait": "do not wait; NAME receives the Job",
-    "--timeout": "seconds to wait at most; the job goes on after that",
-    "--set": "KEY=JSON for a nested parameter; may be repeated",
-    "--webhook": "address that fal delivers the result to as well",
-    "--max-cost": 'US dollars that it may cost at most; "none" lifts every limit',
-    "--priority": '"low" lets other requests go first',
-    "--start-timeout": "seconds in which the work must have begun; fal gives it up then, at no cost",
-    "--tag": "NAME=VALUE to find it by in fal's billing; may be repeated",
-    "--hint": "send requests with the same hint to the same runner where possible",
-    "--no-retry": "no second attempt by fal itself where a runner fails",
-    "--no-store": "fal keeps neither input nor output for its dashboard",
-    "--grid": "NAME=VALUE,VALUE: make one video for each; may be repeated. Also {a|b|c} in the prompt",
-    "--concurrency": "cells of a grid under way at once",
-    "--frozen": "show the take that is here, or fail; send nothing",
-    "--dry-run": "show the request and what would happen; send nothing",
-    "--quiet": "no output but errors",
-}
-
-CELL_ONLY = frozenset({"--grid", "--concurrency"})
-"""Flags of the cell magic that `kling-nb generate`, which prints one file's name, does not have."""
-
-
-def parse_line(line: str, *, default_endpoint: str, fill: Callable[[str], str] = str) -> CellCall:
-    """Understand the line of a cell.
-
-    Args:
-        line: What follows `%%kling`.
-        default_endpoint: Used where the line names none.
-        fill: Fills variables into one word.
-
-    Raises:
-        UsageError: A flag that does not exist, lacks its value, or contradicts another.
-        UnknownEndpoint: `--endpoint` names none.
-    """
-    name, call = _parse(_filled(_split(line), fill), MAGIC, default_endpoint)
-    return replace(call, name=_variable(name))
-
-
-def parse_words(words: Sequence[str], *, default_endpoint: str) -> tuple[str | None, CellCall]:
-    """Understand the words of a shell's command line; gives the prompt, or None, and the rest.
-
-    Raises:
-        UsageError: A flag that does not exist, lacks its value, or contradicts another.
-        UnknownEndpoint: `--endpoint` names none.
-    """
-    return _parse(list(words), COMMAND, default_endpoint)
-
-
-def command_help(words: Sequence[str], *, default_endpoint: str) -> str:
-    """What `kling-nb generate --help` shows, for the endpoint that `words` name."""
-    return build_parser(_chosen(list(words), default_endpoint), COMMAND).format_help()
-
-
-def _parse(tokens: list[str], prog: str, default_endpoint: str) -> tuple[str | None, CellCall]:
-    """The one word that is no flag, and what the flags say."""
-    chosen = _chosen(tokens, default_endpoint)
-    parser = build_parser(chosen, prog)
-    parsed, unknown = parser.parse_known_args(tokens)
-    if unknown:
-        _refuse(unknown, parser, chosen)
-    if parsed.new and parsed.take is not None:
-        raise UsageError(
-            "--take and --new contradict each other.", remedy="Give one of them. Nothing was sent."
-        )
-    if parsed.no_wait and parsed.timeout is not None:
-        raise UsageError(
-            "--timeout and --no-wait contradict each other.", remedy="Give one of them. Nothing was sent."
-        )
-    _free_name(parsed)
-    values = {
-        control.name: getattr(parsed, f"p_{control.name}")
-        for control in _flagged(chosen)
-        if getattr(parsed, f"p_{control.name}") is not None
-    }
-    return parsed.name, CellCall(
-        endpoint=parsed.endpoint,
-        parameters={**values, **_set_values(parsed.set, values, chosen)},
-        image=parsed.image,
-        end_image=parsed.end_image,
-        take=parsed.take,
-        new=parsed.new,
-        wait=not parsed.no_wait,
-        timeout=parsed.timeout,
-        max_cost=parsed.max_cost,
-        frozen=parsed.frozen,
-        dry_run=parsed.dry_run,
-        quiet=parsed.quiet,
-        webhook=parsed.webhook,
-        options=_options(parsed),
-        grid=_grid(parsed),
-        concurrency=getattr(parsed, "concurrency", None),
-    )
-
-
-def _free_name(parsed: argparse.Namespace) -> None:
-    """`--grid fox`: a word without "=" is NAME, and the flag stands alone."""
-    given = getattr(parsed, "grid", None) or []
-    for at, word in enumerate(given):
-        if word.isidentifier() and parsed.name is None:
-            given[at], parsed.name = "", word
-
-
-def _grid(parsed: argparse.Namespace) -> tuple[str, ...] | None:
-    given = getattr(parsed, "grid", None)
-    if given is None and getattr(parsed, "concurrency", None) is not None:
-        raise UsageError(
-            "--concurrency is for grids.", remedy="Add --grid NAME=VALUE,VALUE. Nothing was sent."
-        )
-    return None if given is None else tuple(given)
-
-
-def _options(parsed: argparse.Namespace) -> dict[str, Any]:
-    """Those that were given."""
-    options = {
-        "priority": parsed.priority,
-        "start_timeout": parsed.start_timeout,
-        "tags": dict(parsed.tag) or None,
-        "hint": parsed.hint,
-        "no_retry": parsed.no_retry or None,
-        "store_io": False if parsed.no_store else None,
-    }
-    return {name: value for name, value in options.items() if value is not None}
-
-
-@lru_cache(maxsize=16)  # a quarter of what a cell costs before it is sent
-def build_parser(chosen: Endpoint, prog: str) -> argparse.ArgumentParser:
-    """The parser for an endpoint: its schema gives the flags. `prog` is `MAGIC` or `COMMAND`."""
-    parser = _Parser(prog=prog, add_help=False, allow_abbrev=False, prefix_chars="-")
-    metavar, told = _NAMED[prog]
-    parser.add_argument("name", nargs="?", metavar=metavar, help=told)
-    add = parser.add_argument
-    add("--endpoint", help=FIXED_FLAGS["--endpoint"])
-    add("--image", help=FIXED_FLAGS["--image"])
-    add("--end-image", help=FIXED_FLAGS["--end-image"])
-    add("--take", type=_count, metavar="N", help=FIXED_FLAGS["--take"])
-    add("--new", action="store_true", help=FIXED_FLAGS["--new"])
-    add("--no-wait", action="store_true", help=FIXED_FLAGS["--no-wait"])
-    add("--timeout", type=_seconds, metavar="SECONDS", help=FIXED_FLAGS["--timeout"])
-    add("--set", action="append", default=[], metavar="KEY=JSON", help=FIXED_FLAGS["--set"])
-    add("--webhook", metavar="URL", help=FIXED_FLAGS["--webhook"])
-    add("--max-cost", metavar="USD", help=FIXED_FLAGS["--max-cost"])
-    add("--priority", choices=PRIORITIES, help=FIXED_FLAGS["--priority"])
-    add("--start-timeout", type=_seconds, metavar="SECONDS", help=FIXED_FLAGS["--start-timeout"])
-    add("--tag", type=_tag, action="append", default=[], metavar="NAME=VALUE", help=FIXED_FLAGS["--tag"])
-    add("--hint", help=FIXED_FLAGS["--hint"])
-    add("--no-retry", action="store_true", help=FIXED_FLAGS["--no-retry"])
-    add("--no-store", action="store_true", help=FIXED_FLAGS["--no-store"])
-    if prog == MAGIC:
-        add("--grid", action="append", nargs="?", const="", metavar="NAME=VALUES", help=FIXED_FLAGS["--grid"])
-        add("--concurrency", type=_count, metavar="N", help=FIXED_FLAGS["--concurrency"])
-    add("--frozen", action="store_true", help=FIXED_FLAGS["--frozen"])
-    add("--dry-run", action="store_true", help=FIXED_FLAGS["--dry-run"])
-    add("--quiet", action="store_true", help=FIXED_FLAGS["--quiet"])
-    for control in _flagged(chosen):
-        told = control.description.replace("%", "%%")
-        names = sorted({flag_of(control.name), f"--{control.name}"}, key=lambda name: "_" in name)
-        if control.kind == "switch":
-            parser.add_argument(*names, dest=f"p_{control.name}", nargs="?", const="true", help=told)
-            parser.add_argument(
-                f"--no-{names[0][2:]}", dest=f"p_{control.name}", action="store_const", const="false"
-            )
-        else:
-            parser.add_argument(*names, dest=f"p_{control.name}", help=told)
-    return parser
-
-
-def flag_of(parameter: str) -> str:
-    """The flag of a parameter: `aspect_ratio` is `--aspect-ratio`."""
-    return "--" + parameter.replace("_", "-")
-
-
-def flags_of(chosen: Endpoint) -> tuple[str, ...]:
-    """All flags for an endpoint, fixed ones first; for completion and messages."""
-    own = [flag_of(control.name) for control in _flagged(chosen)]
-    own += [
-        f"--no-{control.name.replace('_', '-')}" for control in _flagged(chosen) if control.kind == "switch"
-    ]
-    return (*FIXED_FLAGS, *own)
-
-
-def _flagged(chosen: Endpoint) -> list[Control]:
-    fixed = {name[2:].replace("-", "_") for name in FIXED_FLAGS}
-    return [
-        control
-        for control in chosen.parameters
-        if control.name not in fixed and control.name not in BODY_PARAMETERS
-    ]
-
-
-def _split(line: str) -> list[str]:
-    try:
-        return shlex.split(line)
-    except ValueError as fault:
-        raise UsageError(
-            f"%%kling: the line has an open quote ({fault}): {line[:120]}",
-            remedy='Close it, or leave it out: --negative-prompt "a, b". Nothing was sent.',
-        ) from fault
-
-
-def _filled(tokens: list[str], fill: Callable[[str], str]) -> list[str]:
-    """Variables filled in, save in `--set`: the braces of its JSON are not ours."""
-    result = []
-    previous = ""
-    for token in tokens:
-        keep = previous == "--set" or token.startswith("--set=") or _is_picture(previous, token)
-        result.append(token if keep else fill(token))
-        previous = token
-    return result
-
-
-def _is_picture(flag: str, word: str) -> bool:
-    """Whether a word in braces names a picture: filled in, it would be the text of an object."""
-    return flag in {"--image", "--end-image"} and word.startswith("{") and word.endswith("}")
-
-
-def _chosen(words: list[str], default_endpoint: str) -> Endpoint:
-    """The endpoint whose flags count: with a picture, the sister that takes one."""
-    named = endpoint(_endpoint_in(words) or default_endpoint)
-    pictured = any(
-        word.partition("=")[0] in {"--image", "--end-image"}
-        or word.startswith(("image=", "end_image=", "end-image="))
-        for word in words
-    )
-    return with_picture(named, endpoint) if pictured else named
-
-
-def _endpoint_in(words: list[str]) -> str | None:
-    for at, word in enumerate(words):
-        if word == "--endpoint" and at + 1 < len(words):
-            return words[at + 1]
-        if word.startswith("--endpoint="):
-            return word.partition("=")[2]
-    return None
-
-
-def _refuse(unknown: list[str], parser: argparse.ArgumentParser, chosen: Endpoint) -> NoReturn:
-    word = unknown[0]
-    if not word.startswith("-"):
-        raise UsageError(
-            f"{parser.prog}: {word!r} is one word too many on the line.", remedy=_PLACE[parser.prog]
-        )
-    flag = word.partition("=")[0]
-    known = [one for one in flags_of(chosen) if parser.prog == MAGIC or one not in CELL_ONLY]
-    near = difflib.get_close_matches(flag.replace("_", "-"), known, 1, 0.6)
-    hint = f" Did you mean {near[0]}?" if near else ""
-    raise UsageError(
-        f"{parser.prog}: {chosen.short_name} has no flag {flag}.{hint}",
-        remedy=f"Its flags: {' '.join(known)}\nNothing was sent.",
-    )
-
-
-def _variable(name: str | None) -> str | None:
-    if name is None or (name.isidentifier() and not keyword.iskeyword(name)):
-        return name
-    raise UsageError(
-        f"%%kling: {name!r} cannot be a variable's name.",
-        remedy=_PLACE[MAGIC],
-    )
-
-
-def _set_values(pairs: list[str], flags: Mapping[str, Any], chosen: Endpoint) -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    for pair in pairs:
-        key, equals, text = pair.partition("=")
-        key = key.strip().replace("-", "_")
-        if not equals or not key:
-            raise UsageError(
-                f"--set {pair[:80]!r} lacks a name or a value.",
-                remedy="Write --set KEY=JSON. Nothing was sent.",
-            )
-        if key in BODY_PARAMETERS:
-            raise UsageError(f"--set {key}: the {key} is not set by a flag.", remedy=_PLACE[MAGIC])
-        chosen.parameter(key)
-        if key in OPTIONS:
-            raise UsageError(
-                f"--set {key}: that name is taken by an option of the submission.",
-                remedy="Send it by Session.client.submit(endpoint_id, input). Nothing was sent.",
-            )
-        if key in flags or key in values:
-            raise UsageError(f"{key} is given twice.", remedy="Give it once. Nothing was sent.")
-        try:
-            values[key] = json.loads(text)
-        except ValueError as fault:
-            raise UsageError(
-                f"--set {key}=… is not JSON: {fault}",
-                remedy=f'Quote it for the line, e.g. --set \'{key}=[{{"prompt": "…"}}]\'. Nothing was sent.',
-            ) from fault
-    return values
 
 
 def _tag(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if equals:
         return name, value
-    raise argparse.ArgumentTypeError(f"{text!r} lacks a value: write NAME=VALUE")
+    raise argparse.ArgumentTypeError(f"{text!r} has no value: write NAME=VALUE")
 
 
 def _count(text: str) -> int:
@@ -403,3 +63,472 @@ def _seconds(text: str) -> float:
     if not 0 < number < float("inf"):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
     return number
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """A flag that every endpoint has.
+
+    Attributes:
+        name: The flag, such as `--end-image`.
+        help: What it does.
+        argument: The argument of `submit` that it sets; None for a flag about the cell itself.
+        varies: True if `--grid` can vary that argument.
+        cell_only: True if `kling-nb generate`, which prints the name of one file, does not have it.
+        value: Arguments of `add_argument` for its value.
+    """
+
+    name: str
+    help: str
+    argument: str | None = None
+    varies: bool = False
+    cell_only: bool = False
+    value: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def repeatable(self) -> bool:
+        """True if a line may have the flag several times."""
+        return self.value.get("action") == "append"
+
+    def add_to(self, parser: argparse.ArgumentParser) -> None:
+        """Add the flag to a parser."""
+        parser.add_argument(
+            self.name, dest=self.argument or _parameter(self.name), help=self.help, **self.value
+        )
+
+
+def _switch(value: bool = True) -> dict[str, Any]:
+    return {"action": "store_const", "const": value}
+
+
+def _many(metavar: str, **value: Any) -> dict[str, Any]:
+    return {"action": "append", "metavar": metavar, **value}
+
+
+_FLAGS = (
+    Flag("--endpoint", "id or short name of the endpoint", "endpoint", varies=True),
+    Flag("--image", "start image: a path, a URL or a variable", "image", varies=True),
+    Flag("--end-image", "end image, if the endpoint has one", "end_image", varies=True),
+    Flag("--take", "number of the take", "take", varies=True, value={"type": _count, "metavar": "N"}),
+    Flag("--new", "make another take, even if one exists", "new", value=_switch()),
+    Flag("--no-wait", "do not wait; NAME receives the Job", value=_switch()),
+    Flag(
+        "--timeout",
+        "seconds to wait at most; after that, the job goes on",
+        value={"type": _seconds, "metavar": "SECONDS"},
+    ),
+    Flag("--set", "KEY=JSON for a nested parameter; may be repeated", value=_many("KEY=JSON")),
+    Flag(
+        "--webhook",
+        "URL to which fal also sends the result",
+        "webhook_url",
+        value={"metavar": "URL"},
+    ),
+    Flag(
+        "--max-cost",
+        'highest cost in US dollars; "none" removes every limit',
+        "max_cost",
+        value={"metavar": "USD"},
+    ),
+    Flag("--priority", '"low" lets other requests go first', "priority", value={"choices": PRIORITIES}),
+    Flag(
+        "--start-timeout",
+        "seconds until the job must have started; otherwise fal ends it at no cost",
+        "start_timeout",
+        value={"type": _seconds, "metavar": "SECONDS"},
+    ),
+    Flag(
+        "--tag",
+        "NAME=VALUE for fal's billing; may be repeated",
+        "tags",
+        value=_many("NAME=VALUE", type=_tag),
+    ),
+    Flag("--hint", "fal sends requests with the same hint to the same runner, if possible", "hint"),
+    Flag("--no-retry", "fal does not try again if a runner fails", "no_retry", value=_switch()),
+    Flag(
+        "--no-store",
+        "fal stores neither input nor output for its dashboard",
+        "store_io",
+        value=_switch(False),
+    ),
+    Flag(
+        "--grid",
+        "NAME=VALUE,VALUE: one video for each value; may be repeated. Also {a|b|c} in the prompt",
+        cell_only=True,
+        value=_many("NAME=VALUES", nargs="?", const=""),
+    ),
+    Flag(
+        "--concurrency",
+        "number of jobs of a grid that run at once",
+        cell_only=True,
+        value={"type": _count, "metavar": "N"},
+    ),
+    Flag("--frozen", "show an existing take, or fail; send nothing", "frozen", value=_switch()),
+    Flag("--dry-run", "show the request and what would happen; send nothing", value=_switch()),
+    Flag("--quiet", "show only errors", value=_switch()),
+)
+FIXED_FLAGS: Mapping[str, Flag] = {flag.name: flag for flag in _FLAGS}
+"""The flags of every endpoint, by name."""
+
+VARYING = frozenset(flag.argument for flag in _FLAGS if flag.varies)
+"""What `--grid` can vary besides the parameters of the endpoint."""
+
+_FLAG_OF = {flag.argument: flag.name for flag in _FLAGS if flag.argument}
+
+
+@dataclass(frozen=True, slots=True)
+class CellCall:
+    """A parsed `%%kling` line.
+
+    Attributes:
+        name: The variable that receives the result, or None.
+        arguments: Values of the fixed flags by argument of `submit`; images as the words of the line.
+        parameters: Values for the endpoint's parameters, not validated yet.
+        wait: True if the cell waits.
+        timeout: Seconds, or None.
+        dry_run: True to show what would be sent, and send nothing.
+        quiet: True to show only errors.
+        grid: The word after each `--grid`; None without that flag.
+        concurrency: Number of jobs of a grid that run at once, or None.
+    """
+
+    name: str | None = None
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    wait: bool = True
+    timeout: float | None = None
+    dry_run: bool = False
+    quiet: bool = False
+    grid: tuple[str, ...] | None = None
+    concurrency: int | None = None
+
+    def submit_arguments(self, image: Callable[[str], Any] = str) -> dict[str, Any]:
+        """Return the arguments of `submit` and `plan`, without the prompt.
+
+        Args:
+            image: Returns the image of a word.
+        """
+        images = {name: image(word) for name, word in self.arguments.items() if name in IMAGES}
+        return {**self.arguments, **images, **self.parameters}
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser that raises `UsageError` instead of ending the process."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(
+            f"{self.prog}: {message}",
+            remedy=f"{_HELP[self.prog]} all flags of the endpoint in use. Nothing was sent.",
+        )
+
+
+def parse_line(line: str, *, default_endpoint: str, fill: Callable[[str], str] = str) -> CellCall:
+    """Parse the line of a cell.
+
+    Args:
+        line: The text after `%%kling`.
+        default_endpoint: The endpoint if the line names none.
+        fill: Fills variables into one word.
+
+    Raises:
+        UsageError: A flag does not exist, has no value, or contradicts another.
+        UnknownEndpoint: The endpoint does not exist.
+    """
+    name, call = _parse(_fill_words(_split(line), fill), MAGIC, default_endpoint)
+    return replace(call, name=_variable(name))
+
+
+def parse_words(words: Sequence[str], *, default_endpoint: str) -> tuple[str | None, CellCall]:
+    """Parse the words of a command line. Return the prompt, or None, and the rest.
+
+    Raises:
+        UsageError: A flag does not exist, has no value, or contradicts another.
+        UnknownEndpoint: The endpoint does not exist.
+    """
+    return _parse(list(words), COMMAND, default_endpoint)
+
+
+def command_help(words: Sequence[str], *, default_endpoint: str) -> str:
+    """Return the text of `kling-nb generate --help` for the endpoint in `words`."""
+    return build_parser(_endpoint_of(words, default_endpoint), COMMAND).format_help()
+
+
+def _parse(tokens: list[str], prog: str, default_endpoint: str) -> tuple[str | None, CellCall]:
+    """Return the word that is no flag, or None, and the values of the flags."""
+    chosen = _endpoint_of(tokens, default_endpoint)
+    parser = build_parser(chosen, prog)
+    parsed, unknown = parser.parse_known_args(tokens)
+    if unknown:
+        _refuse_word(unknown, parser, chosen)
+    _refuse_contradictions(parsed)
+    grid = _grid(parsed)
+    flags = {name: value for name, value in vars(parsed).items() if value is not None}
+    arguments = {name: value for name, value in flags.items() if name in _FLAG_OF}
+    if "tags" in arguments:
+        arguments["tags"] = dict(arguments["tags"])
+    values = {name[2:]: value for name, value in flags.items() if name.startswith(_PREFIX)}
+    return parsed.name, CellCall(
+        arguments=arguments,
+        parameters={**values, **_set_values(flags.get("set", []), values, chosen)},
+        wait=not parsed.no_wait,
+        timeout=parsed.timeout,
+        dry_run=bool(parsed.dry_run),
+        quiet=bool(parsed.quiet),
+        grid=grid,
+        concurrency=flags.get("concurrency"),
+    )
+
+
+def _refuse_contradictions(parsed: argparse.Namespace) -> None:
+    for one, other, both in (
+        ("--take", "--new", parsed.new and parsed.take is not None),
+        ("--timeout", "--no-wait", parsed.no_wait and parsed.timeout is not None),
+    ):
+        if both:
+            raise UsageError(
+                f"{one} and {other} contradict each other.", remedy="Give one of them. Nothing was sent."
+            )
+
+
+def _grid(parsed: argparse.Namespace) -> tuple[str, ...] | None:
+    """Return the words after each `--grid`; in `--grid fox`, a word without "=" is NAME."""
+    words: list[str] | None = getattr(parsed, "grid", None)
+    if words is None:
+        if getattr(parsed, "concurrency", None) is not None:
+            raise UsageError(
+                "--concurrency needs --grid.", remedy="Add --grid NAME=VALUE,VALUE. Nothing was sent."
+            )
+        return None
+    for at, word in enumerate(words):
+        if word.isidentifier() and parsed.name is None:
+            words[at], parsed.name = "", word
+    return tuple(words)
+
+
+_PREFIX = "p_"
+"""Prefix of parameter names in argparse's namespace, so that none has the name of a fixed flag."""
+
+
+@lru_cache(maxsize=16)  # building one takes a quarter of the time before a cell's request is sent
+def build_parser(chosen: Endpoint, prog: str) -> argparse.ArgumentParser:
+    """Return the parser for an endpoint, with a flag for each parameter. `prog` is `MAGIC` or `COMMAND`."""
+    parser = _Parser(prog=prog, add_help=False, allow_abbrev=False, prefix_chars="-")
+    metavar, meaning = _NAMED[prog]
+    parser.add_argument("name", nargs="?", metavar=metavar, help=meaning)
+    for flag in _FLAGS:
+        if prog == MAGIC or not flag.cell_only:
+            flag.add_to(parser)
+    for control in _controls_with_flags(chosen):
+        meaning = control.description.replace("%", "%%")
+        dest = _PREFIX + control.name
+        names = sorted({flag_of(control.name), f"--{control.name}"}, key=lambda name: "_" in name)
+        if control.kind == "switch":
+            parser.add_argument(*names, dest=dest, nargs="?", const="true", help=meaning)
+            parser.add_argument(_negative_flag(control.name), dest=dest, action="store_const", const="false")
+        else:
+            parser.add_argument(*names, dest=dest, help=meaning)
+    return parser
+
+
+def flag_of(parameter: str) -> str:
+    """Return the flag of a parameter: `aspect_ratio` is `--aspect-ratio`."""
+    return "--" + parameter.replace("_", "-")
+
+
+def _negative_flag(parameter: str) -> str:
+    return flag_of(f"no_{parameter}")
+
+
+def _parameter(flag: str) -> str:
+    return flag.lstrip("-").replace("-", "_")
+
+
+def flags_of(chosen: Endpoint, prog: str = MAGIC) -> tuple[str, ...]:
+    """Return the names of all flags for an endpoint, fixed ones first."""
+    fixed = [flag.name for flag in _FLAGS if prog == MAGIC or not flag.cell_only]
+    own = [flag_of(control.name) for control in _controls_with_flags(chosen)]
+    own += [
+        _negative_flag(control.name) for control in _controls_with_flags(chosen) if control.kind == "switch"
+    ]
+    return (*fixed, *own)
+
+
+def _controls_with_flags(chosen: Endpoint) -> list[Control]:
+    reserved = {*BODY_PARAMETERS, *map(_parameter, FIXED_FLAGS)}
+    return [control for control in chosen.parameters if control.name not in reserved]
+
+
+def _split(line: str) -> list[str]:
+    try:
+        return shlex.split(line)
+    except ValueError as fault:
+        raise UsageError(
+            f"%%kling: a quote on the line is not closed ({fault}): {line[:120]}",
+            remedy='Write --negative-prompt "a, b". Nothing was sent.',
+        ) from fault
+
+
+def _fill_words(tokens: list[str], fill: Callable[[str], str]) -> list[str]:
+    """Fill in variables, but not in `--set`, because JSON has braces."""
+    result = []
+    previous = ""
+    for token in tokens:
+        keep = previous == "--set" or token.startswith("--set=") or _is_image(previous, token)
+        result.append(token if keep else fill(token))
+        previous = token
+    return result
+
+
+def _is_image(flag: str, word: str) -> bool:
+    """Return True for an image in braces. Filled in, it would be the `repr` of an object."""
+    return _parameter(flag) in IMAGES and word.startswith("{") and word.endswith("}")
+
+
+def _endpoint_of(words: Sequence[str], default_endpoint: str) -> Endpoint:
+    """Return the endpoint whose flags apply: with an image, its image-to-video counterpart."""
+    named = endpoint(endpoint_in(words) or default_endpoint)
+    return image_endpoint(named, endpoint) if any(map(_gives_image, words)) else named
+
+
+def _gives_image(word: str) -> bool:
+    """Return True for `--image`, `--image=cat.png`, and `image=a.png,b.png` after `--grid`."""
+    name, equals, _ = word.partition("=")
+    return _parameter(name) in IMAGES and (bool(equals) or name.startswith("--"))
+
+
+def endpoint_in(words: Sequence[str]) -> str | None:
+    """Return the endpoint that `--endpoint` names among words of a line, or None."""
+    for at, word in enumerate(words):
+        if word == "--endpoint" and at + 1 < len(words):
+            return words[at + 1]
+        if word.startswith("--endpoint="):
+            return word.partition("=")[2]
+    return None
+
+
+def _refuse_word(unknown: list[str], parser: argparse.ArgumentParser, chosen: Endpoint) -> NoReturn:
+    word = unknown[0]
+    if not word.startswith("-"):
+        raise UsageError(f"{parser.prog}: {word!r} does not belong on the line.", remedy=_PLACE[parser.prog])
+    flag = word.partition("=")[0]
+    known = flags_of(chosen, parser.prog)
+    near = nearest(flag, known, 1)
+    hint = f" Did you mean {near[0]}?" if near else ""
+    raise UsageError(
+        f"{parser.prog}: {chosen.short_name} has no flag {flag}.{hint}",
+        remedy=f"Its flags: {' '.join(known)}\nNothing was sent.",
+    )
+
+
+def _variable(name: str | None) -> str | None:
+    if name is None or (name.isidentifier() and not keyword.iskeyword(name)):
+        return name
+    raise UsageError(
+        f"%%kling: {name!r} is not a valid variable name.",
+        remedy=_PLACE[MAGIC],
+    )
+
+
+def _set_values(pairs: list[str], flags: Mapping[str, Any], chosen: Endpoint) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        key = key.strip().replace("-", "_")
+        if not equals or not key:
+            raise UsageError(
+                f"--set {pair[:80]!r} has no name or no value.",
+                remedy="Write --set KEY=JSON. Nothing was sent.",
+            )
+        if key in BODY_PARAMETERS:
+            raise UsageError(f"--set cannot set the {key}.", remedy=_PLACE[MAGIC])
+        chosen.parameter(key)
+        if key in OPTIONS:
+            raise UsageError(
+                f"--set cannot set {key}, because an option of the submission has the same name.",
+                remedy="Use Session.client.submit(endpoint_id, input). Nothing was sent.",
+            )
+        if key in flags or key in values:
+            raise UsageError(f"{key} is given twice.", remedy="Give it once. Nothing was sent.")
+        try:
+            values[key] = json.loads(text)
+        except ValueError as fault:
+            raise UsageError(
+                f"--set {key}=… is not JSON: {fault}",
+                remedy=f'Quote it: --set \'{key}=[{{"prompt": "…"}}]\'. Nothing was sent.',
+            ) from fault
+    return values
+
+
+def as_cell(endpoint: Endpoint, inputs: Mapping[str, Any], *, take: int | None = None) -> str:
+    """Return the `%%kling` cell that makes a request again. It is the inverse of `parse_line`.
+
+    Args:
+        endpoint: The endpoint of the request.
+        inputs: The input, as `VideoRequest.input`.
+        take: Number of the take; 1 and None need no flag.
+
+    Returns:
+        The text of the cell: the line with the flags, then the prompt.
+
+    Raises:
+        UsageError: A cell cannot have the input: bytes, or a prompt that begins or ends with spaces.
+    """
+    words = [MAGIC, _FLAG_OF["endpoint"], endpoint.short_name]
+    prompt = ""
+    for name, value in inputs.items():
+        _check(name, value)
+        if name in BODY_PARAMETERS:
+            prompt = _body(value)
+        else:
+            words += _flag(endpoint.parameter(name), value)
+    if take is not None and take > 1:
+        words += [_FLAG_OF["take"], str(take)]
+    return f"{' '.join(words)}\n{prompt}"
+
+
+def _flag(control: Control, value: Any) -> list[str]:
+    flag = flag_of(control.name)
+    if flag in FIXED_FLAGS or isinstance(value, (list, dict)):
+        return _set(control.name, value)
+    if isinstance(value, bool):
+        return (
+            [flag if value else _negative_flag(control.name)]
+            if control.kind == "switch"
+            else _set(control.name, value)
+        )
+    word = value if isinstance(value, str) else json.dumps(value)
+    # `--set` has no variables, and JSON escapes line ends.
+    if word.startswith("-") or FILLED_IN & set(word) or len(word.splitlines()) > 1 or not word.isprintable():
+        return _set(control.name, value)
+    return [flag, shlex.quote(word)]
+
+
+def _set(name: str, value: Any) -> list[str]:
+    return ["--set", shlex.quote(f"{name}={json.dumps(value)}")]
+
+
+def _body(prompt: str) -> str:
+    """Return the body of a cell whose prompt is `prompt` after variables are filled in."""
+    if prompt != prompt.strip() or "\r" in prompt:
+        raise UsageError(
+            "A cell cannot have a prompt that begins or ends with a space, or has a carriage return.",
+            remedy="Use generate().",
+        )
+    return escape_fields(prompt)
+
+
+def _check(name: str, value: Any) -> None:
+    """Raise for a value whose bytes a cell cannot have."""
+    if isinstance(value, str) and value.startswith("sha256:"):
+        raise UsageError(f"A cell cannot have {name}, which was bytes.", remedy="Save it as a file.")
+    if isinstance(value, Mapping):
+        if set(value) == {"sha256", "name"}:
+            raise UsageError(
+                f"{name} was the file {value['name']}. Its path is not known.",
+                remedy="Choose the file again.",
+            )
+        for part in value.values():
+            _check(name, part)
+    elif isinstance(value, (list, tuple)):
+        for part in value:
+            _check(name, part)

@@ -1,38 +1,44 @@
-"""The subcommands of `%kling`."""
+"""The `%kling` line and its subcommands."""
 
 from __future__ import annotations
 
-import difflib
 import shutil
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from kling_nb import _settings
-from kling_nb._session import Session
+from kling_nb import settings as _settings
+from kling_nb._lazy import lazy
 from kling_nb.catalog import Endpoint
+from kling_nb.catalog.problem import nearest
 from kling_nb.errors import UsageError
-from kling_nb.ledger.spending import Grouping
-from kling_nb.notebook import endpoint_table, listing
-from kling_nb.notebook.outputs import Outputs, TerminalOutputs
+from kling_nb.ledger.limits import Grouping
+from kling_nb.notebook import tables
+from kling_nb.notebook.output.terminal import Outputs, TerminalOutputs
+from kling_nb.session import Session
+
+if TYPE_CHECKING:
+    from kling_nb.notebook.widgets import panel
+else:
+    panel = lazy("kling_nb.notebook.widgets.panel")  # boundary 3 of `_lazy`
 
 
 def run_line(line: str, session: Session, outputs: Outputs) -> Any:
-    """Do what a `%kling` line says.
+    """Run a `%kling` line.
 
     Raises:
-        UsageError: An unknown subcommand, or a missing or superfluous word.
+        UsageError: The subcommand is unknown, or has too few or too many words.
     """
     word, *rest = line.split() or ["status"]
     command = _COMMANDS.get(word)
     if command is None:
-        near = difflib.get_close_matches(word, _COMMANDS, 1, 0.5)
+        near = nearest(word, _COMMANDS, 1)
         hint = f" Did you mean {near[0]}?" if near else ""
         raise UsageError(
-            f"%kling has no subcommand {word!r}.{hint}", remedy=f"There are: {', '.join(_COMMANDS)}."
+            f"%kling has no subcommand {word!r}.{hint}", remedy=f"Available: {', '.join(_COMMANDS)}."
         )
     run, least, most = command
     if not least <= len(rest) <= most:
-        raise UsageError(f"%kling {word} takes {_count(least, most)}.", remedy="%kling? explains them.")
+        raise UsageError(f"%kling {word} takes {_count(least, most)}.", remedy="See %kling?")
     return run(rest, session, outputs)
 
 
@@ -43,13 +49,13 @@ def _count(least: int, most: int) -> str:
 
 
 def _status(words: Sequence[str], session: Session, outputs: Outputs) -> None:
-    outputs.text(listing.status(session))
+    outputs.text(tables.status(session))
 
 
 def _jobs(words: Sequence[str], session: Session, outputs: Outputs) -> None:
     if words and not (words[0].isascii() and words[0].isdigit() and int(words[0]) > 0):
-        raise UsageError(f"%kling jobs {words[0]!r}: that is not a number.", remedy="%kling jobs 20")
-    outputs.text(listing.jobs(session.jobs(limit=int(words[0]) if words else 20)))
+        raise UsageError(f"{words[0]!r} is not a number of jobs.", remedy="Write %kling jobs 20.")
+    outputs.text(tables.jobs(session.jobs(limit=int(words[0]) if words else 20)))
 
 
 def _show(words: Sequence[str], session: Session, outputs: Outputs) -> None:
@@ -58,12 +64,13 @@ def _show(words: Sequence[str], session: Session, outputs: Outputs) -> None:
 
 def _cancel(words: Sequence[str], session: Session, outputs: Outputs) -> None:
     job = session.get_job(words[0])
-    outputs.text(f"Job {job.id}: {job.cancel()}.")
+    outputs.text(f"Job {job.id}: {job.cancel()}")
 
 
 def _resume(words: Sequence[str], session: Session, outputs: Outputs) -> None:
     jobs = session.resume()
-    outputs.text(f"{len(jobs)} unfinished here." if jobs else "Nothing is unfinished here.")
+    count = f"{len(jobs)} unfinished job{'s' * (len(jobs) != 1)}" if jobs else "No unfinished jobs"
+    outputs.text(f"{count} in this folder.")
     for job in jobs:
         outputs.show(job, quiet=False)
 
@@ -71,16 +78,16 @@ def _resume(words: Sequence[str], session: Session, outputs: Outputs) -> None:
 def _spend(words: Sequence[str], session: Session, outputs: Outputs) -> None:
     by = words[0] if words else "day"
     if by not in {"day", "endpoint", "notebook"}:
-        raise UsageError(f"%kling spend {by!r}: that is no grouping.", remedy="day, endpoint or notebook.")
-    outputs.text(listing.spending(session.spending(cast("Grouping", by)), by))
+        raise UsageError(f"%kling spend cannot group by {by!r}.", remedy="Write day, endpoint or notebook.")
+    outputs.text(tables.spending(session.spending(cast("Grouping", by)), by))
 
 
 def _price(words: Sequence[str], session: Session, outputs: Outputs) -> None:
     settings = session.settings()
     chosen = session.endpoint(words[0] if words else None)
-    lines = [f"{chosen.short_name}: {listing.dated_price(chosen)}"]
+    lines = [f"{chosen.short_name}: {tables.dated_price(chosen)}"]
     if settings.key is not None and settings.backend == "fal":
-        lines.append(f"fal says now: {session.live_price(chosen.id)} at the default settings")
+        lines.append(f"fal's current price: {session.live_price(chosen.id)} at the default settings")
     outputs.text("\n".join(lines))
 
 
@@ -88,17 +95,17 @@ def _endpoints(words: Sequence[str], session: Session, outputs: Outputs) -> None
     if "--refresh" in words:
         names = [word for word in words if word != "--refresh"]
         if len(names) != 1:
-            raise UsageError("--refresh takes one id.", remedy="%kling endpoints --refresh ID")
-        found: Sequence[Endpoint] = (session.endpoint(names[0], refresh=True),)
+            raise UsageError("--refresh takes one id.", remedy="Write %kling endpoints --refresh ID.")
+        endpoints: Sequence[Endpoint] = (session.endpoint(names[0], refresh=True),)
     else:
-        found = session.endpoints(" ".join(words))
-    if not found and len(words) == 1 and "/" in words[0]:
-        found = (session.endpoint(words[0]),)
-    if not found:
+        endpoints = session.endpoints(" ".join(words))
+    if not endpoints and len(words) == 1 and "/" in words[0]:
+        endpoints = (session.endpoint(words[0]),)
+    if not endpoints:
         text = " ".join(words)
-        raise UsageError(f"No endpoint's name holds {text!r}.", remedy="%kling endpoints lists all.")
+        raise UsageError(f"No endpoint matches {text!r}.", remedy="%kling endpoints lists all.")
     width = shutil.get_terminal_size((140, 24)).columns
-    outputs.table(endpoint_table.text(found, width), endpoint_table.html(found))
+    outputs.table(tables.text(endpoints, width), tables.html(endpoints))
 
 
 def _use(words: Sequence[str], session: Session, outputs: Outputs) -> None:
@@ -111,24 +118,22 @@ def _use(words: Sequence[str], session: Session, outputs: Outputs) -> None:
 
 def _panel(words: Sequence[str], session: Session, outputs: Outputs) -> Any:
     if isinstance(outputs, TerminalOutputs):
-        raise UsageError("The panel needs a notebook.", remedy="In a terminal: %%kling, or kling-nb generate")
-    from kling_nb.notebook.panel import Panel  # noqa: PLC0415 -- 100 ms of imports, for who asks for it
-
-    return Panel(session)
+        raise UsageError(
+            "The panel needs a notebook.", remedy="In a terminal, use %%kling or kling-nb generate."
+        )
+    return panel.Panel(session)
 
 
 def _local(words: Sequence[str], session: Session, outputs: Outputs) -> None:
     _settings.configure({"backend": "local"})
-    outputs.text("Jobs now go to the embedded engine: free previews, made on this machine.")
+    outputs.text("Jobs now go to the local preview server: free previews, made on this machine.")
 
 
 def _fal(words: Sequence[str], session: Session, outputs: Outputs) -> None:
     _settings.configure({"backend": "fal"})
     key = session.settings().key
-    source = (
-        f"The key is from: {key.source}." if key else "There is no key yet: kling_nb.configure(credentials=…)"
-    )
-    outputs.text(f"Jobs now go to fal, and cost money. {source}")
+    source = f"Key: {key.source}." if key else "No key yet: set it with kling_nb.configure(credentials=…)."
+    outputs.text(f"Jobs now go to fal and cost money. {source}")
 
 
 _Run = Callable[[Sequence[str], Session, Outputs], Any]

@@ -1,12 +1,10 @@
-"""A video file and what can be asked of it: size, frames, poster, copies.
+"""Video files: size, frames, poster, copies.
 
-No HTTP and no notebook in here. How a `Video` shows itself is decided by a presenter
-that the notebook layer registers; PyAV, NumPy and Pillow are imported when first used.
+The notebook layer registers a presenter, which shows a `Video`. PyAV, NumPy and Pillow are imported when they
+are first used.
 """
 
-from kling_nb.video._media_file import MediaFile
-from kling_nb.video._probe import Probe, probe
-from kling_nb.video._video import Video
-from kling_nb.video.presenting import set_presenter
+from kling_nb.video.frames import Probe, probe
+from kling_nb.video.video import MediaFile, Video, set_presenter
 
 __all__ = ["MediaFile", "Probe", "Video", "probe", "set_presenter"]

@@ -1,8 +1,7 @@
 """JupyterLab and Notebook 7 with a page on them.
 
-A server costs seconds and so does a page whose scripts are not in the browser's cache. So each program
-has one server for all tests of a process, and the caches outlive the browser, of which each module has
-one. A test has a folder, a ledger and kernels of its own.
+A server costs seconds and so does a page whose scripts are not in the browser's cache. So there is one
+browser, and each program has one server. A test has a folder, a ledger and kernels of its own.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,23 +17,24 @@ expect.set_options(timeout=45_000)
 VIEWPORT = {"width": 1200, "height": 1400}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def profile(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of the browser's caches: with those a page takes two thirds of the work of a first one."""
+    """The folder of the browser's caches: with them a page takes two thirds of the work of a first one."""
     return tmp_path_factory.mktemp("browser")
 
 
-# For a module, not the session: while it is open an event loop runs in this thread, which other
+# For a package, not the session: while it is open an event loop runs in this thread, which other
 # tests must not find.
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def window(profile: Path, chromium_path: str, chromium_args: list[str]) -> Iterator[BrowserContext]:
-    """A browser with the caches of the one before. Its empty page stays: it would end with its last one."""
+    """A browser with caches. Its empty page stays: it would end with its last one."""
     with sync_playwright() as playwright:
         context = playwright.chromium.launch_persistent_context(
             profile,
             executable_path=chromium_path,
             args=chromium_args,
             viewport=VIEWPORT,  # type: ignore[arg-type]
+            reduced_motion="reduce",  # drawn without a graphics card, a moving bar takes a core
         )
         context.set_default_timeout(45_000)
         yield context
@@ -52,8 +52,10 @@ def page(window: BrowserContext, complaints: list[str]) -> Iterator[Page]:
     opened = window.new_page()
 
     def on_console(message: ConsoleMessage) -> None:
-        if message.type == "error":
-            complaints.append(message.text)
+        source = message.location.get("url", "")
+        # The program asks for kernels of the test before, which end meanwhile. Our files are not there.
+        if message.type == "error" and "/api/" not in source:
+            complaints.append(f"{message.text} {source}")
 
     def on_error(error: Error) -> None:
         # Notebook 7 has faults of its own while it starts. Our scripts come as blobs, not from its server.
@@ -67,7 +69,7 @@ def page(window: BrowserContext, complaints: list[str]) -> Iterator[Page]:
     window.clear_permissions()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def server_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], JupyterLab]]:
     """The server of a program, started when it is first asked for. It serves the folders of all tests."""
     servers: dict[str, JupyterLab] = {}

@@ -11,16 +11,16 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from jupyter_lab import JupyterLab
+from jupyter_lab import JupyterLab, ServedFolder
 from kernel_environment import pointed_at
 from nbformat.sign import NotebookNotary
-from notebook_page import PROGRAMS, in_both, in_one, saved_notebook
+from notebook_page import PROGRAMS, in_one, saved_notebook
 from playwright.sync_api import BrowserContext, Page, expect
 from scripted import Done, Hold, Log, Queue, Run, Script, ScriptedFal
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-Opened = Callable[[JupyterLab, str], Page]
+Opened = Callable[[JupyterLab | ServedFolder, str], Page]
 Serve = Callable[..., JupyterLab]
 CELLS = (
     "%load_ext kling_nb",
@@ -74,7 +74,7 @@ def opened(window: BrowserContext) -> Iterator[Opened]:
         while pages:
             pages.pop().close()
 
-    def on_page(server: JupyterLab, name: str) -> Page:
+    def on_page(server: JupyterLab | ServedFolder, name: str) -> Page:
         close_all()
         page = window.new_page()
         pages.append(page)
@@ -136,49 +136,46 @@ def has_no_error(page: Page) -> bool:
 
 
 @in_one("jupyterlab")
+@pytest.mark.pace("inf")
 def test_widgets_while_the_kernel_lives_and_a_card_that_plays_after(
-    serve: Serve, workspace: Path, home: Path, opened: Opened
+    lab: ServedFolder, workspace: Path, opened: Opened
 ) -> None:
     file = write(workspace / "a b.ipynb", *CELLS)
-    quick = {"KLING_NB_LOCAL_SPEED": "inf", "KLING_NB_LOCAL_SCALE": "0.4"}
-    environment = {"KLING_NB_HOME": str(home), **quick}
-    with serve(**environment) as server:
-        page = opened(server, file.name)
-        run_all(page)
-        widgets = page.get_by_label("Kling job")
-        expect(widgets.get_by_role("group", name="Video player")).to_have_count(2)
-        expect(page.locator(".jp-InputArea-prompt", has_text="[*]")).to_have_count(0)
-        save(page, file, 'data-kling-state=\\"READY\\"')
-        assert len(outputs(file)) == 3  # widget and card are one output
-        boat = outputs(file)[0]
-        assert len(json.dumps(boat)) <= 30_000
-        assert "<video" in "".join(boat["data"]["text/html"])  # type: ignore[index]
-        assert "base64,AAAA" not in file.read_text()  # an MP4 begins so
+    page = opened(lab, file.name)
+    run_all(page)
+    widgets = page.get_by_label("Kling job")
+    expect(widgets.get_by_role("group", name="Video player")).to_have_count(2)
+    expect(page.locator("[data-kling-card]")).to_have_count(0)  # the live view stands for it
+    expect(page.locator(".jp-InputArea-prompt", has_text="[*]")).to_have_count(0)
+    save(page, file, 'data-kling-state=\\"READY\\"')
+    assert len(outputs(file)) == 3  # widget and card are one output
+    boat = outputs(file)[0]
+    assert len(boat["metadata"]["kling_nb"]["kernel"]) == 36  # type: ignore[index]
+    assert len(json.dumps(boat)) <= 30_000
+    html = "".join(boat["data"]["text/html"])  # type: ignore[index]
+    assert "<video" in html
+    assert 'src="kling_media/a-paper-boat-' in html
+    assert "base64,AAAA" not in file.read_text()  # an MP4 begins so
 
-        page = opened(server, file.name)  # the kernel lives
-        expect(page.get_by_label("Kling job").get_by_role("group", name="Video player")).to_have_count(2)
-        expect(page.get_by_label("Kling panel")).to_be_visible()
-        assert has_no_error(page)
-        page.close()
+    page = opened(lab, file.name)  # the kernel lives
+    expect(page.get_by_label("Kling job").get_by_role("group", name="Video player")).to_have_count(2)
+    expect(page.get_by_label("Kling panel")).to_be_visible()
+    assert has_no_error(page)
+    page.close()
 
-        kernel = server.ask("kernels")[0]["id"]
-        server.ask(f"kernels/{kernel}/restart", "POST")  # it keeps its id, and has none of its widgets
-        page = opened(server, file.name)
-        plays(page, 3)
-        page.close()
-
-    with serve(**environment) as server:
-        page = opened(server, file.name)
-        plays(page, 3)
-        expect(page.get_by_label("Kling job")).to_have_count(0)
-        # Its signature is of another content: it is not trusted any more.
-        file.write_text(file.read_text().replace("a paper boat", "a paper ship"))
-        plays(opened(server, file.name), 3)
+    lab.ask(f"kernels/{lab.kernel()}/restart", "POST")  # it keeps its id, and has none of its widgets
+    page = opened(lab, file.name)
+    plays(page, 3)
+    expect(page.get_by_label("Kling job")).to_have_count(0)
+    # Its signature is of another content: it is not trusted any more.
+    file.write_text(file.read_text().replace("a paper boat", "a paper ship"))
+    plays(opened(lab, file.name), 3)
 
 
-@in_both
+@in_one("jupyterlab")
+@pytest.mark.parametrize("trusted", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_every_output_of_every_demo_plays_trusted_or_not(
-    serve: Serve, workspace: Path, home: Path, opened: Opened
+    serve: Serve, workspace: Path, home: Path, opened: Opened, trusted: bool
 ) -> None:
     """All demos are cells of one notebook here: to open a page takes longer than all the rest."""
     shutil.copytree(NOTEBOOKS / "kling_media", workspace / "kling_media")
@@ -192,18 +189,16 @@ def test_every_output_of_every_demo_plays_trusted_or_not(
     (tracker / "tracker.jupyterlab-settings").write_text('{"windowingMode": "none"}')  # all on the page
     environment = {"KLING_NB_HOME": str(home), "JUPYTER_DATA_DIR": str(workspace / ".data")}
     with serve(**environment) as server:
-        for trusted in (False, True):
-            if trusted:
-                trust(workspace / ".data", file)
-            page = opened(server, file.name)
-            saved = [card for output in outputs(file) if "kling-card" in (card := json.dumps(output))]
-            videos = sum(card.count("<video") for card in saved)
-            assert videos >= len(saved) > len(demos)
-            page.wait_for_function(SHOWS, arg=[len(saved), videos], polling=100, timeout=90_000)
-            assert has_no_error(page)
-            as_it_is = page.locator("[data-kling-card]").count()  # JupyterLab's sanitiser takes that away
-            assert bool(as_it_is) == trusted
-            server.end_kernels()
+        if trusted:
+            trust(workspace / ".data", file)
+        page = opened(server, file.name)
+        saved = [card for output in outputs(file) if "kling-card" in (card := json.dumps(output))]
+        videos = sum(card.count("<video") for card in saved)
+        assert videos >= len(saved) > len(demos)
+        page.wait_for_function(SHOWS, arg=[len(saved), videos], polling=100, timeout=90_000)
+        assert has_no_error(page)
+        as_it_is = page.locator("[data-kling-card]").count()  # JupyterLab's sanitiser takes that away
+        assert bool(as_it_is) == trusted
 
 
 def trust(data: Path, *notebooks: Path) -> None:
@@ -248,6 +243,4 @@ def test_the_card_of_a_job_that_ended_unseen_is_there_on_opening(
             command = [Path(sys.executable).with_name("kling-nb"), "resume", kite]
             subprocess.run(command, cwd=workspace, env={**os.environ, **environment}, check=True, timeout=60)
             server.end_kernels()
-            for name in ("closed.ipynb", "killed.ipynb"):
-                page = opened(server, name)
-                plays(page, 1)
+            plays(opened(server, "killed.ipynb"), 1)

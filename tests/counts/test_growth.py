@@ -18,7 +18,7 @@ def steps(ledger: Ledger, work: Callable[[], object]) -> int:
         taken[0] += 1
         return 0
 
-    with ledger._file.reading() as db:
+    with ledger._file.connection() as db:
         db.set_progress_handler(count, 1)
         work()
         db.set_progress_handler(None, 1)
@@ -50,7 +50,7 @@ def looks(ledger: Ledger, folder: Path) -> dict[str, Callable[[], object]]:
     return {
         "page": ledger.entries,
         "fingerprint": lambda: ledger.entries(alike),
-        "paid": lambda: ledger.paid_like(fingerprint(77), folder, 1, any_take=True),
+        "paid": lambda: ledger.find_paid(fingerprint(77), folder, 1, any_take=True),
         "expected": lambda: ledger.expected_seconds("fal-ai/another", "fal"),
         "request": lambda: ledger.get("request-77"),
         "unfinished": lambda: ledger.entries(Selection(folder=folder, unfinished=True)),

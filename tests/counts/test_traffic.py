@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from scripted import sample_mp4
 
-from benchmarks.loopback import Loopback, module, told
+from benchmarks.loopback import Loopback, module, read_result
 
 WINDOW = 0.05
 """Seconds of log lines that a status repeats: only a line or two, so that what is counted is ours."""
@@ -48,7 +48,7 @@ def test_log_lines_come_once(server: Loopback) -> None:
 
 def test_a_job_in_flight_takes_little_memory(server: Loopback) -> None:
     work = {"prompt": "seconds=300 lines=300", "jobs": 200, "at_once": 200, "key": "allocated"}
-    found = told(module("benchmarks.sides", "allocated", server.base, json.dumps(work)))
+    found = read_result(module("benchmarks.sides", "allocated", server.base, json.dumps(work)))
     assert found["running"] == 200
     assert found["each"] <= 60_000
 

@@ -1,4 +1,4 @@
-"""Where a kernel can be killed: the server, or a lock on the ledger, holds the job at that very point."""
+"""Where a kernel can be killed: the server, or a lock on the ledger, stops the job at that point."""
 
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
@@ -13,20 +13,20 @@ Reached = Callable[[], object]
 
 @dataclass(frozen=True)
 class Scene:
-    """A server, a ledger and a media folder, with one job about to begin."""
+    """A server, a ledger and a media folder, with one job about to start."""
 
     fal: ScriptedFal
     ledger: Path
     media: Path
 
     def takes(self) -> int:
-        """Files under a final name."""
+        """Return the number of files under a final name."""
         return len([path for path in self.media.glob("*.mp4") if not path.name.startswith(".")])
 
     @contextmanager
     def lock(self) -> Iterator[Callable[[], None]]:
-        """Gives a function after which nobody else writes to the ledger, up to the end of the block."""
-        self.ledger.parent.mkdir(exist_ok=True)  # no kernel may have written there yet
+        """Give a function that keeps all others from writing to the ledger until the block ends."""
+        self.ledger.parent.mkdir(exist_ok=True)  # Perhaps no kernel has written there yet.
         db = sqlite3.connect(self.ledger, timeout=10.0, isolation_level=None, check_same_thread=False)
         try:
             yield lambda: db.execute("BEGIN IMMEDIATE") and None
@@ -39,12 +39,12 @@ class Point:
     """A moment in the life of a job.
 
     Attributes:
-        exchange: which is held; None holds nothing, and the kernel is killed at random.
-        at: where in that exchange.
-        frame: of a stream.
-        behind: the ledger is locked there and the exchange let go; then what must be seen, besides that.
-        accepted: whether fal has the job by then.
-        answered: whether the ledger is sure to have the request id by then.
+        exchange: The exchange that is stopped; None stops nothing, and the kernel is killed at random.
+        at: Where in that exchange.
+        frame: Frame of a stream.
+        behind: Condition to wait for while the ledger is locked and the exchange goes on.
+        accepted: True if fal has the job by then.
+        answered: True if the ledger is sure to have the request id by then.
     """
 
     exchange: str | None
@@ -56,42 +56,42 @@ class Point:
 
     @contextmanager
     def held(self, scene: Scene) -> Iterator[Reached]:
-        """Arm it; the value waits until a job stands there. Leaving the block lets everything go."""
+        """Arm the point. The value waits until a job is there. The end of the block lets all go on."""
         fal = scene.fal
         if self.exchange is None:
             yield lambda: None
             return
         options = {"frame": self.frame} if self.frame else {}
-        hold = fal.fault(self.exchange, "stall", at=self.at, **options)
+        stall = fal.fault(self.exchange, "stall", at=self.at, **options)
         before, accepted = scene.takes(), len(fal.accepted)
 
-        def stands() -> bool:
-            """A fault counts as used before its request is worked on."""
-            return bool(hold.used) and (len(fal.accepted) > accepted or not self.accepted)
+        def is_there() -> bool:
+            # A fault counts as used before its request is worked on.
+            return bool(stall.used) and (len(fal.accepted) > accepted or not self.accepted)
 
         if self.behind is None:
-            yield lambda: fal.wait_for(stands, timeout=30.0)
+            yield lambda: fal.wait_for(is_there, timeout=30.0)
         else:
             behind = self.behind
             with scene.lock() as lock:
 
                 def reached() -> None:
-                    fal.wait_for(stands, timeout=30.0)
+                    fal.wait_for(is_there, timeout=30.0)
                     lock()
-                    hold.release()
+                    stall.release()
                     fal.wait_for(lambda: behind(scene, before), timeout=30.0)
 
                 yield reached
-        hold.release()
+        stall.release()
         fal.clear_faults()
 
 
-def _answer_sent(scene: Scene, before: int) -> bool:
-    """fal has answered, and the kernel waits to write the id down."""
+def _is_answered(scene: Scene, before: int) -> bool:
+    """Return True when fal has answered and the kernel waits to write the id to the ledger."""
     return scene.fal.last("submit").complete and bool(scene.fal.accepted)
 
 
-def _filed(scene: Scene, before: int) -> bool:
+def _is_stored(scene: Scene, before: int) -> bool:
     return scene.takes() > before
 
 
@@ -100,7 +100,7 @@ POINTS: Mapping[str, Point] = {
     "submission accepted, not answered": Point("submit", "after_body", answered=False),
     "answer half sent": Point("submit", "mid_body", answered=False),
     "answer received, id not written down": Point(
-        "submit", "after_body", behind=_answer_sent, answered=False
+        "submit", "after_body", behind=_is_answered, answered=False
     ),
     "id known": Point("stream"),
     "streaming": Point("stream", "after_head", frame=2),
@@ -109,7 +109,7 @@ POINTS: Mapping[str, Point] = {
     "result half received": Point("result", "mid_body"),
     "result fetched": Point("download"),
     "file half received": Point("download", "mid_body"),
-    "file written, ledger not": Point("download", "mid_body", behind=_filed),
+    "file written, ledger not": Point("download", "mid_body", behind=_is_stored),
     "at random": Point(None, answered=False),
 }
-"""By the name that the counts use."""
+"""The points by the names that the counts use."""

@@ -1,6 +1,6 @@
-"""A series of kills: each kernel first recovers what the one before left, then works until it is killed.
+"""A series of kills. Each kernel first recovers the jobs of the one before, then works until it is killed.
 
-`python -m crashes.series SEED KILLS` counts what came of them.
+`python -m crashes.series SEED KILLS` prints the counts.
 """
 
 import json
@@ -34,7 +34,7 @@ def end(job):
 prompts = {prompts!r}
 resumed = [end(job) for job in kling_nb.resume()]
 again = {{prompt: end(kling_nb.submit(prompt)) for prompt in prompts}}
-for prompt in prompts:  # fal may have listed it only after it was looked for
+for prompt in prompts:  # fal may list it only after the first look.
     if again[prompt] == "SubmissionUncertain":
         again[prompt] = end(kling_nb.submit(prompt))
 print(json.dumps({{"resumed": resumed, "again": again}}))
@@ -46,16 +46,16 @@ jobs = [kling_nb.submit(prompt) for prompt in {prompts!r}]
 [job.wait() for job in jobs]"""
 QUICK = Script([Queue(1), Run(), Log("Sampling 10%"), Log("Sampling 60%"), Done()])
 RANDOM_SECONDS = 0.5
-"""A job takes about as long, from the cell's start to its file."""
+"""A job takes about as long from the start of its cell to its file."""
 
 
 @dataclass
 class Counts:
-    """What was counted over a series.
+    """Counts of a series.
 
     Attributes:
-        rows: That were sent. A kernel that dies between writing a row down and sending it leaves one
-            that ends as never sent; the same request then gets a row of its own.
+        rows: Rows that were sent. A kernel that is killed between claim and POST leaves one that was never
+            sent; the same request then gets a new row.
     """
 
     kills: int = 0
@@ -74,14 +74,14 @@ class Counts:
     complaints: list[str] = field(default_factory=list)
 
     def add(self, other: "Counts") -> None:
-        """Sum up."""
+        """Add other counts to these."""
         for name, value in vars(other).items():
             setattr(self, name, getattr(self, name) + value)
 
 
 @dataclass
 class Series:
-    """One server, one ledger, one media folder and a row of kernels."""
+    """One server, one ledger, one media folder, and kernels one after the other."""
 
     folder: Path
     fal: ScriptedFal
@@ -94,11 +94,11 @@ class Series:
         return Scene(self.fal, self.folder / "home" / "ledger.sqlite3", self.folder / "work" / "kling_media")
 
     def kill(self, name: str, chance: random.Random) -> None:
-        """Begin jobs, kill the kernel at the point, start another, and see what it finds."""
+        """Start jobs, kill the kernel at the point, start another one, and count what it finds."""
         point = POINTS[name]
         prompts = [self._prompt() for _ in range(3 if point.exchange is None else 1)]
         self.kernel.ok("%load_ext kling_nb")
-        taken = len(self.fal.accepted)
+        before = len(self.fal.accepted)
         with point.held(self.scene) as reached:
             as_cell = len(prompts) == 1 and chance.random() < 0.5
             self.kernel.start(CELL.format(prompt=prompts[0]) if as_cell else CALL.format(prompts=prompts))
@@ -107,22 +107,22 @@ class Series:
                 time.sleep(chance.uniform(0.0, RANDOM_SECONDS))
             self.kernel.kill()
             unanswered = self._unanswered()
-            sent = len(self.fal.accepted) - taken  # what is let go afterwards may be accepted too
+            sent = len(self.fal.accepted) - before  # More may be accepted after the block.
         self.kernel.restart()
-        said = json.loads(self.kernel.ok(RECOVER.format(prompts=prompts)).text.splitlines()[-1])
+        found = json.loads(self.kernel.ok(RECOVER.format(prompts=prompts)).text.splitlines()[-1])
         self.counts.kills += 1
         self.counts.points[name] += 1
         if point.exchange is not None and sent != int(point.accepted):
             self.counts.complaints.append(f"{name}: fal had accepted {sent} by then")
         for prompt in prompts:
-            self._judge(name, point, prompt, said["again"][prompt], looked_up=prompt in unanswered)
+            self._judge(name, point, prompt, found["again"][prompt], looked_up=prompt in unanswered)
 
     def _prompt(self) -> str:
         self._jobs += 1
         return f"crash {self._jobs} of a long series"
 
     def _unanswered(self) -> set[str]:
-        """Prompts of what was sent, and whose request id the ledger does not have."""
+        """Return the prompts of jobs that were sent and whose request id the ledger does not have."""
         ledger = Ledger(self.scene.ledger)
         try:
             left = ledger.entries(Selection(unfinished=True), limit=-1)
@@ -146,7 +146,7 @@ class Series:
             counts.complaints.append(f"{name}: {end}, {len(accepted)} accepted")
 
     def on_disk(self) -> None:
-        """Count files, sidecars and rows, and see that they belong together."""
+        """Count files, sidecars and rows, and check that they belong together."""
         counts, media = self.counts, self.scene.media
         ledger = Ledger(self.scene.ledger)
         try:
@@ -154,26 +154,26 @@ class Series:
         finally:
             ledger.close()
         files = {path for path in media.glob("*.mp4") if not path.name.startswith(".")}
-        said = {json.loads(path.read_bytes())["request_id"] for path in media.glob("*.json")}
+        stored = {json.loads(path.read_bytes())["request_id"] for path in media.glob("*.json")}
         ready = [entry for entry in entries if entry.state is State.READY]
         counts.rows += sum(entry.sent_at is not None for entry in entries)
         never_sent = [entry for entry in entries if entry.sent_at is None]
         if any(entry.state is not State.FAILED for entry in never_sent):
             counts.complaints.append("a row that was never sent was left open")
         counts.files += len(files)
-        counts.sidecars += len(said)
+        counts.sidecars += len(stored)
         counts.half_files += sum(path.read_bytes() != sample_mp4() for path in files)
         for entry in ready:
-            if entry.request_id not in said or Path(entry.media_path or "") not in files:
+            if entry.request_id not in stored or Path(entry.media_path or "") not in files:
                 counts.lost += 1
                 counts.complaints.append(f"READY in the ledger, not on disk: {entry.prompt}")
-        if len(files) != len(ready) or len(said) != len(ready):
-            counts.complaints.append(f"{len(ready)} rows READY, {len(files)} files, {len(said)} sidecars")
+        if len(files) != len(ready) or len(stored) != len(ready):
+            counts.complaints.append(f"{len(ready)} rows READY, {len(files)} files, {len(stored)} sidecars")
 
 
 @contextmanager
 def series(folder: Path) -> Iterator[Series]:
-    """A series that has not begun; its counts are complete after the block."""
+    """Give a series that has not started. Its counts are complete after the block."""
     work = folder / "work"
     work.mkdir(parents=True)
     with ScriptedFal() as fal:
@@ -188,8 +188,8 @@ def main() -> None:
     seed, kills = int(sys.argv[1]), int(sys.argv[2])
     chance = random.Random(seed)
     names = [*POINTS, *["at random"] * (len(POINTS) // 2)]
-    begin = 5 * seed % len(names)  # that a few short series together have all points
-    names = names[begin:] + names[:begin]
+    first = 5 * seed % len(names)  # So a few short series together have all points.
+    names = names[first:] + names[:first]
     total = Counts()
     with tempfile.TemporaryDirectory(prefix="kling_nb-crashes-") as folder:
         while total.kills < kills:

@@ -8,9 +8,9 @@ from typing import Any, Self
 
 from scripted import ScriptedFal
 
-from kling_nb._session import Session
 from kling_nb.fal.patience import Patience
 from kling_nb.ledger import Ledger
+from kling_nb.session import Session
 
 HASTE = 0.12  # seconds; long enough for a loopback that answers, short enough for one that does not
 

@@ -46,7 +46,7 @@ def _code(status: int, text: str) -> Fault:
 
 
 CUTS = {
-    "refused: nobody listens": Fault("refused"),
+    "connection refused": Fault("refused"),
     "accepted, then silent": Fault("stall", {"at": "after_body"}),
     "silent before the body is read": Fault("stall", {"at": "before_body"}),
     "silent in the middle of the reply": Fault("stall", {"at": "mid_body"}),
@@ -71,7 +71,7 @@ BODIES = {
     "invalid JSON": Fault("invalid_json"),
     "JSON of wrong types": Fault("wrong_types"),
     "JSON that is no object": Fault("not_an_object"),
-    "addresses on another host": Fault("foreign_urls"),
+    "URLs on another host": Fault("foreign_urls"),
 }
 TRICKLE = {"a byte at a time, without end": Fault("drip")}
 CODES = {
@@ -126,7 +126,7 @@ _MODEL_ERROR = {
 RESULT = {
     "400, still in progress, for a while": Fault("in_progress", brief=True),
     "200, still in progress, for a while": Fault("in_progress", {"status": 200}, brief=True),
-    "address ends in /response, which is 405": Fault("response_suffix"),
+    "URL ends in /response, which is 405": Fault("response_suffix"),
     "500 with this request's id": Fault("named", {"status": 500}),
     "503 with this request's id": Fault("named", {"status": 503, "body": {"detail": "Service Unavailable"}}),
     "500 with a model error and this request's id": Fault("named", {"status": 500, "body": _MODEL_ERROR}),
@@ -157,15 +157,15 @@ _ASKED = _less(_PLAIN, _WITHOUT_BODY | _UNDONE)
 FAULTS_OF: Mapping[str, Mapping[str, Fault]] = {
     "submit": {
         **_PLAIN,
-        "address ends in /response, which is 405": RESULT["address ends in /response, which is 405"],
+        "URL ends in /response, which is 405": RESULT["URL ends in /response, which is 405"],
     },
     "stream": {
         **_less({**CUTS, **CODES}, _WITHOUT_BODY | _UNDONE),
         **STREAM,
     },
     "status": {**_ASKED, **STATUS},
-    "result": {**_ASKED, **_less(RESULT, {"address ends in /response, which is 405"})},
-    "cancel": _less(_PLAIN, _WITHOUT_BODY | {"addresses on another host"}),
+    "result": {**_ASKED, **_less(RESULT, {"URL ends in /response, which is 405"})},
+    "cancel": _less(_PLAIN, _WITHOUT_BODY | {"URLs on another host"}),
     "download": _less(_BARE, _WITHOUT_BODY | _UNDONE),
     "upload_initiate": _PLAIN,
     "upload": _BARE,

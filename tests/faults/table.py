@@ -1,38 +1,38 @@
-"""What must come of each fault on each exchange: the source of the tests and of `docs/faults.md`.
+"""The expected outcome of each fault on each exchange: the source of the tests and of `docs/faults.md`.
 
-A cell says what a fault does that strikes once and, behind a semicolon, one that lasts; where
-both are the same it is said once. The words are explained in `MEANING`.
+A cell has the outcome of a fault that occurs once and, after a semicolon, of one that lasts. If both are the
+same, the cell has one outcome. `MEANING` explains the words.
 """
 
 from collections.abc import Mapping
 
 MEANING = {
-    "READY": "the video is there, from one submission",
-    "WAITS": "it goes on asking, and the video is there when the fault ends",
-    "UNCERTAIN": "`SubmissionUncertain`: sent once, not answered. The ledger keeps it, it is never sent "
-    "again by itself, and the same request later finds it or says so",
-    "kept": "a typed error; fal has the job, the ledger keeps it open, and the same request later gives its "
-    "video without another submission",
-    "gone": "`ResultGone`: fal took the job, and says that it knows it no longer. The same request asks "
-    "once more, and says so again or gives the video; only `--new` submits another",
-    "failed": "a typed error that is fal's last word on the job; the ledger says FAILED",
-    "refused": "a typed error; nothing was accepted, and the same request later is a first submission",
-    "CANCELLED": "the job is cancelled, there as here; an error behind it is what the caller was told",
-    "goes on": "a typed error: not cancelled. The job goes on to its video",
-    "rejected": "`WebhookRejected`, naming the check that failed",
-    "accepted": "the event is believed",
-    "UNCERTAIN, then READY": "still unclear, never sent again; adopted by the next try after the fault",
+    "READY": "one submission, and the video is stored",
+    "WAITS": "it keeps retrying, and stores the video when the fault ends",
+    "UNCERTAIN": "`SubmissionUncertain`: sent once, without an answer. The ledger keeps the job. It is never "
+    "sent again by itself. The same request later finds the job at fal or raises again",
+    "kept": "a typed error. fal has the job, its ledger row stays open, and the same request later stores "
+    "the video without another submission",
+    "gone": "`ResultGone`: fal accepted the job and no longer has it. The same request asks again, and "
+    "raises again or stores the video. Only `--new` submits another job",
+    "failed": "a typed error that ends the job. The ledger has FAILED",
+    "refused": "a typed error. fal accepted nothing, and the same request later is a first submission",
+    "CANCELLED": "the job is cancelled at fal and in the ledger. If an error is named, the caller gets it",
+    "goes on": "a typed error. The job is not cancelled and its video is stored",
+    "rejected": "`WebhookRejected` with the check that failed",
+    "accepted": "the webhook is accepted",
+    "UNCERTAIN, then READY": "still unclear and never sent again. The next look-up after the fault finds it",
 }
-"""The words of a cell; the word of an error stands behind them."""
+"""The words of a cell. The class of an error follows them."""
 
 EXCHANGES = {
     "submit": "Submit",
     "stream": "Status stream",
-    "status": "Status, where there is no stream",
+    "status": "Status, without a stream",
     "result": "Result",
     "cancel": "Cancel, of a queued job",
     "download": "Download",
-    "upload_initiate": "Upload, asking for a place",
+    "upload_initiate": "Upload, first request",
     "upload": "Upload, sending the bytes",
     "lookup": "Platform look-up of an UNCERTAIN job",
     "webhook": "Webhook that arrives",
@@ -40,7 +40,7 @@ EXCHANGES = {
 
 TABLE: Mapping[str, Mapping[str, str]] = {
     "submit": {
-        "refused: nobody listens": "refused UnreachableError",
+        "connection refused": "refused UnreachableError",
         "accepted, then silent": "UNCERTAIN",
         "silent before the body is read": "UNCERTAIN",
         "silent in the middle of the reply": "UNCERTAIN",
@@ -61,7 +61,7 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "invalid JSON": "UNCERTAIN",
         "JSON of wrong types": "UNCERTAIN",
         "JSON that is no object": "UNCERTAIN",
-        "addresses on another host": "READY",
+        "URLs on another host": "READY",
         "a byte at a time, without end": "UNCERTAIN",
         "401": "refused AuthenticationError",
         "403": "refused AccessDenied",
@@ -84,10 +84,10 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "503 of fal's own, runner lost": "refused PlatformError",
         "504, nginx page": "UNCERTAIN",
         "redirect to another host": "refused PlatformError",
-        "address ends in /response, which is 405": "READY",
+        "URL ends in /response, which is 405": "READY",
     },
     "stream": {
-        "refused: nobody listens": "READY; WAITS",
+        "connection refused": "READY; WAITS",
         "accepted, then silent": "READY",
         "silent before the body is read": "READY",
         "silent in the middle of the reply": "READY",
@@ -133,7 +133,7 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "not UTF-8": "READY",
     },
     "status": {
-        "refused: nobody listens": "READY; WAITS",
+        "connection refused": "READY; WAITS",
         "accepted, then silent": "READY; WAITS",
         "silent before the body is read": "READY; WAITS",
         "silent in the middle of the reply": "READY; WAITS",
@@ -153,7 +153,7 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "invalid JSON": "READY; WAITS",
         "JSON of wrong types": "READY; WAITS",
         "JSON that is no object": "READY; WAITS",
-        "addresses on another host": "READY",
+        "URLs on another host": "READY",
         "a byte at a time, without end": "READY; WAITS",
         "401": "kept AuthenticationError",
         "403": "kept AccessDenied",
@@ -180,7 +180,7 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "the clock jumps a day back": "READY",
     },
     "result": {
-        "refused: nobody listens": "READY; kept UnreachableError",
+        "connection refused": "READY; kept UnreachableError",
         "accepted, then silent": "READY; kept UnreachableError",
         "silent before the body is read": "READY; kept UnreachableError",
         "silent in the middle of the reply": "READY; kept UnreachableError",
@@ -200,7 +200,7 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "invalid JSON": "READY; kept UnreachableError",
         "JSON of wrong types": "kept MediaError",
         "JSON that is no object": "READY; kept UnreachableError",
-        "addresses on another host": "READY",
+        "URLs on another host": "READY",
         "a byte at a time, without end": "READY; kept UnreachableError",
         "401": "kept AuthenticationError",
         "403": "kept AccessDenied",
@@ -232,7 +232,7 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "400, a proxy's page": "READY; kept ResultUnavailable",
     },
     "cancel": {
-        "refused: nobody listens": "CANCELLED; goes on UnreachableError",
+        "connection refused": "CANCELLED; goes on UnreachableError",
         "accepted, then silent": "CANCELLED; CANCELLED UnreachableError",
         "silent before the body is read": "CANCELLED; goes on UnreachableError",
         "silent in the middle of the reply": "CANCELLED; CANCELLED UnreachableError",
@@ -276,7 +276,7 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "redirect to another host": "goes on PlatformError",
     },
     "download": {
-        "refused: nobody listens": "READY; kept UnreachableError",
+        "connection refused": "READY; kept UnreachableError",
         "accepted, then silent": "READY; kept UnreachableError",
         "silent before the body is read": "READY; kept UnreachableError",
         "silent in the middle of the reply": "READY; WAITS",
@@ -314,7 +314,7 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "redirect to another host": "READY; kept MediaError",
     },
     "upload_initiate": {
-        "refused: nobody listens": "READY; refused UnreachableError",
+        "connection refused": "READY; refused UnreachableError",
         "accepted, then silent": "READY; refused UnreachableError",
         "silent before the body is read": "READY; refused UnreachableError",
         "silent in the middle of the reply": "READY; refused UnreachableError",
@@ -335,7 +335,7 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "invalid JSON": "READY; refused UnreachableError",
         "JSON of wrong types": "READY; refused UnreachableError",
         "JSON that is no object": "READY; refused UnreachableError",
-        "addresses on another host": "READY",
+        "URLs on another host": "READY",
         "a byte at a time, without end": "READY; refused UnreachableError",
         "401": "refused AuthenticationError",
         "403": "refused AccessDenied",
@@ -360,7 +360,7 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "redirect to another host": "refused PlatformError",
     },
     "upload": {
-        "refused: nobody listens": "READY; refused UnreachableError",
+        "connection refused": "READY; refused UnreachableError",
         "accepted, then silent": "READY; refused UnreachableError",
         "silent before the body is read": "READY; refused UnreachableError",
         "silent in the middle of the reply": "READY",
@@ -401,7 +401,7 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "redirect to another host": "refused PlatformError",
     },
     "lookup": {
-        "refused: nobody listens": "UNCERTAIN, then READY",
+        "connection refused": "UNCERTAIN, then READY",
         "accepted, then silent": "READY; UNCERTAIN, then READY",
         "silent before the body is read": "READY; UNCERTAIN, then READY",
         "silent in the middle of the reply": "READY; UNCERTAIN, then READY",
@@ -421,7 +421,7 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "invalid JSON": "UNCERTAIN, then READY",
         "JSON of wrong types": "UNCERTAIN, then READY",
         "JSON that is no object": "UNCERTAIN, then READY",
-        "addresses on another host": "READY",
+        "URLs on another host": "READY",
         "a byte at a time, without end": "READY; UNCERTAIN, then READY",
         "401": "UNCERTAIN, then READY",
         "403": "UNCERTAIN, then READY",

@@ -16,6 +16,7 @@ PAID_AGAIN = ("accepted, then silent", "502, nginx page although it was done")
 """Faults of a submission that fal has taken, after which the official client sends it again."""
 
 
+@pytest.mark.slow
 def test_faults_drawn_at_random_end_as_the_table_says(tmp_path: Path) -> None:
     counts = draw(21, 60, tmp_path)
     assert counts.faults == []
@@ -43,7 +44,7 @@ def test_where_the_official_client_pays_again_this_one_does_not(
 
 
 def test_the_official_client_sends_the_key_where_a_reply_says(fal: ScriptedFal) -> None:
-    theirs = official.attempt(fal, "submit", FAULTS_OF["submit"]["addresses on another host"], lasting=False)
+    theirs = official.attempt(fal, "submit", FAULTS_OF["submit"]["URLs on another host"], lasting=False)
     assert theirs.leaked
 
 

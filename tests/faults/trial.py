@@ -11,9 +11,9 @@ from scripted import Done, Fail, Hold, Log, Queue, Run, Script
 from scripted.faults import Fault as Armed
 
 from kling_nb import errors
-from kling_nb._job import Job
-from kling_nb._session import Session
 from kling_nb.events import State
+from kling_nb.job.job import Job
+from kling_nb.session import Session
 
 from .bench import Bench
 from .fault import Fault
@@ -247,6 +247,8 @@ class _Run:
             assert job.file is not None
             assert job.file.is_file()
             assert self.bench.accepted(self.prompt) == 1
+            if self.exchange in {"stream", "status"} and self.fault.kind != "script":
+                self._has_every_line(job)
             return "WAITS" if self.waited else "READY"
         assert isinstance(error, errors.KlingError), repr(error)
         assert type(error) is not errors.KlingError, f"an error of no kind: {error}"
@@ -266,6 +268,11 @@ class _Run:
         if entry.gone:
             return f"gone {name}"
         return f"kept {name}"
+
+    def _has_every_line(self, job: Job) -> None:
+        """Each line of its log once, whatever way it came."""
+        found = [line.message for line in job.lines]
+        assert [found.count(line) for line in ("Sampling 10%", "Sampling 60%")] == [1, 1], found
 
     def _way_on(self, session: Session | None = None) -> str:
         """The same asked for again, all being well: it must come to its video, or say that it is unclear."""

@@ -11,7 +11,7 @@ from random import Random
 from typing import Any
 
 from kling_nb.events import State
-from kling_nb.media.sidecar import Sidecar
+from kling_nb.media import Sidecar
 
 NAMES = (
     *("status", "request_id", "logs", "message", "timestamp", "level", "metrics", "inference_time"),

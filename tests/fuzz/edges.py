@@ -21,10 +21,10 @@ from kling_nb.fal.hosts import Hosts
 from kling_nb.fal.http import Http
 from kling_nb.fal.patience import Patience
 from kling_nb.fal.queue import QueueClient
-from kling_nb.fal.replies import CancelOutcome, Result, Status
+from kling_nb.fal.replies import CancelOutcome, QueueResult, Status
 from kling_nb.ledger import Intent, Ledger
-from kling_nb.media.sidecar import Sidecar
-from kling_nb.notebook import listing
+from kling_nb.media import Sidecar
+from kling_nb.notebook import tables as listing
 from kling_nb.notebook.flags import parse_line
 
 from . import inputs
@@ -121,7 +121,7 @@ def status_body(reply: Any) -> None:
 
 def result_body(reply: Any) -> None:
     result = _tried(lambda: _asked(reply, lambda client: client.result(REF)))
-    assert isinstance(result, Result | KlingError)
+    assert isinstance(result, QueueResult | KlingError)
 
 
 def _tried(act: Callable[[], Any]) -> Any:
@@ -201,7 +201,7 @@ class Rows:
             (entry,) = ledger.entries()
             assert isinstance(entry.state, State)
             assert isinstance(entry.input, dict)
-            _ = entry.abandoned, entry.owner_alive, entry.unfiled, entry.ours
+            _ = entry.abandoned, entry.owner_alive, entry.has_no_file, entry.ours
             assert listing.jobs([entry])
             ledger.expected_seconds(entry.endpoint, entry.backend)
             listing.spending(ledger.spending("day"), "day")

@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 
 FILES = (
     "https://example.com/a.png",  # not on this machine, so it is never fetched
-    "http://127.0.0.1:9/nobody-listens.mp4",
+    "http://127.0.0.1:9/no-server.mp4",
     "data:image/png;base64,bm90IGEgcGljdHVyZQ==",
     "data:,",
-    "not an address",
+    "not a URL",
 )
 WORDS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
 ANYTHING = st.recursive(

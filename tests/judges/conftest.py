@@ -1,12 +1,12 @@
-"""The embedded engine, for fal's own clients to judge."""
+"""The local preview server, for fal's own clients to judge."""
 
 from collections.abc import Iterator
 
 import pytest
-from local.running_engine import RunningEngine, running
+from local.running_server import RunningServer, running
 
 
 @pytest.fixture(scope="session")
-def engine() -> Iterator[RunningEngine]:
-    with running("--speed", "inf") as engine:
-        yield engine
+def server() -> Iterator[RunningServer]:
+    with running("--speed", "inf") as server:
+        yield server

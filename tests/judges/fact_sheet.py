@@ -108,7 +108,7 @@ def cancelled(reply: httpx.Response) -> str:
 
 
 def result(reply: httpx.Response, last: dict[str, Any]) -> int:
-    """§6: what the model returned, told by the last status (§4) as what it is; gives the code."""
+    """Check the result (§6) against the last status (§4), and return its code."""
     body, code = reply.json(), reply.status_code
     assert reply.headers["x-fal-request-id"] == last["request_id"]
     assert ("error" in last) == (code != 200)

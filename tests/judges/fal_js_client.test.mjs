@@ -1,23 +1,30 @@
-// fal's JavaScript client, as published, drives the embedded engine. Only its configuration is set:
-// a request middleware sends what is meant for fal's hosts to the engine, and a `fetch` that knows
+// fal's JavaScript client, as published, drives the local preview server. Only its configuration is set:
+// a request middleware sends what is meant for fal's hosts to the server, and a `fetch` that knows
 // no other host stands behind it.
 
 import assert from "node:assert/strict";
 import { createHash, createPublicKey, verify } from "node:crypto";
+import { once } from "node:events";
 import { createServer } from "node:http";
 import { test } from "node:test";
 import { ApiError, createFalClient, ValidationError } from "@fal-ai/client";
 
-const ENGINE = process.env.JUDGED_URL ?? "";
+const SERVER = process.env.JUDGED_URL ?? "";
 const TEXT = "fal-ai/kling-video/v1/pro/text-to-video";
 const IMAGE = "fal-ai/kling-video/v1/pro/image-to-video";
-const LONG = "fal-ai/kling-video/v3/pro/text-to-video";
 const KITE = { prompt: "a red kite over the sea", duration: "5", aspect_ratio: "1:1" };
 const REFUSED = { prompt: "x", duration: "7" };
-const SLOW = { prompt: "a long walk through a neon city", duration: "15" };
 const FAL = new Set(["https://queue.fal.run", "https://rest.fal.ai"]);
 const PIXEL =
   "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
+
+// Asked for the picture of a job, it does not answer: the job runs until its connection ends.
+const gate = createServer(() => {}).listen(0, "127.0.0.1");
+await once(gate, "listening");
+const SLOW = {
+  prompt: "a long walk",
+  image_url: `http://127.0.0.1:${gate.address().port}/held.png`,
+};
 
 const sent = [];
 
@@ -27,10 +34,10 @@ function client(credentials) {
     requestMiddleware: async (request) => {
       const { origin } = new URL(request.url);
       assert(FAL.has(origin), `${origin} is not asked by any of these`);
-      return { ...request, url: request.url.replace(origin, ENGINE) };
+      return { ...request, url: request.url.replace(origin, SERVER) };
     },
     fetch: (url, init) => {
-      assert.equal(new URL(url).origin, ENGINE);
+      assert.equal(new URL(url).origin, SERVER);
       sent.push({ url: String(url), method: init?.method, headers: new Headers(init?.headers) });
       return fetch(url, init);
     },
@@ -99,7 +106,7 @@ test("submit, status, result", async () => {
   assert(ended.logs.every((line) => line.message && line.timestamp && line.level && line.source));
   const result = await fal.queue.result(TEXT, { requestId });
   assert.equal(result.requestId, requestId);
-  assert(result.data.video.url.startsWith(ENGINE));
+  assert(result.data.video.url.startsWith(SERVER));
 });
 
 test("streamStatus gives each line once", async () => {
@@ -119,17 +126,18 @@ test("streamStatus gives each line once", async () => {
 });
 
 test("cancel: queued, running, too late, unknown", async () => {
-  const busy = (await fal.queue.submit(LONG, { input: SLOW })).request_id;
+  const busy = (await fal.queue.submit(IMAGE, { input: SLOW })).request_id;
   await running(busy);
   const queued = (await fal.queue.submit(TEXT, { input: KITE })).request_id;
   await fal.queue.cancel(TEXT, { requestId: queued });
   const status = await fal.queue.status(TEXT, { requestId: queued });
   assert.deepEqual([status.status, status.error_type], ["COMPLETED", "client_cancelled"]);
-  await fal.queue.cancel(LONG, { requestId: busy });
-  await fal.queue.subscribeToStatus(LONG, { requestId: busy, pollInterval: 20 });
-  await assert.rejects(fal.queue.result(LONG, { requestId: busy }), { status: 499 });
-  await assert.rejects(fal.queue.cancel(LONG, { requestId: busy }), { status: 400 });
-  await assert.rejects(fal.queue.cancel(LONG, { requestId: "00000000" }), { status: 404 });
+  await fal.queue.cancel(IMAGE, { requestId: busy });
+  gate.closeAllConnections();
+  await fal.queue.subscribeToStatus(IMAGE, { requestId: busy, pollInterval: 20 });
+  await assert.rejects(fal.queue.result(IMAGE, { requestId: busy }), { status: 499 });
+  await assert.rejects(fal.queue.cancel(IMAGE, { requestId: busy }), { status: 400 });
+  await assert.rejects(fal.queue.cancel(IMAGE, { requestId: "00000000" }), { status: 404 });
 });
 
 test("a refused input is a ValidationError with its fields", async () => {
@@ -151,9 +159,11 @@ test("a wrong key, an unknown app, a result that is not there yet", async () => 
     return true;
   });
   await assert.rejects(fal.queue.submit("fal-ai/klong-video/v1", { input: KITE }), { status: 404 });
-  const requestId = (await fal.queue.submit(LONG, { input: SLOW })).request_id;
-  await assert.rejects(fal.queue.result(LONG, { requestId }), { status: 400 });
-  await fal.queue.cancel(LONG, { requestId });
+  const requestId = (await fal.queue.submit(IMAGE, { input: SLOW })).request_id;
+  await assert.rejects(fal.queue.result(IMAGE, { requestId }), { status: 400 });
+  await fal.queue.cancel(IMAGE, { requestId });
+  gate.close();
+  gate.closeAllConnections();
 });
 
 test("a small upload, and the key stays with the first step", async () => {
@@ -181,8 +191,8 @@ test("an upload in parts", async () => {
   assert.equal(sent.slice(before).filter(({ method }) => method === "PUT").length, 11);
 });
 
-/** A picture large enough for the endpoint, as a BMP: no encoder is needed for that. */
-function picture() {
+/** An image large enough for the endpoint, as a BMP: no encoder is needed for that. */
+function bitmap() {
   const [width, height] = [320, 320];
   const bytes = Buffer.alloc(54 + width * height * 3, 0x60);
   bytes.fill(0, 0, 54);
@@ -198,8 +208,8 @@ function picture() {
 }
 
 for (const [name, image] of [
-  ["a data URI", `data:image/bmp;base64,${picture().toString("base64")}`],
-  ["a Blob, which the client uploads by itself", new Blob([picture()], { type: "image/bmp" })],
+  ["a data URI", `data:image/bmp;base64,${bitmap().toString("base64")}`],
+  ["a Blob, which the client uploads by itself", new Blob([bitmap()], { type: "image/bmp" })],
 ]) {
   test(`${name} as input`, async () => {
     const { data } = await fal.subscribe(IMAGE, {
@@ -227,7 +237,7 @@ test("a webhook, its signature checked by other means than ours", async () => {
   const { request_id: requestId } = await fal.queue.submit(TEXT, { input: KITE, webhookUrl });
   const { headers, body } = await delivery;
   server.close();
-  const { keys } = await (await fetch(`${ENGINE}/.well-known/jwks.json`)).json();
+  const { keys } = await (await fetch(`${SERVER}/.well-known/jwks.json`)).json();
   const message = [
     headers["x-fal-webhook-request-id"],
     headers["x-fal-webhook-user-id"],

@@ -1,4 +1,4 @@
-"""Random inputs to random endpoints: whatever comes, the engine's replies have fal's shapes."""
+"""Random inputs to random endpoints: whatever comes, the server's replies have fal's shapes."""
 
 import json
 from typing import Any
@@ -8,9 +8,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from judges import fact_sheet
 from judges.any_input import inputs
-from local.running_engine import RunningEngine
+from local.running_server import RunningServer
 
-from kling_nb.catalog import Endpoint, endpoints
+from kling_nb.catalog import Endpoint
+from kling_nb.catalog.shipped import endpoints
 
 ENDPOINTS = sorted(endpoints(), key=lambda entry: entry.id)
 
@@ -35,35 +36,35 @@ def names_a_file(endpoint: Endpoint, values: Any) -> bool:
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(data=st.data())
-def test_every_reply_has_the_shape_of_the_fact_sheet(engine: RunningEngine, data: st.DataObject) -> None:
+def test_every_reply_has_the_shape_of_the_fact_sheet(server: RunningServer, data: st.DataObject) -> None:
     endpoint = data.draw(st.sampled_from(ENDPOINTS))
     values = data.draw(inputs(endpoint.input_schema))
     good = is_good(endpoint, values)
     renders = good and not names_a_file(endpoint, values)
     stop = renders or data.draw(st.booleans())  # a render is called off: others look at those
 
-    reply = engine.http.post(
+    reply = server.http.post(
         f"/{endpoint.id}", content=json.dumps(values), headers={"Content-Type": "application/json"}
     )
     job = fact_sheet.submitted(reply)
-    first = engine.http.get(job["response_url"])
+    first = server.http.get(job["response_url"])
     if first.status_code == 400:
         fact_sheet.not_yet(first)
-    fact_sheet.status(engine.status(job), logs=False)
-    word = fact_sheet.cancelled(engine.cancel(job)) if stop else None
+    fact_sheet.status(server.status(job), logs=False)
+    word = fact_sheet.cancelled(server.cancel(job)) if stop else None
     assert word in {None, "OK", "CANCELLATION_REQUESTED", "ALREADY_COMPLETED"}
-    events = list(engine.events(job))
+    events = list(server.events(job))
     assert [event["status"] for event in events][-1] == "COMPLETED"
-    last = fact_sheet.status(engine.status(job, logs=1), logs=True)
+    last = fact_sheet.status(server.status(job, logs=1), logs=True)
     assert {key: events[-1][key] for key in set(last) - {"logs"}} == {
         key: last[key] for key in set(last) - {"logs"}
     }
-    code = fact_sheet.result(engine.http.get(job["response_url"]), last)
+    code = fact_sheet.result(server.http.get(job["response_url"]), last)
     if word in {"OK", "CANCELLATION_REQUESTED"}:
         assert (code, last["error_type"]) == (499, "client_cancelled")
     elif not renders:
         assert code == 422
-    assert fact_sheet.cancelled(engine.cancel(job)) == "ALREADY_COMPLETED"
+    assert fact_sheet.cancelled(server.cancel(job)) == "ALREADY_COMPLETED"
 
 
 @settings(
@@ -78,8 +79,8 @@ def test_every_reply_has_the_shape_of_the_fact_sheet(engine: RunningEngine, data
     tail=st.sampled_from(["", "/status", "/status/stream", "/cancel"]),
     app=st.sampled_from(["fal-ai/kling-video", "fal-ai/other", "workflows/fal-ai/kling-video"]),
 )
-def test_unknown_ids(engine: RunningEngine, request_id: str, tail: str, app: str) -> None:
+def test_unknown_ids(server: RunningServer, request_id: str, tail: str, app: str) -> None:
     method = "PUT" if tail == "/cancel" else "GET"
-    reply: httpx.Response = engine.http.request(method, f"/{app}/requests/{request_id}{tail}")
+    reply: httpx.Response = server.http.request(method, f"/{app}/requests/{request_id}{tail}")
     assert reply.status_code == 404
     assert reply.json() == ({"status": "NOT_FOUND"} if tail else {"detail": "Request not found"})

@@ -1,4 +1,4 @@
-"""fal's Python client, as published, drives the embedded engine. Only its module constants are set."""
+"""fal's Python client, as published, drives the local preview server. Only its module constants are set."""
 
 import asyncio
 import gc
@@ -12,25 +12,24 @@ import fal_client
 import httpx
 import pytest
 from fal_client import client as module
-from local.running_engine import IMAGE, LONG, TEXT, RunningEngine
+from gate import Gate
+from local.running_server import IMAGE, TEXT, RunningServer
 from PIL import Image
 from webhook_receiver import receiving
 
-from kling_nb.fal.jwks import KeyRing, KeySource
-from kling_nb.fal.webhooks import verify
+from kling_nb.fal.webhooks import KeySource, WebhookKeys, verify
 from kling_nb.video import probe
 
 KITE = {"prompt": "a red kite over the sea", "duration": "5", "aspect_ratio": "1:1"}
 REFUSED = {"prompt": "x", "duration": "7"}
-SLOW = {"prompt": "a long walk through a neon city", "duration": "15"}
 
 
 @pytest.fixture(autouse=True)
-def pointed_at_the_engine(engine: RunningEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+def pointed_at_the_server(server: RunningServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """It has no setting for a plain http host; these constants are read at each call."""
-    monkeypatch.setattr(module, "QUEUE_URL_FORMAT", f"{engine.url}/")
-    monkeypatch.setattr(module, "REST_URL", engine.url)
-    monkeypatch.setattr(module, "CDN_URL", engine.url)
+    monkeypatch.setattr(module, "QUEUE_URL_FORMAT", f"{server.url}/")
+    monkeypatch.setattr(module, "REST_URL", server.url)
+    monkeypatch.setattr(module, "CDN_URL", server.url)
 
 
 @contextmanager
@@ -43,8 +42,8 @@ def connected(key: str) -> Iterator[fal_client.SyncClient]:
 
 
 @pytest.fixture
-def fal(engine: RunningEngine) -> Iterator[fal_client.SyncClient]:
-    with connected(engine.key) as client:
+def fal(server: RunningServer) -> Iterator[fal_client.SyncClient]:
+    with connected(server.key) as client:
         yield client
 
 
@@ -53,6 +52,20 @@ def stranger() -> Iterator[fal_client.SyncClient]:
     """A client with a wrong key."""
     with connected("some:body") as client:
         yield client
+
+
+@pytest.fixture
+def running(fal: fal_client.SyncClient) -> Iterator[fal_client.SyncRequestHandle]:
+    """A job that runs until the test ends: its picture does not come."""
+    with Gate() as gate:
+        handle = fal.submit(IMAGE, {"prompt": "a long walk through a neon city", "image_url": gate.url})
+        while isinstance(handle.status(), fal_client.Queued):
+            pass
+        yield handle
+        handle.cancel()
+        gate.open()
+        with pytest.raises(fal_client.FalClientHTTPError):
+            handle.get()
 
 
 def fetched(url: str) -> bytes:
@@ -101,10 +114,7 @@ def test_submit_status_result(fal):
     assert fal.result(TEXT, handle.request_id) == handle.get() == again.get()
 
 
-def test_a_queued_job_tells_its_place_and_is_cancelled(fal):
-    running = fal.submit(LONG, SLOW)
-    while isinstance(running.status(), fal_client.Queued):
-        pass
+def test_a_queued_job_tells_its_place_and_is_cancelled(fal, running):
     first, second = fal.submit(TEXT, KITE), fal.submit(TEXT, KITE)
     assert [handle.status().position for handle in (first, second)] == [0, 1]
     for handle in (second, first):
@@ -115,9 +125,6 @@ def test_a_queued_job_tells_its_place_and_is_cancelled(fal):
         with pytest.raises(fal_client.FalClientHTTPError) as caught:
             handle.get()
         assert (caught.value.status_code, caught.value.error_type) == (499, "client_cancelled")
-    running.cancel()
-    with pytest.raises(fal_client.FalClientHTTPError):
-        running.get()
 
 
 def test_too_late_and_unknown_cancels(fal):
@@ -148,28 +155,24 @@ def test_a_wrong_key_and_an_unknown_app(fal, stranger):
         assert isinstance(caught.value.message, str)
 
 
-def test_a_start_timeout(fal):
-    running = fal.submit(LONG, SLOW)
-    while isinstance(running.status(), fal_client.Queued):
-        pass
+def test_a_start_timeout(fal, running):
     late = fal.submit(TEXT, KITE, start_timeout=1.01)
     with pytest.raises(fal_client.FalClientHTTPError) as caught:
         late.get()
-    running.cancel()
     assert caught.value.status_code == 504
     assert caught.value.response_headers["x-fal-request-timeout-type"] == "user"
 
 
-def test_webhook(fal, engine):
+def test_webhook(fal, server):
     with receiving() as receiver:
         handle = fal.submit(TEXT, KITE, webhook_url=receiver.url)
-        event = verify(*receiver.take(), keys=KeyRing(KeySource(engine.url)))
+        event = verify(*receiver.take(), keys=WebhookKeys(KeySource(server.url)))
     assert event.request_id == handle.request_id
     assert event.payload == handle.get()
 
 
-async def test_the_async_client(engine):
-    fal = fal_client.AsyncClient(key=engine.key)
+async def test_the_async_client(server):
+    fal = fal_client.AsyncClient(key=server.key)
     updates = []
     one, other = await asyncio.gather(
         fal.subscribe(TEXT, KITE, with_logs=True, on_queue_update=updates.append),
@@ -195,10 +198,10 @@ def leaving_sockets_open() -> Iterator[None]:
 # -- files ----------------------------------------------------------------------
 
 
-def test_small_uploads_and_a_picture_as_input(fal, tmp_path):
-    picture = Image.linear_gradient("L").resize((400, 300))
-    file = tmp_path / "a picture.png"
-    picture.save(file)
+def test_small_uploads_and_a_image_as_input(fal, tmp_path):
+    image = Image.linear_gradient("L").resize((400, 300))
+    file = tmp_path / "an image.png"
+    image.save(file)
     with leaving_sockets_open():
         urls = [
             fal.upload(file.read_bytes(), "image/png"),
@@ -214,17 +217,17 @@ def test_small_uploads_and_a_picture_as_input(fal, tmp_path):
     assert {fetched(url) for url in urls} == {file.read_bytes()}
     assert urls[1].endswith("named.png")
     with leaving_sockets_open():
-        uploaded = fal.upload_image(picture, "png")
+        uploaded = fal.upload_image(image, "png")
     assert Image.open(io.BytesIO(fetched(uploaded))).size == (400, 300)
     result = fal.subscribe(IMAGE, {"prompt": "it moves", "image_url": uploaded, "duration": "5"})
     assert result["video"]["file_size"] > 0
 
 
 def test_a_data_uri_as_input(fal, tmp_path):
-    picture = Image.linear_gradient("L").resize((400, 300))
+    image = Image.linear_gradient("L").resize((400, 300))
     file = tmp_path / "p.png"
-    picture.save(file)
-    for uri in (fal_client.encode_image(picture), fal_client.encode_file(file)):
+    image.save(file)
+    for uri in (fal_client.encode_image(image), fal_client.encode_file(file)):
         handle = fal.submit(IMAGE, {"prompt": "it moves", "image_url": uri, "duration": "5"})
         assert handle.get()["video"]["file_size"] > 0
         assert any("Fetched image_url" in line["message"] for line in handle.status(with_logs=True).logs)

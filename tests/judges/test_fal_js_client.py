@@ -1,4 +1,4 @@
-"""fal's JavaScript client, as published, drives the embedded engine; what it finds is in the `.mjs` file."""
+"""fal's JavaScript client, as published, drives the local preview server: see the `.mjs` file."""
 
 import os
 import re
@@ -7,18 +7,18 @@ import sys
 from pathlib import Path
 
 import pytest
-from local.running_engine import RunningEngine
+from local.running_server import RunningServer
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 @pytest.mark.timeout(180)
-def test_the_javascript_client_agrees(engine: RunningEngine) -> None:
+def test_the_javascript_client_agrees(server: RunningServer) -> None:
     # Through the project's own Node (scripts/node.py), so that it needs none on PATH.
     done = subprocess.run(
         [sys.executable, "scripts/node.py", "run", "--silent", "judge"],
         cwd=ROOT,
-        env={**os.environ, "JUDGED_URL": engine.url, "JUDGED_KEY": engine.key},
+        env={**os.environ, "JUDGED_URL": server.url, "JUDGED_KEY": server.key},
         capture_output=True,
         text=True,
         timeout=170,

@@ -65,7 +65,7 @@ def test_any_other_endpoint_by_its_live_schema(shared: RunningKernel, server: Sc
     assert (sent.endpoint_id, sent.input["duration"], sent.input["camera"]) == (ID, 3, {"move": "pan"})
     assert sent.input["image_url"] != sent.input["end_frame_url"]
     assert shared.value("goat.width") == "64"
-    assert "camera.move cannot be" in refusal(shared, "%%kling --image cat.png --camera '{\"move\": 3}'\nx")
+    assert "camera.move must be" in refusal(shared, "%%kling --image cat.png --camera '{\"move\": 3}'\nx")
     shared.ok("%kling use v1-pro")
     (shown,) = shared.ok(f"%kling endpoints --refresh {ID}").displays
     assert "Lucky goat image to video (schema of 20" in shown["text/plain"]
@@ -84,21 +84,21 @@ def test_an_id_that_nobody_knows(shared: RunningKernel) -> None:
         assert "fal knows no endpoint of that id" in message
 
 
-def test_a_picture_leads_to_the_sister_and_the_cell_says_so(
+def test_an_image_selects_the_counterpart_and_the_cell_shows_it(
     shared: RunningKernel, server: ScriptedFal
 ) -> None:
     cell = shared.ok("%%kling --endpoint v3-pro --image cat.png --end-image dog.png\nit stretches")
     sent = server.accepted[-1]
     assert sent.endpoint_id == "fal-ai/kling-video/v3/pro/image-to-video"
     assert set(sent.input) == {"prompt", "start_image_url", "end_image_url"}
-    assert "its sister v3-pro-image is used" in cell.html()
+    assert "v3-pro-image is used instead" in cell.html()
     dry = shared.ok("%%kling --endpoint v1-pro --image cat.png --dry-run\nit stretches").text
-    assert "v1-pro takes no picture: its sister v1-pro-image is used." in dry
+    assert "v1-pro takes no image; v1-pro-image is used instead." in dry
 
 
 def test_an_end_picture_where_there_is_no_place_for_one(shared: RunningKernel) -> None:
     message = refusal(shared, "%%kling --endpoint v2-master --image cat.png --end-image dog.png\nx")
-    assert "v2-master-image takes no end picture" in message
+    assert "v2-master-image takes no end image" in message
     assert "v3-pro-image" in message
 
 
@@ -127,7 +127,7 @@ def test_speech_gives_a_sound(shared: RunningKernel, server: ScriptedFal, tmp_pa
     assert shared.value(f"said.save({str(tmp_path / 'copy.mp3')!r}).read_bytes() == said.read()") == "True"
     again = shared.ok("said")
     assert "<audio src=" in again.html()
-    assert "reused: no charge" in shared.ok("%%kling said --endpoint tts\nGood evening").html()
+    assert "already made, free" in shared.ok("%%kling said --endpoint tts\nGood evening").html()
 
 
 def test_try_on_gives_a_picture_that_can_be_used_again(shared: RunningKernel, server: ScriptedFal) -> None:

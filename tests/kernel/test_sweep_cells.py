@@ -8,7 +8,7 @@ from kernel_environment import pointed_at
 from running_kernel import RunningKernel
 from scripted import Done, Fail, Hold, Queue, Run, Script, ScriptedFal
 
-from kling_nb.notebook.frozen import settle_for_good
+from kling_nb.notebook.saved.freeze import freeze_notebook
 
 pytestmark = [pytest.mark.kernel, pytest.mark.timeout(120)]
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -31,14 +31,15 @@ def test_a_grid_says_its_price_shows_itself_and_is_handed_over(
     assert kernel.value("[type(cell.video).__name__ for cell in study]") == str(["Video"] * 4)
 
     again = kernel.ok("%%kling study --grid duration=5,10\na {fox|wolf} in {place}")
-    assert again.text == "4 cells · 4 made before, no charge\n"
+    assert again.text == "4 cells · 4 already made, free\n"
     assert len(fal.accepted) == 4
+    kernel.ok("kling_nb.configure(prices=None)")
 
 
 def test_a_dry_run_sends_nothing(kernel: RunningKernel, fal: ScriptedFal) -> None:
     cell = kernel.ok("%%kling --dry-run --grid aspect_ratio=16:9,1:1\na {fox|wolf}")
     assert cell.text.startswith("4 cells · 4 to make, price unknown\n")
-    assert "to make      choice wolf · aspect_ratio 1:1" in cell.text
+    assert "to make  choice wolf · aspect_ratio 1:1" in cell.text
     assert cell.text.endswith("Nothing was sent.\n")
     assert not fal.accepted
 
@@ -50,7 +51,7 @@ def test_a_failing_cell_fails_at_the_end_and_the_rest_is_kept(
     fal.scripts.queue.extend([Script(), Script((Queue(0), Fail.refused(detail)))])
     cell = kernel.run("%%kling study --concurrency 1 --grid\na {fox|wolf|cat}")
     assert not cell.ok
-    assert cell.message.startswith("SweepIncomplete: 1 of 3 cells gave no result; the others are kept")
+    assert cell.message.startswith("SweepIncomplete: 1 of 3 cells have no result. The others are kept")
     assert len(cell.message.splitlines()) <= 4
     assert cell.displays[1]["text/html"].count("<video") == 2
     assert kernel.value("[bool(video) for video in study.videos]") == "[True, False, True]"
@@ -61,7 +62,7 @@ def test_a_mistake_is_answered_before_anything_is_sent(kernel: RunningKernel, fa
         ("--grid lenght=5,10", "lenght"),
         ("--grid duration=5,10 --duration 5", "given twice"),
         ("--grid duration=7,10", "duration"),
-        ("--grid", "nothing varies"),
+        ("--grid", "needs values to vary"),
     ):
         cell = kernel.run(f"%%kling {line}\na fox")
         assert said in cell.message
@@ -76,7 +77,7 @@ def test_an_interrupt_begins_nothing_more(kernel: RunningKernel, fal: ScriptedFa
     kernel.interrupt()
     cell = kernel.finish(waiting)
     assert not cell.ok
-    assert "2 not begun" in cell.message
+    assert "2 not started" in cell.message
     assert len(fal.accepted) == 1
 
 
@@ -97,7 +98,7 @@ def test_a_sweep_that_nobody_saw_end_is_drawn_when_its_notebook_is_opened(
         fal.jobs[-1].release()
         kernel.wait_until(lambda number=number: len(list(folder.glob("kling_media/*.json"))) == number)
         opened = json.loads(saved)
-        assert settle_for_good(opened, folder)
+        assert freeze_notebook(opened, folder)
         (card,) = opened["cells"][0]["outputs"]
         assert card["data"]["text/html"].count("<video") == number
         assert f"{number} of 2 ready" in card["data"]["text/html"]

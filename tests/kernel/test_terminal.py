@@ -55,7 +55,7 @@ def test_control_c_in_the_queue_cancels(terminal: pexpect.spawn, fal: ScriptedFa
     terminal.expect("in queue, 2 ahead")
     fal.wait_for("stream")
     terminal.sendintr()
-    terminal.expect("Interrupted while waiting in the queue: .*nothing is billed")
+    terminal.expect("Stopped waiting for job .*Not charged")
     terminal.expect(PROMPT)
     assert fal.count("cancel") == 1
 

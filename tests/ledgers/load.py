@@ -3,9 +3,9 @@
 import json
 import sys
 
-from ledger_load import counted
+from ledger_load import run_load
 
 KERNELS = 8
 
 if __name__ == "__main__":
-    print(json.dumps(counted(KERNELS, int(sys.argv[2]))))
+    print(json.dumps(run_load(KERNELS, int(sys.argv[2]))))

@@ -1,23 +1,23 @@
-"""The embedded engine, running."""
+"""The local preview server, running."""
 
 import base64
 import io
 from collections.abc import Iterator
 
 import pytest
-from local.running_engine import RunningEngine, running
+from local.running_server import RunningServer, running
 from PIL import Image
 
 
 @pytest.fixture(scope="session")
-def engine() -> Iterator[RunningEngine]:
-    """An engine that does not wait, with one runner."""
-    with running("--speed", "inf", "--ping", "0.05") as engine:
-        yield engine
+def server() -> Iterator[RunningServer]:
+    """A server that does not wait, with one runner."""
+    with running("--speed", "inf", "--ping", "0.05") as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
-def picture() -> bytes:
+def png() -> bytes:
     """A PNG of 600 × 800 pixels."""
     image = Image.linear_gradient("L").resize((600, 800))
     out = io.BytesIO()
@@ -26,5 +26,5 @@ def picture() -> bytes:
 
 
 @pytest.fixture(scope="session")
-def picture_uri(picture: bytes) -> str:
-    return "data:image/png;base64," + base64.b64encode(picture).decode()
+def image_uri(png: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(png).decode()

@@ -1,7 +1,7 @@
-"""Each of the 72 endpoints: an example input is valid, `--dry-run` prints it, the embedded engine takes it.
+"""Each of the 72 endpoints: an example input is valid, `--dry-run` prints it, and the server accepts it.
 
-Rendering all of them would take minutes. So the engine renders one of each form (below), and of
-the rest each job is followed until its input has passed the engine's own check, then cancelled.
+Rendering all of them would take minutes. So the server renders one of each form (below), and of
+the rest each job is followed until its input has passed the server's own check, then cancelled.
 """
 
 import base64
@@ -16,13 +16,14 @@ from typing import Any
 import jsonschema_rs
 import pytest
 from clips import clip_bytes
-from local.running_engine import RunningEngine
+from local.running_server import RunningServer
 
-from kling_nb._session import Session
-from kling_nb.catalog import Endpoint, endpoint, endpoints
+from kling_nb.catalog import Endpoint
+from kling_nb.catalog.shipped import endpoint, endpoints
 from kling_nb.cli import main
 from kling_nb.notebook.flags import flag_of, parse_line
-from kling_nb.request import VideoRequest
+from kling_nb.request.request import VideoRequest
+from kling_nb.session import Session
 from kling_nb.video import MediaFile, Video
 
 ALL = endpoints()
@@ -31,7 +32,7 @@ EACH = pytest.mark.parametrize("one", ALL, ids=lambda one: one.short_name)
 RENDERED = (
     "v1-standard",  # a camera control
     "v1.6-standard-image",
-    "v1-standard-image",  # an end picture and masks
+    "v1-standard-image",  # an end image and masks
     "v3-turbo-standard",  # shots
     "v3-standard-image",  # elements
     "v1-standard-effects",
@@ -69,10 +70,10 @@ def sound() -> bytes:
 
 
 @pytest.fixture(scope="session")
-def files(picture: bytes) -> dict[str, str]:
-    """A picture, a clip and a sound, each as a data URI."""
+def files(png: bytes) -> dict[str, str]:
+    """Return an image, a video and an audio file, each as a data URI."""
     return {
-        "image": uri("image/png", picture),
+        "image": uri("image/png", png),
         "video": uri("video/mp4", clip_bytes()),
         "audio": uri("audio/wav", sound()),
     }
@@ -120,7 +121,7 @@ def value(part: dict[str, Any], files: dict[str, str]) -> Any:
     return "five"
 
 
-# -- without an engine
+# -- without a server
 
 
 @EACH
@@ -173,17 +174,17 @@ def test_nested_values_are_json_in_a_cell_and_in_python(
         assert session.request(endpoint=one.id, **plain, **call.parameters).fingerprint == expected
 
 
-# -- with the engine
+# -- with the server
 
 
 @EACH
-def test_the_engine_accepts_it(one: Endpoint, files: dict[str, str], engine: RunningEngine) -> None:
-    job = engine.submit(one.id, example(one, files))
-    status = engine.until(job, lambda status: bool(status["logs"]) or status["status"] == "COMPLETED")
+def test_the_server_accepts_it(one: Endpoint, files: dict[str, str], server: RunningServer) -> None:
+    job = server.submit(one.id, example(one, files))
+    status = server.until(job, lambda status: bool(status["logs"]) or status["status"] == "COMPLETED")
     assert status["logs"][0]["message"] == f"Loading pipeline kling-{one.short_name}"
     assert not [line for line in status["logs"] if line["level"] == "ERROR"]
-    engine.cancel(job)
-    engine.finish(job)
+    server.cancel(job)
+    server.finish(job)
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import socket
 
 import httpx
 import pytest
-from local.running_engine import APP, TEXT
+from local.running_server import APP, TEXT
 
 ROUTES = [
     ("POST", f"/{TEXT}"),
@@ -18,24 +18,24 @@ ROUTES = [
 
 
 @pytest.fixture
-def bare(engine):
-    with httpx.Client(base_url=engine.url, trust_env=False) as client:
+def bare(server):
+    with httpx.Client(base_url=server.url, trust_env=False) as client:
         yield client
 
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)
-def test_the_key_is_needed(engine, bare, method, path):
+def test_the_key_is_needed(server, bare, method, path):
     missing = bare.request(method, path)
     assert missing.status_code == 401
     assert missing.json()["detail"].startswith("Cannot access application")
-    for wrong in ("Key a:b", f"Bearer {engine.key}", "Key", engine.key, f"Key {engine.key}x"):
+    for wrong in ("Key a:b", f"Bearer {server.key}", "Key", server.key, f"Key {server.key}x"):
         reply = bare.request(method, path, headers={"Authorization": wrong})
         assert (reply.status_code, reply.json()["detail"]) == (401, "No user found for Key ID and Secret")
 
 
 @pytest.mark.parametrize("path", [*(path for _, path in ROUTES), "/health", "/files/00/x", "/nowhere"])
-def test_other_hosts_and_origins_are_refused(engine, path):
-    port = engine.url.rpartition(":")[2]
+def test_other_hosts_and_origins_are_refused(server, path):
+    port = server.url.rpartition(":")[2]
     for headers in (
         {"Host": "evil.example"},
         {"Host": f"evil.example:{port}"},
@@ -46,17 +46,17 @@ def test_other_hosts_and_origins_are_refused(engine, path):
         {"Origin": "null"},
     ):
         for method in ("GET", "POST", "PUT", "OPTIONS"):
-            assert engine.http.request(method, path, headers=headers).status_code == 403, (method, headers)
+            assert server.http.request(method, path, headers=headers).status_code == 403, (method, headers)
 
 
-def test_its_own_names_are_taken(engine):
-    port = engine.url.rpartition(":")[2]
+def test_its_own_names_are_taken(server):
+    port = server.url.rpartition(":")[2]
     for headers in (
         {"Host": f"localhost:{port}"},
-        {"Origin": engine.url},
+        {"Origin": server.url},
         {"Origin": f"http://localhost:{port}"},
     ):
-        assert engine.http.get("/health", headers=headers).status_code == 200
+        assert server.http.get("/health", headers=headers).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -71,22 +71,22 @@ def test_its_own_names_are_taken(engine):
         ("GET", "/storage/auth/token", 405),
     ],
 )
-def test_every_error_is_json(engine, method, path, code):
-    reply = engine.http.request(method, path)
+def test_every_error_is_json(server, method, path, code):
+    reply = server.http.request(method, path)
     assert (reply.status_code, reply.headers["content-type"]) == (code, "application/json")
     assert reply.json()["detail"]
 
 
-def test_json_bodies_have_a_limit(engine):
+def test_json_bodies_have_a_limit(server):
     large = b" " * ((10 << 20) + 1)
     pieces = (large[at : at + 65536] for at in range(0, len(large), 65536))  # sent without their length
     for content in (large, pieces):
-        reply = engine.http.post(f"/{TEXT}", content=content)
+        reply = server.http.post(f"/{TEXT}", content=content)
         assert (reply.status_code, reply.json()) == (413, {"detail": "Body larger than 10485760 bytes"})
 
 
-def test_uploads_have_a_limit(engine):
-    upload = engine.http.post("/storage/upload/initiate", json={"file_name": "x.mp4"}).json()["upload_url"]
+def test_uploads_have_a_limit(server):
+    upload = server.http.post("/storage/upload/initiate", json={"file_name": "x.mp4"}).json()["upload_url"]
     host, path = upload.removeprefix("http://").split("/", 1)
     name, port = host.split(":")
     with socket.create_connection((name, int(port)), timeout=10) as connection:
@@ -95,9 +95,9 @@ def test_uploads_have_a_limit(engine):
         assert connection.recv(4096).startswith(b"HTTP/1.1 413 ")
 
 
-def test_a_refusal_arrives_although_the_body_is_still_on_its_way(engine):
+def test_a_refusal_arrives_although_the_body_is_still_on_its_way(server):
     """A connection cut in place of a 401 would read as a submission of unknown fate."""
     body = b"x" * (4 << 20)
-    with httpx.Client(base_url=engine.url, trust_env=False) as bare:
+    with httpx.Client(base_url=server.url, trust_env=False) as bare:
         for path in (f"/{TEXT}", "/files/upload", "/storage/upload/initiate", "/nowhere"):
             assert bare.post(path, content=body).status_code in {401, 404}

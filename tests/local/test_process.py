@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from local.running_engine import RunningEngine, running, wait_for
+from local.running_server import LONG, RunningServer, running, wait_for
 
 COMMAND = [sys.executable, "-m", "kling_nb.local"]
 
@@ -22,41 +22,42 @@ def run(*flags, **options):
 
 
 def test_says_where_it_listens_in_one_line_and_leaves_nothing_behind(tmp_path):
-    engine = RunningEngine("--speed", "inf", env={"TMPDIR": str(tmp_path)})
-    assert set(engine.hello) == {"url", "key", "pid"}
-    assert engine.hello["pid"] == engine.process.pid
-    assert engine.url.startswith("http://127.0.0.1:")
-    name, colon, secret = engine.key.partition(":")
+    server = RunningServer("--speed", "inf", env={"TMPDIR": str(tmp_path)})
+    assert set(server.hello) == {"url", "key", "pid"}
+    assert server.hello["pid"] == server.process.pid
+    assert server.url.startswith("http://127.0.0.1:")
+    name, colon, secret = server.key.partition(":")
     assert name.startswith("local-")
     assert colon
     assert len(secret) == 32
-    assert engine.http.get("/health").json() == {"status": "ok"}
-    engine.result("fal-ai/kling-video/v1/tts", {"text": "hello"})
+    assert server.http.get("/health").json() == {"status": "ok"}
+    server.result("fal-ai/kling-video/v1/tts", {"text": "hello"})
     assert list(tmp_path.iterdir())
-    engine.close()
+    server.close()
     assert list(tmp_path.iterdir()) == []
 
 
-def test_two_engines_have_keys_of_their_own(engine):
+def test_two_servers_have_different_keys(server):
     with running() as other:
-        assert other.key != engine.key
+        assert other.key != server.key
 
 
 def test_key_and_folder_can_be_given(tmp_path):
     folder = tmp_path / "files"
-    with running("--speed", "inf", "--key", "mine:own", "--folder", str(folder)) as engine:
-        assert engine.key == "mine:own"
-        engine.result("fal-ai/kling-video/v1/tts", {"text": "hello"})
+    with running("--speed", "inf", "--key", "mine:own", "--folder", str(folder)) as server:
+        assert server.key == "mine:own"
+        server.result("fal-ai/kling-video/v1/tts", {"text": "hello"})
     assert [path.suffix for path in folder.iterdir()] == [".wav"]
 
 
 def test_ends_at_sigterm_in_the_middle_of_a_job(tmp_path):
-    engine = RunningEngine("--speed", "inf", env={"TMPDIR": str(tmp_path)})
-    engine.submit_long()
-    engine.http.close()
-    engine.process.send_signal(signal.SIGTERM)
-    engine.process.communicate(timeout=20)
-    assert engine.process.returncode == 0
+    server = RunningServer("--speed", "inf", env={"TMPDIR": str(tmp_path)})
+    job = server.submit(LONG, {"prompt": "a long walk through a neon city", "duration": "15"})
+    server.until(job, lambda status: status["status"] != "IN_QUEUE")
+    server.http.close()
+    server.process.send_signal(signal.SIGTERM)
+    server.process.communicate(timeout=20)
+    assert server.process.returncode == 0
     assert list(tmp_path.iterdir()) == []
 
 
@@ -99,11 +100,11 @@ def test_serves_this_machine_only(host):
     done = run("--host", host)
     assert done.returncode == 1
     assert done.stdout == ""
-    assert done.stderr.startswith(f"The local engine serves this machine only, not {host}.")
+    assert done.stderr.startswith(f"The local preview server listens on this machine only, not on {host}.")
 
 
-def test_says_that_a_port_is_taken(engine):
-    port = engine.url.rpartition(":")[2]
+def test_says_that_a_port_is_taken(server):
+    port = server.url.rpartition(":")[2]
     done = run("--port", port)
     assert done.returncode == 1
     assert done.stderr.startswith(f"Cannot listen on 127.0.0.1:{port}")

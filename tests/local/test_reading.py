@@ -1,23 +1,20 @@
-"""What the preview reads from a prompt: mood, weather, camera, where lines break."""
+"""What the preview reads from a prompt: scenery, camera, where lines break."""
 
 import re
 
+import numpy as np
 import pytest
 
-from kling_nb.catalog import endpoints
-from kling_nb.local.order import take_order
-from kling_nb.local.preview.camera import choose_move
-from kling_nb.local.preview.land import _RECIPES as LANDS
-from kling_nb.local.preview.mood import moods, read_mood, spoken_weather
-from kling_nb.local.preview.typeface import own_font, typeset
-from kling_nb.local.preview.weather import _KINDS as KINDS
-from kling_nb.local.preview.wrapping import clip, even_out, split_title, wrap
-
-OWN_SKY = {"curtain", "rays"}
+from kling_nb.catalog.shipped import endpoints
+from kling_nb.local.order import make_order
+from kling_nb.local.preview.input_image import choose_move
+from kling_nb.local.preview.scene import LAYERS
+from kling_nb.local.preview.scenery import THEMES, choose_scenery
+from kling_nb.local.preview.title_card import font, set_title, shorten, typeset, wrap
 
 
 @pytest.mark.parametrize(
-    ("prompt", "mood"),
+    ("prompt", "theme"),
     [
         ("A woman walks down a Tokyo street of neon signage", "neon"),
         ("Waves roll toward the shore", "sea"),
@@ -27,27 +24,32 @@ OWN_SKY = {"curtain", "rays"}
         ("northern lights above a fjord", "aurora"),
     ],
 )
-def test_words_call_for_moods(prompt, mood):
-    assert read_mood(prompt).name == mood
+def test_words_pick_the_theme(prompt, theme):
+    assert choose_scenery(prompt).name == theme
 
 
-def test_a_prompt_without_such_words_has_one_of_the_quiet_moods():
-    names = {read_mood(f"A cup turns, take {number}").name for number in range(40)}
-    assert 3 < len(names) <= 6
+def test_a_prompt_without_such_words_has_one_of_the_quiet_themes():
+    names = {choose_scenery(f"A cup turns, take {number}").name for number in range(40)}
+    assert names == {name for name, theme in THEMES.items() if not theme.words}
 
 
-def test_weather_is_taken_at_its_word():
-    assert spoken_weather("Snow falls on a desert") == ("snow",)
-    assert read_mood("Snow falls on a desert, dunes, sand").weather == ("snow",)
+def test_a_colour_that_the_prompt_names_is_the_accent():
+    red, blue = (choose_scenery(f"A {colour} cup on the table") for colour in ("red", "blue"))
+    assert np.argmax(red.lights[0]) == 0
+    assert np.argmax(blue.lights[0]) == 2
 
 
-@pytest.mark.parametrize("mood", moods().values(), ids=lambda mood: mood.name)
-def test_moods_are_complete(mood):
-    colours = [*mood.sky, *mood.glows, *mood.disc_colours, *mood.ridges, mood.mist, mood.accent]
-    assert all(re.fullmatch(r"#[0-9a-f]{6}", colour) for colour in colours)
-    assert mood.land in {"", *LANDS}
-    assert set(mood.weather) <= set(KINDS) | OWN_SKY
-    assert mood.disc in {"", "sun", "moon"}
+def test_parameters_change_the_places_and_keep_the_look():
+    one, other = (choose_scenery("A red kite over the sea", salt) for salt in ("5 s", "10 s"))
+    assert (one.name, one.seed != other.seed) == (other.name, True)
+    assert np.array_equal(one.sky, other.sky)
+
+
+@pytest.mark.parametrize("theme", THEMES.values(), ids=THEMES)
+def test_themes_are_complete(theme):
+    assert [len(row.split()) for row in (theme.sky, theme.lights)] == [4, 3]
+    assert all(re.fullmatch(r"[0-9a-f]{6}", code) for code in f"{theme.sky} {theme.lights}".split())
+    assert {name for layers in theme.layers for name in layers.split()} <= set(LAYERS)
 
 
 @pytest.mark.parametrize(
@@ -60,33 +62,30 @@ def test_moods_are_complete(mood):
     ],
 )
 def test_the_camera_does_what_the_prompt_says(prompt, axis, sign):
-    move = choose_move(prompt)
-    assert (move.end[axis] - move.start[axis]) * sign > 0
-    assert move.at(0) == move.start
-    assert move.at(1) == pytest.approx(move.end)
+    first, last = choose_move(prompt)
+    assert (last[axis] - first[axis]) * sign > 0
 
 
-def test_a_short_prompt_is_all_title():
-    assert split_title("A quiet forest\nat dawn") == ("A quiet forest at dawn", "")
+def test_a_short_prompt_is_set_large_and_a_long_one_is_cut():
+    room = {"width": 480, "height": 150, "sizes": (48, 23), "lines": 3}
+    face, lines = set_title("A quiet forest\nat dawn", **room)
+    assert (face.size, " ".join(lines)) == (48, "A quiet forest at dawn")
+    face, lines = set_title("A stylish woman walks down a street " * 9, **room)
+    assert (face.size, len(lines), lines[-1][-1]) == (23, 3, "…")
+    assert set_title("x" * 200, **room)[1][0].endswith("…")
 
 
-def test_a_long_one_is_cut_where_a_reader_would_pause():
-    prompt = "A stylish woman walks down a Tokyo street filled with warm glowing neon and animated signs."
-    assert split_title(prompt)[0] == "A stylish woman walks down a Tokyo street"
-    assert split_title("The sea is calm. " + "Far out a boat turns slowly " * 4)[0] == "The sea is calm."
-    assert split_title("x" * 200)[0]
-
-
-def test_no_line_is_too_long():
-    face = own_font(40)
+def test_lines_are_no_longer_than_there_is_room_and_of_about_equal_length():
+    face = font(None, 40)
     text = "a long walk through the rain and further on into the hills beyond the river"
     lines = wrap(text, face, 300)
     assert " ".join(lines) == text
     assert all(face.getlength(line) <= 300 for line in lines)
-    evened = even_out(text, face, 300, len(lines))
-    assert len(evened) == len(lines)
-    assert max(map(face.getlength, evened)) <= max(map(face.getlength, lines))
-    assert clip(lines, 2, face, 300)[-1].endswith("…")
+    assert shorten(lines, 2, face, 300)[-1].endswith("…")
+    face, lines = set_title("one two three four five six seven", 400, 200, (40, 20), 3)
+    lengths = [face.getlength(line) for line in lines]
+    assert len(lines) > 1
+    assert max(lengths) < 1.5 * min(lengths)
 
 
 def test_letters_that_cannot_be_drawn_are_left_out():
@@ -96,7 +95,7 @@ def test_letters_that_cannot_be_drawn_are_left_out():
 
 @pytest.mark.parametrize("entry", endpoints(), ids=lambda entry: entry.id)
 def test_every_endpoint_can_be_ordered(entry):
-    order = take_order(entry, {}, [])
+    order = make_order(entry, {}, [])
     assert order.prompt
     properties = entry.output_schema["properties"]
     assert all("url" in properties[name]["properties"] for name in order.outputs)

@@ -3,69 +3,69 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from local.running_engine import TEXT
+from local.running_server import TEXT
 
 PATH = "/v1/models/requests/by-endpoint"
 
 
-def listed(engine, **params):
-    reply = engine.http.get(PATH, params={"endpoint_id": TEXT, **params})
+def listed(server, **params):
+    reply = server.http.get(PATH, params={"endpoint_id": TEXT, **params})
     assert reply.status_code == 200, reply.text
     return reply.json()
 
 
-def test_a_request_with_its_times_input_and_output(engine):
+def test_a_request_with_its_times_input_and_output(server):
     before = datetime.now(UTC) - timedelta(seconds=1)
-    job = engine.submit(TEXT, {"prompt": "a barn owl at dusk"})
-    engine.finish(job)
+    job = server.submit(TEXT, {"prompt": "a barn owl at dusk"})
+    server.finish(job)
     (found,) = [
-        item for item in listed(engine, expand="payloads")["items"] if item["request_id"] == job["request_id"]
+        item for item in listed(server, expand="payloads")["items"] if item["request_id"] == job["request_id"]
     ]
     assert found["endpoint_id"] == TEXT
     assert found["json_input"] == {"prompt": "a barn owl at dusk"}
-    assert found["json_output"]["video"]["url"].startswith(engine.url)
+    assert found["json_output"]["video"]["url"].startswith(server.url)
     assert found["status_code"] == 200
     times = [datetime.fromisoformat(found[name]) for name in ("sent_at", "started_at", "ended_at")]
     assert before <= times[0] <= times[1] <= times[2] <= datetime.now(UTC)
     assert found["duration"] >= 0
-    assert not {"json_input", "json_output"} & set(listed(engine)["items"][0])
+    assert not {"json_input", "json_output"} & set(listed(server)["items"][0])
 
 
-def test_without_payloads_where_they_are_not_to_be_kept(engine):
-    job = engine.submit(TEXT, {"prompt": "nobody's business"}, headers={"X-Fal-Store-IO": "0"})
-    found = listed(engine, expand="payloads", request_id=job["request_id"])["items"]
+def test_without_payloads_where_they_are_not_to_be_kept(server):
+    job = server.submit(TEXT, {"prompt": "a secret"}, headers={"X-Fal-Store-IO": "0"})
+    found = listed(server, expand="payloads", request_id=job["request_id"])["items"]
     assert [item["request_id"] for item in found] == [job["request_id"]]
     assert "json_input" not in found[0]
-    engine.finish(job)
+    server.finish(job)
 
 
-def test_pages_newest_first(engine):
-    jobs = [engine.submit(TEXT, {"prompt": f"page {number}"}) for number in range(3)]
+def test_pages_newest_first(server):
+    jobs = [server.submit(TEXT, {"prompt": f"page {number}"}) for number in range(3)]
     for job in jobs:
-        engine.finish(job)
-    first = listed(engine, limit="2")
-    second = listed(engine, limit="2", cursor=first["next_cursor"])
+        server.finish(job)
+    first = listed(server, limit="2")
+    second = listed(server, limit="2", cursor=first["next_cursor"])
     ids = [item["request_id"] for page in (first, second) for item in page["items"]]
     assert ids[:3] == [job["request_id"] for job in reversed(jobs)]
     assert first["has_more"]
 
 
-def test_what_is_asked_for(engine):
-    ready = engine.submit(TEXT)
-    failed = engine.submit(TEXT, {"duration": "5"})
+def test_what_is_asked_for(server):
+    ready = server.submit(TEXT)
+    failed = server.submit(TEXT, {"duration": "5"})
     for job in (ready, failed):
-        engine.finish(job)
+        server.finish(job)
     status = {
-        word: {item["request_id"] for item in listed(engine, status=word, limit="100")["items"]}
+        word: {item["request_id"] for item in listed(server, status=word, limit="100")["items"]}
         for word in ("success", "user_error", "error")
     }
     assert ready["request_id"] in status["success"]
     assert failed["request_id"] in status["user_error"]
     assert not status["error"] & {ready["request_id"], failed["request_id"]}
     now = datetime.now(UTC)
-    assert listed(engine, end=(now - timedelta(hours=1)).isoformat())["items"] == []
-    assert listed(engine, start=(now + timedelta(hours=1)).isoformat())["items"] == []
-    assert engine.http.get(PATH, params={"endpoint_id": f"{TEXT}-of-nobody"}).json()["items"] == []
+    assert listed(server, end=(now - timedelta(hours=1)).isoformat())["items"] == []
+    assert listed(server, start=(now + timedelta(hours=1)).isoformat())["items"] == []
+    assert server.http.get(PATH, params={"endpoint_id": f"{TEXT}-unknown"}).json()["items"] == []
 
 
 @pytest.mark.parametrize(
@@ -79,13 +79,13 @@ def test_what_is_asked_for(engine):
     ],
     ids=str,
 )
-def test_what_makes_no_sense(engine, params):
-    reply = engine.http.get(PATH, params=params)
+def test_what_makes_no_sense(server, params):
+    reply = server.http.get(PATH, params=params)
     assert reply.status_code == 400
     assert reply.json()["error"]["type"] == "validation_error"
 
 
-def test_not_without_the_key(engine):
-    reply = engine.http.get(PATH, params={"endpoint_id": TEXT}, headers={"Authorization": "Key x:y"})
+def test_not_without_the_key(server):
+    reply = server.http.get(PATH, params={"endpoint_id": TEXT}, headers={"Authorization": "Key x:y"})
     assert reply.status_code == 401
     assert reply.json()["error"]["type"] == "authorization_error"

@@ -1,7 +1,7 @@
 """The result: FAL-PROTOCOL §6, and the types of §11.1."""
 
 import pytest
-from local.running_engine import APP, IMAGE, LONG, TEXT
+from local.running_server import APP, IMAGE, LONG, TEXT
 
 TURBO = "fal-ai/kling-video/v3/turbo/pro/text-to-video"
 
@@ -15,37 +15,37 @@ def details(reply):
     return [(entry["loc"], entry["type"], entry.get("ctx")) for entry in reply.json()["detail"]]
 
 
-def test_success_is_a_file_object_with_units_in_seconds(engine):
-    reply = engine.result(TEXT, {"prompt": "a paper boat on a river"})
+def test_success_is_a_file_object_with_units_in_seconds(server):
+    reply = server.result(TEXT, {"prompt": "a paper boat on a river"})
     assert reply.status_code == 200
     assert reply.headers["x-fal-billable-units"] == "5"
     assert reply.headers["x-fal-request-id"]
     (video,) = reply.json().values()
     assert set(video) == {"url", "content_type", "file_name", "file_size"}
     assert (video["content_type"], video["file_name"]) == ("video/mp4", "output.mp4")
-    file = engine.http.get(video["url"])
+    file = server.http.get(video["url"])
     assert len(file.content) == video["file_size"]
 
 
-def test_not_yet(engine):
-    running = engine.submit_long()
-    reply = engine.http.get(running["response_url"])
+def test_not_yet(server):
+    running = server.submit_held()
+    reply = server.http.get(running["response_url"])
     assert reply.status_code == 400
     body = reply.json()
     assert body.pop("detail") == "Request is still in progress"
     assert set(body) == {"request_id", "response_url", "status_url", "cancel_url"}
-    engine.cancel(running)
+    server.cancel(running)
 
 
-def test_405_under_the_full_id(engine):
+def test_405_under_the_full_id(server):
     for path in (f"/{TEXT}", f"/{TEXT}/requests/abc", f"{APP}/requests/abc/response"):
-        reply = engine.http.get(path)
+        reply = server.http.get(path)
         assert (reply.status_code, reply.json()) == (405, {"detail": "Method Not Allowed"})
 
 
-def test_failure_is_told_in_the_status_too(engine):
-    job = engine.submit(TEXT, {"prompt": "x", "duration": "7"})
-    status = engine.finish(job)
+def test_failure_is_told_in_the_status_too(server):
+    job = server.submit(TEXT, {"prompt": "x", "duration": "7"})
+    status = server.finish(job)
     assert status["status"] == "COMPLETED"
     assert status["error"] == "Invalid status code: 422"
     assert [line["level"] for line in status["logs"]] == ["ERROR"]
@@ -71,8 +71,8 @@ def test_failure_is_told_in_the_status_too(engine):
         ([1, 2], [(["body"], "dict_type", None)]),
     ],
 )
-def test_what_is_wrong_with_a_simple_input(engine, values, expected):
-    assert sorted(details(engine.result(TEXT, values))) == expected
+def test_what_is_wrong_with_a_simple_input(server, values, expected):
+    assert sorted(details(server.result(TEXT, values))) == expected
 
 
 @pytest.mark.parametrize(
@@ -89,8 +89,8 @@ def test_what_is_wrong_with_a_simple_input(engine, values, expected):
         (LONG, {"multi_prompt": [{"duration": "99"}]}, ["multi_prompt", 0, "duration"], "one_of", ...),
     ],
 )
-def test_what_is_wrong_with_a_long_input(engine, endpoint, values, place, kind, limits):
-    found = {tuple(path): (type_, ctx) for path, type_, ctx in details(engine.result(endpoint, values))}
+def test_what_is_wrong_with_a_long_input(server, endpoint, values, place, kind, limits):
+    found = {tuple(path): (type_, ctx) for path, type_, ctx in details(server.result(endpoint, values))}
     type_, ctx = found["body", *place]
     assert type_ == kind
     assert limits is ... or ctx == limits
@@ -108,19 +108,19 @@ def test_what_is_wrong_with_a_long_input(engine, endpoint, values, place, kind, 
         ("data:image/png;base64,aGVsbG8=", "image_load_error"),
     ],
 )
-def test_pictures_that_cannot_be_had(engine, url, kind):
-    ((path, found, _),) = details(engine.result(IMAGE, {"prompt": "x", "image_url": url}))
+def test_pictures_that_cannot_be_had(server, url, kind):
+    ((path, found, _),) = details(server.result(IMAGE, {"prompt": "x", "image_url": url}))
     assert (path, found) == (["body", "image_url"], kind)
 
 
-def test_long_inputs_are_not_sent_back_whole(engine, picture_uri):
-    reply = engine.result(IMAGE, {"image_url": picture_uri})
+def test_long_inputs_are_not_sent_back_whole(server, image_uri):
+    reply = server.result(IMAGE, {"image_url": image_uri})
     assert details(reply) == [(["body", "prompt"], "missing", None)]
     assert len(reply.content) < 1500
 
 
-def test_broken_json_is_said_to_be_broken(engine):
-    job = engine.http.post(f"/{TEXT}", content=b'{"prompt": ').json()
-    engine.finish(job)
-    ((path, kind, _),) = details(engine.http.get(job["response_url"]))
+def test_broken_json_is_said_to_be_broken(server):
+    job = server.http.post(f"/{TEXT}", content=b'{"prompt": ').json()
+    server.finish(job)
+    ((path, kind, _),) = details(server.http.get(job["response_url"]))
     assert (path, kind) == (["body"], "json_invalid")

@@ -1,7 +1,7 @@
 """Submitting: FAL-PROTOCOL §3."""
 
 import pytest
-from local.running_engine import APP, TEXT
+from local.running_server import APP, TEXT
 
 EIGHT = {
     "status",
@@ -15,12 +15,12 @@ EIGHT = {
 }
 
 
-def test_reply_has_the_eight_keys_and_urls_without_the_sub_path(engine):
-    reply = engine.http.post(f"/{TEXT}", json={"prompt": "a red kite"})
+def test_reply_has_the_eight_keys_and_urls_without_the_sub_path(server):
+    reply = server.http.post(f"/{TEXT}", json={"prompt": "a red kite"})
     body = reply.json()
     assert reply.status_code == 200
     assert set(body) == EIGHT
-    url = f"{engine.url}{APP}/requests/{body['request_id']}"
+    url = f"{server.url}{APP}/requests/{body['request_id']}"
     assert (body["response_url"], body["status_url"], body["cancel_url"]) == (
         url,
         f"{url}/status",
@@ -28,75 +28,75 @@ def test_reply_has_the_eight_keys_and_urls_without_the_sub_path(engine):
     )
     assert (body["status"], body["logs"], body["metrics"]) == ("IN_QUEUE", None, {})
     assert reply.headers["x-fal-request-id"] == body["request_id"]
-    engine.cancel(body)
+    server.cancel(body)
 
 
-def test_an_unknown_app_is_refused(engine):
-    reply = engine.http.post("/fal-ai/klong-video/v1/pro/text-to-video", json={"prompt": "x"})
+def test_an_unknown_app_is_refused(server):
+    reply = server.http.post("/fal-ai/klong-video/v1/pro/text-to-video", json={"prompt": "x"})
     assert reply.status_code == 404
     assert reply.json() == {"detail": 'Application "klong-video" not found'}
 
 
 @pytest.mark.parametrize("path", ["v9/ultra", "v1/pro/text-to-video/extra", ""])
-def test_an_unknown_path_of_an_app_is_accepted_and_fails_in_the_result(engine, path):
+def test_an_unknown_path_of_an_app_is_accepted_and_fails_in_the_result(server, path):
     endpoint = f"fal-ai/kling-video/{path}".rstrip("/")
-    reply = engine.result(endpoint, {"prompt": "x"})
+    reply = server.result(endpoint, {"prompt": "x"})
     assert reply.status_code == 404
     assert reply.json() == {"detail": f"Path /{path} not found"}
     assert reply.headers["x-fal-billable-units"] == "0"
 
 
 @pytest.mark.parametrize("body", [b"", b"not json", b"[1, 2]", b'{"prompt": 1}'])
-def test_input_is_not_looked_at(engine, body):
-    reply = engine.http.post(f"/{TEXT}", content=body)
+def test_input_is_not_looked_at(server, body):
+    reply = server.http.post(f"/{TEXT}", content=body)
     assert reply.status_code == 200
-    engine.finish(reply.json())
-    assert engine.http.get(reply.json()["response_url"]).status_code == 422
+    server.finish(reply.json())
+    assert server.http.get(reply.json()["response_url"]).status_code == 422
 
 
-def test_webhook_address_is_accepted(engine):
-    job = engine.submit(params={"fal_webhook": "https://example.com/hook?a=1"})
-    engine.cancel(job)
+def test_webhook_address_is_accepted(server):
+    job = server.submit(params={"fal_webhook": "https://example.com/hook?a=1"})
+    server.cancel(job)
 
 
-def test_queue_length_can_be_limited(engine):
-    running, waiting = engine.submit_long(), engine.submit()
-    full = engine.http.post(f"/{TEXT}", params={"fal_max_queue_length": 0}, json={"prompt": "x"})
+def test_queue_length_can_be_limited(server):
+    running, waiting = server.submit_held(), server.submit()
+    full = server.http.post(f"/{TEXT}", params={"fal_max_queue_length": 0}, json={"prompt": "x"})
     assert full.status_code == 429
-    fits = engine.submit(params={"fal_max_queue_length": 1})
-    wrong = engine.http.post(f"/{TEXT}", params={"fal_max_queue_length": "two"}, json={})
+    fits = server.submit(params={"fal_max_queue_length": 1})
+    wrong = server.http.post(f"/{TEXT}", params={"fal_max_queue_length": "two"}, json={})
     assert (wrong.status_code, wrong.json()["error_type"]) == (400, "bad_request")
     for job in (fits, waiting, running):
-        engine.cancel(job)
+        server.cancel(job)
 
 
-def test_low_priority_waits_behind_everyone_else(engine):
-    running = engine.submit_long()
-    low = engine.submit(headers={"X-Fal-Queue-Priority": "low"})
-    normal = engine.submit(headers={"X-Fal-Queue-Priority": "normal"})
-    odd = engine.submit(headers={"X-Fal-Queue-Priority": "whatever"})
-    positions = [engine.status(job).json()["queue_position"] for job in (normal, odd, low)]
+def test_low_priority_waits_behind_everyone_else(server):
+    running = server.submit_held()
+    low = server.submit(headers={"X-Fal-Queue-Priority": "low"})
+    normal = server.submit(headers={"X-Fal-Queue-Priority": "normal"})
+    odd = server.submit(headers={"X-Fal-Queue-Priority": "whatever"})
+    positions = [server.status(job).json()["queue_position"] for job in (normal, odd, low)]
     assert positions == [0, 1, 2]
     for job in (low, odd, normal, running):
-        engine.cancel(job)
+        server.cancel(job)
 
 
 @pytest.mark.parametrize("header", ["X-Fal-Request-Start-Timeout", "X-Fal-Request-Timeout"])
-def test_a_job_that_does_not_start_in_time_fails(engine, header):
-    running = engine.submit_long()
-    late = engine.submit(headers={header: "0.15"})
-    status = engine.finish(late)
+def test_a_job_that_does_not_start_in_time_fails(server, header):
+    running = server.submit_held()
+    late = server.submit(headers={header: "0.15"})
+    status = server.finish(late)
     assert status["error_type"] == "request_timeout"
     assert status["error"]
-    reply = engine.http.get(late["response_url"])
+    reply = server.http.get(late["response_url"])
     assert reply.status_code == 504
     assert reply.headers["x-fal-request-timeout-type"] == "user"
     assert reply.headers["x-fal-error-type"] == reply.json()["error_type"] == "request_timeout"
-    engine.cancel(running)
+    server.cancel(running)
 
 
 @pytest.mark.parametrize("value", ["soon", "0.1", "-3", "inf", "nan"])
-def test_a_malformed_start_timeout_is_a_bad_request(engine, value):
-    reply = engine.http.post(f"/{TEXT}", json={"prompt": "x"}, headers={"X-Fal-Request-Timeout": value})
+def test_a_malformed_start_timeout_is_a_bad_request(server, value):
+    reply = server.http.post(f"/{TEXT}", json={"prompt": "x"}, headers={"X-Fal-Request-Timeout": value})
     assert reply.status_code == 400
     assert reply.json()["error_type"] == reply.headers["x-fal-error-type"] == "bad_request"

@@ -1,4 +1,4 @@
-"""The receiver of docs/webhooks.md, as it stands there, against the engine and the command line."""
+"""The receiver of docs/webhooks.md, as it stands there, against the server and the command line."""
 
 import os
 import subprocess
@@ -9,22 +9,22 @@ import httpx
 from fenced import ROOT, blocks
 
 
-def test_the_receiver_of_the_page(engine, tmp_path):
+def test_the_receiver_of_the_page(server, tmp_path):
     [source] = [one.text for one in blocks(ROOT / "docs" / "webhooks.md") if one.head == "# receiver.py"]
     (tmp_path / "receiver.py").write_text(source, encoding="utf-8")
     fal = {
         "KLING_NB_BACKEND": "fal",
-        "KLING_NB_QUEUE_URL": engine.url,
-        "KLING_NB_REST_URL": engine.url,
-        "KLING_NB_API_URL": engine.url,
+        "KLING_NB_QUEUE_URL": server.url,
+        "KLING_NB_REST_URL": server.url,
+        "KLING_NB_API_URL": server.url,
         "KLING_NB_HOME": str(tmp_path / "home"),
-        "FAL_KEY": engine.key,
+        "FAL_KEY": server.key,
     }
     receiver = subprocess.Popen(
         [sys.executable, str(tmp_path / "receiver.py"), "0"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env={**os.environ, "KLING_NB_REST_URL": engine.url},
+        env={**os.environ, "KLING_NB_REST_URL": server.url},
         text=True,
     )
     try:
@@ -46,7 +46,7 @@ def test_the_receiver_of_the_page(engine, tmp_path):
         assert Path(made.stdout.strip()).is_file()
         line = next(line for line in receiver.stdout if "http" in line)  # after the remedy of the refused one
         request_id, video = line.split()
-        assert engine.http.get(f"/fal-ai/kling-video/requests/{request_id}").json()["video"]["url"] == video
+        assert server.http.get(f"/fal-ai/kling-video/requests/{request_id}").json()["video"]["url"] == video
     finally:
         receiver.kill()
         receiver.communicate()

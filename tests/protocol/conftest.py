@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 from scripted import ScriptedFal
 
-from kling_nb import _settings
-from kling_nb._session import Session
+from kling_nb import settings as _settings
 from kling_nb.fal.auth import Key
 from kling_nb.fal.follow import Follower
 from kling_nb.fal.hosts import Hosts
@@ -20,6 +19,14 @@ from kling_nb.fal.http import Http
 from kling_nb.fal.patience import Patience
 from kling_nb.fal.queue import QueueClient
 from kling_nb.ledger import Ledger
+from kling_nb.session import Session
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tell `make check` which tests start programs."""
+    for item in items:
+        if "run" in getattr(item, "fixturenames", ()):
+            item.add_marker("program")
 
 
 class Clock:
@@ -69,8 +76,15 @@ def make_session(fal: ScriptedFal, tmp_path: Path, clock: Clock) -> Iterator[Cal
 
     made: list[Session] = []
 
-    def make(*, submit: float = 10.0, silence: float = 10.0, news: float = 10.0, **changes: Any) -> Session:
-        patience = Patience(submit=submit, silence=silence, news=news, sleep=clock.sleep)
+    def make(
+        *,
+        submit: float = 10.0,
+        silence: float = 10.0,
+        news: float = 10.0,
+        whole: float = 600.0,
+        **changes: Any,
+    ) -> Session:
+        patience = Patience(submit=submit, silence=silence, news=news, whole=whole, sleep=clock.sleep)
         made.append(Session(patience=patience, **{**settings_for(fal, tmp_path), **changes}))
         return made[-1]
 

@@ -8,9 +8,9 @@ import pytest
 from scripted import Done, Fail, Hold, Log, Queue, Run, Script, ScriptedFal
 
 from kling_nb import errors
-from kling_nb._session import Session
 from kling_nb.events import Cancelled, Event, State
 from kling_nb.ledger import Ledger
+from kling_nb.session import Session
 
 MakeSession = Callable[..., Session]
 
@@ -20,7 +20,7 @@ def test_in_the_queue(session: Session, fal: ScriptedFal, ledger: Ledger) -> Non
     told: list[Event] = []
     job = session.submit("a cat", on_event=lambda event, _: told.append(event))
     fal.wait_for(lambda: job.state.queue_position == 3)
-    assert "nothing is billed" in job.cancel()
+    assert "Not charged" in job.cancel()
     with pytest.raises(errors.JobCancelled, match=job.id) as caught:
         job.wait()
     assert caught.value.request_id == fal.job().request_id
@@ -51,7 +51,7 @@ def test_while_it_runs_and_the_app_goes_on(session: Session, fal: ScriptedFal, l
     fal.script = Script([Run(), Log("one"), Hold(), Done()], on_cancel="ignore")
     job = session.submit("a cat")
     fal.wait_for(lambda: job.state.lines == 1)
-    assert "kept and billed" in job.cancel()
+    assert "kept and charged" in job.cancel()
     fal.release()
     assert job.wait() is not None
     assert ledger.entries()[0].state is State.READY
@@ -79,7 +79,7 @@ def test_too_late(session: Session, fal: ScriptedFal) -> None:
     stall = fal.fault("result", "stall", at="before_body")
     job = session.submit("a cat")
     fal.wait_for("result")
-    assert "too late" in job.cancel()
+    assert "Too late" in job.cancel()
     stall.release()
     assert job.wait() is not None
 
@@ -89,7 +89,7 @@ def test_unknown_to_fal(session: Session, fal: ScriptedFal) -> None:
     job = session.submit("a cat")
     fal.wait_for("stream")
     fal.fault("cancel", "status", status=404, body={"status": "NOT_FOUND"})
-    assert "no such request" in job.cancel()
+    assert "does not know this request" in job.cancel()
     fal.release()
     assert job.wait() is not None
 
@@ -111,7 +111,7 @@ def test_fal_does_not_answer_at_once(session: Session, fal: ScriptedFal) -> None
     fal.wait_for(lambda: job.state.queue_position == 3)
     fal.fault("cancel", "nginx", times=2)
     fal.fault("cancel", "reset", at="before_body")
-    assert "nothing is billed" in job.cancel()
+    assert "Not charged" in job.cancel()
     assert fal.count("cancel") == 4
 
 
@@ -159,7 +159,7 @@ def test_a_cancel_that_was_to_come_later_and_failed_is_told(session: Session, fa
     job.cancel()
     stall.release()
     fal.wait_for(lambda: job.lines)
-    assert "not cancelled" in job.lines[0].message
+    assert "Not cancelled" in job.lines[0].message
     fal.release()
     assert job.wait() is not None
 
@@ -204,7 +204,7 @@ def test_from_another_session(make_session: MakeSession, fal: ScriptedFal) -> No
     fal.wait_for("stream")
     other = make_session().get_job(job.id)
     fal.wait_for("stream", 2)
-    assert "nothing is billed" in other.cancel()
+    assert "Not charged" in other.cancel()
     for one in (job, other):
         with pytest.raises(errors.JobCancelled):
             one.wait()

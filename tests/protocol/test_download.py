@@ -11,8 +11,8 @@ from clips import clip_bytes
 from scripted import Done, Run, Script, ScriptedFal
 
 from kling_nb import errors
-from kling_nb._session import Session
-from kling_nb.media.begun import CHECKPOINT_EVERY
+from kling_nb.media.incoming import CHECKPOINT_EVERY
+from kling_nb.session import Session
 
 CLIP = clip_bytes(frames=30, size=(320, 240))
 

@@ -182,7 +182,7 @@ class TestFailures:
         fault = fal.fault("upload", "stall", at="after_body")
         job = session.submit("a cat", image=picture)
         fal.wait_for("upload")
-        assert job.cancel() == "nothing was submitted yet"
+        assert job.cancel() == "Cancelled. Nothing was sent."
         with pytest.raises(errors.JobCancelled):
             job.wait()
         fault.release()
@@ -344,20 +344,20 @@ class TestUploadRule:
 
     def test_old_ones_are_forgotten(self, tmp_path):
         ledger = Ledger(tmp_path / "ledger.sqlite3")
-        assert ledger.uploaded(self.ACCOUNT) is None
+        assert ledger.find_upload(self.ACCOUNT) is None
         assert not ledger.path.exists()
         ledger.note_upload(self.ACCOUNT, "https://files/1")
-        assert ledger.uploaded(self.ACCOUNT) == "https://files/1"
+        assert ledger.find_upload(self.ACCOUNT) == "https://files/1"
         with sqlite3.connect(ledger.path) as db:
             db.execute("UPDATE uploads SET uploaded_at = uploaded_at - 90000")
         db.close()
-        assert ledger.uploaded(self.ACCOUNT) is None
+        assert ledger.find_upload(self.ACCOUNT) is None
         ledger.note_upload(self.HOUR, "https://files/2")
         with sqlite3.connect(ledger.path) as db:
             assert db.execute("SELECT url FROM uploads").fetchall() == [("https://files/2",)]
         db.close()
         ledger.forget_upload("https://files/2")
-        assert ledger.uploaded(self.HOUR) is None
+        assert ledger.find_upload(self.HOUR) is None
         ledger.close()
 
 

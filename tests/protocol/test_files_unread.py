@@ -10,8 +10,8 @@ import pytest
 from scripted import ScriptedFal
 
 from kling_nb import Session
-from kling_nb.catalog.media_input import for_upload
 from kling_nb.errors import MediaInputError
+from kling_nb.request.media_input import for_upload
 
 CONTENT = b"\0\0\0\x18ftypisom\0\0\x02\0isommp41" + bytes(4096)
 
@@ -94,4 +94,4 @@ def test_one_that_was_written_to_is_not_taken_for_what_it_was(old: Path) -> None
     file = for_upload(old, read_later=True)
     os.utime(old)
     with pytest.raises(MediaInputError, match="has changed"):
-        file.hashed()
+        file.with_hash()

@@ -7,12 +7,13 @@ import pytest
 from scripted import ScriptedFal
 
 from kling_nb import errors
-from kling_nb.catalog.media_input import for_upload
 from kling_nb.fal.auth import Key
 from kling_nb.fal.hosts import Hosts
 from kling_nb.fal.http import LARGEST_REPLY, Http
+from kling_nb.fal.options import Lifecycle
 from kling_nb.fal.patience import Patience
-from kling_nb.fal.storage import PART_BYTES, WHOLE_BYTES, Lifecycle, Storage
+from kling_nb.fal.storage import PART_BYTES, WHOLE_BYTES, Storage
+from kling_nb.request.media_input import for_upload
 
 MP4 = b"\0\0\0\x18ftypisom\0\0\x02\0isommp41"
 CLIP = MP4 + bytes(range(256)) * 40
@@ -104,7 +105,7 @@ class TestInOnePiece:
             raise ZeroDivisionError
 
         assert fal.cdn.get(await whole.upload(file, on_progress=broken)).data == CLIP
-        assert "A listener of an upload failed" in caplog.text
+        assert "The on_progress callback of an upload failed" in caplog.text
 
     @pytest.mark.parametrize(
         ("expires_in", "seconds"),
@@ -223,15 +224,15 @@ class TestFaults:
         fal.fault(exchange, "reset", times=None)
         with pytest.raises(errors.UnreachableError) as caught:
             await whole.upload(file)
-        assert caught.value.message.startswith("The upload failed. No answer from")
-        assert "nothing is billed" in caught.value.remedy
+        assert caught.value.message.startswith("The upload failed. No usable answer from")
+        assert "Not charged" in caught.value.remedy
         assert fal.count(exchange) == 6
 
     async def test_one_that_lasts_ends_all_parts(self, fal, parts, file):
         fal.fault("multipart_part", "status", status=500, times=None)
         with pytest.raises(errors.PlatformError) as caught:
             await parts.upload(file)
-        assert "nothing is billed" in caught.value.remedy
+        assert "Not charged" in caught.value.remedy
         assert fal.count("multipart_complete") == 0
 
     @pytest.mark.parametrize(
@@ -271,7 +272,7 @@ class TestFaults:
             return reply.with_body(json.dumps(value).encode())
 
         fal.fault("upload_initiate", "edit", edit=lure, times=None)
-        with pytest.raises(errors.UnreachableError, match="names no address that a file may go to"):
+        with pytest.raises(errors.UnreachableError, match="no allowed URL for the file"):
             await whole.upload(file)
 
     async def test_a_redirect_is_not_followed(self, fal, whole, file):
@@ -282,7 +283,7 @@ class TestFaults:
 
     async def test_a_redirect_to_no_address_is_a_typed_error(self, fal, whole, file):
         fal.fault("upload", "status", status=307, headers={"location": "A:0"}, times=None)
-        with pytest.raises(errors.UnreachableError, match="redirects to no address"):
+        with pytest.raises(errors.UnreachableError, match="redirects to an invalid URL"):
             await whole.upload(file)
 
     @pytest.mark.parametrize("exchange", ["upload_initiate", "upload"])
@@ -313,7 +314,7 @@ class TestFilesThatChange:
         def cut(sent, total):
             os.truncate(clip, 100)
 
-        with pytest.raises(errors.MediaInputError, match=r"shorter while it was uploaded|has changed"):
+        with pytest.raises(errors.MediaInputError, match=r"shorter during the upload|has changed"):
             await whole.upload(file, on_progress=cut)
 
     @pytest.mark.parametrize("whole_bytes", [WHOLE_BYTES, PART])

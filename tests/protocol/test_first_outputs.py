@@ -10,8 +10,8 @@ from protocol.test_moved import Shell
 from scripted import Done, Hold, Queue, Script, ScriptedFal
 
 from kling_nb import Session
-from kling_nb.notebook import kernel_outputs
-from kling_nb.notebook.served import ROOT
+from kling_nb.notebook.card.mark import ROOT
+from kling_nb.notebook.output import kernel as kernel_outputs
 
 
 @pytest.mark.parametrize("served", [False, True], ids=["two outputs", "one output"])
@@ -25,15 +25,16 @@ def test_a_job_that_ends_while_its_widget_is_made_has_its_result_in_the_card(
         monkeypatch.chdir(tmp_path)
         if served:
             monkeypatch.setenv(ROOT, str(tmp_path))
-        monkeypatch.delitem(sys.modules, "anywidget", raising=False)
 
         def ends_meanwhile(job: Any) -> dict[str, Any]:
+            fal.wait_for(lambda: fal.jobs)  # it may still be on its way
             fal.release()
             job.wait(20)
             return {"application/vnd.jupyter.widget-view+json": {"model_id": "none"}}
 
-        monkeypatch.setattr(kernel_outputs, "watched", lambda: True)
-        monkeypatch.setattr(kernel_outputs, "widget_bundle", ends_meanwhile)
+        monkeypatch.setattr(kernel_outputs, "has_viewer", lambda: True)
+        monkeypatch.setattr(kernel_outputs.job_widget, "widget_bundle", ends_meanwhile)
+        monkeypatch.delitem(sys.modules, "anywidget", raising=False)
         shell = Shell()
         with Session() as session:
             kernel_outputs.KernelOutputs(shell).show(session.submit("a boat"), quiet=False)

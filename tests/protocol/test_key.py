@@ -13,7 +13,7 @@ import pytest
 from scripted import Done, Hold, Queue, Run, Script, ScriptedFal
 
 from kling_nb import errors
-from kling_nb._session import Session
+from kling_nb.session import Session
 
 KEY = "0b7e-id:0123456789secret"
 MakeSession = Callable[..., Session]

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from kling_nb.fal.hosts import Hosts
-from kling_nb.fal.http import Http, never_sent
+from kling_nb.fal.http import Http, is_unsent
 from kling_nb.fal.lanes import Lanes
 
 TLS = httpx.create_ssl_context()
@@ -133,7 +133,7 @@ async def test_a_proxy_of_the_environment_is_asked_for_other_machines_only(
     http = Http(Hosts(), lambda: None)
     with pytest.raises(httpx.ProxyError) as caught:
         await http.submissions.post("https://queue.fal.invalid/x")
-    assert never_sent(caught.value)
+    assert is_unsent(caught.value)
     assert said == [b"CONNECT queue.fal.invalid:443 HTTP/1.1\r\n"]
     assert (await http.short.get(url)).text == "1"
     assert len(said) == counting.connections == 1

@@ -11,10 +11,10 @@ import pytest
 from live_documents import CHOIR, FLUFF, GOAT, ID, PICTURES, SPEECH
 from scripted import Done, Hold, Queue, Script, ScriptedFal
 
-from kling_nb._session import Session
-from kling_nb.catalog import endpoint as shipped_endpoint
+from kling_nb.catalog.shipped import endpoint as shipped_endpoint
 from kling_nb.errors import InputError, UnknownEndpoint, UnreachableError, UsageError
-from kling_nb.notebook.outputs import plan_text
+from kling_nb.notebook.output.terminal import plan_text
+from kling_nb.session import Session
 from kling_nb.video import MediaFile
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(60)
@@ -124,7 +124,7 @@ def test_an_old_one_serves_while_fal_is_away_and_its_age_is_told(
     fal.fault("openapi", "nginx", times=2)  # a try and its repetition
     later = again()
     found = later.endpoint(ID)
-    assert found.notice == f"The schema of {ID} is 22 days old, of {day}; no newer one could be had."
+    assert found.notice == f"The schema of {ID} is 22 days old ({day}), because fal did not send a newer one."
     assert later.endpoint(ID).notice == found.notice
     assert fal.count("openapi") == 3  # it is not asked for at every look
     assert found.notice in plan_text(later.plan(endpoint=ID, image=PNG))
@@ -146,7 +146,11 @@ def test_neither_shipped_nor_fetched_nor_stored(fal: ScriptedFal, session: Sessi
     with fal.refusing(), pytest.raises(UnknownEndpoint) as caught:
         session.endpoint(ID)
     message = str(caught.value)
-    for words in (f'"{ID}" does not come with kling_nb', "could not be fetched", "No answer from 127.0.0.1"):
+    for words in (
+        f'"{ID}" does not come with kling_nb',
+        "could not be fetched",
+        "No usable answer",
+    ):
         assert words in message
     assert len(message.splitlines()) <= 4
 
@@ -171,10 +175,10 @@ def test_fal_knows_no_such_endpoint(fal: ScriptedFal, session: Session) -> None:
         ("status", {"status": 500}, "answers 500"),
         ("status", {"status": 403, "body": {"detail": "no"}}, "answers 403"),
         ("status", {"status": 200, "body": b"<html>"}, "not JSON"),
-        ("status", {"status": 200, "body": []}, "does not say what the endpoint takes"),
+        ("status", {"status": 200, "body": []}, "does not describe the input"),
         ("status", {"status": 200, "body": b"[" * 100_000}, "not JSON"),
         ("redirect", {}, "answers 307"),
-        ("reset", {"at": "mid_body"}, "No answer"),
+        ("reset", {"at": "mid_body"}, "No usable answer"),
     ],
 )
 def test_an_answer_of_no_use(
@@ -283,11 +287,12 @@ def test_a_sound_and_a_list_of_pictures(fal: ScriptedFal, session: Session) -> N
 
 
 def test_the_embedded_engine_says_that_it_has_no_preview(session: Session) -> None:
-    with pytest.raises(InputError, match=f"not of {ID}") as caught:
+    with pytest.raises(InputError, match=f"no local preview of {ID}") as caught:
         session.submit("x", endpoint=ID, image=PNG, backend="local")
     assert "%kling fal" in str(caught.value)
     plan = session.plan("x", endpoint=ID, image=PNG, backend="local")
-    assert "no preview" in plan_text(plan)
+    assert "No local preview" in plan_text(plan)
+    assert "A run would be refused now: There is no local preview of" in plan_text(plan)
 
 
 def test_a_job_is_not_lost_with_the_schema(

@@ -13,11 +13,11 @@ import pytest
 from scripted import Done, Hold, Queue, Run, Script, ScriptedFal
 
 from kling_nb import errors
-from kling_nb._job import Job
-from kling_nb._lookup import LIST_LAG
-from kling_nb._session import Session
 from kling_nb.events import State
+from kling_nb.job.job import Job
+from kling_nb.job.submit import LIST_LAG
 from kling_nb.ledger import Ledger
+from kling_nb.session import Session
 
 MakeSession = Callable[..., Session]
 TEXT = "fal-ai/kling-video/v1/pro/text-to-video"
@@ -119,7 +119,7 @@ def test_two_that_were_not_answered_do_not_share_one(make_session: MakeSession, 
     kernels = [make_session(), make_session()]
     jobs = [kernels[0].get_job(first), kernels[1].get_job(second)]
     ends = [job.wait_async() for job in jobs]
-    found = [session._engine.spawn(_outcome(end)).result() for end in ends]
+    found = [session._background.spawn(_outcome(end)).result() for end in ends]
     assert sorted(found) == ["SubmissionUncertain", "Video"]
 
 

@@ -9,11 +9,11 @@ import pytest
 from scripted import Done, Fail, Hold, Log, Queue, Run, Script, ScriptedFal
 
 from kling_nb import errors
-from kling_nb._session import Session
 from kling_nb.events import Completed, Logged, Queued, Running, State
 from kling_nb.fal.hosts import RequestRef
 from kling_nb.fal.replies import CancelOutcome
 from kling_nb.ledger import Ledger
+from kling_nb.session import Session
 
 MakeSession = Callable[..., Session]
 ENDPOINT = "fal-ai/kling-video/v1/pro/text-to-video"

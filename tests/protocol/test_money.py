@@ -11,8 +11,7 @@ import pytest
 from scripted import Done, Fail, Hold, Queue, Run, Script, ScriptedFal
 
 from kling_nb import Session
-from kling_nb import _ledger_care as care
-from kling_nb.catalog import endpoint
+from kling_nb.catalog.shipped import endpoint
 from kling_nb.errors import (
     BudgetExceeded,
     InputRefused,
@@ -22,6 +21,7 @@ from kling_nb.errors import (
     UsageError,
 )
 from kling_nb.events import State
+from kling_nb.job import rebuild as care
 from kling_nb.ledger import Intent, Ledger
 
 PRICED = "v1.6-pro"  # $0.098 a second, so $0.49 for 5 s

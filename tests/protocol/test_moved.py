@@ -16,11 +16,10 @@ from kernel_environment import pointed_at
 from scripted import Done, Fail, Hold, Queue, Run, Script, ScriptedFal
 
 from kling_nb import Session, Storyboard, Sweep, Video, errors
-from kling_nb.notebook.frozen import settle_for_good
-from kling_nb.notebook.kernel_outputs import KernelOutputs
-from kling_nb.notebook.mark import Mark
-from kling_nb.notebook.presenter import video_bundle
-from kling_nb.notebook.shown_sweep import KernelSweep, show_strip
+from kling_nb.notebook.card.mark import Mark
+from kling_nb.notebook.output.kernel import KernelOutputs, KernelSweep, show_storyboard
+from kling_nb.notebook.saved.freeze import freeze_notebook
+from kling_nb.notebook.widgets.job import video_bundle
 
 
 class Shell:
@@ -74,14 +73,14 @@ def moved_clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def shown_study(session: Session, shell: Shell) -> Sweep:
     study = session.sweep(["a <fox>", "a wolf"], duration=["5", "10"]).wait()
     KernelSweep(study, shell).show()
-    show_strip(Storyboard(study.videos[:2]), shell)
+    show_storyboard(Storyboard(study.videos[:2]), shell)
     return study
 
 
 def opened(saved: str, folder: Path) -> tuple[list[str], list[dict[str, Any]]]:
     """The files that the cards play then, and the outputs."""
     notebook = json.loads(saved)
-    settle_for_good(notebook, folder)
+    freeze_notebook(notebook, folder)
     outputs = notebook["cells"][0]["outputs"]
     html = "".join(output["data"].get("text/html", "") for output in outputs)
     return [unquote(unescape(src)) for src in re.findall(r'<video src="([^"]*)"', html)], outputs
@@ -122,7 +121,7 @@ def test_a_notebook_that_left_its_media_behind_finds_them_by_the_ledger(shell: S
     for src in plays:
         assert src.startswith("../kling_media/")
         assert (elsewhere / src).is_file()
-    assert [mark.settled for output in outputs if (mark := Mark.of(output))] == [True] * 3
+    assert [mark.is_final for output in outputs if (mark := Mark.of(output))] == [True] * 3
     (tmp_path / "home" / "ledger.sqlite3").rename(tmp_path / "ledger away")
     plays, _ = opened(shell.saved(), elsewhere)
     assert all(src.startswith("kling_media/") for src in plays)  # in a clone nobody knows better
@@ -146,7 +145,7 @@ def test_in_a_clone_without_a_ledger_files_that_moved_are_found(
     for src in plays:
         assert src.startswith("kling_media/moved/")
         assert (clone / src).is_file()
-    assert [mark.settled for output in outputs if (mark := Mark.of(output))] == [True] * 4
+    assert [mark.is_final for output in outputs if (mark := Mark.of(output))] == [True] * 4
     assert opened(json.dumps({"cells": [{"outputs": outputs}]}), clone)[1] == outputs
 
 
@@ -175,7 +174,7 @@ def test_in_a_clone_without_a_ledger_cards_that_were_saved_early_are_finished(
     assert "a &lt;fox&gt;" in grid["data"]["text/html"]
     for output in (grid, boat):
         found = Mark.of(output) or pytest.fail("no mark")
-        assert found.settled
+        assert found.is_final
         assert "state" not in output["metadata"]["kling_nb"]  # also where an earlier version had it there
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from scripted import Done, Hold, Log, Queue, Run, Script, ScriptedFal
 
-from kling_nb._session import Session
 from kling_nb.events import (
     Completed,
     Downloading,
@@ -22,6 +21,7 @@ from kling_nb.events import (
     fold,
 )
 from kling_nb.ledger import Ledger
+from kling_nb.session import Session
 
 
 def gathered(events: list[Event]) -> list[str]:

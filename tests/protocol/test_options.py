@@ -8,11 +8,11 @@ import pytest
 from scripted import Fail, Queue, Script, ScriptedFal
 
 from kling_nb import errors
-from kling_nb._session import Session
 from kling_nb.events import State
 from kling_nb.ledger import Ledger
 from kling_nb.notebook.flags import parse_line
-from kling_nb.notebook.outputs import plan_text
+from kling_nb.notebook.output.terminal import plan_text
+from kling_nb.session import Session
 
 MakeSession = Callable[..., Session]
 
@@ -89,7 +89,7 @@ def test_a_wrong_one_is_refused_before_anything_is_written_or_sent(
 def test_flags(session: Session, fal: ScriptedFal) -> None:
     line = "--priority low --start-timeout 60 --hint same-runner --no-retry --no-store --tag a=b --tag c=d=e"
     call = parse_line(line, default_endpoint="v1-pro")
-    session.generate("a cat", **call.options, **call.parameters)
+    session.generate("a cat", **call.submit_arguments())
     sent = fal.last("submit").headers
     assert sent["x-fal-tags"] == "a=b,c=d=e"
     left_out = {"x-fal-tags", "x-app-fal-disable-fallback", "x-team"}
@@ -127,7 +127,7 @@ def test_the_start_timeout_runs_out(session: Session, fal: ScriptedFal, ledger: 
     fal.script = Script([Queue(3), Fail.start_timeout()])
     with pytest.raises(errors.PlatformError, match="did not start") as caught:
         session.generate("a cat", start_timeout=1)
-    assert "not begun in time" in caught.value.remedy
+    assert "not start in time" in caught.value.remedy
     assert caught.value.error_type == "startup_timeout"
     assert fal.count("result") == 1
     assert ledger.entries()[0].state is State.FAILED

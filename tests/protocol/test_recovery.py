@@ -10,13 +10,13 @@ import pytest
 from scripted import Done, Fail, Hold, Run, Script, ScriptedFal
 
 from kling_nb import errors
-from kling_nb._job import Job
-from kling_nb._session import Session
 from kling_nb.events import State
+from kling_nb.job.job import Job
 from kling_nb.ledger import Intent, Ledger
-from kling_nb.ledger.entry import START_SECONDS
-from kling_nb.notebook import again
-from kling_nb.notebook.panel_desk import Desk
+from kling_nb.ledger.rows import START_SECONDS
+from kling_nb.notebook.widgets import takes as again
+from kling_nb.notebook.widgets.compose import Desk
+from kling_nb.session import Session
 
 MakeSession = Callable[..., Session]
 PRICED = "v1.6-pro"  # $0.098 a second, so $0.49 for 5 s
@@ -165,7 +165,7 @@ def test_without_a_key_the_ledger_says_that_it_is_gone(make_session: MakeSession
 def test_a_sweep_buys_no_cell_anew_that_is_gone(make_session: MakeSession, fal: ScriptedFal) -> None:
     says_gone(make_session().get_job(forgotten(make_session, fal).id))
     study = make_session().sweep(["a cat", "a dog"], endpoint=PRICED)
-    with pytest.raises(errors.SweepIncomplete, match="is gone"):
+    with pytest.raises(errors.SweepIncomplete, match="no longer has the result"):
         study.wait()
     assert [cell.state for cell in study] == ["FAILED", "READY"]
     assert [type(cell.error) for cell in study] == [errors.ResultGone, type(None)]
@@ -179,11 +179,11 @@ def test_generate_in_a_widget_says_the_price_of_another_one(
     session = make_session()
     job = session.get_job(forgotten(make_session, fal).id)
     says_gone(job)
-    assert again.quote(job, {}) == {"words": "about $0.49", "backend": "fal", "free": False}
+    assert again.quote(job, {})["words"] == "About $0.49."
     other = session.plan("a dog", endpoint=PRICED).request
-    stranger = Job("0" * 12, request=other, backend="fal", engine=session._engine)
+    stranger = Job("0" * 12, request=other, backend="fal", background=session._background)
     stranger.maker = session
-    assert again.quote(stranger, {"prompt": "a cat"})["words"] == "no charge: its result is gone at fal"
+    assert again.quote(stranger, {"prompt": "a cat"})["outcome"] == "RESULT_GONE"
     says_gone(again.submit(stranger, {"prompt": "a cat"}))
     assert len(fal.accepted) == 1
     assert again.submit(job, {}).wait() is not None
@@ -194,9 +194,9 @@ def test_a_panel_takes_it_up_and_buys_only_a_new_take(make_session: MakeSession,
     session = make_session()
     first = forgotten(make_session, fal)
     says_gone(session.get_job(first.id))
-    desk = Desk(session, PRICED, notify=lambda: None, drafted=lambda *_: None)
+    desk = Desk(session, PRICED, notify=lambda: None, on_draft=lambda *_: None)
     asked = {"endpoint": PRICED, "values": {"prompt": "a cat"}, "author": 1}
-    assert desk.compose(asked)["quote"]["unfinished"] == first.id
+    assert desk.compose(asked)["quote"]["outcome"] == "RESULT_GONE"
     before = len(fal.requests)
     assert desk.open(first.id)["resumable"]  # to look at it asks nobody
     assert len(fal.requests) == before
@@ -222,7 +222,7 @@ def test_verify_says_what_only_new_would_make(
     notebook.write_text(json.dumps(whole))
     program = run(f"from kling_nb.cli import main; print(main(['verify', {str(notebook)!r}]))")
     said = program.finish()[1]
-    assert f"its result is gone at fal (job {first.id}); another one with --new, about $0.49" in said
+    assert "fal no longer keeps the result and is asked once more. Another take: about $0.49." in said
     assert said.endswith("1\n")
     assert len(fal.accepted) == 1
 
@@ -335,7 +335,7 @@ def test_a_claim_that_was_interrupted_is_sent_by_the_next_run(
 def test_resuming_one_buys_nothing(session: Session, fal: ScriptedFal, ledger: Ledger) -> None:
     job_id = interrupted(session, ledger)
     (job,) = session.resume()
-    with pytest.raises(errors.KlingError, match="nothing was paid"):
+    with pytest.raises(errors.KlingError, match="Not charged"):
         job.wait()
     assert not fal.requests
     entry = ledger.get(job_id)

@@ -5,7 +5,7 @@ from weakref import ref
 
 from scripted import Done, Hold, Run, Script, ScriptedFal
 
-from kling_nb._session import Session
+from kling_nb.session import Session
 
 
 def test_a_running_job_is_the_same_for_all_who_ask(session: Session, fal: ScriptedFal) -> None:
@@ -36,7 +36,7 @@ def test_finished_jobs_are_forgotten(session: Session) -> None:
     job = session.submit("a cat")
     job.wait()
     seen, job_id = ref(job), job.id
-    session._engine.spawn(_nothing()).result()  # its task on the engine thread has ended
+    session._background.spawn(_nothing()).result()  # its task on the background thread has ended
     del job
     gc.collect()
     assert seen() is None

@@ -5,8 +5,8 @@ import base64
 import pytest
 from scripted import Done, Script, ScriptedFal, sample_mp4
 
-from kling_nb._result_files import files_of
-from kling_nb._session import Session
+from kling_nb.job.store import files_of
+from kling_nb.session import Session
 from kling_nb.video import Video
 
 SOUND = b"ID3" + bytes(200)
@@ -38,7 +38,7 @@ def test_one_that_cannot_be_had_is_told_and_the_video_is_there(
     job = session.submit(endpoint="video-to-audio", video_url=VIDEO_URL)
     assert isinstance(job.wait(), Video)
     assert job.files == {}
-    assert job.lines[-1].message.startswith("kling_nb: audio was not kept: ")
+    assert job.lines[-1].message.startswith("kling_nb: audio was not stored: ")
 
 
 @pytest.mark.parametrize(

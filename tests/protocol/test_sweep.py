@@ -20,7 +20,7 @@ from kling_nb.errors import (
     WaitTimeout,
 )
 from kling_nb.ledger import Ledger
-from kling_nb.notebook.shown_sweep import TerminalSweep
+from kling_nb.notebook.output.terminal import TerminalSweep
 
 MakeSession = Callable[..., Session]
 PRICED = "v2.1-standard-image"
@@ -55,7 +55,7 @@ def test_every_combination_is_made_once(session: Session, fal: ScriptedFal) -> N
 def test_takes_are_reused_cell_by_cell(make_session: MakeSession, fal: ScriptedFal) -> None:
     make_session().sweep("a fox", duration=[5]).wait()
     study = make_session().sweep("a fox", duration=[5, 10], start=False)
-    assert study.price == "2 cells · 1 made before, no charge · 1 to make, price unknown"
+    assert study.price == "2 cells · 1 already made, free · 1 to make, price unknown"
     assert submissions(fal) == 1
     study.wait()
     assert [record["reused"] for record in study.records] == [True, False]
@@ -94,7 +94,7 @@ def test_a_failing_cell_leaves_the_others(session: Session, fal: ScriptedFal) ->
     detail = {"loc": ["body", "prompt"], "msg": "too bold", "type": "content_policy_violation"}
     fal.scripts.queue.extend([Script(), Script((Queue(0), Fail.refused(detail))), Script()])
     study = session.sweep(["a fox", "a wolf", "a cat"], concurrency=1)
-    with pytest.raises(SweepIncomplete, match="1 of 3 cells gave no result; the others are kept") as caught:
+    with pytest.raises(SweepIncomplete, match=r"1 of 3 cells have no result\. The others are kept") as caught:
         study.wait()
     assert "too bold" in str(caught.value)
     assert len(str(caught.value).splitlines()) <= 4
@@ -143,7 +143,9 @@ def test_the_money_of_a_sweep_is_held_until_it_has_ended(
     planned = session.sweep("a wolf", duration=[5, 10], start=False)  # it would fit by now
     study = session.sweep("a fox", duration=[5, 10], concurrency=1)
     fal.wait_for(lambda: submissions(fal) == 1)
-    with pytest.raises(BudgetExceeded, match=r"leaves \$0\.50 of \$2\.00 \(\$1\.00 of it held for a sweep"):
+    with pytest.raises(
+        BudgetExceeded, match=r"leaves \$0\.50 of \$2\.00 \(\$1\.00 of it reserved for a running sweep"
+    ):
         planned.start()
     with pytest.raises(BudgetExceeded, match="Nothing was sent"):
         session.submit("a wolf", duration=10)
@@ -190,12 +192,12 @@ def test_a_sweep_whose_process_was_killed_is_completed_with_the_money_it_held(
     assert program.says() == "begun"
     fal.wait_for(lambda: submissions(fal) == 1 and fal.open_streams)
     session = make_session(prices={"v1-pro": 0.1}, daily_budget=2)
-    with pytest.raises(BudgetExceeded, match="held for a sweep"):
+    with pytest.raises(BudgetExceeded, match="reserved for a running sweep"):
         session.submit("a stork")
     program.process.kill()
     program.process.wait()
     study = session.sweep(["a fox", "a wolf", "a cat", "a heron"], start=False)
-    assert study.price == "4 cells · 1 under way already, no new charge · 3 to make, about $1.50"
+    assert study.price == "4 cells · 1 already running, no extra charge · 3 to make, about $1.50"
     study.start()
     for number in range(4):
         fal.wait_for(lambda number=number: submissions(fal) > number)
@@ -226,8 +228,8 @@ def test_cancelling_begins_nothing_more(session: Session, fal: ScriptedFal) -> N
     study = session.sweep([f"fox {number}" for number in range(4)], concurrency=1)
     fal.wait_for(lambda: submissions(fal) == 1)
     fal.wait_for(lambda: study[0].job is not None and study[0].job.request_id)
-    assert study.cancel() == "3 not begun, 1 asked to stop"
-    with pytest.raises(SweepIncomplete, match="4 of 4 cells gave no result; none is left"):
+    assert study.cancel() == "3 not started, 1 asked to stop"
+    with pytest.raises(SweepIncomplete, match=r"4 of 4 cells have no result\. The first error"):
         study.wait(20)
     assert [cell.state for cell in study] == ["CANCELLED", "SKIPPED", "SKIPPED", "SKIPPED"]
     assert submissions(fal) == 1
@@ -255,7 +257,7 @@ def test_an_interrupt_says_what_became_of_the_cells(session: Session, fal: Scrip
     fal.wait_for(lambda: study[0].state == "IN_PROGRESS")
     told = study.spawn_interrupt().result(20)
     assert isinstance(told, Interrupted)
-    assert "1 not begun, 0 cancelled in the queue, 1 running on" in str(told)
+    assert "1 not started, 0 cancelled in the queue, 1 still running" in str(told)
     fal.jobs[0].release()
     study.wait(20, check=False)
 
@@ -305,8 +307,8 @@ def test_in_a_terminal_it_is_text(session: Session) -> None:
     stream = io.StringIO()
     shown = TerminalSweep(study, stream, quiet=False)
     shown.wait(20)
-    shown.settle()
-    shown.settle()
+    shown.finish()
+    shown.finish()
     *progress, whole, first, second = stream.getvalue().splitlines()
     assert all(" of 2 ready" in line for line in progress)
     assert whole == "Sweep: 2 prompts · 2 of 2 ready"

@@ -9,9 +9,9 @@ import pytest
 from scripted import Done, Fail, Hold, Log, Queue, Run, Script, ScriptedFal
 
 from kling_nb import errors
-from kling_nb._session import Session
 from kling_nb.events import State
 from kling_nb.ledger import Ledger
+from kling_nb.session import Session
 
 MakeSession = Callable[..., Session]
 
@@ -88,7 +88,7 @@ def test_by_id_after_a_kill_while_a_picture_goes_up(
 ) -> None:
     fal.fault("upload", "stall", at="before_body")
     job_id = killed(run, fal, "upload", image=str(picture))
-    with pytest.raises(errors.KlingError, match="before fal had taken it"):
+    with pytest.raises(errors.KlingError, match="before it was sent to fal"):
         session.get_job(job_id).wait()
     assert session.generate("a cat", image=picture) is not None
     assert len(fal.accepted) == 1
@@ -163,25 +163,17 @@ print(kling_nb.generate("a cat").path.name, flush=True)
 
 
 def test_a_take_that_another_kernel_finishes_between_look_and_claim(
-    make_session: MakeSession, fal: ScriptedFal, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+    make_session: MakeSession, fal: ScriptedFal, ledger: Ledger
 ) -> None:
-    """The look into the folder and the claim in the ledger are two steps."""
-
-    class Slow(Session):
-        def plan(self, *arguments: Any, **more: Any) -> Any:
-            plan = super().plan(*arguments, **more)
-            if not fal.requests:
-                make_session().generate("a cat")  # somebody else, just now
-            return plan
-
-    quick = make_session()
-    slow = Slow(**quick._own)
-    try:
-        job = slow.submit("a cat")
-        assert job.reused
-        assert job.wait() is not None
-    finally:
-        slow.close()
+    """The look into the folder and the claim in the ledger are two steps; a sweep shows them apart."""
+    study = make_session().sweep("a cat", start=False)
+    (cell,) = study.cells
+    assert cell.plan.submits
+    make_session().generate("a cat")
+    study.wait()
+    assert cell.job is not None
+    assert cell.job.reused
+    assert cell.video is not None
     assert fal.count("submit") == 1
     assert len(ledger.entries()) == 1
 
@@ -223,7 +215,7 @@ except kling_nb.errors.KlingError as error:
     fal.wait_for("submit")
     job = session.submit("a cat")
     ledger.update(job_id, state=State.FAILED, error="fal answered 422: no")
-    with pytest.raises(errors.KlingError, match="before fal had taken it"):
+    with pytest.raises(errors.KlingError, match="before it was sent to fal"):
         job.wait()
     assert ledger.entries()[0].state is State.FAILED
 

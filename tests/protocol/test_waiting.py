@@ -8,9 +8,9 @@ import pytest
 from scripted import Done, Hold, Log, Queue, Run, Script, ScriptedFal
 
 from kling_nb import errors
-from kling_nb._session import Session
 from kling_nb.events import State
 from kling_nb.ledger import Ledger
+from kling_nb.session import Session
 
 MakeSession = Callable[..., Session]
 
@@ -104,7 +104,7 @@ def test_an_interrupt_in_the_queue_cancels(fal: ScriptedFal, run: Any, ledger: L
     program = run(INTERRUPTED)
     fal.wait_for("stream")
     program.process.send_signal(signal.SIGINT)
-    assert "nothing is billed" in program.says()
+    assert "Not charged" in program.says()
     assert program.says() == "CANCELLED"
     assert program.finish()[0] == 0
     assert fal.count("cancel") == 1
@@ -116,7 +116,7 @@ def test_an_interrupt_while_it_runs_does_not(fal: ScriptedFal, run: Any, ledger:
     fal.wait_for(lambda: ledger.entries() and ledger.entries()[0].state is State.IN_PROGRESS)
     program.process.send_signal(signal.SIGINT)
     said = program.says()
-    assert "goes on" in said
+    assert "keeps running at fal" in said
     assert fal.job().request_id in said
     assert "%kling cancel" in said
     assert program.says() == "IN_PROGRESS"
@@ -195,6 +195,6 @@ def test_a_picture_given_twice(session: Session, fal: ScriptedFal) -> None:
 def test_an_endpoint_without_prompt_or_picture(session: Session, fal: ScriptedFal) -> None:
     with pytest.raises(errors.InputError, match="takes no prompt"):
         session.submit("a cat", endpoint="try-on")
-    with pytest.raises(errors.InputError, match="takes no picture"):
+    with pytest.raises(errors.InputError, match="takes no image"):
         session.submit("good evening", endpoint="tts", image="https://example.com/a.jpg")
     assert not fal.requests

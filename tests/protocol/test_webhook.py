@@ -9,8 +9,8 @@ from scripted import Done, Hold, Script, ScriptedFal
 from webhook_receiver import receiving
 
 from kling_nb import errors
-from kling_nb._session import Session
 from kling_nb.fal.webhooks import verify
+from kling_nb.session import Session
 
 ADDRESS = "https://example.com/hook?of=fal&a=b#c ä"
 
@@ -32,7 +32,7 @@ def test_it_goes_along_as_a_query_and_changes_nothing_else(session: Session, fal
 def test_what_is_no_address_is_refused_before_anything_is_sent(
     session: Session, fal: ScriptedFal, url: str
 ) -> None:
-    with pytest.raises(errors.UsageError, match="webhook address"):
+    with pytest.raises(errors.UsageError, match="webhook URL"):
         session.submit("a cat", webhook_url=url)
     assert fal.requests == ()
     assert session.jobs() == []
@@ -58,7 +58,7 @@ def test_a_take_that_is_reused_says_that_none_will_come(
     job = session.submit("a cat", webhook_url=ADDRESS.replace(" ", "%20"))
     assert job.reused
     assert fal.count("submit") == 1
-    assert ["no webhook will come of it" in text for text in no_webhook(caplog)] == [True]
+    assert ["No webhook will be called" in text for text in no_webhook(caplog)] == [True]
 
 
 def test_so_does_a_job_that_is_under_way(
@@ -69,7 +69,7 @@ def test_so_does_a_job_that_is_under_way(
     first.answered.result(10)
     second = session.submit("a cat", webhook_url="https://example.com/")
     assert second is first
-    assert ["no webhook will come of it" in text for text in no_webhook(caplog)] == [True]
+    assert ["No webhook will be called" in text for text in no_webhook(caplog)] == [True]
     fal.release()
     first.wait()
 

@@ -12,9 +12,9 @@ from concurrent.futures import Future
 from types import FrameType
 from typing import Any
 
-from kling_nb.engine import Engine, wait
+from kling_nb.background import BackgroundThread, wait
 
-WATCHED = ("nest_asyncio2.py", "contextlib.py", "engine.py", "interrupts.py")
+WATCHED = ("nest_asyncio2.py", "contextlib.py", "background.py")
 
 
 class Strike:
@@ -37,7 +37,7 @@ class Strike:
 
 
 async def soundness(kept: list[BaseException]) -> bool:
-    """On the engine's thread: let go of what the interrupt left, and ask whose loop this is."""
+    """On the background thread: let go of what the interrupt left, and ask whose loop this is."""
     mine = asyncio.get_running_loop()
     kept.clear()
     gc.collect()
@@ -64,7 +64,7 @@ async def one_round(line: int) -> bool:
         kept.append(interrupt)
     finally:
         sys.settrace(None)
-    sound = Engine.shared().spawn(soundness(kept))
+    sound = BackgroundThread.shared().spawn(soundness(kept))
     assert wait(sound, 10), f"line {line} took the engine's loop"
     assert asyncio.get_running_loop() is loop
     assert asyncio.current_task() is not None
@@ -73,7 +73,7 @@ async def one_round(line: int) -> bool:
 
 async def main() -> None:
     line = 0
-    wait(Engine.shared().spawn(soundness([])))
+    wait(BackgroundThread.shared().spawn(soundness([])))
     while await one_round(line):
         line += 1
     print(line)

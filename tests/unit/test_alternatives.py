@@ -2,12 +2,11 @@
 
 import pytest
 
-from kling_nb.catalog import endpoint
+from kling_nb.catalog.shipped import endpoint
 from kling_nb.errors import InputError, UsageError
-from kling_nb.notebook.alternatives import axes_of, parts_of
-from kling_nb.notebook.filling import fill_in
+from kling_nb.notebook.cell import grid_axes, values_of
 from kling_nb.notebook.flags import parse_line, parse_words
-from kling_nb.notebook.grid_flag import grid_axes, values_of
+from kling_nb.notebook.prompt import axes_of, fill_in, parts_of
 
 NAMES = {"colour": "red", "city": "Tokyo", "lengths": [5, 10], "words": ["a, b", "c"]}
 
@@ -92,8 +91,8 @@ def test_grid_axes():
 
 def test_grid_axes_that_make_no_sense():
     for words, said in [
-        (("duration",), "lacks a name"),
-        (("duration=",), "lacks a name or its values"),
+        (("duration",), "has no name"),
+        (("duration=",), "has no name or no values"),
         (("duration=5", "duration=10"), "given twice"),
         (("lenght=5",), "lenght"),
     ]:
@@ -116,8 +115,8 @@ def test_the_line():
     assert call("fox").grid is None
     assert call("--grid duration={lengths} --concurrency 3").grid == ("duration=[5, 10]",)
     assert call("--grid duration=5 --concurrency 3").concurrency == 3
-    assert call("--image {fox.last_frame} x").image == "{fox.last_frame}"
-    with pytest.raises(UsageError, match="--concurrency is for grids"):
+    assert call("--image {fox.last_frame} x").arguments == {"image": "{fox.last_frame}"}
+    with pytest.raises(UsageError, match="--concurrency needs --grid"):
         call("fox --concurrency 3")
 
 

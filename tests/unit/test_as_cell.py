@@ -6,13 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kling_nb._arguments import storable
-from kling_nb.catalog import endpoint, endpoints
+from kling_nb.catalog.shipped import endpoint, endpoints
 from kling_nb.errors import InputError, UsageError
-from kling_nb.notebook.as_cell import as_cell
-from kling_nb.notebook.filling import fill_in
-from kling_nb.notebook.flags import parse_line
-from kling_nb.request import VideoRequest
+from kling_nb.notebook.flags import as_cell, parse_line
+from kling_nb.notebook.prompt import fill_in
+from kling_nb.request.request import VideoRequest, stored_input
 
 VARIABLES = {"name": "filled in", "x": 1, "HOME": "/home"}
 
@@ -28,10 +26,10 @@ def read_back(cell):
     magic, _, line = first.partition(" ")
     assert magic == "%%kling"
     call = parse_line(line, default_endpoint="v3-pro", fill=fill)
-    chosen = endpoint(call.endpoint)
+    chosen = endpoint(call.arguments["endpoint"])
     spoken = "prompt" if "prompt" in {control.name for control in chosen.parameters} else "text"
     prompt = {spoken: fill(body).strip()} if body.strip() else {}
-    return VideoRequest.build(chosen, {**prompt, **call.parameters}), call.take
+    return VideoRequest.build(chosen, {**prompt, **call.parameters}), call.arguments.get("take")
 
 
 def test_variables_are_filled_in_and_no_line_is_lost():
@@ -150,8 +148,8 @@ def test_bytes_are_refused_and_say_so(tmp_path):
     Image.new("RGB", (400, 400)).save(path)
     given_bytes = {"prompt": "x", "image_url": path.read_bytes()}
     request = VideoRequest.build(endpoint("v1-pro-image"), given_bytes)
-    with pytest.raises(UsageError, match="image_url was given as bytes"):
+    with pytest.raises(UsageError, match="cannot have image_url, which was bytes"):
         as_cell(request.endpoint, request.input)
-    kept = json.loads(json.dumps(dict(storable(request))))
+    kept = json.loads(json.dumps(dict(stored_input(request))))
     with pytest.raises(UsageError, match="image_url"):
         as_cell(request.endpoint, kept)

@@ -13,9 +13,9 @@ import pytest
 from keyring.backend import KeyringBackend
 from keyring.errors import KeyringLocked
 
-from kling_nb import _settings
+from kling_nb import settings as _settings
 from kling_nb.errors import KlingError, UsageError
-from kling_nb.fal import key_stores
+from kling_nb.fal import auth as key_stores
 from kling_nb.fal.auth import Key, find_key
 
 KEY = "5c0e1a57-0000-4000-8000-feedfacecafe:0123456789abcdef"
@@ -193,7 +193,7 @@ if os.environ["SHELL_OF"] == "colab":
 elif os.environ["SHELL_OF"] == "ipython":
     from IPython.core.interactiveshell import InteractiveShell
     InteractiveShell.instance()
-from kling_nb._settings import current
+from kling_nb.settings import current
 settings = [current() for _ in range(3)][-1]
 print(settings.backend, settings.key.source if settings.key else None)
 print("imported", sorted({"google.colab.userdata", "keyring"} & set(sys.modules)))

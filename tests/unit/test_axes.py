@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from kling_nb._axes import LARGEST, Axis, combinations, label, split
 from kling_nb.errors import UsageError
+from kling_nb.sweeps.axes import LARGEST, Axis, combinations, label, split
 
 
 def test_lists_are_axes_in_their_order():

@@ -20,12 +20,11 @@ from PIL import Image
 from widget.memory_job import MemoryJob
 
 from kling_nb.events import State
-from kling_nb.notebook import card as card_module
-from kling_nb.notebook.card import LARGEST, Card, html, text
-from kling_nb.notebook.card_source import address, file_name
-from kling_nb.notebook.card_words import STATES, clean, duration
-from kling_nb.notebook.job_card import card_of_file
-from kling_nb.notebook.takes import _why_no_video
+from kling_nb.notebook.card import html as card_module
+from kling_nb.notebook.card.html import LARGEST, Card, file_name, href, html, text
+from kling_nb.notebook.card.job import card_of_file
+from kling_nb.notebook.card.words import STATES, clean, duration
+from kling_nb.notebook.widgets.takes import _why_no_video
 from kling_nb.video import Video
 
 CARD = Card(
@@ -187,21 +186,21 @@ def test_a_preview_says_so(ready: Card) -> None:
 
 def test_a_reused_take_says_that_it_cost_nothing(ready: Card) -> None:
     reused = replace(ready, reused=True, elapsed=None)
-    assert "reused: no charge" in Page(html(reused)).text
+    assert "already made, free" in Page(html(reused)).text
     assert "billable" not in html(reused) + text(reused)
-    assert "reused: no charge" in text(reused)
+    assert "already made, free" in text(reused)
 
 
 @pytest.mark.parametrize(
     ("state", "word", "said"),
     [
-        ("SUBMITTING", "submitting", "Being sent."),
+        ("SUBMITTING", "submitting", "Sending the request."),
         ("IN_QUEUE", "in queue", "Waiting in the queue."),
-        ("IN_PROGRESS", "generating", "The result will be shown here."),
-        ("DOWNLOADING", "downloading", "is being fetched"),
-        ("CANCELLED", "cancelled", "Cancelled before there was a result."),
+        ("IN_PROGRESS", "generating", "The result will appear here."),
+        ("DOWNLOADING", "downloading", "is being downloaded"),
+        ("CANCELLED", "cancelled", "Cancelled. There is no result."),
         ("UNCERTAIN", "uncertain", "dashboard/requests"),
-        ("FAILED", "failed", "The job failed; no reason was given."),
+        ("FAILED", "failed", "The job failed. No reason was given."),
         ("SOMETHING_NEW", "something_new", ""),
     ],
 )
@@ -307,7 +306,7 @@ def test_durations(seconds: float, said: str) -> None:
     ],
 )
 def test_addresses(src: str, expected: str) -> None:
-    assert address(src) == expected
+    assert href(src) == expected
 
 
 def test_file_names_of_addresses() -> None:

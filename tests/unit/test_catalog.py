@@ -6,7 +6,8 @@ import sys
 import jsonschema_rs
 import pytest
 
-from kling_nb.catalog import DEFAULT_ENDPOINT, Endpoint, Price, endpoint, endpoints
+from kling_nb.catalog import DEFAULT_ENDPOINT, Endpoint, Price
+from kling_nb.catalog.shipped import endpoint, endpoints
 from kling_nb.errors import InputError, UnknownEndpoint
 
 ALL = endpoints()
@@ -61,9 +62,9 @@ def test_the_default_endpoint_is_as_the_public_model_page_has_it():
     assert (prompt.name, prompt.kind, prompt.required) == ("prompt", "text", True)
     assert (duration.kind, duration.options, duration.default) == ("stepped", ("5", "10"), "5")
     assert (shape.kind, shape.options, shape.default) == ("choice", ("16:9", "9:16", "1:1"), "16:9")
-    sister = endpoint("v1-pro-image")
-    assert sister.parameter("image_url").required
-    assert {control.name for control in sister.parameters} == {
+    counterpart = endpoint("v1-pro-image")
+    assert counterpart.parameter("image_url").required
+    assert {control.name for control in counterpart.parameters} == {
         "prompt",
         "image_url",
         "duration",
@@ -199,7 +200,7 @@ def test_prices_of_the_variants_are_kept():
 
 def test_import_reads_nothing_and_loads_nothing_heavy():
     script = (
-        "import sys, kling_nb.catalog, kling_nb.request; from kling_nb.catalog import shipped;"
+        "import sys, kling_nb.catalog, kling_nb.request.request; from kling_nb.catalog import shipped;"
         "assert shipped._by_id.cache_info().currsize == 0;"
         "print(*sorted({'jsonschema_rs', 'numpy', 'PIL', 'av', 'httpx', 'anywidget'} & set(sys.modules)))"
     )

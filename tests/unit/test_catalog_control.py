@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from kling_nb.catalog import endpoint, endpoints
-from kling_nb.catalog.control import controls
+from kling_nb.catalog.endpoint import controls
+from kling_nb.catalog.shipped import endpoint, endpoints
 
 KINDS = {"stepped", "slider", "choice", "switch", "text", "line", "media", "json"}
 
@@ -85,8 +85,8 @@ def test_what_a_control_carries():
     shape = endpoint("v3-pro").parameter("aspect_ratio")
     assert (shape.default, shape.options, shape.required) == ("16:9", ("16:9", "9:16", "1:1"), False)
     assert endpoint("v3-pro").parameter("prompt").max_length == 2500
-    pictures = endpoint("v1.6-pro-elements").parameter("input_image_urls")
-    assert (pictures.media, pictures.many, pictures.max_items, pictures.required) == ("image", True, 4, True)
+    images = endpoint("v1.6-pro-elements").parameter("input_image_urls")
+    assert (images.media, images.many, images.max_items, images.required) == ("image", True, 4, True)
     video = endpoint("o3-pro-edit").parameter("video_url")
     assert (video.media, video.many) == ("video", False)
     speech = endpoint("tts").parameter("voice_speed")

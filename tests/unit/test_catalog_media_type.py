@@ -1,4 +1,4 @@
-"""Formats are told from real files, written by the libraries that write them for everybody."""
+"""Formats of real files, written by the usual libraries."""
 
 import io
 
@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kling_nb.catalog.media_type import HEAD, describe, detect
+from kling_nb.request.file_types import HEAD, detect, file_type
 
 
-def picture(form):
+def image_bytes(form):
     buffer = io.BytesIO()
     Image.new("RGB", (8, 8), "teal").save(buffer, form)
     return buffer.getvalue()
@@ -51,7 +51,7 @@ def sound(container, codec, layout="s16"):
     ],
 )
 def test_pictures(form, mime):
-    found = detect(picture(form)[:HEAD])
+    found = detect(image_bytes(form)[:HEAD])
     assert (found.kind, found.mime) == ("image", mime)
 
 
@@ -111,8 +111,8 @@ def test_iso_media_by_brand(head, mime):
     [
         (b"%PDF-1.7 ...", "a PDF document"),
         (b"PK\x03\x04....", "a ZIP archive"),
-        (b"BM......", "a BMP picture"),
-        (b"II*\0....", "a TIFF picture"),
+        (b"BM......", "a BMP image"),
+        (b"II*\0....", "a TIFF image"),
         (b"  <!DOCTYPE html><title>Not found</title>", "a web page (HTML)"),
         (b"<?xml version='1.0'?><svg/>", "an SVG drawing"),
         (b"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer, not the file itself"),
@@ -127,4 +127,4 @@ def test_iso_media_by_brand(head, mime):
 )
 def test_what_is_none_of_them_is_said_as_far_as_it_can_be_told(head, words):
     assert detect(head) is None
-    assert describe(head) == words
+    assert file_type(head).noun == words

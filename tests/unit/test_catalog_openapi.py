@@ -7,10 +7,9 @@ import jsonschema_rs
 import pytest
 from live_documents import CHOIR, FLUFF, GOAT, ID, PICTURES, SPEECH, document, optional
 
-from kling_nb.catalog.media_hint import of_input
-from kling_nb.catalog.openapi import NotADescription, from_openapi
+from kling_nb.catalog.openapi import UnreadableDocument, from_openapi, hint_of_input
 from kling_nb.errors import InputError
-from kling_nb.request import VideoRequest
+from kling_nb.request.request import VideoRequest
 
 DAY = "2026-11-23T09:00:00+00:00"
 PNG = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAAB"
@@ -141,7 +140,7 @@ def test_references_that_multiply_are_refused():
         }
         for level in range(12)
     }
-    with pytest.raises(NotADescription, match="parts"):
+    with pytest.raises(UnreadableDocument, match="parts"):
         schema_of({"$ref": "#/components/schemas/L0"}, **doubled)
 
 
@@ -159,7 +158,7 @@ def test_references_that_multiply_are_refused():
     ],
 )
 def test_what_is_no_description_is_refused(found):
-    with pytest.raises(NotADescription):
+    with pytest.raises(UnreadableDocument):
         from_openapi("a/b", found, fetched_at=DAY)
 
 
@@ -202,7 +201,7 @@ def test_a_document_with_parts_of_wrong_types_is_read_as_far_as_it_goes():
     ],
 )
 def test_which_texts_are_files(name, schema, kind):
-    assert of_input(name, {"type": "string", **schema}) == kind
+    assert hint_of_input(name, {"type": "string", **schema}) == kind
 
 
 def test_files_in_optional_lists_and_objects():

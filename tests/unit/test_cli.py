@@ -16,6 +16,8 @@ from kling_nb.cli import main
 from kling_nb.events import State
 from kling_nb.ledger import Ledger
 
+pytestmark = pytest.mark.program
+
 COMMAND = str(Path(sys.executable).with_name("kling-nb"))
 Shell = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -118,7 +120,7 @@ def test_a_dry_run_sends_nothing(shell: Shell, fal: ScriptedFal, tmp_path: Path)
     ("words", "code", "said"),
     [
         (("generate", "a cat", "--nonsense"), 2, "has no flag --nonsense"),
-        (("generate", "a", "cat"), 2, "put it in quotes"),
+        (("generate", "a", "cat"), 2, "in quotes"),
         (("generate", "a cat", "--duration", "7"), 1, "duration"),
         (("generate", "a cat", "--endpoint", "v1-prro"), 1, "v1-prro"),
         (("generate",), 1, "prompt"),
@@ -168,7 +170,7 @@ def test_an_interrupt(environment: dict[str, str], fal: ScriptedFal, tmp_path: P
     out, said = process.communicate()
     assert process.returncode == 130
     assert out == ""
-    assert "nothing is billed" in said
+    assert "Not charged" in said
     assert "Traceback" not in said
     assert fal.count("cancel") == 1
 
@@ -225,7 +227,7 @@ def test_help(capsys: pytest.CaptureFixture[str], monkeypatch: Any, home: Path) 
 def test_resume_brings_what_is_unfinished(
     shell: Shell, fal: ScriptedFal, tmp_path: Path, ledger: Ledger
 ) -> None:
-    assert shell("resume").stderr == "Nothing is unfinished here.\n"
+    assert shell("resume").stderr == "No unfinished jobs.\n"
     ends = [Done(), Done(), Fail.platform("runner_disconnected", 503, "The runner failed")]
     fal.scripts.queue.extend(Script([Queue(0), Run(), Hold(), end]) for end in ends)
     job_ids = [shell("generate", "--no-wait", f"cat {number}").stdout.strip() for number in range(3)]
@@ -241,7 +243,7 @@ def test_resume_brings_what_is_unfinished(
     assert "The runner failed" in done.stderr
     assert len(fal.accepted) == 3
     assert fal.key not in done.stdout + done.stderr
-    assert shell("resume").stderr == "Nothing is unfinished here.\n"
+    assert shell("resume").stderr == "No unfinished jobs.\n"
     assert {entry.state for entry in ledger.entries()} == {State.READY, State.FAILED}
     assert shell("resume", job_ids[0]).stdout.strip() in done.stdout.splitlines()
 
@@ -271,7 +273,7 @@ def test_an_interrupt_of_resume_cancels_nothing(
 def test_ledger_check_and_rebuild(shell: Shell, tmp_path: Path, ledger: Ledger) -> None:
     said = shell("ledger", "check")
     assert (said.returncode, said.stderr) == (0, "")
-    assert "there is none yet" in said.stdout
+    assert "not there yet" in said.stdout
     path = Path(shell("generate", "a cat", "--quiet").stdout.strip())
     (entry,) = ledger.entries()
     said = shell("ledger", "check")
@@ -289,7 +291,7 @@ def test_ledger_check_and_rebuild(shell: Shell, tmp_path: Path, ledger: Ledger) 
     assert f"No row      {path}" in said.stdout
     said = shell("ledger", "rebuild")
     assert said.returncode == 0
-    assert "holds 1 jobs now" in said.stdout
+    assert "now has 1 jobs" in said.stdout
     assert "set-aside" in said.stdout
     assert [one.request_id for one in ledger.entries()] == [entry.request_id]
     assert shell("ledger", "check").returncode == 0

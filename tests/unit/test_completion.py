@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from kling_nb import _settings
-from kling_nb._default import configure
-from kling_nb.catalog import endpoints
-from kling_nb.notebook.completer import Completer
+from kling_nb import settings as _settings
+from kling_nb.api import configure
+from kling_nb.catalog.shipped import endpoints
 from kling_nb.notebook.completion import cell_candidates, line_candidates
+from kling_nb.notebook.extension import Completer
 from kling_nb.notebook.flags import FIXED_FLAGS
 from kling_nb.notebook.line import SUBCOMMANDS
 
@@ -95,6 +95,7 @@ print(shell.complete("", "%%kling --dur", 13)[1])
 """
 
 
+@pytest.mark.program
 def test_in_a_shell() -> None:
     lines = [
         "%%kling --dur",

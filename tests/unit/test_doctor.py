@@ -37,7 +37,7 @@ def test_with_a_server_that_answers(monkeypatch: pytest.MonkeyPatch, home: Path)
     assert findings["Key"].text == "environment variable FAL_KEY"
     assert findings["Backend"].text == "fal"
     assert findings["Ledger folder"].text == str(home)
-    assert "made when needed" in findings["Media folder"].text
+    assert "created when needed" in findings["Media folder"].text
     assert not (Path.cwd() / "kling_media").exists()
 
 
@@ -53,7 +53,7 @@ def test_without_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KLING_NB_BACKEND", "auto")
     findings = found()
     assert findings["Key"].good is None
-    assert "by whether there is a key" in findings["Backend"].text
+    assert "there is no key" in findings["Backend"].text
     assert findings["Queue"].good is None
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from kling_nb.engine import Engine, wait, wait_async
+from kling_nb.background import BackgroundThread, wait, wait_async
 
 
 async def thread_name() -> str:
@@ -23,20 +23,20 @@ async def forever() -> None:
 
 
 def test_work_runs_on_one_thread_that_is_not_ours() -> None:
-    engine = Engine()
+    engine = BackgroundThread()
     names = {wait(engine.spawn(thread_name())) for _ in range(3)}
-    assert names == {"kling_nb engine"}
-    assert Engine.shared() is Engine.shared()
+    assert names == {"kling_nb background"}
+    assert BackgroundThread.shared() is BackgroundThread.shared()
 
 
 def test_the_thread_starts_with_the_first_work() -> None:
     source = """
 import threading
-import kling_nb.engine
-engine = kling_nb.engine.Engine.shared()
+import kling_nb.background
+engine = kling_nb.background.BackgroundThread.shared()
 assert threading.active_count() == 1
 async def work(): pass
-kling_nb.engine.wait(engine.spawn(work()))
+kling_nb.background.wait(engine.spawn(work()))
 assert threading.active_count() == 2
 import sys
 assert "nest_asyncio2" not in sys.modules
@@ -45,7 +45,7 @@ assert "nest_asyncio2" not in sys.modules
 
 
 def test_many_threads_start_it_once() -> None:
-    engine = Engine()
+    engine = BackgroundThread()
     barrier = threading.Barrier(8)
     loops: list[Any] = []
 
@@ -69,11 +69,11 @@ def test_what_work_raises_is_raised() -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        wait(Engine.shared().spawn(fails()))
+        wait(BackgroundThread.shared().spawn(fails()))
 
 
 def test_a_wait_that_runs_out_leaves_the_work_alone() -> None:
-    work = Engine.shared().spawn(forever())
+    work = BackgroundThread.shared().spawn(forever())
     with pytest.raises(TimeoutError):
         wait(work, 0.01)
     assert not work.done()
@@ -84,7 +84,7 @@ def test_a_wait_that_runs_out_leaves_the_work_alone() -> None:
 
 @pytest.mark.parametrize("limit", [float("inf"), 1e300, None])
 def test_a_wait_without_limit(limit: float | None) -> None:
-    assert wait(Engine.shared().spawn(thread_name()), limit) == "kling_nb engine"
+    assert wait(BackgroundThread.shared().spawn(thread_name()), limit) == "kling_nb background"
 
 
 async def test_a_coroutine_waits_without_stopping_its_loop() -> None:
@@ -130,7 +130,7 @@ def test_a_loop_that_is_closed_before_the_work_ends() -> None:
 NESTED = """
 import asyncio, threading
 from concurrent.futures import Future
-from kling_nb.engine import wait
+from kling_nb.background import wait
 
 async def main():
     ticks = []
@@ -184,8 +184,8 @@ def output_of(source: str) -> tuple[str, str]:
 SECOND_INTERRUPT = """
 import asyncio, signal
 from concurrent.futures import Future
-from kling_nb import _interrupts
-from kling_nb.engine import wait
+from kling_nb import background as _interrupts
+from kling_nb.background import wait
 
 async def main():
     def stuck():
@@ -211,7 +211,7 @@ def test_a_second_interrupt_gets_out_of_a_callback_that_does_not_end() -> None:
 INNER_INTERRUPT = """
 import asyncio, signal
 from concurrent.futures import Future
-from kling_nb.engine import wait
+from kling_nb.background import wait
 
 async def inner():
     asyncio.get_running_loop().call_soon(signal.raise_signal, signal.SIGINT)
@@ -244,7 +244,7 @@ def test_an_interrupt_ends_a_wait_within_a_wait() -> None:
 OWN_HANDLER = """
 import asyncio, signal, threading
 from concurrent.futures import Future
-from kling_nb.engine import wait
+from kling_nb.background import wait
 
 async def main():
     future = Future()
@@ -263,41 +263,46 @@ def test_a_handler_of_the_caller_that_raises_nothing_ends_no_wait() -> None:
 def test_a_loop_that_never_waits_so_is_not_touched() -> None:
     source = """
 import asyncio, sys
-from kling_nb.engine import Engine, wait, wait_async
+from kling_nb.background import BackgroundThread, wait, wait_async
 async def work(): return 1
-async def main(): return await wait_async(Engine.shared().spawn(work()))
+async def main(): return await wait_async(BackgroundThread.shared().spawn(work()))
 assert asyncio.run(main()) == 1
-assert wait(Engine.shared().spawn(work())) == 1
+assert wait(BackgroundThread.shared().spawn(work())) == 1
 assert "nest_asyncio2" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", source], check=True)
 
 
 def test_a_forked_child_has_a_thread_of_its_own() -> None:
-    engine = Engine()
-    assert wait(engine.spawn(thread_name())) == "kling_nb engine"
+    engine = BackgroundThread()
+    assert wait(engine.spawn(thread_name())) == "kling_nb background"
     context = multiprocessing.get_context("fork")
     answer, ask = context.Pipe(False)
     child = context.Process(target=lambda: ask.send(wait(engine.spawn(thread_name()), 10)))
     child.start()
-    assert answer.recv() == "kling_nb engine"
+    assert answer.recv() == "kling_nb background"
     child.join()
 
 
 def test_a_process_ends_only_when_what_must_be_finished_is() -> None:
     source = """
-import asyncio, socket
-from kling_nb.engine import Engine
+import asyncio, socket, threading
+from kling_nb.background import BackgroundThread
+
+printed = threading.Event()
 
 async def work():
+    while not printed.is_set():
+        await asyncio.sleep(0)
     for _ in range(50):
         await asyncio.sleep(0)
     await asyncio.get_running_loop().getaddrinfo("localhost", 80)   # needs a thread
     print("finished", flush=True)
 
-engine = Engine.shared()
+engine = BackgroundThread.shared()
 engine.finish_before_exit(engine.spawn(work()))
 print("last line", flush=True)
+printed.set()
 """
     done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=False)
     assert (done.stdout.split("\n")[:2], done.stderr) == (["last line", "finished"], "")

@@ -12,9 +12,9 @@ FITTING = {
     "generation_timeout": "ask for less",
     "downstream_service_error": "new attempt",
     "downstream_service_unavailable": "Wait",
-    "content_policy_violation": "prompt or picture",
+    "content_policy_violation": "prompt or image",
     "no_media_generated": "Change the prompt",
-    "image_too_small": "enlarge",
+    "image_too_small": "larger image",
     "image_too_large": "smaller",
     "image_load_error": "JPEG or PNG",
     "file_download_error": "kling_nb.upload",
@@ -29,17 +29,17 @@ FITTING = {
     "feature_not_supported": "another endpoint",
     "invalid_archive": ".zip",
     "archive_file_count_exceeds_maximum": ".zip",
-    "audio_duration_too_long": "cut",
+    "audio_duration_too_long": "shorter",
     "video_duration_too_short": "longer",
-    "unsupported_audio_format": "sound",
-    "unsupported_image_format": "picture",
+    "unsupported_audio_format": "audio",
+    "unsupported_image_format": "image",
     "unsupported_video_format": "video",
     "request_timeout": "longer than fal allows",
-    "startup_timeout": "not begun in time",
+    "startup_timeout": "not start in time",
     "runner_server_error": "change the input",
     "client_cancelled": "Nothing was generated",
     "bad_request": "options",
-    "concurrent_requests_limit": "Wait for one to end",
+    "concurrent_requests_limit": "Wait for one to finish",
 }
 
 
@@ -62,13 +62,13 @@ def test_the_remedy_fits(name: str, words: str) -> None:
 def test_a_known_type_is_known_in_the_status_too() -> None:
     error = from_error_text("too late", "startup_timeout", request_id="r-1")
     assert type(error) is PlatformError
-    assert "not begun in time" in error.remedy
+    assert "not start in time" in error.remedy
 
 
 def test_the_start_timeout_by_its_header_alone() -> None:
     headers = {"x-fal-request-timeout-type": "user"}
     error = from_response(504, headers, b'{"detail": "Gateway Timeout"}', request_id="r-1")
-    assert "not begun in time" in error.remedy
+    assert "not start in time" in error.remedy
 
 
 def test_a_type_that_is_not_known_survives() -> None:
@@ -88,4 +88,4 @@ def test_the_remedy_is_that_of_the_kind_that_decides() -> None:
     ]
     error = from_response(422, {}, json.dumps({"detail": details}).encode(), request_id="r-1")
     assert type(error) is errors.ContentRefused
-    assert "prompt or picture" in error.remedy
+    assert "prompt or image" in error.remedy

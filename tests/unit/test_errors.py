@@ -141,7 +141,7 @@ def test_request_errors(kind: str, status: int, expected: type[ResponseError], p
     assert error.request_id == "r-1"
     assert error.details == ()
     assert "So it is" in error.message
-    blames_server = "Server faults" in error.remedy
+    blames_server = "does not bill server errors" in error.remedy
     assert blames_server == (
         kind not in {"client_disconnected", "client_cancelled", "bad_request"} and expected is PlatformError
     )
@@ -295,5 +295,22 @@ def test_public_errors_are_caught_as_what_they_are() -> None:
 
 def test_what_ipython_shows() -> None:
     error = errors.UsageError("One.", remedy="Two.\nThree.")
-    assert error._render_traceback_() == ["UsageError: One.", "Two.", "Three."]
+    assert error._render_traceback_() == ["UsageError: One. Nothing was sent.", "Two.", "Three."]
     assert KlingError("")._render_traceback_() == ["KlingError: "]
+
+
+@pytest.mark.parametrize("kind", subclasses(errors.InputError))
+@pytest.mark.parametrize(
+    ("message", "remedy", "shown"),
+    [
+        ("One.", "", "One. Nothing was sent."),
+        ("One.", "Two.", "One. Nothing was sent.\nTwo."),
+        ("One", "", "One. Nothing was sent."),
+        ("One.", "Two. Nothing was sent.", "One.\nTwo. Nothing was sent."),
+        ("One. Nothing was submitted.", "Two.", "One. Nothing was submitted.\nTwo."),
+    ],
+)
+def test_an_input_error_says_once_that_nothing_was_sent(
+    kind: type[errors.InputError], message: str, remedy: str, shown: str
+) -> None:
+    assert str(kind(message, remedy=remedy)) == shown

@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
-from kling_nb.catalog import Endpoint, Price, endpoint, endpoints
-from kling_nb.catalog.estimate import estimate
-from kling_nb.request import VideoRequest
+from kling_nb.catalog import Endpoint, Price
+from kling_nb.catalog.endpoint import estimate
+from kling_nb.catalog.shipped import endpoint, endpoints
+from kling_nb.request.request import VideoRequest
 
 
 def priced(price: Price | None) -> Endpoint:

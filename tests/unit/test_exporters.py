@@ -49,5 +49,5 @@ def test_what_is_no_media_of_the_notebook_stays_an_address(src: str, folder: Pat
 
 
 def test_what_is_too_large_stays_beside(folder: Path) -> None:
-    found = EmbedMedia(largest=10).embedded('<video src="kling_media/a%20b.mp4"></video>', folder)
+    found = EmbedMedia(largest=10).embed('<video src="kling_media/a%20b.mp4"></video>', folder)
     assert found == '<video src="kling_media/a%20b.mp4"></video>'

@@ -1,15 +1,20 @@
 """The line of `%%kling`, and the same flags in a shell."""
 
+import inspect
 from typing import Any
 
 import pytest
 
-from kling_nb.catalog import DEFAULT_ENDPOINT, endpoint, endpoints
+from kling_nb.catalog import DEFAULT_ENDPOINT
+from kling_nb.catalog.shipped import endpoint, endpoints
 from kling_nb.errors import InputError, UnknownEndpoint, UsageError
+from kling_nb.fal.options import OPTIONS
 from kling_nb.notebook.flags import (
     COMMAND,
     FIXED_FLAGS,
+    IMAGES,
     MAGIC,
+    VARYING,
     CellCall,
     build_parser,
     command_help,
@@ -18,6 +23,7 @@ from kling_nb.notebook.flags import (
     parse_line,
     parse_words,
 )
+from kling_nb.session import Session
 
 
 def parsed(line: str, default_endpoint: str = DEFAULT_ENDPOINT, **more: Any) -> CellCall:
@@ -35,10 +41,8 @@ def test_everything_at_once() -> None:
     )
     assert call == CellCall(
         name="cat",
-        endpoint="v1-pro",
+        arguments={"endpoint": "v1-pro", "image": "my cat.png", "take": 2},
         parameters={"duration": "10", "aspect_ratio": "9:16"},
-        image="my cat.png",
-        take=2,
         timeout=1.5,
         quiet=True,
     )
@@ -47,7 +51,7 @@ def test_everything_at_once() -> None:
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("--new", {"new": True}),
+        ("--new", {"arguments": {"new": True}}),
         ("--no-wait", {"wait": False}),
         ("--dry-run", {"dry_run": True}),
         ("--aspect_ratio 1:1", {"parameters": {"aspect_ratio": "1:1"}}),
@@ -94,14 +98,14 @@ def test_variables_are_filled_into_single_words() -> None:
     )
     assert call.name == "film"
     assert call.parameters["negative_prompt"] == "a b --new"
-    assert not call.new
+    assert "new" not in call.arguments
 
 
 def test_the_endpoint_of_the_line_gives_the_flags() -> None:
     assert parsed("--voice-id x --endpoint tts").parameters == {"voice_id": "x"}
     with pytest.raises(UsageError, match="no flag --voice-id"):
         parsed("--voice-id x")
-    assert parsed("--duration 5 --endpoint=v3-pro").endpoint == "v3-pro"
+    assert parsed("--duration 5 --endpoint=v3-pro").arguments == {"endpoint": "v3-pro"}
 
 
 REFUSED = [
@@ -120,15 +124,15 @@ REFUSED = [
     ("--no-wait --timeout 5", "contradict"),
     ("--duration 5 --set duration=10", "given twice"),
     ("--set duration=5 --set duration=10", "given twice"),
-    ("--set duration", "lacks a name or a value"),
-    ("--set =5", "lacks a name or a value"),
+    ("--set duration", "has no name or no value"),
+    ("--set =5", "has no name or no value"),
     ("--set duration=five", "not JSON"),
-    ("--set prompt='\"a cat\"'", "not set by a flag"),
-    ("a cat", "one word too many"),
-    ("a-cat", "cannot be a variable"),
-    ("class", "cannot be a variable"),
-    ("1st", "cannot be a variable"),
-    ("--aspect-ratio '1:1", "open quote"),
+    ("--set prompt='\"a cat\"'", "cannot set the prompt"),
+    ("a cat", "does not belong on the line"),
+    ("a-cat", "not a valid variable name"),
+    ("class", "not a valid variable name"),
+    ("1st", "not a valid variable name"),
+    ("--aspect-ratio '1:1", "is not closed"),
     ("--prompt 'a cat'", "has no flag --prompt"),
 ]
 
@@ -179,6 +183,34 @@ def test_every_endpoint_has_a_parser(one: Any) -> None:
             assert flag_of(control.name) in flags
 
 
+def test_every_flag_of_a_submission_gives_one_of_its_arguments() -> None:
+    arguments = {flag.argument for flag in FIXED_FLAGS.values() if flag.argument}
+    assert arguments <= {*inspect.signature(Session.submit).parameters, *OPTIONS}
+    assert arguments >= VARYING >= IMAGES
+
+
+def test_what_a_line_gives_to_submit() -> None:
+    line = (
+        "fox --image a.png --end-image b.png --take 2 --frozen --max-cost none --webhook https://x.example/"
+        " --priority low --start-timeout 60 --tag a=b --tag c=d --hint x --no-retry --no-store --duration 5"
+    )
+    assert parsed(line, "v3-pro-image").submit_arguments(str.upper) == {
+        "image": "A.PNG",
+        "end_image": "B.PNG",
+        "take": 2,
+        "frozen": True,
+        "max_cost": "none",
+        "webhook_url": "https://x.example/",
+        "priority": "low",
+        "start_timeout": 60.0,
+        "tags": {"a": "b", "c": "d"},
+        "hint": "x",
+        "no_retry": True,
+        "store_io": False,
+        "duration": "5",
+    }
+
+
 # the shell's
 
 
@@ -198,7 +230,7 @@ def test_a_value_is_never_taken_for_the_prompt() -> None:
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["a", "cat"], "put it in quotes"),
+        (["a", "cat"], "in quotes"),
         (["a cat", "--nonsense"], "kling-nb generate: v1-pro has no flag"),
         (["a cat", "--take", "0"], "kling-nb generate --help"),
     ],

@@ -13,6 +13,7 @@ import pytest
 from guard import loopback_only
 
 import kling_nb
+from scripts import plain_words
 
 ROOT = Path(__file__).resolve().parents[2]
 MADE = {"node_modules", "build", "demo", "dist", "static", "kling_media", "__pycache__"}
@@ -90,6 +91,18 @@ def test_front_end_puts_no_text_into_html():
 
 def test_nothing_is_left_unfinished():
     assert lines_with(UNFINISHED, [path for path in house_files() if path != Path(__file__)]) == []
+
+
+def test_words_that_are_to_go_are_found_in_names_and_sentences_and_not_where_they_are_right():
+    text = "He said so. def _told(): ... The loopback address, https://fal.ai; saidst, allSettled, an Address"
+    assert [name for name, _ in plain_words.words_in(text)] == ["said", "told", "address"]
+    assert {
+        "README.md",
+        "docs/magic.md",
+        "kling_nb/errors.py",
+        "js/job/view.js",
+        "notebooks/quickstart.ipynb",
+    } <= {path.relative_to(ROOT).as_posix() for path, _ in plain_words.texts()}
 
 
 def test_make_removes_keys_and_chooses_the_local_engine():

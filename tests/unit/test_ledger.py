@@ -1,4 +1,4 @@
-"""The ledger: claims that only one wins, look-ups, files that cannot be used."""
+"""The ledger: claims, look-ups, files that cannot be used."""
 
 import multiprocessing
 import os
@@ -17,7 +17,7 @@ import pytest
 from kling_nb.errors import LedgerError
 from kling_nb.events import State
 from kling_nb.ledger import Entry, Intent, Ledger, Selection
-from kling_nb.ledger.entry import SUBMIT_LEASE_SECONDS
+from kling_nb.ledger.rows import SUBMIT_LEASE_SECONDS
 from kling_nb.ledger.schema import SCHEMA_VERSION
 
 GONE = "{host}:{pid}:deadbeef"
@@ -51,7 +51,7 @@ def ledger(path: Path) -> Iterator[Ledger]:
 
 @pytest.fixture(scope="module")
 def dead_owner() -> str:
-    """An owner on this machine whose process has ended."""
+    """Return an owner on this machine whose process has ended."""
     import socket
 
     process = subprocess.Popen([sys.executable, "-c", ""])
@@ -109,7 +109,7 @@ def test_another_take_is_always_new(ledger: Ledger) -> None:
 
 
 @pytest.mark.parametrize("state", list(State))
-def test_which_states_hold_a_request(ledger: Ledger, state: State) -> None:
+def test_which_states_keep_a_request_from_being_sent(ledger: Ledger, state: State) -> None:
     entry, _ = ledger.claim(intent())
     ledger.update(entry.id, state=state)
     assert ledger.claim(intent())[1] == (state in {State.FAILED, State.CANCELLED})
@@ -119,13 +119,13 @@ def test_which_states_hold_a_request(ledger: Ledger, state: State) -> None:
 
 
 @pytest.mark.parametrize("state", list(State))
-def test_a_preview_that_has_ended_holds_nothing(ledger: Ledger, state: State) -> None:
+def test_a_finished_preview_is_made_again(ledger: Ledger, state: State) -> None:
     entry, _ = ledger.claim(intent(backend="local"))
     ledger.update(entry.id, state=state)
     assert ledger.claim(intent(backend="local"))[1] == state.closed
 
 
-def test_what_fal_keeps_no_longer_holds_its_request(ledger: Ledger) -> None:
+def test_a_lost_result_keeps_its_request_from_being_sent(ledger: Ledger) -> None:
     entry, _ = ledger.claim(intent())
     ledger.update(entry.id, state=State.FAILED, error_type="result_gone")
     found, fresh = ledger.claim(intent())
@@ -133,7 +133,7 @@ def test_what_fal_keeps_no_longer_holds_its_request(ledger: Ledger) -> None:
     assert ledger.claim(intent(take=None))[1]
 
 
-def test_where_no_take_is_named_a_job_for_any_will_do(ledger: Ledger) -> None:
+def test_without_a_take_number_a_job_for_any_take_is_used(ledger: Ledger) -> None:
     """A cell with --new was run, the kernel died, and the cell is run without it."""
     another, _ = ledger.claim(intent(take=None))
     ledger.update(another.id, state=State.IN_PROGRESS, request_id="r-1")
@@ -181,7 +181,7 @@ for line in sys.stdin:
 
 
 def test_processes_that_claim_at_once_in_a_new_file(tmp_path: Path) -> None:
-    """To make a file a WAL file is a race of its own."""
+    """Two kernels that make a new file a WAL file need its lock at once."""
     processes = [
         subprocess.Popen([sys.executable, "-c", CLAIM, str(tmp_path)], stdin=-1, stdout=-1, text=True)
         for _ in range(4)
@@ -214,12 +214,12 @@ def test_many_writers_at_once(path: Path) -> None:
         ledger.close()
 
 
-# rows that somebody left behind
+# rows of processes that have ended
 
 
 def test_a_submission_of_a_dead_process_is_not_made_again(ledger: Ledger, dead_owner: str) -> None:
     entry, _ = ledger.claim(intent())
-    assert ledger.sending(entry.id)
+    assert ledger.mark_sending(entry.id)
     ledger.update(entry.id, owner=dead_owner)
     found, new = ledger.claim(intent())
     assert not new
@@ -235,15 +235,15 @@ def test_a_row_of_a_dead_process_that_never_sent_is_taken_over(ledger: Ledger, d
     assert new
     assert found.id == entry.id
     assert found.ours
-    assert ledger.sending(found.id)
+    assert ledger.mark_sending(found.id)
     assert only(ledger).sent_at is not None
-    assert not ledger.sending(found.id)  # once
+    assert not ledger.mark_sending(found.id)  # once
 
 
 def test_a_row_that_was_taken_over_is_not_sent_by_its_first_owner(ledger: Ledger) -> None:
     entry, _ = ledger.claim(intent())
     ledger.update(entry.id, owner="elsewhere:1:cafe0000")
-    assert not ledger.sending(entry.id)
+    assert not ledger.mark_sending(entry.id)
     assert only(ledger).sent_at is None
 
 
@@ -256,7 +256,7 @@ def test_a_process_elsewhere_counts_as_alive_until_its_lease_ends(ledger: Ledger
     assert only(ledger).abandoned
 
 
-def test_a_row_of_the_future_is_not_waited_for(ledger: Ledger) -> None:
+def test_a_row_from_the_future_is_abandoned(ledger: Ledger) -> None:
     """The clock was a day ahead when it was made, and is right again: its lease would last that day."""
     entry, _ = ledger.claim(intent())
     ledger.update(entry.id, owner="another-host:1:cafe0000", created_at=time.time() + 86_400)
@@ -350,7 +350,7 @@ def test_entries(ledger: Ledger) -> None:
     assert seen(folder=Path("/a"), unfinished=True) == ["f-3"]
 
 
-def test_reading_makes_no_ledger(ledger: Ledger, path: Path) -> None:
+def test_reading_creates_no_ledger(ledger: Ledger, path: Path) -> None:
     assert ledger.entries() == []
     assert ledger.get("x") is None
     assert ledger.expected_seconds("e", "fal") is None
@@ -382,10 +382,10 @@ def refused(ledger: Ledger, words: str) -> None:
     for act in (lambda: ledger.claim(intent()), lambda: ledger.update("x", state=State.READY)):
         with pytest.raises(LedgerError, match=words) as caught:
             act()
-        said = str(caught.value)
-        assert str(ledger.path) in said
-        assert "KLING_NB_HOME" in said
-        assert len(said.splitlines()) <= 4
+        text = str(caught.value)
+        assert str(ledger.path) in text
+        assert "KLING_NB_HOME" in text
+        assert len(text.splitlines()) <= 4
 
 
 def test_a_file_of_a_newer_version_is_left_as_it_is(ledger: Ledger, path: Path) -> None:
@@ -395,7 +395,7 @@ def test_a_file_of_a_newer_version_is_left_as_it_is(ledger: Ledger, path: Path) 
         db.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
     db.close()
     before = path.read_bytes()
-    refused(ledger, "update kling_nb")
+    refused(ledger, "needs a newer kling_nb")
     with pytest.raises(LedgerError):
         ledger.entries()
     assert path.read_bytes() == before
@@ -413,7 +413,7 @@ def test_a_home_that_cannot_be_made(tmp_path: Path) -> None:
 
 
 def test_a_home_that_cannot_be_written(tmp_path: Path) -> None:
-    """As anybody but root: in a process of its own, which may lay its rights down."""
+    """A child process does it, because root may write everywhere and the child can give that up."""
     home = tmp_path / "home"
     home.mkdir()
     home.chmod(0o555)
@@ -445,7 +445,7 @@ def test_it_is_safe_against_a_power_cut(ledger: Ledger) -> None:
     assert ledger._file._connection.execute("PRAGMA synchronous").fetchone()[0] == 2  # FULL
 
 
-def test_a_fault_in_the_middle_leaves_nothing_half_done(ledger: Ledger) -> None:
+def test_an_error_in_a_transaction_changes_nothing(ledger: Ledger) -> None:
     entry, _ = ledger.claim(intent())
     with pytest.raises(LedgerError):
         ledger.update(entry.id, no_such_column=1)
@@ -454,7 +454,7 @@ def test_a_fault_in_the_middle_leaves_nothing_half_done(ledger: Ledger) -> None:
 
 
 def test_a_fork_waits_for_the_change_that_another_thread_makes(ledger: Ledger) -> None:
-    """A child that was forked in the midst of one would find the ledger locked for ever."""
+    """A child that is forked during the change would find the ledger locked for ever."""
     began, forking = threading.Event(), threading.Event()
 
     def change() -> None:
@@ -478,7 +478,7 @@ def test_a_fork_waits_for_the_change_that_another_thread_makes(ledger: Ledger) -
     assert len(ledger.entries()) == 2
 
 
-def test_a_forked_child_has_a_connection_of_its_own(ledger: Ledger) -> None:
+def test_a_forked_child_has_its_own_connection(ledger: Ledger) -> None:
     ledger.claim(intent())
     context = multiprocessing.get_context("fork")
     child = context.Process(target=ledger.claim, args=(intent("f-2"),))

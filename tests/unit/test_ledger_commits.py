@@ -1,4 +1,4 @@
-"""Changes of several threads share one commit, and one fault."""
+"""Changes of several threads share one commit, and its error."""
 
 import threading
 from collections.abc import Sequence
@@ -7,20 +7,20 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from kling_nb.errors import LedgerError
-from kling_nb.ledger.commits import Change, SharedCommits
+from kling_nb.ledger.database import Change, SharedCommits
 
 
 class Disk:
-    """Takes commits, the first of them only when it is let go."""
+    """Records commits. The first one waits for `go`."""
 
     def __init__(self, *faults: BaseException | None) -> None:
         self.commits: list[list[str]] = []
-        self.begun, self.go = threading.Event(), threading.Event()
+        self.started, self.go = threading.Event(), threading.Event()
         self._faults = list(faults)
 
     def write(self, changes: Sequence[Change]) -> None:
         self.commits.append([change.job_id for change in changes])
-        self.begun.set()
+        self.started.set()
         assert self.go.wait(10)
         fault = self._faults.pop(0) if self._faults else None
         if fault is not None:
@@ -28,11 +28,11 @@ class Disk:
 
 
 def together(disk: Disk) -> dict[str, BaseException | None]:
-    """One change that is being written, and three that come meanwhile; what each of them raised."""
+    """Make three changes while one is being written. Return the exception of each."""
     commits = SharedCommits(disk.write)
     with ThreadPoolExecutor(4) as threads:
         made = {"first": threads.submit(commits.make, Change("first", {}))}
-        assert disk.begun.wait(10)
+        assert disk.started.wait(10)
         for name in ("b", "c", "d"):
             made[name] = threads.submit(commits.make, Change(name, {}))
         tick = threading.Event()
@@ -42,18 +42,18 @@ def together(disk: Disk) -> dict[str, BaseException | None]:
         return {name: future.exception() for name, future in made.items()}
 
 
-def test_those_that_come_meanwhile_are_one_commit() -> None:
+def test_changes_during_a_commit_share_the_next_one() -> None:
     disk = Disk()
     assert set(together(disk).values()) == {None}
     assert [sorted(commit) for commit in disk.commits] == [["first"], ["b", "c", "d"]]
 
 
-def test_a_disk_that_refuses_is_told_to_all_of_the_commit() -> None:
+def test_an_error_of_the_disk_is_raised_for_all_changes_of_the_commit() -> None:
     fault = LedgerError("full")
     assert together(Disk(None, fault)) == {"first": None, "b": fault, "c": fault, "d": fault}
 
 
-def test_an_interrupt_is_one_callers_alone() -> None:
+def test_an_interrupt_is_raised_for_one_caller_only() -> None:
     disk = Disk(None, KeyboardInterrupt())
     raised = list(together(disk).values())
     assert [type(fault) for fault in raised if fault] == [KeyboardInterrupt]
@@ -61,7 +61,7 @@ def test_an_interrupt_is_one_callers_alone() -> None:
     assert len(disk.commits[2]) == 3, "the others write again, what was interrupted too"
 
 
-def test_a_change_alone_is_its_own_commit() -> None:
+def test_changes_one_after_the_other_are_two_commits() -> None:
     disk = Disk()
     disk.go.set()
     commits = SharedCommits(disk.write)
@@ -71,7 +71,7 @@ def test_a_change_alone_is_its_own_commit() -> None:
 
 
 @pytest.mark.parametrize("fault", [LedgerError("full"), KeyboardInterrupt()])
-def test_a_fault_of_one_that_is_alone(fault: BaseException) -> None:
+def test_an_error_with_one_change_only(fault: BaseException) -> None:
     disk = Disk(fault)
     disk.go.set()
     with pytest.raises(type(fault)):

@@ -1,4 +1,4 @@
-"""Ledgers that older versions of the package wrote: brought up, with every row as it was."""
+"""Ledgers of older versions are brought to this one, with every row as it was."""
 
 import sqlite3
 from pathlib import Path
@@ -9,8 +9,8 @@ from kling_nb.events import State
 from kling_nb.ledger import Intent, Ledger, Upload
 from kling_nb.ledger.schema import SCHEMA_VERSION
 
-WRITTEN = Path(__file__).parent.parent / "ledgers"
-"""What each version left, as `.dump` of SQLite has it; made by the code of that version."""
+DUMPS = Path(__file__).parent.parent / "ledgers"
+"""A ledger of each version, written by the code of that version, as `.dump` of SQLite shows it."""
 
 OLD = range(1, SCHEMA_VERSION)
 
@@ -18,13 +18,13 @@ OLD = range(1, SCHEMA_VERSION)
 def as_left(version: int, folder: Path) -> Path:
     path = folder / "ledger.sqlite3"
     db = sqlite3.connect(path)
-    db.executescript((WRITTEN / f"version-{version}.sql").read_text("utf-8"))
+    db.executescript((DUMPS / f"version-{version}.sql").read_text("utf-8"))
     db.close()
     return path
 
 
 def shape(path: Path) -> tuple[int, set[tuple[str, ...]]]:
-    """Version and everything that is declared in a file, columns of tables included."""
+    """Return the version and all declarations of a file, columns of tables included."""
     db = sqlite3.connect(path)
     version = db.execute("PRAGMA user_version").fetchone()[0]
     names = db.execute("SELECT type, name, tbl_name FROM sqlite_schema").fetchall()
@@ -38,7 +38,7 @@ def shape(path: Path) -> tuple[int, set[tuple[str, ...]]]:
 
 
 @pytest.mark.parametrize("version", OLD)
-def test_all_rows_are_there_and_say_what_they_said(version: int, tmp_path: Path) -> None:
+def test_all_rows_have_the_values_that_they_had(version: int, tmp_path: Path) -> None:
     ledger = Ledger(as_left(version, tmp_path))
     rows = {entry.request_id: entry for entry in ledger.entries()}
     assert {request_id: entry.state for request_id, entry in rows.items()} == {
@@ -56,20 +56,20 @@ def test_all_rows_are_there_and_say_what_they_said(version: int, tmp_path: Path)
 
 
 @pytest.mark.parametrize("version", OLD)
-def test_it_becomes_what_a_new_one_is(version: int, tmp_path: Path) -> None:
+def test_it_has_the_tables_of_a_new_one(version: int, tmp_path: Path) -> None:
     old = as_left(version, tmp_path)
     new = Ledger(tmp_path / "new.sqlite3")
     for ledger in (Ledger(old), new):
         entry, fresh = ledger.claim(Intent("fal", "e", {}, "p", "f", tmp_path))
         assert fresh
-        assert ledger.sending(entry.id, {"image_url": "https://files/1"})
+        assert ledger.mark_sending(entry.id, {"image_url": "https://files/1"})
         upload = Upload("s", "image/png", "h", "a")
         ledger.note_upload(upload, "https://files/1")
-        assert ledger.uploaded(upload) == "https://files/1"
+        assert ledger.find_upload(upload) == "https://files/1"
         ledger.close()
     assert shape(old) == shape(new.path)
     assert shape(old)[0] == SCHEMA_VERSION
 
 
-def test_every_version_that_there_was_is_tried() -> None:
-    assert sorted(path.name for path in WRITTEN.glob("*.sql")) == [f"version-{number}.sql" for number in OLD]
+def test_every_earlier_version_is_tried() -> None:
+    assert sorted(path.name for path in DUMPS.glob("*.sql")) == [f"version-{number}.sql" for number in OLD]

@@ -1,4 +1,4 @@
-"""Everything that can be given for a file: pictures in memory, open files, earlier results."""
+"""Everything that can be given for a file: images in memory, open files, earlier results."""
 
 import base64
 import hashlib
@@ -16,10 +16,11 @@ import pytest
 from clips import clip_bytes
 from PIL import Image, PngImagePlugin
 
-from kling_nb.catalog import endpoint
-from kling_nb.catalog.media_input import for_upload
+from kling_nb.catalog.shipped import endpoint
 from kling_nb.errors import MediaInputError
-from kling_nb.request import LocalFile, VideoRequest
+from kling_nb.request.local_file import LocalFile
+from kling_nb.request.media_input import for_upload
+from kling_nb.request.request import VideoRequest
 from kling_nb.video import Video
 
 URL = "https://example.com/a.png"
@@ -39,7 +40,7 @@ def build(value, name="v1-pro-image", parameter="image_url", **others):
     return VideoRequest.build(endpoint(name), {"prompt": "a heron", parameter: value, **others})
 
 
-def taken(value):
+def local_file(value):
     return build(value).files["image_url"]
 
 
@@ -73,27 +74,27 @@ class TestPillow:
     @pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA"])
     def test_pixels_arrive_as_they_are(self, mode):
         image = Image.radial_gradient("L").convert(mode)
-        file = taken(image)
+        file = local_file(image)
         assert (file.path, file.name, file.content_type) == (None, "image_url.png", "image/png")
         assert file.size == len(file.read())
         assert np.array_equal(pixels(file), np.asarray(image))
 
     @pytest.mark.parametrize("mode", ["1", "P", "CMYK", "YCbCr", "HSV", "LAB"])
     def test_other_modes_become_one_that_every_reader_knows(self, mode):
-        file = taken(Image.new("RGB", (8, 8), "white").convert("RGB" if mode == "LAB" else mode))
+        file = local_file(Image.new("RGB", (8, 8), "white").convert("RGB" if mode == "LAB" else mode))
         assert Image.open(io.BytesIO(file.read())).mode in {"L", "RGB"}
 
     def test_transparency_of_a_palette_is_kept(self):
         image = Image.new("P", (8, 8), 0)
         image.info["transparency"] = 0
-        assert pixels(taken(image))[0, 0, 3] == 0
+        assert pixels(local_file(image))[0, 0, 3] == 0
 
     def test_only_the_pixels_go_along(self):
         image = Image.new("RGB", (8, 8), "teal")
         image.info["exif"] = Image.Exif().tobytes()
         image.info["icc_profile"] = b"a profile"
         image.info["comment"] = "a place"
-        sent = Image.open(io.BytesIO(taken(image).read()))
+        sent = Image.open(io.BytesIO(local_file(image).read()))
         assert "exif" not in sent.info
         assert "icc_profile" not in sent.info
 
@@ -108,7 +109,7 @@ class TestPillow:
         assert build(image).fingerprint == build(np.asarray(image)).fingerprint
         turned = build(image.transpose(Image.Transpose.ROTATE_90))
         assert build(image).fingerprint != turned.fingerprint
-        assert build(image).input["image_url"] == f"sha256:{taken(image).sha256}"
+        assert build(image).input["image_url"] == f"sha256:{local_file(image).sha256}"
 
     @pytest.mark.parametrize("mode", ["I", "F", "I;16"])
     def test_values_that_are_no_bytes_are_refused(self, mode):
@@ -125,18 +126,20 @@ class TestPillow:
 
     def test_where_a_video_is_wanted_is_refused(self):
         error = refused(Image.new("RGB", (8, 8)), "o3-pro-edit", "video_url")
-        assert error.message == "video_url: what was given is a picture, not a video."
+        assert error.message == "video_url: the value is an image, not a video."
 
 
 class TestNumPy:
     @pytest.mark.parametrize("shape", [(6, 8, 3), (6, 8, 4), (6, 8), (6, 8, 1)])
     def test_shapes(self, shape):
         array = np.arange(np.prod(shape), dtype=np.uint8).reshape(shape)
-        assert np.array_equal(pixels(taken(array)), array.reshape(shape[:2]) if shape[2:] == (1,) else array)
+        assert np.array_equal(
+            pixels(local_file(array)), array.reshape(shape[:2]) if shape[2:] == (1,) else array
+        )
 
     def test_a_view_is_taken_as_it_is_seen(self):
         array = np.arange(6 * 8 * 3, dtype=np.uint8).reshape(6, 8, 3)
-        assert np.array_equal(pixels(taken(array[::-1, ::2])), array[::-1, ::2])
+        assert np.array_equal(pixels(local_file(array[::-1, ::2])), array[::-1, ::2])
 
     @pytest.mark.parametrize(
         ("array", "message", "remedy"),
@@ -149,7 +152,7 @@ class TestNumPy:
             (np.zeros((6, 8, 2), np.uint8), "has the shape 6×8×2", "(height, width, 3)"),
             (np.zeros(48, np.uint8), "has the shape 48", "(height, width, 3)"),
             (np.array(7, np.uint8), "has the shape no axes", "(height, width, 3)"),
-            (np.zeros((0, 8, 3), np.uint8), "has no pixels (0×8×3)", "takes a picture"),
+            (np.zeros((0, 8, 3), np.uint8), "has no pixels (0×8×3)", "takes an image"),
         ],
     )
     def test_that_are_no_picture_are_refused(self, array, message, remedy):
@@ -164,7 +167,7 @@ class TestOpenFile:
         (folder / "cat.png").write_bytes(PNG)
         with Path("cat.png").open("rb") as file:
             file.read()  # where it stands does not count
-            found = taken(file)
+            found = local_file(file)
             assert file.tell() == len(PNG)
         assert (found.path, found.data, found.name) == (folder / "cat.png", None, "cat.png")
         assert found.read() == PNG
@@ -173,20 +176,20 @@ class TestOpenFile:
         buffer = io.BytesIO()
         Image.new("RGB", (8, 8), "teal").save(buffer, "PNG")
         stood = buffer.tell()
-        assert taken(buffer).read() == taken(buffer).read() == PNG
+        assert local_file(buffer).read() == local_file(buffer).read() == PNG
         assert buffer.tell() == stood
 
     def test_that_was_just_written_counts_with_what_is_still_in_its_buffer(self):
         with tempfile.NamedTemporaryFile(suffix=".png") as file:
             file.write(PNG)
-            assert taken(file).read() == PNG
+            assert local_file(file).read() == PNG
 
     def test_whose_file_was_replaced_is_read_itself(self, folder):
         (folder / "cat.png").write_bytes(PNG)
         with Path("cat.png").open("rb") as file:
             (folder / "new.png").write_bytes(png(color="red"))
             (folder / "new.png").replace(folder / "cat.png")
-            found = taken(file)
+            found = local_file(file)
         assert (found.path, found.name, found.read()) == (None, "cat.png", PNG)
 
     def test_that_cannot_go_back(self):
@@ -195,13 +198,13 @@ class TestOpenFile:
             theirs.sendall(PNG)
             theirs.shutdown(socket.SHUT_WR)
             with ours.makefile("rb") as file:
-                assert taken(file).read() == PNG
+                assert local_file(file).read() == PNG
 
     def test_of_an_archive(self, folder):
         with zipfile.ZipFile("a.zip", "w") as archive:
             archive.writestr("cats/cat.png", PNG)
         with zipfile.ZipFile("a.zip") as archive, archive.open("cats/cat.png") as file:
-            found = taken(file)
+            found = local_file(file)
         assert (found.name, found.read()) == ("cat.png", PNG)
 
     def test_that_is_closed_or_for_text_or_empty_is_refused(self, folder):
@@ -230,7 +233,7 @@ class TestOpenFile:
         assert "gives str, not bytes" in refused(Odd()).message
 
     def test_that_is_something_else_is_refused(self):
-        assert "is an MP4 video, not a picture" in refused(io.BytesIO(MP4)).message
+        assert "is an MP4 video, not an image" in refused(io.BytesIO(MP4)).message
 
 
 class TestEarlierResult:
@@ -243,12 +246,12 @@ class TestEarlierResult:
 
     def test_a_frame_of_it_where_a_picture_is_wanted(self, video):
         for frame in (video.last_frame, video.frame(0.5), next(video.frames())):
-            assert pixels(taken(frame)).shape == (video.height, video.width, 3)
+            assert pixels(local_file(frame)).shape == (video.height, video.width, 3)
         assert build(video.last_frame).fingerprint == build(video.last_frame).fingerprint
 
     def test_a_whole_video_where_a_picture_is_wanted_says_what_to_give(self, video):
         error = refused(video)
-        assert error.message == 'image_url takes a picture, and "fox.mp4" is a whole video.'
+        assert error.message == 'image_url takes an image, and "fox.mp4" is a whole video.'
         assert "video.last_frame" in error.remedy
         assert "video.frame(" in error.remedy
 
@@ -284,8 +287,8 @@ class TestPlaces:
         assert sorted(request.files) == ["elements.0.frontal_image_url", "elements.0.reference_image_urls.0"]
 
     def test_every_media_property_of_every_endpoint_takes_a_file(self, video):
-        from kling_nb.catalog import endpoints
-        from kling_nb.catalog.coercion import Coercion
+        from kling_nb.catalog.shipped import endpoints
+        from kling_nb.request.coercion import Coercion
 
         fitting = {"image": PNG, "video": video, "audio": b"RIFF\x24\0\0\0WAVEfmt " + bytes(64)}
 
@@ -306,7 +309,7 @@ class TestPlaces:
 
         for each in endpoints():
             coercion = Coercion()
-            coercion.fit(each.input_schema, given(each.input_schema) or {}, ())
+            coercion.convert(each.input_schema, given(each.input_schema) or {}, ())
             assert coercion.problems == []
             assert len(coercion.files) == places(each.input_schema)
 
@@ -328,8 +331,8 @@ class TestSize:
         path.write_bytes(MP4)
         os.truncate(path, (200 << 20) + 1)  # a sparse file
         error = refused(str(path), "o3-pro-edit", "video_url")
-        assert error.message == 'video_url: "' + str(path) + '" has 200.1 MB; allowed are 200 MB.'
-        assert "Make it smaller" in error.remedy
+        assert error.message == 'video_url: "' + str(path) + '" has 200.1 MB; at most 200 MB are allowed.'
+        assert "Make it shorter" in error.remedy
 
     def test_at_the_limit_fits(self, folder):
         path = folder / "long.mp4"
@@ -358,7 +361,7 @@ class TestAnyFileForUpload:
         [
             ("no.png", None, 'no such file "no.png"'),
             (b"", None, "has no bytes in it"),
-            ("page.png", None, "is a web page (HTML), not a picture as its name says"),
+            ("page.png", None, "is a web page (HTML), although its name is that of an image"),
             (MP4, "image/png", '"file.mp4" is a video, not "image/png"'),
             ("ftp://host/a", None, 'cannot be read from "ftp:"'),
             ("data:image/png;base64,abc", None, "does not decode"),
@@ -375,46 +378,47 @@ class TestAnyFileForUpload:
 
 class TestChanges:
     @pytest.fixture
-    def settled(self, folder):
+    def stable(self, folder):
         """A file whose last change was read as lying back."""
         (folder / "cat.png").write_bytes(PNG)
-        found = taken("cat.png")
+        found = local_file("cat.png")
         seen = Path("cat.png").stat()
         stamp = (seen.st_dev, seen.st_ino, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns)
         return LocalFile(**{**vars(found), "stamp": stamp})
 
     def test_a_file_that_was_just_written_is_not_trusted_by_its_times(self, folder):
         (folder / "cat.png").write_bytes(PNG)
-        file = taken("cat.png")
+        file = local_file("cat.png")
         assert file.stamp is None
         (folder / "cat.png").write_bytes(png(color="red"))
         with pytest.raises(MediaInputError, match="has changed since the request was made"):
             file.verify()
 
-    def test_an_untouched_file_is_the_same(self, settled):
-        stamp = settled.verify()
-        assert stamp == settled.stamp
-        assert settled.verify(stamp) == stamp
+    def test_an_untouched_file_is_the_same(self, stable):
+        stamp = stable.verify()
+        assert stamp == stable.stamp
+        assert stable.verify(stamp) == stamp
 
-    def test_a_touched_file_with_the_same_bytes_is_the_same(self, settled):
+    def test_a_touched_file_with_the_same_bytes_is_the_same(self, stable):
         Path("cat.png").write_bytes(PNG)
-        assert settled.verify() is not None
+        assert stable.verify() is not None
 
-    def test_a_file_that_is_written_to_between_two_looks_is_not(self, settled):
-        stamp = settled.verify()
+    def test_a_file_that_is_written_to_between_two_looks_is_not(self, stable):
+        stamp = stable.verify()
         with Path("cat.png").open("ab") as file:
             file.write(b"more")
         with pytest.raises(MediaInputError, match="has changed"):
-            settled.verify(stamp)
+            stable.verify(stamp)
 
     def test_bytes_never_change(self):
-        assert taken(PNG).verify() is None
+        assert local_file(PNG).verify() is None
 
 
 def test_neither_pillow_nor_numpy_is_imported_for_a_path(folder):
     (folder / "cat.png").write_bytes(PNG)
     program = (
-        "import sys; from kling_nb.request import VideoRequest; from kling_nb.catalog import endpoint\n"
+        "import sys; from kling_nb.request.request import VideoRequest\n"
+        "from kling_nb.catalog.shipped import endpoint\n"
         "VideoRequest.build(endpoint('v1-pro-image'), {'prompt': 'x', 'image_url': 'cat.png'})\n"
         "print({'numpy', 'PIL', 'httpx', 'av'} & set(sys.modules))"
     )

@@ -1,4 +1,4 @@
-"""`MediaFolder`: takes are found by what sidecars say, and filed whole, once, over nothing."""
+"""`MediaFolder`: takes are found by their sidecars, stored once, and overwrite nothing."""
 
 import asyncio
 import errno
@@ -50,7 +50,7 @@ def store(folder: MediaFolder, data: bytes = CLIP, **about: object) -> Take:
 
 
 def fresh(folder: MediaFolder) -> MediaFolder:
-    """As another kernel sees it: nothing remembered."""
+    """Return the folder as another kernel has it, with an empty index."""
     return MediaFolder(folder.folder)
 
 
@@ -58,16 +58,16 @@ def names(folder: MediaFolder) -> list[str]:
     return sorted(path.name for path in folder.folder.rglob("*") if path.is_file())
 
 
-# -- filing -----------------------------------------------------------------------
+# -- storing -----------------------------------------------------------------------
 
 
-def test_a_take_is_a_file_with_a_sidecar_that_says_everything(folder: MediaFolder) -> None:
+def test_a_take_is_a_file_with_a_complete_sidecar(folder: MediaFolder) -> None:
     assert not folder.folder.exists()
     take = store(folder)
     assert names(folder) == ["a-heron-lands-abababab-1.json", "a-heron-lands-abababab-1.mp4"]
     assert take.path == folder.folder / "a-heron-lands-abababab-1.mp4"
     assert take.path.read_bytes() == CLIP
-    said = json.loads(take.path.with_suffix(".json").read_bytes())
+    content = json.loads(take.path.with_suffix(".json").read_bytes())
     wanted = {
         "kling_nb": 1,
         "take": 1,
@@ -84,7 +84,7 @@ def test_a_take_is_a_file_with_a_sidecar_that_says_everything(folder: MediaFolde
         "created_at": "2023-11-14T22:13:20.000Z",
         "lines": [["2023-11-14T22:13:25Z", "Generating"], [None, "done"]],
     }
-    assert {name: said[name] for name in wanted} == wanted
+    assert {name: content[name] for name in wanted} == wanted
 
 
 def test_a_take_gives_its_video(folder: MediaFolder) -> None:
@@ -102,12 +102,14 @@ def test_a_sidecar_without_measures_still_gives_the_video(folder: MediaFolder) -
     assert (bare.video().width, bare.video().fps) == (64, 10)
 
 
-def test_progress_is_told_as_bytes_come(folder: MediaFolder) -> None:
-    told: list[int] = []
+def test_progress_is_reported(folder: MediaFolder) -> None:
+    reported: list[int] = []
     big = CLIP + bytes(3 * 2**20)  # bytes after an MP4's boxes are allowed; three batches' worth
-    asyncio.run(folder.store(in_chunks(big, 100_000), DRAFT, expected_size=len(big), on_progress=told.append))
-    assert told == sorted(told)
-    assert told[-1] == len(big)
+    asyncio.run(
+        folder.store(in_chunks(big, 100_000), DRAFT, expected_size=len(big), on_progress=reported.append)
+    )
+    assert reported == sorted(reported)
+    assert reported[-1] == len(big)
 
 
 def test_only_the_last_lines_are_kept_and_odd_text_survives(folder: MediaFolder) -> None:
@@ -126,7 +128,7 @@ def test_only_the_last_lines_are_kept_and_odd_text_survives(folder: MediaFolder)
         ("data", b'{"text": "hello"}', ".data.json", "application/json"),
     ],
 )
-def test_other_kinds_are_filed_by_their_content(
+def test_other_kinds_are_stored_by_their_content(
     folder: MediaFolder, kind: str, data: bytes, extension: str, content_type: str
 ) -> None:
     take = store(folder, data, kind=kind, content_type="video/mp4", file_name="x.exe")
@@ -197,17 +199,17 @@ def test_a_file_of_the_user_is_never_overwritten(folder: MediaFolder) -> None:
 # -- the same request twice ----------------------------------------------------------
 
 
-def test_a_request_that_was_filed_is_known_and_not_filed_again(folder: MediaFolder) -> None:
+def test_a_stored_request_is_not_stored_again(folder: MediaFolder) -> None:
     first = store(folder)
     again = asyncio.run(fresh(folder).store(in_chunks(CLIP, 500), DRAFT))
     assert again == first
     assert names(folder) == ["a-heron-lands-abababab-1.json", "a-heron-lands-abababab-1.mp4"]
-    assert fresh(folder).filed("request-1", "fal") == first
-    assert fresh(folder).filed("request-1", "local") is None
-    assert fresh(folder).filed("", "fal") is None
+    assert fresh(folder).take_of_request("request-1", "fal") == first
+    assert fresh(folder).take_of_request("request-1", "local") is None
+    assert fresh(folder).take_of_request("", "fal") is None
 
 
-def test_kernels_that_file_the_same_request_at_once_end_with_one_file(folder: MediaFolder) -> None:
+def test_kernels_that_store_the_same_request_at_once_make_one_file(folder: MediaFolder) -> None:
     async def all_at_once() -> list[Take]:
         kernels = [MediaFolder(folder.folder) for _ in range(6)]
         return await asyncio.gather(*(kernel.store(in_chunks(CLIP, 500), DRAFT) for kernel in kernels))
@@ -218,7 +220,7 @@ def test_kernels_that_file_the_same_request_at_once_end_with_one_file(folder: Me
 
 
 @pytest.mark.parametrize("alike", [True, False])
-def test_different_requests_filed_at_once_are_different_takes(folder: MediaFolder, alike: bool) -> None:
+def test_different_requests_stored_at_once_are_different_takes(folder: MediaFolder, alike: bool) -> None:
     async def all_at_once() -> list[Take]:
         return await asyncio.gather(
             *(
@@ -277,9 +279,9 @@ def test_processes_share_a_folder(folder: MediaFolder, tmp_path: Path) -> None:
     assert names(folder) == ["a-heron-lands-abababab-1.json", "a-heron-lands-abababab-1.mp4"]
 
 
-def test_a_file_whose_sidecar_was_not_written_any_more_is_taken_up(folder: MediaFolder) -> None:
+def test_a_file_without_its_sidecar_is_used(folder: MediaFolder) -> None:
     take = store(folder)
-    take.path.with_suffix(".json").unlink()  # as a crash between the two leaves it
+    take.path.with_suffix(".json").unlink()  # A crash between the two files leaves that.
     again = asyncio.run(fresh(folder).store(in_chunks(CLIP), DRAFT))
     assert again.path == take.path
     assert len(names(folder)) == 2
@@ -370,7 +372,7 @@ def test_find_looks_at_number_and_backend(folder: MediaFolder) -> None:
     assert folder.find(DRAFT.fingerprint, backends=()) is None
 
 
-def test_a_folder_that_is_not_there_holds_nothing_and_is_not_made(folder: MediaFolder) -> None:
+def test_a_missing_folder_is_empty_and_not_created(folder: MediaFolder) -> None:
     assert folder.find(DRAFT.fingerprint, backends=BOTH) is None
     assert not folder.folder.exists()
 
@@ -379,8 +381,8 @@ def test_a_sidecar_cannot_lead_out_of_its_folder(folder: MediaFolder, tmp_path: 
     take = store(folder)
     take.path.rename(tmp_path / "secret.mp4")
     note = take.path.with_suffix(".json")
-    said = json.loads(note.read_bytes())
-    note.write_text(json.dumps({**said, "file": "../secret.mp4"}))
+    content = json.loads(note.read_bytes())
+    note.write_text(json.dumps({**content, "file": "../secret.mp4"}))
     assert fresh(folder).find(DRAFT.fingerprint, backends=BOTH) is None
 
 
@@ -404,26 +406,26 @@ def test_a_relative_folder_stays_where_it_was_meant(tmp_cwd: Path, tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("data", "expected_size", "said"),
+    ("data", "expected_size", "words"),
     [
         (b"", None, "empty: 0 bytes"),
         (CLIP[:500], len(CLIP), f"cut short: 500 of {len(CLIP):,} bytes"),
-        (CLIP + b"x", len(CLIP), "More bytes came than were announced"),
-        (CLIP[:-100], None, "output.mp4 (does not decode|holds no picture)"),
-        (b"<!doctype html><title>502</title>", None, "output.mp4 was to be a video and is a web page"),
+        (CLIP + b"x", len(CLIP), "More bytes were received than announced"),
+        (CLIP[:-100], None, "output.mp4 (does not decode|has no frame)"),
+        (b"<!doctype html><title>502</title>", None, "output.mp4 should be a video, but it is a web page"),
         (b'{"detail": "gone"}', None, "is application/json"),
     ],
 )
-def test_what_is_not_the_promised_file_is_not_filed(
-    folder: MediaFolder, data: bytes, expected_size: int | None, said: str
+def test_what_is_not_the_promised_file_is_not_stored(
+    folder: MediaFolder, data: bytes, expected_size: int | None, words: str
 ) -> None:
-    with pytest.raises(MediaError, match=said) as caught:
+    with pytest.raises(MediaError, match=words) as caught:
         asyncio.run(folder.store(in_chunks(data), DRAFT, expected_size=expected_size))
     assert len(str(caught.value).splitlines()) <= 4
     assert names(folder) == []
 
 
-def test_a_fault_of_the_sender_stays_what_it_is_and_leaves_nothing(folder: MediaFolder) -> None:
+def test_an_error_of_the_sender_is_raised_and_leaves_nothing(folder: MediaFolder) -> None:
     async def breaking() -> AsyncIterator[bytes]:
         yield CLIP[:100]
         raise ConnectionResetError("peer")
@@ -435,17 +437,17 @@ def test_a_fault_of_the_sender_stays_what_it_is_and_leaves_nothing(folder: Media
 
 def test_cancelling_a_download_leaves_nothing(folder: MediaFolder) -> None:
     async def scene() -> None:
-        begun = asyncio.Event()
+        started = asyncio.Event()
 
         async def endless() -> AsyncIterator[bytes]:
             while True:
                 yield bytes(2**20)
                 if any(name.endswith(".part") for name in names(folder)):
-                    begun.set()
+                    started.set()
                 await asyncio.sleep(0)
 
         task = asyncio.create_task(folder.store(endless(), DRAFT))
-        await begun.wait()
+        await started.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -454,13 +456,13 @@ def test_cancelling_a_download_leaves_nothing(folder: MediaFolder) -> None:
     assert names(folder) == []
 
 
-def test_a_folder_that_cannot_be_made_is_said_as_such(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created_is_named_in_the_error(tmp_path: Path) -> None:
     (tmp_path / "kling_media").write_text("a file stands here")
     with pytest.raises(MediaError, match="cannot be stored in"):
         store(MediaFolder(tmp_path / "kling_media"))
 
 
-def test_a_disk_that_takes_no_more_leaves_nothing_behind(folder: MediaFolder) -> None:
+def test_a_full_disk_leaves_nothing_behind(folder: MediaFolder) -> None:
     program = textwrap.dedent(
         """
         import asyncio, resource, sys
@@ -491,17 +493,17 @@ def test_a_disk_that_takes_no_more_leaves_nothing_behind(folder: MediaFolder) ->
 
 
 @pytest.mark.parametrize(
-    ("number", "said"),
+    ("number", "words"),
     [(errno.ENOSPC, "disk is full"), (errno.EDQUOT, "disk is full"), (errno.EROFS, "cannot be written to")],
 )
-def test_the_cause_is_said(number: int, said: str, tmp_path: Path) -> None:
+def test_the_error_has_the_cause(number: int, words: str, tmp_path: Path) -> None:
     error = disk_error(OSError(number, os.strerror(number)), tmp_path)
-    assert said in error.message
+    assert words in error.message
     assert "%kling resume" in error.remedy
     assert len(str(error).splitlines()) <= 4
 
 
-def test_downloads_of_a_killed_process_are_swept_when_old(folder: MediaFolder) -> None:
+def test_old_downloads_of_a_killed_process_are_deleted(folder: MediaFolder) -> None:
     folder.folder.mkdir()
     old, young, mine = (
         folder.folder / name

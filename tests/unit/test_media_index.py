@@ -1,4 +1,4 @@
-"""The index of a folder with many takes: reads what changed, and nothing else."""
+"""The index of a folder with many takes reads only what changed."""
 
 import asyncio
 import json
@@ -31,17 +31,17 @@ opened: list[str] = []
 watched: list[str] = []
 
 
-def hear(event: str, arguments: tuple[Any, ...]) -> None:
+def on_open(event: str, arguments: tuple[Any, ...]) -> None:
     if event == "open" and watched and str(arguments[0]).startswith(watched[0]):
         opened.append(Path(str(arguments[0])).name)
 
 
-sys.addaudithook(hear)  # for the life of the process; it listens only while something is watched
+sys.addaudithook(on_open)  # It stays for the life of the process, and acts only while a folder is watched.
 
 
 @contextmanager
 def opens(folder: MediaFolder) -> Iterator[list[str]]:
-    """Names of the files opened in a folder meanwhile."""
+    """Give a list to which the names of files opened in a folder are added."""
     opened.clear()
     watched[:] = [str(folder.folder)]
     try:
@@ -56,7 +56,7 @@ def mark(number: int) -> str:
 
 @pytest.fixture
 def large(tmp_path: Path) -> MediaFolder:
-    """A folder of many takes: one that was filed, and others like it."""
+    """Return a folder of many takes: one that was stored, and others like it."""
     folder = MediaFolder(tmp_path / "media")
     first = asyncio.run(folder.store(in_chunks(CLIP), DRAFT))
     for number in range(1, TAKES):
@@ -79,7 +79,7 @@ def test_each_sidecar_is_read_once(large: MediaFolder) -> None:
         assert len([name for name in files if name.endswith(".json")]) == TAKES
         files.clear()
         assert found(large, 8)
-        assert large.filed("request-9", "fal")
+        assert large.take_of_request("request-9", "fal")
         assert [name for name in files if name.endswith(".json")] == []
 
 
@@ -91,15 +91,15 @@ def test_another_take_opens_nothing_of_those_before(large: MediaFolder) -> None:
         assert not [name for name in files if name.startswith(("heron", "a-heron"))]
 
 
-def test_a_sidecar_that_is_about_the_look_up_is_always_looked_at(large: MediaFolder) -> None:
+def test_a_sidecar_that_a_look_up_returns_is_always_checked(large: MediaFolder) -> None:
     take = found(large, 7)
     assert take
     note = take.path.with_suffix(".json")
-    said = json.loads(note.read_bytes())
-    note.write_text(json.dumps({**said, "fingerprint": mark(7777)}))
-    assert found(large, 7) is None  # at once, however lately all were looked at
-    note.write_text(json.dumps(said))
-    while found(large, 7) is None:  # of what was not about it, a moment later
+    content = json.loads(note.read_bytes())
+    note.write_text(json.dumps({**content, "fingerprint": mark(7777)}))
+    assert found(large, 7) is None  # The index finds it at once, even just after a full check.
+    note.write_text(json.dumps(content))
+    while found(large, 7) is None:  # A sidecar that was not returned is checked a moment later.
         pass
     note.unlink()
     assert found(large, 7) is None

@@ -1,4 +1,4 @@
-"""Sidecars and names: what is written, and what is refused when read."""
+"""Sidecars, file names and file types."""
 
 import json
 import unicodedata
@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from kling_nb.errors import MediaError
 from kling_nb.media import Sidecar
-from kling_nb.media.content import checked_type, file_type
-from kling_nb.media.names import SLUG_LENGTH, bare, slug, stems
-from kling_nb.media.sidecar import read_sidecar, timestamp
+from kling_nb.media.folder import check_type
+from kling_nb.media.take import SLUG_LENGTH, is_file_name, read_sidecar, slug, stems, timestamp
+from kling_nb.request.file_types import NOUNS, file_type
 
 SIDECAR = Sidecar(
     fingerprint="ab" * 32,
@@ -50,19 +50,19 @@ def test_a_sidecar_reads_back_as_it_was_written() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "read"), [(0.49, 0.49), (0, 0.0), (None, None), ("much", None), (-1, None), (True, None)]
+    ("value", "read"), [(0.49, 0.49), (0, 0.0), (None, None), ("much", None), (-1, None), (True, None)]
 )
-def test_a_price_that_makes_no_sense_is_no_reason_to_lose_a_take(said: Any, read: float | None) -> None:
-    assert Sidecar.from_json(changed(estimate_usd=said)) == replace(SIDECAR, estimate_usd=read)
+def test_a_price_that_makes_no_sense_is_no_reason_to_lose_a_take(value: Any, read: float | None) -> None:
+    assert Sidecar.from_json(changed(estimate_usd=value)) == replace(SIDECAR, estimate_usd=read)
 
 
-def test_a_sidecar_of_before_there_were_prices_reads() -> None:
+def test_a_sidecar_without_a_price_can_be_read() -> None:
     older = json.loads(SIDECAR.to_json())
     del older["estimate_usd"]
     assert Sidecar.from_json(json.dumps(older).encode()) == SIDECAR
 
 
-def test_the_file_says_its_version_first_and_every_name_of_the_docstring() -> None:
+def test_the_file_has_its_version_first_and_every_name() -> None:
     written = json.loads(SIDECAR.to_json())
     assert list(written)[:2] == ["kling_nb", "fingerprint"]
     assert written["kling_nb"] == 1
@@ -80,7 +80,7 @@ def test_what_is_not_utf8_survives() -> None:
     assert Sidecar.from_json(odd.to_json()).input == {"prompt": "\ud83d alone"}
 
 
-def test_an_input_that_json_cannot_say_is_a_typed_error() -> None:
+def test_an_input_that_json_does_not_have_is_a_typed_error() -> None:
     with pytest.raises(MediaError, match="as JSON"):
         replace(SIDECAR, input={"x": float("nan")}).to_json()
 
@@ -166,7 +166,7 @@ def test_any_value_anywhere_is_read_or_refused(name: str, value: Any) -> None:
         found = Sidecar.from_json(changed(**{name: value}))
     except MediaError:
         return
-    assert bare(found.file)
+    assert is_file_name(found.file)
     assert Sidecar.from_json(found.to_json()) == found
 
 
@@ -218,10 +218,10 @@ RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt"
 
 @settings(derandomize=True, max_examples=1000, deadline=None)
 @given(prompt=st.text(max_size=120), fingerprint=st.text(min_size=1, max_size=64), take=st.integers(1, 9999))
-def test_any_prompt_gives_a_name_that_every_system_takes(prompt: str, fingerprint: str, take: int) -> None:
+def test_any_prompt_gives_a_name_that_every_system_accepts(prompt: str, fingerprint: str, take: int) -> None:
     for stem in stems(prompt, fingerprint, take, "fal"):
         name = f"{stem}.mp4"
-        assert bare(name)
+        assert is_file_name(name)
         assert stem.split(".")[0] not in RESERVED
         assert not name.startswith((".", "-", " "))
         assert not stem.endswith((".", " "))
@@ -239,8 +239,8 @@ def test_stems_begin_with_the_promised_name_and_differ() -> None:
 
 @settings(derandomize=True, max_examples=500, deadline=None)
 @given(name=st.text(max_size=30))
-def test_a_bare_name_never_leads_out_of_its_folder(name: str) -> None:
-    if bare(name):
+def test_a_file_name_never_leads_out_of_its_folder(name: str) -> None:
+    if is_file_name(name):
         folder = Path("/media/here")
         assert (folder / name).parent == folder
         assert ".." not in (folder / name).parts
@@ -252,15 +252,15 @@ ODD = ["a.mp4.", "a.mp4 ", "a\nb", "a\x7fb", "a?.mp4", "x" * 256, "ü" * 128]
 
 
 @pytest.mark.parametrize("name", [*DEVICES, *PATHS, *ODD])
-def test_names_that_some_system_does_not_take_are_not_bare(name: str) -> None:
-    assert not bare(name)
+def test_names_that_some_system_does_not_accept_are_refused(name: str) -> None:
+    assert not is_file_name(name)
 
 
 @pytest.mark.parametrize(
     "name", ["a.mp4", ".hidden", "ünïcode 猫.mp4", "console.mp4", "com10.mp4", "ü" * 127]
 )
-def test_names_that_all_take_are_bare(name: str) -> None:
-    assert bare(name)
+def test_names_that_all_systems_accept(name: str) -> None:
+    assert is_file_name(name)
 
 
 # -- types by content -------------------------------------------------------------
@@ -285,26 +285,28 @@ def test_names_that_all_take_are_bare(name: str) -> None:
     ],
 )
 def test_types_by_content(head: bytes, kind: str, expected: tuple[str, str]) -> None:
-    found = checked_type(head, kind, "clip.mp4")
-    assert (found.content_type, found.extension) == expected
+    found = check_type(head, kind, "clip.mp4")
+    assert (found.mime, found.suffix) == expected
 
 
 @pytest.mark.parametrize(
-    ("head", "kind", "said"),
+    ("head", "kind", "found"),
     [
-        (b"\n<!DOCTYPE html><html>", "video", "a video and is a web page"),
-        (b'{"detail": "gone"}', "video", "a video and is application/json"),
-        (b"\xff\xd8\xff\xe0", "video", "a video and is image/jpeg"),
-        (b"\0" * 20, "audio", "a sound and is of no known type"),
-        (b"\0\0\0\x20ftypisom", "image", "a picture and is video/mp4"),
+        (b"\n<!DOCTYPE html><html>", "video", "a web page"),
+        (b'{"detail": "gone"}', "video", "application/json"),
+        (b"\xff\xd8\xff\xe0", "video", "image/jpeg"),
+        (b"\0" * 20, "audio", "of no known type"),
+        (b"\0\0\0\x20ftypisom", "image", "video/mp4"),
     ],
 )
-def test_another_kind_is_refused_by_what_it_is(head: bytes, kind: str, said: str) -> None:
-    with pytest.raises(MediaError, match=said):
-        checked_type(head, kind, "clip.mp4")
+def test_another_kind_is_refused_by_what_it_is(head: bytes, kind: str, found: str) -> None:
+    with pytest.raises(MediaError) as caught:
+        check_type(head, kind, "clip.mp4")
+    assert caught.value.message.startswith(f"clip.mp4 should be {NOUNS[kind]}, but it is {found}")
+    assert caught.value.message.endswith("It was not stored.")
 
 
 @settings(derandomize=True, max_examples=300, deadline=None)
 @given(head=st.binary(max_size=64))
 def test_any_bytes_have_a_type(head: bytes) -> None:
-    assert file_type(head).extension.startswith(".")
+    assert file_type(head).suffix.startswith(".")

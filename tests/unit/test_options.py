@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kling_nb._session import Session
-from kling_nb.catalog import endpoints
+from kling_nb.catalog.shipped import endpoints
 from kling_nb.errors import UsageError
 from kling_nb.fal.options import OPTIONS, SubmitOptions
 from kling_nb.notebook.flags import FIXED_FLAGS, flag_of
+from kling_nb.session import Session
 
 SENT: list[tuple[dict[str, Any], dict[str, str]]] = [
     ({}, {}),

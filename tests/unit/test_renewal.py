@@ -7,8 +7,8 @@ import pytest
 
 from kling_nb.events import State
 from kling_nb.ledger import Intent, Ledger
-from kling_nb.notebook.mark import Mark
-from kling_nb.notebook.renewal import Renewal
+from kling_nb.notebook.card.mark import Mark
+from kling_nb.notebook.saved.renewal import Renewal
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def claimed(ledger: Ledger, folder: Path, backend: str) -> str:
 
 def card(job: str, folder: Path, state: str = "IN_QUEUE") -> tuple[str, Mark] | None:
     mark = Mark(job, "kernel", state=state)
-    data = Renewal()(mark, folder)
+    data = Renewal().draw_card(mark, folder)
     if data is None:
         return None
     return data["text/html"], Mark.of({"metadata": mark.to_metadata(), "data": data}) or pytest.fail(
@@ -59,7 +59,7 @@ def test_an_end_that_nobody_saw_is_said(ledger: Ledger, tmp_path: Path) -> None:
     for state, error, said in (
         (State.FAILED, "It was refused.", "It was refused."),
         (State.CANCELLED, None, "cancelled"),
-        (State.READY, None, "is not in"),
+        (State.READY, None, "is no longer in"),
     ):
         ledger.update(job, state=state, error=error)
         html, _ = card(job, tmp_path) or pytest.fail("no card")
@@ -74,7 +74,7 @@ def test_what_is_not_known_stays(ledger: Ledger, tmp_path: Path) -> None:
 
 
 def test_a_panel_says_what_to_do_and_nothing_is_written(tmp_path: Path, home: Path) -> None:
-    found = Renewal()(Mark(kernel="k"), tmp_path)
+    found = Renewal().draw_card(Mark(kernel="k"), tmp_path)
     assert found is not None
     assert "run this cell" in found["text/html"]
     assert list(tmp_path.iterdir()) == [home]

@@ -12,9 +12,9 @@ import nbformat
 import pytest
 from earlier_marks import as_saved_earlier
 
-from kling_nb.notebook.mark import Mark, Part
-from kling_nb.notebook.reopened import STATE, VIEW, Settling, has_ours, settle
-from kling_nb.notebook.server_extension import alive, watch
+from kling_nb.notebook.card.mark import Mark, Part
+from kling_nb.notebook.saved.reopening import STATE, VIEW, OutputContext, has_kling_outputs, update_outputs
+from kling_nb.notebook.saved.server_extension import alive_check, update_on_read
 
 JOB = "0123456789ab"
 KERNEL = "00000000-0000-4000-8000-000000000000"
@@ -53,8 +53,8 @@ def notebook(*outputs: dict[str, Any], models: dict[str, Any] | None = None) -> 
     return made
 
 
-def settled(found: dict[str, Any], folder: Path, *, runs: bool = False, new: Any = None) -> bool:
-    return settle(found, Settling(folder, lambda mark: runs, lambda mark, where: new))
+def updated(found: dict[str, Any], folder: Path, *, runs: bool = False, new: Any = None) -> bool:
+    return update_outputs(found, OutputContext(folder, lambda mark: runs, lambda mark, where: new))
 
 
 def never(*_: Any) -> Any:
@@ -126,7 +126,7 @@ def test_a_finished_card_that_plays_is_not_looked_up(saved: Any, tmp_path: Path)
     for mark in (READY, replace(READY, state="FAILED"), replace(READY, state="CANCELLED"), whole):
         found = notebook(saved(mark, **{"text/html": '<video src="a.mp4"></video>'}))
         before = copy.deepcopy(found)
-        assert not settle(found, Settling(tmp_path, lambda mark: False, never, never))
+        assert not update_outputs(found, OutputContext(tmp_path, lambda mark: False, never, never))
         assert found == before
 
 
@@ -134,20 +134,20 @@ def test_a_finished_card_that_plays_is_not_looked_up(saved: Any, tmp_path: Path)
 def test_a_card_that_is_static_for_good_keeps_all_but_its_kernel(saved: Any, tmp_path: Path) -> None:
     mark = replace(SWEEP, state="READY", process=17)
     found = notebook(saved(mark, **{"text/html": "card"}))
-    settling = Settling(tmp_path, lambda mark: False, never, never, forget_kernels=True)
-    assert settle(found, settling)
+    context = OutputContext(tmp_path, lambda mark: False, never, never, forget_kernels=True)
+    assert update_outputs(found, context)
     (made,) = found["cells"][1]["outputs"]
     assert Mark.of(made) == replace(mark, kernel=None, process=None)
-    assert not settle(found, settling)
+    assert not update_outputs(found, context)
 
 
 def test_the_view_stays_while_its_kernel_runs_and_goes_with_it(tmp_path: Path) -> None:
     found = notebook(output(READY, **view(), **{"text/html": "card"}))
-    assert not settled(found, tmp_path, runs=True)
+    assert not updated(found, tmp_path, runs=True)
     assert VIEW in data_of(found)[0]
-    assert settled(found, tmp_path)
+    assert updated(found, tmp_path)
     assert data_of(found) == [{"text/plain": "Job", "text/html": framed(READY, "card")}]
-    assert not settled(found, tmp_path)
+    assert not updated(found, tmp_path)
 
 
 @SAVED
@@ -158,7 +158,7 @@ def test_of_a_view_and_a_card_apart_the_card_is_left(saved: Any, state: str, tmp
         saved(mark, **view()), saved(mark, **{"text/html": "card"}), output(None, **{"text/plain": "6"})
     )
     new = {"text/html": framed(READY, "card")}
-    assert settled(found, tmp_path, new=new)
+    assert updated(found, tmp_path, new=new)
     first, rest = data_of(found)
     assert first == (saved(mark, **{"text/html": "card"})["data"] if state == "READY" else new)
     assert rest == {"text/plain": "6"}
@@ -171,7 +171,7 @@ def test_a_card_of_a_job_that_was_running_is_drawn_again_also_next_to_a_live_vie
     running = Mark(JOB, KERNEL, state="IN_QUEUE")
     new = {"text/html": framed(READY, "done"), "text/plain": "done"}
     found = notebook(saved(running, **view(), **{"text/html": "waiting"}))
-    assert settled(found, tmp_path, runs=True, new=new)
+    assert updated(found, tmp_path, runs=True, new=new)
     (made,) = found["cells"][1]["outputs"]
     assert made["data"]["text/html"] == new["text/html"]
     assert VIEW in made["data"]
@@ -188,22 +188,22 @@ def test_a_file_that_moved_is_looked_for(tmp_path: Path) -> None:
         ("https://x.invalid/a", "<video"),
     ):
         found = notebook(output(READY, **{"text/html": f'<video src="{src}"></video>'}))
-        settled(found, tmp_path, new=new)
+        updated(found, tmp_path, new=new)
         assert expected in data_of(found)[0]["text/html"]
 
 
 def test_our_models_go_and_those_of_others_stay(tmp_path: Path) -> None:
-    ours = {"state": {"_anywidget_id": "kling_nb.notebook.panel.Panel", "layout": "IPY_MODEL_l1"}}
-    held = {"state": {"_anywidget_id": "kling_nb.notebook.job_widget.JobWidget", "layout": "IPY_MODEL_l2"}}
+    ours = {"state": {"_anywidget_id": "kling_nb.notebook.widgets.panel.Panel", "layout": "IPY_MODEL_l1"}}
+    held = {"state": {"_anywidget_id": "kling_nb.notebook.widgets.job.JobWidget", "layout": "IPY_MODEL_l2"}}
     box = {"model_name": "HBoxModel", "state": {"children": ["IPY_MODEL_h"], "layout": "IPY_MODEL_l3"}}
     layout = {"model_name": "LayoutModel", "state": {}}
     models = {"o": ours, "h": held, "b": box, "l1": layout, "l2": layout, "l3": layout, "other": layout}
     found = notebook(models=copy.deepcopy(models))
-    assert has_ours(found)
-    assert settled(found, tmp_path, runs=True)
+    assert has_kling_outputs(found)
+    assert updated(found, tmp_path, runs=True)
     assert set(found["metadata"]["widgets"][STATE]["state"]) == {"h", "b", "l2", "l3", "other"}
     alone = notebook(models={"o": copy.deepcopy(ours), "l1": layout})
-    assert settled(alone, tmp_path)
+    assert updated(alone, tmp_path)
     assert "widgets" not in alone["metadata"]
 
 
@@ -218,7 +218,7 @@ def test_a_notebook_of_others_is_left_as_it_is() -> None:
     found = notebook(
         {"output_type": "stream", "name": "stdout", "text": "1"}, output(None, **view()), models={}
     )
-    assert not has_ours(found)
+    assert not has_kling_outputs(found)
 
 
 class Kernels:
@@ -236,7 +236,7 @@ class Kernels:
 
 
 def test_a_restarted_kernel_has_none_of_its_widgets() -> None:
-    runs = alive(Kernels())
+    runs = alive_check(Kernels())
     assert runs(Mark(JOB, KERNEL))
     assert runs(Mark(JOB, KERNEL, process=17))
     assert not runs(Mark(JOB, KERNEL, process=2**22 + 17))  # above every process id of Linux
@@ -267,7 +267,7 @@ def read(contents: Contents) -> Any:
 @pytest.mark.parametrize("kind", [Contents, AsyncContents])
 def test_either_kind_of_contents_manager_is_watched(kind: type[Contents], tmp_path: Path, home: Path) -> None:
     contents = kind(notebook(output(Mark(JOB, "gone", state="READY"), **view(), **{"text/html": "card"})))
-    watch(contents, Kernels(), tmp_path)
+    update_on_read(contents, Kernels(), tmp_path)
     assert VIEW not in data_of(read(contents)["content"])[0]
 
 
@@ -279,7 +279,7 @@ def test_nothing_keeps_a_notebook_from_being_opened(
     kind: type[Contents], content: Any, tmp_path: Path
 ) -> None:
     contents = kind(copy.deepcopy(content))
-    watch(contents, Kernels(), tmp_path)
+    update_on_read(contents, Kernels(), tmp_path)
     assert read(contents)["content"] == content
 
 
@@ -287,5 +287,5 @@ def test_damaged_outputs_stay_as_they_were_saved(tmp_path: Path, home: Path) -> 
     damaged = notebook({**output(READY), "data": 5}, output(READY, **view()))
     contents = Contents(damaged)
     before = json.dumps(damaged)
-    watch(contents, Kernels(), tmp_path)
+    update_on_read(contents, Kernels(), tmp_path)
     assert json.dumps(read(contents)["content"]) == before

@@ -8,10 +8,10 @@ from enum import StrEnum
 import numpy as np
 import pytest
 
-from kling_nb.catalog import endpoint, endpoints
-from kling_nb.catalog.validation import problems
+from kling_nb.catalog.shipped import endpoint, endpoints
 from kling_nb.errors import InputError
-from kling_nb.request import VideoRequest
+from kling_nb.request.request import VideoRequest
+from kling_nb.request.validation import problems
 
 URL = "https://example.com/a.png"
 
@@ -198,8 +198,8 @@ def test_many_threads_may_check_at_once():
 
 
 @pytest.mark.parametrize("value", [{1, 2}, object(), Decimal("0.5"), b"bytes", 1 + 2j, lambda: None])
-def test_what_json_cannot_hold_is_refused_by_name(value):
+def test_what_json_does_not_support_is_refused_by_name(value):
     with pytest.raises(InputError) as caught:
         build("v1-pro", prompt=value)
     assert caught.value.parameter == "prompt"
-    assert "JSON cannot hold" in str(caught.value)
+    assert "JSON does not support" in str(caught.value)

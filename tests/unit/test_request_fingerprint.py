@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from kling_nb.catalog import endpoint
-from kling_nb.request import VideoRequest, canonical_json
+from kling_nb.catalog.shipped import endpoint
+from kling_nb.request.request import VideoRequest, canonical_json
 
 steady = settings(derandomize=True, database=None, deadline=None, max_examples=150)
 
@@ -94,10 +94,10 @@ class TestFingerprint:
         )
         assert text.fingerprint == "6fb0a8e35cc6e284c25f3f64571ba65bd64bccb8f9ca2f4680883008f6cd3604"
 
-        picture = b"\x89PNG\r\n\x1a\n" + bytes(16)
+        image = b"\x89PNG\r\n\x1a\n" + bytes(16)
         nested = build(
             "v3-pro-image",
-            start_image_url=picture,
+            start_image_url=image,
             multi_prompt=[{"prompt": "one"}, {"prompt": "two", "duration": 3}],
             cfg_scale=1.0,
         )

@@ -1,11 +1,12 @@
-"""One test for each kind of bad input: the name, what was given, what is allowed, what to do."""
+"""One test for each kind of wrong input: its name, its value, what is allowed, what to do."""
 
 import pytest
 
-from kling_nb.catalog import Endpoint, endpoint
-from kling_nb.catalog.validation import problems
+from kling_nb.catalog import Endpoint
+from kling_nb.catalog.shipped import endpoint
 from kling_nb.errors import InputError
-from kling_nb.request import VideoRequest
+from kling_nb.request.request import VideoRequest
+from kling_nb.request.validation import problems
 
 URL = "https://example.com/a.png"
 SHOT = {"prompt": "a"}
@@ -35,36 +36,36 @@ def refused(name, values):
             "v1-pro",
             {"aspect_ratio": "16x9"},
             "aspect_ratio",
-            'aspect_ratio cannot be "16x9"; allowed: 16:9, 9:16, 1:1.',
+            'aspect_ratio must be 16:9, 9:16 or 1:1, not "16x9".',
             "Nearest: 16:9.",
         ),
         # Ratios are near by their shape, not their letters; midway between two, landscape stays landscape.
-        ("v1-pro", {"aspect_ratio": "16:10"}, "aspect_ratio", 'cannot be "16:10"', "Nearest: 16:9."),
-        ("v1-pro", {"aspect_ratio": "4:3"}, "aspect_ratio", 'cannot be "4:3"', "Nearest: 16:9."),
-        ("v1-pro", {"aspect_ratio": "3/4"}, "aspect_ratio", 'cannot be "3/4"', "Nearest: 9:16."),
-        ("v1-pro", {"aspect_ratio": "1.1:1"}, "aspect_ratio", 'cannot be "1.1:1"', "Nearest: 1:1."),
-        ("v1-pro", {"aspect_ratio": "0:0"}, "aspect_ratio", 'cannot be "0:0"', "Leave it out for 16:9."),
+        ("v1-pro", {"aspect_ratio": "16:10"}, "aspect_ratio", 'not "16:10"', "Nearest: 16:9."),
+        ("v1-pro", {"aspect_ratio": "4:3"}, "aspect_ratio", 'not "4:3"', "Nearest: 16:9."),
+        ("v1-pro", {"aspect_ratio": "3/4"}, "aspect_ratio", 'not "3/4"', "Nearest: 9:16."),
+        ("v1-pro", {"aspect_ratio": "1.1:1"}, "aspect_ratio", 'not "1.1:1"', "Nearest: 1:1."),
+        ("v1-pro", {"aspect_ratio": "0:0"}, "aspect_ratio", 'not "0:0"', "Leave it out for 16:9."),
         (
             "v1-pro",
             {"aspect_ratio": "wide"},
             "aspect_ratio",
-            'aspect_ratio cannot be "wide"; allowed: 16:9, 9:16, 1:1.',
+            'aspect_ratio must be 16:9, 9:16 or 1:1, not "wide".',
             "Leave it out for 16:9.",
         ),
-        ("v1-pro", {"duration": 9}, "duration", "duration cannot be 9; allowed: 5, 10.", "Nearest: 10."),
+        ("v1-pro", {"duration": 9}, "duration", "duration must be 5 or 10, not 9.", "Nearest: 10."),
         (
             "v1-pro",
             {"duration": "7s"},
             "duration",
-            'duration cannot be "7s"; allowed: 5, 10.',
+            'duration must be 5 or 10, not "7s".',
             "Leave it out",
         ),
-        ("v1-pro", {"duration": True}, "duration", "duration cannot be True; allowed: 5, 10.", "for 5."),
+        ("v1-pro", {"duration": True}, "duration", "duration must be 5 or 10, not True.", "for 5."),
         (
             "v1.6-pro-effects",
             {"effect_scene": "hugs"},
             "effect_scene",
-            'effect_scene cannot be "hugs"; allowed: hug, ',
+            "effect_scene must be one of hug, ",
             "Nearest: hug.",
         ),
         # Names.
@@ -90,12 +91,12 @@ def refused(name, values):
             {"prompt": ""},
             "prompt",
             "prompt is empty.",
-            "It takes a text: What the video should show.",
+            "Give a text: What the video should show.",
         ),
-        ("v1-pro", {"prompt": " \n\t"}, "prompt", "nothing but white space", "It takes a text"),
-        ("v1-pro", {"prompt": "\u200b\u2063"}, "prompt", "nothing but white space", "It takes a text"),
-        ("v3-pro", {"prompt": ""}, "prompt", "prompt is empty.", "It takes a text"),
-        ("tts", {"text": "  "}, "text", "nothing but white space", "Text to speak."),
+        ("v1-pro", {"prompt": " \n\t"}, "prompt", "only white space", "Give a text"),
+        ("v1-pro", {"prompt": "\u200b\u2063"}, "prompt", "only white space", "Give a text"),
+        ("v3-pro", {"prompt": ""}, "prompt", "prompt is empty.", "Give a text"),
+        ("tts", {"text": "  "}, "text", "only white space", "Text to speak."),
         (
             "v3-pro",
             {"prompt": None, "multi_prompt": [SHOT, {"prompt": ""}]},
@@ -115,35 +116,35 @@ def refused(name, values):
             "o3-pro",
             {"prompt": "x" * 2640},
             "prompt",
-            "prompt has 2,640 characters; at most 2,500 are allowed.",
+            "prompt has 2,640 characters; the maximum is 2,500.",
             "Shorten it by 140.",
         ),
         (
             "v1.6-pro-elements",
             {"input_image_urls": [URL] * 6},
             "input_image_urls",
-            "input_image_urls has 6 entries; at most 4 may be given.",
+            "input_image_urls has 6 entries; the maximum is 4.",
             "Leave out 2.",
         ),
         (
             "v1.6-pro-elements",
             {"input_image_urls": []},
             "input_image_urls",
-            "input_image_urls has 0 entries; at least 1 must be given.",
+            "input_image_urls has 0 entries; the minimum is 1.",
             "Add 1, or leave input_image_urls out",
         ),
         (
             "v1.6-pro",
             {"cfg_scale": 3},
             "cfg_scale",
-            "cfg_scale cannot be 3; it goes from 0 to 1.",
+            "cfg_scale must be from 0 to 1, not 3.",
             "Nearest: 1.",
         ),
         (
             "v1-standard",
             {CAMERA: {"movement_type": "pan", "movement_value": -11}},
             CAMERA + ".movement_value",
-            "cannot be -11; it goes from -10 to 10.",
+            "must be from -10 to 10, not -11.",
             "Nearest: -10.",
         ),
         # Types.
@@ -151,39 +152,51 @@ def refused(name, values):
             "v1.6-pro",
             {"cfg_scale": "high"},
             "cfg_scale",
-            'takes a number, not "high".',
-            "a number from 0 to 1.",
+            'must be a number, not "high".',
+            "a number, from 0 to 1.",
         ),
         (
             "v1.6-pro",
             {"cfg_scale": "1_0"},
             "cfg_scale",
-            'takes a number, not "1_0".',
-            "a number from 0 to 1.",
+            'must be a number, not "1_0".',
+            "a number, from 0 to 1.",
         ),
-        ("v1.6-pro", {"cfg_scale": float("nan")}, "cfg_scale", "is nan, which JSON", "Give a finite number."),
-        ("v1.6-pro", {"cfg_scale": "1e999"}, "cfg_scale", "is inf, which JSON", "Give a finite number."),
+        (
+            "v1.6-pro",
+            {"cfg_scale": float("nan")},
+            "cfg_scale",
+            "is nan, which JSON does not support",
+            "Give a finite number.",
+        ),
+        (
+            "v1.6-pro",
+            {"cfg_scale": "1e999"},
+            "cfg_scale",
+            "is inf, which JSON does not support",
+            "Give a finite number.",
+        ),
         (
             "v3-pro",
             {"generate_audio": "yes"},
             "generate_audio",
-            'takes true or false, not "yes".',
+            'must be true or false, not "yes".',
             "true or false",
         ),
-        ("v3-pro", {"generate_audio": 1}, "generate_audio", "takes true or false, not 1.", "true or false"),
-        ("v1-pro", {"prompt": 5}, "prompt", "prompt takes a text, not 5.", "Give a text."),
+        ("v3-pro", {"generate_audio": 1}, "generate_audio", "must be true or false, not 1.", "true or false"),
+        ("v1-pro", {"prompt": 5}, "prompt", "prompt must be a text, not 5.", "Give a text."),
         (
             "v1-standard",
             {CAMERA: {"movement_type": "pan", "movement_value": 1.5}},
             CAMERA + ".movement_value",
-            "takes a whole number, not 1.5.",
-            "Give a whole number from -10 to 10.",
+            "must be a whole number, not 1.5.",
+            "Give a whole number, from -10 to 10.",
         ),
         (
             "v3-pro",
             {"prompt": None, "multi_prompt": 5},
             "multi_prompt",
-            "multi_prompt takes a list, not 5.",
+            "multi_prompt must be a list, not 5.",
             "a list.",
         ),
         # JSON in a text.
@@ -221,15 +234,15 @@ def refused(name, values):
             "v3-pro",
             {"prompt": None, "duration": 10},
             "prompt",
-            "prompt or multi_prompt is missing; exactly one of them is needed.",
-            "Give prompt or multi_prompt.",
+            "prompt or multi_prompt is missing.",
+            "Give exactly one of them.",
         ),
         (
             "o3-pro",
             {"prompt": None},
             "prompt",
-            "prompt or multi_prompt is missing; one of them is needed.",
-            "Give prompt or multi_prompt.",
+            "prompt or multi_prompt is missing.",
+            "Give one of them.",
         ),
         (
             "v3-turbo-pro",
@@ -243,7 +256,7 @@ def refused(name, values):
             {"prompt": None, "duration": 10},
             "prompt",
             "prompt or multi_prompt is missing",
-            "Give prompt or multi_prompt.",
+            "Give exactly one of them.",
         ),
         # Characters that cannot be sent.
         ("v1-pro", {"prompt": "a\ud83db"}, "prompt", "a broken character at position 1", "Type or paste"),
@@ -263,8 +276,8 @@ def test_all_problems_come_in_one_message_unknown_names_first():
     assert str(error).splitlines() == [
         f'v1-pro has no parameter "aspekt_ratio". {hint}',
         "prompt is missing. It is required: What the video should show.",
-        "duration cannot be 7; allowed: 5, 10. Nearest: 5.",
-        "Correct these 3 and run it again; nothing was submitted.",
+        "duration must be 5 or 10, not 7. Nearest: 5.",
+        "Correct these 3 and run it again. Nothing was sent.",
     ]
     assert error.parameter == "aspekt_ratio"
 
@@ -276,7 +289,7 @@ def test_more_than_three_problems_are_counted_and_named():
     assert remedy.startswith("Correct these 5")
 
 
-def test_a_value_that_could_not_be_read_is_told_once():
+def test_a_value_that_could_not_be_read_is_reported_once():
     error = refused("v3-pro", {"multi_prompt": "{"})
     assert error.parameter == "multi_prompt"
     assert error.message.startswith("multi_prompt is not JSON")
@@ -324,13 +337,13 @@ def test_problems_are_strict_where_a_request_is_gentle():
 @pytest.mark.parametrize(
     ("schema", "value", "message", "remedy"),
     [
-        ({"type": "string", "minLength": 3}, "ab", "v has 2 characters; at least 3 are needed.", "longer"),
-        ({"type": "string", "pattern": "^a"}, "b", 'v cannot be "b".', 'match the pattern "^a"'),
-        ({"type": "integer", "multipleOf": 4}, 6, "v cannot be 6; it goes in steps of 4.", "a multiple of 4"),
-        ({"type": "integer", "minimum": 1}, 0, "v cannot be 0; it goes from 1 up.", "Nearest: 1."),
-        ({"type": "integer", "maximum": 1}, 2, "v cannot be 2; it goes up to 1.", "Nearest: 1."),
-        ({"type": ["string", "null"]}, 5, "v takes a text, not 5.", "Give a text."),
-        ({"type": "array", "items": {}, "minItems": 2}, [1], "v has 1 entry; at least 2", "Add 1"),
+        ({"type": "string", "minLength": 3}, "ab", "v has 2 characters; the minimum is 3.", "longer"),
+        ({"type": "string", "pattern": "^a"}, "b", 'v cannot be "b".', 'matches "^a"'),
+        ({"type": "integer", "multipleOf": 4}, 6, "v must be a multiple of 4, not 6.", "Nearest: 8."),
+        ({"type": "integer", "minimum": 1}, 0, "v must be at least 1, not 0.", "Nearest: 1."),
+        ({"type": "integer", "maximum": 1}, 2, "v must be at most 1, not 2.", "Nearest: 1."),
+        ({"type": ["string", "null"]}, 5, "v must be a text, not 5.", "Give a text."),
+        ({"type": "array", "items": {}, "minItems": 2}, [1], "v has 1 entry; the minimum is 2", "Add 1"),
     ],
 )
 def test_words_for_what_other_endpoints_ask(schema, value, message, remedy):
@@ -342,7 +355,7 @@ def test_words_for_what_other_endpoints_ask(schema, value, message, remedy):
     assert remedy in error.remedy
 
 
-def test_rules_of_another_form_are_told_in_the_validators_words():
+def test_rules_of_another_form_have_the_validators_message():
     schema = {"properties": {"v": {}}, "anyOf": [{"properties": {"v": {"const": 1}}}], "required": ["v"]}
     other = Endpoint(id="a/b", short_name="a/b", title="B", category="c", input_schema=schema)
     (problem,) = problems(other, {"v": 2})

@@ -5,7 +5,7 @@ from email.utils import format_datetime
 
 import pytest
 
-from kling_nb.fal.retry import Retry, parse_retry_after
+from kling_nb.fal.patience import Retry, parse_retry_after
 
 
 def test_a_post_is_never_repeated() -> None:

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from kling_nb import _front_end
-from kling_nb._default import configure
-from kling_nb._session import Session
-from kling_nb._settings import ENVIRONMENT, NAMES, Settings, current, resolve
+from kling_nb.api import configure
 from kling_nb.errors import UsageError
+from kling_nb.session import Session
+from kling_nb.settings import ENVIRONMENT, NAMES, Settings, current, resolve
 
 KEY_VARIABLES = ("FAL_KEY", "FAL_KEY_ID", "FAL_KEY_SECRET")
 

@@ -10,21 +10,21 @@ import pytest
 from clips import colourful, make_clip, numbered
 from PIL import Image, ImageChops, ImageStat
 
+from kling_nb._files import place, write_file
 from kling_nb.errors import InputError, MediaError, UsageError
 from kling_nb.video import Video, probe, set_presenter
-from kling_nb.video.placing import place, write_whole
-from kling_nb.video.poster import small_jpeg
+from kling_nb.video.frames import small_jpeg
 
 
 @pytest.fixture
 def clip(tmp_path: Path) -> Video:
-    """2 s at 10 frames a second, 64×48; frame n has grey 10 n right of a white bar."""
+    """Return a clip of 2 s, 10 frames per second, 64×48. Frame n has grey 10 n right of a white bar."""
     return Video.from_file(make_clip(tmp_path / "clip.mp4"))
 
 
-def number(picture: np.ndarray) -> int:
-    """Which frame it is: the grey of its right half, by tens."""
-    return round(float(picture[:, picture.shape[1] // 2 :].mean()) / 10)
+def number(array: np.ndarray) -> int:
+    """Return the number of a frame: the grey of its right half, divided by ten."""
+    return round(float(array[:, array.shape[1] // 2 :].mean()) / 10)
 
 
 # -- what a file is ---------------------------------------------------------------
@@ -35,11 +35,11 @@ def test_a_clip_is_measured(clip: Video) -> None:
     assert probe(clip.path).codec == "h264"
 
 
-def test_repr_is_one_line_that_says_what_it_is(tmp_path: Path) -> None:
+def test_repr_is_one_line(tmp_path: Path) -> None:
     path = make_clip(tmp_path / "clip.mp4")
     assert repr(Video.from_file(path)) == "<Video 'clip.mp4' 64×48, 2 s, 10 fps>"
-    told = repr(Video.from_file(path, backend="local", take=2))
-    assert told.endswith("take 2, local preview>")
+    text = repr(Video.from_file(path, backend="local", take=2))
+    assert text.endswith("take 2, local preview>")
 
 
 def test_webm_and_odd_sizes_are_measured(tmp_path: Path) -> None:
@@ -53,18 +53,18 @@ def test_webm_and_odd_sizes_are_measured(tmp_path: Path) -> None:
 def test_a_turned_clip_stands_upright_everywhere(tmp_path: Path) -> None:
     video = Video.from_file(make_clip(tmp_path / "turned.mp4", rotation=90, paint=numbered))
     assert (video.width, video.height) == (48, 64)
-    picture = next(video.frames())
-    assert picture.shape == (64, 48, 3)
+    array = next(video.frames())
+    assert array.shape == (64, 48, 3)
     # Turned a quarter to the left, the white bar of the left edge lies at the bottom.
-    assert picture[-8:].mean() > 240
-    assert picture[:40].mean() < 10
+    assert array[-8:].mean() > 240
+    assert array[:40].mean() < 10
     assert video.frame(0).size == video.last_frame.size == (48, 64)
     poster = Image.open(BytesIO(video.poster))
     assert poster.size == (48, 64)
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "words"),
     [
         (b"", "does not decode"),
         (b"<html>404</html>", "does not decode"),
@@ -72,10 +72,10 @@ def test_a_turned_clip_stands_upright_everywhere(tmp_path: Path) -> None:
         (b"ffconcat version 1.0\nfile '/etc/hostname'\n", "does not decode"),
     ],
 )
-def test_what_is_no_video_is_refused(tmp_path: Path, content: bytes, said: str) -> None:
+def test_what_is_no_video_is_refused(tmp_path: Path, content: bytes, words: str) -> None:
     path = tmp_path / "no.mp4"
     path.write_bytes(content)
-    with pytest.raises(MediaError, match=said):
+    with pytest.raises(MediaError, match=words):
         probe(path)
 
 
@@ -86,7 +86,7 @@ def test_a_clip_that_was_cut_off_is_refused(tmp_path: Path) -> None:
         probe(path)
 
 
-def test_a_clip_whose_pictures_are_damaged_is_refused(tmp_path: Path) -> None:
+def test_a_clip_with_damaged_frames_is_refused(tmp_path: Path) -> None:
     path = make_clip(tmp_path / "damaged.mp4")
     data = bytearray(path.read_bytes())
     begin, end = data.index(b"mdat") + 4, data.index(b"moov") - 4
@@ -96,17 +96,17 @@ def test_a_clip_whose_pictures_are_damaged_is_refused(tmp_path: Path) -> None:
         probe(path)
 
 
-def test_sound_alone_has_no_picture(tmp_path: Path) -> None:
+def test_audio_without_video_is_refused(tmp_path: Path) -> None:
     import av
 
-    path = tmp_path / "sound.mp4"
+    path = tmp_path / "audio.mp4"
     with av.open(str(path), "w") as out:
         stream = out.add_stream("aac", rate=44100)
         frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
         frame.sample_rate = 44100
         out.mux(stream.encode(frame))
         out.mux(stream.encode(None))
-    with pytest.raises(MediaError, match="no picture"):
+    with pytest.raises(MediaError, match="no video stream"):
         probe(path)
 
 
@@ -114,11 +114,11 @@ def test_absurd_sizes_are_refused_by_their_header(tmp_path: Path) -> None:
     path = make_clip(
         tmp_path / "wide.mov", codec="mjpeg", container="mov", size=(8200, 16), pix_fmt="yuvj420p", frames=1
     )
-    with pytest.raises(MediaError, match="8200×16"):
+    with pytest.raises(MediaError, match="8200×16 pixels"):
         probe(path)
 
 
-def test_a_missing_file_says_so_and_what_to_do(clip: Video) -> None:
+def test_the_error_of_a_missing_file(clip: Video) -> None:
     clip.path.unlink()
     with pytest.raises(MediaError, match="no longer in"):
         clip.frame(0)
@@ -132,10 +132,10 @@ def test_a_missing_file_says_so_and_what_to_do(clip: Video) -> None:
 
 
 def test_frames_gives_all_in_order(clip: Video) -> None:
-    pictures = list(clip.frames())
-    assert [number(picture) for picture in pictures] == list(range(20))
-    assert pictures[0].shape == (48, 64, 3)
-    assert pictures[0].dtype == np.uint8
+    arrays = list(clip.frames())
+    assert [number(array) for array in arrays] == list(range(20))
+    assert arrays[0].shape == (48, 64, 3)
+    assert arrays[0].dtype == np.uint8
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_frames_gives_all_in_order(clip: Video) -> None:
     ],
 )
 def test_frames_by_start_stop_and_step(clip: Video, span: tuple, expected: list[int]) -> None:
-    assert [number(picture) for picture in clip.frames(*span)] == expected
+    assert [number(array) for array in clip.frames(*span)] == expected
 
 
 def test_each_time_gives_the_frame_a_player_shows_then(clip: Video) -> None:
@@ -169,8 +169,8 @@ def test_a_container_that_cannot_seek_is_read_all_the_same(clip: Video, tmp_path
 
 
 @pytest.mark.parametrize("t", [-0.1, 2.01, float("nan"), float("inf")])
-def test_a_time_outside_says_what_is_allowed(clip: Video, t: float) -> None:
-    with pytest.raises(InputError, match="allowed is 0 to 2 seconds") as caught:
+def test_a_time_outside_the_clip_is_refused(clip: Video, t: float) -> None:
+    with pytest.raises(InputError, match="t must be from 0 to 2 seconds, not") as caught:
         clip.frame(t)
     assert caught.value.parameter == "t"
 
@@ -184,7 +184,7 @@ def test_a_time_outside_says_what_is_allowed(clip: Video, t: float) -> None:
         ({"step": True}, "step"),
     ],
 )
-def test_frames_refuses_at_once_what_makes_no_sense(
+def test_frames_refuses_wrong_arguments_at_once(
     clip: Video, arguments: dict[str, float], parameter: str
 ) -> None:
     with pytest.raises(InputError) as caught:
@@ -192,7 +192,7 @@ def test_frames_refuses_at_once_what_makes_no_sense(
     assert caught.value.parameter == parameter
 
 
-def test_an_untagged_hd_picture_has_the_colours_a_player_gives_it(tmp_path: Path) -> None:
+def test_an_untagged_hd_clip_has_the_colours_of_a_player(tmp_path: Path) -> None:
     def red(index: int, width: int, height: int) -> np.ndarray:
         return np.full((height, width, 3), (200, 40, 0), np.uint8)
 
@@ -234,7 +234,7 @@ def test_the_poster_of_a_clip_that_shows_nothing_is_its_middle(tmp_path: Path) -
     assert Image.open(BytesIO(video.poster)).size == (64, 48)
 
 
-def test_noise_is_brought_under_the_limit(tmp_path: Path) -> None:
+def test_the_poster_of_noise_is_under_the_limit(tmp_path: Path) -> None:
     noise = np.random.default_rng(1).integers(0, 255, (720, 1280, 3), np.uint8)
     data = small_jpeg(Image.fromarray(noise), largest=3000)
     assert len(data) <= 3000
@@ -294,10 +294,10 @@ def test_a_gif_of_a_turned_clip_stands_upright(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("arguments", [{"width": 8}, {"width": 9999}, {"fps": 0}, {"fps": 60}])
-def test_a_gif_outside_of_what_viewers_can_is_refused(
+def test_a_gif_that_viewers_cannot_show_is_refused(
     clip: Video, tmp_path: Path, arguments: dict[str, int]
 ) -> None:
-    with pytest.raises(InputError, match="allowed is"):
+    with pytest.raises(InputError, match="must be from"):
         clip.to_gif(tmp_path / "c.gif", **arguments)
     assert not (tmp_path / "c.gif").exists()
 
@@ -338,14 +338,14 @@ def test_a_writer_that_fails_leaves_nothing(tmp_path: Path) -> None:
         raise MediaError("no more")
 
     with pytest.raises(MediaError):
-        write_whole(tmp_path / "a", half)
+        write_file(tmp_path / "a", half)
     assert list(tmp_path.iterdir()) == []
 
 
 # -- showing ----------------------------------------------------------------------
 
 
-def test_a_video_shows_text_until_someone_presents_it(clip: Video) -> None:
+def test_a_video_is_text_without_a_presenter(clip: Video) -> None:
     assert clip._repr_mimebundle_() == {"text/plain": repr(clip)}
     try:
         set_presenter(lambda video: {"text/html": video.path.name})
@@ -357,7 +357,7 @@ def test_a_video_shows_text_until_someone_presents_it(clip: Video) -> None:
 
 def test_importing_brings_in_nothing_heavy() -> None:
     code = (
-        "import sys, kling_nb.video, kling_nb.media, kling_nb.notebook.card\n"
+        "import sys, kling_nb.video, kling_nb.media, kling_nb.notebook.card.html\n"
         "print([name for name in ('av', 'numpy', 'PIL', 'httpx', 'anywidget') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

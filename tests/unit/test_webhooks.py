@@ -15,9 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kling_nb import errors
-from kling_nb.fal.jwks import PAUSE_SECONDS, KeyRing, KeySource, parse
-from kling_nb.fal.webhook_address import check_webhook
-from kling_nb.fal.webhooks import verify
+from kling_nb.fal.webhooks import PAUSE_SECONDS, KeySource, WebhookKeys, check_webhook, parse, verify
 from kling_nb.notebook.flags import parse_line
 
 NOW = 1_790_000_000
@@ -296,7 +294,7 @@ class FarSource(KeySource):
         return False
 
 
-def check(ring: KeyRing, key: Ed25519PrivateKey = PRIVATE) -> bool:
+def check(ring: WebhookKeys, key: Ed25519PrivateKey = PRIVATE) -> bool:
     body = body_of(GOOD)
     try:
         return verify(signed(body, key=key), body, now=NOW, keys=ring).ok
@@ -306,7 +304,7 @@ def check(ring: KeyRing, key: Ed25519PrivateKey = PRIVATE) -> bool:
 
 def test_keys_are_asked_for_once_a_day(host):
     clock = Hand()
-    ring = KeyRing(FarSource(host.url), clock=clock)
+    ring = WebhookKeys(FarSource(host.url), clock=clock)
     for hours in (0, 1, 23.9):
         clock.now = NOW + hours * 3600
         assert check(ring)
@@ -318,7 +316,7 @@ def test_keys_are_asked_for_once_a_day(host):
 
 def test_a_new_key_is_found_and_forgeries_do_not_make_it_ask_without_end(host):
     clock = Hand()
-    ring = KeyRing(FarSource(host.url), clock=clock)
+    ring = WebhookKeys(FarSource(host.url), clock=clock)
     assert check(ring)
     clock.now += PAUSE_SECONDS
     host.keys = [PRIVATE, OTHER]
@@ -335,7 +333,7 @@ def test_a_new_key_is_found_and_forgeries_do_not_make_it_ask_without_end(host):
 
 
 def test_an_engine_on_this_machine_is_asked_again_at_once(host):
-    ring = KeyRing(KeySource(host.url))
+    ring = WebhookKeys(KeySource(host.url))
     assert check(ring)
     host.keys = [OTHER]
     assert check(ring, OTHER)
@@ -345,16 +343,16 @@ def test_an_engine_on_this_machine_is_asked_again_at_once(host):
 def test_keys_outlive_the_process_for_a_day(host, tmp_path):
     clock = Hand()
     source = FarSource(host.url, tmp_path / "new" / "home")
-    assert check(KeyRing(source, clock=clock))
+    assert check(WebhookKeys(source, clock=clock))
     host.code = 503
     clock.now += 3600
-    assert check(KeyRing(source, clock=clock))
+    assert check(WebhookKeys(source, clock=clock))
     assert host.asked == 1
     elsewhere = FarSource(host.url + "/other", source.folder)
     for other, later in ((source, 24 * 3600), (elsewhere, 0)):
         clock.now += later
-        with pytest.raises(errors.UnreachableError, match=r"(?s)keys of webhooks.*503"):
-            check(KeyRing(other, clock=clock))
+        with pytest.raises(errors.UnreachableError, match=r"(?s)webhook keys.*503"):
+            check(WebhookKeys(other, clock=clock))
 
 
 @pytest.mark.parametrize(
@@ -362,7 +360,7 @@ def test_keys_outlive_the_process_for_a_day(host, tmp_path):
 )
 def test_a_spoilt_file_is_passed_over(host, tmp_path, kept):
     (tmp_path / "webhook-keys.json").write_bytes(kept.encode("utf-8", "surrogatepass"))
-    assert check(KeyRing(FarSource(host.url, tmp_path)))
+    assert check(WebhookKeys(FarSource(host.url, tmp_path)))
     assert host.asked == 1
 
 
@@ -459,4 +457,5 @@ def test_addresses_that_are_none(url, local):
 
 def test_the_flag_is_no_parameter_of_the_request():
     call = parse_line("fox --webhook https://example.com/hook?a=1", default_endpoint="v1-pro")
-    assert (call.name, call.webhook, dict(call.parameters)) == ("fox", "https://example.com/hook?a=1", {})
+    assert (call.name, dict(call.parameters)) == ("fox", {})
+    assert call.submit_arguments() == {"webhook_url": "https://example.com/hook?a=1"}

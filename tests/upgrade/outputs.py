@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from html import unescape
@@ -11,6 +12,7 @@ from urllib.parse import unquote
 LINE = re.compile(r"^([0-9a-f]{64}) (\S+) (\S+)$", re.MULTILINE)
 """What the cells in Python print of a job: its fingerprint, its request and its file."""
 
+ATTRIBUTE = re.compile(r' data-kling-(state|request|parts)="([^"]*)"')
 SOURCE = re.compile(r'src="(kling_media/[^"]+)"')
 
 
@@ -24,7 +26,7 @@ def read_outputs(outputs: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
             fingerprints.add(fingerprint)
             requests.add(request)
             files.add(file)
-        mark = output.get("metadata", {}).get("kling_nb", {})
+        mark = mark_of(output)
         named = [(mark.get("fingerprint"), mark.get("request"))]
         named += [(part[0], part[3] if len(part) > 3 else None) for part in mark.get("parts", ())]
         for fingerprint, request in named:
@@ -33,6 +35,15 @@ def read_outputs(outputs: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
         html = text_of(output.get("data", {}).get("text/html", ""))
         files |= {unquote(unescape(source)).removeprefix("kling_media/") for source in SOURCE.findall(html)}
     return {"fingerprints": sorted(fingerprints), "requests": sorted(requests), "files": sorted(files)}
+
+
+def mark_of(output: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what an output says of itself: in its metadata, or in the first tag of its card."""
+    first_tag = text_of(output.get("data", {}).get("text/html", "")).partition(">")[0]
+    found = {name: unescape(value) for name, value in ATTRIBUTE.findall(first_tag)}
+    if "parts" in found:
+        found["parts"] = json.loads(found["parts"])
+    return {**output.get("metadata", {}).get("kling_nb", {}), **found}
 
 
 def text_of(text: str | list[str]) -> str:

@@ -32,7 +32,7 @@ from scripted.cdn import File
 
 import kling_nb
 
-from .outputs import read_outputs, text_of
+from .outputs import mark_of, read_outputs, text_of
 
 pytestmark = [pytest.mark.kernel, pytest.mark.timeout(120)]
 
@@ -303,7 +303,7 @@ def command(*words: str) -> int:
 
 @pytest.mark.parametrize("name", EXPECTED["verify"])
 def test_verify_says_what_it_said(project: Project, capsys: pytest.CaptureFixture[str], name: str) -> None:
-    """Of calls in Python it may also say that only running can tell."""
+    """Calls in Python are not read any more: only running can tell."""
     status = command("verify", name)
     found = re.findall(r"^cell +(\d+)  (\w+)", capsys.readouterr().out, re.MULTILINE)
     now: dict[int, list[str]] = {}
@@ -314,11 +314,12 @@ def test_verify_says_what_it_said(project: Project, capsys: pytest.CaptureFixtur
         was.setdefault(number, []).append(word)
     assert now.keys() == was.keys()
     for number, source in enumerate(sources(project.notebook(name)), 1):
-        if number in was and "%%kling" not in source and set(now[number]) == {"unknown"}:
-            continue
-        assert now.get(number) == was.get(number), source
+        if number in was and "%%kling" not in source:
+            assert set(now[number]) == {"unknown"}, source
+        else:
+            assert now.get(number) == was.get(number), source
     expected = EXPECTED["verify"][name]["status"]
-    assert status == expected or (status and name == "calls.ipynb")
+    assert status == (3 if name == "calls.ipynb" else expected)
     assert not project.requests
 
 
@@ -370,7 +371,7 @@ def test_the_saved_notebooks_show_their_cards_when_they_are_opened(
         assert STATE not in notebook["metadata"].get("widgets", {})
         assert VIEW not in json.dumps(notebook)
         found |= cards(notebook)
-    states = {line: card["metadata"]["kling_nb"]["state"] for line, card in found.items()}
+    states = {line: mark_of(card)["state"] for line, card in found.items()}
     assert states == {
         "A {calm|wild {animal}} sea for ${price}": "READY",
         "a lost reel": "READY",
@@ -389,7 +390,7 @@ def test_the_saved_notebooks_show_their_cards_when_they_are_opened(
     assert len(files["board"]) == 2
     there = [file for line, several in files.items() if line != "a lost reel" for file in several]
     assert [file for file in there if not (project.folder / "kling_media" / file).is_file()] == []
-    assert found["a long voyage, {price} weeks"]["metadata"]["kling_nb"]["request"] in FETCHED
+    assert mark_of(found["a long voyage, {price} weeks"])["request"] in FETCHED
     assert not project.requests
 
 
@@ -400,7 +401,7 @@ def test_a_notebook_that_was_not_saved_since_shows_what_came_meanwhile(
         monkeypatch.setenv(name, value)
     found = cards(open_in_server(rerun.project.folder, ["film.ipynb"], monkeypatch)["film.ipynb"])
     for line in ("a lost reel", "a long voyage, {price} weeks"):
-        assert found[line]["metadata"]["kling_nb"]["state"] == "READY"
+        assert mark_of(found[line])["state"] == "READY"
         (file,) = read_outputs([found[line]])["files"]
         assert (rerun.project.folder / "kling_media" / file).is_file()
 

@@ -6,11 +6,11 @@ from concurrent.futures import Future
 
 from comm.base_comm import BaseComm
 
-from kling_nb.catalog import endpoint
+from kling_nb.catalog.shipped import endpoint
 from kling_nb.events import JobState, Logged, State, fold
-from kling_nb.notebook.feed import Feed
-from kling_nb.notebook.job_widget import JobWidget
-from kling_nb.request import VideoRequest
+from kling_nb.notebook.widgets.feed import Feed
+from kling_nb.notebook.widgets.job import JobWidget
+from kling_nb.request.request import VideoRequest
 
 PATIENCE = 20
 
@@ -30,6 +30,7 @@ class MemoryJob:
         self.video = None
         self.file = None
         self.reused = False
+        self.outcome = None
         self.expected_seconds = None
         self.maker = None
         self.listeners = {}

@@ -12,7 +12,7 @@ from pathlib import Path
 from widget.memory_job import MemoryJob
 
 from kling_nb import Panel, Session, Storyboard
-from kling_nb.catalog import endpoint
+from kling_nb.catalog.shipped import endpoint
 from kling_nb.errors import ContentRefused, InputRefused, SubmissionUncertain
 from kling_nb.events import (
     Cancelled,
@@ -28,13 +28,13 @@ from kling_nb.events import (
     Uploading,
 )
 from kling_nb.ledger import Intent, Ledger
-from kling_nb.notebook import card, grid_card, strip_card
-from kling_nb.notebook.card import Card
-from kling_nb.notebook.grid_sweep import measures
-from kling_nb.notebook.grid_widget import GridWidget
-from kling_nb.notebook.job_card import card_of
-from kling_nb.notebook.job_widget import JobWidget
-from kling_nb.request import VideoRequest
+from kling_nb.notebook.card import grid as grid_card
+from kling_nb.notebook.card import html as card
+from kling_nb.notebook.card.html import Card
+from kling_nb.notebook.card.job import card_of
+from kling_nb.notebook.widgets.grid import GridWidget, measures
+from kling_nb.notebook.widgets.job import JobWidget
+from kling_nb.request.request import VideoRequest
 
 PRICED = "v2.5-turbo-pro"
 FOX = "A red fox crosses a snowy forest clearing at dawn, soft golden light"
@@ -274,7 +274,7 @@ GRIDS = {
             made("1:1"),
             {"state": "FAILED", "message": str(POLICY)},
             made("16:9"),
-            {"state": "CANCELLED", "message": "Cancelled before there was a result."},
+            {"state": "CANCELLED", "message": "Cancelled. There is no result."},
             {"state": "SKIPPED"},
         ],
         price="1 reused, free · 5 to make, about $1.75",
@@ -375,6 +375,8 @@ def cards():
     found["data"] = card.html(replace(about, kind="data", data='{\n "voice_id": "829826751244537879"\n}'))
     study = local().sweep(["a calm sea", "a stormy sea"], endpoint=PRICED, aspect_ratio=["16:9", "1:1"])
     study.wait()
-    found["sweep"] = grid_card.html(study)
-    found["storyboard"] = strip_card.html(Storyboard([clip(), clip(LENS), clip(SHAPES["1:1"], "1:1")]))
+    found["sweep"] = grid_card.sweep_html(study)
+    found["storyboard"] = grid_card.storyboard_html(
+        Storyboard([clip(), clip(LENS), clip(SHAPES["1:1"], "1:1")])
+    )
     return found

@@ -10,9 +10,9 @@ from widget.memory_job import KeptComm, MemoryJob, ready, widget_of
 from kling_nb import Panel, Session
 from kling_nb.errors import UsageError
 from kling_nb.events import Running, State
-from kling_nb.notebook.answering import reply
-from kling_nb.notebook.feed import Feed
-from kling_nb.notebook.panel_files import PATIENCE, Attachments
+from kling_nb.notebook.widgets.base import reply
+from kling_nb.notebook.widgets.compose import PATIENCE, Attachments
+from kling_nb.notebook.widgets.feed import Feed
 from kling_nb.video import Video
 
 
@@ -127,7 +127,7 @@ def test_uploads_that_nobody_goes_on_with_are_let_go():
     about = {"total": 10, "name": "a.png", "type": "image/png"}
 
     def piece(upload, offset, data):
-        return files.take_piece({"upload": upload, "offset": offset, **about}, [data])
+        return files.add_piece({"upload": upload, "offset": offset, **about}, [data])
 
     piece("left", 0, b"12345")
     now[0] = PATIENCE
@@ -136,7 +136,7 @@ def test_uploads_that_nobody_goes_on_with_are_let_go():
     piece("new", 0, b"123")
     assert files.unfinished == 8
     assert piece("slow", 5, b"67890").to_json()["size"] == 10
-    with pytest.raises(UsageError, match="incomplete"):
+    with pytest.raises(UsageError, match="was lost"):
         piece("left", 5, b"67890")
 
 
@@ -144,4 +144,4 @@ def test_the_same_bytes_under_another_name_have_that_name():
     files = Attachments()
     about = {"offset": 0, "total": 3, "type": "image/png"}
     for name in ("a.png", "b.png"):
-        assert files.take_piece({"upload": name, "name": name, **about}, [b"123"]).name == name
+        assert files.add_piece({"upload": name, "name": name, **about}, [b"123"]).name == name

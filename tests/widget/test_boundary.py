@@ -4,20 +4,26 @@ import ast
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import anywidget
 import ipywidgets
 import pytest
 from widget.memory_job import MemoryJob, widget_of
 
-from kling_nb import events
-from kling_nb.catalog import endpoint
-from kling_nb.notebook import answering, chunk, job_widget
+from kling_nb import Session, events
+from kling_nb.catalog.shipped import endpoint
+from kling_nb.job.plan import WORDS, Outcome
+from kling_nb.notebook.card import grid as grid_card
+from kling_nb.notebook.card import words as card_words
+from kling_nb.notebook.widgets import base, compose, takes
+from kling_nb.notebook.widgets import job as job_widget
 
 ROOT = Path(__file__).resolve().parents[2]
-JS = ROOT / "js" / "job"
-PROTOCOL = (JS / "protocol.js").read_text(encoding="utf-8")
-SOURCES = {path.name: path.read_text(encoding="utf-8") for path in JS.glob("*.js")}
+JS = ROOT / "js"
+PROTOCOL = (JS / "job" / "protocol.js").read_text(encoding="utf-8")
+SHARED = {path.name: path.read_text(encoding="utf-8") for path in (JS / "shared").glob("*.js")}
+SOURCES = SHARED | {path.name: path.read_text(encoding="utf-8") for path in (JS / "job").glob("*.js")}
 
 
 def js_list(name):
@@ -69,12 +75,14 @@ def test_the_kernel_answers_every_command_that_is_listed(pair):
 
 
 def test_a_view_sends_only_commands_that_are_listed():
-    asked = {kind for text in SOURCES.values() for kind in re.findall(r'(?:\.ask|told)\(\s*"(\w+)"', text)}
+    asked = {
+        kind for text in SOURCES.values() for kind in re.findall(r'(?:\.ask|#command)\(\s*"(\w+)"', text)
+    }
     assert asked == set(js_list("COMMANDS"))
 
 
 def test_the_kernel_sends_only_notices_that_are_listed():
-    trees = [ast.parse(Path(one.__file__).read_text(encoding="utf-8")) for one in (job_widget, answering)]
+    trees = [ast.parse(Path(one.__file__).read_text(encoding="utf-8")) for one in (job_widget, base)]
     sent = {
         value.value
         for tree in trees
@@ -84,7 +92,7 @@ def test_the_kernel_sends_only_notices_that_are_listed():
         if isinstance(key, ast.Constant) and key.value == "kind" and isinstance(value, ast.Constant)
     }
     assert sent == set(js_list("NOTICES"))
-    heard = set(re.findall(r'kind === "(\w+)"', SOURCES["live_job.js"]))
+    heard = set(re.findall(r'kind === "(\w+)"', SOURCES["live_job.js"] + SHARED["live.js"]))
     assert heard == sent
 
 
@@ -111,14 +119,46 @@ def test_fields_of_an_update(pair):
 
 def test_states():
     names = {state.value for state in events.State}
-    typed = re.search(r"@typedef \{([^}]*)\} State\n", PROTOCOL)
+    typed = re.search(r"@typedef \{([^}]*)\} State\n", SHARED["protocol.js"])
     assert set(re.findall(r'"(\w+)"', typed[1])) == names
-    finished = re.search(r"isFinished = .*?\^\(([A-Z|]+)\)\$", SOURCES["words.js"])
+    finished = re.search(r"isFinished = .*?\^\(([A-Z|]+)\)\$", SHARED["words.js"])
     assert set(finished[1].split("|")) == {state.value for state in events.State if state.finished}
+
+
+def test_states_read_the_same_in_widgets_and_on_cards():
+    table = re.search(r"const STATES = \{(.*?)\}", SHARED["words.js"], re.DOTALL)
+    in_widgets = {name: words.lower() for name, words in re.findall(r'(\w+): "(.*?)"', table[1])}
+    on_cards = {state.value: words for state, (words, _) in card_words.STATES.items()}
+    assert in_widgets == on_cards | grid_card._STATES
+
+
+def test_outcomes():
+    typed = re.search(r"@typedef \{([^}]*)\} Outcome\n", SHARED["protocol.js"])
+    assert set(re.findall(r'"(\w+)"', typed[1])) == {outcome.value for outcome in Outcome} == set(WORDS)
+    actions = re.search(r"ACTIONS = \{(.*?)\}", SHARED["words.js"], re.DOTALL)
+    assert set(re.findall(r"(\w+): ", actions[1])) == set(Outcome) - {Outcome.SUBMIT}
+    made = re.search(r'ALREADY_MADE = "(.*?)"', SHARED["words.js"])
+    assert made[1] == WORDS[Outcome.REUSE].brief
+
+
+def test_what_a_quote_holds(tmp_path):
+    """The panel and the job widget read the fields that the kernel sends."""
+    session = Session(backend="local", home=tmp_path, media=tmp_path)
+    with session:
+        plan = session.plan("a fox")
+        request = plan.request
+        maker = SimpleNamespace(plan=lambda **_: plan)
+        job = SimpleNamespace(request=request, maker=maker, state=SimpleNamespace(state="FAILED", error=None))
+        panel_text = (JS / "panel" / "protocol.js").read_text(encoding="utf-8")
+        block = re.search(r"@typedef \{object\} Quote\n(.*?)\*/", panel_text, re.DOTALL)
+        in_panel = set(re.findall(r"@property \{.*\} \[?(\w+)", block[1]))
+        assert in_panel == {*compose.quote(plan), "parameter"}
+        typed = re.search(r"@typedef \{\{([^}]*)\}\} Quote", PROTOCOL, re.DOTALL)
+        assert set(re.findall(r"(\w+):", typed[1])) == set(takes.quote(job, {}))
 
 
 def test_sizes():
     kept = re.search(r"LINES_KEPT = (\d+)", PROTOCOL)
     assert int(kept[1]) == job_widget.LINES_KEPT
-    piece = re.search(r"const PIECE = (\d+) \* (\d+)", SOURCES["footage.js"])
-    assert int(piece[1]) * int(piece[2]) <= chunk.CHUNK_LIMIT
+    piece = re.search(r"const PIECE = (\d+) \* (\d+)", SHARED["footage.js"])
+    assert int(piece[1]) * int(piece[2]) <= base.CHUNK_LIMIT

@@ -3,7 +3,7 @@
 import threading
 from bisect import bisect_left
 
-from kling_nb.notebook.feed import Channel, Feed, Pace
+from kling_nb.notebook.widgets.feed import Channel, Feed, Pace
 
 PATIENCE = 20
 

@@ -12,22 +12,21 @@ from hostile import HOSTILE
 from widget.memory_job import KeptComm
 
 from kling_nb import Storyboard, Sweep, Video
-from kling_nb._axes import Axis, combinations
-from kling_nb._job import Job
-from kling_nb._session import Plan
-from kling_nb._settings import resolve
-from kling_nb._sweep import SweepCell
-from kling_nb.catalog import endpoint
-from kling_nb.engine import Engine
+from kling_nb.background import BackgroundThread
+from kling_nb.catalog.shipped import endpoint
 from kling_nb.errors import KlingError
 from kling_nb.events import Failed, JobState, Queued, State, Submitted
-from kling_nb.notebook import grid_card, grid_widget, strip_card
-from kling_nb.notebook.feed import Feed
-from kling_nb.notebook.grid_layout import layout_of
-from kling_nb.notebook.grid_strip import StripSheet
-from kling_nb.notebook.grid_sweep import SweepSheet
-from kling_nb.notebook.grid_widget import GridWidget
-from kling_nb.request import VideoRequest
+from kling_nb.job.job import Job
+from kling_nb.notebook.card import grid as grid_card
+from kling_nb.notebook.card.grid import layout_of
+from kling_nb.notebook.widgets import grid as grid_widget
+from kling_nb.notebook.widgets.feed import Feed
+from kling_nb.notebook.widgets.grid import GridWidget, StoryboardSource, SweepSource
+from kling_nb.request.request import VideoRequest
+from kling_nb.session import Plan
+from kling_nb.settings import resolve
+from kling_nb.sweeps.axes import Axis, combinations
+from kling_nb.sweeps.sweep import SweepCell
 
 ROOT = Path(__file__).resolve().parents[2]
 PROTOCOL = (ROOT / "js" / "grid" / "protocol.js").read_text(encoding="utf-8")
@@ -45,11 +44,13 @@ def study_of(prompts=("a fox", "a wolf"), durations=(5, 10)):
     for index, place in enumerate(combinations(axes)):
         values = {axis.name: axis.values[at] for axis, at in zip(axes, place, strict=True)}
         cells.append(SweepCell(index, place, values, plan_of(**values)))
-    return Sweep(axes, cells, whole=None, engine=Engine.shared())
+    return Sweep(axes, cells, payment=None, background=BackgroundThread.shared())
 
 
 def begin(cell, *events):
-    cell.job = Job(f"job{cell.index}", request=cell.request, backend="local", engine=Engine.shared())
+    cell.job = Job(
+        f"job{cell.index}", request=cell.request, backend="local", background=BackgroundThread.shared()
+    )
     for event in events:
         cell.job.apply(event)
     return cell.job
@@ -78,7 +79,7 @@ def study(clip):
 
 @pytest.fixture
 def pair(study):
-    widget = GridWidget(SweepSheet(study), feed=Feed())
+    widget = GridWidget(SweepSource(study), feed=Feed())
     widget.comm = KeptComm()
     yield widget, widget.comm
     ipywidgets.Widget.close_all()
@@ -113,7 +114,7 @@ def test_fields(pair):
 
 
 def test_a_storyboard_speaks_the_same(clip):
-    sheet = StripSheet(Storyboard([clip, clip]))
+    sheet = StoryboardSource(Storyboard([clip, clip]))
     assert set(sheet.cell(0)) == set(js_list("CELL_FIELDS"))
     beside = {"now", "revision", "done", "summary", "cells"}
     assert set(sheet.about()) == set(js_typedef("Snapshot")) - beside
@@ -138,7 +139,7 @@ def test_changes_are_told(pair, study):
     _, comm = pair
     before = comm.ask("snapshot")[0]["msg"]["revision"]
     begin(study[3], Submitted("r-3"))
-    study._tell(study[3])
+    study._notify(study[3])
 
     def told():
         return [
@@ -162,9 +163,9 @@ def test_pieces_and_posters(pair, clip):
     ("kind", "msg", "said"),
     [
         ("poster", {"cell": 3}, "no video"),
-        ("chunk", {"cell": 9, "offset": 0, "length": 1}, "there are 4"),
-        ("chunk", {"cell": True}, "there are 4"),
-        ("cancel", {"cell": 3}, "has not begun"),
+        ("chunk", {"cell": 9, "offset": 0, "length": 1}, "from 0 to 3"),
+        ("chunk", {"cell": True}, "from 0 to 3"),
+        ("cancel", {"cell": 3}, "has not started"),
         ("dance", {}, "Unknown command"),
     ],
 )
@@ -205,20 +206,20 @@ class Reader(HTMLParser):
 
 def test_the_card_is_a_table_that_plays(study, monkeypatch, clip):
     monkeypatch.chdir(clip.parent)
-    page = Reader(grid_card.html(study))
+    page = Reader(grid_card.sweep_html(study))
     assert [th.get("scope") for th in page.all("th")].count("row") == 2
     (video,) = page.all("video")
     assert video["src"] == "a%20fox%20%231.mp4"
     assert page.all("img")[0]["src"].startswith("data:image/jpeg")
     assert page.all("style") == page.all("script") == []
-    assert "LOCAL PREVIEW" in grid_card.html(study)
+    assert "LOCAL PREVIEW" in grid_card.sweep_html(study)
     assert "It was refused." in " ".join(page.texts)
-    assert len(grid_card.html(study)) < 20_000
-    assert "<video" not in grid_card.html(study, pictures=False)
+    assert len(grid_card.sweep_html(study)) < 20_000
+    assert "<video" not in grid_card.sweep_html(study, players=False)
 
 
 def test_the_text_has_a_line_for_each_cell(study):
-    lines = grid_card.text(study).splitlines()
+    lines = grid_card.sweep_text(study).splitlines()
     assert len(lines) == 5
     assert "2 prompts × 2 durations" in lines[0]
     assert "a fox · 5" in lines[1]
@@ -228,18 +229,18 @@ def test_the_text_has_a_line_for_each_cell(study):
 def test_a_storyboard_card_shows_shots_in_order(clip, monkeypatch):
     monkeypatch.chdir(clip.parent)
     board = Storyboard([clip, clip])
-    page = Reader(strip_card.html(board))
+    page = Reader(grid_card.storyboard_html(board))
     assert len(page.all("video")) == 2
     assert "0–2 s" in " ".join(page.texts)
     assert "2–4 s" in " ".join(page.texts)
-    assert len(strip_card.text(board).splitlines()) == 3
+    assert len(grid_card.storyboard_text(board).splitlines()) == 3
 
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_text_from_outside_is_text(text):
     study = study_of((text, "a wolf"), (5, 10))
     study[0].error = KlingError(text)
-    page = Reader(grid_card.html(study))
+    page = Reader(grid_card.sweep_html(study))
     assert {tag for tag, _ in page.tags} <= {
         "div",
         "strong",
@@ -251,10 +252,10 @@ def test_text_from_outside_is_text(text):
         "th",
         "td",
     }
-    json.dumps(SweepSheet(study).about())
+    json.dumps(SweepSource(study).about())
 
 
 def test_a_failed_job_says_why(study):
     study[1].job.apply(Failed(KlingError("The runner failed.")))
     study[1].error = study[1].job.error
-    assert SweepSheet(study).cell(1)["message"] == "The runner failed."
+    assert SweepSource(study).cell(1)["message"] == "The runner failed."

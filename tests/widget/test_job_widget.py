@@ -7,8 +7,7 @@ import ipywidgets
 import pytest
 from widget.memory_job import MemoryJob, ready, widget_of
 
-from kling_nb._job import Job
-from kling_nb.engine import Engine
+from kling_nb.background import BackgroundThread
 from kling_nb.errors import SubmissionUncertain
 from kling_nb.events import (
     Cancelled,
@@ -22,8 +21,9 @@ from kling_nb.events import (
     Unclear,
     Uploading,
 )
-from kling_nb.notebook.chunk import CHUNK_LIMIT
-from kling_nb.notebook.job_widget import LINES_KEPT, JobWidget
+from kling_nb.job.job import Job
+from kling_nb.notebook.widgets.base import CHUNK_LIMIT
+from kling_nb.notebook.widgets.job import LINES_KEPT, JobWidget
 
 
 @pytest.fixture(autouse=True)
@@ -96,10 +96,10 @@ def test_a_line_costs_one_turn_and_leaves_the_next_one_free(job):
     widget, _ = widget_of(job)
     widget._channel.close()  # the turns are taken here
     job.apply(Submitted("r-1"), Running())
-    while widget._tell():
+    while widget._send_updates():
         pass
     job.apply(Logged("a line"))
-    assert widget._tell() is False
+    assert widget._send_updates() is False
 
 
 def test_all_lines_arrive_once_in_order_and_merged(job):
@@ -120,7 +120,7 @@ def test_all_lines_arrive_once_in_order_and_merged(job):
     ("event", "state", "message"),
     [
         (Failed(RuntimeError("out of memory")), State.FAILED, "RuntimeError: out of memory"),
-        (Cancelled(), State.CANCELLED, "Cancelled before there was a result."),
+        (Cancelled(), State.CANCELLED, "Cancelled. There is no result."),
         (
             Unclear(SubmissionUncertain("No answer came.", remedy="%kling resume")),
             State.UNCERTAIN,
@@ -139,7 +139,7 @@ def test_every_end_is_told_and_saved(job, event, state, message):
 
 
 def test_a_real_job_is_shown():
-    real = Job("0a1b2c", request=MemoryJob().request, backend="local", engine=Engine())
+    real = Job("0a1b2c", request=MemoryJob().request, backend="local", background=BackgroundThread())
     _, comm = widget_of(real)
     real.apply(Submitted("r-1"))
     real.apply(Logged("loading"))

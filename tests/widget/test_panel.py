@@ -14,8 +14,8 @@ from kling_nb import Panel, Session, VideoRequest
 from kling_nb.errors import InputError, UnknownEndpoint
 from kling_nb.events import State
 from kling_nb.ledger import Intent
-from kling_nb.notebook.feed import Feed
-from kling_nb.notebook.panel_history import PAGE
+from kling_nb.notebook.widgets.feed import Feed
+from kling_nb.notebook.widgets.library import PAGE
 
 TEXT = "fal-ai/kling-video/v1/pro/text-to-video"
 IMAGE = "fal-ai/kling-video/v1/pro/image-to-video"
@@ -200,12 +200,12 @@ def test_a_dropped_picture_arrives_whole_and_is_used(panel, page):
 
 def test_pieces_out_of_order_are_refused(page):
     about = {"upload": "u", "total": 10, "name": "a.png", "type": "image/png"}
-    assert "incomplete" in page.refusal("attach", [b"abc"], offset=3, **about)
+    assert "was lost" in page.refusal("attach", [b"abc"], offset=3, **about)
     page.ask("attach", [b"abc"], offset=0, **about)
-    assert "incomplete" in page.refusal("attach", [b"abc"], offset=4, **about)
-    assert "incomplete" in page.refusal("attach", [b"abcdefghijk"], offset=0, **about)
+    assert "was lost" in page.refusal("attach", [b"abc"], offset=4, **about)
+    assert "was lost" in page.refusal("attach", [b"abcdefghijk"], offset=0, **about)
     assert "512 MiB" in page.refusal("attach", [b"a"], offset=0, **{**about, "total": 2**40})
-    assert "Drop or pick it again" in page.refusal("preview", file="0" * 64)
+    assert "Choose the file again" in page.refusal("preview", file="0" * 64)
 
 
 def test_history_searches_filters_and_pages(session, page):
@@ -237,7 +237,7 @@ def test_what_is_unfinished_elsewhere_is_not_touched_by_looking_at_it(session, p
     job_id = note(session, "left behind", owner="elsewhere:1:abcd", state=State.IN_QUEUE)
     opened = page.ask("open", job=job_id)
     assert (opened["resumable"], opened["row"]["state"]) == (True, "IN_QUEUE")
-    assert "Take it up" in page.refusal("chunk", key=job_id, offset=0, length=1)
+    assert "Resume it first" in page.refusal("chunk", key=job_id, offset=0, length=1)
     assert session.ledger.get(job_id).owner == "elsewhere:1:abcd"
 
 
@@ -296,5 +296,5 @@ def test_the_files_gone_is_said(session, page):
     job_id = note(session, "lost", state=State.READY, media_path="kling_media/lost.mp4")
     opened = page.ask("open", job=job_id)
     assert opened["row"]["state"] == "FAILED"
-    assert "no longer" in opened["row"]["message"]
+    assert "is missing" in opened["row"]["message"]
     assert page.send("poster", job=job_id)[0]["msg"] == {"found": False}

@@ -17,8 +17,9 @@ from kling_nb.errors import (
     UsageError,
 )
 from kling_nb.events import Failed, Ready, State, Submitted, Unclear
-from kling_nb.notebook import served
-from kling_nb.notebook.takes import cost
+from kling_nb.job.plan import Outcome
+from kling_nb.notebook.card import mark as served
+from kling_nb.notebook.widgets.takes import cost
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +43,7 @@ class Maker:
     def plan(self, **values):
         self.asked.append(values)
         settings = SimpleNamespace(backend="local")
-        return SimpleNamespace(found=None, unfinished=None, settings=settings, request=None)
+        return SimpleNamespace(outcome=Outcome.SUBMIT, words="", refusal=None, settings=settings)
 
     def submit(self, **values):
         self.asked.append(values)
@@ -170,7 +171,7 @@ def test_a_take_that_exists_is_shown_where_it_stands(tmp_path):
     [
         ({"key": 1, "changes": {"duration": 99}}, "duration"),
         ({"key": 1, "changes": {"colour": "red"}}, "colour"),
-        ({"key": 7, "changes": {}}, "not shown here"),
+        ({"key": 7, "changes": {}}, "no longer shown here"),
         ({"key": 1, "changes": "much"}, "changes"),
     ],
 )
@@ -202,16 +203,22 @@ def test_a_quote_of_a_real_session_says_what_would_happen(home, tmp_cwd, monkeyp
         def quote(number, **changes):
             return comm.ask("quote", {"key": 1, "changes": changes}, number=number)[0]["msg"]
 
-        assert quote(1) == {"words": "free preview", "backend": "local", "free": True}
+        assert quote(1) == {
+            "words": "Free preview (about $0.84 on fal).",
+            "outcome": "SUBMIT",
+            "backend": "local",
+            "refusal": "",
+        }
         session.submit("a heron", endpoint="v3-pro", duration=10).wait(30)
-        assert quote(2, duration="10")["words"] == "no charge: this take exists"
+        assert quote(2, duration="10")["words"] == "Already made, free."
         monkeypatch.setenv("KLING_NB_BACKEND", "fal")
     with Session(backend="fal") as session:
         job.maker = session
         told = quote(3, duration="10")
         assert told["backend"] == "fal"
-        assert told["free"] is False
-        assert told["words"].startswith("about $")
+        assert told["outcome"] == "SUBMIT"
+        assert told["words"].startswith("About $")
+        assert told["refusal"] == str(MissingKey())
         reply, _ = comm.ask("generate", {"key": 1, "changes": {}, "backend": "fal"}, number=4)
         assert reply["msg"]["error"] == str(MissingKey())
 
@@ -283,7 +290,7 @@ def test_costs_are_said_as_far_as_they_are_known(tmp_path):
     assert done.state.state is State.READY
     assert cost(done) == "10 billable units"
     done.reused = True
-    assert cost(done) == "no charge: an earlier take"
+    assert cost(done) == "already made, free"
 
 
 def test_long_inputs_are_not_sent_whole(tmp_path):

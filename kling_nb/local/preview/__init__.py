@@ -1,6 +1,6 @@
-"""The preview renderer: a title sequence in place of the video that the model would make.
+"""The preview renderer: it draws a title card in place of the model's video.
 
-A *mood* (palette, land, weather) is read from the prompt's words; a *scene* stacks
-sky, disc, plates of land, weather, lettering and marks on a *canvas*; *film* encodes
-the frames. The same input gives the same bytes.
+`scenery.choose_scenery` chooses colours and layers by the prompt, `scene` draws the layers, `title_card`
+draws title and marks over them, `clip` encodes the frames, and `render` makes all files of an order.
+The same input gives the same bytes.
 """

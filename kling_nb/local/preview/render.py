@@ -1,4 +1,4 @@
-"""An order carried out: the files of a result, made in a thread of their own."""
+"""Make the files of an order. This runs in a worker thread."""
 
 from __future__ import annotations
 
@@ -10,31 +10,25 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import av
+import numpy as np
+import numpy.typing as npt
 from av.error import FFmpegError
-from PIL.Image import Image
+from av.video.frame import VideoFrame
+from PIL import Image, ImageDraw, ImageOps
 
-from kling_nb.local.input_media import InputFile, unreadable
-from kling_nb.local.order import LONGEST, Order
-from kling_nb.local.pace import Pace
-from kling_nb.local.preview.camera import Shot
-from kling_nb.local.preview.canvas import Canvas
-from kling_nb.local.preview.clip import FPS, Clip
-from kling_nb.local.preview.film import write_film
-from kling_nb.local.preview.marks import LABEL
-from kling_nb.local.preview.picture import UnreadablePicture, frame_size, open_picture
+from kling_nb.local.order import LONGEST, Order, Pace, decode_error
+from kling_nb.local.preview.clip import FPS, Clip, frame_size, make_melody, write_clip
+from kling_nb.local.preview.input_image import CameraMove, open_image
 from kling_nb.local.preview.scene import Scene
-from kling_nb.local.preview.sound import ring
-from kling_nb.local.preview.still import compose_still, still_from
+from kling_nb.local.preview.scenery import choose_scenery
+from kling_nb.local.preview.title_card import LABEL, TitleCard, clear_card
 
-_STEPS = 40
-"""Steps of a diffusion sampler: the log counts the frames in these."""
-
-_DEFAULT_SECONDS = 5.0
+_STEPS = 40  # The log counts the frames in this many steps, like those of a diffusion sampler.
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
-    """One file of a result. `size` is that of a picture, in pixels."""
+class OutputFile:
+    """One file of a result. `size` is width and height of an image or video in pixels."""
 
     data: bytes
     name: str
@@ -42,117 +36,100 @@ class Made:
     size: tuple[int, int] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Product:
-    """The files by the name of their property, and the length of the video or sound in seconds."""
+def render(order: Order, log: Callable[[str], None], pace: Pace) -> tuple[dict[str, OutputFile], float]:
+    """Return the files of an order by the name of their property, and the seconds of video.
 
-    files: dict[str, Made]
-    seconds: float
-
-
-Log = Callable[[str], None]
-
-
-def render(order: Order, log: Log, pace: Pace) -> Product:
-    """Make everything that `order` wants. Blocks; same order, same bytes.
-
-    Args:
-        order: What to make.
-        log: Takes the lines of the runner's log.
-        pace: How fast, and whether to stop.
+    The same order gives the same bytes. `log` adds a line to the runner's log; `pace` has the speed, and the
+    signal to stop.
 
     Raises:
-        Refused: A file of the input cannot be decoded.
-        Cancelled: `pace.stop` was set.
+        InvalidInput: A file of the input cannot be decoded.
+        OrderCancelled: `pace.stop` was set.
     """
     seconds = _length(order)
-    files: dict[str, Made] = {}
+    files: dict[str, OutputFile] = {}
     for output in order.outputs:
         if output == "audio":
-            sound, length = ring(order.prompt, seconds, order.pace)
+            audio, length = make_melody(order.prompt, seconds, order.pace)
             seconds = seconds or length
-            files[output] = Made(sound, "output.wav", "audio/wav")
+            files[output] = OutputFile(audio, "output.wav", "audio/wav")
         elif output == "image":
-            files[output] = _still(order)
+            files[output] = _image(order)
         else:
-            seconds = seconds or _DEFAULT_SECONDS
+            seconds = seconds or 5.0
             files[output] = _video(order, seconds, log, pace)
         log(f"Wrote {files[output].name}, {len(files[output].data) / 1000:,.0f} kB")
         pace.wait(0)
-    return Product(files, seconds or 0.0)
+    return files, seconds or 0.0
 
 
-def _video(order: Order, seconds: float, log: Log, pace: Pace) -> Made:
-    picture = _open(order.main)
-    ratio = order.ratio or (picture.width / picture.height if picture else 16 / 9)
+def draw_frames(
+    clip: Clip, image: Image.Image | None = None, ending: Image.Image | None = None
+) -> Iterator[npt.NDArray[np.uint8]]:
+    """Draw the frames of a clip: a scenery or a camera move over `image`, with the title card over it."""
+    image, ending = (one and clear_card(one) for one in (image, ending))
+    scenery = choose_scenery(clip.prompt, clip.salt)
+    dark = scenery.dark if image is None else np.zeros(3)
+    card = TitleCard(clip, scenery.lights[0], dark, over_image=image is not None)
+    move = CameraMove(clip.prompt, clip.size, image, ending) if image else None
+    scene = move or Scene(scenery, clip.size, clip.seconds)
+    for number in range(clip.frames):
+        yield card.draw(scene.frame(number / clip.frames), number)
+
+
+def _video(order: Order, seconds: float, log: Callable[[str], None], pace: Pace) -> OutputFile:
+    image, ending = (open_image(file) if file else None for file in (order.main, order.ending))
+    ratio = order.ratio or (image.width / image.height if image else 16 / 9)
     clip = Clip(order.prompt, order.name, frame_size(ratio), seconds, order.salt)
     width, height = clip.size
-    scene: Scene | Shot
-    if picture is None:
-        scene = Scene(clip)
-        log(f"Prompt: {len(order.prompt.split())} words, mood {scene.mood.name}, seed {scene.seed % 2**32}")
+    if image:
+        log(f"First frame: {image.width}x{image.height}, kept in shape as {width}x{height}")
     else:
-        scene = Shot(clip, picture, _open(order.ending))
-        log(f"First frame: {picture.width}x{picture.height}, kept in shape as {width}x{height}")
+        scenery = choose_scenery(clip.prompt, clip.salt)
+        log(f"Prompt: {len(clip.prompt.split())} words, scenery {scenery.name}, seed {scenery.seed % 2**32}")
     log(f"Encoding {clip.frames} frames {width}x{height} at {FPS} fps, h264")
+
+    def paced() -> Iterator[npt.NDArray[np.uint8]]:
+        start, share, logged = time.monotonic(), pace.seconds * clip.seconds / 5 / clip.frames, 0
+        for number, frame in enumerate(draw_frames(clip, image, ending)):
+            pace.wait(start + number * share - time.monotonic())
+            yield frame
+            step = (number + 1) * _STEPS // clip.frames
+            if step >= logged + _STEPS // 10:
+                logged = step
+                log(f"Sampling {step}/{_STEPS}  {100 * (number + 1) // clip.frames}%")
+
     with tempfile.TemporaryDirectory(prefix="kling-nb-render-") as folder:
         path = Path(folder) / "output.mp4"
-        comment = f"{LABEL} of kling_nb, not made by a model"
-        write_film(path, _paced(scene, clip, pace), clip.size, comment, _Steps(clip.frames, log))
-        return Made(path.read_bytes(), "output.mp4", "video/mp4", clip.size)
+        write_clip(path, paced(), clip.size, f"{LABEL} of kling_nb, not made by a model")
+        return OutputFile(path.read_bytes(), "output.mp4", "video/mp4", clip.size)
 
 
-def _paced(scene: Scene | Shot, clip: Clip, pace: Pace) -> Iterator[Canvas]:
-    start, share = time.monotonic(), pace.seconds * clip.seconds / 5 / clip.frames
-    for number in range(clip.frames):
-        pace.wait(start + number * share - time.monotonic())
-        yield scene.frame(number)
-
-
-class _Steps:
-    """Tells the log how far the frames are, about ten times in all."""
-
-    def __init__(self, total: int, log: Log) -> None:
-        self._total, self._log, self._told = total, log, 0
-
-    def __call__(self, frames: int) -> None:
-        step = frames * _STEPS // self._total
-        if step >= self._told + _STEPS // 10:
-            self._told = step
-            self._log(f"Sampling {step}/{_STEPS}  {100 * frames // self._total}%")
-
-
-def _still(order: Order) -> Made:
-    base = _open(order.main)
-    if base is None:
-        size = frame_size(order.ratio or 1.0)
-        base = still_from(Scene(Clip(order.prompt, order.name, size, 1.0, order.salt)).frame(0))
-    data, size = compose_still(base, _open(order.inset), order.name)
-    return Made(data, "output.png", "image/png", size)
-
-
-def _open(file: InputFile | None) -> Image | None:
-    if file is None:
-        return None
-    try:
-        return open_picture(file.data, video=file.kind == "video")
-    except UnreadablePicture as fault:
-        raise unreadable(file.path, file.kind, str(fault)[:200]) from fault
+def _image(order: Order) -> OutputFile:
+    """Make a PNG: the order's image or a scenery, with the second image in a corner."""
+    base, inset = (open_image(file) if file else None for file in (order.main, order.inset))
+    size = frame_size(base.width / base.height if base else order.ratio or 1.0)
+    packed = next(draw_frames(Clip(order.prompt, order.name, size, 1 / FPS, order.salt), base))
+    frame = VideoFrame.from_ndarray(packed, format="yuv420p")
+    frame.colorspace = frame.color_range = 1  # BT.709, limited
+    image: Image.Image = frame.to_image()  # type: ignore[no-untyped-call]  # PyAV leaves it untyped
+    if inset:
+        side, margin = round(min(size) * 0.3), round(min(size) * 0.055)
+        rounded = Image.new("L", (side, side), 0)
+        ImageDraw.Draw(rounded).rounded_rectangle((0, 0, side - 1, side - 1), side // 9, fill=255)
+        image.paste(ImageOps.fit(inset, (side, side)), (size[0] - side - margin, margin), rounded)
+    out = io.BytesIO()
+    image.save(out, "PNG")
+    return OutputFile(out.getvalue(), "output.png", "image/png", size)
 
 
 def _length(order: Order) -> float | None:
-    """Seconds asked for, else those of the speech, else those of the source video."""
-    if order.seconds:
-        return order.seconds
+    """Return the requested seconds, else those of the speech, else those of the source video."""
     for file in (order.audio, order.main):
-        if file is not None and file.kind in {"audio", "video"}:
-            return min(max(_duration(file), 1.0), LONGEST)
-    return None
-
-
-def _duration(file: InputFile) -> float:
-    try:
-        with av.open(io.BytesIO(file.data), "r") as container:
-            return (container.duration or 0) / av.time_base
-    except (FFmpegError, OSError, ValueError) as fault:
-        raise unreadable(file.path, file.kind, str(fault)[:200]) from fault
+        if not order.seconds and file is not None and file.kind in {"audio", "video"}:
+            try:
+                with av.open(io.BytesIO(file.data), "r") as container:
+                    return min(max((container.duration or 0) / av.time_base, 1.0), LONGEST)
+            except (FFmpegError, OSError, ValueError) as fault:
+                raise decode_error(file.path, file.kind, str(fault)[:200]) from fault
+    return order.seconds or None

@@ -1,0 +1,47 @@
+import { button, element, write } from "./dom.js";
+
+const SHOWN_MS = 1500;
+
+/**
+ * A button that copies a text, and says that it did.
+ *
+ * @param {string} label
+ * @param {() => string | null | Promise<string | null>} text null where there is nothing to copy
+ * @param {{title?: string, onRefusal?: (text: string) => void}} [options] `onRefusal` is called
+ *   where the page may not copy
+ */
+export function copyButton(label, text, { title = "", onRefusal = () => {} } = {}) {
+  const node = button(
+    label,
+    async () => {
+      const words = await text();
+      if (words === null) return;
+      const done = await copy(words, node);
+      write(node, done ? "Copied" : "Not allowed here");
+      if (!done) onRefusal(words);
+      setTimeout(() => {
+        node.textContent = label;
+      }, SHOWN_MS);
+    },
+    "",
+    { ariaLive: "polite", title },
+  );
+  return node;
+}
+
+/** @param {string} text @param {HTMLElement} neighbour @returns {Promise<boolean>} */
+async function copy(text, neighbour) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    // Pages that came over plain http have no clipboard; the old command works there.
+    const box = element("textarea", "spoken", { value: text });
+    neighbour.after(box); // in the widget, whose styles hide it
+    box.select();
+    const done = document.execCommand("copy");
+    box.remove();
+    neighbour.focus();
+    return done;
+  }
+}

@@ -1,0 +1,20 @@
+import { ANY_WAY, element } from "./dom.js";
+
+/**
+ * The rows of a table of what differs in two videos.
+ *
+ * @param {[title: string, one: string, other: string]} heads
+ * @param {[name: string, one: string, other: string][]} differences
+ */
+export const differenceRows = (heads, differences) => [
+  element("tr", "", {}, ...heads.map((text) => element("th", "", { scope: "col" }, text))),
+  ...differences.map(([name, ...values]) =>
+    element(
+      "tr",
+      "",
+      {},
+      element("th", "", { scope: "row" }, name),
+      ...values.map((text) => element("td", "", ANY_WAY, text)),
+    ),
+  ),
+];

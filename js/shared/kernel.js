@@ -1,0 +1,115 @@
+/**
+ * @typedef {{msg: any, buffers: DataView[]}} Answer
+ *
+ * @typedef {object} Pending
+ * @property {(answer: Answer) => void} resolve
+ * @property {(error: Error) => void} reject
+ * @property {ReturnType<typeof setTimeout>} timer
+ */
+
+/** How long an answer may take before the kernel counts as busy. */
+export const PATIENCE_MS = 1000;
+
+/** The kernel answered that it could not do it. The text is for the user. */
+export class Refused extends Error {}
+
+/**
+ * Sends commands and matches the answers to them.
+ *
+ * No question is given up for taking long: a kernel that computes for an hour answers after an
+ * hour. Until then `busy` says so.
+ */
+export class Kernel {
+  /** @type {Map<number, Pending>} */
+  #pending = new Map();
+  /** @type {Set<number>} */
+  #late = new Set();
+  // Answers go to every page that shows the model, so ids of two pages must differ. They are
+  // numbers, because ipykernel 7.4 remembers each text id until a message brings it back.
+  #next = Math.floor(Math.random() * 2 ** 31) * 2 ** 20;
+
+  /**
+   * @param {{send: (content: any, callbacks?: any, buffers?: ArrayBuffer[]) => void,
+   *   on: (name: any, listener: () => void) => void, widget_manager?: any}} model
+   * @param {() => void} onBusyChange called when `busy` may have changed
+   * @param {() => void} onChange called when the kernel has come or gone: ask which it is
+   */
+  constructor(model, onBusyChange, onChange) {
+    this.model = model;
+    this.onBusyChange = onBusyChange;
+    model.on("comm_live_update", () => {
+      this.drop();
+      onChange();
+    });
+    // ipywidgets says so only where the user asked for a restart. JupyterLab's connection also comes and goes
+    // with a kernel that is shut down, or dies and is started again; or it was the network, and answers come.
+    const listen = (/** @type {any} */ _, /** @type {string} */ status) => {
+      if (/connected/.test(status)) onChange(); // or disconnected, but not connecting
+    };
+    const signal = model.widget_manager?.kernel?.connectionStatusChanged;
+    signal?.connect(listen);
+    /** Listens no longer, and gives up all open questions. */
+    this.close = () => {
+      signal?.disconnect(listen);
+      this.drop();
+    };
+  }
+
+  /** Whether an answer is overdue. */
+  get busy() {
+    return this.#late.size > 0;
+  }
+
+  /**
+   * Asks the kernel.
+   *
+   * @param {string} kind one of the commands that the widget's protocol lists
+   * @param {{buffers?: ArrayBuffer[], [field: string]: any}} [msg] `buffers` go next to the message
+   * @param {number} [patience] milliseconds after which an answer is overdue
+   * @returns {Promise<Answer>} rejects with `Refused`, or with another error where nothing
+   *   could be sent
+   */
+  ask(kind, { buffers = [], ...msg } = {}, patience = PATIENCE_MS) {
+    const id = this.#next++;
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => {
+        this.#late.add(id);
+        this.onBusyChange();
+      }, patience);
+      this.#pending.set(id, { resolve, reject, timer });
+      try {
+        this.model.send({ id, kind, msg }, undefined, buffers);
+      } catch {
+        this.drop(); // the page's own words say less
+      }
+    });
+  }
+
+  /**
+   * Takes a "reply"; answers to questions of other pages are ignored.
+   *
+   * @param {{id: number, ok: boolean, msg: any}} reply
+   * @param {DataView[]} buffers
+   */
+  answer({ id, ok, msg }, buffers) {
+    const pending = this.#remove(id);
+    if (ok) pending?.resolve({ msg, buffers });
+    else pending?.reject(new Refused(String(msg?.error)));
+  }
+
+  /** Gives up all open questions: the kernel that was asked is gone. */
+  drop() {
+    for (const id of this.#pending.keys()) {
+      this.#remove(id)?.reject(new Error("The kernel went away."));
+    }
+  }
+
+  /** @param {number} id */
+  #remove(id) {
+    const pending = this.#pending.get(id);
+    this.#pending.delete(id);
+    clearTimeout(pending?.timer);
+    if (this.#late.delete(id)) this.onBusyChange();
+    return pending;
+  }
+}

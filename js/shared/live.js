@@ -1,0 +1,129 @@
+import { Kernel, Refused } from "./kernel.js";
+
+/** @typedef {import("@anywidget/types").AnyModel<any>} Model */
+
+/**
+ * One widget as a page sees it, shared by all views of a model, so that they agree. Fields change,
+ * then every subscriber is called. Nothing here touches the page.
+ *
+ * A widget's own class says what becomes of a snapshot (`begin`) and of a message (`receive`), and
+ * asks for the first snapshot once it is ready (`refresh`).
+ *
+ * @abstract
+ */
+export class Live {
+  /** False once the kernel is known to be gone. */
+  connected = true;
+  /** Seconds by which the kernel's clock is ahead of the browser's. */
+  clockOffset = 0;
+  /** @type {Set<() => void>} */
+  #subscribers = new Set();
+  #asking = false;
+
+  /** @param {Model} model */
+  constructor(model) {
+    this.model = model;
+    const redraw = () => this.redraw();
+    this.kernel = new Kernel(model, redraw, () => {
+      this.connected = this.#asking = false;
+      this.restart();
+      void this.refresh();
+    });
+    model.on("msg:custom", (content, buffers) => {
+      const { kind, msg } = content ?? {};
+      if (kind === "reply") return this.kernel.answer(content, buffers);
+      this.connected = true;
+      this.receive(kind, msg);
+    });
+  }
+
+  /** Seconds since 1970 by the kernel's clock. */
+  get kernelNow() {
+    return Date.now() / 1000 + this.clockOffset;
+  }
+
+  /** @param {() => void} draw @returns {() => void} unsubscribes */
+  subscribe(draw) {
+    this.#subscribers.add(draw);
+    this.seen(true);
+    return () => {
+      this.#subscribers.delete(draw);
+      if (this.#subscribers.size === 0) this.seen(false);
+    };
+  }
+
+  /** Brings all views up to date. */
+  redraw() {
+    for (const draw of this.#subscribers) draw();
+  }
+
+  close() {
+    this.#subscribers.clear();
+    this.kernel.close();
+  }
+
+  /** Asks for everything. */
+  async refresh() {
+    if (this.#asking) return;
+    this.#asking = true;
+    const about = this.question();
+    try {
+      const { msg } = await this.kernel.ask("snapshot", about);
+      this.connected = true;
+      this.clockOffset = msg.now - Date.now() / 1000;
+      this.begin(msg);
+    } catch (error) {
+      // A refusal is still an answer; anything else means that nothing could be sent.
+      this.connected = error instanceof Refused;
+      this.fail(error, about);
+    }
+    this.#asking = false;
+    this.change();
+  }
+
+  /** What to ask a snapshot of. @returns {object} */
+  question() {
+    return {};
+  }
+
+  /** Takes a snapshot. @abstract @param {any} _snapshot */
+  begin(_snapshot) {}
+
+  /** Takes a message that answers nothing. @abstract @param {string} _kind @param {any} _msg */
+  receive(_kind, _msg) {}
+
+  /** There is no snapshot. @param {any} _error @param {object} _about what was asked */
+  fail(_error, _about) {}
+
+  /** The kernel has come or gone: what it counted is no longer true. */
+  restart() {}
+
+  /** A view was added, or the last one was removed. @param {boolean} _any */
+  seen(_any) {}
+
+  /** More is known than before. */
+  change() {
+    this.redraw();
+  }
+}
+
+/**
+ * What anywidget loads: it calls this once for each model, then `render` for each view of it.
+ *
+ * @template {Live} Own
+ * @param {new (model: any) => Own} LiveWidget
+ * @param {(el: HTMLElement, live: Own) => () => void} mount shows the widget; returns its clean-up
+ */
+export const widgetOf = (LiveWidget, mount) => () => {
+  /** @type {Own} */
+  let live;
+  return {
+    /** @param {{model: Model}} about */
+    initialize({ model }) {
+      live = new LiveWidget(model);
+      return () => live.close();
+    },
+    /** @param {{el: HTMLElement}} about */
+    render: ({ el }) => mount(el, live),
+  };
+};

@@ -1,0 +1,172 @@
+/** @typedef {import("./protocol.js").State} State */
+
+/** The states in words, the same as on cards (`card_words.py`, `grid_card.py`). The last two are
+ * those of cells of a sweep that have no job. */
+const STATES = {
+  SUBMITTING: "Submitting",
+  IN_QUEUE: "In queue",
+  IN_PROGRESS: "Generating",
+  DOWNLOADING: "Downloading",
+  READY: "Ready",
+  FAILED: "Failed",
+  CANCELLED: "Cancelled",
+  UNCERTAIN: "Uncertain",
+  WAITING: "Waiting",
+  SKIPPED: "Not started",
+};
+
+/** Of a take that was there already, the same as on cards (`WORDS` in `job/plan.py`). */
+export const ALREADY_MADE = "already made, free";
+
+/** What the panel's button says where a run sends nothing. What it does and costs comes from the
+ * kernel. @type {Record<Exclude<import("./protocol.js").Outcome, "SUBMIT">, string>} */
+export const ACTIONS = {
+  REUSE: "Show the take",
+  FOLLOW: "Follow its job",
+  LOOK_UP: "Look it up at fal",
+  ASK_RESULT: "Fetch the result",
+  REFETCH: "Fetch the file again",
+  RESULT_GONE: "Ask fal again",
+};
+
+/** A state in words; one that is not known here shows as it is. @param {keyof typeof STATES} state */
+export const label = (state) => STATES[state] ?? state;
+
+/** @param {State} state */
+export const isFinished = (state) => /^(READY|FAILED|CANCELLED|UNCERTAIN)$/.test(state);
+
+/** What there is of these words, in one line.
+ * @param {any[]} words @param {string} [between] */
+export const inLine = (words, between = " · ") => words.filter(Boolean).join(between);
+
+/** Whether there is something left to cancel: a result being fetched is made, and paid.
+ * @param {State} state */
+export const isCancellable = (state) => !isFinished(state) && state !== "DOWNLOADING";
+
+/**
+ * What is going on, where the state alone does not say it.
+ *
+ * @param {{state: State, queue_position: number | null, received: number, total: number | null}} job
+ */
+export function phase({ state, queue_position: ahead, received, total }) {
+  if (state === "IN_QUEUE" && ahead !== null) {
+    return ahead > 0 ? `${ahead} ahead in the queue` : "Next in the queue";
+  }
+  if (received) {
+    return total ? `${megabytes(received)} of ${megabytes(total)}` : megabytes(received);
+  }
+  return "";
+}
+
+/** @param {number} bytes */
+export const megabytes = (bytes) => `${(bytes / 1e6).toFixed(1)} MB`;
+
+/** Two digits, as clocks have them. @param {number} n */
+export const pair = (n) => `${n}`.padStart(2, "0");
+
+/** Seconds as 0:07, 12:30 or 1:02:03.
+ * @param {number} seconds */
+export function clock(seconds) {
+  const whole = Math.max(0, Math.floor(seconds));
+  const hours = Math.floor(whole / 3600);
+  const minutes = Math.floor(whole / 60) % 60;
+  const rest = pair(whole % 60);
+  return hours ? `${hours}:${pair(minutes)}:${rest}` : `${minutes}:${rest}`;
+}
+
+/** How long the job has been going, and how long such jobs take; or how long it went on.
+ * @param {State} state @param {number} seconds @param {number | null} [expected] */
+export function duration(state, seconds, expected) {
+  if (isFinished(state)) return `${state === "READY" ? "took" : "after"} ${clock(seconds)}`;
+  return expected ? `${clock(seconds)} · usually ${clock(expected)}` : clock(seconds);
+}
+
+/**
+ * How far the job is, 0 to 1, as far as anybody knows: an upload or download by its bytes, the rest
+ * by the time that such jobs took. Null where nothing is known, or the usual time is over.
+ *
+ * @param {{received: number, total: number | null}} job
+ * @param {number | null} seconds so far
+ * @param {number | null} expected
+ */
+export function share({ received, total }, seconds, expected) {
+  if (received) return total ? received / total : null;
+  return expected && seconds !== null && seconds < expected ? seconds / expected : null;
+}
+
+/**
+ * Time of day of a log line, in the reader's zone. fal sends some stamps without a zone; those
+ * are UTC. Empty where the stamp cannot be read.
+ *
+ * @param {string | null} timestamp ISO 8601
+ * @param {string} [timeZone] the reader's own by default
+ */
+export function timeOfDay(timestamp, timeZone) {
+  if (!timestamp) return "";
+  const zoned = /(Z|[+-]\d\d:?\d\d)$/i.test(timestamp) ? timestamp : `${timestamp}Z`;
+  const date = new Date(zoned.replace(/(\.\d{3})\d+/, "$1"));
+  return Number.isNaN(+date) ? "" : date.toLocaleTimeString("en-GB", { timeZone });
+}
+
+/**
+ * Size and length of a take, e.g. "1280 × 720 · 5 s".
+ *
+ * @param {{width: number | null, height: number | null, duration: number | null}} job
+ */
+export function dimensions({ width, height, duration }) {
+  const size = width && height ? `${width} × ${height}` : "";
+  const length = duration ? `${Number(duration.toFixed(1))} s` : "";
+  return inLine([size, length]);
+}
+
+/** Whether a finished job gave a video; some endpoints give sound, pictures or data.
+ * @param {{width: number | null, height: number | null}} job */
+export const hasVideo = ({ width, height }) => Boolean(width && height);
+
+/** Seconds as 0:03.25, next to a slider. @param {number} seconds */
+export function moment(seconds) {
+  const hundredths = Math.round(Math.max(0, seconds) * 100);
+  const rest = `${pair(Math.floor(hundredths / 100) % 60)}.${pair(hundredths % 100)}`;
+  return `${Math.floor(hundredths / 6000)}:${rest}`;
+}
+
+/** How long ago something was, in its largest unit. @param {number} seconds */
+export function ago(seconds) {
+  for (const [unit, size] of /** @type {[string, number][]} */ ([
+    ["d", 86_400],
+    ["h", 3_600],
+    ["min", 60],
+  ])) {
+    if (seconds >= size) return `${Math.floor(seconds / size)} ${unit} ago`;
+  }
+  return "just now";
+}
+
+/** Bytes as a person reads them. @param {number} bytes */
+export const fileSize = (bytes) =>
+  bytes < 1e6 ? `${Math.max(1, Math.round(bytes / 1e3))} kB` : megabytes(bytes);
+
+/** Dollars, e.g. "about $0.49". @param {number} dollars */
+export const price = (dollars) => `about $${dollars.toFixed(2)}`;
+
+/** The beginning of a prompt, for names of buttons. @param {string} text */
+export const brief = (text) => text.slice(0, 60);
+
+/** What an error says. @param {any} error @returns {string} */
+export const messageOf = (error) => error?.message ?? `${error}`;
+
+export const LOCAL_PREVIEW = "LOCAL PREVIEW";
+
+export const UNPLAYABLE = "This browser cannot play the file. Save it instead.";
+
+export const BUSY = "The kernel is busy and has not answered. ■ interrupts the running cell.";
+
+const RESTARTED = "The kernel was restarted or shut down.";
+
+/** What to do once the kernel is gone, by the backend of a job or by the widget. */
+export const GONE = {
+  fal: `${RESTARTED} The job goes on at fal: run the cell again, or call kling_nb.resume(). It is not paid for twice.`,
+  local: `${RESTARTED} Run the cell again to make it again.`,
+  grid: `${RESTARTED} Jobs go on at fal: run the cell again to get them back. Nothing is paid for twice.`,
+  panel: `${RESTARTED} Jobs go on at fal: make a new panel to go on working, or call kling_nb.resume() to get unfinished ones back.`,
+};

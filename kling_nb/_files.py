@@ -1,0 +1,107 @@
+"""Write files atomically: a reader finds the complete file or no file.
+
+A file is written under a hidden temporary name in the same folder and gets its final name in one step. So a
+crash leaves no partial file, and only one of two writers can create the name.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+
+def write_file(path: Path, content: bytes | Callable[[Path], object], *, overwrite: bool = False) -> None:
+    """Write a file atomically.
+
+    Args:
+        path: Final path.
+        content: Bytes, or a function that writes the temporary file at the path it receives. Bytes are synced
+            to the disk before the file gets its final name.
+        overwrite: True to replace an existing file.
+
+    Raises:
+        FileExistsError: The file exists, and `overwrite` is False.
+        OSError: The file cannot be written.
+    """
+    temporary = temporary_path(path)
+    try:
+        if callable(content):
+            content(temporary)
+        else:
+            _write_bytes(temporary, content)
+        if overwrite:
+            temporary.replace(path)
+        else:
+            place(temporary, path)
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def temporary_path(path: Path) -> Path:
+    """Return a hidden path in the same folder that no other writer uses."""
+    return path.with_name(f".kling-{os.getpid()}-{secrets.token_hex(6)}.part")
+
+
+def place(temporary: Path, final: Path, *, link: Callable[[Path, Path], None] = os.link) -> None:
+    """Give a complete file a second name without replacing a file. The caller removes the first name.
+
+    Args:
+        temporary: A complete file in the same folder.
+        final: Its final path.
+        link: Makes a hard link, or raises OSError if the disk has none.
+
+    Raises:
+        FileExistsError: `final` exists. It stays unchanged.
+        OSError: The file cannot be written.
+    """
+    try:
+        link(temporary, final)
+    except FileExistsError:
+        raise
+    except (OSError, NotImplementedError):
+        _place_copy(temporary, final)
+
+
+def _place_copy(temporary: Path, final: Path) -> None:
+    """Place a copy, on FAT, exFAT and network shares without hard links.
+
+    An empty file reserves the name. The complete copy replaces it in one step.
+    """
+    os.close(os.open(final, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    copy = temporary_path(final)
+    try:
+        shutil.copyfile(temporary, copy)
+        sync(copy)
+        copy.replace(final)
+    except OSError:
+        for unfinished in (copy, final):
+            unfinished.unlink(missing_ok=True)
+        raise
+
+
+def sync(path: Path) -> None:
+    """Sync a file or folder to the disk.
+
+    Windows cannot open a folder for this, but its folder entries are durable without it.
+    """
+    flags = os.O_RDONLY if path.is_dir() else os.O_RDWR
+    try:
+        descriptor = os.open(path, flags)
+    except PermissionError:
+        return
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _write_bytes(path: Path, data: bytes) -> None:
+    with path.open("xb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())

@@ -1,0 +1,98 @@
+"""The plain functions (`generate`, `submit`, …) and the session of this process that they use."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from kling_nb import _front_end
+from kling_nb import settings as _settings
+from kling_nb.catalog import Endpoint
+from kling_nb.job.job import Job
+from kling_nb.ledger import Entry
+from kling_nb.media import Result
+from kling_nb.session import Session
+from kling_nb.sweeps.sweep import Sweep
+
+LOCAL_NOTICE = (
+    "No fal key found, so this is a free preview made on this machine."
+    " For real Kling video: export FAL_KEY=… or kling_nb.configure(credentials=…)"
+)
+
+_default: list[Session] = []
+_guard = threading.Lock()
+
+
+def default_session() -> Session:
+    """Return the session of this process, made at the first call."""
+    with _guard:
+        if not _default:
+            _default.append(Session())
+        return _default[0]
+
+
+def configure(**settings: Any) -> None:
+    """Set settings for the rest of this process; None unsets one.
+
+    Example: `configure(credentials="<id>:<secret>", backend="fal", endpoint="v3-pro")`.
+
+    Raises:
+        UsageError: An unknown setting or a value that makes no sense.
+    """
+    settings = _settings.Unshown(settings)
+    _settings.configure(settings)
+
+
+def generate(prompt: str | None = None, **arguments: Any) -> Result:
+    """Make a video, wait for it and return it. See `Session.generate`."""
+    return default_session().generate(prompt, **arguments)
+
+
+def submit(prompt: str | None = None, **arguments: Any) -> Job:
+    """Start a job and return it at once. See `Session.submit`."""
+    return default_session().submit(prompt, **arguments)
+
+
+def sweep(prompt: str | list[str] | None = None, **arguments: Any) -> Sweep:
+    """Make every combination of the values given as lists. See `Session.sweep`.
+
+    In a notebook the total price is shown before it starts.
+    """
+    start = arguments.pop("start", True)
+    study = default_session().sweep(prompt, start=False, **arguments)
+    if start:
+        study.check_frozen()
+        if _front_end.say is not None:
+            _front_end.say(study.price)
+        study.start()
+    return study
+
+
+def endpoint(name: str | None = None, **arguments: Any) -> Endpoint:
+    """Return the endpoint of an id or short name; any id of fal works. See `Session.endpoint`."""
+    return default_session().endpoint(name, **arguments)
+
+
+def endpoints(word: str | None = None) -> tuple[Endpoint, ...]:
+    """Return the endpoints on this machine whose names have all these words. See `Session.endpoints`."""
+    return default_session().endpoints(word)
+
+
+def jobs(**arguments: Any) -> list[Entry]:
+    """Return submissions in the ledger, newest first. See `Session.jobs`."""
+    return default_session().jobs(**arguments)
+
+
+def get_job(job_id: str, endpoint: str | None = None) -> Job:
+    """Return the job of an id or request id. See `Session.get_job`."""
+    return default_session().get_job(job_id, endpoint)
+
+
+def resume(**arguments: Any) -> list[Job]:
+    """Resume every unfinished submission of this folder. See `Session.resume`."""
+    return default_session().resume(**arguments)
+
+
+def upload(file: Any, **arguments: Any) -> str:
+    """Store a file and return its URL, for use as an input. See `Session.upload`."""
+    return default_session().upload(file, **arguments)

@@ -1,0 +1,267 @@
+"""One background thread with one event loop for the I/O of all jobs, and waits for its results.
+
+Jobs go on there while the kernel computes. The thread starts with the first coroutine, not at import, and
+again in a forked child. Only this module uses `nest_asyncio2`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import concurrent.futures.thread  # noqa: F401 -- registers its exit hook first, see `finish_before_exit`
+import contextlib
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
+from concurrent.futures import wait as wait_for_all
+from types import FrameType, TracebackType
+from typing import Any, ClassVar, TypeVar
+
+from kling_nb.errors import without_frames
+
+T = TypeVar("T")
+EXIT_SECONDS = 20.0
+"""How long the end of a process waits for work that must finish."""
+
+TICK_SECONDS = 0.2
+"""How often a waiting cell wakes the loop of its kernel. ipykernel 7 passes an interrupt to a loop that
+sleeps in `select` without waking it (tornado's `add_callback` in a signal handler), so ■ would do nothing."""
+
+
+class BackgroundThread:
+    """Runs coroutines on its own thread. Any other thread may call `spawn` and `wait`."""
+
+    _shared: ClassVar[list[BackgroundThread]] = []
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._pid = 0
+        self._unfinished: set[Future[Any]] = set()
+        self._waits_at_exit = False
+
+    @classmethod
+    def shared(cls) -> BackgroundThread:
+        """Return the background thread of this process."""
+        if not cls._shared:
+            cls._shared.append(cls())
+        return cls._shared[0]
+
+    def spawn(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        """Start `work` on the background thread and return at once."""
+        return asyncio.run_coroutine_threadsafe(_strip_frames(work), self._running_loop())
+
+    def _running_loop(self) -> asyncio.AbstractEventLoop:
+        with self._lock:
+            # A forked child has the loop but not its thread.
+            if self._loop is None or self._pid != os.getpid():
+                self._loop = asyncio.new_event_loop()
+                self._pid = os.getpid()
+                threading.Thread(
+                    target=self._loop.run_forever, name="kling_nb background", daemon=True
+                ).start()
+            return self._loop
+
+    def finish_before_exit(self, future: Future[Any]) -> None:
+        """Keep the process alive until `future` is done or `EXIT_SECONDS` have passed.
+
+        A script that submits and ends would otherwise abort its own submission, and would not know if fal
+        accepted it.
+        """
+        with self._lock:
+            self._unfinished.add(future)
+            if not self._waits_at_exit:
+                self._waits_at_exit = True
+                # `atexit` runs too late: thread pools, and with them host name look-ups, no longer work then.
+                # The pools' hook must be registered first, because hooks run in reverse order.
+                register = getattr(threading, "_register_atexit", atexit.register)
+                register(self._wait_at_exit)
+        future.add_done_callback(self._unfinished.discard)
+
+    def _wait_at_exit(self) -> None:
+        if self._pid == os.getpid():
+            wait_for_all(list(self._unfinished), EXIT_SECONDS)
+
+
+async def _strip_frames(work: Coroutine[Any, Any, T]) -> T:
+    """Await work, and remove frames that hold the API key from its error."""
+    try:
+        return await work
+    except Exception as error:
+        without_frames(error)
+        raise
+
+
+def wait(future: Future[T], timeout: float | None = None) -> T:
+    """Block until `future` is done, without stopping the caller's own event loop.
+
+    Without a running loop this waits on the future. In a cell or in marimo, `nest_asyncio2` makes the running
+    loop re-entrant. This happens at the first such wait and not earlier, because below Python 3.14 it
+    replaces C tasks with Python ones in the whole process (about 1.8 times slower).
+
+    It never cancels the future.
+
+    Raises:
+        TimeoutError: `timeout` seconds passed.
+    """
+    if timeout is not None and timeout >= threading.TIMEOUT_MAX:  # This includes infinity.
+        timeout = None
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        return future.result(timeout)
+    if future.done():
+        return future.result()
+    return _wait_nested(loop, future, timeout)
+
+
+def _wait_nested(loop: asyncio.AbstractEventLoop, future: Future[T], timeout: float | None) -> T:
+    waiting: asyncio.Task[T] | None = None
+
+    def wake() -> None:
+        if waiting is not None:
+            loop.call_soon_threadsafe(waiting.cancel)
+
+    with DeferredInterrupts(wake) as interrupts:
+        import nest_asyncio2  # noqa: PLC0415 -- at the first wait only, see `wait`
+
+        nest_asyncio2.apply(loop)
+        waiting = loop.create_task(wait_async(future, timeout))
+        if interrupts.pending:  # The interrupt came before there was a task to wake.
+            waiting.cancel()
+        try:
+            return loop.run_until_complete(waiting)
+        finally:
+            waiting.cancel()  # This has an effect only if an error in another callback has stopped the loop.
+
+
+async def wait_async(future: Future[T], timeout: float | None = None) -> T:  # noqa: ASYNC109 -- one argument for both kinds of wait
+    """Await `future` on the caller's loop. Cancelling the caller does not cancel the future.
+
+    `asyncio.wrap_future` would forward the cancellation and stop the task of a paid job.
+
+    Raises:
+        TimeoutError: `timeout` seconds passed.
+    """
+    loop = asyncio.get_running_loop()
+    woken = asyncio.Event()
+
+    def wake(_: Future[T]) -> None:
+        with contextlib.suppress(RuntimeError):  # The caller's loop is closed, so no caller waits.
+            loop.call_soon_threadsafe(woken.set)
+
+    future.add_done_callback(wake)
+    deadline = None if timeout is None else loop.time() + timeout
+    while not woken.is_set():
+        waits = [TICK_SECONDS] if "ipykernel" in sys.modules else []
+        if deadline is not None:
+            waits.append(deadline - loop.time())
+        left = min(waits, default=None)
+        if left is not None and left <= 0:
+            raise TimeoutError
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(woken.wait(), left)
+    return future.result()
+
+
+# -- Interrupts
+
+
+STUCK_SECONDS = 0.5
+"""A second interrupt this long after the first one is raised at once, because the block does not end."""
+
+
+class DeferredInterrupts:
+    """Defers what SIGINT raises until the block ends, and calls `wake` so that the block ends soon.
+
+    A nested event loop keeps the state of the outer loop in generators. A KeyboardInterrupt inside one of
+    them leaves it suspended. The garbage collector closes it later, on any thread, and that thread then seems
+    to run the loop of another one.
+
+    The earlier handler is still called. If it raises nothing (asyncio's), `wake` is not called. ipykernel's
+    handler for a cell with an await is replaced: it cancels the task of the cell, which is blocked here, and
+    the reply of the cell would never be sent (ipykernel 7.4). Outside the main thread this class has no
+    effect, because signals are raised only there.
+
+    Args:
+        wake: Makes the block end soon. It is called in the signal handler.
+    """
+
+    def __init__(self, wake: Callable[[], object]) -> None:
+        self._wake = wake
+        self._before: Any = None
+        self.handler: Callable[[int, FrameType | None], object] | None = None
+        self._raised: BaseException | None = None
+        self._since = 0.0
+
+    @property
+    def pending(self) -> bool:
+        """True if an interrupt is deferred."""
+        return self._raised is not None
+
+    def __enter__(self) -> DeferredInterrupts:
+        before = signal.getsignal(signal.SIGINT)
+        if threading.current_thread() is not threading.main_thread() or not callable(before):
+            return self
+        self._before = before
+        # Of two nested blocks the inner one ends first and raises, which ends the outer one too.
+        outer = getattr(before, "__self__", None)
+        self.handler = outer.handler if isinstance(outer, DeferredInterrupts) else before
+        signal.signal(signal.SIGINT, self._defer)
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _fault: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        if self._before is not None:
+            signal.signal(signal.SIGINT, self._before)
+        raised, self._raised = self._raised, None
+        if raised is not None:
+            raise raised from None
+
+    def _defer(self, number: int, frame: FrameType | None) -> None:
+        assert self.handler is not None
+        try:
+            if _in_cell(frame):
+                signal.default_int_handler(number, frame)
+            self.handler(number, frame)
+        except BaseException as error:
+            if self._raised is None:
+                self._raised, self._since = error, time.monotonic()
+            elif time.monotonic() - self._since > STUCK_SECONDS:
+                raise
+            self._wake()
+
+
+def _in_cell(frame: FrameType | None) -> bool:
+    """Return True if an exception raised in this frame ends an IPython cell, not the loop of the kernel."""
+    module = sys.modules.get("IPython.core.interactiveshell")
+    runs_cells = module.InteractiveShell.run_code.__code__ if module else None
+    while frame is not None:
+        if frame.f_code is runs_cells:
+            return True
+        frame = frame.f_back
+    return False
+
+
+class ProcessLock:
+    """A re-entrant lock for any thread. In a forked child it is free, even if the parent had locked it."""
+
+    def __init__(self) -> None:
+        self._renew()
+
+    def _renew(self) -> None:
+        self._lock = threading.RLock()
+        self._pid = os.getpid()
+
+    def __enter__(self) -> None:
+        if self._pid != os.getpid():  # A new child has no other thread, so there is no race.
+            self._renew()
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()

@@ -1,0 +1,237 @@
+"""`EndpointBook`: find an endpoint by name, from the package or by its live schema.
+
+A live schema is fetched at the first use of its id. All kernels share it: it is stored on disk with its date,
+one file for each endpoint. After a week it is fetched again at the next use. If that fails, the stored schema
+is used, and the endpoint's `notice` states its age. A copy is stored next to the takes that are made with it,
+so that a clone of the project can read their requests without a network.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote
+
+from kling_nb._files import write_file
+from kling_nb._lazy import jsonschema_rs
+from kling_nb.catalog import Endpoint, shipped
+from kling_nb.catalog.openapi import UnreadableDocument, from_openapi
+from kling_nb.errors import UnknownEndpoint, UnreachableError, UsageError
+
+FRESH_DAYS = 7
+"""A stored schema is used for this many days before it is fetched again."""
+
+_VERSION = 1
+_PAUSE_SECONDS = 600.0
+"""After a failed fetch the stored schema is used for this long before the next try."""
+
+_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)+", re.ASCII)
+_LONGEST = 150  # characters of an id, so that the file name is valid on every file system
+
+Fetch = Callable[[str], Any]
+"""Returns the OpenAPI document of an id, or None if fal has none. Raises `UnreachableError`."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """A schema from the disk, with the time and size of its file at that moment."""
+
+    endpoint: Endpoint
+    stamp: tuple[int, int]
+
+    @property
+    def days(self) -> float:
+        """The age of the schema in days."""
+        fetched = datetime.fromisoformat(self.endpoint.fetched_at or "")
+        return (datetime.now(UTC) - fetched).total_seconds() / 86_400
+
+
+class EndpointBook:
+    """Finds endpoints by name.
+
+    Threads: any. Several processes may share the folders.
+
+    Args:
+        folder: Where schemas are stored. It is created with the first one.
+        fetch: Fetches a document from fal.
+        copies: Folder for copies next to the takes, if there is one.
+    """
+
+    def __init__(self, folder: Path, fetch: Fetch, copies: Path | None = None) -> None:
+        self._folder = folder
+        self._fetch = fetch
+        self._copies = copies
+        self._read: dict[Path, _Stored] = {}
+        self._failed: dict[str, float] = {}
+
+    def find(self, name: str, *, refresh: bool = False, fetch: bool = True) -> Endpoint:
+        """Return the endpoint with this id or short name.
+
+        Args:
+            name: Id or short name of an endpoint of the package, or any full id.
+            refresh: Fetch the schema now, even if a stored one is new enough.
+            fetch: False never asks fal. Endpoints that are neither in the package nor stored
+                are unknown then.
+
+        Raises:
+            UnknownEndpoint: There is none, or its schema could not be read; the message has the reason.
+            UnreachableError: `refresh` is set and fal did not answer. The stored schema stays.
+            UsageError: `refresh` is set for an endpoint of the package.
+        """
+        found = shipped.find(name)
+        if found is None:
+            endpoint_id = str(name).strip().strip("/")
+            if not _ID.fullmatch(endpoint_id) or len(endpoint_id) > _LONGEST:
+                raise shipped.unknown_endpoint(name)
+            return self._find_live(endpoint_id, refresh=refresh, fetch=fetch)
+        if refresh:
+            raise UsageError(
+                f"The schema of {found.short_name} comes with kling_nb and is not fetched. Nothing was sent.",
+                remedy="Update kling_nb for a newer schema: pip install -U kling_nb",
+            )
+        return found
+
+    def all(self, word: str | None = None) -> tuple[Endpoint, ...]:
+        """Return the endpoints of the package, then the stored ones; `word` as in `shipped.endpoints`."""
+        live = (entry for entry in self._load_all() if shipped.has_words(entry, word))
+        return (*shipped.endpoints(word), *live)
+
+    def _find_live(self, endpoint_id: str, *, refresh: bool, fetch: bool) -> Endpoint:
+        stored = self._load(endpoint_id)
+        if stored and not refresh and (stored.days < FRESH_DAYS or not fetch or self._is_paused(endpoint_id)):
+            return _with_notice(stored)
+        if not fetch:
+            raise shipped.unknown_endpoint(endpoint_id)
+        try:
+            document = self._fetch(endpoint_id)
+        except UnreachableError as fault:
+            if stored is None:
+                raise _schema_error(endpoint_id, f"could not be fetched. {fault.message}") from fault
+            if refresh:
+                fault.remedy = f"The schema of {_day(stored.endpoint)} stays in use. Try again later."
+                raise
+            self._failed[endpoint_id] = time.monotonic()
+            return _with_notice(stored)
+        if document is None:
+            raise _schema_error(endpoint_id, "does not exist: fal knows no endpoint of that id.")
+        return self._store(endpoint_id, document)
+
+    def _store(self, endpoint_id: str, document: Any) -> Endpoint:
+        """Read a document that fal has just sent, store it and return its endpoint."""
+        fetched_at = datetime.now(UTC).isoformat(timespec="seconds")
+        try:
+            found = from_openapi(endpoint_id, document, fetched_at=fetched_at)
+            _check_schemas(found)
+        except (UnreadableDocument, RecursionError) as fault:
+            raise _schema_error(endpoint_id, f"cannot be used: {fault}.") from fault
+        entry = {
+            "kling_nb": _VERSION,
+            "endpoint": endpoint_id,
+            "fetched_at": fetched_at,
+            "document": document,
+        }
+        self._failed.pop(endpoint_id, None)
+        with suppress(
+            OSError
+        ):  # Without a stored schema (full disk, read-only home) it is fetched each time.
+            self._folder.mkdir(parents=True, exist_ok=True)
+            write_file(self._path(endpoint_id), json.dumps(entry, ensure_ascii=True).encode(), overwrite=True)
+        return found
+
+    def store_copy(self, endpoint: Endpoint) -> None:
+        """Copy the live schema of an endpoint next to the takes. Do nothing for endpoints of the package."""
+        if endpoint.fetched_at is None or self._copies is None:
+            return
+        source, target = self._path(endpoint.id), self._copies / self._path(endpoint.id).name
+        with suppress(OSError):  # A missing copy must not stop the job.
+            data = source.read_bytes()
+            if not target.exists() or target.read_bytes() != data:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                write_file(target, data, overwrite=True)
+
+    # -- the folders ------------------------------------------------------------------
+
+    def _path(self, endpoint_id: str) -> Path:
+        return self._folder / f"{quote(endpoint_id, safe='')}.json"
+
+    def _load(self, endpoint_id: str) -> _Stored | None:
+        """Return the stored schema, or None if there is none that can be read."""
+        path = self._path(endpoint_id)
+        return self._read_file(path, endpoint_id) or (
+            self._read_file(self._copies / path.name, endpoint_id) if self._copies else None
+        )
+
+    def _read_file(self, path: Path, endpoint_id: str) -> _Stored | None:
+        try:
+            about = path.stat()
+            stamp = (about.st_mtime_ns, about.st_size)
+            known = self._read.get(path)
+            if known is None or known.stamp != stamp:
+                known = self._read[path] = _Stored(_parse(endpoint_id, path.read_bytes()), stamp)
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            return None
+        return known
+
+    def _load_all(self) -> Iterator[Endpoint]:
+        folders = [self._folder, *([self._copies] if self._copies else [])]
+        for name in sorted({path.name for folder in folders for path in _json_files(folder)}):
+            stored = self._load(unquote(name.removesuffix(".json")))
+            if stored is not None:
+                yield _with_notice(stored)
+
+    def _is_paused(self, endpoint_id: str) -> bool:
+        failed = self._failed.get(endpoint_id)
+        return failed is not None and time.monotonic() - failed < _PAUSE_SECONDS
+
+
+def _json_files(folder: Path) -> list[Path]:
+    try:
+        return list(folder.glob("*.json"))
+    except OSError:
+        return []
+
+
+def _parse(endpoint_id: str, data: bytes) -> Endpoint:
+    entry = json.loads(data)
+    if (entry["kling_nb"], entry["endpoint"]) != (_VERSION, endpoint_id):
+        raise ValueError("another version, or another endpoint")
+    if datetime.fromisoformat(entry["fetched_at"]).tzinfo is None:
+        raise ValueError("a date without a time zone")
+    return from_openapi(endpoint_id, entry["document"], fetched_at=entry["fetched_at"])
+
+
+def _check_schemas(endpoint: Endpoint) -> None:
+    """Raise unless both schemas are valid JSON Schemas, so that a validator can be made of them."""
+    for schema in (endpoint.input_schema, endpoint.output_schema):
+        if not jsonschema_rs.meta.is_valid(dict(schema)):
+            raise UnreadableDocument("it is no JSON Schema")
+
+
+def _with_notice(stored: _Stored) -> Endpoint:
+    """Return the stored endpoint, with a notice about its age if it is older than `FRESH_DAYS`."""
+    endpoint = stored.endpoint
+    if stored.days < FRESH_DAYS:
+        return endpoint
+    age = f"{stored.days:.0f} days old ({_day(endpoint)})"
+    return replace(
+        endpoint, notice=f"The schema of {endpoint.id} is {age}, because fal did not send a newer one."
+    )
+
+
+def _day(endpoint: Endpoint) -> str:
+    return (endpoint.fetched_at or "")[:10]
+
+
+def _schema_error(endpoint_id: str, why: str) -> UnknownEndpoint:
+    return UnknownEndpoint(
+        f'"{endpoint_id}" does not come with kling_nb, and its live schema {why}',
+        remedy=shipped.unknown_endpoint(endpoint_id).remedy,
+        parameter="endpoint",
+    )

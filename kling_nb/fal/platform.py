@@ -1,0 +1,194 @@
+"""fal's platform API: earlier requests, prices and schemas (FAL-PROTOCOL §12)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from kling_nb import errors
+from kling_nb.fal.hosts import Hosts
+from kling_nb.fal.http import Http, unreachable_error
+from kling_nb.fal.patience import Patience, Retry
+from kling_nb.fal.refusals import from_response
+from kling_nb.fal.replies import json_object
+
+PAGE = 100
+MAX_PAGES = 50
+CLOCK_TOLERANCE = 60.0
+"""Seconds by which this machine's clock may differ from fal's without a second query."""
+MAX_CLOCK_DIFFERENCE = 10 * 365 * 86_400.0
+"""Seconds. A larger difference does not come from a wrong clock, and is ignored."""
+
+
+@dataclass(frozen=True, slots=True)
+class EarlierRequest:
+    """An earlier request in fal's list.
+
+    Attributes:
+        request_id: fal's id.
+        input: The input that was sent, or None if the account stores no payloads.
+    """
+
+    request_id: str
+    input: Mapping[str, Any] | None
+
+
+async def earlier_requests(
+    http: Http, endpoint_id: str, *, start: float, end: float
+) -> tuple[EarlierRequest, ...]:
+    """Return the requests that this account sent to an endpoint between two times.
+
+    The times are those of this machine. If its clock differs from fal's, the query covers the same times on
+    both clocks. Otherwise a request that fal lists at another hour would seem never to have arrived.
+
+    Args:
+        http: Connections, with a key of the account.
+        endpoint_id: Full id.
+        start: Unix seconds.
+        end: Unix seconds, excluded.
+
+    Raises:
+        ResponseError: Refused.
+        UnreachableError: No answer, or an answer that is not a list.
+    """
+    query = {
+        "endpoint_id": endpoint_id,
+        "start": _stamp(start),
+        "end": _stamp(end),
+        "expand": "payloads",
+        "limit": str(PAGE),
+    }
+    found: dict[str, EarlierRequest] = {}
+    page, ahead = await _page(http, query)
+    if CLOCK_TOLERANCE < abs(ahead) < MAX_CLOCK_DIFFERENCE:
+        query |= {"start": _stamp(start + min(ahead, 0.0)), "end": _stamp(end + max(ahead, 0.0))}
+        page, _ = await _page(http, query)
+    for _ in range(MAX_PAGES):
+        for item in page["items"]:
+            if request := _request(item, endpoint_id):
+                found[request.request_id] = request
+        cursor = page.get("next_cursor")
+        if not cursor or page.get("has_more") is False:
+            return tuple(found.values())
+        query["cursor"] = str(cursor)
+        page, _ = await _page(http, query)
+    raise errors.UnreachableError(f"fal lists more than {PAGE * MAX_PAGES:,} requests for this time.")
+
+
+async def _page(http: Http, query: Mapping[str, str]) -> tuple[dict[str, Any], float]:
+    """Fetch one page. Return it with the seconds by which fal's clock is ahead of this machine's."""
+    url = f"{http.hosts.api.rstrip('/')}/v1/models/requests/by-endpoint?{urlencode(query)}"
+    answer = await http.exchange("GET", url)
+    page = json_object(answer.content)
+    if answer.is_success and page is not None and isinstance(page.get("items"), list):
+        return page, _clock_difference(answer.headers.get("date"))
+    if answer.is_success:
+        raise errors.UnreachableError("fal's list of requests cannot be read.")
+    raise from_response(answer.status_code, answer.headers, answer.content, what="Looking for the request")
+
+
+def _clock_difference(date: str | None) -> float:
+    """Return the seconds by which a `Date` header is ahead of this machine's clock, or 0 without a date."""
+    with suppress(TypeError, ValueError, OverflowError):
+        return parsedate_to_datetime(date or "").timestamp() - time.time()
+    return 0.0
+
+
+def _request(item: Any, endpoint_id: str) -> EarlierRequest | None:
+    if not isinstance(item, dict) or item.get("endpoint_id", endpoint_id) != endpoint_id:
+        return None
+    request_id, given = item.get("request_id"), item.get("json_input")
+    if not isinstance(request_id, str) or not request_id:
+        return None
+    return EarlierRequest(request_id, given if isinstance(given, dict) else None)
+
+
+def _stamp(moment: float) -> str:
+    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+@dataclass(frozen=True, slots=True)
+class LivePrice:
+    """fal's price of an endpoint with its default settings (FAL-PROTOCOL §12.2).
+
+    Attributes:
+        usd: Price of one unit, in `currency` if that is not USD.
+        unit: fal's word for the unit, such as "seconds" or "videos".
+        currency: Three letters.
+    """
+
+    usd: float
+    unit: str
+    currency: str
+
+    def __str__(self) -> str:
+        amount = f"${self.usd:g}" if self.currency == "USD" else f"{self.usd:g} {self.currency}"
+        return f"{amount} per {self.unit.removesuffix('s')}"
+
+
+async def live_price(http: Http, endpoint_id: str) -> LivePrice:
+    """Fetch fal's price of an endpoint. The request needs a key.
+
+    Raises:
+        ResponseError: Refused, or fal has no price for this endpoint.
+        UnreachableError: No answer.
+    """
+    url = f"{http.hosts.api.rstrip('/')}/v1/models/pricing?endpoint_id={quote(endpoint_id, safe='')}"
+    answer = await http.exchange("GET", url)
+    data = json_object(answer.content) or {}
+    entries = data.get("prices")
+    if answer.is_success and isinstance(entries, list):
+        for entry in entries:
+            if isinstance(entry, dict) and entry.get("endpoint_id") == endpoint_id:
+                amount = entry.get("unit_price")
+                if isinstance(amount, (int, float)):
+                    return LivePrice(
+                        float(amount), str(entry.get("unit") or "unit"), str(entry.get("currency") or "USD")
+                    )
+    raise from_response(answer.status_code, answer.headers, answer.content, what="Asking for the price")
+
+
+MAX_DOCUMENT_BYTES = 4 * 2**20
+"""Bytes of a schema document. A usual one has about 20 kB."""
+
+_TWO_TRIES = Retry(attempts=2, cap=3.0)
+"""Few tries, because a user waits for the answer and a stored document may replace it."""
+
+
+async def fetch_document(hosts: Hosts, endpoint_id: str, *, patience: Patience | None = None) -> Any:
+    """Fetch the OpenAPI document of an endpoint. It is public, so no key is sent (FAL-PROTOCOL §12.6).
+
+    Args:
+        hosts: The hosts. Only `schema` is used.
+        endpoint_id: Full id.
+        patience: How long to wait.
+
+    Returns:
+        The parsed JSON, or None if fal has no endpoint with this id.
+
+    Raises:
+        UnreachableError: No answer, or an answer that is not a document.
+    """
+    query = f"endpoint_id={quote(endpoint_id, safe='')}"
+    url = f"{hosts.schema.rstrip('/')}/api/openapi/queue/openapi.json?{query}"
+    http = Http(hosts, lambda: None, retry=_TWO_TRIES, patience=patience)
+    try:
+        answer = await http.exchange("GET", url)
+    finally:
+        await http.aclose()
+    if answer.status_code == 404:
+        return None
+    if not answer.is_success:
+        raise unreachable_error(url, RuntimeError(f"it answers {answer.status_code}"))
+    if len(answer.content) > MAX_DOCUMENT_BYTES:
+        raise unreachable_error(url, RuntimeError(f"its document has {len(answer.content):,} bytes"))
+    try:
+        return answer.json()
+    except (ValueError, RecursionError) as fault:
+        raise unreachable_error(url, RuntimeError("its answer is not JSON")) from fault

@@ -1,0 +1,387 @@
+"""Upload files to fal's storage, in one piece or in parts (FAL-PROTOCOL §9.3)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from io import BytesIO, FileIO
+from typing import Any, TypeVar
+
+from kling_nb import errors
+from kling_nb._lazy import httpx
+from kling_nb.fal.http import Http, unreachable_error
+from kling_nb.fal.options import Lifecycle
+from kling_nb.fal.refusals import from_response
+from kling_nb.fal.replies import json_object
+from kling_nb.request.local_file import LocalFile
+
+WHOLE_BYTES = 90 << 20
+"""Size of the largest file that is sent in one piece, as in fal's own client."""
+
+PART_BYTES = 10 << 20
+PARTS_AT_ONCE = 4
+
+
+class Storage:
+    """fal's file storage for one set of hosts and one key. For use on one event loop only.
+
+    Args:
+        http: Connections and the key.
+        whole_bytes: Size of the largest file that is sent in one piece.
+        part_bytes: Size of the parts of larger files.
+    """
+
+    def __init__(self, http: Http, *, whole_bytes: int = WHOLE_BYTES, part_bytes: int = PART_BYTES) -> None:
+        self._wire = Wire(http)
+        self._whole_bytes = whole_bytes
+        self._part_bytes = part_bytes
+
+    @property
+    def host(self) -> str:
+        """Base URL of the REST host."""
+        return self._wire.host
+
+    async def upload(
+        self, file: LocalFile, *, lifecycle: Lifecycle | None = None, on_progress: OnProgress | None = None
+    ) -> str:
+        """Store a file and return its URL, for use as an input.
+
+        Args:
+            file: The file. It is read from disk in blocks while it is sent.
+            lifecycle: How long fal keeps it, or None for the account's setting.
+            on_progress: Called as `on_progress(sent, total)`, in bytes, about a hundred times. The first call
+                is (0, total), the last one (total, total). After a failed try, `sent` falls.
+
+        Raises:
+            MediaInputError: The file has changed.
+            ResponseError: Refused.
+            UnreachableError: No answer after all tries.
+        """
+        stamp = await asyncio.to_thread(file.verify)
+        progress = Progress(file.size, on_progress)
+        progress.report()
+        in_parts = file.size > self._whole_bytes
+        place = await self._wire.initiate(file, lifecycle or Lifecycle(), parts=in_parts)
+        if in_parts:
+            tags = await _Parts(self._wire, file, place.url_below, self._part_bytes, progress).send()
+            await self._wire.complete(place.url_below("complete"), tags)
+        else:
+            await self._wire.put(
+                place.upload_url, lambda: Body(file, 0, file.size, progress), file.content_type
+            )
+        if stamp is not None:
+            await asyncio.to_thread(file.verify, stamp)
+        progress.complete()
+        return place.file_url
+
+
+class _Parts:
+    """The upload of one file in parts, a few at a time."""
+
+    def __init__(
+        self,
+        wire: Wire,
+        file: LocalFile,
+        part_url: Callable[[str], str],
+        part_bytes: int,
+        progress: Progress,
+    ) -> None:
+        self._wire = wire
+        self._file = file
+        self._part_url = part_url
+        self._part_bytes = part_bytes
+        self._progress = progress
+        self._tags: dict[int, str] = {}
+
+    async def send(self) -> list[str]:
+        """Send all parts and return their ETags in order."""
+        starts = enumerate(range(0, self._file.size, self._part_bytes), 1)
+        workers = [asyncio.create_task(self._work(starts)) for _ in range(PARTS_AT_ONCE)]
+        try:
+            await asyncio.gather(*workers)
+        finally:  # The first part that fails stops the others.
+            for worker in workers:
+                worker.cancel()
+            await asyncio.gather(*workers, return_exceptions=True)
+        return [tag for _, tag in sorted(self._tags.items())]
+
+    async def _work(self, starts: Iterator[tuple[int, int]]) -> None:
+        for number, start in starts:
+            self._tags[number] = await self._wire.put_part(
+                self._part_url(str(number)),
+                lambda start=start: self._body(start),  # type: ignore[misc]
+            )
+
+    def _body(self, start: int) -> Body:
+        return Body(self._file, start, min(self._part_bytes, self._file.size - start), self._progress)
+
+
+# -- The requests of an upload
+
+
+T = TypeVar("T")
+_REMEDY = "Nothing was submitted. Not charged. Try again to upload the file."
+_KEPT = (errors.AuthenticationError, errors.InsufficientBalance, errors.RateLimited)
+"""Refusals that keep their own remedy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The URLs that fal assigns to an upload.
+
+    Attributes:
+        upload_url: URL that receives the file, on any host. It contains its own permission.
+        file_url: URL of the stored file.
+    """
+
+    upload_url: str
+    file_url: str
+
+    def url_below(self, tail: str) -> str:
+        """Return a URL below `upload_url`, with its query."""
+        path, mark, query = self.upload_url.partition("?")
+        return f"{path}/{tail}{mark}{query}"
+
+
+class _Refused(Exception):
+    """fal answered with an error."""
+
+    def __init__(self, answer: httpx.Response) -> None:
+        self.answer = answer
+
+
+class _IncompleteAnswer(Exception):
+    """A successful answer lacks what the next step needs."""
+
+
+class Wire:
+    """Sends the requests of uploads, with retries. For use on one event loop only.
+
+    Only the first request of an upload sends the key.
+
+    Raises:
+        ResponseError: Every method raises it if fal refuses.
+        UnreachableError: Every method raises it if no usable answer came after all tries.
+    """
+
+    def __init__(self, http: Http) -> None:
+        self._http = http
+        patience = http.patience.upload or http.patience.submit
+        self._timeout = httpx.Timeout(patience, connect=10.0, pool=None)
+
+    @property
+    def host(self) -> str:
+        """Base URL of the REST host."""
+        return self._http.hosts.rest.rstrip("/")
+
+    async def initiate(self, file: LocalFile, lifecycle: Lifecycle, *, parts: bool) -> Place:
+        """Ask fal for the URLs of an upload. Only this request sends the key."""
+        step = "initiate-multipart" if parts else "initiate"
+        url = f"{self.host}/storage/upload/{step}?storage_type=fal-cdn-v3"
+        body = {"content_type": file.content_type, "file_name": _safe_name(file.name)}
+
+        async def ask() -> Place:
+            headers = self._http.key_header(url) | lifecycle.headers
+            return self._place(await self._send(self._http.short, "POST", url, json=body, headers=headers))
+
+        return await self._retry(url, ask)
+
+    def _place(self, answer: httpx.Response) -> Place:
+        data = json_object(answer.content) or {}
+        upload_url, file_url = data.get("upload_url"), data.get("file_url")
+        for url in (upload_url, file_url):
+            if not isinstance(url, str) or "#" in url or not self._http.hosts.may_fetch(url):
+                raise _IncompleteAnswer("the answer has no allowed URL for the file")
+        return Place(str(upload_url), str(file_url))
+
+    async def put(self, url: str, make_body: Callable[[], Body], content_type: str) -> httpx.Response:
+        """Send bytes to the storage host. Each try makes a new body."""
+
+        async def send() -> httpx.Response:
+            body = make_body()
+            headers = {"Content-Type": content_type, "Content-Length": str(body.length)}
+            try:
+                return await self._send(self._http.uploads, "PUT", url, content=body, headers=headers)
+            except BaseException:
+                body.reset_progress()
+                raise
+            finally:
+                body.close()
+
+        return await self._retry(url, send)
+
+    async def put_part(self, url: str, make_body: Callable[[], Body]) -> str:
+        """Send one part to the storage host and return its ETag."""
+        answer = await self.put(url, make_body, "application/octet-stream")
+        tag = (json_object(answer.content) or {}).get("etag") or answer.headers.get("etag")
+        if not isinstance(tag, str):
+            raise _upload_error(url, _IncompleteAnswer("the answer to a part has no ETag"))
+        return tag
+
+    async def complete(self, url: str, tags: list[str]) -> None:
+        """Finish an upload by listing its parts in order."""
+        parts = [{"partNumber": number, "etag": tag} for number, tag in enumerate(tags, 1)]
+
+        async def finish() -> None:
+            await self._send(self._http.uploads, "POST", url, json={"parts": parts})
+
+        await self._retry(url, finish)
+
+    async def _send(self, pool: httpx.AsyncClient, method: str, url: str, **request: Any) -> httpx.Response:
+        """Send one request and return its answer, or raise if it is an error."""
+        answer = await self._http.answer(pool, method, url, timeout=self._timeout, **request)
+        if not answer.is_success:
+            raise _Refused(answer)
+        return answer
+
+    async def _retry(self, url: str, send: Callable[[], Awaitable[T]]) -> T:
+        """Call `send` with retries. An upload is free, so each of its steps may be repeated like a PUT."""
+        retry, attempt = self._http.retry, 0
+        while True:
+            attempt += 1
+            retry_after = None
+            try:
+                return await send()
+            except (httpx.RequestError, _IncompleteAnswer) as fault:
+                if not retry.allows("PUT", attempt):
+                    raise _upload_error(url, fault) from fault
+            except _Refused as refused:
+                if not retry.allows("PUT", attempt, refused.answer.status_code):
+                    raise _refusal_error(refused.answer) from None
+                retry_after = refused.answer.headers.get("retry-after")
+            await self._http.sleep(retry.delay(attempt, retry_after))
+
+
+def _safe_name(name: str) -> str:
+    """Return a file name that is safe in a URL. On disk it may contain anything, even invalid UTF-8."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", name)[-80:].lstrip(".") or "file"
+
+
+def _upload_error(url: str, fault: Exception) -> errors.UnreachableError:
+    error = unreachable_error(url, fault)
+    return errors.UnreachableError(f"The upload failed. {error.message}", remedy=_REMEDY)
+
+
+def _refusal_error(answer: httpx.Response) -> errors.ResponseError:
+    error = from_response(answer.status_code, answer.headers, answer.content, what="The upload")
+    if not isinstance(error, _KEPT):
+        error.remedy = _REMEDY
+    return error
+
+
+# -- The body of a request, read from a file while it is sent
+
+
+BLOCK_BYTES = 1 << 20
+"""Bytes read at once. Each block costs a switch to a thread, and each part in flight holds a few blocks."""
+
+
+class Body:
+    """A range of a file as an asynchronous iterator, for one try. Close it after use.
+
+    Blocks are read in a thread, because a file may be on a slow disk or a network share.
+
+    Args:
+        file: The file.
+        start: First byte.
+        length: Number of bytes.
+        progress: Counts every block.
+
+    Raises:
+        MediaInputError: During iteration, if the file cannot be read or has become shorter.
+    """
+
+    def __init__(self, file: LocalFile, start: int, length: int, progress: Progress) -> None:
+        self.length = length
+        self._file = file
+        self._start = start
+        self._sent = 0
+        self._progress = progress
+        self._open: BytesIO | FileIO | None = None
+        self._closed = False
+        self._lock = threading.Lock()  # A thread may still read after the request is cancelled.
+
+    def __aiter__(self) -> Body:
+        return self
+
+    async def __anext__(self) -> bytes:
+        size = min(BLOCK_BYTES, self.length - self._sent)
+        if not size:
+            raise StopAsyncIteration
+        block = await asyncio.to_thread(self._read, self._start + self._sent, size)
+        self._sent += len(block)
+        self._progress.add(len(block))
+        return block
+
+    def _read(self, start: int, size: int) -> bytes:
+        with self._lock:
+            if self._closed:
+                return b""  # The request was cancelled.
+            self._open = self._open or self._file.open()
+            try:
+                self._open.seek(start)
+                block = self._open.read(size)
+            except OSError as error:
+                raise self._file.change_error(f"can no longer be read ({error.strerror or error})") from error
+        if not block:
+            raise self._file.change_error("became shorter during the upload")
+        return block
+
+    def reset_progress(self) -> None:
+        """Remove the bytes of a failed try from the progress."""
+        self._progress.add(-self._sent)
+        self._sent = 0
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._closed = True
+            if self._open is not None:
+                self._open.close()
+
+
+# -- Progress
+
+
+log = logging.getLogger(__name__)
+
+OnProgress = Callable[[int, int], None]
+"""Called as `on_progress(sent, total)`, in bytes, from the background thread."""
+
+
+class Progress:
+    """Counts the bytes sent, and reports them about a hundred times.
+
+    The count falls after a failed try, and ends at `total`.
+    """
+
+    def __init__(self, total: int, on_progress: OnProgress | None) -> None:
+        self._total = total
+        self._on_progress = on_progress
+        self._sent = 0
+        self._reported = 0
+
+    def add(self, count: int) -> None:
+        """Add bytes sent. A negative number removes those of a failed try."""
+        self._sent += count
+        if abs(self._sent - self._reported) * 100 >= self._total and self._sent < self._total:
+            self.report()
+
+    def complete(self) -> None:
+        """Report that all bytes are sent."""
+        self._sent = self._total
+        self.report()
+
+    def report(self) -> None:
+        """Call `on_progress` with the current count."""
+        self._reported = self._sent
+        if self._on_progress is None:
+            return
+        try:
+            self._on_progress(self._sent, self._total)
+        except Exception:  # An error of the callback must not stop the upload.
+            log.exception("The on_progress callback of an upload failed")

@@ -1,0 +1,200 @@
+"""`Connections`: the ledgers, folders, uploads and backends of a session, opened at first use."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kling_nb import settings as _settings
+from kling_nb._lazy import lazy
+from kling_nb.background import BackgroundThread, ProcessLock, wait
+from kling_nb.catalog.live import EndpointBook
+from kling_nb.errors import LedgerError
+from kling_nb.fal.auth import Key
+from kling_nb.fal.hosts import Hosts
+from kling_nb.fal.patience import Patience, Sleep
+from kling_nb.job.preview_server import PreviewServer
+from kling_nb.job.rebuild import rows_of
+from kling_nb.ledger import Ledger
+from kling_nb.ledger.home import ledger_path, other_ledger_path
+from kling_nb.ledger.salvage import rows_of_folder
+from kling_nb.media import MediaFolder
+from kling_nb.settings import Settings
+
+if TYPE_CHECKING:
+    from kling_nb.fal import follow, http, platform, queue, storage
+    from kling_nb.job import inputs
+else:  # boundary 1 of `_lazy`: with the first job, upload or schema
+    follow = lazy("kling_nb.fal.follow")
+    http = lazy("kling_nb.fal.http")
+    platform = lazy("kling_nb.fal.platform")
+    queue = lazy("kling_nb.fal.queue")
+    storage = lazy("kling_nb.fal.storage")
+    inputs = lazy("kling_nb.job.inputs")
+
+log = logging.getLogger(__name__)
+
+
+class Connections:
+    """Opens each ledger, folder and backend once. Any thread, except `connect` and `close_backends`.
+
+    Args:
+        background: Runs coroutines.
+        patience: How long to wait for fal.
+    """
+
+    def __init__(self, background: BackgroundThread, patience: Patience | None) -> None:
+        self._background = background
+        self._patience = patience
+        self._lock = ProcessLock()
+        self._ledgers: dict[Path, Ledger] = {}
+        self._merged: set[tuple[Path, Path]] = set()
+        self._folders: dict[Path, MediaFolder] = {}
+        self._backends: dict[tuple[object, ...], Backend] = {}
+        self._upload_books: dict[Path, inputs.Uploads] = {}
+        self._endpoint_books: dict[tuple[Path, str, Path], EndpointBook] = {}
+
+    def ledger(self, settings: Settings) -> Ledger:
+        """Return the ledger of these settings."""
+        path = ledger_path(settings.home, settings.media)
+        with self._lock:
+            if path not in self._ledgers:
+                if path.parent == settings.media:
+                    log.warning("%s is read-only, so the ledger is %s.", settings.home, path)
+                self._ledgers[path] = Ledger(path, lambda: rows_of(settings.media))
+            if (path, settings.media) not in self._merged:
+                self._merged.add((path, settings.media))
+                self._merge_other_ledger(self._ledgers[path], settings)
+            return self._ledgers[path]
+
+    def _merge_other_ledger(self, ledger: Ledger, settings: Settings) -> None:
+        """Add the rows of this folder that are in the other place: in the folder itself or in the home.
+
+        The place of the ledger changes when the home becomes writable or read-only.
+        """
+        other = other_ledger_path(settings.home, settings.media)
+        if other.exists() and (rows := rows_of_folder(other, settings.media)):
+            with suppress(LedgerError):
+                ledger.merge_rows(rows)
+
+    def media(self, folder: Path) -> MediaFolder:
+        """Return the takes of a folder."""
+        with self._lock:
+            return self._folders.setdefault(folder, MediaFolder(folder))
+
+    def uploads(self, settings: Settings) -> inputs.Uploads:
+        """Return the uploads of these settings."""
+        with self._lock:
+            ledger = self.ledger(settings)
+            return self._upload_books.setdefault(ledger.path, inputs.Uploads(ledger))
+
+    def endpoints(self, settings: Settings) -> EndpointBook:
+        """Return the endpoints that are known here or can be fetched."""
+        hosts = settings.hosts
+
+        def fetch(endpoint_id: str) -> Any:
+            fetching = self._background.spawn(
+                platform.fetch_document(hosts, endpoint_id, patience=self._patience)
+            )
+            try:
+                return wait(fetching)
+            except BaseException:
+                fetching.cancel()  # an interrupt ends it
+                raise
+
+        with self._lock:
+            book = EndpointBook(settings.home / "schemas", fetch, settings.media / "schemas")
+            return self._endpoint_books.setdefault((settings.home, hosts.schema, settings.media), book)
+
+    async def connect(self, settings: Settings) -> Backend:
+        """Return the backend of these settings. Background thread."""
+        if settings.backend == "fal":
+            return self._backend("fal", settings.hosts, settings)
+        server = PreviewServer.shared(settings.local_speed)
+        access = await asyncio.to_thread(server.access)
+        hosts = Hosts(queue=access.url, rest=access.url, api=access.url)
+        settings = _settings.with_key(settings, access.key)
+        return self._backend("local", hosts, settings, gone=lambda: server.gone)
+
+    def _backend(
+        self, name: str, hosts: Hosts, settings: Settings, *, gone: Callable[[], bool] = lambda: False
+    ) -> Backend:
+        handle = (
+            os.getpid(),
+            name,
+            hosts,
+            settings.key,
+        )  # a forked process must not use its parent's connections
+        if handle not in self._backends:
+            self._backends[handle] = _open_backend(
+                name, hosts, settings.key, gone=gone, patience=self._patience
+            )
+        return self._backends[handle]
+
+    async def close_backends(self) -> None:
+        """Wait until all uploads are in the ledger, then close all connections. Background thread."""
+        for uploads in self._upload_books.values():
+            await uploads.finish()
+        for backend in self._backends.values():
+            await backend.client.aclose()
+        self._backends.clear()
+
+    def close_ledgers(self) -> None:
+        """Close the files of the ledgers."""
+        for ledger in self._ledgers.values():
+            ledger.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """fal, or the local preview server, which has the same API.
+
+    Attributes:
+        name: "fal" or "local".
+        hosts: Its URLs.
+        client: Client of its queue.
+        follower: Follows requests of the queue.
+        storage: Uploads files.
+        http: Its HTTP connections, for all other calls.
+        sleep: Waits between two tries.
+        key_fingerprint: Fingerprint of the key, or None.
+    """
+
+    name: str
+    hosts: Hosts
+    client: queue.QueueClient
+    follower: follow.Follower
+    storage: storage.Storage
+    http: http.Http
+    sleep: Sleep
+    key_fingerprint: str | None
+
+
+def _open_backend(
+    name: str,
+    hosts: Hosts,
+    key: Key | None,
+    *,
+    gone: Callable[[], bool] = lambda: False,
+    patience: Patience | None = None,
+) -> Backend:
+    """Make the clients of a backend. Call it on the background thread, because they belong to its loop.
+
+    Args:
+        name: "fal" or "local".
+        hosts: Its URLs.
+        key: The API key, which is sent to those URLs only.
+        gone: Returns True once the server of the queue has ended.
+        patience: How long to wait for answers.
+    """
+    pool = http.Http(hosts, lambda: key, patience=patience)
+    client = queue.QueueClient(pool)
+    follower = follow.Follower(client, gone=gone, sleep=pool.sleep)
+    fingerprint = key.fingerprint if key else None
+    return Backend(name, hosts, client, follower, storage.Storage(pool), pool, pool.sleep, fingerprint)

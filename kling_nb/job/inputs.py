@@ -1,0 +1,214 @@
+"""`Uploads`: turn local files into URLs that fal can read, and upload the same bytes once a day."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import os
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+from kling_nb.errors import LedgerError, MediaInputError
+from kling_nb.fal.options import Lifecycle
+from kling_nb.fal.storage import OnProgress, Storage
+from kling_nb.ledger import Ledger, Upload
+from kling_nb.request.local_file import LocalFile
+
+
+class Uploads:
+    """Uploads the same bytes once a day, for all kernels that share a ledger.
+
+    A second call for a file that this process is uploading waits for that upload. If no file of the same size
+    was uploaded lately, the file is sent first and hashed afterwards, to save time. Background thread.
+
+    Args:
+        ledger: Stores the URLs. If it cannot be used, every file is uploaded.
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._running: dict[tuple[object, ...], _SharedUpload] = {}
+        self._unread: dict[asyncio.Task[Any], tuple[int, int]] = {}
+
+    async def url(
+        self,
+        storage: Storage,
+        account: str | None,
+        file: LocalFile,
+        *,
+        lifecycle: Lifecycle | None = None,
+        inline_limit: int = 0,
+        on_progress: OnProgress | None = None,
+    ) -> str:
+        """Return the URL of the file, or a data URI with its bytes.
+
+        Args:
+            storage: Receives the file, if it has to be sent.
+            account: Fingerprint of the key.
+            file: The file.
+            lifecycle: How long fal keeps the file.
+            inline_limit: Size in bytes up to which the file becomes a data URI.
+            on_progress: See `Storage.upload`; not called if nothing has to be sent.
+
+        Raises:
+            KlingError: The upload failed. Uploads are free.
+        """
+        if file.size <= inline_limit:
+            return await asyncio.to_thread(_data_uri, file)
+        lifecycle = lifecycle or Lifecycle()
+        upload = Upload(file.sha256, file.content_type, storage.host, account or "", lifecycle.seconds or 0)
+        handle: tuple[object, ...] = (
+            os.getpid(),
+            upload,
+            file.stamp,
+        )  # a forked process must not wait for its parent's task
+        if file.sha256 or handle not in self._running:
+            await self._wait_for_hashes(file.size)
+        if not file.sha256 and handle not in self._running and await self._may_know(upload, file.size):
+            file = await asyncio.to_thread(file.with_hash)
+        if file.sha256:
+            upload = replace(upload, sha256=file.sha256)
+            handle = os.getpid(), upload
+            known = None if handle in self._running else await self._known(upload)
+            if known is not None:
+                return known
+        if handle not in self._running:
+            shared = self._running[handle] = _SharedUpload()
+            shared.task = asyncio.create_task(self._send(storage, file, lifecycle, upload, shared.report))
+            if not file.sha256:
+                self._track(shared.task, file.size)
+        shared = self._running[handle]
+        try:
+            return await shared.wait(on_progress)
+        finally:
+            if shared.over and self._running.get(handle) is shared:
+                del self._running[handle]
+
+    async def _send(
+        self,
+        storage: Storage,
+        file: LocalFile,
+        lifecycle: Lifecycle,
+        upload: Upload,
+        on_progress: OnProgress,
+    ) -> str:
+        url = await storage.upload(file, lifecycle=lifecycle, on_progress=on_progress)
+        if file.sha256:
+            await self._note(file, upload, url)
+        else:
+            self._track(asyncio.create_task(self._note(file, upload, url)), file.size)
+        return url
+
+    async def _note(self, file: LocalFile, upload: Upload, url: str) -> None:
+        """Store the URL by the file's hash, unless the file has changed meanwhile."""
+        with suppress(LedgerError, MediaInputError):
+            read = await asyncio.to_thread(file.with_hash)
+            known_by = replace(upload, sha256=read.sha256)
+            await asyncio.to_thread(self._ledger.note_upload, known_by, url, file.size)
+
+    def _track(self, task: asyncio.Task[Any], size: int) -> None:
+        """Remember that `task` may make the URL of a file of this size known."""
+        self._unread[task] = (os.getpid(), size)
+        task.add_done_callback(lambda _: self._unread.pop(task, None))
+
+    async def _wait_for_hashes(self, size: int | None = None) -> None:
+        """Wait until all running uploads of files of this size (None: of any size) are in the ledger."""
+        while tasks := [
+            task for task, (pid, own) in self._unread.items() if pid == os.getpid() and size in {None, own}
+        ]:
+            await asyncio.wait(tasks)
+
+    async def finish(self) -> None:
+        """Wait until the ledger knows every file that was uploaded."""
+        await self._wait_for_hashes()
+
+    async def _may_know(self, upload: Upload, size: int) -> bool:
+        with suppress(LedgerError):
+            return await asyncio.to_thread(self._ledger.may_have_upload, upload, size)
+        return False
+
+    async def _known(self, upload: Upload) -> str | None:
+        with suppress(LedgerError):
+            return await asyncio.to_thread(self._ledger.find_upload, upload)
+        return None
+
+    async def forget(self, url: str) -> None:
+        """Upload the file again the next time, because fal could not fetch it from this URL."""
+        with suppress(LedgerError):
+            await asyncio.to_thread(self._ledger.forget_upload, url)
+
+
+class _SharedUpload:
+    """An upload with its callers. It is cancelled when the last caller stops waiting."""
+
+    task: asyncio.Task[str]
+
+    def __init__(self) -> None:
+        self._waiting = 0
+        self._listeners: list[OnProgress] = []
+
+    def report(self, sent: int, total: int) -> None:
+        for listener in self._listeners:
+            listener(sent, total)
+
+    @property
+    def over(self) -> bool:
+        return self.task.done() or not self._waiting
+
+    async def wait(self, on_progress: OnProgress | None) -> str:
+        self._waiting += 1
+        if on_progress is not None:
+            self._listeners.append(on_progress)
+        try:
+            return await asyncio.shield(self.task)
+        finally:
+            self._waiting -= 1
+            if on_progress is not None:
+                self._listeners.remove(on_progress)
+            if not self._waiting:
+                self.task.cancel()
+
+
+class Tally:
+    """Adds up the progress of several files.
+
+    Args:
+        on_progress: Called as `on_progress(sent, total)`, in bytes, for all files together.
+        on_line: Called with a line of text when the upload of a file starts and when it ends.
+    """
+
+    def __init__(self, on_progress: OnProgress, on_line: Callable[[str], None]) -> None:
+        self._on_progress = on_progress
+        self._on_line = on_line
+        self._files: dict[str, tuple[int, int]] = {}
+
+    def of(self, parameter: str, name: str) -> OnProgress:
+        """Return the progress callback of one file."""
+
+        def on_progress(sent: int, total: int) -> None:
+            if parameter not in self._files:
+                self._on_line(f"uploading {name} ({total:,} bytes)")
+            self._files[parameter] = sent, total
+            self._on_progress(*(sum(amounts) for amounts in zip(*self._files.values(), strict=True)))
+            if sent == total:
+                self._on_line(f"uploaded {name}")
+
+        return on_progress
+
+
+async def gather_by_name(work: Mapping[str, Awaitable[str]]) -> dict[str, str]:
+    """Await all values at once and return the results by name. The first failure cancels the rest."""
+    tasks = {name: asyncio.ensure_future(part) for name, part in work.items()}
+    try:
+        await asyncio.gather(*tasks.values())
+    finally:
+        for task in tasks.values():
+            task.cancel()
+        await asyncio.gather(*tasks.values(), return_exceptions=True)
+    return {name: task.result() for name, task in tasks.items()}
+
+
+def _data_uri(file: LocalFile) -> str:
+    return f"data:{file.content_type};base64,{base64.b64encode(file.with_hash().read()).decode('ascii')}"

@@ -1,0 +1,333 @@
+"""`Job`: one submission, with its state and result, waiting, watching and cancelling."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import time
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+from kling_nb import _front_end, errors
+from kling_nb.background import BackgroundThread, wait, wait_async
+from kling_nb.events import Event, JobState, Logged, State, fold
+from kling_nb.job.cancel import NO_ANSWER, Cancellation, interrupt_cancels
+from kling_nb.job.plan import Outcome
+from kling_nb.media import Result, Take
+from kling_nb.request.request import VideoRequest
+from kling_nb.video import Video
+
+log = logging.getLogger(__name__)
+
+Listener = Callable[[Event, JobState], None]
+INTERRUPT_SECONDS = 5.0
+"""How many seconds an interrupted cell waits for fal's answer to its cancel."""
+
+
+class Presenter:
+    """How a front end shows jobs. The notebook layer registers its own; this one shows text."""
+
+    def widget(self, job: Job) -> Any:
+        """Return a live view of the job."""
+        raise errors.UsageError(
+            "Widgets need a notebook.", remedy="Run %load_ext kling_nb in a notebook first."
+        )
+
+    def bundle(self, job: Job) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the MIME bundle of a job at the end of a cell, and the output's metadata."""
+        return {"text/plain": repr(job)}, {}
+
+    def display(self, job: Job) -> Any:
+        """Return what marimo shows for a job at the end of a cell."""
+        return repr(job)
+
+
+def _presenter() -> Presenter:
+    """Return the presenter of this process."""
+    make = _front_end.job_presenter
+    return make() if make is not None else Presenter()
+
+
+class Job:
+    """One submission. Made by `submit`, `generate`, `get_job` or `%%kling`.
+
+    `await job` (in a cell) or `job.wait()` returns the result or raises the job's error. The result is a
+    `Video`, a `MediaFile` if the endpoint makes audio or an image, or a dict if it makes data only.
+
+    Threads: reading, `subscribe`, `wait` and `cancel` may be called from any thread. `apply`, `set_take` and
+    `restore` belong to the background thread.
+
+    Attributes:
+        id: kling_nb's id, `[0-9a-f]{12}`. `%kling show`, `get_job` and the ledger accept it.
+        request: The validated request.
+        backend: "fal" or "local".
+        created_at: Unix seconds of the submission.
+        finished_at: Unix seconds of the end, or None.
+        reused: True if an earlier take is the result, so that nothing was sent or paid.
+        outcome: What the claim in the ledger decided when this process started the job, an `Outcome`: SUBMIT,
+            FOLLOW, REFETCH, …; None for a job that had already ended and was only looked up.
+        state: A `JobState`.
+        result: What waiting returns, once the job is ready.
+        video: The result if it is a `Video`, else None.
+        file: The path of the result, once the job is ready.
+        files: Further files of the result by name, e.g. the `audio` of a video.
+        output: What the model returned, once known.
+        answered: Resolved when fal has answered the submission or the job has ended.
+        expected_seconds: How long earlier jobs of this endpoint took, or None.
+        maker: The `Session` of the job, which can make another take.
+    """
+
+    def __init__(
+        self,
+        job_id: str,
+        *,
+        request: VideoRequest,
+        backend: str,
+        background: BackgroundThread,
+        created_at: float | None = None,
+    ) -> None:
+        self.id = job_id
+        self.request = request
+        self.backend = backend
+        self.created_at = time.time() if created_at is None else created_at
+        self.finished_at: float | None = None
+        self.reused = False
+        self.outcome: Outcome | None = None
+        self.state = JobState()
+        self.result: Result | None = None
+        self.video: Video | None = None
+        self.file: Path | None = None
+        self.files: dict[str, Path] = {}
+        self.output: dict[str, Any] | None = None
+        self.expected_seconds: float | None = None
+        self.cancellation = Cancellation()
+        self.maker: Any = None
+        self._lines: list[Logged] = []
+        self._listeners: dict[object, Listener] = {}
+        self.answered: Future[None] = Future()
+        self._done: Future[Result] = Future()
+        self._background = background
+        self._pid = os.getpid()
+
+    @property
+    def lines(self) -> Sequence[Logged]:
+        """The log lines so far. The list grows while the job runs."""
+        return self._lines
+
+    @property
+    def request_id(self) -> str | None:
+        """The id that fal gave the request, once known."""
+        return self.state.request_id
+
+    @property
+    def error(self) -> Exception | None:
+        """The error that waiting raises, once the job has failed."""
+        return self.state.error
+
+    @property
+    def done(self) -> bool:
+        """True if the job has ended."""
+        return self._done.done()
+
+    # -- waiting ---------------------------------------------------------------
+
+    def wait(self, timeout: float | None = None) -> Result:
+        """Block until the job ends, and return its result.
+
+        Args:
+            timeout: Seconds to wait at most; None waits without limit.
+
+        Returns:
+            The video; a `MediaFile` if the endpoint makes audio or an image; a dict if it makes data.
+
+        Raises:
+            WaitTimeout: The time ran out; the job goes on.
+            Interrupted: Ctrl-C or ■. A queued job is cancelled, a running one goes on.
+            KlingError: The error of the job.
+        """
+        self._check_followed()
+        try:
+            return wait(self._done, timeout)
+        except TimeoutError as fault:
+            if self._done.done():
+                return self._done.result()
+            raise self.timeout_error(timeout) from fault
+        except KeyboardInterrupt as fault:
+            raise wait(self.spawn_interrupt()) from fault
+
+    async def wait_async(self, timeout: float | None = None) -> Result:  # noqa: ASYNC109 -- as `wait`
+        """Wait as `wait` does, for `await`. Cancelling the caller does not cancel the job."""
+        self._check_followed()
+        try:
+            return await wait_async(self._done, timeout)
+        except TimeoutError as fault:
+            if self._done.done():
+                return self._done.result()
+            raise self.timeout_error(timeout) from fault
+
+    def _check_followed(self) -> None:
+        """Raise in a forked process, where no thread follows the job."""
+        if self._pid != os.getpid() and not self.done:
+            raise errors.UsageError(
+                f"Job {self.id} is followed by the parent of this process, not by this one.",
+                remedy=f"Follow it here: kling_nb.get_job({self.id!r}).wait()",
+            )
+
+    def __await__(self) -> Generator[Any, None, Result]:
+        return self.wait_async().__await__()
+
+    def timeout_error(self, timeout: float | None) -> errors.WaitTimeout:
+        """Return the error of a wait that took longer than `timeout` seconds."""
+        return errors.WaitTimeout(
+            f"Not finished after {timeout:g} s ({self.state.state.value}); the job goes on.",
+            remedy=f"Run the cell again to keep waiting, or: %kling show {self.id}",
+            request_id=self.request_id,
+        )
+
+    async def handle_interrupt(self) -> errors.Interrupted:
+        """Cancel the job if it is queued, let it go on if it runs, and return the error for the cell.
+
+        Background thread.
+        """
+        if interrupt_cancels(self.state.state):
+            try:
+                outcome = await asyncio.wait_for(self.cancel_here(), INTERRUPT_SECONDS)
+            except (TimeoutError, errors.KlingError):
+                outcome = NO_ANSWER
+            return errors.Interrupted(
+                f"Stopped waiting for job {self.id}. {outcome}", request_id=self.request_id
+            )
+        at_fal = " at fal" if self.backend == "fal" else ""
+        return errors.Interrupted(
+            f"Stopped waiting. Job {self.id} keeps running{at_fal} (request id {self.request_id}).",
+            remedy=f"Resume: run the cell again, or %kling show {self.id}\nCancel: %kling cancel {self.id}",
+            request_id=self.request_id,
+        )
+
+    def spawn_interrupt(self) -> Future[errors.Interrupted]:
+        """Run `handle_interrupt` on the background thread."""
+        return self._background.spawn(self.handle_interrupt())
+
+    # -- watching --------------------------------------------------------------
+
+    def subscribe(self, listener: Listener) -> Callable[[], None]:
+        """Call `listener(event, state)` for every event from now on, on the background thread.
+
+        Returns:
+            A function that removes the listener.
+        """
+        handle = object()
+        self._listeners[handle] = listener
+        return lambda: self._listeners.pop(handle, None) and None
+
+    async def events(self) -> AsyncGenerator[Event, None]:
+        """Yield the events from now on, on the caller's loop, until the job ends."""
+        loop = asyncio.get_running_loop()
+        queue: asyncio.Queue[Event | None] = asyncio.Queue()
+
+        def pass_on(event: Event | None) -> None:
+            with contextlib.suppress(RuntimeError):  # the caller's loop is closed and reads no more events
+                loop.call_soon_threadsafe(queue.put_nowait, event)
+
+        unsubscribe = self.subscribe(lambda event, _: pass_on(event))
+        self._done.add_done_callback(lambda _: pass_on(None))  # comes after the last event
+        try:
+            while (event := await queue.get()) is not None:
+                yield event
+        finally:
+            unsubscribe()
+
+    def __aiter__(self) -> AsyncGenerator[Event, None]:
+        return self.events()
+
+    # -- cancelling ------------------------------------------------------------
+
+    def cancel(self) -> str:
+        """Ask fal to stop the job, wait for the answer, and return the outcome in words.
+
+        Raises:
+            KlingError: fal could not be asked.
+        """
+        return wait(self.cancel_soon())
+
+    def cancel_soon(self) -> Future[str]:
+        """Cancel the job as `cancel` does, without blocking."""
+        return self._background.spawn(self.cancel_here())
+
+    async def cancel_here(self) -> str:
+        """Cancel the job on the background thread."""
+        return await self.cancellation.request(self.state.state)
+
+    # -- changes, on the background thread -------------------------------------------
+
+    def apply(self, event: Event) -> None:
+        """Apply one event, call the listeners, and end all waits if it is the last event."""
+        if self.done:
+            return
+        if isinstance(event, Logged):
+            self._lines.append(event)
+        self.state = fold(self.state, event)
+        if self.state.state.finished and self.finished_at is None:
+            self.finished_at = time.time()
+        for listener in list(self._listeners.values()):
+            try:
+                listener(event, self.state)
+            except Exception:
+                log.exception("Job %s: a listener failed. The job goes on.", self.id)
+        if self.state.state is not State.SUBMITTING and not self.answered.done():
+            self.answered.set_result(None)
+        if self.state.state.finished:
+            self._wake()
+
+    def set_take(self, take: Take) -> None:
+        """Set the result from the stored take, before the job is READY. Reads the file.
+
+        Raises:
+            MediaError: The file is damaged or missing.
+        """
+        result = take.result()
+        self.file, self.files = take.path, take.others()
+        self.video = result if isinstance(result, Video) else None
+        if isinstance(result, dict):
+            self.output = result
+        self.result = result
+
+    def restore(self, state: JobState, *, lines: Sequence[Logged] = ()) -> None:
+        """Set the final state of a job that ended earlier, before any caller waits for it."""
+        self.state = state
+        self._lines.extend(lines)
+        self._wake()
+
+    def _wake(self) -> None:
+        self._listeners.clear()
+        if self.state.state is State.READY:
+            self._done.set_result(self.result or {})
+        elif self.state.state is State.CANCELLED:
+            self._done.set_exception(
+                errors.JobCancelled(f"Job {self.id} was cancelled.", request_id=self.request_id)
+            )
+        else:
+            self._done.set_exception(self.error or errors.KlingError(f"Job {self.id} failed."))
+
+    # -- showing ---------------------------------------------------------------
+
+    def widget(self) -> Any:
+        """Return a live view of the job for a notebook."""
+        return _presenter().widget(self)
+
+    def _repr_mimebundle_(
+        self, include: Any = None, exclude: Any = None
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        return _presenter().bundle(self)
+
+    def _display_(self) -> Any:
+        return _presenter().display(self)  # marimo's hook
+
+    def __repr__(self) -> str:
+        prompt = self.request.prompt
+        short = prompt if len(prompt) <= 40 else prompt[:39] + "…"
+        return f"<Job {self.id} {self.state.state.value} {self.request.endpoint.short_name} {short!r}>"

@@ -1,0 +1,459 @@
+"""`Plan`: what a call would do and cost, and `Outcome`, the one word for it. Nothing is sent here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from kling_nb.catalog import Endpoint
+from kling_nb.catalog.endpoint import estimate, with_price
+from kling_nb.errors import (
+    BudgetExceeded,
+    InputError,
+    KlingError,
+    MissingKey,
+    NoTake,
+    UnknownEndpoint,
+    UsageError,
+    without_frames,
+)
+from kling_nb.events import State
+from kling_nb.fal.options import SubmitOptions
+from kling_nb.fal.webhooks import check_webhook
+from kling_nb.job.connections import Connections
+from kling_nb.ledger import Entry, Limit, Selection, session_of_this_process
+from kling_nb.media import Take
+from kling_nb.request.request import VideoRequest, build_request, image_endpoint, notices
+from kling_nb.settings import Settings
+
+REUSABLE = {"fal": ("fal",), "local": ("fal", "local")}
+"""The backends whose takes are reused. With a key, a preview is never shown instead of a video by fal."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """The arguments of `Session.submit` that a plan depends on. See there.
+
+    Attributes:
+        parameters: All other arguments: the endpoint's parameters and the options of the submission.
+    """
+
+    prompt: str | None = None
+    endpoint: str | None = None
+    image: Any = None
+    end_image: Any = None
+    take: int | None = None
+    new: bool = False
+    backend: str | None = None
+    max_cost: float | str | None = None
+    frozen: bool | None = None
+    webhook_url: str | None = None
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, prompt: str | None, arguments: Mapping[str, Any]) -> Call:
+        """Return the call with these keyword arguments."""
+        names = {one.name for one in fields(cls)} - {"prompt", "parameters"}
+        named = {name: value for name, value in arguments.items() if name in names}
+        return cls(
+            prompt=prompt,
+            parameters={name: value for name, value in arguments.items() if name not in names},
+            **named,
+        )
+
+    @property
+    def images(self) -> dict[str, Any]:
+        """The start and end image by argument."""
+        return {"image": self.image, "end_image": self.end_image}
+
+
+class Outcome(StrEnum):
+    """What a call does. Only SUBMIT sends a new job; all others cost nothing more.
+
+    `WORDS` has the text for users.
+    """
+
+    REUSE = "REUSE"
+    """The take is in the folder."""
+    FOLLOW = "FOLLOW"
+    """The same request is already running, in this process or in another one."""
+    LOOK_UP = "LOOK_UP"
+    """The request was sent without an answer. It is looked up in fal's list of requests."""
+    ASK_RESULT = "ASK_RESULT"
+    """fal has finished the job, and its file is not stored yet."""
+    REFETCH = "REFETCH"
+    """The job was paid for and stored, and its file is missing."""
+    RESULT_GONE = "RESULT_GONE"
+    """fal did not have the result when last asked. It is asked once more; only `new` buys another take."""
+    SUBMIT = "SUBMIT"
+    """A new job is sent. A ledger row that was written but never sent also counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """The text for users about an outcome.
+
+    Attributes:
+        brief: For counts and table rows: "2 already made, free".
+        sentence: For all other places. `{price}` stands for `Plan.price`.
+    """
+
+    brief: str
+    sentence: str
+
+
+WORDS = {
+    Outcome.REUSE: Wording("already made, free", "Already made, free."),
+    Outcome.FOLLOW: Wording("already running, no extra charge", "Already running. No extra charge."),
+    Outcome.LOOK_UP: Wording(
+        "sent earlier, no answer",
+        "Sent earlier, but fal did not answer. fal is asked whether it has the job; nothing is sent again.",
+    ),
+    Outcome.ASK_RESULT: Wording(
+        "finished, no extra charge", "Finished at fal; the result is fetched. No extra charge."
+    ),
+    Outcome.REFETCH: Wording(
+        "paid for, file missing", "Paid for; the file is missing and is fetched again. No extra charge."
+    ),
+    Outcome.RESULT_GONE: Wording(
+        "result no longer at fal",
+        "fal no longer keeps the result and is asked once more. Another take: {price}.",
+    ),
+    Outcome.SUBMIT: Wording("to make", "{price}."),
+}
+"""The only table of this text. Dry runs, cells, panel, job widget, sweeps and `kling-nb verify` read it."""
+
+
+def outcome_of(entry: Entry) -> Outcome:
+    """Return what a call does if its request has this ledger row."""
+    if entry.gone:
+        return Outcome.RESULT_GONE
+    if entry.state is State.READY:
+        return Outcome.ASK_RESULT if entry.has_no_file else Outcome.REFETCH
+    if entry.state is State.DOWNLOADING:
+        return Outcome.ASK_RESULT
+    if entry.never_sent:
+        return Outcome.SUBMIT
+    unanswered = entry.state is State.UNCERTAIN or entry.abandoned
+    return Outcome.LOOK_UP if unanswered and entry.request_id is None else Outcome.FOLLOW
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a call would do. Nothing was sent.
+
+    A plan is advice, because other kernels may submit the same request meanwhile. The claim in the ledger
+    decides, and `Job.outcome` has the decision.
+
+    Attributes:
+        request: The validated request.
+        settings: The settings of the call.
+        found: The take that would be reused, or None.
+        unfinished: The ledger row of the job that would be resumed instead of a new submission, or None: the
+            job is running, its file is missing, or fal no longer has its result.
+        webhook_url: Where fal would also deliver the result of a new submission, or None.
+        notices: What the user should know about the endpoint, e.g. that its schema is old.
+        options: How fal's queue would treat a new submission.
+        take: Number of the take that is wanted, or None for the first one.
+        new: True to make another take, whatever exists.
+        refusal: The error that a run would raise at once, or None: `NoTake` (frozen), `MissingKey`,
+            `BudgetExceeded` (also if a limit is set and no price is known), or an `InputError` if there is no
+            local preview of the endpoint.
+    """
+
+    request: VideoRequest
+    settings: Settings
+    found: Take | None
+    unfinished: Entry | None
+    webhook_url: str | None = None
+    notices: tuple[str, ...] = ()
+    options: SubmitOptions | None = None
+    take: int | None = None
+    new: bool = False
+    refusal: KlingError | None = None
+
+    @property
+    def outcome(self) -> Outcome:
+        """What a run would do, unless it is refused."""
+        if self.found is not None:
+            return Outcome.REUSE
+        return Outcome.SUBMIT if self.unfinished is None else outcome_of(self.unfinished)
+
+    @property
+    def submits(self) -> bool:
+        """True if a run would send a new job."""
+        return self.outcome is Outcome.SUBMIT
+
+    @property
+    def words(self) -> str:
+        """What a run would do and cost, in one to three sentences."""
+        text = WORDS[self.outcome].sentence.replace("{price}", self.price)
+        return text[:1].upper() + text[1:] if self.submits else text
+
+    @property
+    def price(self) -> str:
+        """The cost of a submission in words, e.g. "about $0.70"."""
+        usd = None if self.estimate is None else f"about ${self.estimate:.2f}"
+        if self.settings.backend == "local":
+            kind = "no local preview" if self.request.endpoint.fetched_at else "free preview"
+            return f"{kind} ({usd} on fal)" if usd else kind
+        return usd or f"no price on record for {self.request.endpoint.short_name}"
+
+    @property
+    def estimate(self) -> float | None:
+        """The price of a submission at fal in US dollars, or None if no price is known."""
+        return cost_of(self.request, self.settings)
+
+
+class Planner:
+    """Makes plans from the arguments of calls. Any thread.
+
+    Args:
+        settings: Returns the settings of a call.
+        connections: Gives ledgers, media folders and endpoints.
+    """
+
+    def __init__(self, settings: Callable[..., Settings], connections: Connections) -> None:
+        self._settings = settings
+        self._connections = connections
+
+    def plan(self, call: Call) -> Plan:
+        """Return the plan of a call.
+
+        Raises:
+            InputError: Bad input.
+        """
+        take, new, webhook_url = call.take, call.new, call.webhook_url
+        settings = self._settings(backend=call.backend, max_cost=call.max_cost, frozen=call.frozen)
+        options, rest = SubmitOptions.split(call.parameters)
+        request, about_endpoint = self._request(replace(call, parameters=rest), settings)
+        if new and take is not None:
+            raise UsageError("take and new cannot be used together.", remedy="Give only one of them.")
+        if take is not None and (not isinstance(take, int) or take < 1):
+            raise UsageError(f"take is {take!r}.", remedy="It must be a whole number from 1.")
+        if webhook_url is not None:
+            check_webhook(webhook_url, local=settings.backend == "local" or settings.hosts.loopback)
+        found = None if new else self.find(request, settings, take)
+        unfinished = None if new or found else self._find_paid(request, settings, take)
+        plan = Plan(request, settings, found, unfinished, webhook_url, about_endpoint, options, take, new)
+        return replace(plan, refusal=self._refusal(plan))
+
+    def _refusal(self, plan: Plan) -> KlingError | None:
+        """Return the error that a run would raise now."""
+        try:
+            check_allowed(plan)
+            limits = limits_of(plan.settings) if plan.submits else ()
+            if limits:
+                unsent = [plan.unfinished.id] if plan.unfinished else []
+                self._connections.ledger(plan.settings).check_limits(limits, plan.estimate or 0.0, unsent)
+        except KlingError as fault:
+            without_frames(fault)
+            return fault.with_traceback(None)  # the frames hold the settings, and with them the key
+        return None
+
+    def request(self, call: Call) -> VideoRequest:
+        """Return the validated request of a call.
+
+        Raises:
+            InputError: Bad input.
+        """
+        return self._request(call, self._settings())[0]
+
+    def _request(self, call: Call, settings: Settings) -> tuple[VideoRequest, tuple[str, ...]]:
+        """Return the request of a call and the notices about its endpoint."""
+        named, chosen = self._choose_endpoint(call.endpoint or settings.endpoint, call.images, settings)
+        request = build_request(chosen, prompt=call.prompt, **call.images, parameters=call.parameters)
+        return request, notices(named, chosen)
+
+    def endpoint(self, name: str | None = None, *, refresh: bool = False, fetch: bool = True) -> Endpoint:
+        """Return the endpoint of an id or short name, by default the one set. See `Session.endpoint`."""
+        settings = self._settings()
+        book = self._connections.endpoints(settings)
+        return book.find(name or settings.endpoint, refresh=refresh, fetch=fetch)
+
+    def endpoint_of_job(self, endpoint_id: str) -> Endpoint:
+        """Return the endpoint of an existing job. A missing schema must not block the job's result."""
+        try:
+            return self.endpoint(endpoint_id, fetch=False)
+        except UnknownEndpoint:
+            if "/" not in endpoint_id:  # a mistyped short name
+                raise
+            return Endpoint(endpoint_id, endpoint_id, title=endpoint_id, category="")
+
+    def find(self, request: VideoRequest, settings: Settings, take: int | None) -> Take | None:
+        """Return the take of a request, or None."""
+        backends = REUSABLE[settings.backend]
+        return self._connections.media(settings.media).find(request.fingerprint, take=take, backends=backends)
+
+    def _choose_endpoint(
+        self, name: str, images: Mapping[str, Any], settings: Settings
+    ) -> tuple[Endpoint, Endpoint]:
+        """Return the endpoint that is named and the one to use: with an image, its image-to-video sister."""
+        find = self._connections.endpoints(settings).find
+        named = find(name)
+        has_image = any(image is not None for image in images.values())
+        return named, image_endpoint(named, find) if has_image else named
+
+    def _find_paid(self, request: VideoRequest, settings: Settings, take: int | None) -> Entry | None:
+        """Return the row of a submission of this take (None: of any take), so that it is not bought again."""
+        unfinished = self._find_unfinished(request, settings, take)
+        if unfinished is not None or settings.backend != "fal":
+            return unfinished
+        paid = self._connections.ledger(settings).find_paid(
+            request.fingerprint, settings.media, take or 1, any_take=take is None
+        )
+        return next(iter(paid), None)
+
+    def _find_unfinished(self, request: VideoRequest, settings: Settings, take: int | None) -> Entry | None:
+        """Return the unfinished row of a request, best one of this folder and this take."""
+        alike = Selection(fingerprint=request.fingerprint, unfinished=True)
+        found = [
+            entry
+            for entry in self._connections.ledger(settings).entries(alike, limit=1000)
+            if entry.backend == settings.backend
+            and take in {None, entry.take}
+            and (entry.backend == "fal" or entry.ours)
+            and entry.belongs_in(settings.media)
+        ]
+        folder, number = str(settings.media), take or 1
+        found.sort(key=lambda entry: (entry.folder != folder, entry.take != number))
+        return next(iter(found), None)
+
+
+# -- Price, limits, and the other reasons to refuse a submission.
+
+
+def cost_of(request: VideoRequest, settings: Settings) -> float | None:
+    """Return the expected price of `request` at fal in US dollars, or None if no price is known.
+
+    A price from the setting `prices` overrides that of the catalogue.
+    """
+    endpoint = request.endpoint
+    own = settings.prices.get(endpoint.short_name, settings.prices.get(endpoint.id))
+    return estimate(endpoint if own is None else with_price(endpoint, own), request.resolved)
+
+
+def limits_of(settings: Settings) -> tuple[Limit, ...]:
+    """Return the limits for all submissions together; none for free previews or if they are lifted."""
+    if settings.backend != "fal" or settings.max_cost == math.inf:
+        return ()
+    limits = []
+    if settings.budget is not None:
+        limits.append(Limit("the budget of this session", settings.budget, session=session_of_this_process()))
+    if settings.daily_budget is not None:
+        midnight = datetime.now().astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
+        limits.append(Limit("the budget of today", settings.daily_budget, since=midnight.timestamp()))
+    return tuple(limits)
+
+
+def check_cost(request: VideoRequest, settings: Settings) -> float | None:
+    """Return the expected cost of one submission in US dollars, or None if no price is known.
+
+    Raises:
+        BudgetExceeded: The cost is above `max_cost`, or a limit is set and no price is known.
+    """
+    cost = cost_of(request, settings)
+    if settings.backend != "fal" or settings.max_cost == math.inf:
+        return cost
+    limited = settings.max_cost is not None or bool(limits_of(settings))
+    if limited and cost is None:
+        name = request.endpoint.short_name
+        raise BudgetExceeded(
+            f"A spending limit is set, and no price is known for {name}. Nothing was sent.",
+            remedy=(
+                "Lift the limit for this call: --max-cost none (API: max_cost='none'),\n"
+                f"or set the price in US dollars per second: kling_nb.configure(prices={{{name!r}: 0.1}})"
+            ),
+        )
+    if settings.max_cost is not None and cost is not None and cost > settings.max_cost:
+        raise BudgetExceeded(
+            f"This would cost about ${cost:.2f}, over --max-cost {settings.max_cost:g}. Nothing was sent.",
+            remedy="Raise --max-cost (API: max_cost=), make it shorter, or choose another endpoint.",
+        )
+    return cost
+
+
+def check_total_cost(requests: Sequence[tuple[VideoRequest, Settings]], settings: Settings) -> None:
+    """Raise unless the submissions of a sweep, each and all together, are within `max_cost`.
+
+    Args:
+        requests: The requests to submit, each with its settings.
+        settings: The settings of the sweep. Its `max_cost` is the limit for all submissions together.
+
+    Raises:
+        BudgetExceeded: The cost is above `max_cost`, or a limit is set and a price is not known.
+    """
+    costs = [check_cost(request, own) for request, own in requests]
+    limit = settings.max_cost
+    if settings.backend != "fal" or limit is None or limit == math.inf:
+        return
+    for (request, _), cost in zip(requests, costs, strict=True):
+        if cost is None:
+            check_cost(request, settings)
+    total = sum(cost or 0.0 for cost in costs)
+    if total > limit + 1e-9:
+        raise BudgetExceeded(
+            f"{len(costs)} submissions would cost about ${total:.2f}, over --max-cost {limit:g}."
+            " Nothing was sent.",
+            remedy="Raise --max-cost (API: max_cost=), or give fewer values.",
+        )
+
+
+def no_take(
+    request: VideoRequest, settings: Settings, *, new: bool = False, take: int | None = None
+) -> NoTake:
+    """Return the error of a request that needs a submission while `frozen` forbids one."""
+    shown = request.prompt if len(request.prompt) <= 60 else request.prompt[:59] + "…"
+    prompt, folder = repr(" ".join(shown.split())), f"{settings.media.name}/"
+    if new:
+        reason = f"no new take of {prompt} may be generated"
+    elif take is None:
+        reason = f"no take of {prompt} is in {folder}"
+    else:
+        reason = f"take {take} of {prompt} is not in {folder}"
+    return NoTake(
+        f"Frozen: {reason}. Nothing was sent.",
+        remedy=(
+            "kling-nb verify NOTEBOOK shows what is missing and why. To generate it, leave out --frozen,\n"
+            "unset KLING_NB_FROZEN, or call kling_nb.configure(frozen=False)."
+        ),
+    )
+
+
+def check_allowed(plan: Plan) -> None:
+    """Raise unless the plan may run, as far as is known without the ledger.
+
+    Raises:
+        NoTake: `frozen`, and the request has no take.
+        MissingKey: Backend fal without a key.
+        InputError: There is no local preview of the endpoint.
+        BudgetExceeded: A submission would cost more than `max_cost`, or a limit is set and no price is known.
+    """
+    if plan.found is not None:
+        return
+    if plan.settings.frozen:
+        raise no_take(plan.request, plan.settings, new=plan.new, take=plan.take)
+    check_backend(plan)
+    if plan.submits:
+        check_cost(plan.request, plan.settings)
+
+
+def check_backend(plan: Plan) -> None:
+    """Raise unless the backend can make the request.
+
+    Raises:
+        MissingKey: Backend fal without a key.
+        InputError: There is no local preview of the endpoint.
+    """
+    if plan.settings.backend == "fal" and plan.settings.key is None:
+        raise MissingKey
+    if plan.settings.backend == "local" and plan.request.endpoint.fetched_at:
+        raise InputError(
+            f"There is no local preview of {plan.request.endpoint.id}: it does not come with kling_nb.",
+            remedy="Set a key and use fal: %kling fal (API: backend='fal'). Nothing was sent.",
+            parameter="endpoint",
+        )

@@ -1,0 +1,152 @@
+"""Check the ledger, and rebuild it from its readable rows and the sidecars on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from kling_nb.catalog.endpoint import estimate
+from kling_nb.catalog.shipped import endpoint
+from kling_nb.errors import LedgerError, UnknownEndpoint
+from kling_nb.events import State
+from kling_nb.ledger import Ledger
+from kling_nb.ledger.home import FILE_NAME, is_network
+from kling_nb.ledger.salvage import Row, is_intact, readable_rows, repair
+from kling_nb.media import MediaFolder, Sidecar
+from kling_nb.request.request import VideoRequest
+
+NO_OWNER = "sidecar:0:0"
+"""The owner of rows that were read from sidecars: a process that does not exist."""
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What a check of a ledger found.
+
+    Attributes:
+        path: The file of the ledger.
+        whole: True if the database is intact; None if there is no file yet.
+        rows: Number of rows.
+        unfinished: Number of unfinished jobs.
+        lost: Ids of finished jobs at fal whose file is missing.
+        unrecorded: Files in the folders that no row names.
+        network: True if the ledger is on a network file system, and therefore without WAL.
+    """
+
+    path: Path
+    whole: bool | None
+    rows: int = 0
+    unfinished: int = 0
+    lost: tuple[str, ...] = ()
+    unrecorded: tuple[Path, ...] = ()
+    network: bool = False
+
+
+def check(path: Path, folders: Iterable[Path]) -> Health:
+    """Check a ledger and the folders of its files. Nothing is changed.
+
+    Raises:
+        LedgerError: The ledger cannot be read, or is of a newer version.
+    """
+    network = is_network(path.parent)
+    filed = [(place, sidecar) for folder in folders for place, sidecar in MediaFolder(folder).stored_files()]
+    try:
+        sound = is_intact(path) if path.exists() else None
+    except sqlite3.Error as fault:
+        raise LedgerError(f"The ledger {path} cannot be read: {fault}") from fault
+    if not sound:
+        return Health(path, sound, unrecorded=tuple(place for place, _ in filed), network=network)
+    ledger = Ledger(path)
+    try:
+        entries = ledger.entries(limit=10**9)
+    finally:
+        ledger.close()
+    known = {(entry.request_id, entry.backend) for entry in entries}
+    media = {folder: MediaFolder(Path(folder)) for folder in {entry.folder for entry in entries}}
+    return Health(
+        path,
+        whole=True,
+        rows=len(entries),
+        unfinished=sum(not entry.state.closed for entry in entries),
+        lost=tuple(
+            entry.id
+            for entry in entries
+            if (entry.state, entry.backend) == (State.READY, "fal")
+            and media[entry.folder].take_of_request(entry.request_id or "", "fal") is None
+        ),
+        unrecorded=tuple(
+            place for place, sidecar in filed if (sidecar.request_id, sidecar.backend) not in known
+        ),
+        network=network,
+    )
+
+
+def rebuild(path: Path, folders: Iterable[Path]) -> tuple[Path | None, int]:
+    """Write a new ledger from the readable rows of the old one and from sidecars.
+
+    Returns:
+        The path of the old ledger, or None if there was none; and the number of rows of the new one.
+
+    Raises:
+        LedgerError: The new ledger cannot be written.
+    """
+    places = list(folders)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside = repair(path, lambda: [row for folder in places for row in rows_of(folder)], force=True)
+    except (sqlite3.Error, OSError) as fault:
+        raise LedgerError(f"The ledger {path} cannot be rebuilt: {fault}") from fault
+    ledger = Ledger(path)
+    try:
+        return aside, ledger.count()
+    finally:
+        ledger.close()
+
+
+def rows_of(folder: Path) -> Iterator[Row]:
+    """Yield rows for the takes in a folder, and the rows of a ledger that was written there."""
+    yield from readable_rows(folder / FILE_NAME)
+    for place, sidecar in MediaFolder(folder).stored_files():
+        yield _row(folder, place, sidecar)
+
+
+def _row(folder: Path, place: Path, sidecar: Sidecar) -> Row:
+    """Return the row of a finished job, as far as its sidecar has the values."""
+    name = f"{sidecar.backend} {sidecar.request_id or f'{sidecar.fingerprint} {sidecar.take}'}"
+    created = datetime.fromisoformat(sidecar.created_at).timestamp()
+    values = sidecar.input
+    return {
+        "id": hashlib.sha256(name.encode()).hexdigest()[:12],
+        "created_at": created,
+        "state": State.READY.value,
+        "backend": sidecar.backend,
+        "endpoint": sidecar.endpoint,
+        "input": json.dumps(dict(values), ensure_ascii=False),
+        "prompt": str(values.get("prompt") or values.get("text") or sidecar.endpoint),
+        "fingerprint": sidecar.fingerprint,
+        "folder": str(folder),
+        "take": sidecar.take,
+        "owner": NO_OWNER,
+        "sent_at": created,
+        "request_id": sidecar.request_id,
+        "finished_at": datetime.fromisoformat(sidecar.finished_at).timestamp(),
+        "units": sidecar.billable_units,
+        "reserved_usd": _expected_cost(sidecar),
+        "media_path": str(place),
+    }
+
+
+def _expected_cost(sidecar: Sidecar) -> float | None:
+    """Return the expected price in US dollars, from the sidecar or else from the catalogue."""
+    if sidecar.estimate_usd is not None or sidecar.backend != "fal":
+        return sidecar.estimate_usd
+    with suppress(UnknownEndpoint):
+        known = endpoint(sidecar.endpoint)
+        return estimate(known, VideoRequest(known, sidecar.input, {}).resolved)
+    return None

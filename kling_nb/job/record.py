@@ -1,0 +1,177 @@
+"""A job and its ledger row, changed together; what an error means for the row."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from dataclasses import replace
+from typing import Any
+
+from kling_nb import errors
+from kling_nb.events import Cancelled, Logged, State
+from kling_nb.fal.refusals import FREE_TYPES
+from kling_nb.job.cancel import row_of_cancelled
+from kling_nb.job.job import Job
+from kling_nb.ledger import GONE, Entry, Ledger
+
+log = logging.getLogger(__name__)
+
+
+class RowWriter:
+    """The ledger row of a request that fal may have, and the columns still to be written.
+
+    Background thread.
+
+    Attributes:
+        entry: The row as it was when it was last read.
+        ledger: The ledger of the row.
+        request_id: fal's id of the request, once known.
+    """
+
+    def __init__(self, entry: Entry, ledger: Ledger) -> None:
+        self.entry = entry
+        self.ledger = ledger
+        self.request_id = entry.request_id
+        self._unwritten: dict[str, Any] = {}
+
+    def warn(self, text: str) -> None:
+        """Report a problem that does not end the job."""
+        log.warning("Job %s: %s", self.entry.id, text)
+
+    @property
+    def written(self) -> bool:
+        """True if the ledger has everything that is known."""
+        return not self._unwritten
+
+    async def note(self, **columns: Any) -> None:
+        """Write columns to the ledger. A full disk does not end a job that fal has.
+
+        Columns that cannot be written are written with the next ones, above all the request id.
+        """
+        columns = {**self._unwritten, **columns}
+        self.request_id = columns.get("request_id") or self.request_id
+        self._unwritten = {}
+        try:
+            try:
+                await asyncio.to_thread(self.ledger.update, self.entry.id, whole=self._whole(), **columns)
+            except RuntimeError:  # the interpreter is ending and starts no more threads
+                self.ledger.update(self.entry.id, whole=self._whole(), **columns)
+        except errors.LedgerError as fault:
+            self._unwritten = columns
+            self.warn(fault.message)
+
+    async def write_rest(self) -> None:
+        """Write the columns that could not be written before."""
+        if self._unwritten:
+            await self.note()
+
+    def _whole(self) -> Entry | None:
+        """Return the row as it is known here, or None if fal cannot have the request."""
+        request_id = self.request_id or self.entry.request_id
+        if request_id is None and self.entry.sent_at is None:
+            return None
+        sent = self.entry.sent_at or self.entry.created_at
+        return replace(self.entry, sent_at=sent, request_id=request_id)
+
+
+class JobRecord(RowWriter):
+    """A job and its ledger row, changed together: first the row, then the job. Background thread.
+
+    Attributes:
+        job: The job, which receives the events.
+        task: The task of the job's run, once it has started.
+    """
+
+    def __init__(self, job: Job, entry: Entry, ledger: Ledger) -> None:
+        super().__init__(entry, ledger)
+        self.job = job
+        self.task: asyncio.Task[None] | None = None
+
+    def warn(self, text: str) -> None:
+        """Add a warning to the job's log."""
+        self.job.apply(Logged(f"kling_nb: {text}", None, "WARN"))
+
+    async def cancel(self) -> None:
+        """End the job as cancelled."""
+        await self.note(**row_of_cancelled(self.job.state.state))
+        self.job.apply(Cancelled())
+        if self.task is not None and self.task is not asyncio.current_task():
+            self.task.cancel()
+
+
+# -- What an error means for the row; errors of requests that fal no longer finds.
+
+
+def failure_columns(fault: errors.KlingError, *, accepted: bool) -> dict[str, Any]:
+    """Return the ledger columns of a request that failed.
+
+    Args:
+        fault: The error.
+        accepted: True if fal had accepted the request.
+    """
+    columns: dict[str, Any] = {
+        "state": State.FAILED,
+        "error": str(fault),
+        "error_type": getattr(fault, "error_type", None),
+    }
+    if isinstance(fault, errors.ResponseError) and fault.billable_units is not None:
+        columns["units"] = fault.billable_units  # a refusal may be billed
+    if accepted and isinstance(fault, errors.RequestNotFound):
+        columns["error_type"] = GONE  # it was probably paid for, so only `new` buys it again
+    if not accepted or _is_free(fault):
+        columns["reserved_usd"] = 0.0
+    return columns
+
+
+def result_gone_error(entry: Entry) -> errors.RequestNotFound:
+    """Return the error of a request that fal accepted and no longer finds."""
+    if entry.sent_at is None:  # it was submitted elsewhere, as the caller of `get_job` states
+        return errors.RequestNotFound(
+            f"fal does not find request {entry.request_id} of {entry.endpoint}. Nothing was sent.",
+            remedy="Check request id, endpoint and key, then try again. fal may have deleted an old result.",
+            request_id=entry.request_id,
+            status_code=404,
+            error_type=GONE,
+        )
+    made = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.created_at))
+    known = [f"submitted {made}", entry.endpoint]
+    if entry.units is not None:
+        known.append(f"billed units {entry.units}")
+    if entry.reserved_usd:
+        known.append(f"about ${entry.reserved_usd:.2f}")
+    if entry.media_path is not None:
+        known.append(f"file was {entry.media_path}")
+    return errors.ResultGone(
+        f"fal no longer has the result of job {entry.id} ({', '.join(known)}). Nothing was sent.",
+        remedy=(
+            f"Its request id is {entry.request_id}.\n"
+            "To generate another take, at a new charge: --new (API: new=True)."
+        ),
+        request_id=entry.request_id,
+        status_code=404,
+        error_type=GONE,
+    )
+
+
+def other_key_error(entry: Entry) -> errors.RequestNotFound:
+    """Return the error of a request of another key. The key set now cannot find it, even if it exists."""
+    return errors.RequestNotFound(
+        f"Job {entry.id} was sent with another key, and the key set now does not find it. Nothing was sent.",
+        remedy=(
+            "Set that key, then run the cell again.\n"
+            "To generate another take with this key, at a new charge: --new (API: new=True)."
+        ),
+        request_id=entry.request_id,
+        status_code=404,
+    )
+
+
+def _is_free(fault: errors.KlingError) -> bool:
+    """Return True if the error type or zero billed units show that a failure costs nothing.
+
+    A bare 5xx or an `error` without a type does not show it, so the money stays reserved (FAL-PROTOCOL §6.4).
+    """
+    if not isinstance(fault, errors.ResponseError):
+        return False
+    return fault.error_type in FREE_TYPES or fault.billable_units in {"0", "0.0"}

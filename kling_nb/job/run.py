@@ -1,0 +1,188 @@
+"""`JobRun`: take one job from its ledger row to a file, as one coroutine on the background thread.
+
+It submits (`job/submit.py`), follows (`fal/follow.py`), fetches the result and stores it (`job/store.py`). It
+decides what an error means for the job. Each change goes to the ledger first, then to the `Job`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+from dataclasses import replace
+from typing import Any
+
+from kling_nb import errors
+from kling_nb.events import Completed, Failed, Queued, Running, State, Unclear
+from kling_nb.fal.hosts import RequestRef
+from kling_nb.fal.refusals import from_error_text
+from kling_nb.fal.replies import QueueResult, json_object
+from kling_nb.job.cancel import OUTCOMES, ends_at_once
+from kling_nb.job.connections import Backend
+from kling_nb.job.record import JobRecord, failure_columns, other_key_error, result_gone_error
+from kling_nb.job.store import ResultStore, main_file
+from kling_nb.job.submit import JobSubmission, unexpected_error
+
+LATE_SECONDS = 86_400.0
+"""Age in seconds from which a missing file counts as deleted. Before that, the media host may be late."""
+
+
+class JobRun:
+    """Takes one job to its end.
+
+    Args:
+        record: The job and its ledger row.
+        connect: Returns the backend.
+        submission: Sends the request or finds it.
+        store: Stores its result as a file.
+    """
+
+    def __init__(
+        self,
+        record: JobRecord,
+        *,
+        connect: Callable[[], Awaitable[Backend]],
+        submission: JobSubmission,
+        store: ResultStore,
+    ) -> None:
+        self._record = record
+        self._job = record.job
+        self._connect = connect
+        self._submission = submission
+        self._store = store
+
+    async def run(self) -> None:
+        """Run the job. Every end is an event; only cancellation is raised."""
+        self._record.task = asyncio.current_task()
+        job = self._job
+        try:
+            if await self._store.use_stored_file():
+                return
+            backend, ref = await self._submission.send_or_find(self._connect)
+            if ref is None:
+                return
+            job.cancellation.after_submission(lambda: self._cancel(backend, ref), self._record.warn)
+            result = await self._result(backend, ref)
+            if result is not None:
+                await self._store_result(backend, ref, result)
+        except asyncio.CancelledError:
+            if not job.done:
+                raise
+        except errors.SubmissionUncertain as fault:
+            errors.without_frames(fault)
+            job.apply(Unclear(fault))
+        except errors.KlingError as fault:
+            await self._fail(fault)
+        except Exception as fault:  # noqa: BLE001 -- it is logged, and the job ends with it
+            await self._fail(unexpected_error(job.id, fault))
+
+    async def _fail(self, fault: errors.KlingError) -> None:
+        """End the job. Its row is closed only if fal has refused the request; else it can be resumed.
+
+        The row of a submission that failed was closed by `JobSubmission`.
+        """
+        refused = errors.is_final(fault)
+        if isinstance(fault, errors.RequestNotFound) and self._job.backend == "fal":
+            fault = self._not_found_error()
+            refused = not self._submission.other_key
+        if self._record.entry.state is State.READY:
+            refused = False  # it was paid for and had a file, so only `new` buys it again
+        accepted = (self._job.request_id or self._record.entry.request_id) is not None
+        if accepted and refused:
+            await self._record.note(**failure_columns(fault, accepted=True))
+        if getattr(fault, "error_type", None) == "file_download_error":
+            await self._submission.forget_uploads()
+        errors.without_frames(fault)
+        self._job.apply(Failed(fault))
+
+    def _not_found_error(self) -> errors.RequestNotFound:
+        """Return the error of an accepted request that fal does not find."""
+        entry = self._record.entry
+        if not self._job.state.resumed:  # this entry was read before the request was sent
+            entry = replace(entry, sent_at=entry.created_at, request_id=self._job.request_id)
+        if self._submission.other_key and not entry.gone:  # this key does not find another account's requests
+            return other_key_error(entry)
+        return result_gone_error(entry)
+
+    async def _cancel(self, backend: Backend, ref: RequestRef) -> str:
+        """Ask fal to stop the request, and end the job if that is its end; return the outcome in words."""
+        state = self._job.state.state
+        outcome = await backend.client.cancel(ref)
+        if ends_at_once(outcome, state):
+            await self._record.cancel()
+        return OUTCOMES[outcome]
+
+    # -- following -----------------------------------------------------------
+
+    async def _result(self, backend: Backend, ref: RequestRef) -> QueueResult | None:
+        """Follow the request to its end and fetch its result; None if it was cancelled."""
+        fetched = json_object(self._record.entry.result or "")
+        if fetched is not None:  # fetched earlier; fal may have deleted it since
+            return QueueResult(fetched, self._record.entry.units)
+        ended = Completed()
+        try:
+            ended = await self._follow(backend, ref)
+            result = await backend.client.result(ref, reported=ended.error is not None)
+        except (errors.ResponseError, errors.UnreachableError) as fault:
+            if self._job.cancellation.explains(ended, fault):
+                await self._record.cancel()
+                return None
+            cause = self._cause(ended, fault)
+            if cause is fault:
+                raise
+            raise cause from fault
+        columns: dict[str, Any] = {"result": json.dumps(result.data)} if self._has_file(result.data) else {}
+        if self._record.entry.state is not State.READY:
+            columns["state"] = State.DOWNLOADING
+        await self._record.note(units=result.units, **columns)
+        return result
+
+    async def _store_result(self, backend: Backend, ref: RequestRef, result: QueueResult) -> None:
+        """Store the result. If its URL is dead, fetch the result again, because it may have another URL."""
+        try:
+            await self._store.store(backend, result)
+        except errors.MediaGone:
+            if self._job.backend != "fal" or not self._job.state.resumed:
+                raise
+            again = await backend.client.result(ref)
+            if again.data == result.data:
+                if time.time() - self._record.entry.created_at < LATE_SECONDS:
+                    raise
+                raise result_gone_error(self._record.entry) from None
+            await self._record.note(result=json.dumps(again.data), units=again.units)
+            await self._store.store(backend, again)
+
+    def _has_file(self, data: Any) -> bool:
+        """Return True if a result has its file. Otherwise it is not stored; the next run asks fal again."""
+        endpoint = self._job.request.endpoint
+        return endpoint.output_kind == "data" or main_file(data, endpoint.output_pointer) is not None
+
+    def _cause(self, ended: Completed, fault: errors.KlingError) -> errors.KlingError:
+        """Return the error to raise: that of the status if the result's error does not explain the end."""
+        request_id = self._job.request_id
+        unknown = isinstance(fault, (*errors.NOT_FINAL, errors.RequestNotFound))
+        if ended.error is not None and unknown:
+            return from_error_text(ended.error, ended.error_type, request_id=request_id)
+        return fault
+
+    async def _follow(self, backend: Backend, ref: RequestRef) -> Completed:
+        try:
+            return await self._completion(backend, ref)
+        except errors.EndpointNotFound as fault:  # a 404 of the request's own URL
+            raise errors.RequestNotFound(
+                fault.message, request_id=ref.request_id, status_code=fault.status_code
+            ) from fault
+
+    async def _completion(self, backend: Backend, ref: RequestRef) -> Completed:
+        async with aclosing(backend.follower.follow(ref)) as events:
+            async for event in events:
+                if isinstance(event, Running):
+                    await self._record.note(state=State.IN_PROGRESS)
+                elif isinstance(event, Queued) and self._job.state.state is State.IN_PROGRESS:
+                    await self._record.note(state=State.IN_QUEUE)  # fal retries the job
+                self._job.apply(event)
+                if isinstance(event, Completed):
+                    return event
+        raise AssertionError("a follower ends with Completed")

@@ -1,0 +1,244 @@
+"""`JobStarter`: turn a plan into a job.
+
+If the request has a take, it is reused. Otherwise a ledger row is claimed, and a `JobRun` submits the request
+or resumes the job of an unfinished row.
+"""
+
+from __future__ import annotations
+
+import logging
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kling_nb._lazy import lazy
+from kling_nb.background import BackgroundThread, ProcessLock
+from kling_nb.errors import BudgetExceeded, LedgerError
+from kling_nb.events import Logged
+from kling_nb.fal.options import SubmitOptions
+from kling_nb.job.connections import Connections
+from kling_nb.job.job import Job, Listener
+from kling_nb.job.plan import (
+    Outcome,
+    Plan,
+    Planner,
+    check_allowed,
+    check_cost,
+    cost_of,
+    limits_of,
+    outcome_of,
+)
+from kling_nb.job.record import JobRecord
+from kling_nb.job.registry import PastJobs, RunningJobs
+from kling_nb.ledger import Entry, Intent
+from kling_nb.request.request import VideoRequest, stored_input
+from kling_nb.settings import Settings
+
+if TYPE_CHECKING:
+    from kling_nb.job import run as runs
+    from kling_nb.job import store, submit
+else:  # boundary 1 of `_lazy`: they and httpx come with the first job
+    runs = lazy("kling_nb.job.run")
+    store = lazy("kling_nb.job.store")
+    submit = lazy("kling_nb.job.submit")
+
+log = logging.getLogger(__name__)
+
+
+class JobStarter:
+    """Reuses the take of a request, resumes its running job, or submits it. Threads: any.
+
+    Args:
+        background: Runs the jobs.
+        connections: Gives ledgers, media folders and backends.
+        planner: Looks for takes again after the claim.
+        running: The jobs of the session.
+        past: Makes the jobs that have ended.
+    """
+
+    def __init__(
+        self,
+        background: BackgroundThread,
+        connections: Connections,
+        planner: Planner,
+        running: RunningJobs,
+        past: PastJobs,
+    ) -> None:
+        self._background = background
+        self._connections = connections
+        self._planner = planner
+        self._running = running
+        self._past = past
+        self._claiming = ProcessLock()
+
+    def launch(
+        self,
+        plan: Plan,
+        *,
+        notebook: str | None,
+        reservation: str | None = None,
+        on_event: Listener | None = None,
+    ) -> Job:
+        """Carry out a plan and return its job.
+
+        Args:
+            plan: The plan.
+            notebook: Stored in the ledger.
+            reservation: The reserved money of its sweep, which pays for it.
+            on_event: See `Session.submit`.
+
+        Raises:
+            MissingKey: Backend fal without a key.
+            LedgerError: The ledger row could not be written; nothing was sent.
+            BudgetExceeded: It would cost more than a limit allows; nothing was sent.
+            NoTake: `frozen`, and the request has no take.
+        """
+        webhook_url = plan.webhook_url
+        if plan.found is not None:
+            _warn_no_webhook(webhook_url, "this request already has a take")
+            return self._past.of_take(plan.request, plan.found)
+        check_allowed(plan)
+        # The thread that claims a new row must also be the first to make its job. Another thread that finds
+        # the row would wait for its submission, and no thread would send it.
+        with self._claiming:
+            return self._claim(plan, notebook=notebook, reservation=reservation, on_event=on_event)
+
+    def _claim(
+        self, plan: Plan, *, notebook: str | None, reservation: str | None, on_event: Listener | None
+    ) -> Job:
+        """Claim a ledger row, a new one or that of the running job, and return its job."""
+        take, new, webhook_url = plan.take, plan.new, plan.webhook_url
+        wanted = None if new else take or 1
+        request = plan.request
+        if plan.unfinished is not None and plan.unfinished.state.closed:
+            _warn_no_webhook(webhook_url, "this request was paid for, and its file is fetched again")
+            paid = self._move_to_folder(plan.unfinished, plan.settings)
+            return self.start(request, paid, plan.settings, fresh=False, on_event=on_event)
+        too_expensive = _over_max_cost(plan)
+        intent = Intent(
+            backend=plan.settings.backend,
+            endpoint=request.endpoint.id,
+            input=stored_input(request),
+            prompt=request.prompt,
+            fingerprint=request.fingerprint,
+            folder=plan.settings.media,
+            take=wanted,
+            any_take=take is None and not new,
+            key_fingerprint=plan.settings.key.fingerprint if plan.settings.key else None,
+            notebook=notebook,
+            cost=cost_of(request, plan.settings),
+            limits=limits_of(plan.settings),
+            reservation=reservation,
+        )
+        entry, fresh = self._connections.ledger(plan.settings).claim(intent)
+        if fresh and too_expensive is not None:
+            # The job that the plan wanted to follow has ended meanwhile, and a new one costs too much.
+            self._connections.ledger(plan.settings).withdraw(entry.id)
+            raise too_expensive
+        if not new and (entry.state.closed or (fresh and entry.backend == "local")):
+            # Another kernel may have finished the same request since the plan was made.
+            found = self._planner.find(request, plan.settings, take)
+            if found is not None:
+                if fresh:
+                    self._connections.ledger(plan.settings).withdraw(entry.id)
+                _warn_no_webhook(webhook_url, "this request has a take now")
+                return self._past.of_take(request, found)
+        self._connections.endpoints(plan.settings).store_copy(request.endpoint)
+        if not fresh:
+            _warn_no_webhook(webhook_url, f"job {entry.id} of this request is already running")
+        return self.start(
+            request,
+            self._move_to_folder(entry, plan.settings),
+            plan.settings,
+            fresh=fresh,
+            intent=intent if too_expensive is None else None,
+            on_event=on_event,
+            webhook_url=webhook_url,
+            notices=plan.notices,
+            options=plan.options,
+        )
+
+    def _move_to_folder(self, entry: Entry, settings: Settings) -> Entry:
+        """Return the row with the current media folder, so that the file is stored there."""
+        if entry.folder == str(settings.media):
+            return entry
+        with suppress(LedgerError):
+            self._connections.ledger(settings).update(entry.id, folder=str(settings.media))
+        return replace(entry, folder=str(settings.media))
+
+    def start(
+        self,
+        request: VideoRequest,
+        entry: Entry,
+        settings: Settings,
+        *,
+        fresh: bool,
+        intent: Intent | None = None,
+        on_event: Listener | None = None,
+        webhook_url: str | None = None,
+        notices: tuple[str, ...] = (),
+        options: SubmitOptions | None = None,
+    ) -> Job:
+        """Return the running job of a ledger row. A session has one job for each row.
+
+        Args:
+            request: Its request.
+            entry: The row.
+            settings: The settings of the call.
+            fresh: True if the row is new, so that this process submits.
+            intent: How to send a row that was left unsent; see `JobSubmission`.
+            on_event: See `Session.submit`.
+            webhook_url: Where fal would also deliver the result of a submission.
+            notices: First lines of the job's log.
+            options: How fal's queue would treat a submission.
+        """
+        ledger = self._connections.ledger(settings)
+        expected = None
+        with suppress(LedgerError):  # the row exists, so the job must start in any case
+            expected = ledger.expected_seconds(entry.endpoint, entry.backend)
+        job, new = self._running.get_or_add(entry.id, lambda: self._past.at_start(request, entry))
+        if on_event is not None:
+            job.subscribe(on_event)
+        if not new:
+            return job
+        job.outcome = Outcome.SUBMIT if fresh else outcome_of(entry)
+        job.expected_seconds = expected
+        for notice in notices:  # the run has not started, so no other thread changes the job
+            job.apply(Logged(f"kling_nb: {notice}"))
+        record = JobRecord(job, entry, ledger)
+        run = runs.JobRun(
+            record,
+            connect=lambda: self._connections.connect(settings),
+            submission=submit.JobSubmission(
+                record,
+                fresh=fresh,
+                intent=intent,
+                uploads=self._connections.uploads(settings),
+                inline_limit=settings.inline_limit,
+                webhook_url=webhook_url,
+                options=options,
+            ),
+            store=store.ResultStore(record, self._connections.media(Path(entry.folder)), entry.take),
+        )
+        self._running.start(job, run.run)
+        if fresh:
+            self._background.finish_before_exit(job.answered)
+        return job
+
+
+def _over_max_cost(plan: Plan) -> BudgetExceeded | None:
+    """Return the error if a submission is over `max_cost`, or None. Following a job costs nothing."""
+    try:
+        check_cost(plan.request, plan.settings)
+    except BudgetExceeded as fault:
+        return fault
+    return None
+
+
+def _warn_no_webhook(webhook_url: str | None, reason: str) -> None:
+    """Log that fal will not call the webhook, because nothing is submitted."""
+    if webhook_url is not None:
+        log.warning(
+            "No webhook will be called: %s. Nothing was sent. For a new take: --new (API: new=True).", reason
+        )

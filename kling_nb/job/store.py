@@ -1,0 +1,278 @@
+"""`ResultStore`: store the result of a job as a take, and find the files that a result names.
+
+A file is downloaded to the media folder, or decoded if the result itself contains its bytes. Then the job is
+READY.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from kling_nb import errors
+from kling_nb.events import Downloading, Ready, State, Submitted
+from kling_nb.fal.download import Beginning, Download
+from kling_nb.fal.queue import QueueClient
+from kling_nb.fal.replies import QueueResult
+from kling_nb.job.connections import Backend
+from kling_nb.job.record import JobRecord
+from kling_nb.media import MediaFolder, Origin, PartialDownload, Take, TakeDraft
+from kling_nb.request.media_input import DataUriError, decode_base64, is_data_uri, parse_data_uri
+
+DOWNLOAD_TRIES = 4
+
+
+class ResultStore:
+    """Stores the result of one job. Background thread.
+
+    Args:
+        record: The job and its row.
+        media: The folder of takes.
+        take: Number of the new take; None for the next free one.
+    """
+
+    def __init__(self, record: JobRecord, media: MediaFolder, take: int | None) -> None:
+        self._record = record
+        self._job = record.job
+        self._media = media
+        self._take = take
+
+    async def use_stored_file(self) -> bool:
+        """Make the job READY and return True if its file is already stored and only the row is not finished.
+
+        Neither fal nor a media host is asked, because they may no longer have the file.
+        """
+        entry = self._record.entry
+        if entry.request_id is None or entry.result is not None:
+            return False
+        take = await asyncio.to_thread(self._media.take_of_request, entry.request_id, entry.backend)
+        if take is None:
+            return False
+        self._job.apply(Submitted(entry.request_id, resumed=True))
+        await self._ready(take, take.sidecar.billable_units)
+        return True
+
+    async def _ready(self, take: Take, units: str | None) -> None:
+        await asyncio.to_thread(self._job.set_take, take)
+        number = take.sidecar.take  # a later run needs it if the file is deleted
+        await self._record.note(state=State.READY, units=units, media_path=str(take.path), take=number)
+        self._job.apply(Ready(units))
+
+    async def store(self, backend: Backend, result: QueueResult) -> None:
+        """Store the files of a result. Then the job is READY."""
+        job = self._job
+        job.output = dict(result.data)
+        take = await self._take_of(backend, result)
+        await self._store_others(backend, result, take)
+        await self._ready(take, result.units)
+
+    async def _take_of(self, backend: Backend, result: QueueResult) -> Take:
+        """Store the main file of a result. A failed download is tried again, because the file is paid for."""
+        request_id, resumed = self._job.request_id or "", self._job.state.resumed
+        if resumed:  # another kernel may have stored it, or this one before it was killed
+            earlier = await asyncio.to_thread(self._media.take_of_request, request_id, self._job.backend)
+            if earlier is not None:
+                return earlier
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                file = main_file(result.data, self._job.request.endpoint.output_pointer)
+                if file is None:
+                    return await self._write(result, json_download(result.data))
+                url = str(file.get("url") or "")
+                partial = (
+                    await self._media.partial_download(request_id, self._job.backend, url)
+                    if resumed
+                    else None
+                )
+                last = attempt >= DOWNLOAD_TRIES
+                return await self._download(backend, result, file, partial, last=last)
+            except (errors.UnreachableError, errors.MediaError):
+                if attempt >= DOWNLOAD_TRIES:
+                    raise
+                await backend.sleep(min(2.0**attempt, 10.0))
+
+    async def _download(
+        self,
+        backend: Backend,
+        result: QueueResult,
+        file: File,
+        partial: PartialDownload | None,
+        *,
+        last: bool,
+    ) -> Take:
+        """Download the file, or the rest of one that a killed process left unfinished."""
+        beginning = Beginning(partial.size, partial.origin.etag, partial.origin.length) if partial else None
+        try:
+            async with open_file(backend.client, file, beginning) as download:
+                if not last:
+                    _check_length(file, download)
+                rest, partial = (partial, None) if download.offset else (None, partial)
+                return await self._write(result, download, self._origin(file, download), rest)
+        finally:
+            if partial is not None:  # it does not belong to this file
+                partial.discard()
+
+    def _origin(self, file: File, download: Download) -> Origin | None:
+        request_id = self._job.request_id
+        if download.etag is None or download.length is None or request_id is None:
+            return None
+        url = str(file.get("url"))
+        return Origin(self._job.backend, request_id, url, download.etag, download.length)
+
+    async def _write(
+        self,
+        result: QueueResult,
+        download: Download,
+        origin: Origin | None = None,
+        partial: PartialDownload | None = None,
+    ) -> Take:
+        return await self._media.store(
+            download.chunks,
+            self._draft(result, download),
+            expected_size=download.length,
+            origin=origin,
+            partial=partial,
+            on_progress=lambda received: self._job.apply(Downloading(received, download.length)),
+        )
+
+    async def _store_others(self, backend: Backend, result: QueueResult, take: Take) -> None:
+        """Store further files of the result next to the take. An error of one is only a warning."""
+        pointer = self._job.request.endpoint.output_pointer
+        for name, file in list(files_of(result.data, pointer).items())[1:]:
+            try:
+                if await asyncio.to_thread(take.other, name) is None:
+                    async with open_file(backend.client, file) as download:
+                        await self._media.store_other(
+                            take, name, download.chunks, expected_size=download.length
+                        )
+            except errors.KlingError as fault:
+                self._record.warn(f"{name} was not stored: {fault.message}")
+
+    def _draft(self, result: QueueResult, download: Download) -> TakeDraft:
+        job, endpoint = self._job, self._job.request.endpoint
+        file = main_file(result.data, endpoint.output_pointer) or {}
+        return TakeDraft(
+            # The row's, because local inputs may have changed or be gone by now.
+            fingerprint=self._record.entry.fingerprint,
+            take=self._take,
+            endpoint=endpoint.id,
+            input=self._record.entry.input,
+            prompt=job.request.prompt,
+            backend=job.backend,
+            request_id=job.request_id or "",
+            url=download.url,
+            kind=endpoint.output_kind,
+            content_type=text_of(file, "content_type") or download.content_type,
+            file_name=text_of(file, "file_name"),
+            created_at=job.created_at,
+            units=result.units,
+            lines=tuple((line.timestamp, line.message) for line in job.lines),
+            estimate_usd=self._record.entry.reserved_usd,
+        )
+
+
+def _check_length(file: Mapping[str, Any], download: Download) -> None:
+    """Raise if a reply is shorter than the result states. Another try may return the whole file."""
+    size = file.get("file_size")
+    if isinstance(size, int) and download.length is not None and download.length < size:
+        raise errors.MediaError(f"The media host sends {download.length:,} of {size:,} bytes.")
+
+
+# -- The files that a result names. Their bytes are at a URL or in the result itself.
+
+
+MOST_FILES = 16
+"""How many files of one result are stored."""
+
+_WANTED = ("video", "videos", "audio", "image", "images")
+
+File = Mapping[str, Any]
+"""fal's File object: url, content_type, file_name, file_size, file_data. Only url or file_data is certain."""
+
+
+def files_of(data: Any, pointer: str) -> dict[str, File]:
+    """Return the files by name, the main file first. Files of a list are named `images-1`, `images-2`, ….
+
+    Args:
+        data: The result.
+        pointer: The property that is the file by the endpoint's schema; empty if the schema names none or is
+            not known.
+    """
+    found: dict[str, File] = {}
+    named = data if isinstance(data, Mapping) else {}
+    first = [pointer] if pointer else [word for word in _WANTED if _files_named(named, word)][:1]
+    for name in dict.fromkeys([*first, *named]):
+        found |= _files_named(named, name)
+    if pointer and not _files_named(named, pointer):
+        return {}  # the file of the schema is missing, and no other file replaces it
+    return dict(list(found.items())[:MOST_FILES])
+
+
+def main_file(data: Any, pointer: str) -> File | None:
+    """Return the main file, or None if the result is data only."""
+    return next(iter(files_of(data, pointer).values()), None)
+
+
+@asynccontextmanager
+async def open_file(
+    client: QueueClient, file: File, beginning: Beginning | None = None
+) -> AsyncIterator[Download]:
+    """Open a file for reading, or what follows its beginning.
+
+    Raises:
+        MediaError: Inline bytes do not decode, or the host refuses.
+        UnreachableError: No answer, or the connection was cut.
+    """
+    url = str(file.get("url") or "")
+    inline = file.get("file_data") or (url if is_data_uri(url) else None)
+    if inline:
+        kind, raw = _decode(str(inline))
+        yield Download("", text_of(file, "content_type") or kind, len(raw), _one_chunk(raw))
+        return
+    async with client.download(url, beginning) as download:
+        yield download
+
+
+def json_download(data: Any) -> Download:
+    """Return the result itself as a JSON file, for endpoints that make data only."""
+    raw = json.dumps(data, ensure_ascii=False, indent=1).encode()
+    return Download("", "application/json", len(raw), _one_chunk(raw))
+
+
+def text_of(file: File, name: str) -> str | None:
+    """Return a text field of the File object, or None for anything else."""
+    value = file.get(name)
+    return value if isinstance(value, str) and value else None
+
+
+def _files_named(data: Mapping[str, Any], name: str) -> dict[str, File]:
+    value = data.get(name)
+    if isinstance(value, list):
+        return {f"{name}-{number}": file for number, file in enumerate(value, 1) if _is_file(file)}
+    return {name: value} if isinstance(value, Mapping) and _is_file(value) else {}
+
+
+def _is_file(value: Any) -> bool:
+    return isinstance(value, Mapping) and any(
+        isinstance(value.get(name), str) and value[name] for name in ("url", "file_data")
+    )
+
+
+async def _one_chunk(raw: bytes) -> AsyncIterator[bytes]:
+    yield raw
+
+
+def _decode(inline: str) -> tuple[str | None, bytes]:
+    """Return the MIME type, or None, and the bytes of a data URI or of plain base64."""
+    try:
+        if not is_data_uri(inline):
+            return None, decode_base64(inline)
+        uri = parse_data_uri(inline)
+        return uri.mime or None, uri.data
+    except DataUriError as fault:
+        raise errors.MediaError("The result contains bytes that do not decode as base64.") from fault

@@ -1,0 +1,458 @@
+"""Submit once: send the request of a job to fal, or find the request that was sent earlier.
+
+This is the only code that sends the POST of a job; jobs and `Session.client` both use it. A request is never
+sent twice. If its answer is missing or unclear, the row becomes UNCERTAIN, and `look_up` searches fal's own
+list of requests for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import nullcontext, suppress
+from typing import Any
+from urllib.parse import urlsplit
+
+from kling_nb import errors
+from kling_nb.catalog import Endpoint
+from kling_nb.events import Logged, Queued, State, Submitted, Uploading
+from kling_nb.fal.hosts import RequestRef
+from kling_nb.fal.options import SubmitOptions
+from kling_nb.fal.platform import EarlierRequest, earlier_requests
+from kling_nb.fal.queue import AcceptedRequest
+from kling_nb.job.connections import Backend
+from kling_nb.job.inputs import Tally, Uploads, gather_by_name
+from kling_nb.job.record import JobRecord, failure_columns
+from kling_nb.ledger import Entry, Intent, Ledger, at_work
+from kling_nb.request.media_input import DataUriError, parse_data_uri
+from kling_nb.request.request import VideoRequest, canonical_json
+
+log = logging.getLogger(__name__)
+
+OTHER_KERNEL_SECONDS = 150.0
+LEDGER_LOOK_SECONDS = 0.25
+
+
+class JobSubmission:
+    """The submission of one job. Background thread.
+
+    Args:
+        record: The job and its row.
+        fresh: True if the row is new, so that this process, and no other, submits.
+        intent: How to send a row that its owner left unsent. Without it, such a row is not sent, because a
+            caller who only resumes jobs must not buy one.
+        uploads: Uploads local files.
+        inline_limit: Size in bytes up to which a file is sent as a data URI.
+        webhook_url: Where fal also delivers the result, if this process submits.
+        options: How fal's queue treats the submission, if this process submits.
+
+    Attributes:
+        fresh: True if this process submits, and fal has not answered yet.
+        other_key: True if the request was submitted with another key than the one set now.
+        urls: The URL of each local file, by parameter.
+    """
+
+    def __init__(
+        self,
+        record: JobRecord,
+        *,
+        fresh: bool,
+        intent: Intent | None,
+        uploads: Uploads,
+        inline_limit: int = 0,
+        webhook_url: str | None = None,
+        options: SubmitOptions | None = None,
+    ) -> None:
+        self.fresh = fresh
+        self.other_key = False
+        self.urls: dict[str, str] = {}
+        self._record = record
+        self._job = record.job
+        self._intent = intent
+        self._uploads = uploads
+        self._inline_limit = inline_limit
+        self._webhook_url = webhook_url
+        self._options = options
+
+    async def send_or_find(
+        self, connect: Callable[[], Awaitable[Backend]]
+    ) -> tuple[Backend, RequestRef | None]:
+        """Send the request once, or find the one that was sent earlier. The outcome is written to the row.
+
+        Args:
+            connect: Returns the backend.
+
+        Returns:
+            The backend, and the request as fal knows it; None if the job was cancelled before it was sent.
+
+        Raises:
+            SubmissionUncertain: The request was sent, and neither an answer nor fal's list shows whether
+                fal has it.
+            KlingError: The request could not be sent, or fal refused it.
+        """
+        # Inside this block, no other kernel takes the row for one that was left unsent.
+        with at_work(self._job.id) if self.fresh else nullcontext():
+            try:
+                backend = await connect()
+                return backend, await (self._submit(backend) if self.fresh else self._find(backend))
+            except errors.SubmissionUncertain as fault:
+                await self._record.note(state=State.UNCERTAIN, error=str(fault))
+                raise
+            except errors.KlingError as fault:
+                await self._close_unsent(fault)
+                raise
+            except Exception as fault:
+                failed = unexpected_error(self._job.id, fault)
+                await self._close_unsent(failed)
+                raise failed from fault
+
+    async def _close_unsent(self, fault: errors.KlingError) -> None:
+        """Close the row of a submission that failed, unless fal has the request."""
+        if self.fresh:
+            await self._record.note(**failure_columns(fault, accepted=False))
+
+    async def forget_uploads(self) -> None:
+        """Upload the files again the next time, because fal could not fetch them."""
+        for url in self.urls.values():
+            await self._uploads.forget(url)
+
+    async def _submit(self, backend: Backend) -> RequestRef | None:
+        """Upload the files, send the request once, and commit the answer; None if cancelled before."""
+        with at_work(self._job.id):
+            body = self._job.request.body(await self._upload(backend))
+            if self._job.cancellation.wanted:
+                await self._record.cancel()
+                return None
+            if await asyncio.to_thread(self._record.ledger.mark_sending, self._job.id, self._lasting_urls()):
+                return await self._commit(await self._send(backend, body))
+        self.fresh, self._intent = False, None  # another process submits this row
+        return await self._find(backend)
+
+    def _lasting_urls(self) -> dict[str, str]:
+        """Return the URLs that fal's list will show for the files. A data URI contains the file itself."""
+        return {name: url for name, url in self.urls.items() if not url.startswith("data:")}
+
+    async def _send(self, backend: Backend, body: dict[str, Any]) -> AcceptedRequest:
+        try:
+            return await backend.client.submit(
+                self._job.request.endpoint.id,
+                body,
+                options=self._options,
+                webhook_url=self._webhook_url,
+            )
+        except errors.KlingError:
+            raise  # the error already names the outcome of the request
+        except Exception as fault:
+            log.exception("Job %s: the submission failed unexpectedly.", self._job.id)
+            raise uncertain_error(self._record.entry) from fault
+
+    async def _commit(self, accepted: AcceptedRequest) -> RequestRef:
+        """Write the id and the URLs of the request to the ledger, before anything else happens."""
+        ref = accepted.ref
+        self.fresh = False  # fal has accepted the request
+        if await self._is_of_another_job(ref.request_id):
+            raise uncertain_error(
+                self._record.entry, f"The answer has the request id of another job: {ref.request_id}."
+            )
+        await self._record.note(state=State.IN_QUEUE, request_id=ref.request_id, **_urls(ref))
+        self._job.apply(Submitted(ref.request_id))
+        self._job.apply(Queued(accepted.queue_position))
+        return ref
+
+    async def _is_of_another_job(self, request_id: str) -> bool:
+        """Return True if another job already has this request id. Its result would be shown for this job."""
+        with suppress(errors.LedgerError):
+            return await asyncio.to_thread(self._record.ledger.knows, request_id, but=self._job.id)
+        return False
+
+    async def _upload(self, backend: Backend) -> dict[str, str]:
+        """Upload the local files and return their URLs. A cancel ends the uploads at once."""
+        files = self._job.request.files
+        if not files:
+            return {}
+        tally = Tally(
+            lambda sent, total: self._job.apply(Uploading(sent, total)),
+            lambda line: self._job.apply(Logged(f"kling_nb: {line}")),
+        )
+        with self._job.cancellation.before_submission(self._record.cancel):
+            self.urls = await gather_by_name(
+                {
+                    parameter: self._uploads.url(
+                        backend.storage,
+                        backend.key_fingerprint,
+                        file,
+                        inline_limit=self._inline_limit,
+                        on_progress=tally.of(parameter, file.name),
+                    )
+                    for parameter, file in files.items()
+                }
+            )
+        return self.urls
+
+    async def _find(self, backend: Backend) -> RequestRef | None:
+        """Find a request that was submitted earlier, or that another kernel is submitting."""
+        entry = await self._wait_for_other_kernel()
+        if entry.never_sent and await self._take_over():
+            return await self._submit(backend)
+        if entry.request_id is None and entry.sent_at is not None and not entry.state.closed:
+            entry = await look_up(backend, self._record.ledger, entry, self._job.request.endpoint)
+        self._record.entry = entry
+        if entry.request_id is None:
+            raise await self._close_never_sent(entry)
+        if entry.status_url and not backend.hosts.may_see_key(entry.status_url):
+            raise _unknown_host_error(entry)
+        self.other_key = entry.backend == "fal" and entry.key_fingerprint != backend.key_fingerprint
+        self._job.apply(Submitted(entry.request_id, resumed=True))
+        ref = backend.hosts.ref_from_reply(
+            entry.endpoint,
+            entry.request_id,
+            status_url=entry.status_url,
+            response_url=entry.response_url,
+            cancel_url=entry.cancel_url,
+        )
+        if not entry.status_url:  # later calls must ask the same hosts for this id
+            await self._record.note(**_urls(ref))
+        return ref
+
+    async def _wait_for_other_kernel(self) -> Entry:
+        """Return the row as soon as it has a request id, or no process is submitting it any more."""
+        entry = self._record.entry
+        deadline = time.monotonic() + OTHER_KERNEL_SECONDS
+        while entry.request_id is None and entry.state is State.SUBMITTING and not entry.abandoned:
+            if entry.sent_at is not None and time.monotonic() > deadline:
+                break
+            await asyncio.sleep(LEDGER_LOOK_SECONDS)
+            found = await asyncio.to_thread(self._record.ledger.get, entry.id)
+            if found is None:
+                raise _not_sent_error(entry)
+            entry = found
+        return entry
+
+    async def _take_over(self) -> bool:
+        """Return True if this process may send the request that another one left unsent."""
+        if self._intent is None or not await asyncio.to_thread(
+            self._record.ledger.take_over, self._job.id, self._intent
+        ):
+            return False
+        self.fresh = True
+        return True
+
+    async def _close_never_sent(self, entry: Entry) -> errors.KlingError:
+        """Close the row of a request that was never sent, so that it is not resumed. Return its error."""
+        await asyncio.to_thread(self._record.ledger.drop_unsent, entry.id)
+        return _not_sent_error(entry)
+
+
+def unexpected_error(job_id: str, fault: Exception) -> errors.KlingError:
+    """Log an exception that is not a `KlingError`, and return a `KlingError` for it."""
+    log.error("Job %s failed unexpectedly.", job_id, exc_info=fault)
+    return errors.KlingError(f"Unexpected error: {type(fault).__name__}: {fault}")
+
+
+def _urls(ref: RequestRef) -> dict[str, str]:
+    """Return the ledger columns with the URLs of a request."""
+    return {"status_url": ref.status_url, "response_url": ref.response_url, "cancel_url": ref.cancel_url}
+
+
+def _not_sent_error(entry: Entry) -> errors.KlingError:
+    return errors.KlingError(
+        f"Job {entry.id} ended before it was sent to fal. Not charged.",
+        remedy="Run the cell again to submit it.",
+    )
+
+
+def _unknown_host_error(entry: Entry) -> errors.KlingError:
+    """Return the error of a request at a host that is not set now. The hosts set now cannot know it."""
+    if entry.backend == "local":
+        return errors.RequestNotFound(
+            f"Job {entry.id} ended with its local preview server. Not charged.",
+            remedy="Run the cell again.",
+            request_id=entry.request_id,
+            status_code=404,
+        )
+    host = urlsplit(entry.status_url or "").hostname
+    return errors.UnreachableError(
+        f"Job {entry.id} was submitted to {host}, which is not among the hosts set now. Nothing was sent.",
+        remedy="Set queue_url to the host of the submission, then run the cell again.",
+        request_id=entry.request_id,
+    )
+
+
+# -- Look-up of an unanswered submission in fal's list of requests.
+#
+# A listed request is the one that was sent if its time and input match, no other ledger row has it, and it is
+# the only such request. Otherwise the row stays unchanged, and the error names what the list shows.
+
+
+BEFORE, AFTER = 600.0, 900.0
+"""Seconds around the time of sending. This machine's clock may be wrong, and an answer takes time."""
+
+LIST_LAG = 180.0
+"""Seconds in which a request may be missing in the list. fal documents no limit (FAL-PROTOCOL §12.4)."""
+
+
+async def look_up(backend: Backend, ledger: Ledger, entry: Entry, endpoint: Endpoint) -> Entry:
+    """Return the row with its request id, if fal lists exactly one matching request.
+
+    Raises:
+        SubmissionUncertain: fal lists none or several, or the list cannot be fetched.
+    """
+    if entry.backend == "fal" and entry.key_fingerprint != backend.key_fingerprint:
+        raise _other_key_error(entry)
+    sent = entry.sent_at or entry.created_at
+    try:
+        listed = await earlier_requests(backend.http, entry.endpoint, start=sent - BEFORE, end=sent + AFTER)
+    except errors.KlingError as fault:
+        raise _no_list_error(entry, fault) from fault
+    same = await asyncio.to_thread(_ids_with_input, entry, endpoint, listed)
+    found, free = await asyncio.to_thread(ledger.match, entry.id, same)
+    if found.request_id is not None:
+        return found
+    if len(free) == 1:
+        raise _sent_twice_error(entry)
+    if not free and (adopted := await asyncio.to_thread(_adopted_ids, ledger, same)):
+        raise _adopted_error(entry, adopted)
+    raise _no_match_error(entry, free, listed)
+
+
+def _adopted_ids(ledger: Ledger, request_ids: Sequence[str]) -> list[str]:
+    """Return the ids that a user added with `get_job`. Each may be the answer to any submission."""
+    rows = {request_id: ledger.get(request_id) for request_id in request_ids}
+    return [request_id for request_id, row in rows.items() if row is not None and row.sent_at is None]
+
+
+def _ids_with_input(entry: Entry, endpoint: Endpoint, listed: Sequence[EarlierRequest]) -> list[str]:
+    """Return the ids of the requests that have the row's input."""
+    return [
+        request.request_id
+        for request in listed
+        if request.input is not None and same_input(entry, endpoint, request.input)
+    ]
+
+
+def same_input(entry: Entry, endpoint: Endpoint, given: Mapping[str, Any]) -> bool:
+    """Return True if `given`, as fal lists it, is the input of the row.
+
+    The schema's defaults count as given on both sides. A local file equals its URL, or a data URI of the same
+    bytes.
+    """
+    urls = json.loads(entry.addresses) if entry.addresses else {}
+    ours, theirs = (_flatten(VideoRequest(endpoint, part, {}).resolved) for part in (entry.input, given))
+    return ours.keys() == theirs.keys() and all(
+        _same_value(value, theirs[path], urls.get(path)) for path, value in ours.items()
+    )
+
+
+def _flatten(value: Any, path: str = "") -> dict[str, Any]:
+    """Return all single values by their path, e.g. `elements.0.frontal_image_url`, without nulls."""
+    if isinstance(value, Mapping) and set(value) != {"sha256", "name"}:
+        parts = [(str(name), part) for name, part in value.items()]
+    elif isinstance(value, list):
+        parts = [(str(number), part) for number, part in enumerate(value)]
+    else:
+        return {} if value is None else {path: value}
+    found: dict[str, Any] = {}
+    for name, part in parts:
+        found |= _flatten(part, f"{path}.{name}" if path else name)
+    return found
+
+
+def _same_value(ours: Any, theirs: Any, url: str | None) -> bool:
+    if isinstance(ours, Mapping):  # a local file
+        return bool(theirs == url or _hash_of_data_uri(theirs) == ours["sha256"])
+    return canonical_json(ours) == canonical_json(theirs)
+
+
+def _hash_of_data_uri(value: Any) -> str | None:
+    """Return the SHA-256 of the bytes in a data URI, or None for anything else."""
+    try:
+        return hashlib.sha256(parse_data_uri(str(value)).data).hexdigest()
+    except DataUriError:
+        return None
+
+
+# -- Errors of submissions without an answer.
+
+
+def uncertain_error(entry: Entry, seen: str = "", remedy: str = "") -> errors.SubmissionUncertain:
+    """Return the error of a row that was sent and has no request id.
+
+    Args:
+        entry: The row.
+        seen: What fal's list shows.
+        remedy: What to do.
+    """
+    sent = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.sent_at or entry.created_at))
+    return errors.SubmissionUncertain(
+        f"Job {entry.id} was sent on {sent} without an answer: fal may have accepted it. {seen}".rstrip(),
+        remedy=remedy
+        or (
+            "It was not sent again, so it is not charged twice. %kling resume looks for it at fal;\n"
+            "https://fal.ai/dashboard/requests shows it too. If it is not there: --new (API: new=True)."
+        ),
+    )
+
+
+def _no_list_error(entry: Entry, fault: errors.KlingError) -> errors.SubmissionUncertain:
+    return uncertain_error(entry, f"fal's list of requests could not be read: {fault.message}")
+
+
+def _other_key_error(entry: Entry) -> errors.SubmissionUncertain:
+    """Return the error of a row of another account, whose requests this key does not list."""
+    return uncertain_error(
+        entry,
+        "It was sent with another key than the one set now.",
+        "Set that key and run the cell again to look for it at fal. It was not sent again.",
+    )
+
+
+def _sent_twice_error(entry: Entry) -> errors.SubmissionUncertain:
+    return uncertain_error(
+        entry,
+        "fal lists one such request, but another kernel is sending the same request now.",
+        "Run the cell again in a minute. It was not sent again.",
+    )
+
+
+def _adopted_error(entry: Entry, adopted: Sequence[str]) -> errors.SubmissionUncertain:
+    return uncertain_error(
+        entry,
+        f"fal lists {', '.join(adopted[:3])}, which get_job has already resumed. It is most likely this job.",
+        "Get it: kling_nb.get_job(ID). It was not sent again. For another take: --new (API: new=True).",
+    )
+
+
+def _no_match_error(
+    entry: Entry, free: Sequence[str], listed: Sequence[EarlierRequest]
+) -> errors.SubmissionUncertain:
+    """Return the error if fal lists no matching request, or several."""
+    if free:
+        ids = ", ".join(free[:3]) + (", …" if free[3:] else "")
+        return uncertain_error(
+            entry,
+            f"fal lists {len(free)} requests that match: {ids}.",
+            f"Get one: kling_nb.get_job(ID, endpoint={entry.endpoint!r})\n"
+            "It was not sent again. For another take: --new (API: new=True).",
+        )
+    unseen = sum(request.input is None for request in listed)
+    if unseen:
+        return uncertain_error(
+            entry, f"fal lists {unseen} requests of that time without their inputs, so none can be matched."
+        )
+    if time.time() - (entry.sent_at or entry.created_at) < LIST_LAG:
+        return uncertain_error(
+            entry,
+            "fal lists no such request yet.",
+            "The list may be late: run the cell again in a few minutes. It was not sent again;\n"
+            "to send it anyway: --new (API: new=True).",
+        )
+    return uncertain_error(
+        entry,
+        "fal lists no such request.",
+        "So it was most likely not accepted. It was not sent again; to send it: --new (API: new=True).\n"
+        "The list may be late: %kling resume looks again.",
+    )

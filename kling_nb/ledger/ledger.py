@@ -1,0 +1,425 @@
+"""`Ledger`: claim, update and find rows."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import sqlite3
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from kling_nb.events import State
+from kling_nb.ledger.database import Change, LedgerFile, SharedCommits
+from kling_nb.ledger.home import owner_of_this_process
+from kling_nb.ledger.limits import Grouping, Limit, Spending, check_limits, draw, release, reserve, spending
+from kling_nb.ledger.rows import EVERYTHING, GONE, UNFINISHED, Entry, Intent, Selection, Upload
+from kling_nb.ledger.salvage import MediaRows, Row, insert, merge
+
+
+class Ledger:
+    """The ledger at `path`. The file is created with the first row.
+
+    Args:
+        path: The file.
+        media_rows: Returns rows for the takes on disk, to rebuild a damaged file.
+
+    Raises:
+        LedgerError: By every method, if the file cannot be read or written.
+    """
+
+    def __init__(self, path: Path, media_rows: MediaRows = tuple) -> None:
+        self.path = path
+        self._file = LedgerFile(path, media_rows)
+        self._commits, self._pid = SharedCommits(self._write), os.getpid()
+
+    def claim(self, intent: Intent) -> tuple[Entry, bool]:
+        """Return the row that pays for the request already, or may; else insert a new one.
+
+        One transaction does all of it. So of two kernels that race only one gets a new row, and the price
+        counts for the limits at once. The row is on the disk on return.
+
+        Returns:
+            The row, and True if it is new. Only then the caller submits.
+
+        Raises:
+            BudgetExceeded: A new row would exceed a limit. It is not inserted.
+        """
+        with self._file.transaction() as db:
+            found = None if intent.take is None else self._find_same(db, intent)
+            if found is None:
+                self._pay(db, intent)
+                return self._insert(db, intent), True
+            if found.never_sent:
+                return self._take_over(db, found, intent), True
+            return found, False
+
+    def _find_same(self, db: sqlite3.Connection, intent: Intent) -> Entry | None:
+        """Return the row of the same request that is not finished, else one that was paid for."""
+        found = self._find_unfinished(db, intent)
+        if found is None and intent.backend == "fal":
+            found = next(
+                _paid_rows(db, intent.fingerprint, intent.folder, intent.take, intent.any_take), None
+            )
+        return found
+
+    def merge_rows(self, rows: list[Row]) -> None:
+        """Insert rows of a second ledger, unless they are known here."""
+        with self._file.transaction() as db:
+            merge(db, rows)
+
+    def adopt(self, request_id: str, intent: Intent) -> Entry:
+        """Return the row of a request that this ledger did not submit. Insert it if there is none."""
+        with self._file.transaction() as db:
+            row = db.execute("SELECT * FROM jobs WHERE request_id = ?", (request_id,)).fetchone()
+            if row is not None:
+                return Entry.from_row(row)
+            entry = self._insert(db, intent)
+            self._set(db, entry.id, state=State.IN_QUEUE, request_id=request_id)
+            return self._entry(db, entry.id)
+
+    def _find_unfinished(self, db: sqlite3.Connection, intent: Intent) -> Entry | None:
+        """Return the unfinished row of the same request. Mark previews of ended processes as failed."""
+        rows = db.execute(
+            "SELECT * FROM jobs WHERE fingerprint = ?1 AND backend = ?3 AND (?5 OR take IS ?4)"
+            f" AND {UNFINISHED} ORDER BY folder IS NOT ?2, take IS NOT ?4, created_at DESC",
+            (intent.fingerprint, str(intent.folder), intent.backend, intent.take, intent.any_take),
+        )
+        for entry in map(Entry.from_row, rows.fetchall()):
+            if not entry.belongs_in(intent.folder):
+                continue
+            if entry.backend != "local" or entry.ours:
+                return entry
+            # A local preview server ends with its process. Its jobs cost nothing.
+            if not entry.owner_alive:
+                error = "The local preview server of that kernel has ended."
+                self._set(db, entry.id, state=State.FAILED, error=error)
+        return None
+
+    def _insert(self, db: sqlite3.Connection, intent: Intent) -> Entry:
+        values: dict[str, Any] = {
+            "id": secrets.token_hex(6),
+            "created_at": time.time(),
+            "state": State.SUBMITTING.value,
+            "backend": intent.backend,
+            "endpoint": intent.endpoint,
+            "input": json.dumps(intent.input, ensure_ascii=False),
+            "prompt": intent.prompt,
+            "fingerprint": intent.fingerprint,
+            "folder": str(intent.folder),
+            "take": intent.take,
+            "owner": owner_of_this_process(),
+            "key_fingerprint": intent.key_fingerprint,
+            "notebook": intent.notebook,
+            "reserved_usd": intent.cost,
+        }
+        names = ", ".join(values)
+        marks = ", ".join("?" * len(values))
+        db.execute(f"INSERT INTO jobs ({names}) VALUES ({marks})", tuple(values.values()))
+        return self._entry(db, values["id"])
+
+    @staticmethod
+    def _pay(db: sqlite3.Connection, intent: Intent) -> None:
+        """Take its price from the reservation of its sweep, or raise unless it is within the limits."""
+        cost = intent.cost or 0.0
+        if intent.reservation is None or not draw(db, intent.reservation, cost):
+            check_limits(db, intent.limits, cost)
+
+    def _take_over(self, db: sqlite3.Connection, entry: Entry, intent: Intent) -> Entry:
+        """Make a row that was never sent this process's, which sends it with its own key and limits."""
+        self._set(db, entry.id, reserved_usd=None)  # Else its price would count twice.
+        self._pay(db, intent)
+        self._set(
+            db,
+            entry.id,
+            owner=owner_of_this_process(),
+            created_at=time.time(),
+            key_fingerprint=intent.key_fingerprint,
+            reserved_usd=intent.cost,
+        )
+        return self._entry(db, entry.id)
+
+    def take_over(self, job_id: str, intent: Intent) -> bool:
+        """Make a row that was never sent this process's. Return True if the caller may send it.
+
+        Raises:
+            BudgetExceeded: It would exceed a limit of the intent. The row is not changed.
+        """
+        with self._file.transaction() as db:
+            entry = self._entry(db, job_id)
+            if entry.never_sent:
+                self._take_over(db, entry, intent)
+            return entry.never_sent
+
+    def check_limits(self, limits: tuple[Limit, ...], cost: float, besides: Collection[str] = ()) -> None:
+        """Raise unless a cost is within the limits now. Nothing is reserved. See `reserve`.
+
+        Raises:
+            BudgetExceeded: It would exceed a limit.
+        """
+        with self._file.connection() as db:
+            check_limits(db, limits, cost, besides=besides)
+
+    def reserve(self, limits: tuple[Limit, ...], cost: float, besides: Collection[str] = ()) -> str:
+        """Reserve the price of several submissions, all of it or nothing.
+
+        Args:
+            limits: The limits.
+            cost: US dollars for all of them.
+            besides: Ids of rows that were never sent and are among them.
+
+        Returns:
+            The id of the reservation, for `Intent.reservation` and `release`.
+
+        Raises:
+            BudgetExceeded: It would exceed a limit. Nothing is reserved.
+        """
+        with self._file.transaction() as db:
+            check_limits(db, limits, cost, besides=besides)
+            return reserve(db, cost)
+
+    def release(self, reservation: str) -> None:
+        """Release what is left of a reservation."""
+        with self._file.transaction() as db:
+            release(db, reservation)
+
+    def mark_sending(self, job_id: str, urls: Mapping[str, str] | None = None) -> bool:
+        """Record that the POST comes next. Only one caller gets True for a row, and only once.
+
+        Args:
+            job_id: Id of the row.
+            urls: URL of each local file of the input, by parameter.
+
+        Returns:
+            True if the caller is to send the request. If the uploads took long, another process may have
+            taken the row over, and sends it.
+        """
+        with self._file.transaction() as db:
+            changed = db.execute(
+                "UPDATE jobs SET sent_at = ?, addresses = ?"
+                " WHERE id = ? AND owner = ? AND sent_at IS NULL AND state = 'SUBMITTING'",
+                (
+                    time.time(),
+                    json.dumps(dict(urls)) if urls else None,
+                    job_id,
+                    owner_of_this_process(),
+                ),
+            )
+            return changed.rowcount == 1
+
+    def drop_unsent(self, job_id: str) -> bool:
+        """Mark a row that was never sent as failed: it cost nothing, and there is nothing to resume.
+
+        Returns:
+            False if it was sent, or a process is about to send it. The row is not changed.
+        """
+        with self._file.transaction() as db:
+            entry = self._entry(db, job_id)
+            if not entry.never_sent:
+                return False
+            self._set(db, job_id, state=State.FAILED, error="It was never sent.", reserved_usd=0.0)
+            return True
+
+    def match(self, job_id: str, request_ids: Sequence[str]) -> tuple[Entry, list[str]]:
+        """Set the request id of a submission without an answer, if only one of `request_ids` is possible.
+
+        Returns:
+            The row, with a request id if this call or another kernel found it; and those of `request_ids`
+            that no row had.
+        """
+        with self._file.transaction() as db:
+            free = [request_id for request_id in request_ids if not _has_request(db, request_id)]
+            entry = self._entry(db, job_id)
+            if entry.request_id is None and len(free) == 1 and not self._is_being_sent(db, entry):
+                self._set(db, job_id, state=State.IN_QUEUE, request_id=free[0], error=None)
+                entry = self._entry(db, job_id)
+            return entry, free
+
+    @staticmethod
+    def _is_being_sent(db: sqlite3.Connection, entry: Entry) -> bool:
+        """Return True if another row sends the same request now. Then fal's list may have that one."""
+        rows = db.execute(
+            "SELECT * FROM jobs WHERE fingerprint = ? AND id != ? AND state = 'SUBMITTING'"
+            " AND sent_at NOT NULL AND request_id IS NULL",
+            (entry.fingerprint, entry.id),
+        )
+        return any(not Entry.from_row(row).abandoned for row in rows.fetchall())
+
+    def knows(self, request_id: str, *, but: str) -> bool:
+        """Return True if fal answered the submission of another row than `but` with this request id."""
+        with self._file.connection() as db:
+            query = "SELECT 1 FROM jobs WHERE request_id = ? AND id != ? AND sent_at NOT NULL"
+            return db.execute(query, (request_id, but)).fetchone() is not None
+
+    def withdraw(self, job_id: str) -> None:
+        """Delete a new row before anything was sent for it."""
+        with self._file.transaction() as db:
+            db.execute("DELETE FROM jobs WHERE id = ? AND state = 'SUBMITTING'", (job_id,))
+
+    def update(self, job_id: str, *, whole: Entry | None = None, **columns: Any) -> None:
+        """Set columns of one row; a final state also sets `finished_at`. They are on the disk on return.
+
+        Args:
+            job_id: Id of the row.
+            whole: The whole row, to insert it if it does not exist any more, because a user deleted the
+                ledger while the job ran.
+            **columns: The new values.
+        """
+        if self._pid != os.getpid():  # In a forked child: the parent writes the changes that wait.
+            self._commits, self._pid = SharedCommits(self._write), os.getpid()
+        self._commits.make(Change(job_id, columns, whole))
+
+    def _write(self, changes: Sequence[Change]) -> None:
+        with self._file.transaction() as db:
+            for change in changes:
+                if not self._set(db, change.job_id, **change.columns) and change.whole is not None:
+                    insert(db, change.whole.to_row())
+                    self._set(db, change.job_id, **change.columns)
+
+    @staticmethod
+    def _set(db: sqlite3.Connection, job_id: str, **columns: Any) -> bool:
+        """Set columns of a row. Return False if it does not exist."""
+        state = columns.get("state")
+        if isinstance(state, State) and state.finished and state is not State.UNCERTAIN:
+            columns.setdefault("finished_at", time.time())
+        names = ", ".join(f"{name} = ?" for name in columns)
+        values = [value.value if isinstance(value, State) else value for value in columns.values()]
+        return db.execute(f"UPDATE jobs SET {names} WHERE id = ?", (*values, job_id)).rowcount == 1
+
+    def get(self, any_id: str) -> Entry | None:
+        """Return the row of a job id, a request id, or the start of one if it is the only row that fits."""
+        if not self.exists() or not any_id:
+            return None
+        pattern = any_id.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_") + "%"
+        with self._file.connection() as db:
+            exact = db.execute("SELECT * FROM jobs WHERE id = ?1 OR request_id = ?1", (any_id,)).fetchall()
+            query = (
+                "SELECT * FROM jobs WHERE id LIKE ?1 ESCAPE '\\' OR request_id LIKE ?1 ESCAPE '\\' LIMIT 2"
+            )
+            rows = exact[:1] or db.execute(query, (pattern,)).fetchall()
+        return Entry.from_row(rows[0]) if len(rows) == 1 else None
+
+    def find_paid(self, fingerprint: str, folder: Path, take: int, *, any_take: bool = False) -> list[Entry]:
+        """Return the rows of fal that paid for a take: first those READY, then those with a lost result.
+
+        Args:
+            fingerprint: Fingerprint of the request.
+            folder: Its media folder.
+            take: Number of the take.
+            any_take: After them, return also rows of the other takes.
+        """
+        if not self.exists():
+            return []
+        with self._file.connection() as db:
+            return list(_paid_rows(db, fingerprint, folder, take, any_take))
+
+    def entries(self, selection: Selection = EVERYTHING, *, limit: int = 50, offset: int = 0) -> list[Entry]:
+        """Return the newest `limit` rows, the newest first, without the first `offset` of them."""
+        if not self.exists():
+            return []
+        where, values = selection.where()
+        with self._file.connection() as db:
+            query = f"SELECT * FROM jobs WHERE {where} ORDER BY created_at DESC, rowid DESC LIMIT ? OFFSET ?"
+            return [Entry.from_row(row) for row in db.execute(query, (*values, limit, offset)).fetchall()]
+
+    def count(self, selection: Selection = EVERYTHING) -> int:
+        """Return the number of rows."""
+        if not self.exists():
+            return 0
+        where, values = selection.where()
+        with self._file.connection() as db:
+            return int(db.execute(f"SELECT count(*) FROM jobs WHERE {where}", values).fetchone()[0])
+
+    def tally(self, column: Literal["endpoint", "state"]) -> dict[str, int]:
+        """Return the number of rows for each endpoint, or state, the most frequent first."""
+        if not self.exists():
+            return {}
+        with self._file.connection() as db:
+            query = f"SELECT {column}, count(*) FROM jobs GROUP BY {column} ORDER BY count(*) DESC, {column}"
+            return dict(map(tuple, db.execute(query).fetchall()))
+
+    def expected_seconds(self, endpoint: str, backend: str) -> float | None:
+        """Return the median seconds from submission to result of an endpoint's last 20 jobs, or None."""
+        if not self.exists():
+            return None
+        with self._file.connection() as db:
+            rows = db.execute(
+                "SELECT finished_at - created_at FROM jobs"
+                " WHERE endpoint = ? AND backend = ? AND +state = 'READY' ORDER BY created_at DESC LIMIT 20",
+                (endpoint, backend),
+            ).fetchall()
+        times = sorted(row[0] for row in rows if row[0] is not None)
+        return times[len(times) // 2] if times else None
+
+    def find_upload(self, upload: Upload) -> str | None:
+        """Return the URL of an equal upload that can still be used, or None."""
+        if not self.exists():
+            return None
+        with self._file.connection() as db:
+            row = db.execute(
+                f"SELECT url, uploaded_at FROM uploads WHERE {upload.WHERE}", upload.key
+            ).fetchone()
+        return row["url"] if row and upload.usable(row["uploaded_at"], time.time()) else None
+
+    def may_have_upload(self, upload: Upload, size: int) -> bool:
+        """Return True if a usable upload, with any hash, has this size and else equals `upload`."""
+        if not self.exists():
+            return False
+        with self._file.connection() as db:
+            query = f"SELECT uploaded_at FROM uploads WHERE {upload.WHERE_OF_SIZE}"
+            rows = db.execute(query, (*upload.key[1:], size)).fetchall()
+        now = time.time()
+        return any(upload.usable(row["uploaded_at"], now) for row in rows)
+
+    def note_upload(self, upload: Upload, url: str, size: int | None = None) -> None:
+        """Store the URL of a new upload, and delete those that cannot be used any more."""
+        now = time.time()
+        with self._file.transaction() as db:
+            db.execute("DELETE FROM uploads WHERE uploaded_at < ?", (now - upload.DAY,))
+            db.execute(
+                "INSERT OR REPLACE INTO uploads VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (*upload.key, url, upload.expires(now), now, size),
+            )
+
+    def forget_upload(self, url: str) -> None:
+        """Delete an upload, so that its URL is not used again."""
+        with self._file.transaction() as db:
+            db.execute("DELETE FROM uploads WHERE url = ?", (url,))
+
+    def spending(self, by: Grouping) -> list[Spending]:
+        """Return what fal's jobs cost, grouped."""
+        if not self.exists():
+            return []
+        with self._file.connection() as db:
+            return spending(db, by)
+
+    def exists(self) -> bool:
+        """Return True if the file exists. Reading does not create it."""
+        return self.path.exists()
+
+    def close(self) -> None:
+        """Close the connection. The next use opens a new one."""
+        self._file.close()
+
+    @staticmethod
+    def _entry(db: sqlite3.Connection, job_id: str) -> Entry:
+        return Entry.from_row(db.execute("SELECT * FROM jobs WHERE id = ?", (job_id,)).fetchone())
+
+
+def _paid_rows(
+    db: sqlite3.Connection, fingerprint: str, folder: Path, take: int | None, any_take: bool
+) -> Iterator[Entry]:
+    # The + keeps SQLite from the index of states: most rows of a long ledger are READY.
+    rows = db.execute(
+        "SELECT * FROM jobs WHERE fingerprint = ?1 AND (?4 OR take = ?3)"
+        " AND backend = 'fal' AND (+state = 'READY' OR (+state = 'FAILED' AND error_type = ?5))"
+        " ORDER BY folder IS NOT ?2, state != 'READY', take IS NOT ?3, created_at DESC",
+        (fingerprint, str(folder), take, any_take, GONE),
+    )
+    yield from (entry for entry in map(Entry.from_row, rows.fetchall()) if entry.belongs_in(folder))
+
+
+def _has_request(db: sqlite3.Connection, request_id: str) -> bool:
+    return db.execute("SELECT 1 FROM jobs WHERE request_id = ?", (request_id,)).fetchone() is not None

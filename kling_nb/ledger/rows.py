@@ -1,0 +1,274 @@
+"""Rows of the ledger: an `Intent` goes in, an `Entry` comes out. A `Selection` chooses entries."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from kling_nb.events import State
+from kling_nb.ledger.home import is_alive, owner_of_this_process
+from kling_nb.ledger.limits import Limit
+
+SUBMIT_LEASE_SECONDS = 180.0
+"""A SUBMITTING row older than this is abandoned, even if a process with its owner's process id runs."""
+
+START_SECONDS = 3.0
+"""For so long after its claim, a row of this process counts as about to be submitted."""
+
+GONE = "result_gone"
+"""`error_type` of a failed row whose result fal keeps no longer. It was paid for, so it is not submitted
+again unless the user asks for that."""
+
+_at_work: Counter[str] = Counter()
+
+
+@contextmanager
+def at_work(job_id: str) -> Iterator[None]:
+    """Mark the row as being submitted by this process. Claimed rows without the mark were interrupted."""
+    _at_work[job_id] += 1
+    try:
+        yield
+    finally:
+        _at_work[job_id] -= 1
+        if not _at_work[job_id]:
+            del _at_work[job_id]
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """A request that is about to be submitted.
+
+    Attributes:
+        take: Number of the take, by default 1; None asks for one more, whatever exists.
+        cost: Expected cost in US dollars, which counts for the limits; None if it is not known.
+        limits: Limits of what may be spent.
+        any_take: If there is no job for this take, use one for another take.
+        reservation: That of its sweep: see `Ledger.reserve`.
+    """
+
+    backend: str
+    endpoint: str
+    input: Mapping[str, Any]
+    prompt: str
+    fingerprint: str
+    folder: Path
+    take: int | None = 1
+    key_fingerprint: str | None = None
+    notebook: str | None = None
+    cost: float | None = None
+    limits: tuple[Limit, ...] = ()
+    any_take: bool = False
+    reservation: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One row. Times are unix seconds. `schema.py` describes the columns."""
+
+    id: str
+    created_at: float
+    state: State
+    backend: str
+    endpoint: str
+    input: Mapping[str, Any]
+    prompt: str
+    fingerprint: str
+    folder: str
+    take: int | None
+    owner: str
+    key_fingerprint: str | None
+    notebook: str | None
+    sent_at: float | None
+    request_id: str | None
+    status_url: str | None
+    response_url: str | None
+    cancel_url: str | None
+    finished_at: float | None
+    result: str | None
+    units: str | None
+    error: str | None
+    error_type: str | None
+    media_path: str | None
+    reserved_usd: float | None
+    addresses: str | None
+
+    @property
+    def ours(self) -> bool:
+        """True if it belongs to this process."""
+        return self.owner == owner_of_this_process()
+
+    @property
+    def abandoned(self) -> bool:
+        """True if it is SUBMITTING, but no process is submitting it any more."""
+        if self.state is not State.SUBMITTING:
+            return False
+        age = abs(time.time() - self.created_at)  # A clock that was set back leaves rows of the future.
+        if self.ours:
+            return self.id not in _at_work and age > START_SECONDS
+        return age > SUBMIT_LEASE_SECONDS or not self.owner_alive
+
+    @property
+    def never_sent(self) -> bool:
+        """True if its process stopped before the POST, so that nothing was sent."""
+        return self.abandoned and self.sent_at is None
+
+    @property
+    def has_no_file(self) -> bool:
+        """True if it is READY by `Client.result`, which stores the model's output and downloads no file."""
+        return self.state is State.READY and self.media_path is None and self.result is not None
+
+    @property
+    def gone(self) -> bool:
+        """True if fal accepted it, and at the last request did not have its result any more."""
+        return (self.state, self.error_type, self.backend) == (State.FAILED, GONE, "fal")
+
+    def belongs_in(self, folder: Path) -> bool:
+        """Return True if it is of that media folder, or of one that was moved together with its parent."""
+        own = Path(self.folder)
+        return own == folder or os.path.realpath(own) == os.path.realpath(folder) or not own.parent.exists()
+
+    @property
+    def owner_alive(self) -> bool:
+        """False if the process that owns it has ended. True if that cannot be known."""
+        return is_alive(self.owner)
+
+    def to_row(self) -> dict[str, Any]:
+        """Return its columns, as `from_row` reads them."""
+        row = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return {**row, "state": self.state.value, "input": json.dumps(dict(self.input), ensure_ascii=False)}
+
+    @classmethod
+    def from_row(cls, row: sqlite3.Row) -> Entry:
+        """Return the entry of a row with all columns.
+
+        An unknown state or a damaged input is not an error, because the job may be paid for.
+        """
+        values = {name: row[name] for name in cls.__dataclass_fields__}
+        parsed = {"state": _state(values["state"]), "input": _json_object(values["input"])}
+        return cls(**{**values, **parsed})
+
+
+def _state(word: str) -> State:
+    return State(word) if word in set(State) else State.UNCERTAIN
+
+
+def _json_object(text: str) -> dict[str, Any]:
+    """Return the JSON object in a column; an empty one if the column has anything else."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+# -- Which rows to list.
+
+
+UNFINISHED = "state IN ('SUBMITTING', 'IN_QUEUE', 'IN_PROGRESS', 'DOWNLOADING', 'UNCERTAIN')"
+
+_PART_OF_ID = 6
+"""Shorter words occur in too many ids by chance."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The rows that meet every condition given.
+
+    Attributes:
+        search: Words, in any case and order. The prompt or the endpoint's id must contain each of them;
+            a word of six characters or more may also be part of the job's id or the request id.
+        endpoint: Full id of an endpoint.
+        state: State of the job.
+        folder: Media folder of the job.
+        fingerprint: Fingerprint of the request.
+        unfinished: Only jobs that are not finished.
+    """
+
+    search: str = ""
+    endpoint: str | None = None
+    state: State | None = None
+    folder: Path | None = None
+    fingerprint: str | None = None
+    unfinished: bool = False
+
+    def where(self) -> tuple[str, list[str]]:
+        """Return the condition as SQL, and the values of its placeholders."""
+        conditions, values = ["1"], []
+        for column in ("endpoint", "state", "folder", "fingerprint"):
+            value = getattr(self, column)
+            if value is not None:
+                conditions.append(f"{column} = ?")
+                values.append(str(value))
+        if self.unfinished:
+            conditions.append(UNFINISHED)
+        for word in self.search.casefold().split():
+            # SQLite's LIKE ignores the case of ASCII letters only.
+            condition = "instr(casefold(prompt || ' ' || endpoint), ?)"
+            values.append(word)
+            if len(word) >= _PART_OF_ID:
+                condition = f"({condition} OR instr(id || ' ' || ifnull(request_id, ''), ?))"
+                values.append(word)
+            conditions.append(condition)
+        return " AND ".join(conditions), values
+
+
+EVERYTHING = Selection()
+"""All rows."""
+
+
+# -- Uploaded files.
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """An upload. Equal uploads have the same URL, for a while.
+
+    Attributes:
+        sha256: SHA-256 of the content; empty if it is not known yet.
+        content_type: Its MIME type, as declared.
+        host: REST host that has it.
+        account: Fingerprint of the key, or an empty text. For the local preview server it differs with each
+            start, because a server's files go when it ends.
+        lifecycle: Seconds for which it is to be kept; 0 leaves that to the account.
+    """
+
+    sha256: str
+    content_type: str
+    host: str
+    account: str
+    lifecycle: int = 0
+
+    DAY: ClassVar[float] = 86_400.0
+    """Longest use of a URL in seconds. How long an account keeps files is not known (FAL-PROTOCOL §9.5)."""
+
+    WHERE: ClassVar[str] = "sha256 = ? AND content_type = ? AND host = ? AND account = ? AND lifecycle = ?"
+
+    WHERE_OF_SIZE: ClassVar[str] = (
+        "content_type = ? AND host = ? AND account = ? AND lifecycle = ? AND (size = ? OR size IS NULL)"
+    )
+
+    @property
+    def key(self) -> tuple[str, str, str, str, int]:
+        """Values for `WHERE`, and the first columns of a row."""
+        return self.sha256, self.content_type, self.host, self.account, self.lifecycle
+
+    def expires(self, uploaded_at: float) -> float | None:
+        """Return the unix seconds at which the file ends, or None if only the account knows."""
+        return uploaded_at + self.lifecycle if self.lifecycle else None
+
+    def usable(self, uploaded_at: float, now: float) -> bool:
+        """Return True if the URL may be used again.
+
+        That is for the first half of the file's life, because a job may wait in the queue before fal
+        reads the file.
+        """
+        age = now - uploaded_at
+        return 0 <= age < min(self.DAY, self.lifecycle / 2 if self.lifecycle else self.DAY)

@@ -1,0 +1,5 @@
+"""Static HTML and text, which need no kernel.
+
+`job` and `grid` collect the facts of a job, a sweep, a storyboard; `html` draws and escapes; `words` has
+the words and cleans text from outside; `mark` is what a saved output says of itself.
+"""

@@ -1,0 +1,389 @@
+"""The static cards of a sweep and a storyboard, which play without a kernel, and their text for terminals.
+
+`html.py` says what JupyterLab's sanitiser keeps.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from html import escape
+from io import BytesIO
+from pathlib import Path
+
+from kling_nb._lazy import pillow
+from kling_nb.errors import KlingError
+from kling_nb.events import State
+from kling_nb.job.plan import WORDS, Outcome
+from kling_nb.notebook.card import words
+from kling_nb.notebook.card.html import href, transparent_gif
+from kling_nb.notebook.card.job import source_of
+from kling_nb.notebook.card.mark import Mark, Part
+from kling_nb.sweeps.axes import Axis
+from kling_nb.sweeps.storyboard import Storyboard
+from kling_nb.sweeps.sweep import Sweep, SweepCell
+from kling_nb.video import Video
+from kling_nb.video.frames import small_jpeg
+
+_RIM = "1px solid rgba(128,128,128,0.35)"
+_QUIET = "opacity:0.7"
+_WRAP = "white-space:normal;overflow-wrap:break-word"
+_WIDEST, _POSTER, _BYTES = 300, 240, 6_000
+"""Pixels of a video in the table, pixels of its poster, and bytes of the poster."""
+_CHIP = (
+    "font-size:11px;padding:0 8px;border-radius:10px;"
+    "border:1px solid rgba(220,150,20,0.8);background:rgba(220,150,20,0.18)"
+)
+_CAPTION = 200
+"""Characters of a caption in a mark. A caption may be a prompt."""
+_STATES = {"WAITING": "waiting", "SKIPPED": "not started"}
+"""The words for cells that have no job. Those of jobs are in `words.STATES`."""
+
+
+def sweep_html(sweep: Sweep, *, players: bool = True) -> str:
+    """Return the sweep as one HTML fragment, about 8 kB for each video.
+
+    Args:
+        sweep: What to show.
+        players: False leaves out players and posters, for a card that will be drawn again at the end.
+    """
+    layout = layout_of(sweep)
+    cells = [_cell(sweep, cell, layout, players=players) for cell in sweep]
+    body = _flow(cells) if layout.places is None else _table(layout, cells)
+    return frame_card(_mark(sweep, layout, done=players), _head(sweep, layout), body)
+
+
+def _mark(sweep: Sweep, layout: Layout, *, done: bool) -> Mark:
+    """Return the mark. A reader uses it if the kernel ends before the last card, or if files are moved."""
+    if done:
+        return Mark(sweep.id, state=State.READY.value, parts=tuple(map(_finished_part, sweep)))
+    parts = tuple(map(_missing_part, sweep, layout.captions))
+    return Mark(sweep.id, state=State.IN_PROGRESS.value, parts=parts)
+
+
+def _missing_part(cell: SweepCell, caption: str) -> Part:
+    """Return the part of a cell whose video the card does not show yet."""
+    take = None if cell.plan.new else cell.plan.take or 1
+    return Part(cell.request.fingerprint, take, words.clip(caption, _CAPTION))
+
+
+def _finished_part(cell: SweepCell) -> Part:
+    """Return the part of a cell in a finished card. The card itself shows the caption."""
+    take = getattr(cell.result, "take", None)
+    return Part(cell.request.fingerprint, take, "", cell.job.request_id if cell.job else None)
+
+
+def frame_card(mark: Mark, head: str, body: str) -> str:
+    """Return the card around a body. Its first tag holds the changing part of the mark."""
+    style = f"margin:4px 0;padding:10px 14px;border:{_RIM};border-radius:6px;font-size:13px;line-height:1.5"
+    return (
+        f'<div class="kling-card mathjax_ignore tex2jax_ignore" data-kling-card="{_text(mark.job or "")}"'
+        f'{mark.to_attributes()} style="{style}">'
+        f'{head}<div style="overflow-x:auto">{body}</div></div>'
+    )
+
+
+def heading_row(title: str, summary: str, *, local: bool) -> str:
+    """Return the first line of a card: title, summary, and a chip if it is a local preview."""
+    parts = [f"<strong>{_text(title)}</strong>", f'<span style="{_QUIET}">{_text(summary)}</span>']
+    if local:
+        parts.append(f'<span style="{_CHIP}">LOCAL PREVIEW · made on this machine, free</span>')
+    style = "display:flex;flex-wrap:wrap;gap:4px 10px;align-items:center;margin-bottom:6px"
+    return f'<div style="{style}">{" ".join(parts)}</div>'
+
+
+def html_of_takes(mark: Mark, shots: Sequence[tuple[str, Video | None]], folder: Path) -> str:
+    """Return the card of a sweep from the takes that exist, without its kernel.
+
+    Args:
+        mark: The mark of the output.
+        shots: Caption and video of each cell, None if there is no video.
+        folder: The notebook's folder.
+    """
+    ready = [video for _, video in shots if video is not None]
+    missing = f'<span style="{_QUIET}">no video here</span>'
+    cells = [
+        (player(video, caption, folder, part=part) if video else "")
+        + f'<div style="margin-top:2px"><strong style="font-weight:600">{_text(caption)}</strong>'
+        + f"{'' if video else f' · {missing}'}</div>"
+        for part, (caption, video) in enumerate(shots)
+    ]
+    summary = f"{len(ready)} of {len(shots)} ready"
+    if len(ready) < len(shots):
+        summary += ". Run the cell again to continue: videos that exist are reused, running jobs are resumed."
+    local = any(video.backend == "local" for video in ready)
+    mark = replace(mark, state=State.READY.value) if len(ready) == len(shots) else mark
+    return frame_card(mark, heading_row("Sweep", summary, local=local), _flow(cells))
+
+
+def sweep_text(sweep: Sweep) -> str:
+    """Return a line for the sweep, and one for each cell."""
+    layout = layout_of(sweep)
+    lines = [heading(sweep)]
+    for cell, caption in zip(sweep, layout.captions, strict=True):
+        parts = [f"{cell.index + 1:3}", f"{state_words(cell):11}", words.clip(_line(caption), 60)]
+        if cell.error is not None:
+            parts.append(words.clip(_line(str(cell.error)), 160))
+        elif cell.job is not None and cell.job.file is not None:
+            parts.append(words.clean(source_of(cell.job.file) or str(cell.job.file)))
+        lines.append("  " + "  ".join(parts))
+    return "\n".join(lines)
+
+
+def heading(sweep: Sweep) -> str:
+    """Return a line about the whole sweep."""
+    marks = [f"Sweep: {words.clean(sizes(sweep))}", sweep.summary()]
+    marks += ["LOCAL PREVIEW, made on this machine, free"] if is_local(sweep) else []
+    return " · ".join(marks)
+
+
+def state_words(cell: SweepCell) -> str:
+    """Return a cell's state in a word or two."""
+    if cell.job is not None and cell.job.reused:
+        return "reused"
+    return _STATES.get(cell.state) or words.STATES[State(cell.state)][0]
+
+
+def is_local(sweep: Sweep) -> bool:
+    """Return True if any cell is a local preview."""
+    return any(cell.plan.settings.backend == "local" for cell in sweep)
+
+
+def _line(value: str) -> str:
+    return " ".join(words.clean(value).split())
+
+
+def _head(sweep: Sweep, layout: Layout) -> str:
+    title = next(iter(sweep)).request.endpoint.title
+    shared = (
+        ""
+        if any(axis.name in {"prompt", "endpoint"} or not axis.argument for axis in sweep.axes)
+        else _prompt(sweep)
+    )
+    below = f'<div style="{_QUIET};font-size:12px;margin-bottom:8px">{escape(title)}{shared}</div>'
+    return heading_row(sizes(sweep), sweep.summary(), local=is_local(sweep)) + below
+
+
+def _prompt(sweep: Sweep) -> str:
+    prompt = escape(words.clip(words.clean(sweep[0].request.prompt), 400))
+    return f' · <span dir="auto">{prompt}</span>' if prompt else ""
+
+
+def _table(layout: Layout, cells: list[str]) -> str:
+    head = f"text-align:left;vertical-align:bottom;padding:2px 8px 4px 0;font-weight:600;{_WRAP}"
+    side = f"{head};vertical-align:top;width:140px;min-width:88px"
+    cell = f"text-align:left;vertical-align:top;padding:0 8px 10px 0;{_WRAP}"
+    axes = f"{escape(layout.row_axis)} ↓ &nbsp; {escape(layout.column_axis)} →"
+    corner = f'<span style="font-weight:400;{_QUIET}">{axes}</span>'
+    columns = "".join(f'<th scope="col" style="{head}">{_text(label)}</th>' for label in layout.columns)
+    rows = []
+    assert layout.places is not None
+    at = {place: number for number, place in enumerate(layout.places)}
+    for row, label in enumerate(layout.rows):
+        inner = "".join(
+            f'<td style="{cell}">{cells[at[row, column]] if (row, column) in at else ""}</td>'
+            for column in range(len(layout.columns))
+        )
+        rows.append(
+            f'<tr style="background:none"><th scope="row" style="{side}">{_text(label)}</th>{inner}</tr>'
+        )
+    table = "border-collapse:collapse;border:0;margin:0;font-size:13px;table-layout:auto"
+    return (
+        f'<table style="{table}"><thead><tr style="background:none">'
+        f'<th style="{side}">{corner}</th>{columns}</tr></thead>'
+        f"<tbody>{''.join(rows)}</tbody></table>"
+    )
+
+
+def _flow(cells: list[str]) -> str:
+    inner = "".join(f'<div style="width:{_WIDEST}px;max-width:100%">{cell}</div>' for cell in cells)
+    return f'<div style="display:flex;flex-wrap:wrap;gap:10px">{inner}</div>'
+
+
+def _cell(sweep: Sweep, cell: SweepCell, layout: Layout, *, players: bool) -> str:
+    caption = layout.captions[cell.index]
+    media = player(cell.video, caption, part=cell.index) if players and cell.video is not None else ""
+    parts = []
+    if layout.places is None:
+        parts.append(f'<strong style="font-weight:600">{_text(caption)}</strong>')
+    if not media:
+        parts.append(f'<span style="{_QUIET}">{escape(state_words(cell))}</span>')
+    elif cell.job is not None and cell.job.reused:
+        parts.append(f'<span style="{_QUIET};font-size:11px">{WORDS[Outcome.REUSE].brief}</span>')
+    if cell.error is not None:
+        style = f"border-left:3px solid rgba(220,70,70,0.9);padding-left:8px;{_WRAP};max-width:260px"
+        parts.append(f'<div style="{style}">{_text(str(cell.error), 400)}</div>')
+    return media + (f'<div style="margin-top:2px">{" · ".join(parts)}</div>' if parts else "")
+
+
+def text_of_takes(shots: Sequence[tuple[str, Video | None]], folder: Path) -> str:
+    """Return a sweep from the takes that exist as text, like `html_of_takes`."""
+    lines = [f"Sweep · {sum(video is not None for _, video in shots)} of {len(shots)} ready"]
+    for number, (caption, video) in enumerate(shots, 1):
+        where = words.clean(source_of(video.path, folder) or str(video.path)) if video else "no video here"
+        lines.append(f"  {number:3}  {words.clip(_line(caption), 60)}  {where}")
+    return "\n".join(lines)
+
+
+def player(video: Video, caption: str, folder: Path | None = None, *, part: int) -> str:
+    """Return the video over its small poster, as in the card of a job.
+
+    Args:
+        video: What plays.
+        caption: What it shows.
+        folder: The notebook's folder; by default the working folder.
+        part: Its number in the mark of the output. With it a reader finds a file that was moved.
+    """
+    alt = _text(caption, 200)
+    size = f'width="{video.width}" height="{video.height}"'
+    fit = "grid-area:1/1/2/2;width:100%;height:auto;margin:0"
+    src, poster = source_of(video.path, folder), small_poster(video)
+    image = f'<img src="{poster}" {size} alt="{alt}" style="{fit}">' if poster else ""
+    player = (
+        f'<video src="{escape(href(src))}" data-kling-part="{part}" {size} controls loop muted '
+        f'playsinline preload="metadata" poster="{transparent_gif(video)}" '
+        f'aria-label="{alt}" style="{fit}"></video>'
+        if src
+        else ""
+    )
+    width = round(min(_WIDEST, 220 * video.width / video.height))
+    return f'<div style="display:grid;width:{width}px;max-width:100%;min-width:110px">{image}{player}</div>'
+
+
+def small_poster(video: Video) -> str:
+    """Return the poster of a video as a data URI of at most 8 kB, or an empty text if the file is gone."""
+    try:
+        jpeg = small_jpeg(pillow.open(BytesIO(video.poster)), _POSTER, _BYTES)
+    except (KlingError, OSError):
+        return ""
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii")
+
+
+def _text(value: str, length: int = 300) -> str:
+    return escape(words.clip(words.clean(value), length))
+
+
+# -- The place of each cell of a sweep: in rows and columns, or in one row.
+
+
+HEADING = 40
+"""Largest number of characters of a label over a column."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The places of a sweep's cells.
+
+    Attributes:
+        rows: Heading of each row; empty if the cells are not in a table.
+        columns: Heading of each column; empty if the cells are not in a table.
+        row_axis: What the rows are.
+        column_axis: What the columns are.
+        places: Row and column of each cell, or None if the cells are not in a table.
+        captions: The caption of each cell.
+    """
+
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    row_axis: str
+    column_axis: str
+    places: tuple[tuple[int, int], ...] | None
+    captions: tuple[str, ...]
+
+
+def layout_of(sweep: Sweep) -> Layout:
+    """Return the layout of a sweep.
+
+    Two or more axes make a table. The columns are the last axis with short labels, the rows all others.
+    """
+    varying = [at for at, axis in enumerate(sweep.axes) if len(axis.values) > 1]
+    captions = tuple(_caption(sweep.axes, cell, varying) for cell in sweep)
+    if len(varying) < 2:
+        return Layout((), (), "", _names(sweep.axes, varying), None, captions)
+    across = next((at for at in reversed(varying) if _short(sweep.axes[at])), varying[-1])
+    down = [at for at in varying if at != across]
+    rows: dict[tuple[int, ...], str] = {}
+    for cell in sweep:
+        key = tuple(cell.place[at] for at in down)
+        rows.setdefault(key, " · ".join(sweep.axes[at].labels[cell.place[at]] for at in down))
+    order = {key: number for number, key in enumerate(rows)}
+    places = tuple((order[tuple(cell.place[at] for at in down)], cell.place[across]) for cell in sweep)
+    return Layout(
+        tuple(rows.values()),
+        sweep.axes[across].labels,
+        _names(sweep.axes, down),
+        _names(sweep.axes, [across]),
+        places,
+        captions,
+    )
+
+
+def _short(axis: Axis) -> bool:
+    return all(len(label) <= HEADING for label in axis.labels)
+
+
+def _names(axes: Sequence[Axis], chosen: Sequence[int]) -> str:
+    return " · ".join(heading_of(axes[at].name) for at in chosen)
+
+
+def _caption(axes: Sequence[Axis], cell: SweepCell, varying: Sequence[int]) -> str:
+    labels = [axes[at].labels[cell.place[at]] for at in varying]
+    return " · ".join(labels) or cell.request.prompt
+
+
+def heading_of(name: str) -> str:
+    """Return the heading of a parameter: `aspect ratio` for `aspect_ratio`."""
+    return name.replace("_", " ")
+
+
+def sizes(sweep: Sweep) -> str:
+    """Return the size of a sweep as text: `2 prompts × 3 aspect ratios`."""
+    return " × ".join(_count(len(axis.values), heading_of(axis.name)) for axis in sweep.axes) or "1 cell"
+
+
+def _count(count: int, name: str) -> str:
+    if name[-1:].isdigit():
+        return f"{count} of {name}"
+    return f"{count} {name}" if count == 1 or name.endswith("s") else f"{count} {name}s"
+
+
+# -- A storyboard: its shots in a row.
+
+
+def storyboard_html(board: Storyboard) -> str:
+    """Return the storyboard as one HTML fragment, about 8 kB for each shot."""
+    shots = []
+    start = 0.0
+    for number, shot in enumerate(board, 1):
+        prompt = escape(words.clip(words.clean(prompt_of(shot)), 200))
+        label = f'<span style="{_QUIET};font-size:12px">{start:.4g}–{start + shot.duration:.4g} s</span>'
+        name = f'<div style="margin-top:2px"><strong>{number}</strong> {label}</div>'
+        media = player(shot, f"Shot {number}: {prompt_of(shot)}", part=number - 1)
+        shots.append(
+            f'<div style="flex:none;width:220px;max-width:100%">{media}'
+            f'{name}<div dir="auto" style="white-space:normal;overflow-wrap:break-word">{prompt}</div></div>'
+        )
+        start += shot.duration
+    arrow = '<div style="flex:none;align-self:flex-start;padding-top:48px;opacity:0.7">→</div>'
+    row = f'<div style="display:flex;gap:8px;padding-bottom:6px">{arrow.join(shots)}</div>'
+    local = any(shot.backend == "local" for shot in board)
+    parts = tuple(Part("", shot.take, "", shot.request_id) for shot in board)
+    mark = Mark(board.id, state=State.READY.value, parts=parts)
+    return frame_card(mark, heading_row("Storyboard", f"{len(board)} shots, {start:.4g} s", local=local), row)
+
+
+def storyboard_text(board: Storyboard) -> str:
+    """Return a line for the storyboard, and one for each shot."""
+    lines = [f"Storyboard: {len(board)} shots, {board.duration:.4g} s"]
+    for number, shot in enumerate(board, 1):
+        prompt = words.clip(" ".join(words.clean(prompt_of(shot)).split()), 60)
+        where = words.clean(source_of(shot.path) or str(shot.path))
+        lines.append(f"  {number:3}  {shot.duration:.4g} s  {prompt}  {where}")
+    return "\n".join(lines)
+
+
+def prompt_of(shot: Video) -> str:
+    """Return the prompt of a shot, or its file's name."""
+    inputs = (shot.request or {}).get("input") or {}
+    return str(inputs.get("prompt") or inputs.get("text") or shot.path.name)

@@ -1,0 +1,233 @@
+"""The static card of a job, a take or a ledger row, and the MIME bundles in which outputs hold it."""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from kling_nb.api import default_session
+from kling_nb.errors import KlingError
+from kling_nb.events import State
+from kling_nb.job.job import Job
+from kling_nb.ledger import Entry
+from kling_nb.media import MediaFolder, Result, Take
+from kling_nb.notebook.card import html as card
+from kling_nb.notebook.card.mark import here, mark_of
+from kling_nb.notebook.card.words import Card
+from kling_nb.video import MediaFile, Video
+
+Bundle = dict[str, Any]
+"""Data by MIME type."""
+
+
+def card_of(job: Job) -> Card:
+    """Return the card of a job as it is now."""
+    request, state = job.request, job.state
+    return Card(
+        job_id=job.id,
+        state=state.state.value,
+        title=request.endpoint.title,
+        endpoint=request.endpoint.id,
+        prompt=request.prompt,
+        parameters={
+            name: value for name, value in request.resolved.items() if name not in {"prompt", "text"}
+        },
+        request_id=job.request_id,
+        backend=job.backend,
+        take=getattr(job.result, "take", None),
+        reused=job.reused,
+        units=state.units,
+        elapsed=job.finished_at - job.created_at if job.finished_at and not job.reused else None,
+        error=str(job.error) if job.error is not None else None,
+        lines=tuple((line.timestamp, line.message) for line in job.lines),
+        video=job.video,
+        src=source_of(job.file) if job.file is not None else None,
+        kind=_kind(job.result),
+        data=_json(job.result) if isinstance(job.result, dict) else None,
+        others={name: src for name, path in job.files.items() if (src := source_of(path))},
+    )
+
+
+def card_of_file(result: Video | MediaFile) -> Card:
+    """Return the card of a finished take."""
+    request = result.request or {}
+    given = dict(request.get("input") or {})
+    endpoint_id = str(request.get("endpoint") or "")
+    prompt = given.pop("prompt", None) or given.pop("text", None) or result.path.name
+    return Card(
+        job_id=f"take-{result.path.stem}",
+        state=State.READY.value,
+        title=_title(endpoint_id),
+        endpoint=endpoint_id,
+        prompt=str(prompt),
+        parameters=_with_defaults(endpoint_id, given),
+        request_id=result.request_id,
+        backend=result.backend or "",
+        take=result.take,
+        reused=False,
+        units=None,
+        elapsed=None,
+        error=None,
+        lines=(),
+        video=result if isinstance(result, Video) else None,
+        src=source_of(result.path),
+        kind=_kind(result),
+    )
+
+
+def card_of_take(take: Take, job_id: str | None, folder: Path) -> Card:
+    """Return the card of a take from its sidecar, for a notebook in `folder`.
+
+    Raises:
+        MediaError: The file is damaged or gone.
+    """
+    known, result = take.sidecar, take.result()
+    given = _with_defaults(
+        known.endpoint,
+        {name: value for name, value in known.input.items() if name not in {"prompt", "text"}},
+    )
+    start, end = datetime.fromisoformat(known.created_at), datetime.fromisoformat(known.finished_at)
+    return Card(
+        job_id=job_id or f"take-{known.fingerprint[:8]}-{known.take}",
+        state=State.READY.value,
+        title=_title(known.endpoint),
+        endpoint=known.endpoint,
+        prompt=str(known.input.get("prompt") or known.input.get("text") or _title(known.endpoint)),
+        parameters=given,
+        request_id=known.request_id,
+        backend=known.backend,
+        take=known.take,
+        units=known.billable_units,
+        elapsed=(end - start).total_seconds(),
+        lines=known.lines,
+        video=result if isinstance(result, Video) else None,
+        src=source_of(take.path, folder),
+        kind=_kind(result),
+        data=_json(result) if isinstance(result, dict) else None,
+        others={name: src for name, path in take.others().items() if (src := source_of(path, folder))},
+    )
+
+
+def card_of_entry(entry: Entry) -> Card:
+    """Return the card of a job without a take, from its row in the ledger."""
+    why = _why_lost(entry)
+    return Card(
+        job_id=entry.id,
+        state=State.FAILED.value if why else entry.state.value,
+        title=_title(entry.endpoint),
+        endpoint=entry.endpoint,
+        prompt=entry.prompt,
+        parameters={name: value for name, value in entry.input.items() if name not in {"prompt", "text"}},
+        request_id=entry.request_id,
+        backend=entry.backend,
+        units=entry.units,
+        elapsed=entry.finished_at - entry.created_at if entry.finished_at else None,
+        error=why or entry.error,
+    )
+
+
+def _why_lost(entry: Entry) -> str:
+    """Return why a job has lost its result, if its row does not have the reason; else an empty text."""
+    if entry.state is State.READY:
+        return f"The file of job {entry.id} is no longer in {entry.folder}."
+    if entry.backend == "local" and not entry.state.finished and not entry.owner_alive:
+        return "The local preview server ended with its kernel. Run the cell again: previews are free."
+    return ""
+
+
+def _kind(result: Result | None) -> str:
+    """Return the kind of a result, as `Card.kind`."""
+    if isinstance(result, MediaFile):
+        return result.kind
+    return "data" if isinstance(result, dict) else "video"
+
+
+def _json(data: dict[str, Any]) -> str:
+    return json.dumps(data, ensure_ascii=False, indent=1)
+
+
+def _title(endpoint_id: str) -> str:
+    if not endpoint_id:
+        return "Video"
+    try:
+        return default_session().endpoint(endpoint_id, fetch=False).title
+    except KlingError:
+        return endpoint_id or "Video"
+
+
+def _with_defaults(endpoint_id: str, given: dict[str, Any]) -> dict[str, Any]:
+    """Return parameters together with the endpoint's defaults, as the card of a running job has them."""
+    if not endpoint_id:
+        return given
+    with suppress(KlingError):
+        known = default_session().endpoint(endpoint_id, fetch=False).parameters
+        return given | {
+            one.name: one.default for one in known if one.default is not None and one.name not in given
+        }
+    return given
+
+
+def source_of(path: Path, folder: Path | None = None) -> str | None:
+    """Return the path of a file relative to the notebook's folder, or None if it is on another drive.
+
+    Args:
+        path: The file.
+        folder: The notebook's folder; by default the working folder.
+    """
+    try:
+        return Path(os.path.relpath(path, folder or Path.cwd())).as_posix()
+    except ValueError:
+        return None
+
+
+_PANEL_NOTE = "Kling panel: run this cell to compose, queue and browse."
+
+
+def panel_card(media: Path, folder: Path | None = None) -> Bundle:
+    """Return the card of a panel, for readers without a kernel: what to do, and the latest take.
+
+    Args:
+        media: Folder of takes.
+        folder: The notebook's folder; by default the working folder.
+    """
+    latest = ""
+    with suppress(KlingError, OSError):
+        take = MediaFolder(media).latest()
+        latest = card.html(card_of_take(take, None, folder or Path.cwd())) if take else ""
+    more = " The latest take here:" if latest else ""
+    note = f'<div style="margin:4px 0;opacity:0.8">{_PANEL_NOTE}{more}</div>'
+    return {"text/html": f"<div>{note}{latest}</div>", "text/plain": _PANEL_NOTE}
+
+
+def card_text(job: Job) -> str:
+    """Return the card of a job as text."""
+    return card.text(card_of(job))
+
+
+def text_bundle(job: Job) -> Bundle:
+    """Return the text of an output whose live view cannot be shown."""
+    return {"text/plain": f"Job {job.id}: {job.request.endpoint.title}"}
+
+
+def card_bundle(job: Job) -> Bundle:
+    """Return a job's card as HTML and as text."""
+    return {"text/html": card.html(card_of(job)), "text/plain": card_text(job)}
+
+
+def job_bundle(job: Job, view: Any) -> tuple[Bundle, Bundle]:
+    """Return a view of a job with its card, for an output that is drawn once, and the output's metadata."""
+    return view_of(view) | card_bundle(job), mark_of(job).to_metadata()
+
+
+def panel_bundle(view: Any) -> tuple[Bundle, Bundle]:
+    """Return a view of a panel with its card, and the output's metadata."""
+    return view_of(view) | panel_card(default_session().settings().media), here().to_metadata()
+
+
+def view_of(bundle: Any) -> Bundle:
+    """Return what a widget's `_repr_mimebundle_` gave, without metadata; empty outside of a kernel."""
+    return dict((bundle[0] if isinstance(bundle, tuple) else bundle) or {})

@@ -1,0 +1,194 @@
+"""The content of a card as plain text. Its HTML form and its terminal form share it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from html import escape
+from typing import Any
+
+from kling_nb.events import State
+from kling_nb.job.plan import WORDS, Outcome
+from kling_nb.video import Video
+
+_VALUE_LENGTH = 120
+_LOG_LENGTH = 6_000
+_LINE_LENGTH = 300
+_ERROR_LENGTH = 1_500
+
+_IN_MEMORY = re.compile("sha256:[0-9a-f]{64}")  # bytes, or a frame of an earlier video
+_CLOCK = re.compile(r"\d{4}-\d\d-\d\d[T ](\d\d:\d\d:\d\d)")
+# Line breaks and tabs stay. Escape sequences control a terminal; bidi overrides reorder the text after them.
+_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+STATES = {
+    State.SUBMITTING: ("submitting", "Sending the request."),
+    State.IN_QUEUE: ("in queue", "Waiting in the queue."),
+    State.IN_PROGRESS: ("generating", "Generating the video."),
+    State.DOWNLOADING: ("downloading", "The result is ready. Its file is being downloaded."),
+    State.READY: ("ready", ""),
+    State.FAILED: ("failed", "The job failed. No reason was given."),
+    State.CANCELLED: ("cancelled", "Cancelled. There is no result."),
+    State.UNCERTAIN: ("uncertain", "The request was sent, but no answer came: fal may have accepted it."),
+}
+"""The words for each state, and a sentence for a job that has no message. The job widget shows them too."""
+_RESUME = "The result will appear here. After a restart of the kernel, run %kling resume."
+_LOOK_UP = "Look at https://fal.ai/dashboard/requests before you send it again with --new."
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """The content of a card.
+
+    Attributes:
+        job_id: kling_nb's id of the job, for `%kling show`.
+        state: Name of a `State`.
+        title: Title of the endpoint.
+        endpoint: fal's id of the endpoint.
+        prompt: The prompt as given.
+        parameters: The other parameters.
+        request_id: fal's request id, once known.
+        backend: "fal" or "local".
+        take: Number of the take, once there is one.
+        reused: True if an earlier take is shown: nothing was sent, nothing was charged.
+        units: Billable units, as fal sent them.
+        elapsed: Seconds from submission to the end.
+        error: Message and remedy of the error, at most four lines.
+        lines: The log: (timestamp or None, message).
+        video: The result.
+        src: Source of the file for a page: a path relative to the notebook, or an http(s) URL.
+        kind: "video", "audio", "image" or "data".
+        data: The result as JSON, if it is no file.
+        others: Source of each further file of the result, by name.
+    """
+
+    job_id: str
+    state: str
+    title: str
+    endpoint: str
+    prompt: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    request_id: str | None = None
+    backend: str | None = None
+    take: int | None = None
+    reused: bool = False
+    units: str | None = None
+    elapsed: float | None = None
+    error: str | None = None
+    lines: Sequence[tuple[str | None, str]] = ()
+    video: Video | None = None
+    src: str | None = None
+    kind: str = "video"
+    data: str | None = None
+    others: Mapping[str, str] = field(default_factory=dict)
+
+
+def clean(text: str) -> str:
+    """Return `text` without characters that UTF-8 cannot store or that control a terminal or a page."""
+    return _UNSEEN.sub("", text.encode("utf-8", "replace").decode("utf-8"))
+
+
+def clip(text: str, length: int) -> str:
+    """Return `text`, cut to `length` characters with an ellipsis."""
+    return text if len(text) <= length else text[: length - 1].rstrip() + "…"
+
+
+def state_of(card: Card) -> State | None:
+    """Return the card's state, or None if its name is not known."""
+    return State(card.state) if card.state in State.__members__ else None
+
+
+def state_word(card: Card) -> str:
+    """Return the state in a word or two."""
+    state = state_of(card)
+    return STATES[state][0] if state else clean(card.state).lower()
+
+
+def state_lines(card: Card) -> list[str]:
+    """Return the lines about a job that has no result, or none yet."""
+    state = state_of(card)
+    if state is State.READY:
+        return []
+    lines = clip(clean(card.error or ""), _ERROR_LENGTH).splitlines() or [STATES[state][1] if state else ""]
+    if state is State.UNCERTAIN and not card.error:
+        lines.append(_LOOK_UP)
+    if state and not state.finished:
+        lines.append(_RESUME)
+    return [line for line in lines if line]
+
+
+def parameters(card: Card) -> list[tuple[str, str]]:
+    """Return names and values of the parameters as text for people, without the prompt."""
+    return [
+        (clean(name), clip(clean(_value(value)), _VALUE_LENGTH))
+        for name, value in card.parameters.items()
+        if not (isinstance(value, str) and value == card.prompt)
+    ]
+
+
+def measures(card: Card) -> str:
+    """Return size, duration and frame rate of the video as text."""
+    video = card.video
+    if video is None:
+        return ""
+    return f"{video.width}×{video.height} · {video.duration:.4g} s · {video.fps:.4g} fps"
+
+
+def origin(card: Card) -> list[str]:
+    """Return the number of the take, its cost, and how long it took, as texts."""
+    facts = [f"take {card.take}"] if card.take else []
+    if card.reused:
+        facts.append(WORDS[Outcome.REUSE].brief)
+    elif card.units and card.backend != "local":
+        facts.append(f"{clip(clean(card.units), 20)} billable units")
+    if card.elapsed is not None:
+        facts.append(f"{'took' if state_of(card) is State.READY else 'after'} {duration(card.elapsed)}")
+    return facts
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as text for people, such as `1 min 20 s`."""
+    if seconds < 10:
+        return f"{max(seconds, 0):.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    parts = ((hours, "h"), (minutes, "min"), (rest, "s"))
+    return " ".join(f"{number} {unit}" for number, unit in parts if number)
+
+
+def log(card: Card, room: int) -> str:
+    """Return the last log lines with the time of day: at most 6,000 characters and `room` saved bytes."""
+    shown: list[str] = []
+    length = size = 0
+    for timestamp, message in reversed(card.lines):
+        clock = _CLOCK.match(timestamp or "")
+        line = clip(clean(f"{clock[1]}  {message}" if clock else message).rstrip(), _LINE_LENGTH)
+        length += len(line) + 1
+        size += saved_size(escape(line)) + len("&#10;")
+        if length > _LOG_LENGTH or size > room:
+            shown.append(f"… {len(card.lines) - len(shown)} earlier lines: %kling show {card.job_id}")
+            break
+        shown.append(line)
+    return "\n".join(reversed(shown))
+
+
+def saved_size(text: str) -> int:
+    """Return the number of bytes that a text takes in a saved notebook."""
+    return len(json.dumps(text, ensure_ascii=False).encode(errors="replace"))
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, str) and _IN_MEMORY.fullmatch(value):
+        return f"from memory, {value[7:15]}…"
+    if isinstance(value, str):
+        # An image inside the input would fill the card with base64.
+        kind = re.match(r"data:([\w.+/-]*)[;,]", value)
+        return f"{kind[1] or 'data'}, {len(value) * 3 // 4:,} bytes" if kind else value
+    if isinstance(value, Mapping) and set(value) == {"sha256", "name"}:
+        return str(value["name"])
+    try:
+        return json.dumps(value, ensure_ascii=False)
+    except (TypeError, ValueError, RecursionError):
+        return str(value)

@@ -1,0 +1,146 @@
+"""Uses of private interfaces of ipykernel and IPython, with versions, tests, and when they can be removed.
+
+- `CellParent`: `Kernel._parent_ident`, `set_parent` (ipykernel 7.4). Test: Run All with widgets in
+  `tests/kernel/test_cells.py`. Remove it when ipykernel restores the parent of the cell that it runs.
+- `AwaitedCells`: the transformed text of a cell magic, the frame `run_cell_async` (IPython 8.18 to 9.18).
+  Test: Cancel while a cell waits in `tests/kernel/test_cells.py`. Remove it when cell magics may be
+  coroutines.
+- `has_viewer`: `Kernel._allow_stdin` (ipykernel 6.29 to 7.4). Test: nbclient saves no model of kling_nb in
+  `tests/kernel/test_reproducible.py`. Remove it when kernels know if someone sees their outputs.
+- `remove_completers`, `remove_magics`: `strdispatchers`, `magics_manager.magics` (IPython 8.18 to 9.18).
+  Test: `%unload_ext` in `tests/unit/test_completion.py`. Remove them when IPython can unregister both.
+
+`background.py` has two more, which must work without the extension. It wakes its loop, because ipykernel 7
+does not do so when it interrupts (`TICK_SECONDS`). It looks for the frame of `InteractiveShell.run_code` to
+find out if an interrupt ends a cell.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+from typing import Any
+
+from IPython.core.getipython import get_ipython
+
+
+class CellParent:
+    """Restores the parent request of a cell, in spite of widget messages that came while the cell waited.
+
+    ipykernel 7.4 handles a widget's message while an awaited cell waits, and then restores the parent from
+    before the message (`Kernel.shell_main`). If the cell has ended and the next cell has started, that is the
+    parent of the wrong cell. The `idle` of the next cell then names the cell before, and the notebook shows
+    `[*]` for ever. All shell messages share one context, so only the kernel could know better.
+
+    The request is stored when the text of the cell is transformed, because no message is handled before that.
+    It is restored at `post_run_cell`, just before the kernel reports the end of the cell. `post_execute` is
+    not usable, because it follows widget messages too.
+    """
+
+    def __init__(self, shell: Any) -> None:
+        self._shell = shell
+        self._own: tuple[Any, dict[str, Any]] | None = None
+
+    def install(self) -> None:
+        """Register with the shell."""
+        self._shell.input_transformers_post.append(self.note)
+        self._shell.events.register("post_run_cell", self.put_back)
+
+    def remove(self) -> None:
+        """Unregister."""
+        self._shell.input_transformers_post.remove(self.note)
+        self._shell.events.unregister("post_run_cell", self.put_back)
+
+    def note(self, lines: list[str]) -> list[str]:
+        """Store the request of the cell. Code that is only checked for completeness has another type."""
+        kernel = self._shell.kernel
+        if (idents := getattr(kernel, "_parent_ident", None)) is None:
+            return lines  # another kernel than ipykernel, which does not have this problem
+        parent = kernel.get_parent("shell")
+        if parent.get("header", {}).get("msg_type") == "execute_request":
+            self._own = idents["shell"], parent
+        return lines
+
+    def put_back(self, result: Any) -> None:
+        """Make the stored request the parent, if it is not."""
+        own, self._own = self._own, None
+        if own is not None and self._shell.kernel.get_parent("shell") is not own[1]:
+            self._shell.kernel.set_parent(*own, channel="shell")
+
+
+_CALL = "get_ipython().run_cell_magic('kling', "
+_AWAITED = "await get_ipython().magics_manager.registry['KlingMagics'].cell_async("
+
+
+class AwaitedCells:
+    """Makes the `%%kling` cells of one shell awaited cells, so that widget messages arrive while they wait.
+
+    With a blocking magic, Cancel in the widget is handled only after the cell (measured with ipykernel 7.4:
+    at 2.0 s instead of 0.7 s). So an input transformer turns the cell into `await …`. It must not do so
+    inside a running cell: `%%time` and `%%capture` compile their body themselves, and `await` is an error
+    there. The events `pre_run_cell` and `post_run_cell` count running cells.
+    """
+
+    def __init__(self, shell: Any) -> None:
+        self._shell = shell
+        self._executing = 0
+
+    def install(self) -> None:
+        """Register with the shell of a kernel. A terminal has no widgets and does not need it."""
+        self._shell.events.register("pre_run_cell", self._begin)
+        self._shell.events.register("post_run_cell", self._end)
+        self._shell.input_transformers_post.append(self.rewrite)
+        self._executing = int(_inside_a_cell())  # the cell of `%load_ext` started before the registration
+
+    def remove(self) -> None:
+        """Unregister."""
+        self._shell.events.unregister("pre_run_cell", self._begin)
+        self._shell.events.unregister("post_run_cell", self._end)
+        self._shell.input_transformers_post.remove(self.rewrite)
+
+    def _begin(self, info: Any) -> None:
+        self._executing += 1
+
+    def _end(self, result: Any) -> None:
+        self._executing = max(0, self._executing - 1)
+
+    def rewrite(self, lines: list[str]) -> list[str]:
+        """Return the lines of a cell, with a leading `%%kling` call awaited."""
+        if self._executing or not self._shell.autoawait or not lines or not lines[0].startswith(_CALL):
+            return lines
+        return [_AWAITED + lines[0].removeprefix(_CALL), *lines[1:]]
+
+
+def _inside_a_cell() -> bool:
+    """Return True if the shell runs a cell. A configuration file can load the extension outside of cells."""
+    frame = inspect.currentframe()
+    while frame is not None:
+        if frame.f_code.co_name == "run_cell_async":
+            return True
+        frame = frame.f_back
+    return False
+
+
+def has_viewer() -> bool:
+    """Return True if someone may see the outputs of the cell that runs.
+
+    Programs that run a notebook unattended (nbclient, papermill) accept no questions (`input()`), and would
+    save the model and the source of every widget. Voilà accepts none either, but shows the notebook.
+    """
+    kernel = getattr(get_ipython(), "kernel", None)
+    return bool(getattr(kernel, "_allow_stdin", True)) or any(
+        name.startswith("VOILA_") for name in os.environ
+    )
+
+
+def remove_completers(shell: Any, *words: str) -> None:
+    """Remove the completers of `complete_command` under these words."""
+    for word in words:
+        shell.strdispatchers["complete_command"].strs.pop(word, None)
+
+
+def remove_magics(shell: Any, name: str, registered: str) -> None:
+    """Remove a line and cell magic, and the class that was registered for them."""
+    for kind in ("line", "cell"):
+        shell.magics_manager.magics[kind].pop(name, None)
+    shell.magics_manager.registry.pop(registered, None)

@@ -1,0 +1,261 @@
+"""Outputs in a Jupyter kernel: the live widget and the static card."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from concurrent.futures import wait
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from kling_nb._lazy import lazy
+from kling_nb.api import LOCAL_NOTICE
+from kling_nb.events import Event, JobState, Submitted
+from kling_nb.job.job import Job
+from kling_nb.job.plan import Plan
+from kling_nb.media import Result
+from kling_nb.notebook.card import grid as grid_card
+from kling_nb.notebook.card.grid import sizes
+from kling_nb.notebook.card.job import Bundle, card_bundle, text_bundle, view_of
+from kling_nb.notebook.card.mark import VIEW, here, mark_of, served_here
+from kling_nb.notebook.ipykernel_quirks import has_viewer
+from kling_nb.notebook.output.terminal import LocalNotice, ShownSweep, plan_text, user_chose_backend
+from kling_nb.sweeps.storyboard import Storyboard
+from kling_nb.sweeps.sweep import Sweep, SweepCell
+
+if TYPE_CHECKING:
+    from kling_nb.notebook.widgets import grid as grid_widget
+    from kling_nb.notebook.widgets import job as job_widget
+else:  # boundary 3 of `_lazy`: ipywidgets and anywidget come with the first view
+    grid_widget = lazy("kling_nb.notebook.widgets.grid")
+    job_widget = lazy("kling_nb.notebook.widgets.job")
+
+FIRST_SECONDS = 0.5
+"""How long the first widget of a kernel waits for fal's answer to the submission. The imports of the widget
+take a quarter of a second, and would delay the submission."""
+
+
+class KernelOutputs:
+    """Shows jobs in cells.
+
+    With the server extension, which prepares notebooks when they are opened, a job has one output: the
+    widget, and the card for readers without widgets. Without it, a reopened notebook would show an error in
+    place of the widget. So a job has two outputs then: the widget, and the card, which the live widget hides
+    on the page. Without a viewer (nbclient, papermill) there is only the card.
+
+    When the job ends, the card is replaced by its `display_id`. Its metadata never change; `mark.py` has the
+    reason. The first job of a kernel shows its card at once, and its widget after the submission was sent.
+    """
+
+    def __init__(self, shell: Any) -> None:
+        self._shell = shell
+        self._notice = LocalNotice()
+
+    @property
+    def notebook(self) -> str | None:
+        """Path of the notebook, from Jupyter or VS Code."""
+        name = os.environ.get("JPY_SESSION_NAME") or self._shell.user_ns.get("__vsc_ipynb_file__")
+        return str(name) if name else None
+
+    def text(self, text: str) -> None:
+        """Print text."""
+        print(text)  # noqa: T201 -- into the cell
+
+    def table(self, text: str, html: str) -> None:
+        """Display a table as HTML, and as text for front ends without HTML."""
+        self._shell.display_pub.publish({"text/html": html, "text/plain": text})
+
+    def plan(self, plan: Plan) -> None:
+        """Print a plan."""
+        self.text(plan_text(plan))
+
+    def show(self, job: Job, *, quiet: bool) -> None:
+        """Show widget and card of a job. A reused take has a widget too, which can make the next take."""
+        if quiet:
+            return
+        if self._notice.due(job.backend, chosen=user_chose_backend()):
+            self.text(LOCAL_NOTICE)
+        was_done = job.done
+        metadata = mark_of(job).to_metadata()
+        card_id = f"kling-{job.id}-{os.urandom(4).hex()}"
+        view_id = f"{card_id}-view"
+        live = has_viewer()
+        two_outputs = live and not served_here()
+        card_first = live and "anywidget" not in sys.modules
+        if card_first:
+            if two_outputs:
+                self._publish(text_bundle(job), metadata, view_id)
+            self._publish(card_bundle(job), metadata, card_id)
+            _wait_for_submission(job)
+        view = job_widget.widget_bundle(job) if live else {}
+        if view and two_outputs:
+            self._publish(view, metadata, view_id, update=card_first)
+            view = {}
+        if view or not card_first:
+            self._publish({**view, **card_bundle(job)}, metadata, card_id, update=card_first)
+        if not was_done:  # also if the job has ended meanwhile
+            self._update_card_later(job, view, metadata, card_id)
+
+    def _update_card_later(self, job: Job, view: Bundle, metadata: Bundle, display_id: str) -> None:
+        def publish() -> None:
+            self._publish({**view, **card_bundle(job)}, metadata, display_id, update=True)
+
+        def update(event: Event, state: JobState) -> None:
+            # With its request id in the saved notebook, a job can be found if the kernel dies. An update
+            # draws an output with a live view again, so such an output is updated only at the end.
+            if state.state.finished or (isinstance(event, Submitted) and not view):
+                publish()
+
+        job.subscribe(update)
+        if job.done:  # it ended before the subscription
+            publish()
+
+    def wait(self, job: Job, timeout: float | None, *, quiet: bool) -> Result:
+        """Wait for a job. Its outputs show the progress."""
+        return job.wait(timeout)
+
+    def show_sweep(self, sweep: Sweep, *, quiet: bool) -> ShownSweep:
+        """Show the live grid, and the card, which is updated at the end."""
+        if quiet:
+            return QuietSweep(sweep)
+        if self._notice.due(sweep[0].plan.settings.backend, chosen=user_chose_backend()):
+            self.text(LOCAL_NOTICE)
+        shown = KernelSweep(sweep, self._shell)
+        shown.show()
+        return shown
+
+    def _publish(self, data: Bundle, metadata: Bundle, display_id: str, *, update: bool = False) -> None:
+        self._shell.display_pub.publish(
+            data, metadata=metadata, transient={"display_id": display_id}, update=update
+        )
+
+
+def _wait_for_submission(job: Job) -> None:
+    if not job.done:
+        wait([job.answered], FIRST_SECONDS)
+
+
+class KernelSweep:
+    """The live grid of a sweep and its card, placed by `LiveAndCard`.
+
+    The card is updated when the last cell has ended. A waiting cell calls `finish` for that, so that its
+    output is complete when it ends. Otherwise a thread does it.
+
+    Args:
+        sweep: The sweep to show.
+        shell: The shell that publishes.
+    """
+
+    def __init__(self, sweep: Sweep, shell: Any) -> None:
+        self._sweep = sweep
+        self._outputs = LiveAndCard(sweep.id, f"Sweep: {sizes(sweep)}", shell)
+        self._lock = threading.Lock()
+        self._finished = False
+
+    def show(self) -> None:
+        """Show grid and card."""
+        if self._sweep.done:
+            self._finished = True
+        else:
+            self._outputs.show_live(grid_widget.SweepSource(self._sweep))
+        self._outputs.show_card(self._card())
+        if not self._finished:
+            self._sweep.subscribe(self._on_cell)
+            if self._sweep.done:
+                self.finish()
+
+    def wait(self, timeout: float | None) -> None:
+        """Block until every cell has ended. The outputs show the progress."""
+        self._sweep.wait(timeout, check=False)
+
+    def finish(self) -> None:
+        """Update the card, if all cells have ended. Any thread but the background thread."""
+        with self._lock:
+            if self._finished or not self._sweep.done:
+                return
+            self._finished = True
+            self._outputs.show_card(self._card())
+
+    def _on_cell(self, _cell: SweepCell) -> None:
+        if self._sweep.done:  # posters take too long for the background thread
+            threading.Thread(target=self.finish, name="kling-grid-card", daemon=True).start()
+
+    def _card(self) -> dict[str, Any]:
+        done = self._sweep.done
+        return {
+            "text/html": grid_card.sweep_html(self._sweep, players=done),
+            "text/plain": grid_card.sweep_text(self._sweep),
+        }
+
+
+class QuietSweep:
+    """A sweep that shows nothing."""
+
+    def __init__(self, sweep: Sweep) -> None:
+        self._sweep = sweep
+
+    def wait(self, timeout: float | None) -> None:
+        """Block until every cell has ended."""
+        self._sweep.wait(timeout, check=False)
+
+    def finish(self) -> None:
+        """Do nothing, because nothing is shown."""
+
+
+def show_storyboard(board: Storyboard, shell: Any) -> None:
+    """Show the live view of a storyboard and its card in a cell."""
+    source = grid_widget.StoryboardSource(board)
+    outputs = LiveAndCard(board.id, f"Storyboard: {source.summary}", shell)
+    outputs.show_live(source)
+    outputs.show_card(
+        {"text/html": grid_card.storyboard_html(board), "text/plain": grid_card.storyboard_text(board)}
+    )
+
+
+class LiveAndCard:
+    """The outputs of a sweep or a storyboard, by the rules of `KernelOutputs`.
+
+    Args:
+        name: Id of the sweep or storyboard.
+        title: A line of text that stays true, for readers that show neither view nor card.
+        shell: The shell that publishes.
+    """
+
+    def __init__(self, name: str, title: str, shell: Any) -> None:
+        # The metadata are the same in all publications; `mark.py` has the reason.
+        self._metadata = replace(here(), job=name).to_metadata()
+        self._title = title
+        self._shell = shell
+        self._display_id = f"kling-{name}-{os.urandom(4).hex()}"
+        self._view: Bundle = {}
+        self._shown = False
+
+    def show_live(self, source: Any) -> None:
+        """Show the live view, if there is a viewer. Call it once, before `show_card`."""
+        if not has_viewer():
+            return
+        view = _grid_view(source)
+        if served_here():
+            self._view = view  # `show_card` publishes it in the same output
+        elif view:
+            self._publish({**view, "text/plain": self._title})
+
+    def show_card(self, card: Bundle) -> None:
+        """Show the card, or update it."""
+        update, self._shown = self._shown, True
+        self._publish({**self._view, **card}, display_id=self._display_id, update=update)
+
+    def _publish(self, data: Bundle, *, display_id: str | None = None, update: bool = False) -> None:
+        self._shell.display_pub.publish(
+            data,
+            metadata=self._metadata,
+            transient={"display_id": display_id} if display_id else {},
+            update=update,
+        )
+
+
+def _grid_view(source: Any) -> Bundle:
+    """Return the live view of a `GridSource`; empty outside of a kernel."""
+    bundle = view_of(grid_widget.GridWidget(source)._repr_mimebundle_())
+    return {VIEW: bundle[VIEW]} if VIEW in bundle else {}

@@ -1,0 +1,322 @@
+"""`Outputs`, what the magics need of a front end, and its form for terminals."""
+
+from __future__ import annotations
+
+import json
+import queue
+import sys
+import time
+from typing import Protocol, TextIO
+from urllib.parse import urlencode
+
+from kling_nb.api import LOCAL_NOTICE, default_session
+from kling_nb.background import wait
+from kling_nb.events import Event, JobState, Logged, State
+from kling_nb.fal.options import SubmitOptions
+from kling_nb.job.job import Job
+from kling_nb.job.plan import Outcome, Plan
+from kling_nb.media import Result
+from kling_nb.notebook.card import grid as grid_card
+from kling_nb.notebook.card.job import card_text
+from kling_nb.sweeps.sweep import Sweep, SweepCell
+
+
+class Outputs(Protocol):
+    """What the magics need of a front end. The extension chooses one when it loads."""
+
+    @property
+    def notebook(self) -> str | None:
+        """Name of the notebook, for the ledger."""
+
+    def text(self, text: str) -> None:
+        """Show lines of text."""
+
+    def table(self, text: str, html: str) -> None:
+        """Show a table as text or HTML."""
+
+    def plan(self, plan: Plan) -> None:
+        """Show what a call would do."""
+
+    def show(self, job: Job, *, quiet: bool) -> None:
+        """Show a job, live while it runs."""
+
+    def wait(self, job: Job, timeout: float | None, *, quiet: bool) -> Result:
+        """Block until the job has ended."""
+
+    def show_sweep(self, sweep: Sweep, *, quiet: bool) -> ShownSweep:
+        """Show a sweep, live while it runs."""
+
+
+class ShownSweep(Protocol):
+    """A sweep in the outputs."""
+
+    def wait(self, timeout: float | None) -> None:
+        """Block until every cell has ended, with or without a result."""
+
+    def finish(self) -> None:
+        """Show the final state, if all cells have ended."""
+
+
+class LocalNotice:
+    """The notice that jobs are local previews because there is no key. It is shown once."""
+
+    def __init__(self) -> None:
+        self._shown = False
+
+    def due(self, backend: str, *, chosen: bool) -> bool:
+        """Return True for the first job that goes to the local preview server without the user's choice.
+
+        Args:
+            backend: Where the job goes.
+            chosen: True if the user chose the backend.
+        """
+        if self._shown or chosen or backend != "local":
+            return False
+        self._shown = True
+        return True
+
+
+class TerminalOutputs:
+    """Shows text, and a progress line while a job runs."""
+
+    notebook: str | None = None
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream
+        self._notice = LocalNotice()
+
+    def text(self, text: str) -> None:
+        """Print text."""
+        print(text, file=self._stream or sys.stdout)
+
+    def table(self, text: str, html: str) -> None:
+        """Print a table."""
+        self.text(text)
+
+    def plan(self, plan: Plan) -> None:
+        """Print a plan."""
+        self.text(plan_text(plan))
+
+    def show(self, job: Job, *, quiet: bool) -> None:
+        """Print a finished job."""
+        if quiet:
+            return
+        if self._notice.due(job.backend, chosen=user_chose_backend()):
+            self.text(LOCAL_NOTICE)
+        if job.done:
+            self.text(card_text(job))
+
+    def wait(self, job: Job, timeout: float | None, *, quiet: bool) -> Result:
+        """Wait with a progress line, then print the result."""
+        if quiet or job.done:
+            return job.wait(timeout)
+        result = wait_with_progress(job, self._stream or sys.stdout, timeout)
+        self.text(card_text(job))
+        return result
+
+    def show_sweep(self, sweep: Sweep, *, quiet: bool) -> ShownSweep:
+        """Return the sweep, which prints its progress during `wait`."""
+        if not quiet and self._notice.due(sweep[0].plan.settings.backend, chosen=user_chose_backend()):
+            self.text(LOCAL_NOTICE)
+        return TerminalSweep(sweep, self._stream, quiet=quiet)
+
+
+def plan_text(plan: Plan) -> str:
+    """Return what a call would do, with the exact JSON."""
+    request = plan.request
+    body = json.dumps(request.to_json()["input"], indent=2, ensure_ascii=False)
+    parameters = (plan.options.to_query() if plan.options else {}) | (
+        {"fal_webhook": plan.webhook_url} if plan.webhook_url else {}
+    )
+    query = f"?{urlencode(parameters)}" if parameters else ""
+    first = f"POST {plan.settings.hosts.queue}/{request.endpoint.id}{query}"
+    options = _option_lines(plan.options)
+    return "\n".join([first, *options, body, *plan.notices, *_outcome_lines(plan)])
+
+
+def _outcome_lines(plan: Plan) -> list[str]:
+    """Return what a run would do and cost, with the take or job that it would use, and whether it may."""
+    if plan.found is not None:
+        detail = [f"Take {plan.found.sidecar.take}: {plan.found.path.name}."]
+    elif plan.unfinished is not None and not plan.submits:
+        detail = [f"Job {plan.unfinished.id}."]
+    else:
+        detail = []
+    if plan.outcome is Outcome.RESULT_GONE:
+        detail.append("--new makes it.")
+    lines = [" ".join([plan.words, *detail, "Nothing was sent."])]
+    if plan.refusal is not None:
+        lines.append(f"A run would be refused now: {plan.refusal}")
+    return lines
+
+
+def _option_lines(options: SubmitOptions | None) -> list[str]:
+    """Return the headers of the options. Values of the user's own headers are masked: they may be secret."""
+    if options is None:
+        return []
+    own = options.headers or {}
+    return [f"{name}: {'***' if name in own else value}" for name, value in options.to_headers().items()]
+
+
+def user_chose_backend() -> bool:
+    """Return True if the user chose the backend."""
+    return default_session().settings().chosen
+
+
+class TerminalSweep:
+    """A sweep in a terminal: a line for each progress, then the table.
+
+    Args:
+        sweep: The sweep to show.
+        stream: Where to print; None is standard output.
+        quiet: Print nothing.
+    """
+
+    def __init__(self, sweep: Sweep, stream: TextIO | None, *, quiet: bool) -> None:
+        self._sweep = sweep
+        self._stream = stream
+        self._quiet = quiet
+        self._finished = False
+
+    def wait(self, timeout: float | None) -> None:
+        """Block until every cell has ended, and print the progress. A failed cell raises no error here.
+
+        Raises:
+            WaitTimeout: The time ran out.
+            Interrupted: Ctrl-C.
+        """
+        if self._quiet:
+            self._sweep.wait(timeout, check=False)
+            return
+        ended: queue.SimpleQueue[SweepCell] = queue.SimpleQueue()
+        leave = self._sweep.subscribe(ended.put)
+        try:
+            self._follow(ended, timeout)
+        finally:
+            leave()
+
+    def _follow(self, ended: queue.SimpleQueue[SweepCell], timeout: float | None) -> None:
+        shown = ""
+        start = time.monotonic()
+        while not self._sweep.done:
+            try:
+                ended.get(timeout=REFRESH_SECONDS)
+            except queue.Empty:
+                pass
+            except KeyboardInterrupt:
+                self._raise_interrupt()
+            if shown != (shown := self._sweep.summary()):
+                print(shown, file=self._stream or sys.stdout)
+            if timeout is not None and time.monotonic() > start + timeout:
+                self._sweep.wait(0.001, check=False)
+
+    def _raise_interrupt(self) -> None:
+        raise wait(self._sweep.spawn_interrupt()) from None
+
+    def finish(self) -> None:
+        """Print the table once."""
+        if not self._quiet and not self._finished:
+            self._finished = True
+            print(grid_card.sweep_text(self._sweep), file=self._stream or sys.stdout)
+
+
+# -- The progress of a job as text. Only the waiting thread prints.
+
+
+REFRESH_SECONDS = 0.5
+
+
+def wait_with_progress(job: Job, stream: TextIO, timeout: float | None) -> Result:
+    """Block until the job has ended, and show its state and log lines.
+
+    Raises:
+        WaitTimeout: `timeout` seconds passed; the job goes on.
+        Interrupted: Ctrl-C.
+        KlingError: The error of the job.
+    """
+    events: queue.SimpleQueue[tuple[Event, JobState]] = queue.SimpleQueue()
+    unsubscribe = job.subscribe(lambda event, state: events.put((event, state)))
+    line = StatusLine(job, stream)
+    deadline = None if timeout is None else time.monotonic() + timeout
+    try:
+        while not job.done:
+            try:
+                event, _ = events.get(timeout=REFRESH_SECONDS)
+            except queue.Empty:
+                event = None
+            if isinstance(event, Logged):
+                line.log(event)
+            line.refresh()
+            if deadline is not None and time.monotonic() > deadline and not job.done:
+                raise job.timeout_error(timeout)
+        while not events.empty():
+            event, _ = events.get()
+            if isinstance(event, Logged):
+                line.log(event)
+        return job.wait()
+    except KeyboardInterrupt as fault:
+        raise wait(job.spawn_interrupt()) from fault
+    finally:
+        line.clear()
+        unsubscribe()
+
+
+class StatusLine:
+    """A status line, rewritten on a terminal; elsewhere a new line for each new state."""
+
+    def __init__(self, job: Job, stream: TextIO) -> None:
+        self._job = job
+        self._stream = stream
+        self._live = stream.isatty()
+        self._shown = ""
+
+    def log(self, line: Logged) -> None:
+        """Print a log line above the status line."""
+        self.clear()
+        moment = (line.timestamp or "")[11:19]
+        self._stream.write(f"  {moment:8}  {_printable(line.message)}\n")
+
+    def refresh(self) -> None:
+        """Show the current state."""
+        text = describe(self._job)
+        if self._live:
+            elapsed = time.time() - self._job.created_at
+            self.clear()
+            self._shown = f"{text}  {elapsed:.0f} s"
+            self._stream.write(self._shown)
+            self._stream.flush()
+        elif text != self._shown:
+            self._shown = text
+            self._stream.write(f"{text}\n")
+
+    def clear(self) -> None:
+        """Remove the status line."""
+        if self._live and self._shown:
+            self._stream.write("\r\x1b[K")
+            self._shown = ""
+
+
+def describe(job: Job) -> str:
+    """Return a job's state in words."""
+    state = job.state
+    match state.state:
+        case State.SUBMITTING:
+            if state.upload_size and state.uploaded < state.upload_size:
+                return f"uploading {100 * state.uploaded // state.upload_size} %"
+            return "submitting"
+        case State.IN_QUEUE:
+            ahead = state.queue_position
+            return "in queue" if ahead is None else f"in queue, {ahead} ahead" if ahead else "in queue, next"
+        case State.IN_PROGRESS:
+            return "in progress"
+        case State.DOWNLOADING:
+            if state.total:
+                return f"downloading {100 * state.received // state.total} %"
+            return "downloading"
+        case other:
+            return other.value.lower()
+
+
+def _printable(text: str) -> str:
+    """Return text from outside without characters that control a terminal."""
+    return "".join(char if char.isprintable() else " " for char in text)[:2000]

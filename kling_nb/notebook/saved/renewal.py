@@ -1,0 +1,131 @@
+"""Draw cards from sidecars and the ledger, for notebooks whose kernel ended before it could draw them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from kling_nb.errors import KlingError
+from kling_nb.ledger import Entry, Ledger, Selection
+from kling_nb.media import MediaFolder, Take
+from kling_nb.notebook.card import grid as grid_card
+from kling_nb.notebook.card import html as card
+from kling_nb.notebook.card.job import card_of_entry, card_of_take, panel_card
+from kling_nb.notebook.card.mark import Mark, Part
+from kling_nb.settings import ENVIRONMENT, current
+from kling_nb.video import Video
+
+_FOLDERS_KEPT = 8
+
+
+class Renewal:
+    """Draws cards and finds files of saved outputs. It keeps ledgers and media folders open.
+
+    Threads: any. Nothing is written, and no host is contacted.
+    """
+
+    def __init__(self) -> None:
+        self._ledgers: dict[Path, Ledger] = {}
+        self._folders: dict[Path, MediaFolder] = {}
+
+    def draw_card(self, mark: Mark, folder: Path) -> dict[str, Any] | None:
+        """Return the MIME bundle of a mark's card for a notebook in `folder`, or None if nothing is known."""
+        if mark.job is None:
+            return panel_card(self._media_folder(folder), folder)
+        with suppress(KlingError, OSError):
+            if mark.parts:
+                return self._draw_sweep(mark, folder)
+            entry = self._entry(mark)
+            take = self._find_take(_part_of(mark, entry), folder, entry)
+            return _draw_job(mark, entry, take, folder)
+        return None
+
+    def find_file(self, part: Part, folder: Path) -> Path | None:
+        """Return the file of one video of several, for a notebook in `folder`, or None."""
+        with suppress(KlingError, OSError):
+            take = self._find_take(part, folder)
+            return take.path if take else None
+        return None
+
+    def _draw_sweep(self, mark: Mark, folder: Path) -> dict[str, Any]:
+        """Return the card of a sweep with its existing takes."""
+        shots = []
+        for part in mark.parts:
+            take = self._find_take(part, folder)
+            result = take.result() if take else None
+            shots.append((part.caption, result if isinstance(result, Video) else None))
+        return {
+            "text/html": grid_card.html_of_takes(mark, shots, folder),
+            "text/plain": grid_card.text_of_takes(shots, folder),
+        }
+
+    def _find_take(self, part: Part, folder: Path, entry: Entry | None = None) -> Take | None:
+        """Return the take of a request: next to the notebook, else from where it was stored."""
+        own = self._media_folder(folder)
+        if take := _find_in(self._folder(own), part):
+            return take
+        others = dict.fromkeys(Path(row.folder) for row in self._rows(part, entry))
+        takes = (_find_in(self._folder(other), part) for other in others if other != own)
+        return next(filter(None, takes), None)
+
+    def _rows(self, part: Part, entry: Entry | None) -> Iterator[Entry]:
+        """Yield ledger rows that may have the folder of a request's take, the most likely one first."""
+        if entry is not None:
+            yield entry
+            return
+        ledger = self._ledger()
+        row = ledger.get(part.request) if part.request else None
+        if row is not None and row.request_id == part.request:  # `get` also finds an id by its beginning
+            yield row
+        if part.fingerprint:
+            yield from ledger.entries(Selection(fingerprint=part.fingerprint), limit=_FOLDERS_KEPT)
+
+    def _entry(self, mark: Mark) -> Entry | None:
+        found = self._ledger().get(mark.job or "")
+        return found if found and found.id == mark.job else None  # `get` also finds an id by its beginning
+
+    def _ledger(self) -> Ledger:
+        home = current({"backend": "local"}).home  # this backend looks for no key
+        return self._ledgers.setdefault(home, Ledger(home / "ledger.sqlite3"))
+
+    @staticmethod
+    def _media_folder(folder: Path) -> Path:
+        """Return the media folder of a kernel that runs in the notebook's folder."""
+        return (folder / os.environ.get(ENVIRONMENT["media"], "kling_media")).resolve()
+
+    def _folder(self, place: Path) -> MediaFolder:
+        while len(self._folders) > _FOLDERS_KEPT:
+            self._folders.pop(next(iter(self._folders)), None)
+        return self._folders.setdefault(place, MediaFolder(place))
+
+
+def _part_of(mark: Mark, entry: Entry | None) -> Part:
+    """Return what to look for: the job's request id, and the number if the mark is of a reused take."""
+    request = mark.request or (entry.request_id if entry else None)
+    number = (mark.job or "").rpartition("-")[2]
+    reused = mark.job is not None and mark.job.startswith("take-") and number.isdecimal()
+    return Part(mark.fingerprint or "", int(number) if reused else None, "", request)
+
+
+def _find_in(takes: MediaFolder, part: Part) -> Take | None:
+    """Return the take of a request in one folder, or None."""
+    for backend in ("fal", "local") if part.request else ():
+        if found := takes.take_of_request(part.request or "", backend):
+            return found
+    if not part.fingerprint or part.take is None:
+        return None
+    alike = (one for one in takes.takes(part.fingerprint) if one.sidecar.take == part.take)
+    return next(alike, None)
+
+
+def _draw_job(mark: Mark, entry: Entry | None, take: Take | None, folder: Path) -> dict[str, Any] | None:
+    if take is not None:
+        drawn = card_of_take(take, mark.job, folder)
+    elif entry is not None and (not mark.is_final or entry.state.value != mark.state):
+        drawn = card_of_entry(entry)
+    else:
+        return None
+    return {"text/html": card.html(drawn), "text/plain": card.text(drawn)}

@@ -1,0 +1,218 @@
+"""Update the outputs of a saved notebook: keep widgets whose kernel runs, and show current cards elsewhere.
+
+The functions change the parsed JSON of a notebook in place. A notebook without outputs of kling_nb stays
+unchanged.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from html import escape, unescape
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+from kling_nb.notebook.card.html import href
+from kling_nb.notebook.card.job import source_of
+from kling_nb.notebook.card.mark import VIEW, Mark, Part, forget_kernel
+
+STATE = "application/vnd.jupyter.widget-state+json"
+
+_OURS = "kling_nb."
+_MODEL = re.compile(r"IPY_MODEL_(\w+)")
+
+
+@dataclass(frozen=True, slots=True)
+class OutputContext:
+    """What `update_outputs` needs to know.
+
+    Attributes:
+        folder: The folder of the notebook.
+        alive: Returns True if the widget of a mark still has its kernel.
+        draw_card: Returns the current card of a mark for a notebook in a folder, or None if it has no news.
+        find_file: Returns the file of one video of several for a notebook in a folder, or None.
+        forget_kernels: Remove the kernel from marks, for a file that other people will open.
+    """
+
+    folder: Path
+    alive: Callable[[Mark], bool]
+    draw_card: Callable[[Mark, Path], dict[str, Any] | None]
+    find_file: Callable[[Part, Path], Path | None] = lambda _part, _folder: None
+    forget_kernels: bool = False
+
+
+def has_kling_outputs(notebook: dict[str, Any]) -> bool:
+    """Return True if `update_outputs` has anything to check. It must be fast: it runs for every notebook."""
+    if any(map(Mark.of, _outputs(notebook))):
+        return True
+    return any(map(_is_ours, _models(notebook).values()))
+
+
+def update_outputs(notebook: dict[str, Any], context: OutputContext) -> bool:
+    """Update kling_nb's outputs, and drop its saved widget models. Return True if anything changed."""
+    changed = False
+    for cell in notebook.get("cells", ()):
+        marked = [(output, mark) for output in cell.get("outputs", ()) if (mark := Mark.of(output))]
+        with_card = {mark.job for output, mark in marked if "text/html" in output.get("data", ())}
+        for output, mark in marked:
+            changed |= _update_output(output, mark, with_card, context)
+        redundant = _redundant_outputs(marked)
+        if redundant:
+            cell["outputs"] = [output for output in cell["outputs"] if id(output) not in redundant]
+            changed = True
+    return _drop_models(notebook) or changed
+
+
+def _update_output(
+    output: dict[str, Any], mark: Mark, with_card: set[str | None], context: OutputContext
+) -> bool:
+    """Update one output. Return True if it changed."""
+    data = output.setdefault("data", {})
+    has_card_next = "text/html" not in data and mark.job in with_card
+    alive = context.alive(mark)
+    changed = not alive and data.pop(VIEW, None) is not None
+    lost = mark.is_final and not files_exist(data.get("text/html"), context.folder)
+    panel = mark.job is None
+    if lost and not alive and mark.parts:
+        changed |= relink(data, mark.parts, context.folder, context.find_file)
+    elif not has_card_next and ((not mark.is_final and not (panel and alive)) or (lost and not alive)):
+        new = context.draw_card(mark, context.folder)
+        if new is not None and ("text/html" in data or changed):
+            data |= new
+            output["metadata"] |= mark.to_metadata()
+            changed = True
+    if context.forget_kernels:
+        changed |= forget_kernel(output["metadata"])
+    return changed
+
+
+def _redundant_outputs(marked: list[tuple[dict[str, Any], Mark]]) -> set[int]:
+    """Return the `id` of outputs that lost their view and have a card of the same job next to them."""
+    with_card = {mark.job for output, mark in marked if "text/html" in output["data"]}
+    return {
+        id(output)
+        for output, mark in marked
+        if mark.job in with_card and not {"text/html", VIEW} & set(output["data"])
+    }
+
+
+# -- widget models in the notebook's metadata----------------------------------------------
+
+
+def _drop_models(notebook: dict[str, Any]) -> bool:
+    """Drop kling_nb's widget models and their layouts, except those inside a widget of the user."""
+    models = _models(notebook)
+    ours = {key for key, model in models.items() if _is_ours(model)}
+    if not ours:
+        return False
+    inside_others = _models_named_by(models, set(models) - ours - _layouts(models))
+    dropped = ours - inside_others
+    kept = _models_named_by(models, set(models) - dropped - _layouts(models))
+    of_dropped = _models_named_by(models, dropped)
+    dropped |= {key for key in _layouts(models) if key in of_dropped and key not in kept}
+    for key in dropped:
+        del models[key]
+    if not models:
+        widgets = notebook["metadata"]["widgets"]
+        del widgets[STATE]
+        if not widgets:
+            del notebook["metadata"]["widgets"]
+    return bool(dropped)
+
+
+def _models_named_by(models: dict[str, Any], names: set[str]) -> set[str]:
+    """Return the models that the state of the models `names` refers to."""
+    return set(_MODEL.findall(json.dumps([models[name] for name in names])))
+
+
+def _layouts(models: dict[str, Any]) -> set[str]:
+    return {key for key, model in models.items() if model.get("model_name") == "LayoutModel"}
+
+
+def _is_ours(model: Any) -> bool:
+    state = model.get("state") if isinstance(model, dict) else None
+    return isinstance(state, dict) and str(state.get("_anywidget_id", "")).startswith(_OURS)
+
+
+def _models(notebook: dict[str, Any]) -> dict[str, Any]:
+    """Return the saved widget models by id; an empty dict if the metadata is malformed."""
+    found: Any = notebook
+    for name in ("metadata", "widgets", STATE, "state"):
+        found = found.get(name) if isinstance(found, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
+def _outputs(notebook: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for cell in notebook.get("cells", ()):
+        yield from cell.get("outputs", ())
+
+
+# -- The files that a card plays.
+#
+# A card with several videos is not drawn again. Its table, errors and images stay, and only the URLs change.
+
+
+_PLAYS = re.compile(r'<(?:video|audio) src="([^"]*)"')
+_PART = re.compile(r'<video src="([^"]*)" data-kling-part="(\d{1,6})"')
+
+
+def files_exist(html: Any, folder: Path) -> bool:
+    """Return True if every file that a card plays exists."""
+    return all(_exists(unescape(src), folder) for src in _PLAYS.findall(join_lines(html)))
+
+
+def relink(
+    data: dict[str, Any], parts: Sequence[Part], folder: Path, find_file: Callable[[Part, Path], Path | None]
+) -> bool:
+    """Set the current URLs of missing files in the players of a card. Return True if any changed.
+
+    Args:
+        data: The data of the output, changed in place.
+        parts: The parts of its mark. Each player has the number of its part.
+        folder: The folder of the notebook.
+        find_file: Returns the file of a part, or None.
+    """
+    moved: dict[str, str] = {}
+
+    def replace_url(player: re.Match[str]) -> str:
+        src = unescape(player[1])
+        new = None if _exists(src, folder) else _url_of_part(int(player[2]), parts, folder, find_file)
+        if new is None:
+            return player[0]
+        moved[unquote(src)] = unquote(new)
+        return f'<video src="{escape(new)}" data-kling-part="{player[2]}"'
+
+    html = _PART.sub(replace_url, join_lines(data.get("text/html")))
+    if not moved:
+        return False
+    data["text/html"] = html
+    if "text/plain" in data:
+        longest_first = sorted(moved, key=len, reverse=True)
+        old = re.compile("|".join(map(re.escape, longest_first)))
+        data["text/plain"] = old.sub(lambda found: moved[found[0]], join_lines(data["text/plain"]))
+    return True
+
+
+def join_lines(text: Any) -> str:
+    """Return a text of an output, which may be a list of lines."""
+    return "".join(text) if isinstance(text, list) else text or ""
+
+
+def _url_of_part(
+    number: int, parts: Sequence[Part], folder: Path, find_file: Callable[[Part, Path], Path | None]
+) -> str | None:
+    path = find_file(parts[number], folder) if number < len(parts) else None
+    src = source_of(path, folder) if path else None
+    return href(src) if src else None
+
+
+def _exists(src: str, folder: Path) -> bool:
+    if re.match(r"\w[\w+.-]*:", src):
+        return True  # a URL of another host is not checked
+    try:
+        return (folder / unquote(src)).is_file()
+    except (OSError, ValueError):
+        return False

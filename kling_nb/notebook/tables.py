@@ -1,0 +1,305 @@
+"""Tables and summaries as text for notebooks, terminals and the command line."""
+
+from __future__ import annotations
+
+import textwrap
+import time
+from collections.abc import Iterable, Sequence
+from html import escape
+from typing import TYPE_CHECKING
+
+from kling_nb.catalog import Endpoint
+from kling_nb.catalog.endpoint import Control
+from kling_nb.catalog.problem import visible
+from kling_nb.catalog.shipped import short_name
+from kling_nb.ledger import Entry, Spending
+from kling_nb.notebook.flags import BODY_PARAMETERS, FIXED_FLAGS, flag_of
+from kling_nb.session import Session
+
+if TYPE_CHECKING:
+    from kling_nb.job.rebuild import Health
+
+
+_SHOWN = 10
+
+
+def status(session: Session) -> str:
+    """Return the settings, and the unfinished jobs of the folder."""
+    settings = session.settings()
+    chosen = session.endpoint()
+    where = "fal" if settings.backend == "fal" else "local preview server (free previews)"
+    reason = "" if settings.chosen else f", because {'a' if settings.key else 'no'} key was found"
+    lines = [
+        f"Backend   {where}{reason}",
+        f"Key       {settings.key.source if settings.key else 'none'}",
+        f"Endpoint  {chosen.short_name}  ({chosen.id})",
+        f"Media     {settings.media}",
+        f"Ledger    {session.ledger.path}",
+    ]
+    unfinished = session.jobs(here=True, unfinished=True)
+    if unfinished:
+        lines += [
+            "",
+            f"Unfinished jobs in this folder: {len(unfinished)}. Resume them: %kling resume",
+            jobs(unfinished),
+        ]
+    return "\n".join(lines)
+
+
+def jobs(entries: Sequence[Entry]) -> str:
+    """Return a table of ledger rows."""
+    if not entries:
+        return "No jobs yet."
+    now = time.time()
+    return table(
+        ("ID", "STATE", "AGE", "ENDPOINT", "BACKEND", "UNITS", "PROMPT"),
+        (
+            (
+                entry.id,
+                entry.state.value,
+                age(now - entry.created_at),
+                short_name(entry.endpoint),
+                entry.backend,
+                entry.units or "",
+                clip(entry.prompt, 48),
+            )
+            for entry in entries
+        ),
+    )
+
+
+def health(report: Health) -> str:
+    """Return the state of the ledger as text."""
+    if report.whole is None:
+        state = "not there yet"
+    else:
+        state = "in order" if report.whole else "DAMAGED: kling-nb ledger rebuild"
+    lines = [f"Ledger      {report.path}: {state}"]
+    if report.whole:
+        lines.append(f"Jobs        {report.rows}, {report.unfinished} unfinished (kling-nb resume)")
+    if report.network:
+        lines.append("Disk        network file system (rollback journal)")
+    for head, problems in (
+        ("No file", [f"{job_id}: download it again with %kling show {job_id}" for job_id in report.lost]),
+        ("No row", [f"{path}: record it with kling-nb ledger rebuild" for path in report.unrecorded]),
+    ):
+        lines += [f"{head.ljust(12)}{text}" for text in problems[:_SHOWN]]
+        if len(problems) > _SHOWN:
+            lines.append(f"{'':12}and {len(problems) - _SHOWN} more")
+    return "\n".join(lines)
+
+
+def spending(groups: Sequence[Spending], by: str) -> str:
+    """Return a table of what fal's jobs cost, with the total."""
+    if not groups:
+        return "Nothing was spent. No job was sent to fal."
+    rows = [
+        (one.group or "(no notebook)", str(one.jobs), f"{one.units:g}", _amount(one.usd, one.unknown))
+        for one in groups
+    ]
+    total = _amount(sum(one.usd for one in groups), sum(one.unknown for one in groups))
+    rows.append(
+        ("total", str(sum(one.jobs for one in groups)), f"{sum(one.units for one in groups):g}", total)
+    )
+    note = "Estimates from the prices in the catalogue. fal's figures: https://fal.ai/dashboard/usage"
+    return table((by.upper(), "JOBS", "UNITS", "ABOUT"), rows) + "\n" + note
+
+
+def _amount(usd: float, unknown: int) -> str:
+    return f"${usd:.2f}" + (f" and {unknown} of unknown price" if unknown else "")
+
+
+def dated_price(one: Endpoint) -> str:
+    """Return the price in the catalogue with its note and date."""
+    if one.price is None:
+        return "no price on record"
+    others = ", ".join(f"{name.replace('_', ' ')} ${usd:g}" for name, usd in one.price.variants.items())
+    when = f"as of {one.price.as_of}" if one.price.as_of else "undated"
+    return f"{price(one)} ({when}). {one.price.note}" + (f" Rates a second: {others}." if others else "")
+
+
+def price(one: Endpoint) -> str:
+    """Return the price, or `unknown`."""
+    if one.price is None:
+        return "unknown"
+    if one.price.usd_per_second is not None:
+        return f"${one.price.usd_per_second:g}/s"
+    return f"${one.price.usd_per_video:g}"
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return rows under a head, with columns as wide as their widest cell."""
+    lines = [tuple(head), *(tuple(map(str, row)) for row in rows)]
+    widths = [max(len(line[at]) for line in lines) for at in range(len(head))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )
+
+
+def clip(text: str, limit: int) -> str:
+    """Return a text as one line of at most `limit` characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def age(seconds: float) -> str:
+    """Return a time span in its largest unit."""
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{max(seconds, 0):.0f} s"
+
+
+# -- The table of `%kling endpoints`, as text and as HTML.
+
+
+FEW = 16
+"""Up to this number of endpoints, the text table has all parameters; above it, one line for each endpoint."""
+
+_OPTIONS = 4
+_LEAST_WIDTH = 40
+_GAP = "  "
+_RIM = "1px solid rgba(128,128,128,0.35)"
+_CELL = "text-align:left;vertical-align:top;padding:4px 12px 4px 0;white-space:normal"
+_SMALL = "opacity:0.7;font-size:11px"
+_FOOT = "* is required. Prices are estimates: %kling price NAME"
+
+
+def text(endpoints: Sequence[Endpoint], width: int) -> str:
+    """Return the table for a terminal of `width` columns."""
+    rows = [("NAME", "TITLE", "PRICE")] + [
+        (visible(one.short_name), visible(_title(one)), price_and_date(one)) for one in endpoints
+    ]
+    widths = [max(len(row[at]) for row in rows) for at in range(3)]
+    left = sum(widths) + 3 * len(_GAP)
+    room = max(width - left, _LEAST_WIDTH)
+    lines = []
+    for row, parameters in zip(rows, ["PARAMETERS", *map(_parameter_list, endpoints)], strict=True):
+        head = _GAP.join(cell.ljust(size) for cell, size in zip(row, widths, strict=True))
+        parts = (
+            textwrap.wrap(parameters, room, break_on_hyphens=False)
+            if len(endpoints) <= FEW
+            else [clip(parameters, room)]
+        )
+        lines += [f"{head}{_GAP}{parts[0] if parts else ''}".rstrip()]
+        lines += [" " * left + part for part in parts[1:]]
+    return "\n".join([*lines, _FOOT, *_notices(endpoints)])
+
+
+def html(endpoints: Sequence[Endpoint]) -> str:
+    """Return the table as HTML. Its styles are inline, because notebooks that are not trusted drop others."""
+    heads = "".join(
+        f'<th style="{_CELL}">{word}</th>' for word in ("Name", "Endpoint", "Price", "Parameters")
+    )
+    rows = "".join(_row(one) for one in endpoints)
+    notes = "".join(f"<div>{escape(line)}</div>" for line in (_FOOT, *_notices(endpoints)))
+    return (
+        '<div class="kling-endpoints mathjax_ignore tex2jax_ignore" '
+        f'style="max-height:480px;overflow:auto;border:{_RIM};border-radius:8px;padding:4px 12px">'
+        '<table style="border-collapse:collapse;font-size:13px;width:100%">'
+        f"<thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>"
+        f'<div style="opacity:0.7;font-size:11px;padding:4px 0">{notes}</div></div>'
+    )
+
+
+def price_and_date(one: Endpoint) -> str:
+    """Return the price in the catalogue with its date, or `unknown`."""
+    if one.price is None:
+        return "unknown"
+    return f"{price(one)} ({one.price.as_of or 'undated'})"
+
+
+def _row(one: Endpoint) -> str:
+    parameters = ", ".join(
+        f"<strong>{escape(_brief(control))}</strong>" if control.required else escape(_brief(control))
+        for control in one.parameters
+    )
+    note = f'<div style="{_SMALL}">{escape(one.price.note)}</div>' if one.price else ""
+    full = f'<div style="{_SMALL}">{escape(visible(one.id))}</div>' if one.id != one.short_name else ""
+    cells = (
+        f'<span style="font-family:monospace;white-space:nowrap">{escape(visible(one.short_name))}</span>',
+        escape(visible(_title(one))) + full,
+        f"{escape(price_and_date(one))}{note}",
+        parameters,
+    )
+    return "<tr>" + "".join(f'<td style="{_CELL};border-top:{_RIM}">{cell}</td>' for cell in cells) + "</tr>"
+
+
+def _title(one: Endpoint) -> str:
+    return f"{one.title} (schema of {one.fetched_at[:10]})" if one.fetched_at else one.title
+
+
+def _notices(endpoints: Sequence[Endpoint]) -> list[str]:
+    return [visible(one.notice) for one in endpoints if one.notice]
+
+
+def _parameter_list(one: Endpoint) -> str:
+    return ", ".join(_brief(control) for control in one.parameters)
+
+
+def _brief(control: Control) -> str:
+    """Return a parameter as `aspect_ratio=16:9|9:16|1:1`, `duration=3…15` or `image_url*`."""
+    name = visible(control.name) + "*" * control.required
+    if control.options is not None:
+        options = [visible(str(option)) for option in control.options]
+        if len(options) <= _OPTIONS:
+            return f"{name}={'|'.join(options)}"
+        span = f"{options[0]}…{options[-1]}" if control.kind == "stepped" else f"({len(options)} words)"
+        return f"{name}={span}"
+    if control.minimum is not None and control.maximum is not None:
+        return f"{name}={control.minimum:g}…{control.maximum:g}"
+    return name
+
+
+# -- The help text of `%%kling?`.
+
+
+_HEAD = """%%kling [NAME] [flags]
+prompt, on one or more lines; {name} and $name are filled in
+
+Make a video with Kling and show it. NAME receives the Video. For an endpoint that makes audio or
+images, NAME receives a MediaFile; for one that returns data, a dict; with --no-wait, the Job.
+An earlier take of the same request is reused at no cost. --new or --take asks for another take.
+"""
+
+
+def cell_help(chosen: Endpoint) -> str:
+    """Return the help text of `%%kling?` for an endpoint."""
+    own = [
+        (flag_of(control.name), _describe(control))
+        for control in chosen.parameters
+        if not (control.name in BODY_PARAMETERS and control.required)
+    ]
+    return "\n".join(
+        [
+            _HEAD,
+            f"Flags of {chosen.short_name}, {chosen.title} ({chosen.id}; price {price(chosen)}):",
+            *_rows(own),
+            "",
+            "Flags of every endpoint:",
+            *_rows([(flag.name, flag.help) for flag in FIXED_FLAGS.values()]),
+            "",
+            "Another endpoint: %kling endpoints WORD, %kling use NAME, or --endpoint NAME.",
+        ]
+    )
+
+
+def _rows(pairs: list[tuple[str, str]]) -> list[str]:
+    width = max((len(flag) for flag, _ in pairs), default=0)
+    return [f"  {flag.ljust(width)}  {text}" for flag, text in pairs]
+
+
+def _describe(control: Control) -> str:
+    parts = [control.description.rstrip(".")]
+    if control.options is not None:
+        parts.append(f"one of {', '.join(map(str, control.options))}")
+    if control.minimum is not None or control.maximum is not None:
+        parts.append(f"{control.minimum:g} to {control.maximum:g}")
+    if control.kind == "json":
+        parts.append(f"JSON, by --set {control.name}=…")
+    if control.default is not None:
+        parts.append(f"default {control.default}")
+    elif control.required:
+        parts.append("required")
+    return "; ".join(parts)

@@ -1,0 +1,486 @@
+"""The state of a panel and what its commands do. It knows no widget: answers are plain data and bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from kling_nb._lazy import pillow
+from kling_nb.catalog import Endpoint
+from kling_nb.errors import KlingError, MediaError, MediaInputError, UsageError
+from kling_nb.events import State
+from kling_nb.job.job import Job
+from kling_nb.job.plan import Outcome, Plan
+from kling_nb.ledger import Entry
+from kling_nb.notebook.flags import as_cell
+from kling_nb.notebook.widgets import library
+from kling_nb.notebook.widgets.base import Answer, read_chunk
+from kling_nb.notebook.widgets.library import JobQueue
+from kling_nb.notebook.widgets.takes import error_text
+from kling_nb.request.local_file import LocalFile
+from kling_nb.request.request import VideoRequest
+from kling_nb.session import Session
+
+OPENED = 32
+"""Finished jobs that are kept, so that a piece of a file needs no look-up in the ledger."""
+
+
+class Desk:
+    """The state of a panel. Any thread.
+
+    Args:
+        session: Runs the jobs, and has the ledger.
+        endpoint: Id or short name of the first endpoint.
+        notify: Called when something is new in the queue.
+        on_draft: Called when the draft has changed, with the draft and its request; None if it is incomplete.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        endpoint: str | None,
+        *,
+        notify: Callable[[], None],
+        on_draft: Callable[[Draft, VideoRequest | None], None],
+    ) -> None:
+        self.session = session
+        self.files = Attachments()
+        self.queue = JobQueue(notify)
+        self.draft = Draft(session.endpoint(endpoint))
+        self._quote: dict[str, Any] | None = None
+        self._on_draft = on_draft
+        self._lock = threading.RLock()
+        self._opened: dict[str, Job] = {}
+
+    # -- Compose
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return everything that a new view needs."""
+        return {
+            "now": time.time(),
+            "catalogue": [library.catalogue_row(one) for one in self.session.endpoints()],
+            "draft": self.draft.to_json(self.files),
+            "controls": [control.to_json() for control in self.draft.endpoint.parameters],
+            "quote": self._quote or self._first_quote(),
+            "jobs": self.queue.rows(),
+            "history": self._first_page(),
+        }
+
+    def _first_page(self) -> dict[str, Any]:
+        try:
+            return library.page(self.session.ledger, {})
+        except KlingError as error:  # the other parts of the panel work without the ledger
+            return {
+                "page": 0,
+                "total": 0,
+                "rows": [],
+                "endpoints": {},
+                "states": {},
+                "error": error_text(error),
+            }
+
+    def controls(self, name: Any) -> dict[str, Any]:
+        """Return the controls of an endpoint.
+
+        Raises:
+            UnknownEndpoint: No endpoint has that name.
+        """
+        one = self.session.endpoint(str(name))
+        return {"endpoint": one.id, "controls": [control.to_json() for control in one.parameters]}
+
+    def compose(self, msg: Mapping[str, Any]) -> dict[str, Any]:
+        """Store the draft of a page, and return what it would do and cost."""
+        with self._lock:
+            self.draft = Draft(
+                endpoint=self.session.endpoint(str(msg.get("endpoint"))),
+                values=check_values(msg.get("values")),
+                revision=self.draft.revision + 1,
+                author=int(msg.get("author") or 0),
+            )
+            draft = self.draft
+        request, self._quote = self._plan(draft)
+        self._on_draft(draft, request)
+        return {"revision": draft.revision, "quote": self._quote}
+
+    def _plan(self, draft: Draft) -> tuple[VideoRequest | None, dict[str, Any]]:
+        try:
+            plan = self.session.plan(endpoint=draft.endpoint.id, **draft.arguments(self.files))
+        except KlingError as error:
+            parameter = getattr(error, "parameter", None)
+            return None, {**self._first_quote(), "problem": error_text(error), "parameter": parameter}
+        return plan.request, quote(plan)
+
+    def _first_quote(self) -> dict[str, Any]:
+        backend = self.session.settings().backend
+        return {
+            "backend": backend,
+            "estimate": None,
+            "outcome": Outcome.SUBMIT.value,
+            "words": "",
+            "take": None,
+            "refusal": None,
+            "problem": None,
+        }
+
+    def submit(self, msg: Mapping[str, Any]) -> Job:
+        """Submit the draft of a page. `backend` is the one for which the page showed the price."""
+        draft = Draft(self.session.endpoint(str(msg.get("endpoint"))), check_values(msg.get("values")))
+        return self.start(draft, {"new": msg.get("new") is True, "backend": msg.get("backend") or None})
+
+    def start(self, draft: Draft, options: Mapping[str, Any]) -> Job:
+        """Submit a draft, and add its job to the queue."""
+        job = self.session.submit(endpoint=draft.endpoint.id, **draft.arguments(self.files), **options)
+        self.queue.add(job)
+        return job
+
+    # -- Jobs
+
+    def job(self, job_id: Any) -> Job:
+        """Return a job of the queue, or a finished one of the ledger.
+
+        Raises:
+            UsageError: There is no such job, or it is unfinished and not in the queue.
+        """
+        known = self.queue.get(str(job_id)) or self._opened.get(str(job_id))
+        if known is not None:
+            return known
+        entry = self.session.ledger.get(str(job_id))
+        if entry is not None and _needs_resume(entry):
+            raise UsageError("The job is unfinished, and not in this panel.", remedy="Resume it first.")
+        job = self.session.get_job(str(job_id))
+        with self._lock:
+            self._opened[job.id] = job
+            for old in list(self._opened)[:-OPENED]:
+                del self._opened[old]
+        return job
+
+    def open(self, job_id: Any) -> dict[str, Any]:
+        """Return everything about a job. An unfinished job that is not in the queue has its row only."""
+        if self.queue.get(str(job_id)) is None and str(job_id) not in self._opened:
+            entry = self.session.ledger.get(str(job_id))
+            if entry is not None and _needs_resume(entry):
+                return {"row": library.entry_row(entry), "resumable": True}
+        job = self.job(job_id)
+        return {"row": library.job_row(job), "resumable": False, **library.detail(job)}
+
+    def resume(self, job_id: Any) -> Job:
+        """Resume an unfinished submission of the ledger, and add it to the queue."""
+        job = self.session.get_job(str(job_id))
+        self.queue.add(job)
+        return job
+
+    def reuse(self, job_id: Any) -> dict[str, Any]:
+        """Return endpoint and values of a job for the compose area, and the names of missing files."""
+        entry = None if self.queue.get(str(job_id)) else self.session.ledger.get(str(job_id))
+        if entry is not None:
+            endpoint, inputs = self.session.endpoint(entry.endpoint), dict(entry.input)
+        else:
+            request = self.job(job_id).request
+            files = {path: self.files.adopt(file).to_json() for path, file in request.files.items()}
+            # `body` puts a text in the place of each file; here it is the panel's reference to the file.
+            endpoint, inputs = request.endpoint, request.body(files)  # type: ignore[arg-type]
+        values, missing = {}, []
+        for name, value in inputs.items():
+            resolved = self._with_references(value)
+            if resolved is None:
+                missing.append(name)
+            else:
+                values[name] = resolved
+        return {"endpoint": endpoint.id, "values": values, "missing": missing}
+
+    def _with_references(self, value: Any) -> Any:
+        """Return a value with the panel's references to files, or None if the panel does not have a file."""
+        if isinstance(value, Mapping):
+            if set(value) == {"sha256", "name"}:
+                known = self.files.has(value["sha256"])
+                return self.files.get(value["sha256"]).to_json() if known else None
+            parts = {name: self._with_references(part) for name, part in value.items()}
+            return None if None in parts.values() else parts
+        if isinstance(value, list):
+            items = [self._with_references(part) for part in value]
+            return None if None in items else items
+        return value
+
+    def code(self, job_id: Any) -> str:
+        """Return a job, or the draft, as the text of a cell.
+
+        Raises:
+            KlingError: A cell cannot express the request, or the draft is not complete.
+        """
+        if job_id:
+            job = self.job(job_id)
+            take = job.video.take if job.video else None
+            return as_cell(job.request.endpoint, job.request.input, take=take)
+        draft = self.draft
+        request = self.session.plan(endpoint=draft.endpoint.id, **draft.arguments(self.files)).request
+        return as_cell(request.endpoint, request.input)
+
+    def chunk(self, msg: Mapping[str, Any]) -> Answer:
+        """Return a piece of a job's file, as one buffer.
+
+        Raises:
+            MediaError: The job has no file.
+        """
+        job = self.job(msg.get("key"))
+        if job.file is None:
+            raise MediaError(error_text(job.error) if job.error else "This job has no file yet.")
+        return read_chunk(job.file, msg)
+
+    def poster(self, job_id: Any) -> bytes:
+        """Return a small JPEG of a job's video, or no bytes. Slow: do not call it on a cell's thread."""
+        with suppress(KlingError, OSError):
+            video = self.job(job_id).video
+            return video.poster if video is not None else b""
+        return b""
+
+    def attach(self, msg: Mapping[str, Any], buffers: Sequence[Any]) -> dict[str, Any]:
+        """Store a piece of a file. The answer to the last piece describes the file."""
+        file = self.files.add_piece(msg, buffers)
+        return {"file": file.to_json() if file else None}
+
+
+def _needs_resume(entry: Entry) -> bool:
+    """Return True if opening the job would resume it."""
+    return not entry.state.finished or entry.state is State.UNCERTAIN or entry.gone
+
+
+def quote(plan: Plan) -> dict[str, Any]:
+    """Return what a plan would do and cost, as plain data."""
+    return {
+        "backend": plan.settings.backend,
+        "estimate": plan.estimate,
+        "outcome": plan.outcome.value,
+        "words": plan.words,
+        "take": plan.found.sidecar.take if plan.found else None,
+        "refusal": error_text(plan.refusal) if plan.refusal else None,
+        "problem": None,
+    }
+
+
+# -- The draft in the compose area.
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """An endpoint and values for it, not validated yet.
+
+    Attributes:
+        endpoint: The endpoint.
+        values: Plain JSON by parameter name. A reference `{"file": id, …}` stands for a file of the panel.
+        revision: The larger revision is newer.
+        author: The page that wrote it. That page ignores the draft when it comes back.
+    """
+
+    endpoint: Endpoint
+    values: Mapping[str, Any] = field(default_factory=dict)
+    revision: int = 0
+    author: int = 0
+
+    def arguments(self, files: Attachments) -> dict[str, Any]:
+        """Return the values as arguments of `Session.submit`, with the content of files.
+
+        Raises:
+            MediaInputError: The panel does not have a file.
+        """
+        return {name: _with_files(value, files) for name, value in self.values.items()}
+
+    def to_json(self, files: Attachments) -> dict[str, Any]:
+        """Return the draft as a view needs it."""
+        used = {one: files.get(one).to_json() for one in _file_ids(self.values) if files.has(one)}
+        return {
+            "revision": self.revision,
+            "author": self.author,
+            "endpoint": self.endpoint.id,
+            "values": dict(self.values),
+            "files": used,
+        }
+
+
+def check_values(values: Any) -> dict[str, Any]:
+    """Return the values of a message.
+
+    Raises:
+        UsageError: They are not an object.
+    """
+    if not isinstance(values, dict):
+        raise UsageError("values must be an object with parameters by name.")
+    return values
+
+
+def _with_files(value: Any, files: Attachments) -> Any:
+    if isinstance(value, Mapping):
+        if "file" in value:
+            return files.get(value["file"]).content
+        return {name: _with_files(part, files) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_with_files(part, files) for part in value]
+    return value
+
+
+def _file_ids(value: Any) -> Iterator[str]:
+    """Yield the ids of the files in a value."""
+    if isinstance(value, Mapping):
+        if isinstance(value.get("file"), str):
+            yield value["file"]
+        else:
+            for part in value.values():
+                yield from _file_ids(part)
+    elif isinstance(value, list):
+        for part in value:
+            yield from _file_ids(part)
+
+
+# -- Files that were dropped into a panel. They come in pieces, and stay in memory.
+
+
+LARGEST = 512 * 1024 * 1024
+"""Largest file that a panel accepts, in bytes. A larger file is given by its path."""
+PATIENCE = 300.0
+"""Seconds without a further piece after which an upload is dropped: its page was closed or reloaded."""
+_PREVIEW = 192  # pixels of the longer side
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A file of the compose area.
+
+    Attributes:
+        id: SHA-256 of its bytes, in hex.
+        name: File name; not trusted.
+        content_type: MIME type from the browser or from the request.
+        content: The bytes, or the file that has them.
+    """
+
+    id: str
+    name: str
+    content_type: str
+    content: bytes | LocalFile
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the file's reference and what a view shows of it."""
+        size = self.content.size if isinstance(self.content, LocalFile) else len(self.content)
+        return {"file": self.id, "name": self.name[:200], "type": self.content_type[:100], "size": size}
+
+    def preview(self) -> bytes:
+        """Return a small JPEG of an image, or no bytes if the file is no image.
+
+        Raises:
+            MediaInputError: The file is gone or has changed.
+        """
+        data = self.content.read() if isinstance(self.content, LocalFile) else self.content
+        try:
+            with pillow.open(io.BytesIO(data)) as image:
+                image.draft("RGB", (_PREVIEW, _PREVIEW))
+                image.thumbnail((_PREVIEW, _PREVIEW))
+                small = io.BytesIO()
+                image.convert("RGB").save(small, "JPEG", quality=80)
+        except (OSError, ValueError, SyntaxError, pillow.DecompressionBombError):
+            return b""  # audio, video, or a format that only fal reads
+        return small.getvalue()
+
+
+@dataclass(slots=True)
+class _Upload:
+    """The bytes of a file so far, and the time of its last piece."""
+
+    touched: float
+    data: bytearray = field(default_factory=bytearray)
+
+
+class Attachments:
+    """The files of one panel. Any thread.
+
+    Args:
+        clock: Monotonic seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._files: dict[str, Attachment] = {}
+        self._uploads: dict[str, _Upload] = {}
+
+    def add_piece(self, msg: Mapping[str, Any], buffers: Sequence[Any]) -> Attachment | None:
+        """Store one piece of a file. The pieces must come in order.
+
+        Args:
+            msg: `{"upload": the view's id of the upload, "offset", "total", "name", "type"}`.
+            buffers: The piece.
+
+        Returns:
+            The file, if this was the last piece; else None.
+
+        Raises:
+            UsageError: The piece is not the next one.
+            MediaInputError: The file is empty or too large.
+        """
+        upload, offset, total = msg.get("upload"), msg.get("offset"), msg.get("total")
+        piece = bytes(buffers[0]) if buffers else b""
+        if not isinstance(upload, str) or not isinstance(offset, int) or not isinstance(total, int):
+            raise UsageError("A piece of a file needs upload, offset and total.")
+        if not 0 < total <= LARGEST:
+            limit = LARGEST // (1024 * 1024)
+            raise MediaInputError(
+                f"The file has {total:,} bytes. The panel accepts 1 byte to {limit} MiB.",
+                remedy="Use the path of a larger file in a cell.",
+            )
+        with self._lock:
+            if offset == 0:
+                self._start_upload(upload)
+            current = self._uploads.get(upload)
+            if current is None or len(current.data) != offset or not piece or offset + len(piece) > total:
+                self._uploads.pop(upload, None)
+                raise UsageError("A piece of the file was lost. Drop the file again.")
+            current.data += piece
+            current.touched = self._clock()
+            if len(current.data) < total:
+                return None
+            del self._uploads[upload]
+            name, content_type = str(msg.get("name") or "file"), str(msg.get("type") or "")
+            return self._store(bytes(current.data), name, content_type)
+
+    def _start_upload(self, upload: str) -> None:
+        """Add an upload, and drop those without a recent piece."""
+        now = self._clock()
+        for name in [name for name, one in self._uploads.items() if now - one.touched > PATIENCE]:
+            del self._uploads[name]
+        self._uploads.setdefault(upload, _Upload(now))
+
+    @property
+    def unfinished(self) -> int:
+        """Number of bytes in unfinished uploads."""
+        with self._lock:
+            return sum(len(one.data) for one in self._uploads.values())
+
+    def _store(self, content: bytes, name: str, content_type: str) -> Attachment:
+        digest = hashlib.sha256(content).hexdigest()
+        # If the same bytes come with another name, the latest name is shown.
+        self._files[digest] = file = Attachment(digest, name, content_type, content)
+        return file
+
+    def adopt(self, file: LocalFile) -> Attachment:
+        """Add a file of an earlier request."""
+        with self._lock:
+            attachment = Attachment(file.sha256, file.name, file.content_type, file)
+            return self._files.setdefault(file.sha256, attachment)
+
+    def get(self, digest: Any) -> Attachment:
+        """Return the file of an id.
+
+        Raises:
+            MediaInputError: The file is not there: another kernel received it.
+        """
+        file = self._files.get(digest) if isinstance(digest, str) else None
+        if file is None:
+            raise MediaInputError("This kernel does not have the file.", remedy="Choose the file again.")
+        return file
+
+    def has(self, digest: Any) -> bool:
+        """Return True if the file of an id is there."""
+        return isinstance(digest, str) and digest in self._files

@@ -1,0 +1,149 @@
+"""The feed: sends updates to widget views at a limited rate.
+
+Jupyter Server drops a kernel's output above 1,000 messages a second, and a browser draws at most 60 times a
+second. So a change is only noted at first. When the widget has its turn, one message has the latest state and
+everything new, so that changes are merged.
+"""
+
+from __future__ import annotations
+
+import heapq
+import logging
+import threading
+import time
+from collections.abc import Callable
+from itertools import count
+
+log = logging.getLogger(__name__)
+
+Send = Callable[[], bool]
+"""Sends one message with what is new. True asks for another turn."""
+
+
+_SLACK = 1e-6
+"""Seconds that count as none, because sums of floats are not exact."""
+
+
+class Channel:
+    """One widget's place in the feed. All methods may be called from any thread."""
+
+    def __init__(self, feed: Feed, send: Send) -> None:
+        self.send = send
+        self.closed = False
+        self.waiting = False  # under the feed's lock
+        self.free_at = 0.0  # time of the next turn at the earliest; under the feed's lock
+        self._feed = feed
+
+    def notify(self) -> None:
+        """Ask for a turn, because something is new. Returns at once."""
+        self._feed.enqueue(self)
+
+    def close(self) -> None:
+        """Send nothing more. A turn that runs on the feed's thread still ends."""
+        self.closed = True
+
+
+class Pace:
+    """The order and the times of turns. It has no thread and no clock: callers pass `now` in seconds.
+
+    Each channel has a shortest time between its turns. All channels share a bucket of turns. The bucket has
+    room for the turns of a tenth of a second, so the first event after a quiet time is sent at once. It is
+    refilled at nine tenths of the limit, so no second has more turns than the limit.
+    """
+
+    def __init__(self, *, per_channel: float = 20.0, in_all: float = 300.0) -> None:
+        self._distance = 1.0 / per_channel
+        self._most = in_all / 10
+        self._refill = in_all * 9 / 10
+        self._turns = self._most
+        self._counted_at: float | None = None
+        self._queue: list[tuple[float, int, Channel]] = []
+        self._order = count()
+
+    def enqueue(self, channel: Channel, now: float) -> None:
+        """Give the channel the next turn that it may have."""
+        if not channel.waiting:
+            channel.waiting = True
+            heapq.heappush(self._queue, (max(now, channel.free_at), next(self._order), channel))
+
+    def take(self, now: float) -> Channel | None:
+        """Return the channel whose turn it is now, and count the turn; None if it is no channel's turn."""
+        delay = self.delay(now)
+        if delay is None or delay > _SLACK:
+            return None
+        _, _, channel = heapq.heappop(self._queue)
+        channel.waiting = False
+        channel.free_at = now + self._distance
+        self._turns -= 1
+        return channel
+
+    def delay(self, now: float) -> float | None:
+        """Return the seconds until the next turn, or None if no channel waits."""
+        if not self._queue:
+            return None
+        self._count(now)
+        for_turn = 0.0 if self._turns >= 1 else (1 - self._turns) / self._refill
+        return max(0.0, self._queue[0][0] - now, for_turn)
+
+    def _count(self, now: float) -> None:
+        passed = now - (now if self._counted_at is None else self._counted_at)
+        self._turns = min(self._most, self._turns + passed * self._refill)
+        self._counted_at = now
+
+
+class Feed:
+    """The daemon thread that gives channels their turns.
+
+    The thread starts with the first request for a turn, and sleeps without a time-out while no channel waits.
+
+    Args:
+        pace: Order and limits.
+        clock: Monotonic seconds.
+    """
+
+    def __init__(self, pace: Pace | None = None, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._pace = pace or Pace()
+        self._clock = clock
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+
+    def channel(self, send: Send) -> Channel:
+        """Return a channel for one widget. `send` is called on the feed's thread, one channel at a time."""
+        return Channel(self, send)
+
+    def enqueue(self, channel: Channel) -> None:
+        """Give the channel a turn. Any thread."""
+        with self._changed:
+            if channel.waiting or channel.closed:
+                return
+            self._pace.enqueue(channel, self._clock())
+            self._start_thread()
+            self._changed.notify()
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                while (channel := self._pace.take(self._clock())) is None:
+                    self._changed.wait(self._pace.delay(self._clock()))
+            if not channel.closed:
+                self._send(channel)
+
+    def _send(self, channel: Channel) -> None:
+        try:
+            again = channel.send()
+        except Exception:
+            # Other widgets must go on, and what a thread prints appears in an unrelated cell.
+            log.debug("An update could not be sent to a view.", exc_info=True)
+            return
+        if again:
+            self.enqueue(channel)
+
+    def _start_thread(self) -> None:
+        """Start the thread if there is none: at first use, and after a fork."""
+        if self._thread is None or not self._thread.is_alive():
+            self._thread = threading.Thread(target=self._run, name="kling-feed", daemon=True)
+            self._thread.start()
+
+
+FEED = Feed()
+"""The kernel's feed. All widgets share its limit."""

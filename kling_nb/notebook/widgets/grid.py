@@ -1,0 +1,310 @@
+"""The live view of a sweep or a storyboard. Its JavaScript is `js/grid/`."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, Protocol
+
+import anywidget
+from traitlets import Int, Unicode
+
+from kling_nb.errors import MediaError, UsageError
+from kling_nb.notebook.card.grid import is_local, layout_of, prompt_of
+from kling_nb.notebook.card.mark import served_url
+from kling_nb.notebook.widgets.base import Handler, answer_command, poster_thread, read_chunk
+from kling_nb.notebook.widgets.feed import FEED, Channel, Feed
+from kling_nb.notebook.widgets.takes import clip, cost, error_text
+from kling_nb.sweeps.storyboard import Storyboard
+from kling_nb.sweeps.sweep import Sweep, SweepCell
+from kling_nb.video import Video
+
+COMMANDS = ("snapshot", "poster", "chunk", "cancel")
+"""Kinds of command from a view, `{id, kind, msg}`. Each is answered by one "reply"."""
+NOTICES = ("reply", "update")
+"""Kinds of message to a view."""
+_STATIC = Path(__file__).parents[2] / "static"
+
+
+class GridSource(Protocol):
+    """What the grid shows: a sweep or a storyboard."""
+
+    id: str
+    count: int
+
+    @property
+    def done(self) -> bool: ...  # noqa: D102 -- this and the rest: as `SweepSource`
+    @property
+    def summary(self) -> str: ...  # noqa: D102
+    def about(self) -> dict[str, Any]: ...  # noqa: D102
+    def cell(self, at: int) -> dict[str, Any]: ...  # noqa: D102
+    def video(self, at: int) -> Video: ...  # noqa: D102
+    def cancel(self, at: int | None) -> Future[str]: ...  # noqa: D102
+    def subscribe(self, listener: Callable[[int], None]) -> Callable[[], None]: ...  # noqa: D102
+
+
+class GridWidget(anywidget.AnyWidget):
+    """Several videos in a notebook: the state of every cell, and finally all videos, which play in step.
+
+    Traits hold what may be saved. The rest is custom messages, and a view asks for it ("snapshot").
+
+    Threads: create it on the cell's thread. Commands may arrive on any thread, updates are sent from the
+    feed's thread.
+
+    Args:
+        source: The sweep or storyboard.
+        feed: Sends the updates; by default the kernel's feed.
+    """
+
+    _esm = _STATIC / "grid.js"
+    _css = _STATIC / "grid.css"
+
+    sweep_id = Unicode(help="Id of the sweep or storyboard.").tag(sync=True)
+    count = Int(help="Number of cells.").tag(sync=True)
+    summary = Unicode(help="The progress as text.").tag(sync=True)
+
+    _channel: Channel | None = None
+
+    def __init__(self, source: GridSource, *, feed: Feed = FEED) -> None:
+        self._source = source
+        self._lock = threading.Lock()
+        self._changed: set[int] = set()
+        self._revision = 0
+        super().__init__(sweep_id=source.id, count=source.count, summary=source.summary)
+        self.on_msg(self._on_message)
+        self._channel = feed.channel(self._send_updates)
+        self._leave = source.subscribe(self._on_cell)
+        if not source.done:
+            self._on_cell(0)  # for events before the subscription
+
+    def close(self) -> None:
+        """Remove the views and the subscription. The sweep goes on."""
+        if self._channel:
+            self._channel.close()
+            self._leave()
+        super().close()
+
+    def __repr__(self) -> str:
+        return f"<GridWidget {self._source.summary}>"
+
+    # -- To the views
+
+    def _on_cell(self, at: int) -> None:
+        """Note that a cell has changed. The background thread."""
+        with self._lock:
+            self._changed.add(at)
+        if self._channel:
+            self._channel.notify()
+
+    def _send_updates(self) -> bool:
+        """Send one message with all cells that changed. The feed's thread."""
+        with self._lock:
+            changed, self._changed = sorted(self._changed), set()
+        progress = self._progress()  # before the cells: what changes from here on is in the next message
+        self.send({"kind": "update", "msg": {**progress, "cells": [self._source.cell(at) for at in changed]}})
+        self.summary = self._source.summary
+        return False
+
+    def _progress(self) -> dict[str, Any]:
+        """Return the fields that every message has. The larger `revision` is newer."""
+        with self._lock:
+            self._revision += 1
+            return {"revision": self._revision, "done": self._source.done, "summary": self._source.summary}
+
+    # -- From the views
+
+    def _on_message(self, _widget: Any, content: Any, _buffers: Any) -> None:
+        handlers: dict[str, Handler] = {
+            "snapshot": lambda msg: (self._snapshot(), []),
+            "poster": lambda msg: poster_thread().submit(lambda: ({}, [self._video(msg).poster])),
+            "chunk": lambda msg: read_chunk(self._video(msg).path, msg),
+            "cancel": lambda msg: self._source.cancel(self._number(msg) if "cell" in msg else None),
+        }
+        answer_command(self.send, content, handlers)
+
+    def _snapshot(self) -> dict[str, Any]:
+        """Return everything that a new view needs."""
+        source = self._source
+        progress = self._progress()  # before the cells, as in `_send_updates`
+        cells = [source.cell(at) for at in range(source.count)]
+        return {"now": time.time(), **source.about(), **progress, "cells": cells}
+
+    def _number(self, msg: Mapping[str, Any]) -> int:
+        at = msg.get("cell")
+        if isinstance(at, bool) or not isinstance(at, int) or not 0 <= at < self._source.count:
+            raise UsageError(f"cell is {at!r}. It must be a whole number from 0 to {self._source.count - 1}.")
+        return at
+
+    def _video(self, msg: Mapping[str, Any]) -> Video:
+        return self._source.video(self._number(msg))
+
+
+class SweepSource:
+    """A sweep as a `GridSource`. Threads: any.
+
+    Args:
+        sweep: The sweep to show.
+    """
+
+    def __init__(self, sweep: Sweep) -> None:
+        self._sweep = sweep
+        self.id = sweep.id
+        self.count = len(sweep)
+
+    @property
+    def done(self) -> bool:
+        """True if no job of the sweep runs or waits."""
+        return self._sweep.done
+
+    @property
+    def summary(self) -> str:
+        """The progress as text."""
+        return self._sweep.summary()
+
+    def about(self) -> dict[str, Any]:
+        """Return the fields that do not change."""
+        sweep, layout = self._sweep, layout_of(self._sweep)
+        return {
+            "mode": "together",
+            "local": is_local(sweep),
+            "title": sweep[0].request.endpoint.title,
+            "price": sweep.price,
+            "rows": [clip(label, 400) for label in layout.rows],
+            "columns": [clip(label, 400) for label in layout.columns],
+            "row_axis": layout.row_axis,
+            "column_axis": layout.column_axis,
+            "captions": [clip(caption, 400) for caption in layout.captions],
+            "places": layout.places and [list(place) for place in layout.places],
+        }
+
+    def cell(self, at: int) -> dict[str, Any]:
+        """Return the fields of a cell that change."""
+        cell = self._sweep[at]
+        job, state = cell.job, cell.job.state if cell.job is not None else None
+        return {
+            "cell": cell.index,
+            "state": cell.state,
+            "message": error_text(cell.error) if cell.error is not None and cell.state != "SKIPPED" else "",
+            "reused": bool(job and job.reused),
+            "queue_position": state.queue_position if state else None,
+            "received": state.received if state else 0,
+            "total": state.total if state else None,
+            "created_at": job.created_at if job else None,
+            "expected": job.expected_seconds if job else None,
+            "prompt": clip(cell.request.prompt, 2_000),
+            "cost": cost(job) if job is not None else "",
+            **measures(cell.video),
+        }
+
+    def video(self, at: int) -> Video:
+        """Return the video of a cell.
+
+        Raises:
+            MediaError: The cell has no video.
+        """
+        video = self._sweep[at].video
+        if video is None:
+            raise MediaError("This cell has no video.")
+        return video
+
+    def cancel(self, at: int | None) -> Future[str]:
+        """Cancel the job of a cell, or all jobs with None."""
+        if at is None:
+            return self._sweep.spawn_cancel()
+        job = self._sweep[at].job
+        if job is None:
+            raise UsageError("This cell has not started.")
+        return job.cancel_soon()
+
+    def subscribe(self, listener: Callable[[int], None]) -> Callable[[], None]:
+        """Call `listener(number)` for every change of a cell."""
+
+        def on_cell(cell: SweepCell) -> None:
+            listener(cell.index)
+
+        return self._sweep.subscribe(on_cell)
+
+
+def measures(video: Video | None) -> dict[str, Any]:
+    """Return what a page needs to play a video; None for each value without a video."""
+    return {
+        "width": video.width if video else None,
+        "height": video.height if video else None,
+        "duration": video.duration if video else None,
+        "fps": video.fps if video else None,
+        "name": video.path.name if video else "",
+        "url": served_url(video.path) if video else None,
+    }
+
+
+class StoryboardSource:
+    """A storyboard as a `GridSource`. It never changes. Threads: any.
+
+    Args:
+        board: The storyboard to show.
+    """
+
+    done = True
+
+    def __init__(self, board: Storyboard) -> None:
+        self._board = board
+        self.id = board.id
+        self.count = len(board)
+
+    @property
+    def summary(self) -> str:
+        """Number of shots and total duration as text."""
+        return f"{len(self._board)} shots, {self._board.duration:.4g} s"
+
+    def about(self) -> dict[str, Any]:
+        """Return the fields that do not change."""
+        return {
+            "mode": "sequence",
+            "local": any(shot.backend == "local" for shot in self._board),
+            "title": "Storyboard",
+            "price": "",
+            "rows": [],
+            "columns": [],
+            "row_axis": "",
+            "column_axis": "",
+            "captions": [clip(caption(shot, number), 400) for number, shot in enumerate(self._board, 1)],
+            "places": None,
+        }
+
+    def cell(self, at: int) -> dict[str, Any]:
+        """Return the fields of a shot, as of a sweep's cell."""
+        shot = self._board[at]
+        return {
+            "cell": at,
+            "state": "READY",
+            "message": "",
+            "reused": False,
+            "queue_position": None,
+            "received": 0,
+            "total": None,
+            "created_at": None,
+            "expected": None,
+            "prompt": clip(prompt_of(shot), 2_000),
+            "cost": "",
+            **measures(shot),
+        }
+
+    def video(self, at: int) -> Video:
+        """Return the video of a shot."""
+        return self._board[at]
+
+    def cancel(self, _at: int | None) -> Future[str]:
+        """Raise `UsageError`: a storyboard has no jobs."""
+        raise UsageError("A storyboard has nothing to cancel.")
+
+    def subscribe(self, _listener: Callable[[int], None]) -> Callable[[], None]:
+        """Do nothing, because nothing changes."""
+        return lambda: None
+
+
+def caption(shot: Video, number: int) -> str:
+    """Return what to call a shot."""
+    return f"{number} · {prompt_of(shot)}"

@@ -1,0 +1,244 @@
+"""Jobs, ledger rows and endpoints as plain data for the views of the panel."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from kling_nb.catalog import Endpoint
+from kling_nb.catalog.shipped import endpoint
+from kling_nb.errors import UnknownEndpoint, UsageError
+from kling_nb.events import Event, JobState, Logged, State
+from kling_nb.job.job import Job
+from kling_nb.ledger import Entry, Ledger, Selection
+from kling_nb.notebook.card.mark import served_url
+from kling_nb.notebook.tables import price
+from kling_nb.notebook.widgets.takes import clip, error_text
+from kling_nb.video import Video
+
+LINES_SHOWN = 200
+"""Log lines of an opened job."""
+_PROMPT = 200
+_LINE = 500
+_VALUE = 300
+
+
+def live_fields(job: Job) -> dict[str, Any]:
+    """Return the fields of a job's row that change while it runs."""
+    state, last = job.state, job.lines[-1:]
+    received, total = state.transferred
+    return {
+        "id": job.id,
+        "state": state.state.value,
+        "request_id": job.request_id,
+        "queue_position": state.queue_position,
+        "received": received,
+        "total": total,
+        "finished_at": job.finished_at,
+        "message": "" if job.error is None else error_text(job.error),
+        "line": clip(last[0].message, _PROMPT) if last else "",
+        "has_media": job.file is not None,
+    }
+
+
+def job_row(job: Job) -> dict[str, Any]:
+    """Return all fields of a job's row."""
+    about = _about(job.request.endpoint.id)
+    return {
+        **live_fields(job),
+        **about,
+        "prompt": clip(job.request.prompt, _PROMPT),
+        "backend": job.backend,
+        "created_at": job.created_at,
+        "expected_seconds": job.expected_seconds,
+        "reused": job.reused,
+    }
+
+
+def entry_row(entry: Entry) -> dict[str, Any]:
+    """Return the fields of the row for a submission in the ledger."""
+    return {
+        "id": entry.id,
+        "state": entry.state.value,
+        "request_id": entry.request_id,
+        "finished_at": entry.finished_at,
+        "message": clip(entry.error or "", _PROMPT),
+        "has_media": entry.media_path is not None,
+        **_about(entry.endpoint),
+        "prompt": clip(entry.prompt, _PROMPT),
+        "backend": entry.backend,
+        "created_at": entry.created_at,
+    }
+
+
+def detail(job: Job) -> dict[str, Any]:
+    """Return the details of a job that is open in the panel."""
+    request = job.request
+    parameters = [
+        [name, value_text(value)] for name, value in request.resolved.items() if value != request.prompt
+    ]
+    return {
+        "prompt": clip(request.prompt),
+        "parameters": parameters,
+        "units": job.state.units,
+        "url": served_url(job.file) if job.file else None,
+        **log(job.lines),
+        **_measures(job.video),
+    }
+
+
+def log(lines: Sequence[Logged]) -> dict[str, Any]:
+    """Return the last log lines, and the number of all lines."""
+    return {
+        "lines": [[line.timestamp, clip(line.message, _LINE), line.level] for line in lines[-LINES_SHOWN:]],
+        "line_count": len(lines),
+    }
+
+
+def _measures(video: Video | None) -> dict[str, Any]:
+    names = ("width", "height", "duration", "fps", "frame_count", "take")
+    return {name: getattr(video, name, None) for name in names}
+
+
+def catalogue_row(one: Endpoint) -> list[str]:
+    """Return an endpoint for the chooser: id, short name, title, category, price as text."""
+    return [one.id, one.short_name, one.title, one.category, price(one) if one.price else ""]
+
+
+def _about(endpoint_id: str) -> dict[str, str]:
+    try:
+        one = endpoint(endpoint_id)
+    except UnknownEndpoint:
+        return {"endpoint": endpoint_id, "short_name": endpoint_id, "title": endpoint_id}
+    return {"endpoint": one.id, "short_name": one.short_name, "title": one.title}
+
+
+def value_text(value: Any) -> str:
+    """Return a parameter as text. Long texts, such as images in data URIs, are cut."""
+    if isinstance(value, Mapping) and "sha256" in value:
+        return clip(str(value.get("name", "a file")), _VALUE)
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    return clip(text, _VALUE)
+
+
+# -- Pages of the ledger for the panel's history.
+
+
+PAGE = 50
+"""Rows in a page. It just fills a screen, so that the first page appears at once."""
+
+
+def page(ledger: Ledger, msg: Mapping[str, Any]) -> dict[str, Any]:
+    """Return one page of the matching submissions, newest first.
+
+    Args:
+        ledger: The ledger to search.
+        msg: `{"page": number from 0, "search": words, "endpoint": id, "state": name}`, all optional.
+
+    Returns:
+        The `page`, its `rows`, and the `total` number of matching rows. The first page also has the number of
+        rows of each endpoint and state in the whole ledger (`endpoints`, `states`).
+
+    Raises:
+        UsageError: A value of the message is not allowed.
+    """
+    number = msg.get("page", 0)
+    if isinstance(number, bool) or not isinstance(number, int) or number < 0:
+        raise UsageError(f"page is {number!r}. It must be a whole number from 0 on.")
+    wanted = _selection(msg)
+    rows = ledger.entries(wanted, limit=PAGE, offset=number * PAGE)
+    answer: dict[str, Any] = {
+        "page": number,
+        "total": ledger.count(wanted),
+        "rows": [entry_row(entry) for entry in rows],
+    }
+    if number == 0:
+        answer |= {"endpoints": ledger.tally("endpoint"), "states": ledger.tally("state")}
+    return answer
+
+
+def _selection(msg: Mapping[str, Any]) -> Selection:
+    state = msg.get("state") or None
+    if state is not None and state not in set(State):
+        raise UsageError(f"state is {state!r}. Available: {', '.join(State)}.")
+    endpoint = msg.get("endpoint") or None
+    return Selection(
+        search=str(msg.get("search") or ""),
+        endpoint=None if endpoint is None else str(endpoint),
+        state=None if state is None else State(state),
+    )
+
+
+# -- The jobs that a panel follows.
+
+
+class JobQueue:
+    """The jobs of a panel in the order in which they were added, and what is new in each.
+
+    Threads: any. `notify` is called on the background thread for every event of every job, and must return
+    at once.
+
+    Args:
+        notify: Called when something is new.
+    """
+
+    def __init__(self, notify: Callable[[], None]) -> None:
+        self._notify = notify
+        self._lock = threading.Lock()
+        self._jobs: dict[str, Job] = {}
+        self._leave: dict[str, Callable[[], None]] = {}
+        self._new: set[str] = set()
+        self._changed: set[str] = set()
+
+    def add(self, job: Job) -> None:
+        """Add a job and subscribe to it. A job that is there already is sent to the views again."""
+
+        def on_event(_event: Event, _state: JobState) -> None:
+            with self._lock:
+                self._changed.add(job.id)
+            self._notify()
+
+        with self._lock:
+            known = self._jobs.get(job.id)
+            self._jobs[job.id] = job
+            self._new.add(job.id)
+            if known is not job and (leave := self._leave.pop(job.id, None)):
+                leave()
+            if known is not job and not job.done:
+                self._leave[job.id] = job.subscribe(on_event)
+        self._notify()
+
+    def get(self, job_id: str) -> Job | None:
+        """Return the job of an id, or None if it is not in the queue."""
+        return self._jobs.get(job_id)
+
+    def forget_finished(self) -> None:
+        """Remove all finished jobs. The history has them."""
+        with self._lock:
+            for job in [job for job in self._jobs.values() if job.done]:
+                del self._jobs[job.id]
+                self._leave.pop(job.id, None)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return the rows of all jobs, newest first."""
+        with self._lock:
+            jobs = list(self._jobs.values())
+        return [job_row(job) for job in reversed(jobs)]
+
+    def changes(self) -> tuple[list[dict[str, Any]], list[Job]]:
+        """Return what is new since the last call: rows of new and fields of changed jobs; finished jobs."""
+        with self._lock:
+            new, changed = self._new, self._changed - self._new
+            self._new, self._changed = set(), set()
+            jobs = {name: self._jobs[name] for name in (*new, *changed) if name in self._jobs}
+        rows = [job_row(job) if name in new else live_fields(job) for name, job in jobs.items()]
+        return rows, [job for job in jobs.values() if job.state.state.finished]
+
+    def close(self) -> None:
+        """End all subscriptions. The jobs go on."""
+        with self._lock:
+            for leave in self._leave.values():
+                leave()
+            self._leave.clear()

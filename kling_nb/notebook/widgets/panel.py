@@ -1,0 +1,182 @@
+"""The panel: compose a request, watch many jobs, browse all takes. Its JavaScript is `js/panel/`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import Future
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+from traitlets import Bool, Instance
+
+from kling_nb.api import default_session
+from kling_nb.errors import UsageError
+from kling_nb.job.job import Job
+from kling_nb.notebook.card.job import panel_bundle
+from kling_nb.notebook.widgets import library
+from kling_nb.notebook.widgets.base import Answer, Handler, LiveWidget, answer_command, poster_thread
+from kling_nb.notebook.widgets.compose import Desk, Draft
+from kling_nb.notebook.widgets.feed import FEED, Channel, Feed
+from kling_nb.request.request import VideoRequest
+from kling_nb.session import Session
+from kling_nb.video import Video
+
+NOTICES = ("reply", "update", "draft", "fault")
+"""Kinds of message to a view."""
+_STATIC = Path(__file__).parents[2] / "static"
+
+
+class Panel(LiveWidget):
+    """A panel to compose requests, run many jobs at once, and browse everything that was made.
+
+    The panel is displayed if it is the last expression of a cell. `value` is the latest video made in the
+    panel. Observe it with `panel.observe(lambda change: print(change.new), "value")`. Observers are called on
+    a thread of kling_nb and must not wait for jobs.
+
+    The notebook saves only the switch for desktop notices. A page asks the kernel for everything else
+    ("snapshot"), also after a reload.
+
+    Threads: create it on the cell's thread. `submit` may be called from any thread. Commands may arrive on
+    any thread, updates are sent from the feed's thread.
+
+    Args:
+        session: Runs the jobs; by default the session of the plain functions.
+        endpoint: Id or short name of the first endpoint.
+        feed: Sends the updates; by default the kernel's feed.
+
+    Attributes:
+        value: The latest `Video` made in the panel, or None.
+        request: The request in the compose area, as a `VideoRequest`; None while it is not complete.
+        notices: True if pages show a desktop notice when a job ends.
+    """
+
+    _esm = _STATIC / "panel.js"
+    _css = _STATIC / "panel.css"
+
+    value = Instance(Video, allow_none=True, help="The latest video made in the panel.")
+    request = Instance(VideoRequest, allow_none=True, help="The composed request, once it is complete.")
+    notices = Bool(help="True if a page shows a desktop notice when a job ends.").tag(sync=True)
+
+    _channel: Channel | None = None
+
+    def __init__(
+        self, session: Session | None = None, endpoint: str | None = None, *, feed: Feed = FEED
+    ) -> None:
+        self._revision = 0  # of updates; the feed's thread only
+        self._desk = Desk(
+            session or default_session(), endpoint, notify=self._notify, on_draft=self._send_draft
+        )
+        super().__init__()
+        self.on_msg(self._on_message)
+        self._channel = feed.channel(self._send_updates)
+
+    def submit(self, **changes: Any) -> Job:
+        """Submit the request of the compose area with these changes, and show the job in the panel.
+
+        Args:
+            **changes: Arguments of `kling_nb.submit`: `prompt`, parameters of the endpoint, `endpoint`,
+                `image`, `take`, `new` and so on. With another endpoint, values that it does not have are
+                left out.
+
+        Raises:
+            KlingError: As `kling_nb.submit`. Nothing was sent.
+        """
+        draft = self._desk.draft
+        if (name := changes.pop("endpoint", None)) is not None:
+            other = self._desk.session.endpoint(name)
+            known = {control.name for control in other.parameters}
+            draft = Draft(other, {key: value for key, value in draft.values.items() if key in known})
+        kept = {key: value for key, value in draft.values.items() if key not in changes}
+        return self._desk.start(Draft(draft.endpoint, kept), changes)
+
+    def close(self) -> None:
+        """Remove the views and the subscriptions. The jobs go on."""
+        if self._channel:  # None if `__init__` failed
+            self._channel.close()
+            self._desk.queue.close()
+        super().close()
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        return panel_bundle(super()._repr_mimebundle_(**kwargs))
+
+    def __repr__(self) -> str:
+        return f"<Panel {self._desk.draft.endpoint.short_name}>"
+
+    # -- To the views
+
+    def _notify(self) -> None:
+        if self._channel:
+            self._channel.notify()
+
+    def _send_updates(self) -> bool:
+        """Send one message with what is new in all jobs. The feed's thread."""
+        rows, finished = self._desk.queue.changes()
+        if not rows:
+            return False
+        self._revision += 1
+        self.send({"kind": "update", "msg": {"revision": self._revision, "jobs": rows}})
+        for job in finished:
+            if job.video is not None:
+                self._set_traits(value=job.video)
+        return False
+
+    def _send_draft(self, draft: Draft, request: VideoRequest | None) -> None:
+        """Send the draft of one page to the other pages."""
+        self._set_traits(request=request)
+        self.send({"kind": "draft", "msg": draft.to_json(self._desk.files)})
+
+    def _show_fault(self, fault: str) -> None:
+        self.send({"kind": "fault", "msg": {"error": fault}})
+
+    # -- From the views
+
+    def _on_message(self, _widget: Any, content: Any, buffers: Any) -> None:
+        handlers: dict[str, Handler] = {
+            kind: partial(handle, self._desk, buffers=buffers or []) for kind, handle in _HANDLERS.items()
+        }
+        answer_command(self.send, content, handlers)
+
+
+def _cancel(desk: Desk, job_id: Any) -> Future[str]:
+    """Cancel a job of the queue; the future has the outcome."""
+    job = desk.queue.get(str(job_id))
+    if job is None:
+        raise UsageError("This job is not in the panel's queue.", remedy=f"Run %kling cancel {job_id}.")
+    return job.cancel_soon()
+
+
+def _clear(desk: Desk) -> dict[str, Any]:
+    desk.queue.forget_finished()
+    return {"jobs": desk.queue.rows()}
+
+
+def _image_answer(jpeg: bytes) -> Answer:
+    return {"found": bool(jpeg)}, [jpeg] if jpeg else []
+
+
+class _Handle(Protocol):
+    def __call__(self, desk: Desk, msg: Mapping[str, Any], /, buffers: Any) -> Answer | Future[Any]: ...
+
+
+_HANDLERS: dict[str, _Handle] = {
+    "snapshot": lambda desk, msg, buffers: (desk.snapshot(), []),
+    "controls": lambda desk, msg, buffers: (desk.controls(msg.get("endpoint")), []),
+    "compose": lambda desk, msg, buffers: (desk.compose(msg), []),
+    "attach": lambda desk, msg, buffers: (desk.attach(msg, buffers), []),
+    "preview": lambda desk, msg, buffers: _image_answer(desk.files.get(msg.get("file")).preview()),
+    "submit": lambda desk, msg, buffers: ({"job": library.job_row(desk.submit(msg))}, []),
+    "resume": lambda desk, msg, buffers: ({"job": library.job_row(desk.resume(msg.get("job")))}, []),
+    "cancel": lambda desk, msg, buffers: _cancel(desk, msg.get("job")),
+    "clear": lambda desk, msg, buffers: (_clear(desk), []),
+    "history": lambda desk, msg, buffers: (library.page(desk.session.ledger, msg), []),
+    "open": lambda desk, msg, buffers: (desk.open(msg.get("job")), []),
+    "reuse": lambda desk, msg, buffers: (desk.reuse(msg.get("job")), []),
+    "code": lambda desk, msg, buffers: ({"text": desk.code(msg.get("job"))}, []),
+    "poster": lambda desk, msg, buffers: poster_thread().submit(
+        lambda: _image_answer(desk.poster(msg.get("job")))
+    ),
+    "chunk": lambda desk, msg, buffers: desk.chunk(msg),
+}
+COMMANDS = tuple(_HANDLERS)
+"""Kinds of command from a view, `{id, kind, msg}`. Each is answered by one "reply"."""

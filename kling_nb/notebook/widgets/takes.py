@@ -1,0 +1,291 @@
+"""The takes in the strip of a job widget, and new takes made from them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from kling_nb import errors
+from kling_nb.errors import InputError, KlingError, ResponseError, ResultGone, UsageError
+from kling_nb.events import Event, JobState, Logged, State
+from kling_nb.job.plan import WORDS, Outcome, Plan
+from kling_nb.notebook.card.mark import served_url
+from kling_nb.notebook.card.words import STATES
+from kling_nb.notebook.flags import as_cell
+from kling_nb.request.request import VideoRequest
+from kling_nb.video import Video
+
+if TYPE_CHECKING:
+    from kling_nb.job.job import Job
+
+
+TEXT_LIMIT = 4_000
+"""Characters of a text in a message. Prompts of all endpoints are shorter."""
+FOUND_LIMIT = 40
+"""Earlier takes that a widget shows."""
+
+
+class JobLike(Protocol):
+    """What the widget needs of a job. `state`, `lines` and `video` change before listeners are called."""
+
+    @property
+    def id(self) -> str: ...  # noqa: D102 -- this and the rest: as `kling_nb.Job`
+    @property
+    def request(self) -> VideoRequest: ...  # noqa: D102
+    @property
+    def backend(self) -> str: ...  # noqa: D102
+    @property
+    def created_at(self) -> float: ...  # noqa: D102
+    @property
+    def finished_at(self) -> float | None: ...  # noqa: D102
+    @property
+    def expected_seconds(self) -> float | None: ...  # noqa: D102
+    @property
+    def reused(self) -> bool: ...  # noqa: D102
+    @property
+    def outcome(self) -> Outcome | None: ...  # noqa: D102
+    @property
+    def done(self) -> bool: ...  # noqa: D102
+    @property
+    def state(self) -> JobState: ...  # noqa: D102
+    @property
+    def lines(self) -> Sequence[Logged]: ...  # noqa: D102
+    @property
+    def video(self) -> Video | None: ...  # noqa: D102
+    @property
+    def file(self) -> Path | None: ...  # noqa: D102
+    @property
+    def error(self) -> Exception | None: ...  # noqa: D102
+    @property
+    def maker(self) -> Maker | None: ...  # noqa: D102
+    def subscribe(self, listener: Callable[[Event, JobState], None]) -> Callable[[], None]: ...  # noqa: D102
+    def cancel_soon(self) -> Future[str]: ...  # noqa: D102
+
+
+@dataclass(eq=False)
+class StripTake:
+    """One take in the strip.
+
+    Attributes:
+        key: Its id in messages. A resumed job gets a new key.
+        job: The job that makes it or made it.
+        lines_sent: Number of log lines that were sent to views.
+        changed: True if the views have not seen the latest state.
+        fault: The exception of an observer of the widget, as text.
+        leave: Ends the subscription to the job while it runs.
+    """
+
+    key: int
+    job: JobLike
+    lines_sent: int = 0
+    changed: bool = False
+    fault: str = ""
+    leave: Callable[[], None] | None = None
+
+    def about(self) -> dict[str, Any]:
+        """Return the fields that do not change while the job runs."""
+        job, request = self.job, self.job.request
+        return {
+            "key": self.key,
+            "job_id": job.id,
+            "endpoint": request.endpoint.id,
+            "title": request.endpoint.title,
+            "prompt": clip(request.prompt),
+            "backend": job.backend,
+            "created_at": job.created_at,
+            "expected": job.expected_seconds,
+            "reused": job.reused,
+            "outcome": _outcome_text(job),
+            "input": {name: _short(value) for name, value in request.input.items()},
+        }
+
+    def fields(self) -> dict[str, Any]:
+        """Return the fields that change, without the log lines."""
+        job, now, video = self.job, self.job.state, self.job.video
+        cell, no_cell = _cell_text(job)
+        received, total = now.transferred
+        return {
+            **saved_fields(job),
+            "message": self.fault or _why_no_video(job),
+            "resumed": now.resumed,
+            "resumable": job.maker is not None and _may_have_result(job),
+            "queue_position": now.queue_position,
+            "received": received,
+            "total": total,
+            "fps": video.fps if video else None,
+            "frame_count": video.frame_count if video else None,
+            "number": video.take if video else None,
+            "url": served_url(video.path) if video else None,
+            "cost": cost(job),
+            "cell": cell,
+            "no_cell": no_cell,
+        }
+
+
+def saved_fields(job: JobLike) -> dict[str, Any]:
+    """Return the fields that change and may be saved with the notebook."""
+    video = job.video
+    return {
+        "state": job.state.state.value,
+        "request_id": job.state.request_id,
+        "finished_at": job.finished_at,
+        "message": _why_no_video(job),
+        "width": video.width if video else None,
+        "height": video.height if video else None,
+        "duration": video.duration if video else None,
+    }
+
+
+def earlier_takes(job: JobLike) -> Sequence[JobLike]:
+    """Return earlier takes of the same request, as finished jobs; none if they cannot be read."""
+    if job.maker is None:
+        return []
+    with suppress(KlingError, OSError):
+        return job.maker.takes_of(job.request, job.backend)[-FOUND_LIMIT:]
+    return []
+
+
+def cost(job: JobLike) -> str:
+    """Return what the job cost, as far as it is known; empty while the job runs."""
+    state, error = job.state.state, job.error
+    if not state.finished:
+        return ""
+    if job.backend == "local":
+        return "free preview"
+    if job.reused:
+        return WORDS[Outcome.REUSE].brief
+    units = job.state.units or (error.billable_units if isinstance(error, ResponseError) else None)
+    if units:
+        return "not charged" if units in {"0", "0.0"} else f"{clip(units, 20)} billable units"
+    if isinstance(error, errors.PlatformError):
+        return "not charged"
+    if state is State.FAILED and job.state.request_id is None:
+        return "not submitted, not charged"
+    return "cost not known"
+
+
+def _outcome_text(job: JobLike) -> str:
+    """Return what the claim decided, if it was no new submission. `cost` says that a take was reused."""
+    if job.outcome in {None, Outcome.SUBMIT, Outcome.REUSE}:
+        return ""
+    return WORDS[job.outcome].brief
+
+
+def error_text(error: Exception) -> str:
+    """Return an error as text for the user."""
+    return clip(str(error) if isinstance(error, KlingError) else f"{type(error).__name__}: {error}", 2_000)
+
+
+def clip(text: str, limit: int = TEXT_LIMIT) -> str:
+    """Return `text`, cut to `limit` characters."""
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _why_no_video(job: JobLike) -> str:
+    """Return why a finished job has no video; empty for other jobs."""
+    if job.error is not None:
+        return error_text(job.error)
+    state = job.state.state
+    if state is State.READY and job.video is None:
+        return "The result is not a video. Read it from the job's `output`."
+    return STATES[state][1] if state.finished and state is not State.READY else ""
+
+
+def _may_have_result(job: JobLike) -> bool:
+    """Return True if fal may still have a result, so that resuming the job is useful."""
+    if job.state.state is State.UNCERTAIN:
+        return True
+    return job.state.request_id is not None and isinstance(job.error, errors.NOT_FINAL)
+
+
+def _cell_text(job: JobLike) -> tuple[str, str]:
+    """Return the text of the cell that makes the take, and why there is none; one of them is empty."""
+    number = job.video.take if job.video else None
+    try:
+        return as_cell(job.request.endpoint, job.request.input, take=number), ""
+    except UsageError as fault:
+        return "", str(fault)
+
+
+def _short(value: Any) -> Any:
+    """Return an input's value for a page. Long texts, such as images in data URIs, are cut."""
+    if isinstance(value, str):
+        return clip(value)
+    if isinstance(value, Mapping) and set(value) == {"sha256", "name"}:
+        return str(value["name"])
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return value if len(text) <= TEXT_LIMIT else clip(text)
+
+
+# -- A new job from an earlier request.
+
+
+class Maker(Protocol):
+    """What the widget needs of the `Session` that made a job."""
+
+    def plan(self, prompt: str | None = None, **arguments: Any) -> Plan: ...  # noqa: D102 -- as `Session`
+    def submit(self, prompt: str | None = None, **arguments: Any) -> Job: ...  # noqa: D102
+    def get_job(self, job_id: str) -> Job: ...  # noqa: D102
+    def takes_of(self, request: VideoRequest, backend: str) -> list[Job]: ...  # noqa: D102
+
+
+def quote(job: JobLike, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what `submit` with these changes would do and cost.
+
+    Args:
+        job: The job whose request is changed.
+        changes: Values by parameter; None removes the parameter.
+
+    Returns:
+        `words` for the user; `outcome`; `backend`, for `submit`, so that it does what was quoted; and
+        `refusal`: why a run would fail at once, or an empty text.
+
+    Raises:
+        InputError: A value is not allowed.
+    """
+    values, new = _arguments(job, changes)
+    plan = _maker(job).plan(**values, new=new)
+    return {
+        "words": plan.words,
+        "outcome": plan.outcome.value,
+        "backend": plan.settings.backend,
+        "refusal": error_text(plan.refusal) if plan.refusal else "",
+    }
+
+
+def submit(job: JobLike, changes: Mapping[str, Any], *, backend: str | None = None) -> Job:
+    """Submit the request of a job with changes. An unchanged request of a finished job makes another take.
+
+    Raises:
+        KlingError: As `Session.submit`.
+    """
+    values, new = _arguments(job, changes)
+    return _maker(job).submit(**values, new=new, backend=backend)
+
+
+def _arguments(job: JobLike, changes: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
+    """Return the arguments of `Session.submit`, and True if it must make a new take."""
+    request = job.request
+    files: Any = request.files  # absolute paths, because the working folder may have changed
+    values = {name: value for name, value in {**request.body(files), **changes}.items() if value is not None}
+    for name, value in values.items():
+        if isinstance(value, Mapping) and set(value) == {"sha256", "name"}:
+            raise InputError(
+                f"{name} was the file {value['name']}, which this kernel does not have.",
+                parameter=name,
+                remedy="Choose the file again.",
+            )
+    same = VideoRequest.build(request.endpoint, values).fingerprint == request.fingerprint
+    ended = job.state.state is State.READY or isinstance(job.state.error, ResultGone)
+    return {"endpoint": request.endpoint.id, **values}, same and ended
+
+
+def _maker(job: JobLike) -> Maker:
+    if job.maker is None:
+        raise UsageError("This job has no session, so it cannot make another take. Nothing was sent.")
+    return job.maker

@@ -1,0 +1,307 @@
+"""`VideoRequest`: an input that an endpoint's schema accepts, with its fingerprint.
+
+`build_request` makes one from the arguments of a call and chooses the parameters for the prompt and the
+images. `image_endpoint` chooses the endpoint for a call with an image.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any
+
+from kling_nb.catalog import Endpoint
+from kling_nb.catalog.problem import Problem, input_error, listing, quote
+from kling_nb.catalog.shipped import endpoint, endpoints
+from kling_nb.errors import InputError, UnknownEndpoint
+from kling_nb.request.coercion import Coercion
+from kling_nb.request.local_file import LocalFile
+from kling_nb.request.validation import problems
+
+_END = frozenset({"tail", "end", "last", "final"})
+"""Words in the name of a parameter for the last image of a video: `tail_image_url`, `end_image_url`."""
+
+_NOT_START = _END | {"mask"}
+_SHOWN = 6  # number of endpoints that an error names
+
+
+@dataclass(frozen=True, repr=False)
+class VideoRequest:
+    """A checked request that can be sent. Make one with `build`.
+
+    Attributes:
+        endpoint: The endpoint that it goes to.
+        input: The given values, checked and in the schema's order, without defaults, as plain JSON values.
+            A local file is its path as given, bytes are `sha256:…`.
+        files: The local files by parameter path, such as `image_url`, `image_urls.0` or
+            `elements.0.frontal_image_url`. They must be uploaded before the request is sent.
+    """
+
+    endpoint: Endpoint
+    input: Mapping[str, Any]
+    files: Mapping[str, LocalFile]
+
+    @classmethod
+    def build(cls, endpoint: Endpoint, values: Mapping[str, Any]) -> VideoRequest:
+        """Check `values` against the endpoint's schema.
+
+        Values are converted if nothing must be guessed: 5 to "5" if the schema lists "5", "0.5" to 0.5, 5.0
+        to 5, "true" to True, a JSON text to a list or object. None means not given. A file may be a URL, a
+        data URI, a path, bytes, a PIL image, a NumPy array, an open file, an earlier `Video`, or a
+        `LocalFile`. Local files are read once, for their type and hash.
+
+        Raises:
+            InputError: The input is wrong. The message has all problems; `parameter` names the first.
+            MediaInputError: The first problem is about a file.
+        """
+        if not isinstance(values, Mapping):
+            raise InputError(f"The input is {quote(values)}, not parameters by name.", remedy="Give a dict.")
+        given = {str(name): value for name, value in values.items() if value is not None}
+        known = endpoint.input_schema.get("properties", {})
+        ordered = [name for name in known if name in given] + [name for name in given if name not in known]
+        coercion = Coercion()
+        data = {name: coercion.convert(known.get(name, {}), given[name], (name,)) for name in ordered}
+        found = _merge(coercion.problems, problems(endpoint, data))
+        if found:
+            raise input_error(found)
+        return cls(endpoint, MappingProxyType(data), MappingProxyType(coercion.files))
+
+    @property
+    def resolved(self) -> dict[str, Any]:
+        """The input with the schema's defaults, also inside of lists and objects."""
+        resolved: dict[str, Any] = _with_defaults(self.endpoint.input_schema, dict(self.input))
+        return resolved
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """64 hex digits that are equal for two requests of the same thing.
+
+        Sidecars and ledgers store the fingerprint, so the recipe must not change:
+
+        1. Take `resolved`: the input as converted by `build`, with every default of the schema that was
+           left out, and without nulls.
+        2. Replace each local file by `{"sha256": "<hex digest of its bytes>"}`, so that its name and place
+           do not count. For an image from memory the digest is that of its mode, size and pixels (see
+           `media_input`). URLs stay texts, and so do data URIs of up to 32,768 characters; a longer one is
+           a local file.
+        3. Write `{"endpoint": "<full id>", "input": <result>}` as `canonical_json`.
+        4. Take the SHA-256 of its UTF-8 bytes, in hex.
+        """
+        data = self.resolved
+        for path, file in self.files.items():
+            _put(data, path, {"sha256": file.sha256})
+        text = canonical_json({"endpoint": self.endpoint.id, "input": data})
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def prompt(self) -> str:
+        """The request in words: the prompt or text, the prompts of its shots, or the endpoint's title."""
+        shots = [shot["prompt"] for shot in self.input.get("multi_prompt", ())]
+        return self.input.get("prompt") or self.input.get("text") or " · ".join(shots) or self.endpoint.title
+
+    def to_json(self) -> dict[str, Any]:
+        """Return endpoint and input as plain JSON. Local files are path texts."""
+        return {"endpoint": self.endpoint.id, "input": copy.deepcopy(dict(self.input))}
+
+    def body(self, uploaded: Mapping[str, str]) -> dict[str, Any]:
+        """Return the body that is sent: the input, with a URL in the place of each local file.
+
+        Args:
+            uploaded: URLs by parameter path, one for each of `files`.
+
+        Raises:
+            KeyError: A file has no URL.
+        """
+        data = copy.deepcopy(dict(self.input))
+        for path in self.files:
+            _put(data, path, uploaded[path])
+        return data
+
+    def __repr__(self) -> str:
+        return f"VideoRequest({self.endpoint.short_name!r}, {quote(canonical_json(self.input), 200)[1:-1]})"
+
+
+def canonical_json(value: Any) -> str:
+    """Return the one JSON text of a value.
+
+    Keys are sorted by code point, there are no spaces, and no characters are escaped without need. A whole
+    number has no fraction (1.0 becomes 1), because JSON makes no difference and languages disagree. Other
+    numbers have Python's shortest exact form.
+
+    Raises:
+        ValueError: A number is infinite or not a number.
+        TypeError: A value or a key has a type that JSON does not have.
+    """
+    return json.dumps(
+        _canonical(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    )
+
+
+def _canonical(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        if not all(isinstance(name, str) for name in value):
+            raise TypeError("The keys of a JSON object must be texts.")
+        return {name: _canonical(part) for name, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_canonical(part) for part in value]
+    if isinstance(value, float) and math.isfinite(value) and value.is_integer():
+        return int(value)
+    return value
+
+
+def _merge(first: list[Problem], then: tuple[Problem, ...]) -> list[Problem]:
+    """Return all problems, without those that follow from a value that could not be converted."""
+    places = [problem.path for problem in first]
+    rest = [problem for problem in then if not any(problem.path[: len(place)] == place for place in places)]
+    unknown = [problem for problem in rest if problem.kind == "unknown"]
+    return [*unknown, *first, *(problem for problem in rest if problem not in unknown)]
+
+
+def _with_defaults(schema: Mapping[str, Any], value: Any) -> Any:
+    if isinstance(value, dict):
+        parts = schema.get("properties", {})
+        filled = {name: _with_defaults(parts.get(name, {}), part) for name, part in value.items()}
+        missing = {
+            name: copy.deepcopy(part["default"])
+            for name, part in parts.items()
+            if name not in filled and part.get("default") is not None
+        }
+        return {**filled, **missing}
+    if isinstance(value, list):
+        return [_with_defaults(schema.get("items", {}), item) for item in value]
+    return value
+
+
+def _put(data: dict[str, Any], path: str, value: Any) -> None:
+    """Replace the value at a parameter path such as `elements.0.frontal_image_url`."""
+    *steps, last = path.split(".")
+    place: Any = data
+    for step in steps:
+        place = place[int(step) if isinstance(place, list) else step]
+    place[int(last) if isinstance(place, list) else last] = value
+
+
+def build_request(
+    chosen: Endpoint, *, prompt: str | None, image: Any, end_image: Any, parameters: Mapping[str, Any]
+) -> VideoRequest:
+    """Make a request from the arguments of a call.
+
+    Raises:
+        InputError: The input is wrong.
+    """
+    values = dict(parameters)
+    if image is not None:
+        _put_image(values, chosen, "image", _start_parameter(chosen), image)
+    if end_image is not None:
+        _put_image(values, chosen, "end_image", _end_parameter(chosen), end_image)
+    if prompt is not None and _includes_prompt(chosen, prompt):
+        values[_prompt_parameter(chosen)] = prompt
+    return VideoRequest.build(chosen, values)
+
+
+def stored_input(request: VideoRequest) -> Mapping[str, Any]:
+    """Return the input for ledger and sidecar, with the hash and name of each local file."""
+    marks: dict[str, Any] = {
+        name: {"sha256": file.sha256, "name": file.name} for name, file in request.files.items()
+    }
+    return request.body(marks)
+
+
+def image_endpoint(named: Endpoint, find: Callable[[str], Endpoint]) -> Endpoint:
+    """Return the endpoint for a call with an image: `named`, or its image-to-video counterpart.
+
+    Args:
+        named: The endpoint that the user named. It is returned if it takes an image or has no counterpart.
+        find: Finds an endpoint that does not come with the package.
+    """
+    counterpart = named.id.replace("text-to-video", "image-to-video")
+    if counterpart == named.id or _image_parameters(named):
+        return named
+    try:  # The counterpart of an endpoint of the package is in the package, too.
+        return find(counterpart) if named.fetched_at else endpoint(counterpart)
+    except UnknownEndpoint:
+        return named
+
+
+def notices(named: Endpoint, chosen: Endpoint) -> tuple[str, ...]:
+    """Return notices for the user: the schema is old, or another endpoint is used than the named one."""
+    found = [chosen.notice] if chosen.notice else []
+    if chosen.id != named.id:
+        found.append(f"{named.short_name} takes no image; {chosen.short_name} is used instead.")
+    return tuple(found)
+
+
+def _put_image(values: dict[str, Any], chosen: Endpoint, word: str, name: str, value: Any) -> None:
+    if values.get(name) is not None:
+        raise InputError(
+            f"{word} and {name} are the same image of {chosen.short_name}.",
+            parameter=name,
+            remedy="Give only one of them. Nothing was sent.",
+        )
+    values[name] = value
+
+
+def _includes_prompt(chosen: Endpoint, prompt: str) -> bool:
+    """Return True if the prompt is part of the input.
+
+    The empty prompt of an empty cell is left out for endpoints without a required prompt, for example
+    because they take `multi_prompt` instead. For all others the schema reports it.
+    """
+    required = chosen.input_schema.get("required", ())
+    return bool(prompt.strip()) or "prompt" in required or "text" in required
+
+
+def _prompt_parameter(chosen: Endpoint) -> str:
+    """Return the name of the parameter for a prompt: `prompt`, or `text` for speech."""
+    names = [control.name for control in chosen.parameters]
+    for name in ("prompt", "text"):
+        if name in names:
+            return name
+    raise InputError(
+        f"{chosen.short_name} takes no prompt.",
+        parameter="prompt",
+        remedy=f"Its parameters: {', '.join(names)}. Nothing was sent.",
+    )
+
+
+def _start_parameter(chosen: Endpoint) -> str:
+    """Return the name of the schema's first image parameter that is neither an end image nor a mask."""
+    for name in _image_parameters(chosen):
+        if not _NOT_START & set(name.split("_")):
+            return name
+    raise InputError(
+        f"{chosen.short_name} takes no image. Nothing was sent.",
+        parameter="image",
+        remedy="Choose an image-to-video endpoint: %kling endpoints image",
+    )
+
+
+def _end_parameter(chosen: Endpoint) -> str:
+    found = _find_end_parameter(chosen)
+    if found is not None:
+        return found
+    others = [one for one in endpoints() if _find_end_parameter(one)]
+    # The sort is stable, so the endpoints of the same generation come first, and each part is newest first.
+    others.sort(key=lambda one: one.generation != chosen.generation)
+    names = [one.short_name for one in others]
+    raise InputError(
+        f"{chosen.short_name} takes no end image. Nothing was sent.",
+        parameter="end_image",
+        remedy=f"These do: {listing(names[:_SHOWN])} and {len(names) - _SHOWN} more.",
+    )
+
+
+def _find_end_parameter(chosen: Endpoint) -> str | None:
+    return next((name for name in _image_parameters(chosen) if _END & set(name.split("_"))), None)
+
+
+def _image_parameters(chosen: Endpoint) -> list[str]:
+    return [
+        control.name for control in chosen.parameters if control.kind == "media" and control.media == "image"
+    ]

@@ -1,0 +1,354 @@
+"""Check an input against its endpoint's schema, and describe in plain words what is wrong.
+
+`problems` is strict and checks JSON in the form in which it is sent. `coercion` converts the user's values
+before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any
+
+from kling_nb._lazy import jsonschema_rs
+from kling_nb.catalog.endpoint import Endpoint
+from kling_nb.catalog.problem import (
+    Problem,
+    ValuePath,
+    choices,
+    dotted_path,
+    listing,
+    nearest,
+    quote,
+    unknown_parameter,
+)
+
+Schema = Mapping[str, Any]
+
+_MOST = 100  # maximum number of problems that are read from the validator
+_DEPTH = 50  # maximum depth of lists and objects; the deepest known schema has 4
+
+
+def problems(endpoint: Endpoint, values: Mapping[str, Any]) -> tuple[Problem, ...]:
+    """Return everything that is wrong with `values` as an input of `endpoint`; empty if it is valid.
+
+    Unknown names come first, because they often cause the other problems. Parameters follow in the schema's
+    order, with one problem for each place.
+    """
+    schema = endpoint.input_schema
+    broken = tuple(_json_problems(values))
+    if broken:  # The validator would raise at them.
+        return broken
+    found = [
+        *_unknown_names(schema, values, (), endpoint.short_name),
+        *_blank_texts(schema, values, (), _alternatives(schema)),
+        *_schema_problems(endpoint, values),
+        *_rule_problems(endpoint, values),
+    ]
+    return tuple(sorted(_one_for_each_path(found), key=lambda problem: _rank(schema, problem)))
+
+
+def _schema_problems(endpoint: Endpoint, values: Mapping[str, Any]) -> Iterator[Problem]:
+    rules = _rule_keywords(endpoint.input_schema)
+    for error in islice(endpoint.validator.iter_errors(dict(values)), _MOST):
+        if error.instance_path or error.schema_path[-1] not in rules:
+            yield _problem(endpoint, error)
+
+
+def _problem(endpoint: Endpoint, error: jsonschema_rs.ValidationError) -> Problem:
+    path: ValuePath = tuple(error.instance_path)
+    keyword = str(error.schema_path[-1])
+    if keyword == "required":
+        path = (*path, getattr(error.kind, "property", ""))
+    part = _subschema(endpoint.input_schema, error.schema_path[:-1])
+    return _describe(path, keyword, part, error.instance, fallback=error.message)
+
+
+def _subschema(schema: Mapping[str, Any], path: Sequence[str | int]) -> Mapping[str, Any]:
+    """Return the subschema at a path; empty if the path goes through a reference."""
+    part: Any = schema
+    for step in path:
+        try:
+            part = part[step]
+        except (KeyError, IndexError, TypeError):
+            return {}
+    return part if isinstance(part, Mapping) else {}
+
+
+def _unknown_names(schema: Mapping[str, Any], values: Any, path: ValuePath, owner: str) -> Iterator[Problem]:
+    """Find names that the schema does not have, at any depth, unless it allows additional ones."""
+    if isinstance(values, list):
+        for index, item in enumerate(values):
+            yield from _unknown_names(
+                schema.get("items", {}), item, (*path, index), dotted_path((*path, index))
+            )
+    known = schema.get("properties", {})
+    if not isinstance(values, Mapping) or not known:
+        return
+    for name, value in values.items():
+        if name in known:
+            yield from _unknown_names(known[name], value, (*path, name), dotted_path((*path, name)))
+        elif not schema.get("additionalProperties", False):
+            yield unknown_parameter(owner, (*path, name), list(known))
+
+
+def _blank_texts(
+    schema: Mapping[str, Any], values: Any, path: ValuePath, also: frozenset[str] = frozenset()
+) -> Iterator[Problem]:
+    """Find required texts that are empty."""
+    if isinstance(values, list):
+        for index, item in enumerate(values):
+            yield from _blank_texts(schema.get("items", {}), item, (*path, index))
+    if not isinstance(values, Mapping):
+        return
+    needed = also | set(schema.get("required", ()))
+    for name, part in schema.get("properties", {}).items():
+        value = values.get(name)
+        yield from _blank_texts(part, value, (*path, name))
+        if name in needed and isinstance(value, str) and not _is_visible(value) and "enum" not in part:
+            what = "has only white space in it" if value else "is empty"
+            wanted = part.get("description")
+            remedy = f"Give a text: {wanted}" if wanted else "Give a text."
+            yield Problem((*path, name), "blank", f"{dotted_path((*path, name))} {what}.", remedy)
+
+
+def _is_visible(text: str) -> bool:
+    return any(char.isprintable() and not char.isspace() for char in text)
+
+
+def _json_problems(values: Mapping[str, Any]) -> Iterator[Problem]:
+    """Find texts that UTF-8 cannot encode (half of a surrogate pair), and values nested too deeply."""
+    left: list[tuple[ValuePath, Any]] = [((str(name),), part) for name, part in values.items()]
+    left += [((str(name),), name) for name in values]
+    while left:
+        path, value = left.pop()
+        if len(path) > _DEPTH:
+            yield Problem(
+                path[:1], "json", f"{dotted_path(path[:1])} is nested too deeply.", "Give a flatter value."
+            )
+            return
+        if isinstance(value, str) and (at := _broken_position(value)) is not None:
+            text = f"{dotted_path(path)} has a broken character at position {at} and cannot be sent."
+            yield Problem(path, "text", text, "Type or paste that character again.")
+        elif isinstance(value, Mapping):
+            left += [((*path, str(name)), part) for name, part in value.items()]
+            left += [((*path, str(name)), name) for name in value]
+        elif isinstance(value, list):
+            left += [((*path, index), part) for index, part in enumerate(value)]
+
+
+def _broken_position(text: str) -> int | None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        return error.start
+    return None
+
+
+def _one_for_each_path(found: Sequence[Problem]) -> list[Problem]:
+    """Return the first problem of each place, because the others usually follow from it."""
+    by_path: dict[ValuePath, Problem] = {}
+    for problem in found:
+        by_path.setdefault(problem.path, problem)
+    return list(by_path.values())
+
+
+def _rank(schema: Mapping[str, Any], problem: Problem) -> int:
+    names = list(schema.get("properties", {}))
+    if problem.kind == "unknown":
+        return -1
+    return names.index(str(problem.path[0])) if problem.path and problem.path[0] in names else len(names)
+
+
+# -- messages for each keyword ----------------------------------------------------
+
+_TYPES = {
+    "string": "a text",
+    "number": "a number",
+    "integer": "a whole number",
+    "boolean": "true or false",
+    "array": "a list",
+    "object": "an object ({…})",
+    "null": "nothing",
+}
+
+
+def _describe(path: ValuePath, keyword: str, schema: Schema, value: Any, *, fallback: str) -> Problem:
+    """Return the problem of a value that breaks a keyword of its schema.
+
+    Args:
+        path: Place of the value; for `required`, of the missing one.
+        keyword: The JSON Schema keyword.
+        schema: The schema that has the keyword; for `required`, the schema of the object.
+        value: The value at that place.
+        fallback: The validator's own message, for keywords without a message here.
+    """
+    name = dotted_path(path) or "the input"
+    if keyword == "type" and "enum" in schema:  # A wrong type breaks both, and the choices help more.
+        keyword = "enum"
+    message = _MESSAGES.get(keyword)
+    if message is None or keyword not in schema:
+        return Problem(path, keyword, f"{name}: {quote(fallback, 160)[1:-1]}.")
+    text, remedy = message(name, schema, value)
+    return Problem(path, keyword, text, remedy)
+
+
+def _required(name: str, schema: Schema, value: Any) -> tuple[str, str]:
+    part = schema.get("properties", {}).get(name.rpartition(".")[2], {})
+    return f"{name} is missing.", f"It is required: {part.get('description', 'give a value.')}"
+
+
+def _enum(name: str, schema: Schema, value: Any) -> tuple[str, str]:
+    options = schema["enum"]
+    close = nearest(value, options, 1)
+    default = schema.get("default")
+    if close:
+        remedy = f"Nearest: {listing(close)}."
+    else:
+        remedy = f"Leave it out for {listing([default])}." if default is not None else "Give one of these."
+    return f"{name} must be {choices(options, value)}, not {quote(value)}.", remedy
+
+
+def _type(name: str, schema: Schema, value: Any) -> tuple[str, str]:
+    types = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+    wanted = listing([_TYPES.get(kind, kind) for kind in types if kind != "null"], "or")
+    limits = f", {_range(schema)}" if "minimum" in schema or "maximum" in schema else ""
+    return f"{name} must be {wanted}, not {quote(value)}.", f"Give {wanted}{limits}."
+
+
+def _bounds(name: str, schema: Schema, value: Any) -> tuple[str, str]:
+    bound = schema.get("minimum") if value < schema.get("minimum", value) else schema.get("maximum")
+    remedy = f"Nearest: {bound}." if bound is not None else ""
+    return f"{name} must be {_range(schema)}, not {quote(value)}.", remedy
+
+
+def _range(schema: Schema) -> str:
+    low = schema.get("minimum", schema.get("exclusiveMinimum"))
+    high = schema.get("maximum", schema.get("exclusiveMaximum"))
+    if low is None or high is None:
+        return f"at most {high}" if low is None else f"at least {low}"
+    return f"from {low} to {high}"
+
+
+def _multiple_of(name: str, schema: Schema, value: Any) -> tuple[str, str]:
+    step = schema["multipleOf"]
+    near = round(value / step) * step
+    return f"{name} must be a multiple of {step}, not {quote(value)}.", f"Nearest: {near:.10g}."
+
+
+def _max_length(name: str, schema: Schema, value: Any) -> tuple[str, str]:
+    limit = schema["maxLength"]
+    text = f"{name} has {len(value):,} characters; the maximum is {limit:,}."
+    return text, f"Shorten it by {len(value) - limit:,}."
+
+
+def _min_length(name: str, schema: Schema, value: Any) -> tuple[str, str]:
+    limit = schema["minLength"]
+    return f"{name} has {len(value):,} characters; the minimum is {limit:,}.", "Make it longer."
+
+
+def _max_items(name: str, schema: Schema, value: Any) -> tuple[str, str]:
+    limit = schema["maxItems"]
+    text = f"{name} has {len(value):,} {_entries(len(value))}; the maximum is {limit:,}."
+    return text, f"Leave out {len(value) - limit:,}."
+
+
+def _min_items(name: str, schema: Schema, value: Any) -> tuple[str, str]:
+    limit = schema["minItems"]
+    text = f"{name} has {len(value):,} {_entries(len(value))}; the minimum is {limit:,}."
+    return text, f"Add {limit - len(value):,}, or leave {name} out if it is not needed."
+
+
+def _entries(count: int) -> str:
+    return "entry" if count == 1 else "entries"
+
+
+def _pattern(name: str, schema: Schema, value: Any) -> tuple[str, str]:
+    return f"{name} cannot be {quote(value)}.", f"Give a text that matches {quote(schema['pattern'])}."
+
+
+_MESSAGES: Mapping[str, Callable[[str, Schema, Any], tuple[str, str]]] = {
+    "required": _required,
+    "enum": _enum,
+    "type": _type,
+    "minimum": _bounds,
+    "maximum": _bounds,
+    "exclusiveMinimum": _bounds,
+    "exclusiveMaximum": _bounds,
+    "multipleOf": _multiple_of,
+    "maxLength": _max_length,
+    "minLength": _min_length,
+    "maxItems": _max_items,
+    "minItems": _min_items,
+    "pattern": _pattern,
+}
+
+
+# -- rules between parameters -----------------------------------------------------
+#
+# Kling's schemas use `oneOf`, `anyOf` and `not` at the root for a single rule: either a prompt for the whole
+# video, or a list of shots (`multi_prompt`). Each branch is `{"required": [names]}`.
+
+
+def _rule_keywords(schema: Schema) -> frozenset[str]:
+    """Return the keywords at the root with branches of that form only. `_rule_problems` checks them."""
+    branches = {
+        "oneOf": schema.get("oneOf", ()),
+        "anyOf": schema.get("anyOf", ()),
+        "not": [schema["not"]] if "not" in schema else (),
+    }
+    return frozenset(word for word, parts in branches.items() if parts and all(map(_is_group, parts)))
+
+
+def _alternatives(schema: Schema) -> frozenset[str]:
+    """Return the names of the parameters in these rules."""
+    groups = [*_groups(schema, "oneOf"), *_groups(schema, "anyOf"), *_excluding_groups(schema)]
+    return frozenset(name for group in groups for name in group)
+
+
+def _rule_problems(endpoint: Endpoint, values: Mapping[str, Any]) -> Iterator[Problem]:
+    """Find the rules that `values` break. The path of each problem is the rule's first parameter."""
+    schema = endpoint.input_schema
+    one, some = _groups(schema, "oneOf"), _groups(schema, "anyOf")
+    if one and (count := _count_given(one, values)) != 1:
+        yield _too_many("oneOf", one) if count else _none_of("oneOf", one)
+    if some and not _count_given(some, values):
+        yield _none_of("anyOf", some)
+    for excluded in _excluding_groups(schema):
+        if _count_given([excluded], values):
+            yield _too_many("not", [(name,) for name in excluded])
+        elif not schema.get("required") and not any(name in values for name in excluded):
+            # The schema allows an empty input, which would cost money for a random video.
+            yield _none_of("not", [(name,) for name in excluded])
+
+
+def _groups(schema: Schema, keyword: str) -> list[tuple[str, ...]]:
+    """Return the names of each branch. The validator handles keywords with branches of another form."""
+    return [tuple(part["required"]) for part in schema[keyword]] if keyword in _rule_keywords(schema) else []
+
+
+def _excluding_groups(schema: Schema) -> list[tuple[str, ...]]:
+    return [tuple(schema["not"]["required"])] if "not" in _rule_keywords(schema) else []
+
+
+def _is_group(branch: Any) -> bool:
+    return isinstance(branch, Mapping) and set(branch) == {"required"}
+
+
+def _count_given(groups: list[tuple[str, ...]], values: Mapping[str, Any]) -> int:
+    return sum(all(name in values for name in group) for group in groups)
+
+
+def _too_many(keyword: str, groups: list[tuple[str, ...]]) -> Problem:
+    text = f"{_names(groups, 'and')} exclude each other."
+    return Problem((groups[0][0],), keyword, text, f"Give either {_names(groups, 'or')}.")
+
+
+def _none_of(keyword: str, groups: list[tuple[str, ...]]) -> Problem:
+    text = f"{_names(groups, 'or')} is missing."
+    remedy = "Give one of them." if keyword == "anyOf" else "Give exactly one of them."
+    return Problem((groups[0][0],), keyword, text, remedy)
+
+
+def _names(groups: list[tuple[str, ...]], last: str) -> str:
+    return listing([" with ".join(group) for group in groups], last)

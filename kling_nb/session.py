@@ -1,0 +1,501 @@
+"""`Session`: one set of settings, and everything that is done with them."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
+
+from kling_nb import settings as _settings
+from kling_nb._lazy import lazy
+from kling_nb.background import BackgroundThread, wait
+from kling_nb.catalog import Endpoint
+from kling_nb.errors import MissingKey, UsageError
+from kling_nb.events import State
+from kling_nb.fal.options import Lifecycle
+from kling_nb.fal.patience import Patience
+from kling_nb.fal.webhooks import KeySource, set_key_source
+from kling_nb.job.connections import Connections
+from kling_nb.job.job import Job, Listener
+from kling_nb.job.plan import Call, Plan, Planner
+from kling_nb.job.preview_server import PreviewServer
+from kling_nb.job.registry import PastJobs, RunningJobs
+from kling_nb.job.start import JobStarter
+from kling_nb.ledger import Entry, Intent, Ledger, Selection, Spending
+from kling_nb.ledger.limits import Grouping
+from kling_nb.media import Result
+from kling_nb.request.media_input import for_upload
+from kling_nb.request.request import VideoRequest
+from kling_nb.settings import Settings
+from kling_nb.sweeps.axes import Axis, combinations, list_parameters, split
+from kling_nb.sweeps.sweep import CONCURRENCY, Sweep, SweepCell, SweepPayment, to_submit
+
+if TYPE_CHECKING:
+    from kling_nb.fal import platform
+    from kling_nb.job import client as clients
+else:  # boundary 1 of `_lazy`: they and httpx come with the first job
+    platform = lazy("kling_nb.fal.platform")
+    clients = lazy("kling_nb.job.client")
+
+
+class Session:
+    """Makes videos with one set of settings.
+
+    Args:
+        patience: How long to wait for answers of fal, and between tries.
+        **settings: Any of `backend`, `endpoint`, `credentials`, `media`, `home`, `timeout`, `queue_url`,
+            `rest_url`, `api_url`, `schema_url`, `local_speed`. A setting that is left out is resolved at each
+            call: from `configure()`, the notebook's configuration, the environment, or a default.
+
+    Raises:
+        UsageError: An unknown setting.
+    """
+
+    def __init__(self, *, patience: Patience | None = None, **settings: Any) -> None:
+        self._own = settings = _settings.Unshown(settings)
+        _settings.check_names(settings)
+        self._background = BackgroundThread.shared()
+        self._connections = Connections(self._background, patience)
+        self._planner = Planner(self.settings, self._connections)
+        self._running = RunningJobs(self._background)
+        self._past = PastJobs(self._background, self)
+        self._starter = JobStarter(
+            self._background, self._connections, self._planner, self._running, self._past
+        )
+        self._sweeps: WeakSet[Sweep] = WeakSet()
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close connections and ledger, and start no further cell of a sweep.
+
+        Jobs that fal has accepted continue there; `get_job` and `resume` of another session find them.
+        """
+        wait(self._background.spawn(self._close()))
+        self._connections.close_ledgers()
+
+    async def _close(self) -> None:
+        for study in list(self._sweeps):
+            await study.stop_starting()
+        await self._running.close()
+        if "client" in vars(self):
+            await self.client.finish_submissions()
+        await self._connections.close_backends()
+
+    def settings(self, **call: Any) -> Settings:
+        """Return the settings for a call with these arguments."""
+        return _settings.current(call, self._own)
+
+    # -- making videos -----------------------------------------------------------
+
+    def generate(
+        self,
+        prompt: str | None = None,
+        *,
+        timeout: float | None = None,
+        on_event: Listener | None = None,
+        **arguments: Any,
+    ) -> Result:
+        """Make a video, wait for it and return it. Arguments as for `submit`.
+
+        An endpoint that makes audio or an image returns a `MediaFile`, one that makes data a dict.
+
+        Args:
+            prompt: What the video should show.
+            timeout: Seconds to wait at most; the job goes on after that.
+            on_event: Called as `on_event(event, state)` from the background thread.
+            **arguments: See `submit`.
+
+        Raises:
+            KlingError: See `kling_nb.errors`.
+        """
+        job = self.submit(prompt, on_event=on_event, **arguments)
+        limit = timeout if timeout is not None else self.settings().timeout
+        return job.wait(limit)
+
+    def submit(
+        self,
+        prompt: str | None = None,
+        *,
+        endpoint: str | None = None,
+        image: Any = None,
+        end_image: Any = None,
+        take: int | None = None,
+        new: bool = False,
+        backend: str | None = None,
+        max_cost: float | str | None = None,
+        frozen: bool | None = None,
+        notebook: str | None = None,
+        webhook_url: str | None = None,
+        on_event: Listener | None = None,
+        **parameters: Any,
+    ) -> Job:
+        """Start a job and return it at once.
+
+        An earlier take of the same request is reused if there is one, and an unfinished submission of it is
+        resumed.
+
+        Args:
+            prompt: What the video should show.
+            endpoint: Id or short name.
+            image: Start image, for the endpoint's own image parameter. With a text-to-video endpoint its
+                image-to-video sister is used.
+            end_image: Image to end on, if the endpoint has a parameter for one.
+            take: Which take is wanted; 1 is the first.
+            new: Make another take, whatever exists.
+            backend: "fal" or "local" for this call.
+            max_cost: US dollars that this submission may cost; "none" lifts all limits for it.
+            frozen: Submit nothing: show the take that is here, or fail.
+            notebook: Noted in the ledger.
+            webhook_url: Where fal delivers the result too; see `kling_nb.fal.webhooks.verify`. It is not
+                part of the request, so a take made without one is reused.
+            on_event: Called as `on_event(event, state)` from the background thread.
+            **parameters: The endpoint's parameters, e.g. `duration=10`, and options of the submission,
+                e.g. `priority="low"` or `tags={"project": "reel-7"}`: see `kling_nb.fal.options`. An
+                option never makes another request of it.
+
+        Raises:
+            InputError: Bad input; nothing was submitted.
+            MissingKey: Backend fal without a key.
+            LedgerError: The ledger row could not be written; nothing was submitted.
+            BudgetExceeded: It would cost more than a limit allows; nothing was submitted.
+            NoTake: `frozen`, and the request has no take.
+        """
+        call = Call(
+            prompt=prompt,
+            endpoint=endpoint,
+            image=image,
+            end_image=end_image,
+            take=take,
+            new=new,
+            backend=backend,
+            max_cost=max_cost,
+            frozen=frozen,
+            webhook_url=webhook_url,
+            parameters=parameters,
+        )
+        return self._starter.launch(self._planner.plan(call), notebook=notebook, on_event=on_event)
+
+    def sweep(
+        self,
+        prompt: str | Sequence[str] | Callable[[Mapping[str, Any]], str] | None = None,
+        *,
+        concurrency: int = CONCURRENCY,
+        max_cost: float | str | None = None,
+        notebook: str | None = None,
+        start: bool = True,
+        axes: Sequence[Axis] | None = None,
+        **arguments: Any,
+    ) -> Sweep:
+        """Make every combination of the values given as lists, a few at a time.
+
+        `sweep(["a fox", "a wolf"], duration=[5, 10])` makes four videos. It returns at once: `await` it
+        or `.wait()`. Existing takes are reused cell by cell. Everything is checked before anything is
+        sent: one bad value, or a total price above a limit, and nothing is sent.
+
+        Args:
+            prompt: What the videos should show: one text, a list, or a function of a cell's values.
+            concurrency: Cells that run at once.
+            max_cost: US dollars that the whole may cost; "none" lifts all limits.
+            notebook: Noted in the ledger.
+            start: False only plans: `.price` says what it would cost, `.start()` starts it.
+            axes: Axes of your own making; `arguments` then holds the values of all others.
+            **arguments: As for `submit`; a list or tuple of values is an axis, also of `endpoint`, `image`
+                and `take`. For a parameter that takes a list, it is a list of lists or a tuple.
+
+        Raises:
+            InputError: Bad input in any cell; nothing was submitted.
+            MissingKey: Backend fal without a key.
+            BudgetExceeded: The whole would cost more than a limit allows; nothing was submitted.
+            NoTake: `frozen`, and a cell has no take; not with `start=False`.
+        """
+        if not isinstance(concurrency, int) or concurrency < 1:
+            raise UsageError(f"concurrency is {concurrency!r}.", remedy="It must be a whole number from 1.")
+        given = {"prompt": prompt, **arguments} if prompt is not None else arguments
+        if axes is None:
+            named: Any = given.get("endpoint")
+            one = named[0] if named and isinstance(named, (list, tuple)) else named
+            found, rest = split(given, list_parameters(self.endpoint(one)))
+        else:
+            found, rest = tuple(axes), dict(given)
+        settings = self.settings(max_cost=max_cost)
+        rest |= {"max_cost": "none"} if settings.max_cost == math.inf else {}
+        cells = [self._swept(index, found, place, rest) for index, place in enumerate(combinations(found))]
+        payment = SweepPayment(
+            [cell.plan for cell in to_submit(cells)],
+            settings,
+            ledger=self._connections.ledger,
+            launch=lambda plan, reservation: self._starter.launch(
+                plan, notebook=notebook, reservation=reservation
+            ),
+        )
+        study = Sweep(found, cells, payment=payment, background=self._background, concurrency=concurrency)
+        if start:
+            study.check_frozen()
+        payment.check()
+        self._sweeps.add(study)
+        return study.start() if start else study
+
+    def _swept(
+        self, index: int, axes: Sequence[Axis], place: tuple[int, ...], rest: Mapping[str, Any]
+    ) -> SweepCell:
+        """Return one cell with its plan."""
+        values = {axis.name: axis.values[at] for axis, at in zip(axes, place, strict=True)}
+        own = {axis.name: values[axis.name] for axis in axes if axis.argument}
+        if callable(rest.get("prompt")):
+            own["prompt"] = rest["prompt"](values)
+        labels = {axis.name: axis.labels[at] for axis, at in zip(axes, place, strict=True)}
+        return SweepCell(index, place, values, self.plan(**{**rest, **own}), labels=labels)
+
+    def plan(self, prompt: str | None = None, **arguments: Any) -> Plan:
+        """Return what `submit` with these arguments would do. Nothing is sent.
+
+        Args:
+            prompt: What the video should show.
+            **arguments: As for `submit`.
+
+        Raises:
+            InputError: Bad input.
+        """
+        return self._planner.plan(Call.of(prompt, arguments))
+
+    def request(
+        self,
+        prompt: str | None = None,
+        *,
+        endpoint: str | None = None,
+        image: Any = None,
+        end_image: Any = None,
+        **parameters: Any,
+    ) -> VideoRequest:
+        """Return a validated request, as `submit` would make it.
+
+        Raises:
+            InputError: Bad input.
+        """
+        call = Call(prompt=prompt, endpoint=endpoint, image=image, end_image=end_image, parameters=parameters)
+        return self._planner.request(call)
+
+    def endpoint(self, name: str | None = None, *, refresh: bool = False, fetch: bool = True) -> Endpoint:
+        """Return the endpoint of an id or short name, by default the one that is set.
+
+        An id that does not come with the package is any other endpoint of fal. Its schema is fetched
+        without a key, and stored in the home folder with its date. After a week it is fetched again; if
+        that fails, the stored one is used and its `notice` says how old it is.
+
+        Args:
+            name: Short name or id.
+            refresh: Fetch its schema now.
+            fetch: False uses only what is on this machine.
+
+        Raises:
+            UnknownEndpoint: There is none, or its schema could not be had; the message says why.
+            UnreachableError: `refresh`, and fal did not answer. The stored schema stays in use.
+        """
+        return self._planner.endpoint(name, refresh=refresh, fetch=fetch)
+
+    def endpoints(self, word: str | None = None) -> tuple[Endpoint, ...]:
+        """Return the endpoints on this machine: those that come with the package, then stored ones.
+
+        Args:
+            word: Words that must all be in the id, short name, title or category.
+        """
+        return self._connections.endpoints(self.settings()).all(word)
+
+    def upload(
+        self,
+        file: Any,
+        *,
+        content_type: str | None = None,
+        expires_in: str | int | None = None,
+        on_progress: Callable[[int, int], None] | None = None,
+    ) -> str:
+        """Store a file with fal (or the local preview server) and return its URL, for use as an input.
+
+        The same bytes are uploaded once a day, for all kernels of this user.
+
+        Args:
+            file: Whatever an image or video parameter takes: a path, bytes, an open file, a data URI,
+                a PIL image, a NumPy array, a `Video`. A URL is returned as it is.
+            content_type: MIME type; by default from the content or the name.
+            expires_in: When fal deletes it: "immediate" (after a minute), "1h", "1d", "7d", "30d", "1y",
+                seconds, or "never" and None, which leave it to the account's setting.
+            on_progress: Called as `on_progress(sent, total)`, in bytes, from the background thread; not
+                where the file is there already.
+
+        Raises:
+            MediaInputError: The file cannot be read, is empty, or is not what it says.
+            UsageError: `expires_in` makes no sense.
+            MissingKey: Backend fal without a key.
+            KlingError: The upload failed; nothing is billed for one.
+        """
+        lifecycle = Lifecycle.parse(expires_in)
+        taken = for_upload(file, content_type, read_later=True)
+        if isinstance(taken, str):
+            return taken
+        settings = self.settings()
+        if settings.backend == "fal" and settings.key is None:
+            raise MissingKey
+
+        async def send() -> str:
+            backend = await self._connections.connect(settings)
+            return await uploads.url(
+                backend.storage, backend.key_fingerprint, taken, lifecycle=lifecycle, on_progress=on_progress
+            )
+
+        uploads = self._connections.uploads(settings)
+        sending = self._background.spawn(send())
+        try:
+            url = wait(sending)
+            self._background.finish_before_exit(self._background.spawn(uploads.finish()))
+            return url
+        except BaseException:
+            sending.cancel()  # an interrupt ends the upload
+            raise
+
+    @cached_property
+    def client(self) -> clients.Client:
+        """fal's queue call by call, for `await`: submit, status, events, result, cancel."""  # noqa: D403 -- its name
+        return clients.Client(
+            self._background, self.settings, self._connections, self._planner.endpoint_of_job
+        )
+
+    # -- jobs ---------------------------------------------------------------------
+
+    def jobs(self, *, limit: int = 50, here: bool = False, unfinished: bool = False) -> list[Entry]:
+        """Return rows of the ledger, newest first.
+
+        Args:
+            limit: How many at most; -1 gives all.
+            here: Only those of this media folder.
+            unfinished: Only those still to be completed.
+        """
+        settings = self.settings()
+        folder = settings.media if here else None
+        return self.ledger.entries(Selection(folder=folder, unfinished=unfinished), limit=limit)
+
+    @property
+    def ledger(self) -> Ledger:
+        """The record of every submission, of all kernels of this user."""
+        return self._connections.ledger(self.settings())
+
+    def live_price(self, endpoint: str) -> platform.LivePrice:
+        """Return fal's own price of an endpoint, asked for now. It covers the default settings only.
+
+        Raises:
+            MissingKey: fal answers only with a key.
+            KlingError: Refused, or no answer.
+        """
+        settings = self.settings(backend="fal")
+        if settings.key is None:
+            raise MissingKey
+        chosen = self.endpoint(endpoint)
+
+        async def ask() -> platform.LivePrice:
+            return await platform.live_price((await self._connections.connect(settings)).http, chosen.id)
+
+        return wait(self._background.spawn(ask()))
+
+    def spending(self, by: Grouping = "day") -> list[Spending]:
+        """Return what fal's jobs cost, from the ledger: by "day", "endpoint" or "notebook"."""
+        return self._connections.ledger(self.settings()).spending(by)
+
+    def get_job(self, job_id: str, endpoint: str | None = None) -> Job:
+        """Return the job of an id, a request id, or the unique start of one.
+
+        An unfinished job is resumed: followed, downloaded and stored. So is a finished job of fal whose file
+        is no longer in its folder, or whose result fal no longer kept. Nothing is paid again.
+
+        Args:
+            job_id: Of a job in the ledger; with `endpoint` any whole request id, also of a request that
+                was made elsewhere. The ledger then gets a row for it.
+            endpoint: Id or short name of the endpoint it was made with.
+
+        Raises:
+            UsageError: No such job.
+            MissingKey: It is unfinished, it is fal's, and there is no key to ask with.
+        """
+        known = self._running.named(job_id)
+        if known is not None and not known.done:
+            return known
+        entry = self._connections.ledger(self.settings()).get(job_id)
+        if endpoint is not None and (entry is None or job_id not in {entry.id, entry.request_id}):
+            entry = self._adopt(job_id, self._planner.endpoint_of_job(endpoint))
+        if entry is None:
+            raise UsageError(
+                f"No job has the id {job_id!r} in the ledger.",
+                remedy=(
+                    "%kling jobs lists them (API: jobs()). One made elsewhere needs its endpoint:"
+                    "\nget_job(request_id, endpoint=…)"
+                ),
+            )
+        settings = self.settings(backend=entry.backend)  # the backend that has the job, not the one set now
+        media = self._connections.media(Path(entry.folder))
+        lost = (
+            entry.state is State.READY
+            and media.take_of_request(entry.request_id or "", entry.backend) is None
+        )
+        lost = (lost or entry.gone) and entry.backend == "fal" and settings.key is not None
+        ended = entry.state.closed and not entry.has_no_file and not lost
+        known = self._running.of_row(entry.id)
+        if known is not None and (ended or not known.done):
+            return known
+        request = VideoRequest(self._planner.endpoint_of_job(entry.endpoint), entry.input, {})
+        if ended:
+            return self._past.of_row(request, entry, media)
+        if entry.backend == "fal" and settings.key is None:
+            raise MissingKey
+        return self._starter.start(request, entry, settings, fresh=False)
+
+    def _adopt(self, request_id: str, endpoint: Endpoint) -> Entry:
+        """Add a row for a request that was made elsewhere. Its input is not known."""
+        settings = self.settings()
+        if settings.backend == "fal" and settings.key is None:
+            raise MissingKey
+        return self._connections.ledger(settings).adopt(
+            request_id,
+            Intent(
+                backend=settings.backend,
+                endpoint=endpoint.id,
+                input={},
+                prompt=endpoint.title,
+                fingerprint=hashlib.sha256(f"{endpoint.id} {request_id}".encode()).hexdigest(),
+                folder=settings.media,
+                take=None,
+                key_fingerprint=settings.key.fingerprint if settings.key else None,
+            ),
+        )
+
+    def takes_of(self, request: VideoRequest, backend: str) -> list[Job]:
+        """Return the stored takes of a request by one backend as finished jobs, in order of their numbers."""
+        takes = self._connections.media(self.settings().media).takes(request.fingerprint)
+        return [self._past.of_take(request, take) for take in takes if take.sidecar.backend == backend]
+
+    def resume(self, *, everywhere: bool = False) -> list[Job]:
+        """Resume every unfinished submission: follow, download and store it.
+
+        Args:
+            everywhere: Also those of other media folders.
+        """
+        found = self.jobs(limit=-1, here=not everywhere, unfinished=True)
+        mine = [entry for entry in found if entry.backend == "fal" or entry.ours]
+        return [self.get_job(entry.id) for entry in mine]
+
+
+def _webhook_keys() -> KeySource:
+    """Return where the keys that sign webhooks are: at the backend that is set now."""
+    settings = _settings.current()
+    local = settings.backend == "local"
+    preview = PreviewServer.shared(settings.local_speed).known_access if local else None
+    return KeySource(preview.url if preview else settings.hosts.rest, settings.home)
+
+
+set_key_source(_webhook_keys)

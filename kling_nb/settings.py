@@ -1,0 +1,246 @@
+"""Settings. One function resolves them at each call.
+
+Order: argument > flag > `Session(…)` > `configure()` and `%kling use` > `%config KlingMagics` > environment >
+default. None means that a place does not set the value.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from kling_nb import _front_end
+from kling_nb._lazy import platformdirs
+from kling_nb.catalog import DEFAULT_ENDPOINT
+from kling_nb.errors import UsageError
+from kling_nb.fal.auth import Key, find_key, forget
+from kling_nb.fal.hosts import API, QUEUE, REST, REST_VARIABLE, SCHEMA, Hosts
+
+BACKENDS = ("auto", "fal", "local")
+
+ENVIRONMENT = {
+    "backend": "KLING_NB_BACKEND",
+    "endpoint": "KLING_NB_ENDPOINT",
+    "queue_url": "KLING_NB_QUEUE_URL",
+    "rest_url": REST_VARIABLE,
+    "api_url": "KLING_NB_API_URL",
+    "schema_url": "KLING_NB_SCHEMA_URL",
+    "home": "KLING_NB_HOME",
+    "media": "KLING_NB_MEDIA",
+    "timeout": "KLING_NB_TIMEOUT",
+    "local_speed": "KLING_NB_LOCAL_SPEED",
+    "inline_limit": "KLING_NB_INLINE_LIMIT",
+    "budget": "KLING_NB_BUDGET",
+    "daily_budget": "KLING_NB_DAILY_BUDGET",
+    "max_cost": "KLING_NB_MAX_COST",
+    "frozen": "KLING_NB_FROZEN",
+}
+NAMES = (*ENVIRONMENT, "credentials", "prices")
+"""The names of all settings."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The settings of one call.
+
+    Attributes:
+        backend: "fal" or "local". "auto" is already resolved.
+        chosen: True if the user chose the backend, False if it follows from the presence of a key.
+        endpoint: Default endpoint, as id or short name.
+        hosts: fal's hosts.
+        key: The key, or None.
+        home: Folder of the ledger and caches.
+        media: Folder of takes.
+        timeout: Seconds that a wait may take, or None for no limit.
+        local_speed: Speed of the local preview server. 1 is the speed of a demo, `inf` does not wait.
+        inline_limit: Largest size in bytes of a local file that is sent inside the request, as a data URI.
+            The default is 0: the submission costs money and is sent once, while an upload can be retried.
+        budget: US dollars that this process may spend, or None for no limit.
+        daily_budget: US dollars that all kernels may spend per day (local time), or None.
+        max_cost: US dollars that one submission may cost, or None. `inf` removes every limit.
+        frozen: True if nothing may be submitted. A request without a take fails.
+        prices: The user's own prices, in US dollars per second by endpoint id or short name.
+    """
+
+    backend: str
+    chosen: bool
+    endpoint: str
+    hosts: Hosts
+    key: Key | None
+    home: Path
+    media: Path
+    timeout: float | None
+    local_speed: float
+    inline_limit: int
+    budget: float | None
+    daily_budget: float | None
+    max_cost: float | None
+    frozen: bool
+    prices: Mapping[str, float]
+
+
+class Unshown(dict[str, Any]):
+    """Values by name. The repr hides them from tracebacks that show variables, since one may be a key."""
+
+    def __repr__(self) -> str:
+        return f"<{', '.join(self)}>"
+
+
+def check_names(values: Mapping[str, Any]) -> None:
+    """Raise unless all names are settings.
+
+    Raises:
+        UsageError: One does not exist. The remedy lists the settings.
+    """
+    for name in values:
+        if name not in NAMES:
+            raise UsageError(
+                f"There is no setting named {name!r}.",
+                remedy=f"Available: {', '.join(sorted(NAMES))}.",
+            )
+
+
+def resolve(*layers: Mapping[str, Any], environ: Mapping[str, str] | None = None) -> Settings:
+    """Resolve all settings from layers (the first one wins), the environment and the defaults.
+
+    Raises:
+        UsageError: A value is not valid.
+    """
+    env = Unshown(os.environ if environ is None else environ)
+    for layer in layers:
+        check_names(layer)
+
+    def pick(name: str, default: Any) -> Any:
+        for layer in layers:
+            if layer.get(name) is not None:
+                return layer[name]
+        value = env.get(ENVIRONMENT.get(name, ""), "").strip()
+        return value or default
+
+    backend = _one_of("backend", str(pick("backend", "auto")), BACKENDS)
+    key = find_key(pick("credentials", None), env, look_in_stores=backend != "local")
+    return Settings(
+        backend=backend if backend != "auto" else "fal" if key else "local",
+        chosen=backend != "auto",
+        endpoint=str(pick("endpoint", DEFAULT_ENDPOINT)),
+        hosts=Hosts(
+            queue=str(pick("queue_url", QUEUE)),
+            rest=str(pick("rest_url", REST)),
+            api=str(pick("api_url", API)),
+            schema=str(pick("schema_url", SCHEMA)),
+        ),
+        key=key,
+        home=_folder(pick("home", None), _default_home),
+        media=_folder(pick("media", None), lambda: Path("kling_media")),
+        timeout=_seconds("timeout", pick("timeout", None)),
+        local_speed=_seconds("local_speed", pick("local_speed", 1.0)) or 1.0,
+        inline_limit=_bytes("inline_limit", pick("inline_limit", 0)),
+        budget=_usd("budget", pick("budget", None)),
+        daily_budget=_usd("daily_budget", pick("daily_budget", None)),
+        max_cost=_usd("max_cost", pick("max_cost", None), none_lifts=True),
+        frozen=_switch("frozen", pick("frozen", False)),
+        prices=_prices(pick("prices", {})),
+    )
+
+
+_configured = Unshown()
+
+
+def current(*layers: Mapping[str, Any]) -> Settings:
+    """Resolve the current settings from `layers`, `configure()`, `%config` and the environment."""
+    return resolve(*layers, _configured, Unshown(_front_end.config()))
+
+
+def configure(settings: Mapping[str, Any]) -> None:
+    """Set values for this process. None unsets a value. If one value is not valid, none is changed.
+
+    Raises:
+        UsageError: A value is not valid.
+    """
+    global _configured  # noqa: PLW0603 -- one configuration per process
+    settings = Unshown(settings)
+    merged = Unshown(
+        (name, value) for name, value in {**_configured, **settings}.items() if value is not None
+    )
+    forget()  # A key may have been stored or removed since the key stores were read.
+    resolve(merged)
+    _configured = merged  # One assignment, so that other threads never see half of the new values.
+
+
+def with_key(settings: Settings, value: str) -> Settings:
+    """Return the same settings with the key of the local preview server."""
+    return replace(settings, key=Key(value, "local preview server"))
+
+
+def _default_home() -> Path:
+    return Path(platformdirs.user_data_dir("kling_nb", appauthor=False))
+
+
+def _folder(value: Any, default: Callable[[], Path]) -> Path:
+    return Path(value).expanduser().resolve() if value is not None else default().resolve()
+
+
+def _setting_error(name: str, value: Any, allowed: str) -> UsageError:
+    return UsageError(f"{name} must be {allowed}, not {value!r}.")
+
+
+def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> str:
+    if value in allowed:
+        return value
+    raise _setting_error(name, value, f"one of {', '.join(allowed)}")
+
+
+def _switch(name: str, value: Any) -> bool:
+    word = str(value).strip().lower()
+    if word in {"1", "true", "yes", "on"}:
+        return True
+    if word in {"0", "false", "no", "off"}:
+        return False
+    raise _setting_error(name, value, "1 or 0 (true or false)")
+
+
+def _seconds(name: str, value: Any) -> float | None:
+    if value is None:
+        return None
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = -1.0
+    if not number > 0:
+        raise _setting_error(name, value, "a number above 0")
+    return number
+
+
+def _bytes(name: str, value: Any) -> int:
+    try:
+        number = int(value)
+    except (TypeError, ValueError, OverflowError):
+        number = -1
+    if number < 0:
+        raise _setting_error(name, value, "a whole number of bytes, 0 or more")
+    return number
+
+
+def _usd(name: str, value: Any, *, none_lifts: bool = False) -> float | None:
+    """Return US dollars. With `none_lifts`, the word "none" removes the limit."""
+    if value is None:
+        return None
+    if none_lifts and str(value).strip().lower() in {"none", "inf"}:
+        return math.inf
+    try:
+        number = float(str(value).strip().removeprefix("$"))
+    except ValueError:
+        number = -1.0
+    if not 0 <= number < math.inf:
+        raise _setting_error(name, value, "an amount in US dollars" + (' or "none"' if none_lifts else ""))
+    return number
+
+
+def _prices(value: Any) -> Mapping[str, float]:
+    if not isinstance(value, Mapping):
+        raise _setting_error("prices", value, 'US dollars per second by endpoint, e.g. {"v1-pro": 0.1}')
+    return {str(name): _usd(f"prices[{name!r}]", usd) or 0.0 for name, usd in value.items()}

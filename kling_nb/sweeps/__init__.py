@@ -1,0 +1,1 @@
+"""Many requests at once: sweeps over axes, and storyboards of several shots."""

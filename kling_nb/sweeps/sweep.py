@@ -1,0 +1,531 @@
+"""`Sweep`: many variations of one request, a few at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections import Counter, deque
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any
+
+from kling_nb import _front_end
+from kling_nb.background import BackgroundThread, wait, wait_async
+from kling_nb.errors import (
+    Interrupted,
+    LedgerError,
+    SweepIncomplete,
+    UsageError,
+    WaitTimeout,
+)
+from kling_nb.events import Event, JobState
+from kling_nb.job.cancel import interrupt_cancels
+from kling_nb.job.job import Job
+from kling_nb.job.plan import (
+    WORDS,
+    Outcome,
+    Plan,
+    check_backend,
+    check_total_cost,
+    cost_of,
+    limits_of,
+    no_take,
+)
+from kling_nb.ledger import Ledger, Limit
+from kling_nb.media import Result
+from kling_nb.request.request import VideoRequest
+from kling_nb.settings import Settings
+from kling_nb.sweeps.axes import Axis, label
+from kling_nb.video import Video
+
+CONCURRENCY = 8
+"""Default number of cells that run at once. fal's queue would accept more."""
+
+CellListener = Callable[["SweepCell"], None]
+
+
+@dataclass(eq=False)
+class SweepCell:
+    """One variation.
+
+    Attributes:
+        index: Its number in the sweep, from 0.
+        place: The index of its value on each axis.
+        values: Its values by axis.
+        plan: Its plan, made before anything is sent.
+        job: Its job, once started.
+        error: Why it could not start, or the error of its job.
+        labels: A short text for each value, by axis.
+    """
+
+    index: int
+    place: tuple[int, ...]
+    values: Mapping[str, Any]
+    plan: Plan
+    job: Job | None = None
+    error: Exception | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def request(self) -> VideoRequest:
+        """The request of the cell."""
+        return self.plan.request
+
+    @property
+    def state(self) -> str:
+        """The name of the job's `State`; WAITING before it starts, SKIPPED if it will not start."""
+        if self.job is not None:
+            return self.job.state.state.value
+        if self.error is None:
+            return "WAITING"
+        return "SKIPPED" if isinstance(self.error, Interrupted) else "FAILED"
+
+    @property
+    def outcome(self) -> Outcome:
+        """The outcome of its job; until the job starts, that of the plan."""
+        started = self.job.outcome if self.job is not None else None
+        return started or self.plan.outcome
+
+    @property
+    def result(self) -> Result | None:
+        """The result of the job, once ready."""
+        return self.job.result if self.job is not None else None
+
+    @property
+    def video(self) -> Video | None:
+        """The result if it is a `Video`, else None."""
+        return self.job.video if self.job is not None else None
+
+    @property
+    def done(self) -> bool:
+        """True if the cell has ended."""
+        return self.error is not None or (self.job is not None and self.job.done)
+
+    def record(self) -> dict[str, Any]:
+        """Return the cell as a row of a table: its values, then its state and result."""
+        job, video = self.job, self.video
+        values = {name: self._table_value(name, value) for name, value in self.values.items()}
+        took = job.finished_at - job.created_at if job and job.finished_at and not job.reused else None
+        return {
+            "prompt": self.request.prompt,
+            **values,
+            "state": self.state,
+            "outcome": self.outcome.value,
+            "reused": bool(job and job.reused),
+            "path": str(job.file) if job and job.file else None,
+            "take": video.take if video else None,
+            "width": video.width if video else None,
+            "height": video.height if video else None,
+            "seconds": video.duration if video else None,
+            "took": took,
+            "estimate_usd": self.plan.estimate,
+            "backend": self.plan.settings.backend,
+            "endpoint": self.request.endpoint.id,
+            "job": job.id if job else None,
+            "request_id": job.request_id if job else None,
+            "error": getattr(self.error, "message", str(self.error)) if self.error else None,
+        }
+
+    def _table_value(self, name: str, value: Any) -> Any:
+        """Return a value for a table; of a file or an image, its label."""
+        if value is None or isinstance(value, (str, int, float, bool)):
+            return value
+        return self.labels.get(name) or label(value)
+
+    def __repr__(self) -> str:
+        return f"<SweepCell {self.index} {self.state} {dict(self.values)!r}>"
+
+
+class Sweep:
+    """Many variations of one request. Made by `sweep` or `%%kling --grid`.
+
+    Iterating yields its `SweepCell`s in order: the last axis changes fastest.
+    `pandas.DataFrame(sweep.records)` is a table of them. `await sweep` or `sweep.wait()` waits for all cells.
+    A cell that fails does not stop the others.
+
+    Threads: any.
+
+    Attributes:
+        id: Identifies the sweep in a notebook's outputs.
+        axes: What varies.
+        cells: All variations.
+        concurrency: How many cells run at once.
+    """
+
+    def __init__(
+        self,
+        axes: Sequence[Axis],
+        cells: Sequence[SweepCell],
+        *,
+        payment: SweepPayment,
+        background: BackgroundThread,
+        concurrency: int = CONCURRENCY,
+    ) -> None:
+        self.id = f"sweep-{secrets.token_hex(4)}"
+        self.axes = tuple(axes)
+        self.cells = tuple(cells)
+        self.concurrency = concurrency
+        self._payment = payment
+        self._background = background
+        self._waiting = deque(self.cells)
+        self._listeners: dict[object, CellListener] = {}
+        self._done: Future[None] = Future()
+        self._running: Future[None] | None = None
+
+    # -- running -----------------------------------------------------------------
+
+    def start(self) -> Sweep:
+        """Start the sweep unless it has started, and return it.
+
+        Raises:
+            NoTake: `frozen`, and a cell has no take; nothing was sent.
+            BudgetExceeded: The sweep would now cost more than a limit allows; nothing was sent.
+        """
+        if self._running is None:
+            self.check_frozen()
+            self._payment.reserve()
+            self._running = self._background.spawn(self._run())
+        return self
+
+    def check_frozen(self) -> None:
+        """Raise if `frozen` forbids the sweep. Call it before the price is shown.
+
+        Raises:
+            NoTake: `frozen`, and a cell has no take; nothing was sent.
+        """
+        self._payment.check_frozen()
+
+    @property
+    def started(self) -> bool:
+        """True once the sweep has started."""
+        return self._running is not None
+
+    @property
+    def done(self) -> bool:
+        """True once every cell has ended."""
+        return self._done.done()
+
+    async def _run(self) -> None:
+        try:
+            workers = min(self.concurrency, max(1, len(self.cells)))
+            await asyncio.gather(*(self._run_cells() for _ in range(workers)))
+            await asyncio.to_thread(self._payment.release)
+        finally:
+            self._done.set_result(None)
+            self._notify(self.cells[-1])  # listeners see the end of the sweep
+
+    async def _run_cells(self) -> None:
+        while self._waiting:
+            await self._run_cell(self._waiting.popleft())
+
+    async def _run_cell(self, cell: SweepCell) -> None:
+        """Run one cell to its end. An error is stored in the cell."""
+        try:
+            cell.job = job = await asyncio.to_thread(self._payment.launch, cell.plan)
+        except Exception as fault:  # noqa: BLE001 -- one cell must not end the others
+            cell.error = fault
+            self._notify(cell)
+            return
+
+        def on_event(_event: Event, _state: JobState) -> None:
+            self._notify(cell)
+
+        unsubscribe = job.subscribe(on_event)
+        self._notify(cell)
+        try:
+            await job.wait_async()
+        except Exception as fault:  # noqa: BLE001 -- one cell must not end the others
+            cell.error = fault
+        finally:
+            unsubscribe()
+        self._notify(cell)
+
+    # -- waiting -----------------------------------------------------------------
+
+    def wait(self, timeout: float | None = None, *, check: bool = True) -> Sweep:
+        """Block until every cell has ended, and return the sweep.
+
+        Args:
+            timeout: Seconds to wait at most; None waits without limit. The sweep goes on after that.
+            check: Raise if a cell has no result. With False, check `failed` yourself.
+
+        Raises:
+            SweepIncomplete: Some cells have no result. The other results are kept.
+            WaitTimeout: The time ran out; the sweep goes on.
+            Interrupted: Ctrl-C or ■. No further cell starts, queued ones are cancelled, running ones go on.
+        """
+        self.start()
+        try:
+            wait(self._done, timeout)
+        except TimeoutError as fault:
+            raise self._timeout_error(timeout) from fault
+        except KeyboardInterrupt as fault:
+            raise wait(self.spawn_interrupt()) from fault
+        return self._check_results() if check else self
+
+    async def wait_async(self, timeout: float | None = None) -> Sweep:  # noqa: ASYNC109 -- as `wait`
+        """Wait as `wait` does, for `await`. Cancelling the caller does not cancel the sweep."""
+        self.start()
+        try:
+            await wait_async(self._done, timeout)
+        except TimeoutError as fault:
+            raise self._timeout_error(timeout) from fault
+        return self._check_results()
+
+    def __await__(self) -> Generator[Any, None, Sweep]:
+        return self.wait_async().__await__()
+
+    def _timeout_error(self, timeout: float | None) -> WaitTimeout:
+        return WaitTimeout(
+            f"Not finished after {timeout:g} s ({self.summary()}); the sweep goes on.",
+            remedy="Run the cell again to keep waiting: finished cells are reused, running ones resumed.",
+        )
+
+    def _check_results(self) -> Sweep:
+        failed = self.failed
+        if failed:
+            raise SweepIncomplete(len(failed), len(self.cells), str(failed[0].error))
+        return self
+
+    # -- ending it early -----------------------------------------------------------
+
+    def cancel(self) -> str:
+        """Start no further cell, ask fal to stop the running ones, and wait for the answers.
+
+        Returns:
+            The outcome in words.
+        """
+        return wait(self._background.spawn(self.cancel_here()))
+
+    async def cancel_here(self) -> str:
+        """Cancel as `cancel` does, on the background thread."""
+        skipped = await self.stop_starting()
+        jobs = [cell.job for cell in self.cells if cell.job is not None and not cell.job.done]
+        answers = await asyncio.gather(*(job.cancel_here() for job in jobs), return_exceptions=True)
+        refused = sum(isinstance(answer, BaseException) for answer in answers)
+        outcome = f"{skipped} not started, {len(jobs)} asked to stop"
+        return f"{outcome}, {refused} of them without an answer" if refused else outcome
+
+    def spawn_cancel(self) -> Future[str]:
+        """Cancel as `cancel` does, without blocking."""
+        return self._background.spawn(self.cancel_here())
+
+    def spawn_interrupt(self) -> Future[Interrupted]:
+        """Handle an interrupt of the waiting cell, and return the error for the cell."""
+        return self._background.spawn(self._handle_interrupt())
+
+    async def _handle_interrupt(self) -> Interrupted:
+        skipped = await self.stop_starting()
+        jobs = [cell.job for cell in self.cells if cell.job is not None and not cell.job.done]
+        queued = [job for job in jobs if interrupt_cancels(job.state.state)]
+        for job in queued:
+            await job.handle_interrupt()
+        return Interrupted(
+            f"Stopped waiting: {skipped} not started, {len(queued)} cancelled in the queue,"
+            f" {len(jobs) - len(queued)} still running.",
+            remedy="Run the cell again to continue: finished cells are reused, running ones resumed.",
+        )
+
+    async def stop_starting(self) -> int:
+        """Skip the waiting cells, release their money, and return their number. Background thread."""
+        skipped = 0
+        while self._waiting:
+            cell = self._waiting.popleft()
+            cell.error = Interrupted("This cell was not started.")
+            self._notify(cell)
+            skipped += 1
+        await asyncio.to_thread(self._payment.release)
+        return skipped
+
+    # -- results -------------------------------------------------------------------
+
+    @property
+    def videos(self) -> list[Video | None]:
+        """The video of each cell; None for a cell without one (yet)."""
+        return [cell.video for cell in self.cells]
+
+    @property
+    def failed(self) -> list[SweepCell]:
+        """The cells that ended without a result."""
+        return [cell for cell in self.cells if cell.error is not None]
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        """A dict for each cell, all with the same keys, e.g. for `pandas.DataFrame`."""
+        return [cell.record() for cell in self.cells]
+
+    def to_pandas(self) -> Any:
+        """Return the records as a `pandas.DataFrame`.
+
+        Raises:
+            UsageError: pandas is not installed. `records` works without it.
+        """
+        try:
+            pandas: Any = import_module("pandas")  # kling_nb does not depend on it
+        except ImportError:
+            raise UsageError(
+                "pandas is not installed.",
+                remedy="pip install pandas, or use sweep.records: a list of dicts.",
+            ) from None
+        return pandas.DataFrame(self.records)
+
+    @property
+    def estimate(self) -> float | None:
+        """The price of all new submissions at fal in US dollars, or None if one price is not known."""
+        prices = [cell.plan.estimate for cell in to_submit(self.cells)]
+        known = [price for price in prices if price is not None]
+        return sum(known) if len(known) == len(prices) else None
+
+    @property
+    def price(self) -> str:
+        """The price of the sweep in words."""
+        new = to_submit(self.cells)
+        counts = Counter(cell.plan.outcome for cell in self.cells)
+        alike = counts.pop(Outcome.SUBMIT, 0) - len(new)
+        parts = [f"{len(self.cells)} cell{'s' * (len(self.cells) != 1)}"]
+        parts += [f"{counts[outcome]} {WORDS[outcome].brief}" for outcome in Outcome if counts[outcome]]
+        parts += [f"{alike} the same as another"] if alike else []
+        return " · ".join(parts + ([self._price_of(new)] if new else []))
+
+    def _price_of(self, new: Sequence[SweepCell]) -> str:
+        to_make = WORDS[Outcome.SUBMIT].brief
+        usd = "price unknown" if self.estimate is None else f"about ${self.estimate:.2f}"
+        if all(cell.plan.settings.backend == "local" for cell in new):
+            return f"{len(new)} free preview{'s' * (len(new) != 1)} {to_make} ({usd} on fal)"
+        return f"{len(new)} {to_make}, {usd}"
+
+    def summary(self) -> str:
+        """Return the progress in words."""
+        ready = sum(cell.state == "READY" for cell in self.cells)
+        failed, left = len(self.failed), sum(not cell.done for cell in self.cells)
+        parts = [f"{ready} of {len(self.cells)} ready"]
+        parts += [f"{failed} without a result"] if failed else []
+        parts += [f"{left} to come"] if left else []
+        return ", ".join(parts)
+
+    # -- watching and showing --------------------------------------------------------
+
+    def subscribe(self, listener: CellListener) -> Callable[[], None]:
+        """Call `listener(cell)` for every change of a cell, on the background thread.
+
+        Returns:
+            A function that removes the listener.
+        """
+        handle = object()
+        self._listeners[handle] = listener
+        return lambda: self._listeners.pop(handle, None) and None
+
+    def _notify(self, cell: SweepCell) -> None:
+        for listener in list(self._listeners.values()):
+            listener(cell)
+
+    def __iter__(self) -> Iterator[SweepCell]:
+        return iter(self.cells)
+
+    def __len__(self) -> int:
+        return len(self.cells)
+
+    def __getitem__(self, index: int) -> SweepCell:
+        return self.cells[index]
+
+    def _ipython_display_(self) -> None:
+        if _front_end.sweep_presenter is None:
+            raise NotImplementedError  # IPython shows the repr then
+        _front_end.sweep_presenter(self)
+
+    def __repr__(self) -> str:
+        names = " × ".join(f"{axis.name} {len(axis.values)}" for axis in self.axes) or "one cell"
+        return f"<Sweep {names}: {self.summary()}>"
+
+
+def to_submit(cells: Sequence[SweepCell]) -> list[SweepCell]:
+    """Return the cells that need a new submission by their plans, each request once."""
+    by_request: dict[Any, SweepCell] = {}
+    for cell in cells:
+        if cell.plan.submits:
+            request = cell.plan.request.fingerprint, cell.plan.take or 1
+            by_request.setdefault(cell if cell.plan.new else request, cell)
+    return list(by_request.values())
+
+
+class SweepPayment:
+    """The submissions of a sweep together: they are checked before any is sent, and their price is reserved.
+
+    Threads: any.
+
+    Args:
+        plans: The new submissions, each request once.
+        settings: The settings of the sweep. Its `max_cost` is the limit for all submissions together.
+        ledger: Returns the ledger of settings.
+        launch: Carries out a plan, paid from a reservation.
+    """
+
+    def __init__(
+        self,
+        plans: Sequence[Plan],
+        settings: Settings,
+        *,
+        ledger: Callable[[Settings], Ledger],
+        launch: Callable[[Plan, str | None], Job],
+    ) -> None:
+        self._plans = plans
+        self._settings = settings
+        self._ledger = ledger
+        self._launch = launch
+        self._reservation: str | None = None
+
+    def check(self) -> None:
+        """Raise unless all submissions are possible and within the limits now. Nothing is reserved.
+
+        Raises:
+            MissingKey: Backend fal without a key.
+            InputError: There is no local preview of an endpoint.
+            BudgetExceeded: The submissions would cost more than a limit allows.
+        """
+        for plan in self._plans:
+            check_backend(plan)
+        check_total_cost([(plan.request, plan.settings) for plan in self._plans], self._settings)
+        limits, cost, unsent = self._terms()
+        if limits:
+            self._ledger(self._settings).check_limits(limits, cost, unsent)
+
+    def check_frozen(self) -> None:
+        """Raise if something has to be submitted although `frozen` is set.
+
+        Raises:
+            NoTake: A cell has no take.
+        """
+        if self._plans and self._plans[0].settings.frozen:
+            first = self._plans[0]
+            raise no_take(first.request, first.settings, new=first.new, take=first.take)
+
+    def reserve(self) -> None:
+        """Reserve the price of all submissions, if a limit is set.
+
+        Raises:
+            BudgetExceeded: They would cost more than a limit allows. Nothing is reserved.
+        """
+        limits, cost, unsent = self._terms()
+        if limits and self._reservation is None:
+            self._reservation = self._ledger(self._settings).reserve(limits, cost, unsent)
+
+    def launch(self, plan: Plan) -> Job:
+        """Carry out the plan of one cell."""
+        return self._launch(plan, self._reservation)
+
+    def release(self) -> None:
+        """Release the money reserved for submissions that will not follow. Blocks."""
+        reservation, self._reservation = self._reservation, None
+        if reservation is not None:
+            with suppress(LedgerError):  # a reservation ends with its process in any case
+                self._ledger(self._settings).release(reservation)
+
+    def _terms(self) -> tuple[tuple[Limit, ...], float, list[str]]:
+        """Return the limits, the price, and the ids of unsent rows, whose price it includes."""
+        paid = [plan for plan in self._plans if plan.settings.backend == "fal"]
+        limits = limits_of(paid[0].settings) if paid else ()
+        cost = sum(cost_of(plan.request, plan.settings) or 0.0 for plan in paid)
+        return limits, cost, [plan.unfinished.id for plan in paid if plan.unfinished is not None]

@@ -1,0 +1,408 @@
+"""`Video` and `MediaFile`: results on disk."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import count, pairwise, takewhile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from kling_nb import _front_end
+from kling_nb._files import write_file
+from kling_nb._lazy import np, pillow
+from kling_nb.errors import InputError, MediaError, UsageError
+from kling_nb.video.frames import TOLERANCE, frame_at, last_frame, poster, probe, read_frames, sample
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from PIL.Image import Image
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Video:
+    """A clip on this machine.
+
+    Attributes:
+        path: The file.
+        url: URL it was downloaded from; such URLs of fal expire. None for your own file.
+        width: Pixels, as shown.
+        height: Pixels, as shown.
+        fps: Frames per second.
+        duration: Seconds.
+        frame_count: Frames.
+        request: The request it was made from: `{"endpoint": id, "input": {…}}`, or None.
+        request_id: fal's id of the request, or None.
+        backend: `"fal"` or `"local"`, or None for your own file.
+        take: Its number among the takes of the same request, from 1.
+    """
+
+    path: Path
+    width: int
+    height: int
+    fps: float
+    duration: float
+    frame_count: int
+    url: str | None = None
+    request: Mapping[str, Any] | None = field(default=None)
+    request_id: str | None = None
+    backend: str | None = None
+    take: int | None = None
+
+    @classmethod
+    def from_file(
+        cls,
+        path: str | Path,
+        *,
+        url: str | None = None,
+        request: Mapping[str, Any] | None = None,
+        request_id: str | None = None,
+        backend: str | None = None,
+        take: int | None = None,
+    ) -> Video:
+        """Measure the file at `path` and return it as a `Video`.
+
+        Raises:
+            MediaError: The file is missing or does not decode as a video.
+        """
+        path = Path(path).absolute()
+        found = probe(path)
+        return cls(
+            path=path,
+            width=found.width,
+            height=found.height,
+            fps=found.fps,
+            duration=found.duration,
+            frame_count=found.frame_count,
+            url=url,
+            request=request,
+            request_id=request_id,
+            backend=backend,
+            take=take,
+        )
+
+    @cached_property
+    def poster(self) -> bytes:
+        """A JPEG of the first frame that shows something, at most 480 pixels wide and 16 kB large.
+
+        Raises:
+            MediaError: The file is gone or damaged.
+        """
+        return poster(self.path, self.duration)
+
+    @property
+    def last_frame(self) -> Image:
+        """The last frame, as the start of a next shot.
+
+        Raises:
+            MediaError: The file is gone or damaged.
+        """
+        return pillow.fromarray(last_frame(self.path, self.duration))
+
+    def frame(self, t: float) -> Image:
+        """Return the frame that a player shows at `t` seconds, exactly.
+
+        Raises:
+            InputError: `t` is not from 0 to `duration`.
+            MediaError: The file is gone or damaged.
+        """
+        return pillow.fromarray(frame_at(self.path, self._check_time("t", t)))
+
+    def frames(
+        self, start: float = 0.0, stop: float | None = None, step: int = 1
+    ) -> Iterator[NDArray[np.uint8]]:
+        """Return an iterator of frames, as arrays of shape (height, width, 3), uint8, RGB.
+
+        Args:
+            start: Seconds; the first array is the frame at this time.
+            stop: Seconds; frames from here on are left out. None goes to the end.
+            step: 2 gives every second frame, and so on.
+
+        Raises:
+            InputError: `start` is not from 0 to `duration`, `stop` is not after it, or `step` is below 1.
+            MediaError: The file is gone or damaged.
+        """
+        start = self._check_time("start", start)
+        if stop is not None and not stop > start:
+            raise InputError(f"stop must be more than start ({start:g} s), not {stop!r}.", parameter="stop")
+        if isinstance(step, bool) or not isinstance(step, int) or step < 1:
+            raise InputError(f"step must be a whole number from 1, not {step!r}.", parameter="step")
+        return read_frames(self.path, start, stop, step)
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
+        """Copy the file to `path`, or into it if it is a folder.
+
+        Returns:
+            The new file.
+
+        Raises:
+            UsageError: The file exists, and `overwrite` is False.
+            MediaError: The copy cannot be written, or the file is gone.
+        """
+        return _save_copy(self.path, path, overwrite=overwrite)
+
+    def to_gif(self, path: str | Path, width: int = 480, fps: float = 12, *, overwrite: bool = False) -> Path:
+        """Write the clip as an endless animated GIF, with a palette made for it.
+
+        Args:
+            path: The new file.
+            width: Pixels, from 16 to 4096. A narrower clip keeps its width.
+            fps: Frames per second, from 1 to 50. Viewers show faster ones slower.
+            overwrite: Replace an existing file.
+
+        Returns:
+            The new file.
+
+        Raises:
+            InputError: `width` or `fps` is out of range, or `path` does not end in .gif.
+            UsageError: The file exists, and `overwrite` is False.
+            MediaError: It cannot be written, or the clip is gone or damaged.
+        """
+        if not 16 <= width <= 4096:
+            raise InputError(f"width must be from 16 to 4096, not {width!r}.", parameter="width")
+        if not 1 <= fps <= 50:
+            raise InputError(f"fps must be from 1 to 50, not {fps!r}.", parameter="fps")
+        target = Path(path).absolute()
+        if target.suffix.lower() != ".gif":
+            raise InputError(f"path must end in .gif, not {target.name!r}.", parameter="path")
+        width = min(int(width), self.width)
+        write_new(target, lambda temporary: _write_gif(self, temporary, width, fps), overwrite=overwrite)
+        return target
+
+    def _check_time(self, name: str, t: float) -> float:
+        if not 0 <= t <= self.duration:  # This refuses NaN too.
+            raise InputError(
+                f"{name} must be from 0 to {self.duration:g} seconds, not {t!r}.", parameter=name
+            )
+        return float(t)
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> Any:
+        """Return what IPython shows (its documented hook)."""
+        return _bundle(self)
+
+    def __repr__(self) -> str:
+        facts = [f"{self.width}×{self.height}", f"{self.duration:.4g} s", f"{self.fps:.4g} fps"]
+        facts += [f"take {self.take}"] if self.take else []
+        facts += ["local preview"] if self.backend == "local" else []
+        return f"<Video {self.path.name!r} {', '.join(facts)}>"
+
+
+# -- `MediaFile`: audio, an image, or another file that is not a video.
+
+
+FileKind = Literal["audio", "image", "data"]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class MediaFile:
+    """A file on this machine that is the result of an endpoint for speech, try-on and the like.
+
+    It can be used as a path: `generate("…", image=result)`, `open(result, "rb")`.
+
+    Attributes:
+        path: The file.
+        kind: "audio", "image", or "data" for anything else.
+        content_type: MIME type, found in the content.
+        url: URL it was downloaded from; such URLs of fal expire. None if the result contained the file.
+        request: The request it was made from: `{"endpoint": id, "input": {…}}`, or None.
+        request_id: fal's id of the request, or None.
+        backend: `"fal"` or `"local"`.
+        take: Its number among the takes of the same request, from 1.
+    """
+
+    path: Path
+    kind: FileKind
+    content_type: str
+    url: str | None = None
+    request: Mapping[str, Any] | None = None
+    request_id: str | None = None
+    backend: str | None = None
+    take: int | None = None
+
+    def read(self) -> bytes:
+        """Return the bytes of the file.
+
+        Raises:
+            MediaError: The file is gone.
+        """
+        try:
+            return self.path.read_bytes()
+        except OSError as error:
+            raise MediaError(
+                f"{self.path.name} cannot be read: {error.strerror or error}.",
+                remedy="Run its cell again to get it back.",
+            ) from error
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
+        """Copy the file to `path`, or into it if it is a folder.
+
+        Returns:
+            The new file.
+
+        Raises:
+            UsageError: The file exists, and `overwrite` is False.
+            MediaError: The copy cannot be written, or the file is gone.
+        """
+        return _save_copy(self.path, path, overwrite=overwrite)
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> Any:
+        """Return what IPython shows (its documented hook)."""
+        return _bundle(self)
+
+    def __repr__(self) -> str:
+        facts = ["file" if self.kind == "data" else self.kind, self.content_type]
+        facts += [f"take {self.take}"] if self.take else []
+        facts += ["local preview"] if self.backend == "local" else []
+        return f"<MediaFile {self.path.name!r} {', '.join(facts)}>"
+
+
+# -- How a notebook shows results.
+
+
+Presenter = Callable[[Any], Any]
+"""Returns the MIME bundle of a `Video` or `MediaFile`, or a pair of bundle and metadata, for IPython."""
+
+
+def set_presenter(presenter: Presenter | None) -> None:
+    """Set the function that shows results in a notebook. With None they are text."""
+    _front_end.video_presenter = presenter
+
+
+def _bundle(result: Any) -> Any:
+    """Return what IPython shows of a result."""
+    presenter = _front_end.video_presenter
+    return {"text/plain": repr(result)} if presenter is None else presenter(result)
+
+
+# -- Files at a path of the user's choice.
+
+
+def _save_copy(source: Path, path: str | Path, *, overwrite: bool) -> Path:
+    """Copy `source` to `path`, or into it if it is a folder. Return the new file.
+
+    Raises:
+        UsageError: The file exists, and `overwrite` is False.
+        MediaError: The copy cannot be written, or `source` is gone.
+    """
+    target = Path(path).absolute()
+    target = target / source.name if target.is_dir() else target
+    if target.exists() and target.samefile(source):
+        return target
+    write_new(target, lambda temporary: _copy(source, temporary), overwrite=overwrite)
+    return target
+
+
+def write_new(target: Path, write: Callable[[Path], None], *, overwrite: bool) -> None:
+    """Create `target` with the content that `write` gives it, completely or not at all.
+
+    Args:
+        target: The new file.
+        write: Called with the path of a temporary file.
+        overwrite: Replace an existing file.
+
+    Raises:
+        UsageError: The file exists, and `overwrite` is False.
+        MediaError: It cannot be written.
+    """
+    try:
+        if target.exists() and not overwrite:  # This is checked before the work, and again after it.
+            raise FileExistsError
+        write_file(target, write, overwrite=overwrite)
+    except FileExistsError:
+        raise UsageError(
+            f"There is a file {target.name} in {target.parent} already.",
+            remedy="Choose another name, or give overwrite=True.",
+            parameter="path",
+        ) from None
+    except OSError as error:
+        raise MediaError(f"{target} cannot be written: {error.strerror or error}.") from error
+
+
+def _copy(source: Path, target: Path) -> None:
+    if not source.is_file():
+        raise MediaError(
+            f"{source.name} is no longer in {source.parent}.", remedy="Run its cell again to get it back."
+        )
+    shutil.copyfile(source, target)
+
+
+# -- GIFs.
+#
+# The whole clip has one palette, made of sixteen frames, so that colours do not flicker. FFmpeg's
+# `palettegen` did not look better, and took 13 s instead of 0.4 s for a clip of 5 s with many colours.
+
+
+_LONGEST_GIF = 300.0
+"""Seconds. Kling's clips have 15, but a damaged header may claim years."""
+
+_SHEET_SIDE = 4
+_SHEET_FRAME_WIDTH = 160
+"""Pixels. The palette is made of a sheet of 4 × 4 frames of this width."""
+
+
+def _write_gif(video: Video, target: Path, width: int, fps: float) -> None:
+    """Write `video` to `target`, which is overwritten.
+
+    Args:
+        video: The clip.
+        target: The new file. Its name does not need to end in .gif.
+        width: Pixels.
+        fps: Frames per second.
+
+    Raises:
+        MediaError: The clip does not decode, or is longer than 300 s.
+        OSError: The file cannot be written.
+    """
+    if video.duration > _LONGEST_GIF:
+        raise MediaError(
+            f"{video.path.name} is {video.duration:,.0f} s long. The limit for a GIF is {_LONGEST_GIF:.0f} s."
+        )
+    palette = _palette(video)
+    images = (
+        image.quantize(palette=palette, dither=pillow.Dither.FLOYDSTEINBERG)
+        for image in _images(video, fps, width)
+    )
+    first = next(images, None)
+    if first is None:
+        raise MediaError(f"{video.path.name} has no frame that decodes.")
+    first.save(
+        target,
+        "GIF",
+        save_all=True,
+        append_images=images,
+        loop=0,
+        duration=_durations(video.duration, fps),
+        optimize=False,
+    )
+
+
+def _durations(duration: float, fps: float) -> list[int]:
+    """Return the milliseconds of each frame. GIF counts in 10 ms, so the rest goes to the next frame."""
+    frames = int(duration * fps) + 2
+    marks = [round(index * 100 / fps) * 10 for index in range(frames + 1)]
+    return [after - before for before, after in pairwise(marks)]
+
+
+def _palette(video: Video) -> Image:
+    """Return an image whose palette suits the whole clip."""
+    places = _SHEET_SIDE * _SHEET_SIDE
+    images = list(_images(video, places / video.duration, min(_SHEET_FRAME_WIDTH, video.width)))[:places]
+    width, height = images[0].size if images else (1, 1)
+    # If the clip has fewer frames than the sheet has places, they are repeated.
+    sheet = pillow.new("RGB", (width * _SHEET_SIDE, height * _SHEET_SIDE))
+    for place in range(places if images else 0):
+        sheet.paste(images[place % len(images)], (place % _SHEET_SIDE * width, place // _SHEET_SIDE * height))
+    return sheet.quantize(256, method=pillow.Quantize.MEDIANCUT)
+
+
+def _images(video: Video, fps: float, width: int) -> Iterator[Image]:
+    """Yield the frames at 0, 1/fps, 2/fps … as images, `width` pixels wide."""
+    size = width, max(1, round(video.height * width / video.width))
+    times = takewhile(lambda t: t < video.duration - TOLERANCE, (index / fps for index in count()))
+    for rgb in sample(video.path, times):
+        yield pillow.fromarray(rgb).resize(size, pillow.Resampling.LANCZOS, reducing_gap=3)

@@ -1,0 +1,1 @@
+"""Widgets in the programs that people work in, in Chromium."""

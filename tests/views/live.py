@@ -1,0 +1,142 @@
+"""A page in a browser whose widgets run in this process: no server, no kernel, and nothing of a fake between.
+
+Playwright calls `LivePage._kernel` while a test waits for the page, so commands are handled on the
+test's thread, as a kernel handles them on its own.
+"""
+
+import base64
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Thread
+from typing import Any
+
+import ipywidgets
+from comm.base_comm import BaseComm
+from playwright.sync_api import BrowserContext, Locator, expect
+
+from kling_nb import Job, Panel, Session
+from kling_nb.notebook.widgets.job import JobWidget
+from views.window import ADDRESS, Window
+
+PATIENCE = 45.0
+STATIC = "kling_nb/static"
+FILES = {
+    "/live_page.js": "js/test/live_page.js",
+    **{f"/{name}": f"{STATIC}/{name}" for name in ("job.js", "job.css", "panel.js", "panel.css")},
+}
+LINK = '<link rel="stylesheet" href="/{}.css">'
+DOCUMENT = """<!doctype html><html lang="en"><title>Notebook</title>{}
+<style>:root {{ color-scheme: light dark }}</style>
+<body><main></main><script type="module" src="/live_page.js"></script>"""
+NOT_SENT = {"_esm", "_css", "layout"}
+"""What anywidget does with these is done by the page."""
+
+
+@contextmanager
+def opened(**settings: Any) -> Iterator[Session]:
+    """A session, closed on another thread: here a wait would find the browser's loop and change it."""
+    session = Session(**settings)
+    try:
+        yield session
+    finally:
+        ipywidgets.Widget.close_all()
+        closing = Thread(target=session.close)
+        closing.start()
+        closing.join()
+
+
+class LiveComm(BaseComm):
+    """A comm whose messages the page fetches."""
+
+    def __init__(self, news: deque[Any], model: int) -> None:
+        self._news, self._model = news, model
+        super().__init__(target_name="jupyter.widget")
+
+    def publish_msg(
+        self, msg_type: str, data: Any = None, metadata: Any = None, buffers: Any = None, **keys: Any
+    ) -> None:
+        texts = [base64.b64encode(buffer).decode() for buffer in buffers or ()]
+        self._news.append({"model": self._model, "data": data or {}, "buffers": texts})
+
+
+class LivePage:
+    """A page that shows widgets of this process.
+
+    Args:
+        window: Where.
+        styles: The views whose styles the page has, the first one first.
+    """
+
+    def __init__(self, window: Window, styles: tuple[str, ...] = ("job", "panel")) -> None:
+        self.page = window.page
+        self._news: deque[Any] = deque()
+        self._widgets: list[Any] = []
+        self._views: list[int] = []
+        window.kernel = self._kernel
+        window.serve(DOCUMENT.format("".join(map(LINK.format, styles))), FILES)
+        self.open()
+
+    def open(self) -> None:
+        """Load the page, also once more: every view is there again."""
+        self._news.clear()
+        self.page.goto(ADDRESS)
+        self.page.wait_for_function("window.show !== undefined")
+
+    def panel(self, panel: Panel) -> Locator:
+        """Show a panel, or one more view of it, and wait until it can be used."""
+        self._show(panel)
+        shown = self.page.get_by_role("region", name="Kling panel").last
+        expect(shown.get_by_role("textbox", name="Prompt", exact=True)).to_be_visible()
+        return shown
+
+    def job(self, widget: JobWidget) -> Locator:
+        """Show a job."""
+        self._show(widget)
+        return self.page.get_by_label("Kling job").last
+
+    def until(self, condition: Callable[[], object]) -> None:
+        """Wait for what the page brings about in Python."""
+        deadline = time.monotonic() + PATIENCE
+        while not condition():
+            assert time.monotonic() < deadline, "never became true"
+            self.page.wait_for_timeout(20)  # meanwhile its messages are handled
+
+    def finish(self, job: Job) -> Job:
+        """Wait for a job's end. `job.wait()` would find the browser's loop in this thread and change it."""
+        self.until(lambda: job.done)
+        return job
+
+    def allow_clipboard(self) -> None:
+        """Let the page write to the clipboard and the test read it."""
+        context: BrowserContext = self.page.context
+        context.grant_permissions(["clipboard-read", "clipboard-write"], origin="http://localhost")
+
+    def clipboard(self) -> str:
+        """What was copied last."""
+        return str(self.page.evaluate("navigator.clipboard.readText()"))
+
+    def _show(self, widget: Any) -> None:
+        if widget not in self._widgets:
+            widget.comm = LiveComm(self._news, len(self._widgets))
+            self._widgets.append(widget)
+        number = self._widgets.index(widget)
+        self._views.append(number)
+        self.page.evaluate("(widget) => show(widget)", self._described(number))
+
+    def _described(self, number: int) -> dict[str, Any]:
+        widget = self._widgets[number]
+        state = {name: value for name, value in widget.get_state().items() if name not in NOT_SENT}
+        return {"id": number, "view": "panel" if isinstance(widget, Panel) else "job", "state": state}
+
+    def _kernel(self, message: dict[str, Any]) -> Any:
+        match message["kind"]:
+            case "widgets":
+                return [self._described(number) for number in self._views]
+            case "news":
+                return [self._news.popleft() for _ in range(len(self._news))]
+        buffers = [base64.b64decode(text) for text in message["buffers"]]
+        content = {"content": {"data": message["data"]}, "buffers": buffers}
+        self._widgets[message["model"]].comm.handle_msg(content)
+        return None

@@ -1,0 +1,650 @@
+"""The job's view in a real browser, with a model whose kernel is on the page too."""
+
+import io
+
+import pytest
+from accessibility import serious_faults
+from hostile import HOSTILE
+from PIL import Image
+from playwright.sync_api import expect
+
+from views.window import ADDRESS, Window
+
+PAGE = """<!doctype html><html lang="en"><title>Jobs</title><link rel="stylesheet" href="/job.css">
+<body><main></main><script type="module" src="/page.js"></script>"""
+FILES = {
+    "/job.js": "kling_nb/static/job.js",
+    "/job.css": "kling_nb/static/job.css",
+    "/page.js": "js/test/page.js",
+    "/fake_model.js": "js/test/fake_model.js",
+}
+DONE = {"state": "READY", "finished_at": 1_900_000_000, "width": 64, "height": 36, "duration": 1}
+FILM = {"fps": 8, "frame_count": 8, "number": 1, "request_id": "r-1"}
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def poster():
+    buffer = io.BytesIO()
+    Image.new("RGB", (64, 36), "teal").save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+@pytest.fixture(scope="module")
+def timed_window(browser):
+    """A window with a clock that tests may move, which goes on by itself until they stop it."""
+    window = Window(browser)
+    window.page.clock.install()
+    return window
+
+
+@pytest.fixture
+def window(timed_window):
+    timed_window.renew(900, 700)
+    timed_window.strict = True
+    yield timed_window
+    timed_window.page.clock.resume()
+    assert timed_window.complaints == []
+
+
+@pytest.fixture
+def page(window, video, poster):
+    """A page that stands on nothing but files."""
+    page = window.page
+    window.serve(PAGE, FILES, clip_mp4=video, poster_jpg=poster)
+    page.goto(ADDRESS)
+    page.wait_for_function("window.view !== undefined")
+    return page
+
+
+def stop_clock(page):
+    """From now on, when the job begins, time passes as the test says, however long the machine takes."""
+    page.clock.pause_at(page.evaluate("Date.now()") / 1000 + 1)
+    page.evaluate("model.traits.created_at = model.takes[0].created_at = Date.now() / 1000")
+
+
+def show(page, traits=None, **fields):
+    """Show a view; returns it as a locator."""
+    page.evaluate(
+        "async ([traits, fields]) => { window.leave = await view(traits, fields) }", [traits or {}, fields]
+    )
+    return page.locator(".kling-job").last
+
+
+def lines(first, end):
+    return [["2026-01-01T00:00:00Z", f"line {number}", "INFO"] for number in range(first, end)]
+
+
+def update(page, **fields):
+    page.evaluate("(fields) => model.update(fields)", fields)
+
+
+def finish(page, job, **fields):
+    """A finished job whose poster is there."""
+    update(page, revision=2, **DONE, **FILM, **fields)
+    expect(job.get_by_role("group", name="Video player")).to_be_visible()
+
+
+def at_frame(job, number):
+    """Whether the player stands at a frame, 1 being the first, and the video shows just that."""
+    expect(job.locator(".kling-where")).to_contain_text(f"· {number} / 8")
+    video = job.locator("video").first
+    video.evaluate("(v) => v.seeking && new Promise((done) => v.addEventListener('seeked', done))")
+    shade = video.evaluate(
+        """(v) => { const d = new OffscreenCanvas(1, 1).getContext('2d');
+          d.drawImage(v, 0, 0, 1, 1); return d.getImageData(0, 0, 1, 1).data[0] }"""
+    )
+    assert round(shade / 32) == number - 1
+
+
+def asked(page, kind):
+    return page.evaluate("(kind) => model.asked().filter((one) => one === kind).length", kind)
+
+
+def test_text_from_outside_is_text(page):
+    nasty = '<img src=x onerror="window.hit = 1"><b>bold</b>'
+    job = show(page, {"prompt": nasty, "title": nasty, "message": nasty, "state": "FAILED"})
+    update(page, revision=9, state="FAILED", message=nasty, lines=[[nasty, nasty, nasty]])
+    for part in (".kling-prompt", ".kling-title", ".kling-why > span", ".kling-row"):
+        expect(job.locator(part).first).to_have_text(nasty)
+    assert job.locator("img, b").count() == 0
+    assert page.evaluate("window.hit") is None
+
+
+@pytest.mark.parametrize("width", [320, 900])
+def test_hostile_texts_do_nothing_wherever_they_stand(page, width):
+    page.set_viewport_size({"width": width, "height": 900})
+    assert len(HOSTILE) == 40
+    job = show(page, lines=[])
+    page.evaluate("model.handlers.quote = () => ({ msg: { words: window.nasty, backend: 'fal' } })")
+    for number, nasty in enumerate(HOSTILE):
+        fields = dict.fromkeys(("message", "request_id", "cost", "cell"), nasty)
+        fields["lines"] = [[nasty, nasty, nasty]]
+        page.evaluate("(nasty) => { window.nasty = nasty }", nasty)
+        page.evaluate(
+            """([nasty, number]) => model.arrange([entry(1, { prompt: nasty, title: nasty, endpoint: nasty,
+              input: { prompt: nasty, multi_prompt: nasty }, revision: 3 * number + 2 })], 1)""",
+            [nasty, number],
+        )
+        update(page, first_line=number, revision=3 * number + 3, state="FAILED", **fields)
+        page.clock.run_for(300)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, nasty[:50]
+        assert job.locator("img, script, iframe, a, base, link, meta, svg").count() == 0
+    expect(job.locator(".kling-row")).to_have_count(40)
+    assert page.evaluate("window.hit") is None
+    finish(page, job)  # the player's icons are the only pictures
+    assert page.evaluate("window.hit") is None
+
+
+@pytest.mark.parametrize("state", ["IN_QUEUE", "IN_PROGRESS", "READY", "FAILED", "UNCERTAIN"])
+def test_no_state_shuts_anybody_out(page, state):
+    page.add_style_tag(content=":root { color-scheme: light dark }")
+    message = "It was refused." if state in {"FAILED", "UNCERTAIN"} else ""
+    job = show(page, {"state": state, "message": message}, lines=lines(0, 30), resumable=True)
+    if state == "READY":
+        finish(page, job)
+        add = "([d, f]) => model.arrange([model.takes[0], entry(2, { ...d, ...f, job_id: 'two' })], 1)"
+        page.evaluate(add, [DONE, FILM])
+        job.get_by_role("button", name="Take 2 next to the one shown").click()
+    for summary in job.locator("summary:visible").all():
+        if not summary.evaluate("(node) => node.parentElement.open"):
+            summary.click()
+    for theme in ("light", "dark"):
+        page.emulate_media(color_scheme=theme)
+        assert serious_faults(page, ".kling-job") == []
+
+
+def test_queue_progress_and_local_preview_are_said(page):
+    job = show(page, {"backend": "local"})
+    expect(job.locator(".kling-chip")).to_have_text("In queue")
+    expect(job.get_by_role("status").first).to_have_text("In queue, 2 ahead in the queue")
+    expect(job.get_by_text("LOCAL PREVIEW")).to_be_visible()
+    bar = job.get_by_role("progressbar", name="Progress")
+    assert bar.get_attribute("aria-valuenow") is None
+    update(page, revision=2, state="DOWNLOADING", received=250, total=1000)
+    expect(bar).to_have_attribute("aria-valuenow", "25")
+    expect(job.get_by_role("button", name="Cancel")).to_be_hidden()
+    update(page, revision=3, state="FAILED", message="out of memory")
+    expect(bar).to_be_hidden()
+    expect(job.locator(".kling-why > span")).to_have_text("out of memory")
+
+
+def test_elapsed_time_ticks_and_stops(page):
+    stop_clock(page)
+    job = show(page)
+    timer = job.get_by_role("timer")
+    expect(timer).to_have_text("0:00")
+    page.clock.run_for(65_000)
+    expect(timer).to_have_text("1:05")
+    end = page.evaluate("model.traits.created_at + 70")
+    update(page, revision=2, state="CANCELLED", finished_at=end)
+    page.clock.run_for(60_000)
+    expect(timer).to_have_text("after 1:10")
+
+
+def test_time_and_progress_are_measured_against_what_is_usual(page):
+    stop_clock(page)
+    job = show(page, expected=100)
+    page.clock.run_for(25_000)
+    expect(job.get_by_role("timer")).to_have_text("0:25 · usually 1:40")
+    bar = job.get_by_role("progressbar", name="Progress")
+    expect(bar).to_have_attribute("aria-valuenow", "25")
+    page.clock.run_for(80_000)
+    expect(bar).not_to_have_attribute("aria-valuenow", "100")  # longer than usual: nobody knows
+
+
+def test_log_follows_the_newest_line_until_the_reader_scrolls_up(page):
+    job = show(page, lines=lines(0, 100))
+    rows = job.get_by_role("log")
+    at_end = "(rows) => rows.scrollHeight - rows.scrollTop - rows.clientHeight < 2"
+    expect(rows.locator(".kling-row")).to_have_count(100)
+    assert rows.evaluate(at_end)
+    update(page, first_line=100, lines=lines(100, 150))
+    assert rows.evaluate(at_end)
+    rows.evaluate("(rows) => { rows.scrollTop = 40 }")
+    newest = job.get_by_role("button", name="Newest")
+    expect(newest).to_be_visible()
+    update(page, first_line=150, lines=lines(150, 200))
+    assert rows.evaluate("(rows) => rows.scrollTop") == 40
+    newest.click()
+    assert rows.evaluate(at_end)
+    expect(newest).to_be_hidden()
+
+
+def test_log_keeps_two_thousand_rows(page):
+    job = show(page, lines=lines(0, 1500))
+    update(page, first_line=1500, lines=lines(1500, 2500))
+    rows = job.locator(".kling-row")
+    expect(rows).to_have_count(2000)
+    expect(rows.first).to_contain_text("line 500")
+    expect(rows.last).to_contain_text("line 2499")
+    expect(job.locator(".kling-rows > :empty")).to_have_count(0)
+    expect(job.get_by_text("The first 500 lines are left out.")).to_be_visible()
+    expect(job.get_by_text("Log · 2500 lines")).to_be_visible()
+
+
+def test_log_can_be_filtered_and_copied(page):
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"], origin="http://localhost")
+    job = show(page, lines=lines(0, 30))
+    stop_clock(page)
+    job.get_by_role("searchbox", name="Filter the log").fill("LINE 2")
+    expect(job.locator(".kling-row:visible")).to_have_count(11)
+    update(page, first_line=30, lines=[[None, "no", None], [None, "line 29b", None]])
+    expect(job.locator(".kling-row:visible")).to_have_count(12)
+    job.get_by_role("button", name="Copy log").click()
+    expect(job.get_by_role("button", name="Copied")).to_be_visible()
+    copied = page.evaluate("navigator.clipboard.readText()").splitlines()
+    assert len(copied) == 12
+    assert copied[0].endswith("line 2")
+    page.clock.run_for(2000)
+    expect(job.get_by_role("button", name="Copy log")).to_be_visible()
+
+
+def test_cancel_from_the_keyboard_and_a_busy_kernel(page):
+    stop_clock(page)
+    job = show(page)
+    page.evaluate("model.silent = true")
+    job.get_by_role("button", name="Cancel").focus()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Enter")
+    expect(job.get_by_role("button", name="Cancelling…")).to_be_focused()
+    note = job.locator(".kling-note")
+    expect(note).to_be_hidden()
+    page.clock.run_for(1000)
+    expect(note).to_contain_text("The kernel is busy")
+    expect(note).to_contain_text("■")
+    page.evaluate("model.wake()")
+    expect(note).to_have_text("fal was asked; it may still finish.")
+    assert asked(page, "cancel") == 1
+    update(page, revision=2, state="CANCELLED", finished_at=1_900_000_000)
+    expect(job.get_by_role("button", name="Cancelling…")).to_be_hidden()
+    assert job.evaluate("(node) => node.contains(document.activeElement)")  # Tab goes on from here
+
+
+def test_a_kernel_that_is_gone_says_how_to_get_the_job_back(page):
+    job = show(page)
+    page.evaluate("model.gone = true; model.trigger('comm_live_update')")
+    expect(job.locator(".kling-note")).to_contain_text("kling_nb.resume()")
+    expect(job.get_by_role("button", name="Cancel")).to_be_hidden()
+    expect(job.get_by_role("progressbar")).to_be_hidden()
+
+
+def test_a_poster_comes_when_it_is_seen_and_the_file_when_it_is_played(page):
+    page.add_style_tag(content=".jp-OutputArea { padding-top: 3000px }")
+    job = show(page, DONE, **FILM)
+    expect(job.locator(".kling-chip")).to_have_text("Ready")
+    assert asked(page, "poster") == 0
+    job.scroll_into_view_if_needed()
+    page.wait_for_function("model.asked().includes('poster')")
+    assert asked(page, "chunk") == 0
+    assert job.locator("video").get_attribute("src") is None
+    job.get_by_role("button", name="Play").click()
+    expect(job.get_by_role("button", name="Pause")).to_be_visible()
+    page.wait_for_function("document.querySelector('video').currentTime > 0")
+    assert job.locator("video").evaluate("(v) => [v.videoWidth, v.videoHeight]") == [64, 36]
+    expect(job.get_by_text("64 × 36 · 1 s · take 1")).to_be_visible()
+    expect(page.locator("#card")).to_be_hidden()
+
+
+def test_frames_are_stepped_scrubbed_and_looped_from_the_keyboard(page):
+    job = show(page)
+    finish(page, job)
+    player = job.get_by_role("group", name="Video player")
+    player.focus()
+    page.keyboard.press("End")
+    at_frame(job, 8)
+    page.keyboard.press("ArrowLeft")
+    at_frame(job, 7)
+    page.keyboard.press("Home")
+    page.keyboard.press("ArrowRight")
+    at_frame(job, 2)
+    page.keyboard.press("a")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    at_frame(job, 4)
+    page.keyboard.press("a")
+    loop = job.get_by_role("button", name="Loop all again")
+    expect(loop).to_have_text("2–4")
+    job.get_by_role("combobox", name="Speed").select_option("2×")
+    player.focus()
+    page.keyboard.press(" ")
+    seen = page.evaluate(
+        """() => new Promise((told) => { const seen = new Set(); const v = document.querySelector('video');
+          const look = (_, { mediaTime }) => { seen.add(Math.floor(mediaTime * 8 + 0.01));
+            seen.size >= 3 && performance.now() > end ? told([...seen]) : v.requestVideoFrameCallback(look) };
+          const end = performance.now() + 1500; v.requestVideoFrameCallback(look) })"""
+    )
+    # In that time all of the clip would have gone by more than once, its first frame too. How far it runs on
+    # before it turns back is a matter of how busy the machine is.
+    assert min(seen) >= 1
+    assert job.locator("video").evaluate("(v) => v.playbackRate") == 2
+    page.keyboard.press(" ")
+    page.keyboard.press("a")
+    expect(job.get_by_role("button", name="Loop from here")).to_be_visible()
+    slider = job.get_by_role("slider", name="Frame")
+    slider.fill("2")
+    at_frame(job, 3)
+    expect(slider).to_have_attribute("aria-valuetext", "0:00.25 · 3 / 8")
+
+
+def test_a_speed_holds_for_every_source_of_the_video(page):
+    job = show(page)
+    finish(page, job)
+    page.add_style_tag(content="main, .jp-OutputArea { padding-bottom: 5000px }")
+    job.get_by_role("combobox", name="Speed").select_option("0.25×")
+    rate = "document.querySelector('video').playbackRate"
+    for _ in range(2):
+        job.get_by_role("button", name="Play").click()
+        page.wait_for_function("document.querySelector('video').currentTime > 0")
+        assert page.evaluate(rate) == 0.25
+        job.get_by_role("button", name="Pause").click()
+        page.evaluate("scrollTo(0, 4000)")
+        page.wait_for_function("!document.querySelector('video').hasAttribute('src')")
+        page.evaluate("scrollTo(0, 0)")
+    expect(job.get_by_role("combobox", name="Speed")).to_have_value("0.25×")
+
+
+def test_a_loop_is_painted_under_the_slider(page):
+    job = show(page)
+    finish(page, job)
+    slider = job.get_by_role("slider", name="Frame")
+    for frame, press in ((2, "loop from here"), (6, "loop to here")):
+        slider.fill(str(frame))
+        job.get_by_role("button", name=press).click()
+    box = slider.locator("..").bounding_box()
+    picture = Image.open(io.BytesIO(page.screenshot(clip=box))).convert("RGB")
+    amber = (0xA6, 0x5F, 0x00)
+    (found,) = {
+        (columns[0], columns[-1])
+        for row in range(picture.height)
+        if (columns := [x for x in range(picture.width) if picture.getpixel((x, row)) == amber])
+    }
+    way = picture.width - 16  # of the middle of the thumb
+    assert found == pytest.approx((8 + way * 2 / 7, 8 + way * 6 / 7), abs=2)
+
+
+def test_loop_sound_and_full_screen(page):
+    job = show(page)
+    finish(page, job)
+    loop = job.get_by_role("button", name="Loop", exact=True)
+    expect(loop).to_have_attribute("aria-pressed", "true")
+    loop.click()
+    expect(loop).to_have_attribute("aria-pressed", "false")
+    job.get_by_role("button", name="Sound off").click()
+    expect(job.get_by_role("button", name="Sound on")).to_be_visible()
+    job.get_by_role("group", name="Video player").focus()
+    page.keyboard.press("f")
+    page.wait_for_function("document.fullscreenElement?.ariaLabel === 'Video player'")
+
+
+def test_save_and_copy(page):
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"], origin="http://localhost")
+    job = show(page)
+    finish(page, job)
+    with page.expect_download() as download:
+        job.get_by_role("button", name="Save").click()
+    assert download.value.suggested_filename == "heron.mp4"
+    job.get_by_role("button", name="Copy as cell").click()
+    page.wait_for_function("navigator.clipboard.readText().then((text) => text.startsWith('%%kling'))")
+    job.get_by_role("button", name="Copy id").click()
+    page.wait_for_function("navigator.clipboard.readText().then((text) => text === 'r-1')")
+
+
+def test_what_cannot_be_saved_says_why_and_what_is_on_its_way_is_waited_for(page):
+    page.evaluate("model.kept = model.handlers.chunk; model.handlers.chunk = undefined")
+    job = show(page)
+    finish(page, job)
+    save = job.get_by_role("button", name="Save")
+    problem = job.get_by_role("alert").filter(has_text="not here")
+    save.click()
+    expect(problem).to_be_visible()
+    page.evaluate("void (model.handlers.chunk = model.kept, model.silent = true)")
+    job.get_by_role("button", name="Play").click()
+    page.wait_for_function("model.unanswered.some(({ kind }) => kind === 'chunk')")
+    expect(problem).to_be_hidden()
+    with page.expect_download() as download:
+        save.click()
+        page.evaluate("model.wake()")
+    assert download.value.suggested_filename == "heron.mp4"
+    assert asked(page, "chunk") == 2
+
+
+def test_where_there_is_no_cell_it_is_said_why(page):
+    job = show(page, cell="", no_cell="A flag of %%kling cannot say this.")
+    copy = job.get_by_role("button", name="Copy as cell")
+    expect(copy).to_be_disabled()
+    expect(copy).to_have_attribute("title", "A flag of %%kling cannot say this.")
+    update(page, revision=2, cell="%%kling\na heron", no_cell="")
+    expect(copy).to_be_enabled()
+    expect(copy).to_have_attribute("title", "")
+
+
+def test_twenty_finished_widgets_hold_at_most_two_sources(page):
+    page.add_style_tag(content=".jp-OutputArea { zoom: 0.1 }")  # all of them in sight
+    page.evaluate(
+        """async ([done, film]) => { window.models = [];
+          for (let i = 0; i < 20; i++) { const one = makeModel(); models.push(one);
+            Object.assign(one.takes[0], done, film); await view(done, film, one) } }""",
+        [DONE, FILM],
+    )
+    sources = "[...document.querySelectorAll('video')].filter((v) => v.hasAttribute('src')).length"
+    page.wait_for_function("models.every((one) => one.asked().includes('poster'))")
+    assert page.evaluate(sources) == 0
+    for at in range(20):
+        page.get_by_role("slider", name="Frame").nth(at).fill("3")
+        page.wait_for_function(
+            f"document.querySelectorAll('.kling-where')[{at}].textContent.includes(' 4 /')"
+        )
+    page.wait_for_function(f"models.every((one) => one.asked().includes('chunk')) && {sources} <= 2")
+
+
+def test_a_video_that_leaves_sight_gives_its_source_back_and_keeps_its_place(page):
+    job = show(page)
+    finish(page, job)
+    page.add_style_tag(content="main, .jp-OutputArea { padding-bottom: 5000px }")
+    job.get_by_role("slider", name="Frame").fill("5")
+    at_frame(job, 6)
+    page.evaluate("scrollTo(0, 4000)")
+    page.wait_for_function("!document.querySelector('video').hasAttribute('src')")
+    page.evaluate("scrollTo(0, 0)")
+    job.get_by_role("group", name="Video player").focus()
+    page.keyboard.press("ArrowRight")
+    at_frame(job, 7)
+
+
+def test_parameters_are_controls_and_what_is_changed_is_marked(page):
+    job = show(page, input={"prompt": "a heron", "duration": "10"})
+    finish(page, job)
+    expect(
+        job.get_by_text("Parameters · Duration 10 · Aspect ratio 16:9 · CFG scale 0.5 · Generate audio off")
+    ).to_be_visible()
+    job.get_by_text("Parameters ·").click()
+    expect(job.get_by_role("textbox", name="Prompt")).to_have_value("a heron")
+    duration = job.get_by_role("slider", name="Duration")
+    expect(duration).to_have_attribute("aria-valuetext", "10")
+    job.get_by_role("radio", name="9:16").check(force=True)
+    job.get_by_role("slider", name="CFG scale").fill("0.7")
+    job.get_by_role("switch", name="Generate audio").check()
+    expect(job.get_by_text("Parameters · 3 changed")).to_be_visible()
+    job.get_by_role("button", name="Undo the change of CFG scale").click()
+    expect(job.get_by_text("Parameters · 2 changed")).to_be_visible()
+    page.clock.run_for(300)
+    expect(job.get_by_text("about $0.49")).to_be_visible()
+    job.get_by_role("button", name="Generate take").press("Enter")
+    expect(job.get_by_role("button", name="Take 2, In queue")).to_have_attribute("aria-pressed", "true")
+    assert job.evaluate("(node) => node.contains(document.activeElement)")  # Tab goes on from here
+    assert page.evaluate("model.takes[1].input") == {
+        "prompt": "a heron",
+        "duration": "10",
+        "aspect_ratio": "9:16",
+        "generate_audio": True,
+    }
+    expect(job.get_by_role("button", name="Generate take")).to_be_hidden()
+    job.get_by_role("button", name="Take 1,").click()
+    expect(
+        job.get_by_text("Parameters · Duration 10 · Aspect ratio 16:9 · CFG scale 0.5 · Generate audio off")
+    ).to_be_visible()
+
+
+def test_a_value_that_is_refused_says_why(page):
+    page.evaluate("model.handlers.quote = undefined")
+    job = show(page)
+    finish(page, job)
+    page.clock.run_for(300)
+    expect(job.get_by_role("alert").filter(has_text="not here")).to_be_visible()
+    generate = job.get_by_role("button", name="Generate take")
+    expect(generate).to_have_attribute("aria-disabled", "true")
+    generate.click(force=True)
+    assert asked(page, "generate") == 0
+
+
+def test_two_takes_play_in_step_and_what_differs_is_listed(page):
+    job = show(page)
+    finish(page, job)
+    page.evaluate(
+        """([done, film]) => model.arrange([model.takes[0], entry(2, { ...done, ...film, job_id: 'two',
+          input: { prompt: 'a heron', duration: '10' } })], 1)""",
+        [DONE, FILM],
+    )
+    expect(job.get_by_text("64 × 36 · 1 s", exact=True)).to_be_visible()  # the strip has the takes' numbers
+    job.get_by_role("combobox", name="Speed").select_option("0.5×")
+    job.get_by_role("button", name="Loop", exact=True).click()
+    job.get_by_role("button", name="loop from here").click()
+    job.get_by_role("slider", name="Frame").fill("3")
+    job.get_by_role("button", name="loop to here").click()
+    job.get_by_role("button", name="Take 2 next to the one shown").click()
+    expect(job.locator("video")).to_have_count(2)
+    expect(job.get_by_role("combobox", name="Speed")).to_have_value("0.5×")
+    assert page.evaluate("[...document.querySelectorAll('video')].map((v) => v.playbackRate)") == [0.5, 0.5]
+    expect(job.get_by_role("button", name="Loop", exact=True)).to_have_attribute("aria-pressed", "false")
+    expect(job.get_by_role("button", name="1–4: loop all again")).to_be_visible()
+    expect(job.get_by_role("row", name="Duration 5 10")).to_be_visible()
+    expect(job.get_by_role("row")).to_have_count(2)
+    job.get_by_role("slider", name="Frame").fill("5")
+    at_frame(job, 6)
+    times = "[...document.querySelectorAll('video')].map((v) => Math.floor(v.currentTime * 8))"
+    page.wait_for_function(f"String({times}) === '5,5'")
+    job.get_by_role("button", name="Take 2 next to the one shown").click()
+    expect(job.locator("video")).to_have_count(1)
+    at_frame(job, 6)
+
+
+def test_what_may_still_be_had_can_be_asked_for(page):
+    job = show(page, {"state": "UNCERTAIN", "message": "No answer came."}, resumable=True)
+    job.get_by_role("button", name="Ask fal for the result").click()
+    assert asked(page, "resume") == 1
+    update(page, revision=9, state="FAILED", resumable=False, cost="not charged", message="refused")
+    expect(job.get_by_role("button", name="Ask fal")).to_be_hidden()
+    expect(job.get_by_text("not charged")).to_be_visible()
+    expect(job.get_by_role("button", name="Try again")).to_be_visible()
+
+
+def test_folds_stay_as_the_reader_left_them(page):
+    job = show(page, lines=lines(0, 3))
+    log = job.locator("details").last
+    expect(log).to_have_attribute("open", "")
+    finish(page, job)
+    expect(log).not_to_have_attribute("open", "")
+    job.get_by_text("Parameters ·").click()
+    update(page, revision=3, **DONE)
+    page.evaluate("leave()")
+    expect(show(page).get_by_role("slider", name="Duration")).to_be_visible()
+
+
+def test_views_of_one_job_agree_and_the_next_one_goes_on_where_it_was(page):
+    first = show(page)
+    finish(page, first)
+    first.get_by_role("slider", name="Frame").fill("4")
+    at_frame(first, 5)
+    second = show(page)
+    expect(second.locator(".kling-where")).to_contain_text("5 / 8")
+    second.get_by_role("group", name="Video player").focus()
+    page.keyboard.press("ArrowRight")
+    at_frame(second, 6)
+    assert asked(page, "chunk") == 1
+
+
+def test_clean_up_leaves_nothing(page, window):
+    job = show(page)
+    finish(page, job)
+    job.get_by_role("slider", name="Frame").fill("1")
+    at_frame(job, 2)
+    url = job.locator("video").get_attribute("src")
+    expect(page.locator("#card")).to_be_hidden()
+    page.evaluate("leave()")
+    expect(page.locator("#card")).to_be_visible()
+    assert page.locator("[data-kling-job]").count() == 0
+    gone = page.evaluate(
+        "(url) => new Promise((told) => { const v = document.createElement('video');"
+        " v.onerror = () => told(true); v.onloadeddata = () => told(false); v.src = url })",
+        url,
+    )
+    assert gone is True
+    assert window.complaints.pop().endswith("ERR_FILE_NOT_FOUND")
+    update(page, revision=50, state="FAILED")
+
+
+def test_card_shows_where_the_video_cannot_be_had(page):
+    page.evaluate("model.kept = model.handlers.chunk; model.handlers.chunk = undefined")
+    job = show(page)
+    finish(page, job)
+    job.get_by_role("button", name="Play").click()
+    expect(job.get_by_role("alert").filter(has_text="not here")).to_be_visible()
+    update(page, revision=3)
+    expect(page.locator("#card")).to_be_visible()
+    page.evaluate("void (model.handlers.chunk = model.kept)")
+    job.get_by_role("button", name="Play").click()
+    expect(job.get_by_role("button", name="Pause")).to_be_visible()
+    update(page, revision=4)
+    expect(page.locator("#card")).to_be_hidden()
+
+
+def test_a_result_that_is_no_video_leaves_the_card(page):
+    told = {"message": "The result is not a video."}
+    job = show(page, {**DONE, **told, "width": None, "height": None, "duration": None})
+    expect(job.locator(".kling-why > span")).to_contain_text("not a video")
+    expect(page.locator("#card")).to_be_visible()
+    assert asked(page, "chunk") == asked(page, "poster") == 0
+
+
+@pytest.mark.parametrize("width", [320, 900])
+def test_nothing_sticks_out(page, width):
+    page.set_viewport_size({"width": width, "height": 700})
+    words = "x" * 400
+    job = show(page, {"prompt": words, "title": words, "backend": "local"}, lines=[[None, words, None]])
+    update(page, revision=2, request_id=words, lines=[[None, words, None]])
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    expect(job.get_by_role("button", name="Cancel")).to_be_in_viewport(ratio=1)
+    finish(page, job, cost=words)
+    job.get_by_text("Parameters ·").click()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.parametrize("motion", ["reduce", "no-preference"])
+def test_motion_is_as_the_reader_wants_it(page, motion):
+    page.emulate_media(reduced_motion=motion)
+    job = show(page)
+    running = job.locator(".kling-fill").first.evaluate("(fill) => fill.getAnimations().length")
+    assert running == (0 if motion == "reduce" else 1)
+
+
+def test_in_forced_colours_what_is_pressed_focused_or_running_can_be_told(page):
+    page.emulate_media(forced_colors="active")
+    job = show(page)
+    finish(page, job)
+    edge = "(node) => getComputedStyle(node).borderTopColor"
+    looped, sound = (job.get_by_role("button", name=name, exact=True) for name in ("Loop", "Sound off"))
+    expect(looped).to_have_attribute("aria-pressed", "true")
+    assert looped.evaluate(edge) != sound.evaluate(edge)
+    job.get_by_role("button", name="Play").focus()
+    page.keyboard.press("Tab")
+    ring = page.evaluate(
+        "(({ outlineStyle, outlineWidth }) => [outlineStyle, outlineWidth])"
+        "(getComputedStyle(document.activeElement))"
+    )
+    assert ring[0] != "none"
+    assert float(ring[1].removesuffix("px")) > 0
+    chip = job.locator(".kling-chip")
+    dot = chip.evaluate("(chip) => getComputedStyle(chip, '::before').borderTopColor")
+    assert dot != chip.evaluate("(chip) => getComputedStyle(chip).backgroundColor")

@@ -1,0 +1,153 @@
+"""The job widget in Chromium, with a real job behind it, local or at a scripted fal, and no notebook."""
+
+import pytest
+from accessibility import serious_faults
+from playwright.sync_api import expect
+from scripted import Fail, Log, Queue, Run, Script, ScriptedFal
+from scripted.script import instant
+
+from kling_nb.errors import SubmissionUncertain
+from kling_nb.notebook.widgets.job import JobWidget
+from views.live import opened
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
+REFUSED = {"loc": ["body", "prompt"], "msg": "The prompt names a brand", "type": "content_policy_violation"}
+LOOPED = """(video) => new Promise((told) => {
+  const seen = [];
+  const look = (_, { mediaTime }) => {
+    seen.push(Math.floor(mediaTime * 24 + 0.01));
+    if (seen.at(-1) < seen.at(-2)) told(seen);
+    else video.requestVideoFrameCallback(look) };
+  video.requestVideoFrameCallback(look) })"""
+"""The frames that are shown until the first step back."""
+
+
+@pytest.fixture
+def fal():
+    with ScriptedFal() as server:
+        yield server
+
+
+@pytest.fixture
+def paying(fal, home, tmp_cwd):
+    """A session that takes the scripted server for fal."""
+    urls = dict.fromkeys(("queue_url", "rest_url", "api_url"), fal.url)
+    with opened(backend="fal", credentials=fal.key, **urls) as made:
+        yield made
+
+
+def player_of(job):
+    return job.get_by_role("group", name="Video player")
+
+
+def test_the_player_the_log_and_the_cell_of_a_take(page, live, session, tmp_cwd):
+    live.allow_clipboard()
+    job = live.job(JobWidget(session.submit("a paper boat", endpoint="v3-pro", duration=3)))
+    expect(player_of(job)).to_be_visible()
+
+    frame = job.get_by_role("slider", name="Frame")
+    frame.fill("10")
+    job.get_by_role("button", name="loop from here").click()
+    frame.fill("20")
+    job.get_by_role("button", name="loop to here").click()
+    expect(job.get_by_role("button", name="11–21: loop all again")).to_be_visible()
+    job.get_by_role("combobox", name="Speed").select_option("2×")
+    job.get_by_role("button", name="Play").click()
+    video = job.locator("video")
+    seen = video.evaluate(LOOPED)
+    assert min(seen) >= 10
+    assert max(seen) <= 24  # a player shows a frame or two more before it turns back
+    assert video.evaluate("(video) => video.playbackRate") == 2
+    job.get_by_role("button", name="Pause").click()
+    with page.expect_download() as download:
+        job.get_by_role("button", name="Save").click()
+    (made,) = (tmp_cwd / "kling_media").glob("*.mp4")
+    assert download.value.suggested_filename == made.name
+    assert download.value.path().read_bytes() == made.read_bytes()
+
+    job.get_by_text("Log ·").click()
+    rows = job.get_by_role("log").locator("div")
+    every = rows.count()
+    job.get_by_role("searchbox", name="Filter the log").fill("SAMPLING")
+    expect(rows.filter(has_text="Sampling", visible=True).first).to_be_visible()
+    expect(rows.filter(has_not_text="Sampling", visible=True)).to_have_count(0)
+    job.get_by_role("button", name="Copy log").click()
+    expect(job.get_by_role("button", name="Copied")).to_be_visible()
+    lines = live.clipboard().splitlines()
+    assert 0 < len(lines) < every
+    assert all("Sampling" in line for line in lines)
+    job.get_by_role("button", name="Copy as cell").click()
+    page.wait_for_function("navigator.clipboard.readText().then((text) => text.startsWith('%%kling'))")
+    assert live.clipboard() == "%%kling --endpoint v3-pro --duration 3\na paper boat"
+
+
+def test_what_is_refused_is_said_and_nothing_stands_in_the_way_of_a_screen_reader(page, live, session):
+    job = live.job(JobWidget(session.submit("a paper boat", endpoint="v3-pro", duration=3)))
+    expect(player_of(job)).to_be_visible()
+    job.get_by_text("Parameters ·").click()
+    job.get_by_text("Log ·").click()
+    expect(job.get_by_role("log")).to_be_visible()
+    assert serious_faults(page, ".kling-job") == []
+    job.get_by_role("textbox", name="Multi prompt").fill('[{"prompt": 7}]')
+    expect(job.get_by_role("alert").filter(has_text="multi_prompt")).to_be_visible()
+    expect(job.get_by_role("button", name="Generate take")).to_have_attribute("aria-disabled", "true")
+    for theme in ("light", "dark"):
+        page.emulate_media(color_scheme=theme)
+        assert serious_faults(page, ".kling-job") == []
+    job.get_by_role("button", name="Undo the change of Multi prompt").click()
+    expect(job.get_by_role("button", name="Generate take")).to_have_attribute("aria-disabled", "false")
+
+
+def test_python_sees_and_sets_the_take(live, session):
+    for new in (False, True):
+        live.finish(session.submit("a kite", new=new))
+    widget = JobWidget(session.submit("a kite"))
+    seen = []
+    widget.observe(lambda change: seen.append(change.new), "value")
+    job = live.job(widget)
+    one, two = (job.get_by_role("button", name=f"Take {number},") for number in (1, 2))
+    expect(one).to_have_attribute("aria-pressed", "true")
+    two.click()
+    live.until(lambda: seen)
+    assert (widget.take, seen) == (2, [widget.value])
+    widget.take = 1
+    expect(one).to_have_attribute("aria-pressed", "true")
+    assert seen[1:] == [widget.value]
+
+    def broken(change):
+        raise ValueError("not mine")
+
+    widget.observe(broken, "value")
+    two.click()
+    expect(job.get_by_text("An observer of `value` raised ValueError: not mine")).to_be_visible()
+
+
+def test_what_failed_says_why_and_can_be_tried_again(live, paying, fal):
+    fal.script = Script([Queue(0), Run(), Log("Checking"), Fail.refused(REFUSED, units="0")])
+    job = live.job(JobWidget(paying.submit("a soft drink")))
+    expect(job.get_by_text("The prompt names a brand")).to_be_visible()
+    expect(job.get_by_text("not charged")).to_be_visible()
+    expect(job.get_by_text("Failed").first).to_be_visible()
+    expect(job.get_by_text("No price on record for v1-pro.", exact=True)).to_be_visible()
+    fal.script = Script(instant())
+    job.get_by_role("button", name="Try again").click()
+    expect(player_of(job)).to_be_visible()
+    expect(job.get_by_role("button", name="Take 1, Failed")).to_be_visible()
+    expect(job.get_by_text("5 billable units")).to_be_visible()
+    assert len(fal.accepted) == 2
+
+
+def test_what_was_never_answered_is_asked_for_and_not_sent_twice(live, paying, fal):
+    fal.fault("submit", "reset", handled=True)
+    fal.fault("lookup", "no_items")
+    made = live.finish(paying.submit("a lighthouse"))
+    assert isinstance(made.error, SubmissionUncertain)
+    job = live.job(JobWidget(made))
+    expect(job.get_by_text("Uncertain").first).to_be_visible()
+    ask = job.get_by_role("button", name="Ask fal for the result")
+    ask.click()
+    expect(job.get_by_text("fal lists no such request yet")).to_be_visible()
+    ask.click()
+    expect(player_of(job)).to_be_visible()
+    expect(job.get_by_text("resumed, no extra charge")).to_be_visible()
+    assert fal.count("submit") == 1

@@ -1,0 +1,317 @@
+"""The panel in Chromium, with a session, a ledger and local previews behind it, and no notebook around it."""
+
+import io
+from pathlib import Path
+
+import pytest
+from accessibility import serious_faults
+from hostile import HOSTILE
+from PIL import Image
+from playwright.sync_api import expect
+
+from kling_nb import Panel
+from kling_nb.events import State
+from kling_nb.ledger import Intent
+from kling_nb.notebook.widgets.job import JobWidget
+from views.live import LivePage, opened
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
+TEXT = "fal-ai/kling-video/v1/pro/text-to-video"
+IMAGE = "fal-ai/kling-video/v1/pro/image-to-video"
+HAND_OVER = """async ([node, kind, name]) => {
+  const canvas = new OffscreenCanvas(400, 400);
+  canvas.getContext("2d").fillRect(0, 0, 400, 400);
+  const files = new DataTransfer();
+  files.items.add(new File([await canvas.convertToBlob({ type: "image/png" })], name, { type: "image/png" }));
+  const about = { bubbles: true, cancelable: true };
+  node.dispatchEvent(kind === "paste" ? new ClipboardEvent(kind, { ...about, clipboardData: files })
+    : new DragEvent(kind, { ...about, dataTransfer: files })) }"""
+"""Pastes or drops a picture, as the browser hands it to a page."""
+NOTICES = """window.shown = [];
+window.Notification = class {
+  static permission = "default";
+  static async requestPermission() { return (this.permission = "granted") }
+  constructor(title) { window.shown.push(title) }
+  close() {} }"""
+"""A desktop that keeps what it is to show."""
+
+
+def note(session, prompt, endpoint=TEXT, **columns):
+    """A submission in the ledger, as an earlier kernel left it."""
+    intent = Intent(
+        backend="fal",
+        endpoint=endpoint,
+        input={"prompt": prompt},
+        prompt=prompt,
+        fingerprint=prompt[:60],
+        folder=Path("kling_media").absolute(),
+        take=None,
+    )
+    entry, _ = session.ledger.claim(intent)
+    session.ledger.update(entry.id, **columns)
+
+
+def prompt_of(panel):
+    return panel.get_by_role("textbox", name="Prompt", exact=True)
+
+
+def queue_of(panel):
+    return panel.get_by_role("region", name="Queue")
+
+
+def opened_in(panel):
+    return panel.get_by_role("region", name="Opened")
+
+
+def rows_of(panel):
+    return panel.get_by_role("listbox", name="History").get_by_role("option")
+
+
+def generate(panel, prompt):
+    prompt_of(panel).fill(prompt)
+    panel.get_by_role("button", name="Generate preview").click()
+
+
+def wait_until_playing(page):
+    page.wait_for_function(
+        "() => [...document.querySelectorAll('[aria-label=\"Kling panel\"] video')].some("
+        "(v) => !v.paused && v.currentTime > 0.1)"
+    )
+
+
+def test_a_picture_is_pasted_dropped_or_picked_and_used(page, live, session):
+    panel = live.panel(Panel(session, "v1-pro-image"))
+    field = panel.get_by_role("textbox", name="Image", exact=True)
+    for kind in ("paste", "drop"):
+        page.evaluate(HAND_OVER, [field.element_handle(), kind, f"{kind}.png"])
+        expect(panel.get_by_role("img", name=f"{kind}.png")).to_be_visible()
+        panel.get_by_role("button", name=f"Remove {kind}.png").click()
+    picture = io.BytesIO()
+    Image.new("RGB", (400, 400), "teal").save(picture, "PNG")
+    with page.expect_file_chooser() as chooser:
+        panel.get_by_role("button", name="Choose a file for Image").click()
+    chooser.value.set_files({"name": "night.png", "mimeType": "image/png", "buffer": picture.getvalue()})
+    thumbnail = panel.get_by_role("img", name="night.png")
+    expect(thumbnail).to_be_visible()
+    page.wait_for_function("(canvas) => canvas.width > 50", arg=thumbnail.element_handle())
+    generate(panel, "the night sky turns")
+    expect(opened_in(panel).locator("video")).to_be_visible()
+    panel.get_by_role("button", name="Remove night.png").click()
+    expect(field).to_be_focused()
+    expect(panel.get_by_role("region", name="Compose")).to_contain_text("image_url")  # what is missing now
+
+
+def test_every_kind_of_control_reaches_python_and_python_the_panel(page, live, session):
+    made = Panel(session)
+    panel = live.panel(made)
+    endpoint = panel.get_by_role("combobox", name="Endpoint", exact=True)
+    endpoint.click()
+    endpoint.fill("3.0 pro image")
+    panel.get_by_role("option", name="Kling 3.0 (pro) Image to Video").click()
+    prompt_of(panel).fill("a heron")
+    panel.get_by_role("textbox", name="Start image", exact=True).fill("https://pictures.invalid/heron.png")
+    panel.get_by_role("slider", name="Duration").fill("4")
+    panel.get_by_role("slider", name="CFG scale").fill("0.7")
+    panel.get_by_role("switch", name="Generate audio").uncheck()
+    panel.get_by_role("radiogroup", name="Shot type").get_by_role("radio").last.check(force=True)
+    panel.get_by_role("textbox", name="Elements").fill(
+        '[{"frontal_image_url": "https://pictures.invalid/1.png"}]'
+    )
+    expect(panel.get_by_role("button", name="Generate preview")).to_have_attribute("aria-disabled", "false")
+    live.until(lambda: "elements" in made.request.input)
+    request = made.request.input
+    assert set(request) == {
+        "cfg_scale",
+        "duration",
+        "elements",
+        "generate_audio",
+        "prompt",
+        "shot_type",
+        "start_image_url",
+    }
+    assert (request["duration"], request["cfg_scale"]) == ("7", 0.7)
+    endpoint.click()
+    endpoint.fill("video to audio")
+    page.keyboard.press("Enter")
+    expect(panel.get_by_role("textbox", name="Sound effect prompt")).to_be_visible()
+    live.until(lambda: made.request is None)
+
+    seen = []
+    made.observe(lambda change: seen.append(change.new.take), "value")
+    made.submit(endpoint="v1-pro", prompt="a heron lands")
+    expect(queue_of(panel).get_by_role("listitem").filter(has_text="a heron lands")).to_contain_text("Ready")
+    live.until(lambda: seen)
+    assert made.value.request["input"] == {"prompt": "a heron lands"}
+    assert seen == [1]
+
+    def broken(change):
+        raise ValueError("not mine")
+
+    made.observe(broken, "request")
+    endpoint.click()
+    endpoint.fill("v1-pro")
+    page.keyboard.press("Enter")
+    prompt_of(panel).fill("a heron flies off")
+    fault = panel.get_by_role("alert").filter(has_text="An observer of `request` raised ValueError: not mine")
+    expect(fault).to_be_visible()
+    fault.get_by_role("button", name="Dismiss").click()
+    expect(fault).to_be_hidden()
+
+
+def test_two_views_agree_and_a_page_that_is_loaded_again_finds_everything(page, live, session):
+    made = Panel(session)
+    one, other = live.panel(made), live.panel(made)
+    one = page.get_by_role("region", name="Kling panel").first
+    prompt_of(one).fill("a lighthouse in a storm")
+    expect(prompt_of(other)).to_have_value("a lighthouse in a storm")
+    other.get_by_role("radio", name="1:1").check(force=True)
+    expect(one.get_by_role("radio", name="1:1")).to_be_checked()
+    expect(prompt_of(one)).to_have_value("a lighthouse in a storm")
+    other.get_by_role("button", name="Generate preview").click()
+    for panel in (one, other):
+        expect(queue_of(panel).get_by_role("listitem")).to_contain_text("Ready")
+        expect(panel.get_by_role("button", name="Show take 1")).to_be_visible()
+    prompt_of(one).fill("a lighthouse at noon")
+    expect(one.get_by_role("button", name="Generate preview")).to_have_attribute("aria-disabled", "false")
+    live.open()
+    expect(prompt_of(one)).to_have_value("a lighthouse at noon")
+    queued = queue_of(one).get_by_role("listitem")
+    expect(queued).to_contain_text("a lighthouse in a storm")
+    queued.get_by_role("button", name="Open").click()
+    video = opened_in(one).locator("video").first
+    video.evaluate("(node) => { node.muted = true; return node.play() }")
+    wait_until_playing(page)
+
+
+def test_a_thousand_entries_are_searched_filtered_compared_and_reused(page, live, session):
+    live.allow_clipboard()
+    for number in range(1000):
+        one = TEXT if number % 2 else IMAGE
+        note(session, f"fox number {number}", one, state=State.READY if number % 10 else State.FAILED)
+    panel = live.panel(Panel(session))
+    expect(panel.get_by_text("1,000 jobs")).to_be_visible()
+    expect(rows_of(panel).first).to_contain_text("fox number 999")
+    assert rows_of(panel).count() < 30
+    history = panel.get_by_role("listbox", name="History")
+    history.focus()
+    page.keyboard.press("End")
+    expect(panel.get_by_role("option", name="fox number 0 ")).to_be_visible()
+    page.keyboard.press("Enter")
+    opened = opened_in(panel)
+    expect(opened.get_by_text("fox number 0", exact=True)).to_be_visible()
+    panel.get_by_role("searchbox", name="Search the history").fill("NUMBER 77")
+    expect(panel.get_by_text("19 jobs")).to_be_visible()  # 77 is also in 177, 277 …
+    panel.get_by_role("combobox", name="State of the history").select_option("FAILED")
+    expect(panel.get_by_text("1 job", exact=True)).to_be_visible()
+    expect(rows_of(panel)).to_contain_text(["fox number 770"])
+    panel.get_by_role("combobox", name="State of the history").select_option("")
+    panel.get_by_role("combobox", name="Endpoint of the history").select_option(TEXT)
+    expect(panel.get_by_text("14 jobs")).to_be_visible()
+    expect(rows_of(panel).nth(1)).to_contain_text("fox number 877")
+    history.focus()
+    for key in ("Home", "Space", "ArrowDown", "Space"):
+        page.keyboard.press(key)
+    expect(opened.get_by_role("heading", name="Differences")).to_be_visible()
+    expect(opened.get_by_role("row", name="prompt")).to_contain_text("fox number 977")
+    opened.get_by_role("button", name="Reuse parameters").first.click()
+    expect(prompt_of(panel)).to_have_value("fox number 977")
+    panel.get_by_role("radio", name="9:16").check(force=True)
+    panel.get_by_role("region", name="Compose").get_by_role("button", name="Copy as cell").click()
+    expect(panel.get_by_role("button", name="Copied")).to_be_visible()
+    assert live.clipboard() == "%%kling --endpoint v1-pro --aspect-ratio 9:16\nfox number 977"
+
+
+def test_hostile_text_stays_text_and_breaks_no_layout(page, live, session):
+    for text in HOSTILE:
+        note(session, text, text[:200], state=State.FAILED, error=text, request_id=text[:300])
+    panel = live.panel(Panel(session))
+    panel.get_by_role("listbox", name="History").focus()
+    opened = opened_in(panel)
+    for number, text in enumerate(reversed(HOSTILE)):
+        page.keyboard.press("Home" if number == 0 else "ArrowDown")
+        page.keyboard.press("Enter")
+        expect(opened.get_by_text("Failed").first).to_be_visible()
+        expect(opened.locator("[data-state=FAILED]").first).to_contain_text(
+            text.split("\n")[0][:8].strip("\0")
+        )
+        wide = panel.evaluate("(node) => node.scrollWidth - node.clientWidth")
+        assert wide <= 0, text[:40]
+    generate(panel, HOSTILE[0])
+    expect(opened.locator("video")).to_be_visible()
+    assert page.evaluate("window.hit") is None
+    assert panel.locator("script, b, h1, svg").count() == 0
+
+
+def test_jobs_run_side_by_side_and_each_can_be_cancelled(page, live, home, tmp_cwd):
+    with opened(backend="local", local_speed=0.05) as slow:
+        panel = live.panel(Panel(slow))
+        for prompt in ("a slow snail", "a slower sloth"):
+            generate(panel, prompt)
+            expect(queue_of(panel).get_by_text(prompt)).to_be_visible()
+        expect(panel.get_by_role("heading", name="Queue · 2 running")).to_be_visible()
+        expect(queue_of(panel).get_by_role("progressbar")).to_have_count(2)
+        panel.get_by_role("button", name="Cancel a slower sloth").click()
+        sloth = queue_of(panel).get_by_role("listitem").filter(has_text="sloth")
+        expect(sloth).to_contain_text("Cancelled")
+        snail = queue_of(panel).get_by_role("listitem").filter(has_text="snail")
+        expect(snail.get_by_role("button", name="Cancel a slow snail")).to_be_visible()
+        panel.get_by_role("button", name="Clear finished").click()
+        expect(queue_of(panel).get_by_role("listitem")).to_have_count(1)
+        snail.get_by_role("button", name="Cancel a slow snail").click()
+        expect(snail).to_contain_text("Cancelled")
+
+
+@pytest.mark.parametrize("styles", [("panel", "job"), ("job", "panel")], ids="-".join)
+def test_a_panel_and_a_job_on_one_page_leave_each_other_alone(page, window, session, styles):
+    live = LivePage(window, styles)
+    made = live.finish(session.submit("a paper boat"))
+    panel, job = live.panel(Panel(session)), live.job(JobWidget(made))
+    expect(job.get_by_role("group", name="Video player")).to_be_visible()
+    rows_of(panel).first.click()
+    expect(opened_in(panel).locator("video")).to_be_visible()
+    page.wait_for_function(
+        "(video) => video.offsetWidth > 200 && video.offsetHeight > 100",
+        arg=opened_in(panel).locator("video").element_handle(),
+    )
+    for name in ("Play", "Full screen"):
+        expect(job.get_by_role("button", name=name)).to_have_css("border-top-color", "rgba(0, 0, 0, 0)")
+        expect(job.get_by_role("button", name=name)).to_have_css("padding-left", "5px")
+    expect(job.locator("video")).to_have_css("position", "absolute")
+    expect(job.get_by_role("slider", name="Frame")).to_have_css("min-width", "0px")
+    summary = panel.get_by_text("Parameters", exact=True).first
+    expect(summary).to_have_css("border-top-width", "1px")
+    expect(job.get_by_text("Parameters ·")).to_have_css("border-top-width", "0px")
+
+
+def test_desktop_notices_come_only_when_asked_for(page, live, session):
+    page.evaluate(f"() => {{ {NOTICES} }}")
+    panel = live.panel(Panel(session))
+    notify = panel.get_by_role("switch", name="Notify me")
+    expect(notify).not_to_be_checked()
+    generate(panel, "a silent owl")
+    expect(queue_of(panel).get_by_role("listitem")).to_contain_text("Ready")
+    notify.check()
+    generate(panel, "a loud owl")
+    page.wait_for_function("window.shown.length > 0")
+    assert page.evaluate("window.shown") == ["Ready: Kling 1.0 Text to Video"]
+
+
+def test_axe_finds_no_serious_violation(page, live, session):
+    for number in range(60):
+        note(session, f"fox number {number}", state=list(State)[number % 8])
+    panel = live.panel(Panel(session, "v3-pro-image"))
+    endpoint = panel.get_by_role("combobox", name="Endpoint", exact=True)
+    endpoint.click()
+    assert serious_faults(page, "[aria-label='Kling panel']") == []
+    page.keyboard.press("Escape")
+    prompt_of(panel).fill("a fox without its picture")
+    expect(panel.get_by_text("start_image_url")).to_be_visible()
+    endpoint.fill("v1-pro")
+    page.keyboard.press("Enter")
+    panel.get_by_role("button", name="Generate preview").click()
+    expect(opened_in(panel).locator("video")).to_be_visible()
+    for fold in ("Parameters", "Log"):
+        panel.get_by_text(fold, exact=True).first.click()
+    for theme in ("light", "dark"):
+        page.emulate_media(color_scheme=theme)
+        assert serious_faults(page, "[aria-label='Kling panel']") == []

@@ -1,0 +1,152 @@
+"""Two views of one panel in a real browser, with a model whose kernel is on the page too."""
+
+import pytest
+from hostile import HOSTILE
+from playwright.sync_api import expect
+
+from views.window import ADDRESS
+
+PAGE = """<!doctype html><html lang="en"><title>Panels</title><link rel="stylesheet" href="/panel.css">
+<body><script type="module" src="/panel_page.js"></script>"""
+FILES = {
+    "/panel.js": "kling_nb/static/panel.js",
+    "/panel.css": "kling_nb/static/panel.css",
+    "/panel_page.js": "js/test/panel_page.js",
+    "/fake_model.js": "js/test/fake_model.js",
+}
+DRAG = """(node, name) => {
+  const files = new DataTransfer();
+  files.items.add(new File([new Uint8Array(9)], name ?? "heron.png", { type: "image/png" }));
+  const about = { bubbles: true, cancelable: true, dataTransfer: files };
+  return ["dragover", "drop"].map((kind) => !node.dispatchEvent(new DragEvent(kind, about))) }"""
+"""Drags a picture over a node and drops it there; gives which of both events the page took."""
+DRAG_WORDS = """(node) => {
+  const words = new DataTransfer();
+  words.setData("text/plain", "a heron");
+  const about = { bubbles: true, cancelable: true, dataTransfer: words };
+  return ["dragover", "drop"].map((kind) => !node.dispatchEvent(new DragEvent(kind, about))) }"""
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture
+def page(window, video):
+    page = window.page
+    page.set_viewport_size({"width": 900, "height": 900})
+    window.serve(PAGE, FILES, clip_mp4=video)
+    page.goto(ADDRESS)
+    page.wait_for_function("window.view !== undefined")
+    return page
+
+
+def show(page):
+    """Show one more view; returns it as a locator."""
+    panels = page.get_by_role("region", name="Kling panel")
+    panel = panels.nth(panels.count())
+    page.evaluate("view()")
+    expect(panel.get_by_role("option", name="a heron")).to_be_visible()
+    return panel
+
+
+def search_of(panel):
+    return panel.get_by_role("searchbox", name="Search the history")
+
+
+def opened_in(panel):
+    return panel.get_by_role("region", name="Opened")
+
+
+def test_a_search_in_one_view_is_told_by_the_other_whatever_was_typed_there(page):
+    one, other = show(page), show(page)
+    search_of(other).fill("zz")
+    expect(one.get_by_text("Nothing fits.")).to_be_visible()
+    expect(search_of(one)).to_have_value("zz")
+    search_of(one).fill("boat")
+    expect(other.get_by_text("2 jobs")).to_be_visible()
+    expect(search_of(other)).to_have_value("boat")
+
+
+def test_a_file_is_saved_from_where_the_server_has_it(page):
+    page.evaluate(
+        """() => { const open = handlers.open;
+          handlers.open = (asked) => ({ ...open(asked), url: "/clip.mp4" }) }"""
+    )
+    panel = show(page)
+    panel.get_by_role("option", name="a heron").click()
+    with page.expect_download() as download:
+        opened_in(panel).get_by_role("button", name="Save").click()
+    assert download.value.url == "http://localhost/clip.mp4"
+    assert page.evaluate("model.sent.includes('chunk')") is False
+
+
+def test_save_waits_for_a_file_that_is_on_its_way_and_says_why_it_fails(page):
+    page.evaluate("() => { model.held = 'chunk' }")
+    panel = show(page)
+    panel.get_by_role("option", name="a heron").click()
+    page.wait_for_function("model.sent.includes('chunk')")
+    with page.expect_download() as download:
+        opened_in(panel).get_by_role("button", name="Save").click()
+        page.evaluate("model.wake()")
+    assert download.value.suggested_filename == "heron.mp4"
+    page.evaluate("delete handlers.chunk")
+    panel.get_by_role("option", name="a red boat").click()
+    opened_in(panel).get_by_role("button", name="Save").click()
+    expect(panel.get_by_role("button", name="Dismiss")).to_be_visible()
+    expect(panel.get_by_role("alert").filter(has_text="not here").first).to_be_visible()
+
+
+def test_a_log_says_how_many_lines_are_left_out(page):
+    panel = show(page)
+    panel.get_by_role("option", name="a heron").click()
+    opened_in(panel).get_by_text("Log", exact=True).click()
+    expect(opened_in(panel).get_by_text("The first 200 lines are left out.")).to_be_visible()
+    expect(opened_in(panel).get_by_text("the last line")).to_be_visible()
+
+
+def test_a_picture_may_be_dropped_anywhere_where_a_request_is_composed(page):
+    panel = show(page)
+    prompt = panel.get_by_role("textbox", name="Prompt", exact=True)
+    assert prompt.evaluate(DRAG_WORDS) == [False, False]
+    assert prompt.evaluate(DRAG) == [True, True]
+    expect(panel.get_by_role("button", name="Remove heron.png")).to_be_visible()
+
+
+def test_a_table_of_differences_says_which_side_is_which(page):
+    panel = show(page)
+    for name in ("a red boat", "a blue boat"):
+        panel.get_by_role("option", name=name).get_by_title("Mark to compare").click()
+    table = opened_in(panel).get_by_role("table")
+    expect(table.get_by_role("columnheader")).to_have_text(["", "First", "Second"])
+    expect(table.get_by_role("row", name="prompt")).to_contain_text("a red boata blue boat")
+
+
+def test_hostile_names_of_files_and_lines_of_a_log_do_nothing(page):
+    panel = show(page)
+    prompt = panel.get_by_role("textbox", name="Prompt", exact=True)
+    for nasty in HOSTILE:
+        assert prompt.evaluate(DRAG, nasty) == [True, True]
+        remove = panel.get_by_role("button", name="Remove")
+        expect(remove).to_have_count(1)
+        harmless(page, panel, nasty)
+        remove.click()
+        expect(remove).to_have_count(0)
+    page.evaluate(
+        """(texts) => { const open = handlers.open;
+          handlers.open = (asked) => ({ ...open(asked), line_count: texts.length,
+            lines: texts.map((text) => [text, text, text]), name: texts.at(-2), cost: texts[0],
+            parameters: texts.map((text) => [text, text]) }) }""",
+        HOSTILE,
+    )
+    panel.get_by_role("option", name="a heron").click()
+    opened_in(panel).get_by_text("Parameters", exact=True).click()
+    opened_in(panel).get_by_text("Log", exact=True).click()
+    expect(opened_in(panel).get_by_text("javascript:window.hit=1").first).to_be_visible()
+    harmless(page, panel, "in the log")
+
+
+def harmless(page, panel, text):
+    for width in (320, 900):
+        page.set_viewport_size({"width": width, "height": 900})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, text[:50]
+    assert panel.locator("script, iframe, a, base, link, meta, svg, form[action]").count() == 0, text[:50]
+    assert page.evaluate("window.hit") is None, text[:50]
