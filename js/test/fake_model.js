@@ -1,4 +1,4 @@
-/** What the traits say of a job, and what the kernel says beside. */
+/** What the traits say of a job, and what the kernel adds. */
 const SAVED = {
   state: "IN_QUEUE",
   request_id: null,
@@ -165,6 +165,6 @@ export class FakeModel {
 }
 
 /** Until everything sent so far is answered. */
-export async function settle() {
+export async function nextTurn() {
   for (let i = 0; i < 5; i++) await new Promise((resolve) => setImmediate(resolve));
 }

@@ -45,13 +45,13 @@ const snapshot = (revision, cells) => ({
   cells,
 });
 
-const settle = () => new Promise((resolve) => setTimeout(resolve));
+const nextTurn = () => new Promise((resolve) => setTimeout(resolve));
 
 test("a page asks for everything, and says what the model knows until then", async () => {
   const model = modelOf({ snapshot: () => snapshot(3, [cell(0), cell(1)]) });
   const live = new LiveGrid(model);
   assert.equal(live.summary, "saved words");
-  await settle();
+  await nextTurn();
   assert.equal(live.summary, "words 3");
   assert.equal(live.cells.length, 2);
   live.close();
@@ -60,7 +60,7 @@ test("a page asks for everything, and says what the model knows until then", asy
 test("of each cell the newest is kept, whatever comes last", async () => {
   const model = modelOf({ snapshot: () => snapshot(3, [cell(0), cell(1)]) });
   const live = new LiveGrid(model);
-  await settle();
+  await nextTurn();
   const tell = (revision, state) =>
     model.emit({
       kind: "update",
@@ -82,14 +82,14 @@ test("a kernel that is gone is noticed, and a new one is asked again", async () 
     send(content);
   };
   const live = new LiveGrid(model);
-  await settle();
+  await nextTurn();
   there = false;
   model.kernelChanged();
-  await settle();
+  await nextTurn();
   assert.equal(live.connected, false);
   there = true;
   model.kernelChanged();
-  await settle();
+  await nextTurn();
   assert.equal(live.connected, true);
   live.close();
 });
@@ -97,20 +97,20 @@ test("a kernel that is gone is noticed, and a new one is asked again", async () 
 test("a cancel is asked once, and its outcome is kept for the reader", async () => {
   const model = modelOf({
     snapshot: () => snapshot(3, [cell(0)]),
-    cancel: () => ({ outcome: "2 not begun" }),
+    cancel: () => ({ outcome: "2 not started" }),
   });
   const live = new LiveGrid(model);
-  await settle();
+  await nextTurn();
   await Promise.all([live.cancel(), live.cancel()]);
   assert.deepEqual(model.sent.slice(1), [["cancel", {}]]);
-  assert.equal(live.outcome, "2 not begun");
+  assert.equal(live.outcome, "2 not started");
   live.close();
 });
 
 test("a poster is asked for once", async () => {
   const model = modelOf({ snapshot: () => snapshot(3, [cell(0)]), poster: () => ({}) });
   const live = new LiveGrid(model);
-  await settle();
+  await nextTurn();
   assert.equal(live.poster(0), live.poster(0));
   assert.deepEqual(model.sent.slice(1), [["poster", { cell: 0 }]]);
   live.close();

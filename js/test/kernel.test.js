@@ -5,7 +5,7 @@ import { Kernel, Refused } from "../shared/kernel.js";
 function kernelWith() {
   const sent = [];
   const changes = [];
-  const told = [];
+  const changesSeen = [];
   const slots = new Set();
   const signal = { connect: (slot) => slots.add(slot), disconnect: (slot) => slots.delete(slot) };
   const model = {
@@ -16,12 +16,12 @@ function kernelWith() {
   const kernel = new Kernel(
     model,
     () => changes.push(kernel.busy),
-    () => told.push("changed"),
+    () => changesSeen.push("changed"),
   );
   const status = (word) => {
     for (const slot of slots) slot(null, word);
   };
-  return { kernel, model, sent, changes, told, slots, status };
+  return { kernel, model, sent, changes, changesSeen, slots, status };
 }
 
 test("answers find their questions, in any order", async () => {
@@ -60,7 +60,7 @@ test("an answer to another page's question is passed over", () => {
   kernel.answer({ id: 12, ok: true, msg: {} }, []);
 });
 
-test("what cannot be sent is told at once, in words for the reader", async () => {
+test("what cannot be sent is reported at once, in words for the reader", async () => {
   const kernel = new Kernel(
     {
       send() {
@@ -92,24 +92,24 @@ test("a late answer makes the kernel busy until it comes", async () => {
   }
 });
 
-test("a connection that comes or goes is told, and answers may still come", async () => {
+test("a connection that comes or goes is reported, and answers may still come", async () => {
   for (const word of ["disconnected", "connected"]) {
-    const { kernel, told, status, sent } = kernelWith();
+    const { kernel, changesSeen, status, sent } = kernelWith();
     const asked = kernel.ask("generate");
     status("connecting");
-    assert.deepEqual(told, []);
+    assert.deepEqual(changesSeen, []);
     status(word);
-    assert.deepEqual(told, ["changed"]);
+    assert.deepEqual(changesSeen, ["changed"]);
     kernel.answer({ id: sent[0].id, ok: true, msg: "it was the network" }, []);
     assert.equal((await asked).msg, "it was the network");
   }
 });
 
 test("ipywidgets' own word gives up what was asked, also where the front end has no other", async () => {
-  const { kernel, model, told } = kernelWith();
+  const { kernel, model, changesSeen } = kernelWith();
   const asked = kernel.ask("snapshot");
   model.comm_live_update();
-  assert.deepEqual(told, ["changed"]);
+  assert.deepEqual(changesSeen, ["changed"]);
   await assert.rejects(asked, /^Error: The kernel went away/);
   for (const widget_manager of [undefined, {}, { kernel: null }, { kernel: {} }]) {
     new Kernel({ send() {}, on() {}, widget_manager }, assert.fail, assert.fail).close();
@@ -117,9 +117,9 @@ test("ipywidgets' own word gives up what was asked, also where the front end has
 });
 
 test("once closed it hears nothing more", () => {
-  const { kernel, told, slots, status } = kernelWith();
+  const { kernel, changesSeen, slots, status } = kernelWith();
   kernel.close();
   assert.equal(slots.size, 0);
   status("disconnected");
-  assert.deepEqual(told, []);
+  assert.deepEqual(changesSeen, []);
 });

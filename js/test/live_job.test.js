@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { LiveJob } from "../job/live_job.js";
-import { entry, FakeModel, settle } from "./fake_model.js";
+import { entry, FakeModel, nextTurn } from "./fake_model.js";
 
 const FILE = Uint8Array.from({ length: 3_000_000 }, (_, i) => i % 251);
 
@@ -15,15 +15,15 @@ function chunk({ offset, length }) {
 async function begin(handlers) {
   const model = new FakeModel(handlers);
   const live = new LiveJob(model);
-  await settle();
+  await nextTurn();
   return { model, live };
 }
 
-test("a page asks for a snapshot at once, and what the traits said gets its key", async () => {
+test("a page asks for a snapshot at once, and what the traits hold gets its key", async () => {
   const model = new FakeModel();
   const live = new LiveJob(model);
   const first = live.shown;
-  await settle();
+  await nextTurn();
   assert.deepEqual(model.asked(), ["snapshot"]);
   assert.equal(live.shown, first);
   assert.equal(live.shown.about.key, 1);
@@ -52,7 +52,7 @@ test("a lost update makes the page ask for a snapshot again", async () => {
     [null, "three", null],
   ];
   model.update({ revision: 9, first_line: 2, lines: [[null, "three", null]] });
-  await settle();
+  await nextTurn();
   assert.deepEqual(
     live.shown.lines.held.map(([, text]) => text),
     ["one", "two", "three"],
@@ -75,7 +75,7 @@ test("another take is shown in all views, with its own lines", async () => {
   model.arrange([model.takes[0], entry(2, { job_id: "second", prompt: "a fox" })], 1);
   model.lines = [[null, "of the second", null]];
   live.choose(live.takes[1]);
-  await settle();
+  await nextTurn();
   assert.equal(model.get("take"), 2);
   assert.equal(live.shown.about.prompt, "a fox");
   assert.deepEqual(
@@ -85,7 +85,7 @@ test("another take is shown in all views, with its own lines", async () => {
   live.close();
 });
 
-test("a take cannot stand beside itself, nor one that is gone", async () => {
+test("a take cannot stand next to itself, nor one that is gone", async () => {
   const { model, live } = await begin();
   model.arrange([model.takes[0], entry(2, { job_id: "second" })], 1);
   live.compare(live.takes[1]);
@@ -146,21 +146,21 @@ test("a kernel that went away is known to be gone, and one that came back to be 
   const { model, live } = await begin();
   model.gone = true;
   model.trigger("comm_live_update");
-  await settle();
+  await nextTurn();
   assert.equal(live.connected, false);
   model.gone = false;
   model.trigger("comm_live_update");
-  await settle();
+  await nextTurn();
   assert.equal(live.connected, true);
   model.silent = true;
   void live.cancel();
   model.trigger("comm_live_update");
-  await settle();
+  await nextTurn();
   assert.match(live.cancelling.outcome, /went away/);
   assert.equal(live.connected, false);
   model.silent = false;
   model.trigger("comm_live_update");
-  await settle();
+  await nextTurn();
   assert.equal(live.connected, true);
   live.close();
 });

@@ -30,7 +30,7 @@ test("a snapshot that arrives after a newer update loses nothing", () => {
   assert.equal(log.first, 0);
 });
 
-test("a gap is told, and the newest lines stay", () => {
+test("a gap is reported, and the newest lines stay", () => {
   const log = new LogLines();
   log.take(0, lines(0, 3));
   assert.equal(log.take(5, lines(5, 7)), false);

@@ -15,10 +15,10 @@ const quote = {
 };
 
 test("the button says what it costs", () => {
-  const said = (change) => offer({ ...quote, ...change }, true).generate;
-  assert.equal(said({}), "Generate · about $0.50");
-  assert.equal(said({ estimate: null }), "Generate · price unknown");
-  assert.equal(said({ backend: "local" }), "Generate preview");
+  const labelOf = (change) => offer({ ...quote, ...change }, true).generate;
+  assert.equal(labelOf({}), "Generate · about $0.50");
+  assert.equal(labelOf({ estimate: null }), "Generate · price unknown");
+  assert.equal(labelOf({ backend: "local" }), "Generate preview");
 });
 
 test("a preview says that it is one, and what fal would ask", () => {
@@ -89,15 +89,15 @@ const draft = (change) => ({
   ...change,
 });
 
-function begun(answers) {
+function startComposition(answers) {
   const fake = kernel(answers);
   const composition = new Composition(fake.ask, () => {});
   composition.begin({ draft: draft({}), controls: CONTROLS.text, quote });
   return { composition, ...fake };
 }
 
-test("changes are told to the kernel together, after a moment", async () => {
-  const { composition, of } = begun();
+test("changes go to the kernel together, after a moment", async () => {
+  const { composition, of } = startComposition();
   composition.edit({ prompt: "a" }, {});
   composition.edit({ prompt: "a fox" }, {});
   assert.equal(composition.quote, null);
@@ -111,7 +111,7 @@ test("changes are told to the kernel together, after a moment", async () => {
 });
 
 test("another endpoint keeps the values that it knows", async () => {
-  const { composition } = begun();
+  const { composition } = startComposition();
   composition.edit({ prompt: "a fox", duration: "10" }, {});
   await composition.choose("image");
   assert.deepEqual(composition.values, { prompt: "a fox" });
@@ -120,7 +120,7 @@ test("another endpoint keeps the values that it knows", async () => {
 });
 
 test("a draft of another page is taken, an own or older one is not", async () => {
-  const { composition } = begun();
+  const { composition } = startComposition();
   await composition.other(
     draft({ revision: 3, author: 7, endpoint: "image", values: { prompt: "b" } }),
   );
@@ -132,16 +132,16 @@ test("a draft of another page is taken, an own or older one is not", async () =>
   assert.deepEqual(composition.values, { prompt: "b" });
 });
 
-test("what was not told yet is not lost to a snapshot", async () => {
-  const { composition } = begun();
+test("what was not sent yet is not lost to a snapshot", async () => {
+  const { composition } = startComposition();
   composition.edit({ prompt: "typing" }, {});
   composition.begin({ draft: draft({ revision: 5 }), controls: CONTROLS.text, quote });
   assert.deepEqual(composition.values, { prompt: "typing" });
   composition.close();
 });
 
-test("a submission says for which backend its price was told", async () => {
-  const { composition, of } = begun();
+test("a submission says for which backend its price was shown", async () => {
+  const { composition, of } = startComposition();
   composition.edit({ prompt: "a fox" }, {});
   await composition.flush();
   assert.equal((await composition.submit(true)).id, "j");
@@ -151,7 +151,7 @@ test("a submission says for which backend its price was told", async () => {
 
 test("nothing is submitted where the backend has become another one since it was shown", async () => {
   let backend = "local";
-  const { composition, of } = begun({
+  const { composition, of } = startComposition({
     compose: () => ({ revision: 1, quote: { ...quote, backend } }),
   });
   composition.edit({ prompt: "a fox" }, {});
@@ -163,7 +163,7 @@ test("nothing is submitted where the backend has become another one since it was
 });
 
 test("a refusal becomes the problem that is shown", async () => {
-  const { composition } = begun({
+  const { composition } = startComposition({
     compose: () => {
       throw new Error("no such thing");
     },

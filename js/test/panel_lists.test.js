@@ -104,7 +104,7 @@ function ledger(total) {
   return { ask, asked };
 }
 
-const settled = () => new Promise((resolve) => setImmediate(resolve));
+const nextTurn = () => new Promise((resolve) => setImmediate(resolve));
 
 test("a page of history is asked for once, when one of its rows is seen", async () => {
   const { ask, asked } = ledger(1000);
@@ -116,7 +116,7 @@ test("a page of history is asked for once, when one of its rows is seen", async 
   pages.need(140, 160);
   pages.need(141, 161);
   assert.equal(pages.row(150), null);
-  await settled();
+  await nextTurn();
   assert.deepEqual(asked, [":0", ":2", ":3"]);
   assert.equal(pages.row(150).id, "150");
   assert.equal(pages.find("150").id, "150");
@@ -145,7 +145,7 @@ test("a refresh asks for the first page and those that are seen, and keeps rows 
   const pages = new HistoryPages(ask, () => {});
   pages.begin(await ask({ page: 0, search: "" }));
   pages.need(200, 210);
-  await settled();
+  await nextTurn();
   asked.length = 0;
   const done = pages.refresh();
   assert.equal(pages.row(204).id, "204");
@@ -153,7 +153,7 @@ test("a refresh asks for the first page and those that are seen, and keeps rows 
   assert.deepEqual(asked, [":0", ":4"]);
 });
 
-test("a refusal is told, and may be asked again", async () => {
+test("a refusal is shown, and may be asked again", async () => {
   let refuse = true;
   const { ask } = ledger(60);
   const pages = new HistoryPages(
@@ -186,7 +186,7 @@ test("jobs come newest first and change in place", () => {
   assert.equal(jobs.running, 1);
 });
 
-test("an end is told once, and not of jobs that came with it", () => {
+test("an end is announced once, and not of jobs that came with it", () => {
   const jobs = new JobList();
   assert.deepEqual(jobs.update([job("a", "READY")]).ended, []);
   assert.deepEqual(jobs.update([{ id: "a", state: "READY" }]).ended, []);

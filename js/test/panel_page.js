@@ -71,8 +71,8 @@ const listeners = new Map();
 const sent = [];
 const waiting = [];
 const answer = ({ id, kind, msg }) => {
-  const { buffers = [], ...said } = handlers[kind]?.(msg) ?? { error: "not here" };
-  const reply = { id, kind: "reply", ok: kind in handlers, msg: said };
+  const { buffers = [], ...answer } = handlers[kind]?.(msg) ?? { error: "not here" };
+  const reply = { id, kind: "reply", ok: kind in handlers, msg: answer };
   queueMicrotask(() => listeners.get("msg:custom")(reply, buffers));
 };
 const model = {

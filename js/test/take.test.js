@@ -10,7 +10,7 @@ test("a take begins with what was saved", () => {
   assert.equal(take.finished, true);
   assert.equal(take.now.width, 1280);
   assert.equal(take.now.queue_position, null);
-  assert.equal(take.about.key, 0, "the kernel has not said it yet");
+  assert.equal(take.about.key, 0, "the kernel has not sent it yet");
 });
 
 test("an older message does not undo a newer one, and its lines count all the same", () => {
@@ -22,7 +22,7 @@ test("an older message does not undo a newer one, and its lines count all the sa
   assert.equal(take.lines.end, 1);
 });
 
-test("missing lines are told", () => {
+test("missing lines are reported", () => {
   const take = new Take(traits);
   const update = { ...entry(1), first_line: 4, lines: [[null, "x", null]] };
   assert.equal(take.update(update), false);
@@ -56,5 +56,5 @@ test("elapsed time goes by the kernel's clock and stops at the end", () => {
   take.update({ ...update, revision: 2, state: "READY", finished_at: 1044 });
   assert.equal(take.elapsed(9999), 44);
   take.update({ ...update, revision: 3, state: "CANCELLED", finished_at: null });
-  assert.equal(take.elapsed(9999), null, "over, and nobody knows since when");
+  assert.equal(take.elapsed(9999), null, "over, and it is unknown since when");
 });

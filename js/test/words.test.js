@@ -19,7 +19,7 @@ test("seconds read as a clock", () => {
   }
 });
 
-test("a place in the queue is said in words", () => {
+test("a place in the queue is shown in words", () => {
   assert.equal(words.phase(job), "");
   assert.equal(words.phase({ ...job, queue_position: 0 }), "Next in the queue");
   assert.equal(words.phase({ ...job, queue_position: 3 }), "3 ahead in the queue");
@@ -61,7 +61,7 @@ test("a state that is not known here shows as it is", () => {
   assert.equal(words.label("PAUSED"), "PAUSED");
 });
 
-test("how long is said of what is over as of what runs", () => {
+test("how long is shown of what is over as of what runs", () => {
   assert.equal(words.duration("IN_PROGRESS", 47), "0:47");
   assert.equal(words.duration("READY", 47), "took 0:47");
   assert.equal(words.duration("FAILED", 47), "after 0:47");
@@ -72,11 +72,11 @@ test("a job that runs says how long such jobs take, where that is known", () => 
   assert.equal(words.duration("READY", 41, 80), "took 0:41");
 });
 
-test("progress is told only where something is known of it", () => {
+test("progress is shown only where something is known of it", () => {
   const running = { ...job, state: "IN_PROGRESS" };
   assert.equal(words.share(running, 20, 80), 0.25);
   assert.equal(words.share(running, 20, null), null);
-  assert.equal(words.share(running, 90, 80), null, "longer than usual: nobody knows");
+  assert.equal(words.share(running, 90, 80), null, "longer than usual: unknown");
   const download = { ...job, state: "DOWNLOADING", received: 25, total: 100 };
   assert.equal(words.share(download, 20, 80), 0.25);
   assert.equal(words.share({ ...download, total: null }, 20, 80), null);
