@@ -49,7 +49,7 @@ class _LazyHttpx(_LazyModule):
         try:
             return import_module(self.__name__)
         finally:
-            del sys.modules[command_line]
+            sys.modules.pop(command_line, None)  # another thread at the same place may have been quicker
 
 
 def lazy(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""What every test stands on: no key, the local engine, a home of its own, and no way off this machine.
+"""What every test uses: no key, the local preview server, a home of its own, no way off this machine.
 
 A developer's own key must never be billed by a test, so the key variables are removed
 before anything is imported, and a request that leaves loopback fails the test that made it.

@@ -102,7 +102,7 @@ def workspace(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def environment(home: Path, request: pytest.FixtureRequest) -> dict[str, str]:
-    """Of the kernels: a ledger of this test's, and the embedded engine at `@pytest.mark.pace(speed)`."""
+    """Of the kernels: a ledger of this test's, and the local preview server at `@pytest.mark.pace(speed)`."""
     pace = request.node.get_closest_marker("pace")
     return {"KLING_NB_HOME": str(home), "KLING_NB_LOCAL_SPEED": str(pace.args[0]) if pace else "1"}
 

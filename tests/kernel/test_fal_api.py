@@ -1,4 +1,4 @@
-"""The notebook with a counterpart to every snippet of the model's API page, on the embedded engine."""
+"""The notebook with a counterpart to every snippet of the model's API page, on the local preview server."""
 
 import shutil
 from pathlib import Path

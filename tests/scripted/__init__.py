@@ -1,7 +1,7 @@
 """A scripted fal: fal's queue, storage and platform API on loopback, which goes wrong on demand.
 
 It is written from fal's documented protocol alone and shares nothing with the client or
-with the embedded engine, so that it can disagree with them. A test in ten lines:
+with the local preview server, so that it can disagree with them. A test in ten lines:
 
     from scripted import Done, Hold, Log, Queue, Run, ScriptedFal, Script
 

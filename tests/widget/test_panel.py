@@ -1,4 +1,4 @@
-"""The Python side of the panel: a session with the embedded engine, and a comm that keeps what is sent."""
+"""The Python side of the panel: a session with local previews, and a comm that keeps what is sent."""
 
 import io
 import json
