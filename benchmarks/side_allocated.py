@@ -25,7 +25,7 @@ class Side:
         tracemalloc.start()
         jobs = [self._session.submit(prompt) for prompt in prompts]
         for job in jobs:
-            job.answered.result()
+            job._answered.result()
         gc.collect()
         each = tracemalloc.get_traced_memory()[0] / len(jobs)
         print(json.dumps({"each": each, "running": sum(not job.done for job in jobs)}))

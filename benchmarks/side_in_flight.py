@@ -25,7 +25,7 @@ class Side:
         before = resident()
         jobs = [self._session.submit(prompt) for prompt in prompts]
         for job in jobs:
-            job.answered.result()
+            job._answered.result()
         Event().wait(3)  # streams are opened, first lines have come
         gc.collect()
         running = sum(not job.done for job in jobs)

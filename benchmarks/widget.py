@@ -32,18 +32,18 @@ from kling_nb.notebook.widgets.job import JobWidget
 from kling_nb.request.request import VideoRequest
 from kling_nb.video import Video
 
-background = BackgroundThread.shared()
+background = BackgroundThread.get_shared()
 
 def make(prompt):
     request = VideoRequest.build(endpoint("v1-pro"), {"prompt": prompt})
     return Job(prompt, request=request, backend="fal", background=background)
 
 async def emit(job, lines, gap, batch=1):
-    job.apply(Submitted("r-1")); job.apply(Running())
+    job._apply(Submitted("r-1")); job._apply(Running())
     begin = time.perf_counter()
     for number in range(0, lines, batch):
         for one in range(number, number + batch):
-            job.apply(Logged(f"{one} {time.time():.6f}"))
+            job._apply(Logged(f"{one} {time.time():.6f}"))
         await asyncio.sleep(max(0, begin + (number + batch) * gap - time.perf_counter()))
 """
 BUSY = """
@@ -66,7 +66,7 @@ import av, PIL.Image, numpy  # what a poster needs
 path = Path("big.mp4").absolute(); path.write_bytes(bytes(20_000_000))
 big = make("file")
 big.video = Video(path=path, width=64, height=36, fps=8, duration=1, frame_count=8)
-big.apply(Submitted("r-1")); big.apply(Ready())
+big._apply(Submitted("r-1")); big._apply(Ready())
 memory = []
 def resident(): return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 def sample():

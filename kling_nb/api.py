@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from kling_nb import _front_end
+from kling_nb import front_end
 from kling_nb import settings as _settings
 from kling_nb.catalog import Endpoint
 from kling_nb.job.job import Job
@@ -61,9 +61,9 @@ def sweep(prompt: str | list[str] | None = None, **arguments: Any) -> Sweep:
     start = arguments.pop("start", True)
     study = default_session().sweep(prompt, start=False, **arguments)
     if start:
-        study.check_frozen()
-        if _front_end.say is not None:
-            _front_end.say(study.price)
+        study._check_frozen()
+        if front_end.say is not None:
+            front_end.say(study.price)
         study.start()
     return study
 

@@ -45,7 +45,7 @@ class BackgroundThread:
         self._waits_at_exit = False
 
     @classmethod
-    def shared(cls) -> BackgroundThread:
+    def get_shared(cls) -> BackgroundThread:
         """Return the background thread of this process."""
         if not cls._shared:
             cls._shared.append(cls())

@@ -124,7 +124,7 @@ def _generate(words: list[str]) -> int:
         print(LOCAL_NOTICE, file=sys.stderr)
     job = session.submit(prompt, **arguments)
     if not call.wait:
-        wait(job.answered)
+        wait(job._answered)
         if job.error is not None:
             raise job.error
         print(job.id)

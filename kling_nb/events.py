@@ -180,7 +180,7 @@ class JobState:
     upload_size: int | None = None
 
     @property
-    def transferred(self) -> tuple[int, int | None]:
+    def bytes_transferred(self) -> tuple[int, int | None]:
         """The bytes so far and in all (or None) of the current upload or download."""
         if self.state is State.SUBMITTING:
             return self.uploaded, self.upload_size

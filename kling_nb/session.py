@@ -58,7 +58,7 @@ class Session:
     def __init__(self, *, patience: Patience | None = None, **settings: Any) -> None:
         self._own = settings = _settings.Unshown(settings)
         _settings.check_names(settings)
-        self._background = BackgroundThread.shared()
+        self._background = BackgroundThread.get_shared()
         self._connections = Connections(self._background, patience)
         self._planner = Planner(self.settings, self._connections)
         self._running = RunningJobs(self._background)
@@ -84,10 +84,10 @@ class Session:
 
     async def _close(self) -> None:
         for study in list(self._sweeps):
-            await study.stop_starting()
+            await study._stop_starting()
         await self._running.close()
         if "client" in vars(self):
-            await self.client.finish_submissions()
+            await self.client._finish_submissions()
         await self._connections.close_backends()
 
     def settings(self, **call: Any) -> Settings:
@@ -228,7 +228,9 @@ class Session:
             found, rest = tuple(axes), dict(given)
         settings = self.settings(max_cost=max_cost)
         rest |= {"max_cost": "none"} if settings.max_cost == math.inf else {}
-        cells = [self._swept(index, found, place, rest) for index, place in enumerate(combinations(found))]
+        cells = [
+            self._make_cell(index, found, place, rest) for index, place in enumerate(combinations(found))
+        ]
         payment = SweepPayment(
             [cell.plan for cell in to_submit(cells)],
             settings,
@@ -239,12 +241,12 @@ class Session:
         )
         study = Sweep(found, cells, payment=payment, background=self._background, concurrency=concurrency)
         if start:
-            study.check_frozen()
+            study._check_frozen()
         payment.check()
         self._sweeps.add(study)
         return study.start() if start else study
 
-    def _swept(
+    def _make_cell(
         self, index: int, axes: Sequence[Axis], place: tuple[int, ...], rest: Mapping[str, Any]
     ) -> SweepCell:
         """Return one cell with its plan."""
@@ -443,7 +445,7 @@ class Session:
             entry.state is State.READY
             and media.take_of_request(entry.request_id or "", entry.backend) is None
         )
-        lost = (lost or entry.gone) and entry.backend == "fal" and settings.key is not None
+        lost = (lost or entry.is_result_gone) and entry.backend == "fal" and settings.key is not None
         ended = entry.state.closed and not entry.has_no_file and not lost
         known = self._running.of_row(entry.id)
         if known is not None and (ended or not known.done):
@@ -486,7 +488,7 @@ class Session:
             everywhere: Also those of other media folders.
         """
         found = self.jobs(limit=-1, here=not everywhere, unfinished=True)
-        mine = [entry for entry in found if entry.backend == "fal" or entry.ours]
+        mine = [entry for entry in found if entry.backend == "fal" or entry.is_ours]
         return [self.get_job(entry.id) for entry in mine]
 
 
@@ -494,7 +496,7 @@ def _webhook_keys() -> KeySource:
     """Return where the keys that sign webhooks are: at the backend that is set now."""
     settings = _settings.current()
     local = settings.backend == "local"
-    preview = PreviewServer.shared(settings.local_speed).known_access if local else None
+    preview = PreviewServer.get_shared(settings.local_speed).known_access if local else None
     return KeySource(preview.url if preview else settings.hosts.rest, settings.home)
 
 

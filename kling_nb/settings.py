@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from kling_nb import _front_end
+from kling_nb import front_end
 from kling_nb._lazy import platformdirs
 from kling_nb.catalog import DEFAULT_ENDPOINT
 from kling_nb.errors import UsageError
@@ -143,7 +143,7 @@ def resolve(*layers: Mapping[str, Any], environ: Mapping[str, str] | None = None
         daily_budget=_usd("daily_budget", pick("daily_budget", None)),
         max_cost=_usd("max_cost", pick("max_cost", None), none_lifts=True),
         frozen=_switch("frozen", pick("frozen", False)),
-        prices=_prices(pick("prices", {})),
+        prices=_parse_prices(pick("prices", {})),
     )
 
 
@@ -152,7 +152,7 @@ _configured = Unshown()
 
 def current(*layers: Mapping[str, Any]) -> Settings:
     """Resolve the current settings from `layers`, `configure()`, `%config` and the environment."""
-    return resolve(*layers, _configured, Unshown(_front_end.config()))
+    return resolve(*layers, _configured, Unshown(front_end.config()))
 
 
 def configure(settings: Mapping[str, Any]) -> None:
@@ -240,7 +240,7 @@ def _usd(name: str, value: Any, *, none_lifts: bool = False) -> float | None:
     return number
 
 
-def _prices(value: Any) -> Mapping[str, float]:
+def _parse_prices(value: Any) -> Mapping[str, float]:
     if not isinstance(value, Mapping):
         raise _setting_error("prices", value, 'US dollars per second by endpoint, e.g. {"v1-pro": 0.1}')
     return {str(name): _usd(f"prices[{name!r}]", usd) or 0.0 for name, usd in value.items()}

@@ -42,7 +42,7 @@ class Follower:
     Args:
         client: The queue.
         slots: Limits the open streams of all requests.
-        gone: Returns True if the queue no longer exists, so that retries make no sense.
+        has_ended: Returns True if the queue no longer exists, so that retries make no sense.
         sleep: Injected by tests.
     """
 
@@ -51,12 +51,12 @@ class Follower:
         client: QueueClient,
         slots: asyncio.Semaphore | None = None,
         *,
-        gone: Callable[[], bool] = lambda: False,
+        has_ended: Callable[[], bool] = lambda: False,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._client = client
         self._slots = slots or stream_slots()
-        self._gone = gone
+        self._has_ended = has_ended
         self._sleep = sleep
 
     async def follow(self, ref: RequestRef) -> AsyncGenerator[Event, None]:
@@ -118,7 +118,7 @@ class Follower:
                     raise
             except (UnreachableError, ResponseError):
                 missing = 0
-                if self._gone():
+                if self._has_ended():
                     raise
             await self._sleep(_poll_delay(attempt))
 

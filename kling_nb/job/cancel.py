@@ -64,7 +64,7 @@ class Cancellation:
     """
 
     def __init__(self) -> None:
-        self.wanted = False
+        self.is_requested = False
         self._cancel: Callable[[], Awaitable[str]] | None = None
         self._asking: asyncio.Task[None] | None = None
 
@@ -79,7 +79,7 @@ class Cancellation:
         """
         if state.finished:
             return already_ended(state)
-        self.wanted = True
+        self.is_requested = True
         return NOT_ANSWERED_YET if self._cancel is None else await self._cancel()
 
     @contextmanager
@@ -113,7 +113,7 @@ class Cancellation:
                 on_failure(f"Not cancelled: {fault.message}")
 
         self._cancel = cancel
-        if self.wanted:
+        if self.is_requested:
             self._asking = asyncio.create_task(cancel_now())
 
     def explains(self, ended: Completed, fault: errors.KlingError) -> bool:
@@ -126,4 +126,4 @@ class Cancellation:
         if "client_cancelled" in {ended.error_type, getattr(fault, "error_type", None)}:
             return True
         failed = ended.error is not None and not getattr(fault, "details", ())
-        return self.wanted and (failed or isinstance(fault, errors.RequestNotFound))
+        return self.is_requested and (failed or isinstance(fault, errors.RequestNotFound))

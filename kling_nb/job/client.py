@@ -217,7 +217,7 @@ class Client:
 
     # -- on the background thread -------------------------------------------------------
 
-    async def finish_submissions(self) -> None:
+    async def _finish_submissions(self) -> None:
         """Wait for running submissions, which must not be cut off, and write unwritten rows."""
         if self._submitting:
             await asyncio.wait(set(self._submitting), timeout=EXIT_SECONDS)
@@ -245,7 +245,7 @@ class Client:
             )
             _, ref = await submission.send_or_find(lambda: self._connections.connect(settings))
             assert ref is not None  # nothing can cancel this job
-            if not record.written:
+            if not record.is_written:
                 self._unwritten[ref.request_id] = record
             return ref
         finally:
@@ -267,7 +267,7 @@ class Client:
         row = self._unwritten.get(request_id)
         if row is not None:
             await row.write_rest()
-            if row.written:
+            if row.is_written:
                 self._unwritten.pop(request_id, None)
 
     async def _find(self, settings: Settings, endpoint_id: str, request_id: str) -> _Found:

@@ -116,14 +116,14 @@ class Connections:
         """Return the backend of these settings. Background thread."""
         if settings.backend == "fal":
             return self._backend("fal", settings.hosts, settings)
-        server = PreviewServer.shared(settings.local_speed)
+        server = PreviewServer.get_shared(settings.local_speed)
         access = await asyncio.to_thread(server.access)
         hosts = Hosts(queue=access.url, rest=access.url, api=access.url)
         settings = _settings.with_key(settings, access.key)
-        return self._backend("local", hosts, settings, gone=lambda: server.gone)
+        return self._backend("local", hosts, settings, has_ended=lambda: server.has_ended)
 
     def _backend(
-        self, name: str, hosts: Hosts, settings: Settings, *, gone: Callable[[], bool] = lambda: False
+        self, name: str, hosts: Hosts, settings: Settings, *, has_ended: Callable[[], bool] = lambda: False
     ) -> Backend:
         handle = (
             os.getpid(),
@@ -133,7 +133,7 @@ class Connections:
         )  # a forked process must not use its parent's connections
         if handle not in self._backends:
             self._backends[handle] = _open_backend(
-                name, hosts, settings.key, gone=gone, patience=self._patience
+                name, hosts, settings.key, has_ended=has_ended, patience=self._patience
             )
         return self._backends[handle]
 
@@ -181,7 +181,7 @@ def _open_backend(
     hosts: Hosts,
     key: Key | None,
     *,
-    gone: Callable[[], bool] = lambda: False,
+    has_ended: Callable[[], bool] = lambda: False,
     patience: Patience | None = None,
 ) -> Backend:
     """Make the clients of a backend. Call it on the background thread, because they belong to its loop.
@@ -190,11 +190,11 @@ def _open_backend(
         name: "fal" or "local".
         hosts: Its URLs.
         key: The API key, which is sent to those URLs only.
-        gone: Returns True once the server of the queue has ended.
+        has_ended: Returns True once the server of the queue has ended.
         patience: How long to wait for answers.
     """
     pool = http.Http(hosts, lambda: key, patience=patience)
     client = queue.QueueClient(pool)
-    follower = follow.Follower(client, gone=gone, sleep=pool.sleep)
+    follower = follow.Follower(client, has_ended=has_ended, sleep=pool.sleep)
     fingerprint = key.fingerprint if key else None
     return Backend(name, hosts, client, follower, storage.Storage(pool), pool, pool.sleep, fingerprint)

@@ -71,7 +71,7 @@ class Uploads:
         if file.sha256:
             upload = replace(upload, sha256=file.sha256)
             handle = os.getpid(), upload
-            known = None if handle in self._running else await self._known(upload)
+            known = None if handle in self._running else await self._find_url(upload)
             if known is not None:
                 return known
         if handle not in self._running:
@@ -129,7 +129,7 @@ class Uploads:
             return await asyncio.to_thread(self._ledger.may_have_upload, upload, size)
         return False
 
-    async def _known(self, upload: Upload) -> str | None:
+    async def _find_url(self, upload: Upload) -> str | None:
         with suppress(LedgerError):
             return await asyncio.to_thread(self._ledger.find_upload, upload)
         return None

@@ -12,7 +12,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
-from kling_nb import _front_end, errors
+from kling_nb import errors, front_end
 from kling_nb.background import BackgroundThread, wait, wait_async
 from kling_nb.events import Event, JobState, Logged, State, fold
 from kling_nb.job.cancel import NO_ANSWER, Cancellation, interrupt_cancels
@@ -48,7 +48,7 @@ class Presenter:
 
 def _presenter() -> Presenter:
     """Return the presenter of this process."""
-    make = _front_end.job_presenter
+    make = front_end.job_presenter
     return make() if make is not None else Presenter()
 
 
@@ -58,8 +58,7 @@ class Job:
     `await job` (in a cell) or `job.wait()` returns the result or raises the job's error. The result is a
     `Video`, a `MediaFile` if the endpoint makes audio or an image, or a dict if it makes data only.
 
-    Threads: reading, `subscribe`, `wait` and `cancel` may be called from any thread. `apply`, `set_take` and
-    `restore` belong to the background thread.
+    Threads: reading, `subscribe`, `wait` and `cancel` may be called from any thread.
 
     Attributes:
         id: kling_nb's id, `[0-9a-f]{12}`. `%kling show`, `get_job` and the ledger accept it.
@@ -76,7 +75,6 @@ class Job:
         file: The path of the result, once the job is ready.
         files: Further files of the result by name, e.g. the `audio` of a video.
         output: What the model returned, once known.
-        answered: Resolved when fal has answered the submission or the job has ended.
         expected_seconds: How long earlier jobs of this endpoint took, or None.
         maker: The `Session` of the job, which can make another take.
     """
@@ -108,7 +106,7 @@ class Job:
         self.maker: Any = None
         self._lines: list[Logged] = []
         self._listeners: dict[object, Listener] = {}
-        self.answered: Future[None] = Future()
+        self._answered: Future[None] = Future()
         self._done: Future[Result] = Future()
         self._background = background
         self._pid = os.getpid()
@@ -155,9 +153,9 @@ class Job:
         except TimeoutError as fault:
             if self._done.done():
                 return self._done.result()
-            raise self.timeout_error(timeout) from fault
+            raise self._timeout_error(timeout) from fault
         except KeyboardInterrupt as fault:
-            raise wait(self.spawn_interrupt()) from fault
+            raise wait(self._spawn_interrupt()) from fault
 
     async def wait_async(self, timeout: float | None = None) -> Result:  # noqa: ASYNC109 -- as `wait`
         """Wait as `wait` does, for `await`. Cancelling the caller does not cancel the job."""
@@ -167,7 +165,7 @@ class Job:
         except TimeoutError as fault:
             if self._done.done():
                 return self._done.result()
-            raise self.timeout_error(timeout) from fault
+            raise self._timeout_error(timeout) from fault
 
     def _check_followed(self) -> None:
         """Raise in a forked process, where no thread follows the job."""
@@ -180,7 +178,7 @@ class Job:
     def __await__(self) -> Generator[Any, None, Result]:
         return self.wait_async().__await__()
 
-    def timeout_error(self, timeout: float | None) -> errors.WaitTimeout:
+    def _timeout_error(self, timeout: float | None) -> errors.WaitTimeout:
         """Return the error of a wait that took longer than `timeout` seconds."""
         return errors.WaitTimeout(
             f"Not finished after {timeout:g} s ({self.state.state.value}); the job goes on.",
@@ -188,14 +186,14 @@ class Job:
             request_id=self.request_id,
         )
 
-    async def handle_interrupt(self) -> errors.Interrupted:
+    async def _handle_interrupt(self) -> errors.Interrupted:
         """Cancel the job if it is queued, let it go on if it runs, and return the error for the cell.
 
         Background thread.
         """
         if interrupt_cancels(self.state.state):
             try:
-                outcome = await asyncio.wait_for(self.cancel_here(), INTERRUPT_SECONDS)
+                outcome = await asyncio.wait_for(self._cancel_here(), INTERRUPT_SECONDS)
             except (TimeoutError, errors.KlingError):
                 outcome = NO_ANSWER
             return errors.Interrupted(
@@ -208,9 +206,9 @@ class Job:
             request_id=self.request_id,
         )
 
-    def spawn_interrupt(self) -> Future[errors.Interrupted]:
-        """Run `handle_interrupt` on the background thread."""
-        return self._background.spawn(self.handle_interrupt())
+    def _spawn_interrupt(self) -> Future[errors.Interrupted]:
+        """Run `_handle_interrupt` on the background thread."""
+        return self._background.spawn(self._handle_interrupt())
 
     # -- watching --------------------------------------------------------------
 
@@ -256,15 +254,15 @@ class Job:
 
     def cancel_soon(self) -> Future[str]:
         """Cancel the job as `cancel` does, without blocking."""
-        return self._background.spawn(self.cancel_here())
+        return self._background.spawn(self._cancel_here())
 
-    async def cancel_here(self) -> str:
+    async def _cancel_here(self) -> str:
         """Cancel the job on the background thread."""
         return await self.cancellation.request(self.state.state)
 
     # -- changes, on the background thread -------------------------------------------
 
-    def apply(self, event: Event) -> None:
+    def _apply(self, event: Event) -> None:
         """Apply one event, call the listeners, and end all waits if it is the last event."""
         if self.done:
             return
@@ -278,12 +276,12 @@ class Job:
                 listener(event, self.state)
             except Exception:
                 log.exception("Job %s: a listener failed. The job goes on.", self.id)
-        if self.state.state is not State.SUBMITTING and not self.answered.done():
-            self.answered.set_result(None)
+        if self.state.state is not State.SUBMITTING and not self._answered.done():
+            self._answered.set_result(None)
         if self.state.state.finished:
             self._wake()
 
-    def set_take(self, take: Take) -> None:
+    def _set_take(self, take: Take) -> None:
         """Set the result from the stored take, before the job is READY. Reads the file.
 
         Raises:
@@ -296,7 +294,7 @@ class Job:
             self.output = result
         self.result = result
 
-    def restore(self, state: JobState, *, lines: Sequence[Logged] = ()) -> None:
+    def _restore(self, state: JobState, *, lines: Sequence[Logged] = ()) -> None:
         """Set the final state of a job that ended earlier, before any caller waits for it."""
         self.state = state
         self._lines.extend(lines)

@@ -130,15 +130,15 @@ WORDS = {
 
 def outcome_of(entry: Entry) -> Outcome:
     """Return what a call does if its request has this ledger row."""
-    if entry.gone:
+    if entry.is_result_gone:
         return Outcome.RESULT_GONE
     if entry.state is State.READY:
         return Outcome.ASK_RESULT if entry.has_no_file else Outcome.REFETCH
     if entry.state is State.DOWNLOADING:
         return Outcome.ASK_RESULT
-    if entry.never_sent:
+    if entry.is_unsent:
         return Outcome.SUBMIT
-    unanswered = entry.state is State.UNCERTAIN or entry.abandoned
+    unanswered = entry.state is State.UNCERTAIN or entry.is_abandoned
     return Outcome.LOOK_UP if unanswered and entry.request_id is None else Outcome.FOLLOW
 
 
@@ -316,7 +316,7 @@ class Planner:
             for entry in self._connections.ledger(settings).entries(alike, limit=1000)
             if entry.backend == settings.backend
             and take in {None, entry.take}
-            and (entry.backend == "fal" or entry.ours)
+            and (entry.backend == "fal" or entry.is_ours)
             and entry.belongs_in(settings.media)
         ]
         folder, number = str(settings.media), take or 1

@@ -43,7 +43,7 @@ class PreviewServer:
     _shared: ClassVar[dict[float, PreviewServer]] = {}
 
     @classmethod
-    def shared(cls, speed: float) -> PreviewServer:
+    def get_shared(cls, speed: float) -> PreviewServer:
         """Return the server of this process for a speed."""
         return cls._shared.setdefault(speed, cls(speed))
 
@@ -64,7 +64,7 @@ class PreviewServer:
         return self._access if self._running() else None
 
     @property
-    def gone(self) -> bool:
+    def has_ended(self) -> bool:
         """True if the server was started and has ended, and all its jobs with it."""
         return self._process is not None and not self._running()
 

@@ -40,7 +40,7 @@ class RowWriter:
         log.warning("Job %s: %s", self.entry.id, text)
 
     @property
-    def written(self) -> bool:
+    def is_written(self) -> bool:
         """True if the ledger has everything that is known."""
         return not self._unwritten
 
@@ -90,12 +90,12 @@ class JobRecord(RowWriter):
 
     def warn(self, text: str) -> None:
         """Add a warning to the job's log."""
-        self.job.apply(Logged(f"kling_nb: {text}", None, "WARN"))
+        self.job._apply(Logged(f"kling_nb: {text}", None, "WARN"))
 
     async def cancel(self) -> None:
         """End the job as cancelled."""
         await self.note(**row_of_cancelled(self.job.state.state))
-        self.job.apply(Cancelled())
+        self.job._apply(Cancelled())
         if self.task is not None and self.task is not asyncio.current_task():
             self.task.cancel()
 

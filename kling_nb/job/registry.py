@@ -86,14 +86,14 @@ class RunningJobs:
         running = dict(self._tasks)
         if not running:
             return
-        answers = [asyncio.wrap_future(job.answered) for job in running]
+        answers = [asyncio.wrap_future(job._answered) for job in running]
         await asyncio.wait(answers, timeout=EXIT_SECONDS)  # a submission must not be cut off
         for job, task in running.items():
             closed = KlingError(
                 f"The session of job {job.id} was closed.",
                 remedy=f"Resume it: kling_nb.get_job({job.id!r})",
             )
-            job.apply(Failed(closed))
+            job._apply(Failed(closed))
             task.cancel()
         await asyncio.wait(running.values())
 
@@ -125,14 +125,14 @@ class PastJobs:
             if take is not None:
                 return self.of_take(request, take, job=job, units=entry.units, reused=False)
             text = f"The file of job {entry.id} is missing in {entry.folder}."
-            job.apply(Failed(KlingError(text, request_id=entry.request_id)))
+            job._apply(Failed(KlingError(text, request_id=entry.request_id)))
         elif entry.state is State.CANCELLED:
-            job.restore(JobState(state=State.CANCELLED, request_id=entry.request_id))
-        elif entry.gone:
-            job.apply(Failed(result_gone_error(entry)))
+            job._restore(JobState(state=State.CANCELLED, request_id=entry.request_id))
+        elif entry.is_result_gone:
+            job._apply(Failed(result_gone_error(entry)))
         else:
             text = entry.error or f"Job {entry.id} failed."
-            job.apply(Failed(KlingError(text, request_id=entry.request_id)))
+            job._apply(Failed(KlingError(text, request_id=entry.request_id)))
         return job
 
     def at_start(self, request: VideoRequest, entry: Entry) -> Job:
@@ -167,8 +167,8 @@ class PastJobs:
         job.maker = self._maker
         job.reused = reused
         job.outcome = Outcome.REUSE if reused else None
-        job.set_take(take)
-        job.restore(
+        job._set_take(take)
+        job._restore(
             JobState(
                 state=State.READY,
                 request_id=sidecar.request_id,

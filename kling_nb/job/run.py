@@ -72,7 +72,7 @@ class JobRun:
                 raise
         except errors.SubmissionUncertain as fault:
             errors.without_frames(fault)
-            job.apply(Unclear(fault))
+            job._apply(Unclear(fault))
         except errors.KlingError as fault:
             await self._fail(fault)
         except Exception as fault:  # noqa: BLE001 -- it is logged, and the job ends with it
@@ -95,14 +95,16 @@ class JobRun:
         if getattr(fault, "error_type", None) == "file_download_error":
             await self._submission.forget_uploads()
         errors.without_frames(fault)
-        self._job.apply(Failed(fault))
+        self._job._apply(Failed(fault))
 
     def _not_found_error(self) -> errors.RequestNotFound:
         """Return the error of an accepted request that fal does not find."""
         entry = self._record.entry
         if not self._job.state.resumed:  # this entry was read before the request was sent
             entry = replace(entry, sent_at=entry.created_at, request_id=self._job.request_id)
-        if self._submission.other_key and not entry.gone:  # this key does not find another account's requests
+        if (
+            self._submission.other_key and not entry.is_result_gone
+        ):  # this key does not find another account's requests
             return other_key_error(entry)
         return result_gone_error(entry)
 
@@ -182,7 +184,7 @@ class JobRun:
                     await self._record.note(state=State.IN_PROGRESS)
                 elif isinstance(event, Queued) and self._job.state.state is State.IN_PROGRESS:
                     await self._record.note(state=State.IN_QUEUE)  # fal retries the job
-                self._job.apply(event)
+                self._job._apply(event)
                 if isinstance(event, Completed):
                     return event
         raise AssertionError("a follower ends with Completed")

@@ -205,7 +205,7 @@ class JobStarter:
         job.outcome = Outcome.SUBMIT if fresh else outcome_of(entry)
         job.expected_seconds = expected
         for notice in notices:  # the run has not started, so no other thread changes the job
-            job.apply(Logged(f"kling_nb: {notice}"))
+            job._apply(Logged(f"kling_nb: {notice}"))
         record = JobRecord(job, entry, ledger)
         run = runs.JobRun(
             record,
@@ -223,7 +223,7 @@ class JobStarter:
         )
         self._running.start(job, run.run)
         if fresh:
-            self._background.finish_before_exit(job.answered)
+            self._background.finish_before_exit(job._answered)
         return job
 
 

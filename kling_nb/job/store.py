@@ -51,15 +51,15 @@ class ResultStore:
         take = await asyncio.to_thread(self._media.take_of_request, entry.request_id, entry.backend)
         if take is None:
             return False
-        self._job.apply(Submitted(entry.request_id, resumed=True))
+        self._job._apply(Submitted(entry.request_id, resumed=True))
         await self._ready(take, take.sidecar.billable_units)
         return True
 
     async def _ready(self, take: Take, units: str | None) -> None:
-        await asyncio.to_thread(self._job.set_take, take)
+        await asyncio.to_thread(self._job._set_take, take)
         number = take.sidecar.take  # a later run needs it if the file is deleted
         await self._record.note(state=State.READY, units=units, media_path=str(take.path), take=number)
-        self._job.apply(Ready(units))
+        self._job._apply(Ready(units))
 
     async def store(self, backend: Backend, result: QueueResult) -> None:
         """Store the files of a result. Then the job is READY."""
@@ -137,7 +137,7 @@ class ResultStore:
             expected_size=download.length,
             origin=origin,
             partial=partial,
-            on_progress=lambda received: self._job.apply(Downloading(received, download.length)),
+            on_progress=lambda received: self._job._apply(Downloading(received, download.length)),
         )
 
     async def _store_others(self, backend: Backend, result: QueueResult, take: Take) -> None:

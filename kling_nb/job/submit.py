@@ -124,7 +124,7 @@ class JobSubmission:
         """Upload the files, send the request once, and commit the answer; None if cancelled before."""
         with at_work(self._job.id):
             body = self._job.request.body(await self._upload(backend))
-            if self._job.cancellation.wanted:
+            if self._job.cancellation.is_requested:
                 await self._record.cancel()
                 return None
             if await asyncio.to_thread(self._record.ledger.mark_sending, self._job.id, self._lasting_urls()):
@@ -159,8 +159,8 @@ class JobSubmission:
                 self._record.entry, f"The answer has the request id of another job: {ref.request_id}."
             )
         await self._record.note(state=State.IN_QUEUE, request_id=ref.request_id, **_urls(ref))
-        self._job.apply(Submitted(ref.request_id))
-        self._job.apply(Queued(accepted.queue_position))
+        self._job._apply(Submitted(ref.request_id))
+        self._job._apply(Queued(accepted.queue_position))
         return ref
 
     async def _is_of_another_job(self, request_id: str) -> bool:
@@ -175,8 +175,8 @@ class JobSubmission:
         if not files:
             return {}
         tally = Tally(
-            lambda sent, total: self._job.apply(Uploading(sent, total)),
-            lambda line: self._job.apply(Logged(f"kling_nb: {line}")),
+            lambda sent, total: self._job._apply(Uploading(sent, total)),
+            lambda line: self._job._apply(Logged(f"kling_nb: {line}")),
         )
         with self._job.cancellation.before_submission(self._record.cancel):
             self.urls = await gather_by_name(
@@ -196,7 +196,7 @@ class JobSubmission:
     async def _find(self, backend: Backend) -> RequestRef | None:
         """Find a request that was submitted earlier, or that another kernel is submitting."""
         entry = await self._wait_for_other_kernel()
-        if entry.never_sent and await self._take_over():
+        if entry.is_unsent and await self._take_over():
             return await self._submit(backend)
         if entry.request_id is None and entry.sent_at is not None and not entry.state.closed:
             entry = await look_up(backend, self._record.ledger, entry, self._job.request.endpoint)
@@ -206,7 +206,7 @@ class JobSubmission:
         if entry.status_url and not backend.hosts.may_see_key(entry.status_url):
             raise _unknown_host_error(entry)
         self.other_key = entry.backend == "fal" and entry.key_fingerprint != backend.key_fingerprint
-        self._job.apply(Submitted(entry.request_id, resumed=True))
+        self._job._apply(Submitted(entry.request_id, resumed=True))
         ref = backend.hosts.ref_from_reply(
             entry.endpoint,
             entry.request_id,
@@ -222,7 +222,7 @@ class JobSubmission:
         """Return the row as soon as it has a request id, or no process is submitting it any more."""
         entry = self._record.entry
         deadline = time.monotonic() + OTHER_KERNEL_SECONDS
-        while entry.request_id is None and entry.state is State.SUBMITTING and not entry.abandoned:
+        while entry.request_id is None and entry.state is State.SUBMITTING and not entry.is_abandoned:
             if entry.sent_at is not None and time.monotonic() > deadline:
                 break
             await asyncio.sleep(LEDGER_LOOK_SECONDS)

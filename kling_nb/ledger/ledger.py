@@ -52,7 +52,7 @@ class Ledger:
             if found is None:
                 self._pay(db, intent)
                 return self._insert(db, intent), True
-            if found.never_sent:
+            if found.is_unsent:
                 return self._take_over(db, found, intent), True
             return found, False
 
@@ -90,7 +90,7 @@ class Ledger:
         for entry in map(Entry.from_row, rows.fetchall()):
             if not entry.belongs_in(intent.folder):
                 continue
-            if entry.backend != "local" or entry.ours:
+            if entry.backend != "local" or entry.is_ours:
                 return entry
             # A local preview server ends with its process. Its jobs cost nothing.
             if not entry.owner_alive:
@@ -149,9 +149,9 @@ class Ledger:
         """
         with self._file.transaction() as db:
             entry = self._entry(db, job_id)
-            if entry.never_sent:
+            if entry.is_unsent:
                 self._take_over(db, entry, intent)
-            return entry.never_sent
+            return entry.is_unsent
 
     def check_limits(self, limits: tuple[Limit, ...], cost: float, besides: Collection[str] = ()) -> None:
         """Raise unless a cost is within the limits now. Nothing is reserved. See `reserve`.
@@ -217,7 +217,7 @@ class Ledger:
         """
         with self._file.transaction() as db:
             entry = self._entry(db, job_id)
-            if not entry.never_sent:
+            if not entry.is_unsent:
                 return False
             self._set(db, job_id, state=State.FAILED, error="It was never sent.", reserved_usd=0.0)
             return True
@@ -245,7 +245,7 @@ class Ledger:
             " AND sent_at NOT NULL AND request_id IS NULL",
             (entry.fingerprint, entry.id),
         )
-        return any(not Entry.from_row(row).abandoned for row in rows.fetchall())
+        return any(not Entry.from_row(row).is_abandoned for row in rows.fetchall())
 
     def knows(self, request_id: str, *, but: str) -> bool:
         """Return True if fal answered the submission of another row than `but` with this request id."""

@@ -93,7 +93,7 @@ LONGEST_SECONDS = 86_400.0
 def reserve(db: sqlite3.Connection, usd: float) -> str:
     """Reserve US dollars for this process, and return the id of the reservation."""
     for row in db.execute("SELECT id, owner, held_at FROM holds").fetchall():
-        if not _counts(row):
+        if not _is_counted(row):
             release(db, row["id"])
     reservation = secrets.token_hex(6)
     db.execute(
@@ -117,10 +117,10 @@ def _reserved_usd(db: sqlite3.Connection, session: str | None) -> float:
     """Return the reserved US dollars: of all, or of one session (see `Limit.session`)."""
     query = "SELECT owner, held_at, usd FROM holds WHERE ?1 IS NULL OR substr(owner, -8) = ?1"
     rows = db.execute(query, (session,))
-    return sum(max(float(row["usd"]), 0.0) for row in rows.fetchall() if _counts(row))
+    return sum(max(float(row["usd"]), 0.0) for row in rows.fetchall() if _is_counted(row))
 
 
-def _counts(row: sqlite3.Row) -> bool:
+def _is_counted(row: sqlite3.Row) -> bool:
     return time.time() - row["held_at"] < LONGEST_SECONDS and is_alive(row["owner"])
 
 

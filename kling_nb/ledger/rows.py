@@ -101,24 +101,24 @@ class Entry:
     addresses: str | None
 
     @property
-    def ours(self) -> bool:
+    def is_ours(self) -> bool:
         """True if it belongs to this process."""
         return self.owner == owner_of_this_process()
 
     @property
-    def abandoned(self) -> bool:
+    def is_abandoned(self) -> bool:
         """True if it is SUBMITTING, but no process is submitting it any more."""
         if self.state is not State.SUBMITTING:
             return False
         age = abs(time.time() - self.created_at)  # A clock that was set back leaves rows of the future.
-        if self.ours:
+        if self.is_ours:
             return self.id not in _at_work and age > START_SECONDS
         return age > SUBMIT_LEASE_SECONDS or not self.owner_alive
 
     @property
-    def never_sent(self) -> bool:
+    def is_unsent(self) -> bool:
         """True if its process stopped before the POST, so that nothing was sent."""
-        return self.abandoned and self.sent_at is None
+        return self.is_abandoned and self.sent_at is None
 
     @property
     def has_no_file(self) -> bool:
@@ -126,7 +126,7 @@ class Entry:
         return self.state is State.READY and self.media_path is None and self.result is not None
 
     @property
-    def gone(self) -> bool:
+    def is_result_gone(self) -> bool:
         """True if fal accepted it, and at the last request did not have its result any more."""
         return (self.state, self.error_type, self.backend) == (State.FAILED, GONE, "fal")
 

@@ -53,10 +53,10 @@ class MediaFolder:
             backends: Backends whose takes count. A take of fal is preferred to a local preview.
         """
 
-        def wanted(sidecar: Sidecar) -> bool:
+        def matches(sidecar: Sidecar) -> bool:
             return sidecar.backend in backends and take in {None, sidecar.take}
 
-        return next(self._takes(fingerprint, wanted), None)
+        return next(self._takes(fingerprint, matches), None)
 
     def takes(self, fingerprint: str) -> tuple[Take, ...]:
         """Return all takes of a request whose file is complete: fal's first, then by number."""

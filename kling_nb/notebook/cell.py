@@ -107,7 +107,7 @@ class CellRun:
 async def _interrupt(job: Job) -> KlingError:
     """Cancel a queued job, or leave a running one alone. Return the error that the cell raises."""
     try:
-        return await wait_async(job.spawn_interrupt())
+        return await wait_async(job._spawn_interrupt())
     except asyncio.CancelledError:  # ■ twice
         return Interrupted(
             f"Stopped waiting. The state of job {job.id} is not known yet.",
@@ -190,7 +190,7 @@ class SweepRun:
         if call.dry_run:
             outputs.text(f"{dry_run_text(sweep)}\nNothing was sent.")
             return None
-        sweep.check_frozen()
+        sweep._check_frozen()
         if not call.quiet:
             outputs.text(sweep.price)
         self._run.assign(sweep.start())
@@ -234,7 +234,7 @@ def dry_run_text(sweep: Sweep) -> str:
 async def _interrupt_sweep(sweep: Sweep) -> KlingError:
     """Cancel the queued jobs of a sweep. Return the error that the cell raises."""
     try:
-        return await wait_async(sweep.spawn_interrupt())
+        return await wait_async(sweep._spawn_interrupt())
     except asyncio.CancelledError:  # ■ twice
         return Interrupted(
             "Stopped waiting. The state of the running jobs is not known yet.", remedy="Run %kling jobs."

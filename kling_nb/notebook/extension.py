@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kling_nb import _front_end
+from kling_nb import front_end
 from kling_nb._lazy import lazy
 from kling_nb.errors import LedgerError
 from kling_nb.notebook.ipykernel_quirks import (
@@ -55,15 +55,15 @@ class _Extension:
             CellMagic(self.magics), magic_kind="cell", magic_name="kling"
         )
         self._completer.install()
-        _front_end.config = self.magics.config_values
+        front_end.config = self.magics.config_values
         for watch in self._watches:
             watch.install()
         if self._watches:
-            _front_end.job_presenter = _job_presenter
-            _front_end.video_presenter = _video_bundle
-            _front_end.sweep_presenter = lambda sweep: self.magics.outputs.show_sweep(sweep, quiet=False)
-            _front_end.strip_presenter = self._show_storyboard
-        _front_end.say = self._say
+            front_end.job_presenter = _job_presenter
+            front_end.video_presenter = _video_bundle
+            front_end.sweep_presenter = lambda sweep: self.magics.outputs.show_sweep(sweep, quiet=False)
+            front_end.strip_presenter = self._show_storyboard
+        front_end.say = self._say
         self._mention_unfinished()
 
     def _show_storyboard(self, board: Any) -> None:
@@ -95,11 +95,11 @@ class _Extension:
             watch.remove()
         self._completer.remove()
         remove_magics(self._shell, "kling", "KlingMagics")
-        _front_end.config = dict
-        _front_end.job_presenter = None
-        _front_end.video_presenter = None
-        _front_end.sweep_presenter = _front_end.strip_presenter = None
-        _front_end.say = None
+        front_end.config = dict
+        front_end.job_presenter = None
+        front_end.video_presenter = None
+        front_end.sweep_presenter = front_end.strip_presenter = None
+        front_end.say = None
 
 
 def load(shell: Any) -> None:

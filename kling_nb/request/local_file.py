@@ -269,14 +269,14 @@ class MediaSlot:
         return listing([NOUNS.get(kind, "a file") for kind in self.kinds], "or")
 
     @property
-    def wanted(self) -> str:
+    def requirement(self) -> str:
         """A sentence with the accepted kinds and formats."""
         formats = ", or ".join(FORMATS[kind] for kind in self.kinds if kind in FORMATS)
         return f"{self.name} takes {self.nouns}" + (f": {formats}." if formats else ".")
 
     def error(self, text: str, remedy: str = "") -> InvalidValue:
         """Return the error of a value that is not accepted; `text` is a sentence without its full stop."""
-        return InvalidValue(Problem(self.path, "media", f"{text}.", remedy or self.wanted))
+        return InvalidValue(Problem(self.path, "media", f"{text}.", remedy or self.requirement))
 
     def recognise(self, head: bytes, subject: str, name: str = "") -> FileType:
         """Return the format of a content that begins with `head`.

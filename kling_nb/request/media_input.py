@@ -57,14 +57,14 @@ def read_media(slot: MediaSlot, value: Any) -> str | LocalFile:
     found = _read_pixels(slot, value) or _read_open_file(slot, value) or _read_result(slot, value)
     if found is None:
         raise slot.error(
-            f"{slot.name} takes a URL, a path or bytes, not {quote(value)}", f"{_ALSO} {slot.wanted}"
+            f"{slot.name} takes a URL, a path or bytes, not {quote(value)}", f"{_ALSO} {slot.requirement}"
         )
     return found
 
 
 def _from_text(slot: MediaSlot, text: str) -> str | LocalFile:
     if not text:
-        raise slot.error(f"{slot.name} is empty", f"Give a URL or a path. {slot.wanted}")
+        raise slot.error(f"{slot.name} is empty", f"Give a URL or a path. {slot.requirement}")
     scheme = _scheme_of(text)
     if scheme in ("http", "https", "data") or (scheme and not _exists(text)):
         data = _check_url_or_data(slot, text)

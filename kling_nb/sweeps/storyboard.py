@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from kling_nb import _front_end
+from kling_nb import front_end
 from kling_nb._files import sync, write_file
 from kling_nb.errors import UsageError
 from kling_nb.job.job import Job
@@ -138,9 +138,9 @@ class Storyboard:
         return self.shots[index]
 
     def _ipython_display_(self) -> None:
-        if _front_end.strip_presenter is None:
+        if front_end.strip_presenter is None:
             raise NotImplementedError  # IPython shows the repr then
-        _front_end.strip_presenter(self)
+        front_end.strip_presenter(self)
 
     def __repr__(self) -> str:
         return f"<Storyboard {len(self.shots)} shots, {self.duration:.4g} s>"

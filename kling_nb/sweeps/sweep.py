@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
-from kling_nb import _front_end
+from kling_nb import front_end
 from kling_nb.background import BackgroundThread, wait, wait_async
 from kling_nb.errors import (
     Interrupted,
@@ -185,12 +185,12 @@ class Sweep:
             BudgetExceeded: The sweep would now cost more than a limit allows; nothing was sent.
         """
         if self._running is None:
-            self.check_frozen()
+            self._check_frozen()
             self._payment.reserve()
             self._running = self._background.spawn(self._run())
         return self
 
-    def check_frozen(self) -> None:
+    def _check_frozen(self) -> None:
         """Raise if `frozen` forbids the sweep. Call it before the price is shown.
 
         Raises:
@@ -263,7 +263,7 @@ class Sweep:
         except TimeoutError as fault:
             raise self._timeout_error(timeout) from fault
         except KeyboardInterrupt as fault:
-            raise wait(self.spawn_interrupt()) from fault
+            raise wait(self._spawn_interrupt()) from fault
         return self._check_results() if check else self
 
     async def wait_async(self, timeout: float | None = None) -> Sweep:  # noqa: ASYNC109 -- as `wait`
@@ -298,38 +298,38 @@ class Sweep:
         Returns:
             The outcome in words.
         """
-        return wait(self._background.spawn(self.cancel_here()))
+        return wait(self._background.spawn(self._cancel_here()))
 
-    async def cancel_here(self) -> str:
+    async def _cancel_here(self) -> str:
         """Cancel as `cancel` does, on the background thread."""
-        skipped = await self.stop_starting()
+        skipped = await self._stop_starting()
         jobs = [cell.job for cell in self.cells if cell.job is not None and not cell.job.done]
-        answers = await asyncio.gather(*(job.cancel_here() for job in jobs), return_exceptions=True)
+        answers = await asyncio.gather(*(job._cancel_here() for job in jobs), return_exceptions=True)
         refused = sum(isinstance(answer, BaseException) for answer in answers)
         outcome = f"{skipped} not started, {len(jobs)} asked to stop"
         return f"{outcome}, {refused} of them without an answer" if refused else outcome
 
-    def spawn_cancel(self) -> Future[str]:
+    def _spawn_cancel(self) -> Future[str]:
         """Cancel as `cancel` does, without blocking."""
-        return self._background.spawn(self.cancel_here())
+        return self._background.spawn(self._cancel_here())
 
-    def spawn_interrupt(self) -> Future[Interrupted]:
+    def _spawn_interrupt(self) -> Future[Interrupted]:
         """Handle an interrupt of the waiting cell, and return the error for the cell."""
         return self._background.spawn(self._handle_interrupt())
 
     async def _handle_interrupt(self) -> Interrupted:
-        skipped = await self.stop_starting()
+        skipped = await self._stop_starting()
         jobs = [cell.job for cell in self.cells if cell.job is not None and not cell.job.done]
         queued = [job for job in jobs if interrupt_cancels(job.state.state)]
         for job in queued:
-            await job.handle_interrupt()
+            await job._handle_interrupt()
         return Interrupted(
             f"Stopped waiting: {skipped} not started, {len(queued)} cancelled in the queue,"
             f" {len(jobs) - len(queued)} still running.",
             remedy="Run the cell again to continue: finished cells are reused, running ones resumed.",
         )
 
-    async def stop_starting(self) -> int:
+    async def _stop_starting(self) -> int:
         """Skip the waiting cells, release their money, and return their number. Background thread."""
         skipped = 0
         while self._waiting:
@@ -432,9 +432,9 @@ class Sweep:
         return self.cells[index]
 
     def _ipython_display_(self) -> None:
-        if _front_end.sweep_presenter is None:
+        if front_end.sweep_presenter is None:
             raise NotImplementedError  # IPython shows the repr then
-        _front_end.sweep_presenter(self)
+        front_end.sweep_presenter(self)
 
     def __repr__(self) -> str:
         names = " × ".join(f"{axis.name} {len(axis.values)}" for axis in self.axes) or "one cell"

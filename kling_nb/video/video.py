@@ -10,7 +10,7 @@ from itertools import count, pairwise, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from kling_nb import _front_end
+from kling_nb import front_end
 from kling_nb._files import write_file
 from kling_nb._lazy import np, pillow
 from kling_nb.errors import InputError, MediaError, UsageError
@@ -270,12 +270,12 @@ Presenter = Callable[[Any], Any]
 
 def set_presenter(presenter: Presenter | None) -> None:
     """Set the function that shows results in a notebook. With None they are text."""
-    _front_end.video_presenter = presenter
+    front_end.video_presenter = presenter
 
 
 def _bundle(result: Any) -> Any:
     """Return what IPython shows of a result."""
-    presenter = _front_end.video_presenter
+    presenter = front_end.video_presenter
     return {"text/plain": repr(result)} if presenter is None else presenter(result)
 
 

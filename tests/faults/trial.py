@@ -262,10 +262,10 @@ class _Run:
         if not self.bench.accepted(self.prompt):
             assert self._way_on() == "READY"
             return f"refused {name}"
-        if entry.state is State.FAILED and not entry.gone:
+        if entry.state is State.FAILED and not entry.is_result_gone:
             return f"failed {name}"
         assert self._way_on() == "READY"
-        if entry.gone:
+        if entry.is_result_gone:
             return f"gone {name}"
         return f"kept {name}"
 

@@ -201,7 +201,7 @@ class Rows:
             (entry,) = ledger.entries()
             assert isinstance(entry.state, State)
             assert isinstance(entry.input, dict)
-            _ = entry.abandoned, entry.owner_alive, entry.has_no_file, entry.ours
+            _ = entry.is_abandoned, entry.owner_alive, entry.has_no_file, entry.is_ours
             assert listing.jobs([entry])
             ledger.expected_seconds(entry.endpoint, entry.backend)
             listing.spending(ledger.spending("day"), "day")

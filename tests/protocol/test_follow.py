@@ -310,7 +310,7 @@ def test_a_key_that_is_refused_half_way_leaves_the_job_to_be_taken_up(
 async def test_a_queue_that_has_ended_for_good_is_not_asked_for_ever(
     client: QueueClient, ref: RequestRef, fal: ScriptedFal, clock: Any
 ) -> None:
-    follower = Follower(client, gone=lambda: True, sleep=clock.sleep)
+    follower = Follower(client, has_ended=lambda: True, sleep=clock.sleep)
     with fal.refusing(), pytest.raises(errors.UnreachableError):
         await followed(follower, ref)
 

@@ -53,7 +53,7 @@ def test_a_sweep_of_the_module_says_no_price_that_nobody_will_pay(
     fal: ScriptedFal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said: list[str] = []
-    monkeypatch.setattr(kling_nb._front_end, "say", said.append)
+    monkeypatch.setattr(kling_nb.front_end, "say", said.append)
     monkeypatch.setenv("KLING_NB_FROZEN", "1")
     with pytest.raises(NoTake, match="no take of 'a boat' is in kling_media/"):
         kling_nb.sweep(["a boat", "a kite"])

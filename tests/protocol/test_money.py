@@ -233,7 +233,7 @@ def test_a_row_that_another_kernel_left_unsent_is_held_against_ones_own_limit(
     assert entry is not None
     key = session.settings().key
     assert key is not None
-    assert (entry.ours, entry.state, entry.key_fingerprint) == (True, State.READY, key.fingerprint)
+    assert (entry.is_ours, entry.state, entry.key_fingerprint) == (True, State.READY, key.fingerprint)
     assert len(fal.accepted) == 1
 
 

@@ -273,7 +273,7 @@ import asyncio, resource, signal, sys
 import kling_nb
 from kling_nb.fal.patience import Patience
 job = kling_nb.Session(patience=Patience(sleep=lambda seconds: asyncio.sleep(0))).submit("a cat")
-job.answered.result()
+job._answered.result()
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
 print(job.state.state.value, flush=True)

@@ -167,7 +167,7 @@ def test_what_a_sweep_does_not_begin_it_does_not_hold(make_session: MakeSession,
     fal.wait_for(lambda: submissions(fal) == 1)
     with pytest.raises(BudgetExceeded):
         session.sweep(["a heron", "a stork"])
-    study.spawn_interrupt().result(20)
+    study._spawn_interrupt().result(20)
     study = session.sweep(["a heron", "a stork"])
     fal.wait_for(lambda: submissions(fal) == 3)
     for job in fal.jobs:
@@ -255,7 +255,7 @@ def test_an_interrupt_says_what_became_of_the_cells(session: Session, fal: Scrip
     fal.script = Script((Queue(0), Run(), Hold(), Done()))
     study = session.sweep(["a fox", "a wolf"], concurrency=1)
     fal.wait_for(lambda: study[0].state == "IN_PROGRESS")
-    told = study.spawn_interrupt().result(20)
+    told = study._spawn_interrupt().result(20)
     assert isinstance(told, Interrupted)
     assert "1 not started, 0 cancelled in the queue, 1 still running" in str(told)
     fal.jobs[0].release()

@@ -66,7 +66,7 @@ def test_so_does_a_job_that_is_under_way(
 ) -> None:
     fal.script = Script([Hold(), Done()])
     first = session.submit("a cat")
-    first.answered.result(10)
+    first._answered.result(10)
     second = session.submit("a cat", webhook_url="https://example.com/")
     assert second is first
     assert ["No webhook will be called" in text for text in no_webhook(caplog)] == [True]

@@ -64,7 +64,7 @@ async def one_round(line: int) -> bool:
         kept.append(interrupt)
     finally:
         sys.settrace(None)
-    sound = BackgroundThread.shared().spawn(soundness(kept))
+    sound = BackgroundThread.get_shared().spawn(soundness(kept))
     assert wait(sound, 10), f"line {line} took the engine's loop"
     assert asyncio.get_running_loop() is loop
     assert asyncio.current_task() is not None
@@ -73,7 +73,7 @@ async def one_round(line: int) -> bool:
 
 async def main() -> None:
     line = 0
-    wait(BackgroundThread.shared().spawn(soundness([])))
+    wait(BackgroundThread.get_shared().spawn(soundness([])))
     while await one_round(line):
         line += 1
     print(line)

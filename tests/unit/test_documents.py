@@ -39,15 +39,6 @@ DESCRIBED = {
     Price: "## Endpoint",
 }
 """Where on the page of Python each class is described."""
-NOT_FOR_USERS = {
-    kling_nb.Job: {
-        *("answered", "apply", "cancel_here", "handle_interrupt", "restore"),
-        *("set_take", "spawn_interrupt", "timeout_error"),
-    },
-    kling_nb.Sweep: {"stop_starting", "cancel_here", "check_frozen", "spawn_cancel", "spawn_interrupt"},
-    Client: {"finish_submissions"},
-}
-"""Members that other folders of the package use. They have no underscore yet, and no place on the page."""
 KEYS = {" ": "Space", "ArrowLeft": "←", "ArrowRight": "→", "ArrowUp": "↑", "ArrowDown": "↓"}
 MODIFIERS = {"Alt", "Shift", "Ctrl", "⌘"}
 
@@ -81,7 +72,7 @@ def test_everything_public_of_a_class_is_in_its_section(kind: type) -> None:
     )
     members = {name for name in vars(kind) if not name.startswith("_")} | set(attributes)
     section = re.split(r"\n## ", page("python.md").partition(f"\n{DESCRIBED[kind]}\n")[2])[0]
-    assert members - words_in_code(section) - NOT_FOR_USERS.get(kind, set()) == set()
+    assert members - words_in_code(section) == set()
 
 
 def test_every_setting_and_option_has_its_row() -> None:

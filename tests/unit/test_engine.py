@@ -26,14 +26,14 @@ def test_work_runs_on_one_thread_that_is_not_ours() -> None:
     engine = BackgroundThread()
     names = {wait(engine.spawn(thread_name())) for _ in range(3)}
     assert names == {"kling_nb background"}
-    assert BackgroundThread.shared() is BackgroundThread.shared()
+    assert BackgroundThread.get_shared() is BackgroundThread.get_shared()
 
 
 def test_the_thread_starts_with_the_first_work() -> None:
     source = """
 import threading
 import kling_nb.background
-engine = kling_nb.background.BackgroundThread.shared()
+engine = kling_nb.background.BackgroundThread.get_shared()
 assert threading.active_count() == 1
 async def work(): pass
 kling_nb.background.wait(engine.spawn(work()))
@@ -69,11 +69,11 @@ def test_what_work_raises_is_raised() -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        wait(BackgroundThread.shared().spawn(fails()))
+        wait(BackgroundThread.get_shared().spawn(fails()))
 
 
 def test_a_wait_that_runs_out_leaves_the_work_alone() -> None:
-    work = BackgroundThread.shared().spawn(forever())
+    work = BackgroundThread.get_shared().spawn(forever())
     with pytest.raises(TimeoutError):
         wait(work, 0.01)
     assert not work.done()
@@ -84,7 +84,7 @@ def test_a_wait_that_runs_out_leaves_the_work_alone() -> None:
 
 @pytest.mark.parametrize("limit", [float("inf"), 1e300, None])
 def test_a_wait_without_limit(limit: float | None) -> None:
-    assert wait(BackgroundThread.shared().spawn(thread_name()), limit) == "kling_nb background"
+    assert wait(BackgroundThread.get_shared().spawn(thread_name()), limit) == "kling_nb background"
 
 
 async def test_a_coroutine_waits_without_stopping_its_loop() -> None:
@@ -265,9 +265,9 @@ def test_a_loop_that_never_waits_so_is_not_touched() -> None:
 import asyncio, sys
 from kling_nb.background import BackgroundThread, wait, wait_async
 async def work(): return 1
-async def main(): return await wait_async(BackgroundThread.shared().spawn(work()))
+async def main(): return await wait_async(BackgroundThread.get_shared().spawn(work()))
 assert asyncio.run(main()) == 1
-assert wait(BackgroundThread.shared().spawn(work())) == 1
+assert wait(BackgroundThread.get_shared().spawn(work())) == 1
 assert "nest_asyncio2" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", source], check=True)
@@ -299,7 +299,7 @@ async def work():
     await asyncio.get_running_loop().getaddrinfo("localhost", 80)   # needs a thread
     print("finished", flush=True)
 
-engine = BackgroundThread.shared()
+engine = BackgroundThread.get_shared()
 engine.finish_before_exit(engine.spawn(work()))
 print("last line", flush=True)
 printed.set()

@@ -72,11 +72,11 @@ def test_the_usual_way() -> None:
 
 
 def test_bytes_are_those_that_go_up_and_then_those_that_come() -> None:
-    assert folded().transferred == (0, None)
-    assert folded(Uploading(3, 9)).transferred == (3, 9)
-    assert folded(Uploading(9, 9), Submitted("r-1")).transferred == (0, None)
-    assert folded(Submitted("r-1"), Completed(), Downloading(5, None)).transferred == (5, None)
-    assert folded(Submitted("r-1"), Downloading(5, 5), Ready()).transferred == (0, None)
+    assert folded().bytes_transferred == (0, None)
+    assert folded(Uploading(3, 9)).bytes_transferred == (3, 9)
+    assert folded(Uploading(9, 9), Submitted("r-1")).bytes_transferred == (0, None)
+    assert folded(Submitted("r-1"), Completed(), Downloading(5, None)).bytes_transferred == (5, None)
+    assert folded(Submitted("r-1"), Downloading(5, 5), Ready()).bytes_transferred == (0, None)
 
 
 def test_fal_may_put_a_running_job_back_into_the_queue() -> None:

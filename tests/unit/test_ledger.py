@@ -73,9 +73,9 @@ def test_a_new_row(ledger: Ledger, path: Path) -> None:
     assert entry.state is State.SUBMITTING
     assert entry.input == {"prompt": "a cat – ünïcode"}
     assert (entry.take, entry.folder, entry.notebook) == (1, "/media", "cats.ipynb")
-    assert entry.ours
+    assert entry.is_ours
     assert entry.owner_alive
-    assert not entry.abandoned
+    assert not entry.is_abandoned
     assert before <= entry.created_at <= time.time()
     assert entry.sent_at is None
     assert path.exists()
@@ -129,7 +129,7 @@ def test_a_lost_result_keeps_its_request_from_being_sent(ledger: Ledger) -> None
     entry, _ = ledger.claim(intent())
     ledger.update(entry.id, state=State.FAILED, error_type="result_gone")
     found, fresh = ledger.claim(intent())
-    assert (found.id, found.gone, fresh) == (entry.id, True, False)
+    assert (found.id, found.is_result_gone, fresh) == (entry.id, True, False)
     assert ledger.claim(intent(take=None))[1]
 
 
@@ -223,8 +223,8 @@ def test_a_submission_of_a_dead_process_is_not_made_again(ledger: Ledger, dead_o
     ledger.update(entry.id, owner=dead_owner)
     found, new = ledger.claim(intent())
     assert not new
-    assert found.abandoned
-    assert not found.ours
+    assert found.is_abandoned
+    assert not found.is_ours
 
 
 def test_a_row_of_a_dead_process_that_never_sent_is_taken_over(ledger: Ledger, dead_owner: str) -> None:
@@ -234,7 +234,7 @@ def test_a_row_of_a_dead_process_that_never_sent_is_taken_over(ledger: Ledger, d
     found, new = ledger.claim(intent())
     assert new
     assert found.id == entry.id
-    assert found.ours
+    assert found.is_ours
     assert ledger.mark_sending(found.id)
     assert only(ledger).sent_at is not None
     assert not ledger.mark_sending(found.id)  # once
@@ -251,21 +251,21 @@ def test_a_process_elsewhere_counts_as_alive_until_its_lease_ends(ledger: Ledger
     entry, _ = ledger.claim(intent())
     ledger.update(entry.id, owner="another-host:1:cafe0000")
     assert only(ledger).owner_alive
-    assert not only(ledger).abandoned
+    assert not only(ledger).is_abandoned
     ledger.update(entry.id, created_at=time.time() - SUBMIT_LEASE_SECONDS - 1)
-    assert only(ledger).abandoned
+    assert only(ledger).is_abandoned
 
 
 def test_a_row_from_the_future_is_abandoned(ledger: Ledger) -> None:
     """The clock was a day ahead when it was made, and is right again: its lease would last that day."""
     entry, _ = ledger.claim(intent())
     ledger.update(entry.id, owner="another-host:1:cafe0000", created_at=time.time() + 86_400)
-    assert only(ledger).never_sent
+    assert only(ledger).is_unsent
     again, new = ledger.claim(intent())
     assert (again.id, new) == (entry.id, True)
     assert again.created_at <= time.time()
     ledger.update(entry.id, owner="another-host:1:cafe0000", created_at=time.time() + 60)
-    assert not only(ledger).abandoned  # two clocks are never quite the same
+    assert not only(ledger).is_abandoned  # two clocks are never quite the same
 
 
 def test_an_owner_that_makes_no_sense_counts_as_alive(ledger: Ledger) -> None:

@@ -107,7 +107,7 @@ def test_an_unsent_row_counts_for_the_limits_of_the_process_that_sends_it(path: 
     left, _ = ledger.claim(intent("left", 6.0))
     alter(path, "UPDATE jobs SET created_at = created_at - 200")
     assert (entry := ledger.get(left.id)) is not None
-    assert entry.never_sent
+    assert entry.is_unsent
     with pytest.raises(BudgetExceeded):
         ledger.claim(replace(intent("left", 6.0), limits=(Limit("a smaller budget", 5.0),)))
     reservation = ledger.reserve(TODAY, 10.0, besides=[left.id])  # Its price does not count twice.

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from kling_nb import _front_end
+from kling_nb import front_end
 from kling_nb.api import configure
 from kling_nb.errors import UsageError
 from kling_nb.session import Session
@@ -49,7 +49,7 @@ def clean(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         monkeypatch.delenv(name, raising=False)
     yield
     configure(**dict.fromkeys(NAMES))
-    _front_end.config = dict
+    front_end.config = dict
 
 
 def test_every_setting_has_values_here() -> None:
@@ -62,7 +62,7 @@ def test_each_layer_counts_more_than_every_lower_one(name: str, monkeypatch: pyt
     call: dict[str, Any] = {}
     own: dict[str, Any] = {}
     config: dict[str, Any] = {}
-    _front_end.config = lambda: config
+    front_end.config = lambda: config
     default = value_of(current(call, own), name)
 
     def put(layer: int, value: Any) -> None:

@@ -53,7 +53,7 @@ class MemoryJob:
         self.cancels.append(Future())
         return self.cancels[-1]
 
-    def apply(self, *events):
+    def _apply(self, *events):
         for event in events:
             if isinstance(event, Logged):
                 self.lines.append(event)
@@ -128,5 +128,5 @@ def ready(job, path, *, width=1280, height=720, take=1):
         path=path, width=width, height=height, fps=24.0, duration=5.0, frame_count=120, take=take
     )
     job.file = path
-    job.apply(Ready())
+    job._apply(Ready())
     assert job.state.state is State.READY

@@ -92,21 +92,21 @@ class SceneJob(MemoryJob):
         self.created_at = time.time() - ago
         self.maker = Maker()
         self.result, self.files = None, {}
-        self.apply(*events)
+        self._apply(*events)
 
     @property
     def request_id(self):
         return self.state.request_id
 
-    def apply(self, *events):
-        super().apply(*events)
+    def _apply(self, *events):
+        super()._apply(*events)
         if self.done:
             self.finished_at = self.created_at + 72.4
 
     def gives(self, result):
         self.video = self.result = replace(result, backend="fal")
         self.file = result.path
-        self.apply(Ready("5"))
+        self._apply(Ready("5"))
         return self
 
     def cancel_soon(self):
@@ -202,7 +202,7 @@ class Sheet:
         self.done = not any(cell["state"] in LIVE for cell in cells)
         self.summary = fields.pop("summary", f"{ready} of {self.count} ready")
 
-    def about(self):
+    def describe(self):
         flow = {"rows": [], "columns": [], "row_axis": "", "column_axis": "", "places": None}
         table = {
             "rows": ["calm", "stormy, with waves as high as houses"],

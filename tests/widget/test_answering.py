@@ -83,7 +83,7 @@ def test_what_an_observer_raises_is_shown_and_keeps_nothing_from_being_set(tmp_p
     job = MemoryJob()
     widget, comm = widget_of(job)
     widget.observe(divide, "value")
-    job.apply(Running())
+    job._apply(Running())
     (tmp_path / "1.mp4").write_bytes(b"0" * 100)
     ready(job, tmp_path / "1.mp4")
     fault = "An observer of `value` raised ZeroDivisionError: division by zero"
@@ -134,7 +134,7 @@ def test_uploads_that_nobody_goes_on_with_are_let_go():
     piece("slow", 0, b"12345")
     now[0] += 1
     piece("new", 0, b"123")
-    assert files.unfinished == 8
+    assert files.unfinished_bytes == 8
     assert piece("slow", 5, b"67890").to_json()["size"] == 10
     with pytest.raises(UsageError, match="was lost"):
         piece("left", 5, b"67890")

@@ -44,15 +44,15 @@ def study_of(prompts=("a fox", "a wolf"), durations=(5, 10)):
     for index, place in enumerate(combinations(axes)):
         values = {axis.name: axis.values[at] for axis, at in zip(axes, place, strict=True)}
         cells.append(SweepCell(index, place, values, plan_of(**values)))
-    return Sweep(axes, cells, payment=None, background=BackgroundThread.shared())
+    return Sweep(axes, cells, payment=None, background=BackgroundThread.get_shared())
 
 
 def begin(cell, *events):
     cell.job = Job(
-        f"job{cell.index}", request=cell.request, backend="local", background=BackgroundThread.shared()
+        f"job{cell.index}", request=cell.request, backend="local", background=BackgroundThread.get_shared()
     )
     for event in events:
-        cell.job.apply(event)
+        cell.job._apply(event)
     return cell.job
 
 
@@ -60,7 +60,7 @@ def finish(cell, path):
     job = begin(cell)
     job.video = job.result = Video.from_file(path, take=1, backend="local")
     job.file = path
-    job.restore(JobState(state=State.READY, request_id=f"r-{cell.index}"))
+    job._restore(JobState(state=State.READY, request_id=f"r-{cell.index}"))
 
 
 @pytest.fixture
@@ -117,7 +117,7 @@ def test_a_storyboard_speaks_the_same(clip):
     sheet = StoryboardSource(Storyboard([clip, clip]))
     assert set(sheet.cell(0)) == set(js_list("CELL_FIELDS"))
     beside = {"now", "revision", "done", "summary", "cells"}
-    assert set(sheet.about()) == set(js_typedef("Snapshot")) - beside
+    assert set(sheet.describe()) == set(js_typedef("Snapshot")) - beside
 
 
 # -- the kernel's side --------------------------------------------------------------------
@@ -252,10 +252,10 @@ def test_text_from_outside_is_text(text):
         "th",
         "td",
     }
-    json.dumps(SweepSource(study).about())
+    json.dumps(SweepSource(study).describe())
 
 
 def test_a_failed_job_says_why(study):
-    study[1].job.apply(Failed(KlingError("The runner failed.")))
+    study[1].job._apply(Failed(KlingError("The runner failed.")))
     study[1].error = study[1].job.error
     assert SweepSource(study).cell(1)["message"] == "The runner failed."

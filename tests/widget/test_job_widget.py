@@ -68,7 +68,7 @@ def test_long_prompts_are_clipped():
 
 def test_saved_state_holds_no_lines_and_no_bytes(job, clip):
     widget, _ = widget_of(job)
-    job.apply(Submitted("r-1"), Logged("SECRET LINE"))
+    job._apply(Submitted("r-1"), Logged("SECRET LINE"))
     ready(job, clip)
     state = {name: value for name, value in widget.get_state().items() if name not in {"_esm", "_css"}}
     text = json.dumps(state, default=str)
@@ -78,13 +78,13 @@ def test_saved_state_holds_no_lines_and_no_bytes(job, clip):
 
 def test_events_reach_views_and_traits(job):
     widget, comm = widget_of(job)
-    job.apply(Uploading(5, 40))
+    job._apply(Uploading(5, 40))
     comm.wait_for(lambda: comm.updates() and comm.updates()[-1]["total"] == 40)
     assert comm.updates()[-1]["received"] == 5
-    job.apply(Submitted("r-1"), Queued(3))
+    job._apply(Submitted("r-1"), Queued(3))
     comm.wait_for(lambda: comm.updates()[-1]["queue_position"] == 3)
     assert comm.updates()[-1]["request_id"] == "r-1"
-    job.apply(Running(), Downloading(10, 20))
+    job._apply(Running(), Downloading(10, 20))
     comm.wait_for(lambda: comm.updates()[-1]["received"] == 10)
     comm.wait_for(lambda: comm.traits().get("state") == "DOWNLOADING")
     assert widget.request_id == "r-1"
@@ -95,17 +95,17 @@ def test_events_reach_views_and_traits(job):
 def test_a_line_costs_one_turn_and_leaves_the_next_one_free(job):
     widget, _ = widget_of(job)
     widget._channel.close()  # the turns are taken here
-    job.apply(Submitted("r-1"), Running())
+    job._apply(Submitted("r-1"), Running())
     while widget._send_updates():
         pass
-    job.apply(Logged("a line"))
+    job._apply(Logged("a line"))
     assert widget._send_updates() is False
 
 
 def test_all_lines_arrive_once_in_order_and_merged(job):
     _, comm = widget_of(job)
     for number in range(500):
-        job.apply(Logged(f"line {number}", "2026-01-01T00:00:00Z", "INFO"))
+        job._apply(Logged(f"line {number}", "2026-01-01T00:00:00Z", "INFO"))
     comm.wait_for(lambda: sum(len(update["lines"]) for update in comm.updates()) == 500)
     seen = []
     for update in comm.updates():
@@ -130,7 +130,7 @@ def test_all_lines_arrive_once_in_order_and_merged(job):
 )
 def test_every_end_is_told_and_saved(job, event, state, message):
     widget, comm = widget_of(job)
-    job.apply(Running(), event)
+    job._apply(Running(), event)
     told = {"state": state, "message": message, "finished_at": job.finished_at}
     comm.wait_for(lambda: told.items() <= comm.updates()[-1].items() if comm.updates() else False)
     comm.wait_for(lambda: comm.traits().get("finished_at") == job.finished_at)
@@ -141,10 +141,10 @@ def test_every_end_is_told_and_saved(job, event, state, message):
 def test_a_real_job_is_shown():
     real = Job("0a1b2c", request=MemoryJob().request, backend="local", background=BackgroundThread())
     _, comm = widget_of(real)
-    real.apply(Submitted("r-1"))
-    real.apply(Logged("loading"))
+    real._apply(Submitted("r-1"))
+    real._apply(Logged("loading"))
     comm.wait_for(lambda: comm.updates() and comm.updates()[-1]["request_id"] == "r-1")
-    real.apply(Failed(RuntimeError("out of memory")))
+    real._apply(Failed(RuntimeError("out of memory")))
     comm.wait_for(lambda: comm.updates()[-1]["finished_at"] == real.finished_at)
     assert comm.updates()[-1]["message"] == "RuntimeError: out of memory"
     assert comm.ask("snapshot")[0]["msg"]["lines"] == [[None, "loading", None]]
@@ -168,14 +168,14 @@ def test_a_job_that_is_over_needs_no_feed(job, clip):
 def test_a_closed_widget_listens_no_more(job):
     widget, comm = widget_of(job)
     widget.close()
-    job.apply(Running())
+    job._apply(Running())
     assert not job.listeners
     assert comm.updates() == []
 
 
 def test_snapshot_has_everything(job):
     _, comm = widget_of(job)
-    job.apply(Submitted("r-1", resumed=True), Logged("one"), Logged("two"))
+    job._apply(Submitted("r-1", resumed=True), Logged("one"), Logged("two"))
     reply, _ = comm.ask("snapshot", number=77)
     assert reply["ok"] is True
     msg = reply["msg"]
@@ -190,7 +190,7 @@ def test_snapshot_has_everything(job):
 
 def test_snapshot_leaves_out_old_lines_and_says_how_many(job):
     _, comm = widget_of(job)
-    job.apply(*(Logged(str(number)) for number in range(LINES_KEPT + 50)))
+    job._apply(*(Logged(str(number)) for number in range(LINES_KEPT + 50)))
     msg = comm.ask("snapshot")[0]["msg"]
     assert msg["first_line"] == 50
     assert len(msg["lines"]) == LINES_KEPT
@@ -289,7 +289,7 @@ def test_commands_are_safe_on_any_thread(job):
     threads = [threading.Thread(target=comm.ask, args=("snapshot", {}, number)) for number in range(1, 9)]
     for thread in threads:
         thread.start()
-    job.apply(*(Logged(str(number)) for number in range(200)))
+    job._apply(*(Logged(str(number)) for number in range(200)))
     for thread in threads:
         thread.join()
     revisions = [comm.reply(number)[0]["msg"]["revision"] for number in range(1, 9)]

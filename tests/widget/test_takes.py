@@ -137,7 +137,7 @@ def test_generate_starts_a_job_in_place(tmp_path):
         "backend": "local",
     }
     assert (widget.take, widget.takes, widget.job_id) == (2, 2, "job-2")
-    made.apply(Submitted("r-2"))
+    made._apply(Submitted("r-2"))
     comm.wait_for(lambda: comm.traits().get("request_id") == "r-2")
 
 
@@ -151,7 +151,7 @@ def test_the_same_again_is_a_new_take_once_there_is_one(tmp_path):
 
 def test_the_same_again_after_a_failure_is_not_forced():
     job = MemoryJob()
-    job.apply(Failed(RuntimeError("out of memory")))
+    job._apply(Failed(RuntimeError("out of memory")))
     job.maker = Maker(MemoryJob())
     _, comm = widget_of(job)
     comm.ask("generate", {"key": 1, "changes": {}})
@@ -225,7 +225,7 @@ def test_a_quote_of_a_real_session_says_what_would_happen(home, tmp_cwd, monkeyp
 
 def test_resume_goes_on_in_the_same_place():
     job = MemoryJob()
-    job.apply(Unclear(SubmissionUncertain("No answer came.")))
+    job._apply(Unclear(SubmissionUncertain("No answer came.")))
     again = MemoryJob()
     job.maker = again.maker = Maker()
     job.maker.known[job.id] = again
@@ -234,7 +234,7 @@ def test_resume_goes_on_in_the_same_place():
     reply, _ = comm.ask("resume", {"key": 1}, number=2)
     assert reply["msg"] == {"key": 2}
     assert (widget.take, widget.takes, widget.state) == (1, 1, "SUBMITTING")
-    again.apply(Submitted("r-9", resumed=True))
+    again._apply(Submitted("r-9", resumed=True))
     comm.wait_for(lambda: comm.traits().get("request_id") == "r-9")
 
 
@@ -249,7 +249,7 @@ def test_resume_goes_on_in_the_same_place():
 def test_only_what_fal_may_still_have_can_be_taken_up_again(fault, resumable):
     job = MemoryJob()
     job.maker = Maker()
-    job.apply(Submitted("r-1"), Failed(fault))
+    job._apply(Submitted("r-1"), Failed(fault))
     _, comm = widget_of(job)
     assert comm.ask("snapshot")[0]["msg"]["resumable"] is resumable
 
@@ -268,7 +268,7 @@ def test_costs_are_said_as_far_as_they_are_known(tmp_path):
     job = MemoryJob()
     assert cost(job) == ""
     job.backend = "fal"
-    job.apply(Submitted("r-1"))
+    job._apply(Submitted("r-1"))
     for fault, words in [
         (InputRefused("no", status_code=422, billable_units="3.5"), "3.5 billable units"),
         (InputRefused("no", status_code=422, billable_units="0"), "not charged"),
@@ -278,15 +278,15 @@ def test_costs_are_said_as_far_as_they_are_known(tmp_path):
     ]:
         failed = MemoryJob()
         failed.backend = "fal"
-        failed.apply(Submitted("r-1"), Failed(fault))
+        failed._apply(Submitted("r-1"), Failed(fault))
         assert cost(failed) == words
     unsent = MemoryJob()
     unsent.backend = "fal"
-    unsent.apply(Failed(UsageError("never sent")))
+    unsent._apply(Failed(UsageError("never sent")))
     assert cost(unsent) == "not submitted, not charged"
     done = MemoryJob()
     done.backend = "fal"
-    done.apply(Submitted("r-1"), Ready(units="10"))
+    done._apply(Submitted("r-1"), Ready(units="10"))
     assert done.state.state is State.READY
     assert cost(done) == "10 billable units"
     done.reused = True
@@ -302,7 +302,7 @@ def test_long_inputs_are_not_sent_whole(tmp_path):
         input={"prompt": "x", "image_url": picture, "photo": {"sha256": "0" * 64, "name": "cat.png"}},
     )
     job.request.endpoint.parameter("prompt")
-    entry = widget_of(job)[0]._takes[0].about()
+    entry = widget_of(job)[0]._takes[0].describe()
     assert len(entry["input"]["image_url"]) <= 4000
     assert entry["input"]["photo"] == "cat.png"
 

@@ -89,7 +89,7 @@ def _video(order: Order, seconds: float, log: Callable[[str], None], pace: Pace)
         log(f"Prompt: {len(clip.prompt.split())} words, scenery {scenery.name}, seed {scenery.seed % 2**32}")
     log(f"Encoding {clip.frames} frames {width}x{height} at {FPS} fps, h264")
 
-    def paced() -> Iterator[npt.NDArray[np.uint8]]:
+    def paced_frames() -> Iterator[npt.NDArray[np.uint8]]:
         start, share, logged = time.monotonic(), pace.seconds * clip.seconds / 5 / clip.frames, 0
         for number, frame in enumerate(draw_frames(clip, image, ending)):
             pace.wait(start + number * share - time.monotonic())
@@ -101,7 +101,7 @@ def _video(order: Order, seconds: float, log: Callable[[str], None], pace: Pace)
 
     with tempfile.TemporaryDirectory(prefix="kling-nb-render-") as folder:
         path = Path(folder) / "output.mp4"
-        write_clip(path, paced(), clip.size, f"{LABEL} of kling_nb, not made by a model")
+        write_clip(path, paced_frames(), clip.size, f"{LABEL} of kling_nb, not made by a model")
         return OutputFile(path.read_bytes(), "output.mp4", "video/mp4", clip.size)
 
 

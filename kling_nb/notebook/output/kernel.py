@@ -133,7 +133,7 @@ class KernelOutputs:
 
 def _wait_for_submission(job: Job) -> None:
     if not job.done:
-        wait([job.answered], FIRST_SECONDS)
+        wait([job._answered], FIRST_SECONDS)
 
 
 class KernelSweep:

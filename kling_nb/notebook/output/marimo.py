@@ -7,7 +7,7 @@ from html import escape, unescape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kling_nb import _front_end
+from kling_nb import front_end
 from kling_nb._lazy import lazy
 from kling_nb.job.job import Job, Presenter
 from kling_nb.notebook.card import html as card
@@ -28,9 +28,9 @@ _PLAYER = re.compile(r'(<(?:video|audio) )src="[^"]*"')
 
 def register() -> None:
     """Register the presenters, if this process runs a marimo notebook."""
-    if _front_end.job_presenter is None and marimo.running_in_notebook():
-        _front_end.job_presenter = MarimoPresenter
-        _front_end.video_presenter = video_bundle
+    if front_end.job_presenter is None and marimo.running_in_notebook():
+        front_end.job_presenter = MarimoPresenter
+        front_end.video_presenter = video_bundle
 
 
 class MarimoPresenter(Presenter):

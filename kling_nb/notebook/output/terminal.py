@@ -211,7 +211,7 @@ class TerminalSweep:
                 self._sweep.wait(0.001, check=False)
 
     def _raise_interrupt(self) -> None:
-        raise wait(self._sweep.spawn_interrupt()) from None
+        raise wait(self._sweep._spawn_interrupt()) from None
 
     def finish(self) -> None:
         """Print the table once."""
@@ -248,14 +248,14 @@ def wait_with_progress(job: Job, stream: TextIO, timeout: float | None) -> Resul
                 line.log(event)
             line.refresh()
             if deadline is not None and time.monotonic() > deadline and not job.done:
-                raise job.timeout_error(timeout)
+                raise job._timeout_error(timeout)
         while not events.empty():
             event, _ = events.get()
             if isinstance(event, Logged):
                 line.log(event)
         return job.wait()
     except KeyboardInterrupt as fault:
-        raise wait(job.spawn_interrupt()) from fault
+        raise wait(job._spawn_interrupt()) from fault
     finally:
         line.clear()
         unsubscribe()

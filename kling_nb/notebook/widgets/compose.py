@@ -247,7 +247,7 @@ class Desk:
 
 def _needs_resume(entry: Entry) -> bool:
     """Return True if opening the job would resume it."""
-    return not entry.state.finished or entry.state is State.UNCERTAIN or entry.gone
+    return not entry.state.finished or entry.state is State.UNCERTAIN or entry.is_result_gone
 
 
 def quote(plan: Plan) -> dict[str, Any]:
@@ -453,7 +453,7 @@ class Attachments:
         self._uploads.setdefault(upload, _Upload(now))
 
     @property
-    def unfinished(self) -> int:
+    def unfinished_bytes(self) -> int:
         """Number of bytes in unfinished uploads."""
         with self._lock:
             return sum(len(one.data) for one in self._uploads.values())

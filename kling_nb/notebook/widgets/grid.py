@@ -39,7 +39,7 @@ class GridSource(Protocol):
     def done(self) -> bool: ...  # noqa: D102 -- this and the rest: as `SweepSource`
     @property
     def summary(self) -> str: ...  # noqa: D102
-    def about(self) -> dict[str, Any]: ...  # noqa: D102
+    def describe(self) -> dict[str, Any]: ...  # noqa: D102
     def cell(self, at: int) -> dict[str, Any]: ...  # noqa: D102
     def video(self, at: int) -> Video: ...  # noqa: D102
     def cancel(self, at: int | None) -> Future[str]: ...  # noqa: D102
@@ -130,7 +130,7 @@ class GridWidget(anywidget.AnyWidget):
         source = self._source
         progress = self._progress()  # before the cells, as in `_send_updates`
         cells = [source.cell(at) for at in range(source.count)]
-        return {"now": time.time(), **source.about(), **progress, "cells": cells}
+        return {"now": time.time(), **source.describe(), **progress, "cells": cells}
 
     def _number(self, msg: Mapping[str, Any]) -> int:
         at = msg.get("cell")
@@ -164,7 +164,7 @@ class SweepSource:
         """The progress as text."""
         return self._sweep.summary()
 
-    def about(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, Any]:
         """Return the fields that do not change."""
         sweep, layout = self._sweep, layout_of(self._sweep)
         return {
@@ -213,7 +213,7 @@ class SweepSource:
     def cancel(self, at: int | None) -> Future[str]:
         """Cancel the job of a cell, or all jobs with None."""
         if at is None:
-            return self._sweep.spawn_cancel()
+            return self._sweep._spawn_cancel()
         job = self._sweep[at].job
         if job is None:
             raise UsageError("This cell has not started.")
@@ -259,7 +259,7 @@ class StoryboardSource:
         """Number of shots and total duration as text."""
         return f"{len(self._board)} shots, {self._board.duration:.4g} s"
 
-    def about(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, Any]:
         """Return the fields that do not change."""
         return {
             "mode": "sequence",

@@ -171,7 +171,7 @@ class JobWidget(LiveWidget):
             return take
 
     def _strip(self) -> list[dict[str, Any]]:
-        return [{**take.about(), **self._fields(take)} for take in list(self._takes)]
+        return [{**take.describe(), **self._fields(take)} for take in list(self._takes)]
 
     def _take(self, msg: Mapping[str, Any]) -> StripTake:
         """Return the take that a command names."""

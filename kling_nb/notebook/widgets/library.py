@@ -28,7 +28,7 @@ _VALUE = 300
 def live_fields(job: Job) -> dict[str, Any]:
     """Return the fields of a job's row that change while it runs."""
     state, last = job.state, job.lines[-1:]
-    received, total = state.transferred
+    received, total = state.bytes_transferred
     return {
         "id": job.id,
         "state": state.state.value,
@@ -45,7 +45,7 @@ def live_fields(job: Job) -> dict[str, Any]:
 
 def job_row(job: Job) -> dict[str, Any]:
     """Return all fields of a job's row."""
-    about = _about(job.request.endpoint.id)
+    about = _describe_endpoint(job.request.endpoint.id)
     return {
         **live_fields(job),
         **about,
@@ -66,7 +66,7 @@ def entry_row(entry: Entry) -> dict[str, Any]:
         "finished_at": entry.finished_at,
         "message": clip(entry.error or "", _PROMPT),
         "has_media": entry.media_path is not None,
-        **_about(entry.endpoint),
+        **_describe_endpoint(entry.endpoint),
         "prompt": clip(entry.prompt, _PROMPT),
         "backend": entry.backend,
         "created_at": entry.created_at,
@@ -107,7 +107,7 @@ def catalogue_row(one: Endpoint) -> list[str]:
     return [one.id, one.short_name, one.title, one.category, price(one) if one.price else ""]
 
 
-def _about(endpoint_id: str) -> dict[str, str]:
+def _describe_endpoint(endpoint_id: str) -> dict[str, str]:
     try:
         one = endpoint(endpoint_id)
     except UnknownEndpoint:

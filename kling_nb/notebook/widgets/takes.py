@@ -87,7 +87,7 @@ class StripTake:
     fault: str = ""
     leave: Callable[[], None] | None = None
 
-    def about(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, Any]:
         """Return the fields that do not change while the job runs."""
         job, request = self.job, self.job.request
         return {
@@ -108,7 +108,7 @@ class StripTake:
         """Return the fields that change, without the log lines."""
         job, now, video = self.job, self.job.state, self.job.video
         cell, no_cell = _cell_text(job)
-        received, total = now.transferred
+        received, total = now.bytes_transferred
         return {
             **saved_fields(job),
             "message": self.fault or _why_no_video(job),
