@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, settings
 
 TESTS = Path(__file__).resolve().parent
 ROOT = TESTS.parent
-ONE_BROWSER = {"tests/browser", "tests/views"}
+ONE_BROWSER = {"tests/browser", "tests/hosts", "tests/views"}
 """Folders whose tests share a browser, and servers."""
 
 KEY_VARIABLES = ("FAL_KEY", "FAL_KEY_ID", "FAL_KEY_SECRET")

@@ -99,6 +99,16 @@ class JupyterLab:
             time.sleep(0.05)
         raise AssertionError(f"JupyterLab did not start:\n{self.log()}")
 
+    @property
+    def base(self) -> str:
+        """URL of the server, which ends with a slash."""
+        return self._base
+
+    @property
+    def token(self) -> str:
+        """What a page must send to be let in."""
+        return self._token
+
     def paint(self, *, dark: bool) -> None:
         """The theme of the pages that are opened from now on."""
         themes = self._own / "settings" / "@jupyterlab" / "apputils-extension" / "themes.jupyterlab-settings"

@@ -1,7 +1,7 @@
 import { coverRule } from "../shared/card.js";
 import { button, element, write } from "../shared/dom.js";
 import { keepKeys } from "../shared/keys.js";
-import { BUSY, GONE, LOCAL_PREVIEW } from "../shared/words.js";
+import { GONE, LOCAL_PREVIEW, unansweredWords } from "../shared/words.js";
 import { inSequence, together } from "./playback.js";
 import { hasEnded, tile } from "./tile.js";
 
@@ -105,7 +105,11 @@ function header(live) {
       cancel.ariaDisabled = `${live.cancelling}`;
       write(
         note,
-        live.connected ? (live.kernel.busy ? BUSY : live.outcome) : whole?.done ? "" : GONE.grid,
+        live.connected
+          ? unansweredWords(live.kernel) || live.outcome
+          : whole?.done
+            ? ""
+            : GONE.grid,
       );
     },
   };

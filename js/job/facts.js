@@ -21,7 +21,7 @@ export function facts(live) {
     const { url } = take.now;
     saved = take;
     if (!url) await take.footage.load();
-    saveAs(url, take.footage);
+    saveAs(url, take.footage, node);
   });
   const problem = alarm();
   const node = element("div", "facts", {}, text, request, copyId, cell, save, problem);

@@ -1,7 +1,6 @@
 import { button, element, write } from "../shared/dom.js";
 import { progressBar } from "../shared/progress.js";
 import {
-  BUSY,
   duration,
   GONE,
   inLine,
@@ -10,6 +9,7 @@ import {
   label,
   phase,
   share,
+  unansweredWords,
 } from "../shared/words.js";
 
 /** @typedef {import("./live_job.js").LiveJob} LiveJob */
@@ -115,6 +115,6 @@ export function notice(live) {
 /** @param {LiveJob} live */
 function noteText({ shown, connected, kernel, cancelling }) {
   if (!connected && !shown.finished) return GONE[shown.about.backend];
-  if (connected && kernel.busy) return BUSY;
+  if (connected && kernel.busy) return unansweredWords(kernel);
   return shown.finished && shown.now.state !== "UNCERTAIN" ? "" : cancelling.outcome;
 }

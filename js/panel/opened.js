@@ -66,8 +66,8 @@ function about(live, opening) {
   const small = div("pad kling-quiet");
   const close = button("✕", () => live.openings.show(rest()), "remove", { "aria-label": "Close" });
   const rest = () => live.openings.shown.filter((one) => one.id !== id).map((one) => one.id);
-  const resume = button("Take up again", () => void live.resume(id));
-  const save = button("Save", () => void saveFile(live, opening));
+  const resume = button("Resume", () => void live.resume(id));
+  const save = button("Save", () => void saveFile(live, opening, head));
   const copy = copyCellButton(live, async () => id);
   const reuse = button("Reuse parameters", () => void live.reuse(id));
   const actions = div("line-up", resume, reuse, copy, save);
@@ -205,12 +205,12 @@ export function differences(one, other) {
     .map(([name, a, b]) => [name, a, b]);
 }
 
-/** @param {LivePanel} live @param {Opening} opening */
-async function saveFile(live, opening) {
+/** @param {LivePanel} live @param {Opening} opening @param {HTMLElement} inside */
+async function saveFile(live, opening, inside) {
   const url = opening.detail?.url;
   if (!url) await opening.footage.load();
   const { blob, error } = opening.footage;
   live.fault = url || blob ? "" : error;
-  saveAs(url, opening.footage);
+  saveAs(url, opening.footage, inside);
   live.redraw();
 }

@@ -1,6 +1,6 @@
 import { button, div, element, span, write } from "../shared/dom.js";
 import { keepKeys } from "../shared/keys.js";
-import { BUSY, GONE, LOCAL_PREVIEW } from "../shared/words.js";
+import { GONE, LOCAL_PREVIEW, unansweredWords } from "../shared/words.js";
 import { compose } from "./compose.js";
 import { allowNotices, noticesOn } from "./desktop_notice.js";
 import { history } from "./history.js";
@@ -95,7 +95,7 @@ function header(live) {
       box.checked = noticesOn(model.get("notices"));
       write(trouble, live.fault);
       fault.hidden = !live.fault;
-      const words = live.connected ? (live.kernel.busy ? BUSY : live.note) : GONE.panel;
+      const words = live.connected ? unansweredWords(live.kernel) || live.note : GONE.panel;
       write(note, words);
     },
   };

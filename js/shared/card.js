@@ -1,12 +1,15 @@
+/** What holds the outputs of one cell: in JupyterLab, in VS Code, in Colab. */
+const OUTPUTS = ":is(.jp-OutputArea, .cell_container, #output-area)";
+
 /**
- * A rule that hides the static card of a job in the output that shows its live view. It leaves
+ * A rule that hides the static card of a job in the cell that shows its live view. It leaves
  * with the view, so a card is never hidden by a widget that is gone.
  *
  * @param {string} jobId
  */
 export function coverRule(jobId) {
   const id = CSS.escape(jobId);
-  return `.jp-OutputArea:has([data-kling-job="${id}"]) [data-kling-card="${id}"] { display: none }`;
+  return `${OUTPUTS}:has([data-kling-job="${id}"]) [data-kling-card="${id}"] { display: none }`;
 }
 
 /**

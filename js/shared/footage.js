@@ -115,10 +115,14 @@ const bytesOf = ({ buffer, byteOffset, byteLength }) =>
  *
  * @param {string | null | undefined} url
  * @param {Footage} footage
+ * @param {HTMLElement} inside an element of the page
  */
-export function saveAs(url, { blob, name }) {
+export function saveAs(url, { blob, name }, inside) {
   if (!url && !blob) return;
   const href = url ?? URL.createObjectURL(/** @type {Blob} */ (blob));
-  element("a", "", { href, download: name }).click();
+  const link = element("a", "", { href, download: name, hidden: true });
+  inside.append(link); // VS Code opens its dialog only for a link that is in the page
+  link.click();
+  link.remove();
   if (!url) setTimeout(() => URL.revokeObjectURL(href), STARTED_MS);
 }

@@ -10,6 +10,9 @@
 /** How long an answer may take before the kernel counts as busy. */
 export const PATIENCE_MS = 1000;
 
+/** How long until a kernel that answers nothing may also have been restarted: not every front end reports that. */
+export const SILENCE_MS = 20_000;
+
 /** The kernel answered that it could not do it. The text is for the user. */
 export class Refused extends Error {}
 
@@ -24,6 +27,8 @@ export class Kernel {
   #pending = new Map();
   /** @type {Set<number>} */
   #late = new Set();
+  /** @type {Set<number>} */
+  #silent = new Set();
   // Answers go to every page that shows the model, so ids of two pages must differ. They are
   // numbers, because ipykernel 7.4 remembers each text id until a message brings it back.
   #next = Math.floor(Math.random() * 2 ** 31) * 2 ** 20;
@@ -60,6 +65,11 @@ export class Kernel {
     return this.#late.size > 0;
   }
 
+  /** Whether an answer is overdue for so long that the kernel may be another one. */
+  get silent() {
+    return this.#silent.size > 0;
+  }
+
   /**
    * Asks the kernel.
    *
@@ -72,11 +82,13 @@ export class Kernel {
   ask(kind, { buffers = [], ...msg } = {}, patience = PATIENCE_MS) {
     const id = this.#next++;
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => {
-        this.#late.add(id);
+      const overdue = (/** @type {Set<number>} */ ids) => () => {
+        ids.add(id);
         this.onBusyChange();
-      }, patience);
-      this.#pending.set(id, { resolve, reject, timer });
+        if (ids === this.#late) pending.timer = setTimeout(overdue(this.#silent), SILENCE_MS);
+      };
+      const pending = { resolve, reject, timer: setTimeout(overdue(this.#late), patience) };
+      this.#pending.set(id, pending);
       try {
         this.model.send({ id, kind, msg }, undefined, buffers);
       } catch {
@@ -109,6 +121,7 @@ export class Kernel {
     const pending = this.#pending.get(id);
     this.#pending.delete(id);
     clearTimeout(pending?.timer);
+    this.#silent.delete(id);
     if (this.#late.delete(id)) this.onBusyChange();
     return pending;
   }

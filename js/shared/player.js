@@ -80,6 +80,13 @@ export function player(screens, memory, { name, whom, slider = "Frame" } = {}) {
     draw();
   };
   const toggle = () => (video.paused ? void play() : pause());
+  const full = async () => {
+    try {
+      await (document.fullscreenElement ? document.exitFullscreen() : node.requestFullscreen());
+    } catch {
+      bar.say("full", "Full screen is not allowed on this page", "full");
+    }
+  };
   /** @type {import("./transport.js").Actions} */
   const actions = {
     press: {
@@ -96,8 +103,7 @@ export function player(screens, memory, { name, whom, slider = "Frame" } = {}) {
         video.muted = !video.muted;
         draw();
       },
-      full: () =>
-        void (document.fullscreenElement ? document.exitFullscreen() : node.requestFullscreen()),
+      ...(document.fullscreenEnabled && { full }),
     },
     go: (wanted) => void go(wanted),
     speed(factor) {

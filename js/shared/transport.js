@@ -63,6 +63,7 @@ export function transport({ whom = "", slider, step, rate = 1 }, { press, go, sp
   const right = [node("ab"), node("loop"), node("mute"), speeds, node("full")];
   return {
     node: element("div", "tools", {}, ...left.flat(), ...right.flat()),
+    say,
     /** @param {Shown} shown */
     draw({ at, end, text, playing, muted, whole, loop: { a, b } = { a: null, b: null } }) {
       const label = `${playing ? "Pause" : "Play"} ${whom}`.trim();

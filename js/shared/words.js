@@ -159,7 +159,12 @@ export const LOCAL_PREVIEW = "LOCAL PREVIEW";
 
 export const UNPLAYABLE = "This browser cannot play the file. Save it instead.";
 
-export const BUSY = "The kernel is busy and has not answered. ■ interrupts the running cell.";
+const BUSY = "The kernel is busy and has not answered. ■ interrupts the running cell.";
+const SILENT =
+  "The kernel does not answer. It is busy, or it was restarted: then run the cell again.";
+
+/** What a view says of a kernel that has not answered yet. @param {{busy: boolean, silent: boolean}} kernel */
+export const unansweredWords = ({ busy, silent }) => (silent ? SILENT : busy ? BUSY : "");
 
 const RESTARTED = "The kernel was restarted or shut down.";
 

@@ -74,7 +74,7 @@ test("what cannot be sent is reported at once, in words for the reader", async (
   await assert.rejects(kernel.ask("snapshot"), /^Error: The kernel went away/);
 });
 
-test("a late answer makes the kernel busy until it comes", async () => {
+test("a late answer makes the kernel busy, then silent, until it comes", async () => {
   mock.timers.enable({ apis: ["setTimeout"] });
   try {
     const { kernel, sent, changes } = kernelWith();
@@ -83,10 +83,12 @@ test("a late answer makes the kernel busy until it comes", async () => {
     assert.equal(kernel.busy, false);
     mock.timers.tick(1);
     assert.equal(kernel.busy, true);
+    assert.equal(kernel.silent, false);
     mock.timers.tick(3_600_000);
+    assert.equal(kernel.silent, true);
     kernel.answer({ id: sent[0].id, ok: true, msg: {} }, []);
     await asked;
-    assert.deepEqual(changes, [true, false]);
+    assert.deepEqual([kernel.silent, changes], [false, [true, true, false]]);
   } finally {
     mock.timers.reset();
   }

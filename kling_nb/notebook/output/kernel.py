@@ -31,6 +31,8 @@ else:  # boundary 3 of `_lazy`: ipywidgets and anywidget come with the first vie
     grid_widget = lazy("kling_nb.notebook.widgets.grid")
     job_widget = lazy("kling_nb.notebook.widgets.job")
 
+VSCODE_NOTEBOOK = "__vsc_ipynb_file__"
+"""Name of the variable in which VS Code's Jupyter extension tells a kernel the path of its notebook."""
 FIRST_SECONDS = 0.5
 """How long the first widget of a kernel waits for fal's answer to the submission. The imports of the widget
 take a quarter of a second, and would delay the submission."""
@@ -40,9 +42,10 @@ class KernelOutputs:
     """Shows jobs in cells.
 
     With the server extension, which prepares notebooks when they are opened, a job has one output: the
-    widget, and the card for readers without widgets. Without it, a reopened notebook would show an error in
-    place of the widget. So a job has two outputs then: the widget, and the card, which the live widget hides
-    on the page. Without a viewer (nbclient, papermill) there is only the card.
+    widget, and the card for readers without widgets. So it has in VS Code, which shows the card of an output
+    whose widget has no kernel (tried with VS Code 1.139). Elsewhere a reopened notebook would show an error
+    in place of the widget. So a job has two outputs there: the widget, and the card, which the live widget
+    hides on the page. Without a viewer (nbclient, papermill) there is only the card.
 
     When the job ends, the card is replaced by its `display_id`. Its metadata never change; `mark.py` has the
     reason. The first job of a kernel shows its card at once, and its widget after the submission was sent.
@@ -54,8 +57,8 @@ class KernelOutputs:
 
     @property
     def notebook(self) -> str | None:
-        """Path of the notebook, from Jupyter or VS Code."""
-        name = os.environ.get("JPY_SESSION_NAME") or self._shell.user_ns.get("__vsc_ipynb_file__")
+        """Path of the notebook. VS Code gives kernels of a remote server a made-up JPY_SESSION_NAME."""
+        name = self._shell.user_ns.get(VSCODE_NOTEBOOK) or os.environ.get("JPY_SESSION_NAME")
         return str(name) if name else None
 
     def text(self, text: str) -> None:
@@ -81,7 +84,7 @@ class KernelOutputs:
         card_id = f"kling-{job.id}-{os.urandom(4).hex()}"
         view_id = f"{card_id}-view"
         live = has_viewer()
-        two_outputs = live and not served_here()
+        two_outputs = live and not shows_card_without_kernel(self._shell)
         card_first = live and "anywidget" not in sys.modules
         if card_first:
             if two_outputs:
@@ -89,26 +92,32 @@ class KernelOutputs:
             self._publish(card_bundle(job), metadata, card_id)
             _wait_for_submission(job)
         view = job_widget.widget_bundle(job) if live else {}
+        was_submitted = bool(job.request_id)
         if view and two_outputs:
             self._publish(view, metadata, view_id, update=card_first)
             view = {}
         if view or not card_first:
             self._publish({**view, **card_bundle(job)}, metadata, card_id, update=card_first)
         if not was_done:  # also if the job has ended meanwhile
-            self._update_card_later(job, view, metadata, card_id)
+            self._update_card_later(job, view, metadata, card_id, was_submitted=was_submitted)
 
-    def _update_card_later(self, job: Job, view: Bundle, metadata: Bundle, display_id: str) -> None:
+    def _update_card_later(
+        self, job: Job, view: Bundle, metadata: Bundle, display_id: str, *, was_submitted: bool
+    ) -> None:
+        # With its request id in the saved notebook, a job can be found if the kernel dies. An update draws an
+        # output with a live view again. The server extension finds jobs without that id, so its outputs with
+        # a view are updated only at the end.
+        needs_id = not was_submitted and not (view and served_here())
+
         def publish() -> None:
             self._publish({**view, **card_bundle(job)}, metadata, display_id, update=True)
 
         def update(event: Event, state: JobState) -> None:
-            # With its request id in the saved notebook, a job can be found if the kernel dies. An update
-            # draws an output with a live view again, so such an output is updated only at the end.
-            if state.state.finished or (isinstance(event, Submitted) and not view):
+            if state.state.finished or (isinstance(event, Submitted) and needs_id):
                 publish()
 
         job.subscribe(update)
-        if job.done:  # it ended before the subscription
+        if job.done or (job.request_id and needs_id):  # it came that far before the subscription
             publish()
 
     def wait(self, job: Job, timeout: float | None, *, quiet: bool) -> Result:
@@ -129,6 +138,11 @@ class KernelOutputs:
         self._shell.display_pub.publish(
             data, metadata=metadata, transient={"display_id": display_id}, update=update
         )
+
+
+def shows_card_without_kernel(shell: Any) -> bool:
+    """Return True if the front end shows the card of an output whose widget has no kernel."""
+    return served_here() or VSCODE_NOTEBOOK in shell.user_ns
 
 
 def _wait_for_submission(job: Job) -> None:
@@ -236,7 +250,7 @@ class LiveAndCard:
         if not has_viewer():
             return
         view = _grid_view(source)
-        if served_here():
+        if shows_card_without_kernel(self._shell):
             self._view = view  # `show_card` publishes it in the same output
         elif view:
             self._publish({**view, "text/plain": self._title})

@@ -1,0 +1,84 @@
+"""Cells in VS Code's widget manager (`@vscode/jupyter-ipywidgets8`), without kling_nb's server extension."""
+
+import pytest
+from accessibility import serious_faults
+from playwright.sync_api import Locator, expect
+from scripted import Hold, Log, Queue, Run, Script, ScriptedFal
+from scripted.script import instant
+
+from hosts.host import THEMES, Host
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
+HOST = "vscode"
+CONTRAST = "color-contrast"
+HELD = Script([Queue(0), Run(), Log("Loading the model"), Hold(), *instant()[-1:]])
+CARD_STATE = (
+    "(state) => host.saved().at(-1).at(-1).data['text/html'].includes(`data-kling-state=\"${state}\"`)"
+)
+
+
+def ended(host: Host, state: str) -> Locator:
+    """The outputs of the newest cell, once its card shows how the job ended."""
+    host.frame.wait_for_function(CARD_STATE, arg=state)
+    return host.cell
+
+
+def test_a_fresh_cell_shows_its_log_and_its_video_and_keeps_one_output(host: Host, fal: ScriptedFal) -> None:
+    fal.script = HELD
+    cell = host.begin("%%kling boat\na paper boat")
+    expect(cell.get_by_text("Loading the model")).to_be_attached()
+    fal.release(fal.jobs[-1].request_id)
+    ended(host, "READY")
+    expect(cell.get_by_role("group", name="Video player")).to_be_visible()
+    expect(cell.locator(".output_container")).to_have_count(1)
+    expect(cell.locator(".kling-card")).to_have_count(0)
+    cell.get_by_role("button", name="Play").click()
+    expect(cell.get_by_role("button", name="Pause")).to_be_visible()
+    for theme in THEMES:
+        host.paint(theme)
+        assert serious_faults(host.frame, "main", CONTRAST) == [], theme
+    with host.page.expect_download() as download:
+        cell.get_by_role("button", name="Save").click()
+    assert download.value.suggested_filename.endswith(".mp4")
+    host.reopen()
+    expect(host.cell.locator(".kling-card")).to_be_visible()
+    assert "READY" in host.cell.inner_html()
+
+
+def test_a_job_is_cancelled_and_another_take_is_made_and_compared(host: Host, fal: ScriptedFal) -> None:
+    fal.script = Script([Queue(3), Hold(), *instant()])
+    cell = host.begin("%%kling kite\na red kite")
+    cell.get_by_role("button", name="Cancel").click()
+    ended(host, "CANCELLED")
+    fal.script = Script(instant())
+    host.run("%%kling fox\na red fox")
+    cell = ended(host, "READY")
+    cell.locator("summary", has_text="Parameters ·").click()
+    cell.get_by_role("slider", name="Duration").press("ArrowRight")
+    cell.get_by_role("button", name="Generate take").click()
+    expect(cell.get_by_role("button", name="Take 2,")).to_have_attribute("aria-pressed", "true")
+    cell.get_by_role("button", name="Take 1 next to the one shown").click()
+    expect(cell.locator("video")).to_have_count(2)
+
+
+def test_panel_grid_and_storyboard_are_drawn_in_every_theme(host: Host, fal: ScriptedFal) -> None:
+    host.run("import kling_nb\nkling_nb.Panel()")
+    expect(host.cell.get_by_role("textbox", name="Prompt", exact=True)).to_be_visible()
+    host.run("%%kling study --grid aspect_ratio=16:9,1:1\na sea at night")
+    expect(host.cell.get_by_text("2 of 2 ready")).to_be_visible()
+    expect(host.cell.locator(".kling-card")).to_have_count(0)
+    host.run("kling_nb.Storyboard(study.videos)")
+    expect(host.cell.get_by_text("2 shots")).to_be_visible()
+    for theme in THEMES:
+        host.paint(theme)
+        assert serious_faults(host.frame, "main", CONTRAST) == [], theme
+
+
+def test_a_kernel_that_was_restarted_hides_no_paid_job(host: Host, fal: ScriptedFal) -> None:
+    fal.script = HELD
+    cell = host.begin("%%kling boat --no-wait\na glass boat")
+    expect(cell.get_by_text("Loading the model")).to_be_attached()
+    host.restart()
+    expect(cell.get_by_text("It is not paid for twice.")).to_be_visible()
+    host.reopen()
+    assert fal.jobs[-1].request_id in host.cell.inner_html()
