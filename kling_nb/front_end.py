@@ -24,3 +24,6 @@ strip_presenter: Callable[[Any], Any] | None = None
 
 say: Callable[[str], None] | None = None
 """Shows a line of text to the user. None shows nothing."""
+
+open_line: Callable[[], Callable[[str], None]] | None = None
+"""Opens a line in the output of a cell, and returns the function that rewrites it. None without a kernel."""

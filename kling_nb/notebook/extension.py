@@ -63,6 +63,7 @@ class _Extension:
             front_end.video_presenter = _video_bundle
             front_end.sweep_presenter = lambda sweep: self.magics.outputs.show_sweep(sweep, quiet=False)
             front_end.strip_presenter = self._show_storyboard
+            front_end.open_line = lambda: kernel.open_line(self._shell)
         front_end.say = self._say
         self._mention_unfinished()
 
@@ -98,7 +99,7 @@ class _Extension:
         front_end.config = dict
         front_end.job_presenter = None
         front_end.video_presenter = None
-        front_end.sweep_presenter = front_end.strip_presenter = None
+        front_end.sweep_presenter = front_end.strip_presenter = front_end.open_line = None
         front_end.say = None
 
 

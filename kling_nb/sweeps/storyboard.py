@@ -5,7 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from collections.abc import Iterable, Iterator
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +19,7 @@ from kling_nb.errors import UsageError
 from kling_nb.job.job import Job
 from kling_nb.settings import current
 from kling_nb.video import Video
-from kling_nb.video.join import join_clips
+from kling_nb.video.join import Film, OnProgress, Wish, join_clips
 from kling_nb.video.video import write_new
 
 VERSION = 1
@@ -55,24 +59,45 @@ class Storyboard:
         """Length of all shots together, in seconds."""
         return sum(shot.duration for shot in self.shots)
 
-    def join(self, path: str | Path | None = None, *, overwrite: bool = False) -> Video:
+    def join(
+        self,
+        path: str | Path | None = None,
+        *,
+        fit: str = "letterbox",
+        size: tuple[int, int] | None = None,
+        fps: float | None = None,
+        audio: str = "keep",
+        on_progress: OnProgress | None = None,
+        overwrite: bool = False,
+    ) -> Video:
         """Join the shots to one MP4, with a sidecar that lists them.
 
-        If the shots agree in size, frame rate and encoding, their frames are copied. Otherwise they are
-        encoded again, in the size and frame rate of the first shot. If the film already exists, it is
-        returned.
+        If the shots agree in everything that a player looks at, their frames are copied. Otherwise they are
+        encoded again, with HD colours. `notes` of the film and its sidecar say why, and what was left out or
+        changed. If the film already exists, it is returned. Interrupt the cell to stop; no file is left.
 
         Args:
             path: The new file; by default in the media folder, with a name made from its content.
+            fit: For shots of another shape: "letterbox" adds bars, "crop" cuts edges, "scale" stretches.
+            size: Width and height in pixels, even numbers. By default those of the first shot.
+            fps: Frames per second. By default those of the first shot.
+            audio: "keep", or "mute" for a film without audio.
+            on_progress: Called as `on_progress(done, total)`, in seconds of the film, in place of the line
+                that shows the progress. An exception that it raises stops the work.
             overwrite: Replace another file of that name.
 
         Raises:
+            InputError: `fit`, `size`, `fps` or `audio` has a value that is not allowed.
             UsageError: The file or its sidecar exists with other content, and `overwrite` is False; or the
                 name does not end in .mp4.
             MediaError: A shot is missing or damaged, or the film cannot be written.
         """
+        wish = Wish(fit, size, fps, audio)
+        wish.check()
         hashes = [_sha256(shot.path) for shot in self.shots]
-        name = f"film-{hashlib.sha256(' '.join(hashes).encode()).hexdigest()[:12]}.mp4"
+        asked = None if wish == Wish() else json.loads(json.dumps(asdict(wish), default=float))
+        content = " ".join([*hashes, json.dumps(asked)] if asked else hashes)
+        name = f"film-{hashlib.sha256(content.encode()).hexdigest()[:12]}.mp4"
         target = Path(path).absolute() if path is not None else current().media / name
         if target.suffix.lower() != ".mp4":
             raise UsageError(
@@ -83,8 +108,10 @@ class Storyboard:
         sidecar = target.with_suffix(".json")
         # A film that contains a preview must be marked as LOCAL PREVIEW too.
         backend = "local" if any(shot.backend == "local" for shot in self.shots) else None
-        if _is_film_of(sidecar, target, hashes):
-            return Video.from_file(target, backend=backend)
+        about = _film_of(sidecar, target, hashes, asked)
+        if about is not None and not _is_outdated(about):
+            return Video.from_file(target, backend=backend, notes=_notes(about))
+        overwrite = overwrite or about is not None
         if not overwrite and sidecar.exists() and not _is_sidecar(sidecar):
             raise UsageError(
                 f"{sidecar.name} already exists in {sidecar.parent}, and the film's sidecar needs that name.",
@@ -92,30 +119,35 @@ class Storyboard:
                 parameter="path",
             )
         target.parent.mkdir(parents=True, exist_ok=True)
-        encoded: list[bool] = []
-        write_new(target, lambda file: encoded.append(join_clips(self.shots, file)), overwrite=overwrite)
+        made: list[Film] = []
+        with _progress(len(self.shots), on_progress) as report:
+            write_new(
+                target,
+                lambda file: made.append(join_clips(self.shots, file, wish, report)),
+                overwrite=overwrite,
+            )
         film = Video.from_file(target, backend=backend)
-        content = json.dumps(self._describe(film, hashes, encoded=encoded[0]), ensure_ascii=False, indent=2)
-        write_file(sidecar, f"{content}\n".encode(), overwrite=True)
+        about = self._describe(film, hashes, made[0]) | {"asked": asked}
+        write_file(sidecar, f"{json.dumps(about, ensure_ascii=False, indent=2)}\n".encode(), overwrite=True)
         sync(target.parent)
-        return film
+        return replace(film, notes=_notes(about))
 
     def to_gif(self, path: str | Path, width: int = 480, fps: float = 12, *, overwrite: bool = False) -> Path:
         """Write all shots as one animated GIF. See `Video.to_gif`."""
         return self.join().to_gif(path, width, fps, overwrite=overwrite)
 
-    def _describe(self, film: Video, hashes: list[str], *, encoded: bool) -> dict[str, Any]:
+    def _describe(self, film: Video, hashes: list[str], made: Film) -> dict[str, Any]:
         """Return the content of the sidecar. It has file names without folders, because a folder may move."""
         shots = []
-        start = 0.0
-        for shot, sha256 in zip(self.shots, hashes, strict=True):
+        for number, (shot, sha256) in enumerate(zip(self.shots, hashes, strict=True)):
             request = shot.request or {}
             shots.append(
                 {
                     "file": shot.path.name,
                     "sha256": sha256,
-                    "start": round(start, 3),
-                    "duration": round(shot.duration, 3),
+                    "start": round(float(made.edges[number]), 3),
+                    "duration": round(float(made.edges[number + 1] - made.edges[number]), 3),
+                    "changes": made.changes(number),
                     "endpoint": request.get("endpoint"),
                     "input": request.get("input"),
                     "request_id": shot.request_id,
@@ -123,10 +155,10 @@ class Storyboard:
                     "backend": shot.backend,
                 }
             )
-            start += shot.duration
         about = {"width": film.width, "height": film.height, "fps": film.fps, "duration": film.duration}
-        own = {"file": film.path.name, "sha256": _sha256(film.path), "encoded_anew": encoded}
-        return {"kling_nb_film": VERSION, **own, **about, "shots": shots}
+        own = {"file": film.path.name, "sha256": _sha256(film.path), "encoded_anew": made.encoded}
+        done = {"video": "encoded" if made.encoded else "copied", "audio": made.audio, "why": made.why}
+        return {"kling_nb_film": VERSION, **own, **done, **about, "shots": shots}
 
     def __len__(self) -> int:
         return len(self.shots)
@@ -146,9 +178,9 @@ class Storyboard:
         return f"<Storyboard {len(self.shots)} shots, {self.duration:.4g} s>"
 
 
-def join(shots: Iterable[Any], path: str | Path | None = None, *, overwrite: bool = False) -> Video:
-    """Join shots to one MP4. See `Storyboard.join`."""
-    return Storyboard(shots).join(path, overwrite=overwrite)
+def join(shots: Iterable[Any], path: str | Path | None = None, **how: Any) -> Video:
+    """Join shots to one MP4. `how` are the arguments of `Storyboard.join`."""
+    return Storyboard(shots).join(path, **how)
 
 
 def _video(shot: Any, number: int) -> Video:
@@ -173,14 +205,66 @@ def _is_sidecar(path: Path) -> bool:
         return False
 
 
-def _is_film_of(sidecar: Path, film: Path, hashes: list[str]) -> bool:
-    """Return True if the film exists unchanged and consists of exactly these shots."""
+def _film_of(sidecar: Path, film: Path, hashes: list[str], asked: Any) -> dict[str, Any] | None:
+    """Return the sidecar if the film exists unchanged, and has exactly these shots as they are wished now."""
     try:
-        about = json.loads(sidecar.read_text(encoding="utf-8"))
+        about: dict[str, Any] = json.loads(sidecar.read_text(encoding="utf-8"))
         shots = [shot["sha256"] for shot in about["shots"]]
-        return about["kling_nb_film"] == VERSION and shots == hashes and about["sha256"] == _sha256(film)
-    except (OSError, ValueError, KeyError, TypeError, UsageError):
-        return False
+        same = (about["kling_nb_film"], shots, about.get("asked")) == (VERSION, hashes, asked)
+        return about if same and about["sha256"] == _sha256(film) else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, UsageError):
+        return None
+
+
+def _is_outdated(about: dict[str, Any]) -> bool:
+    """Return True for a film of an earlier version, which might have lost colours, rotation or sync."""
+    return "video" not in about
+
+
+def _notes(about: dict[str, Any]) -> tuple[str, ...]:
+    """Return in words why a film was encoded again, and what its shots lost."""
+    why = [f"encoded again: {about['why']}"] if about.get("why") else []
+    shots = enumerate(about["shots"], 1)
+    return (*why, *(f"shot {number}: {text}" for number, shot in shots for text in shot.get("changes", ())))
+
+
+_PATIENCE = 1.0
+"""Seconds after which a join shows its progress."""
+
+
+@contextmanager
+def _progress(count: int, on_progress: OnProgress | None) -> Iterator[OnProgress]:
+    """Give the function that reports progress: the user's, or one that rewrites a line."""
+    started = time.monotonic()
+    lines: list[Callable[[str], None]] = []
+    what = f"{count} shots" if count > 1 else "1 shot"
+
+    def report(done: float, total: float) -> None:
+        if time.monotonic() - started < _PATIENCE:
+            return
+        if not lines:
+            lines.append((front_end.open_line or _terminal_line)())
+        lines[0](f"Joining {what}: {100 * done / total:.0f} %")
+
+    ended = f"Joining {what} was stopped."
+    try:
+        yield on_progress or report
+        ended = f"Joined {what} in {time.monotonic() - started:.0f} s."
+    finally:
+        for show in lines:
+            show(ended)
+
+
+def _terminal_line() -> Callable[[str], None]:
+    """Return the function that rewrites a line of the terminal, if there is one."""
+
+    def show(text: str) -> None:
+        if sys.stderr is not None and sys.stderr.isatty():
+            end = "" if text.endswith("%") else "\n"
+            sys.stderr.write(f"\r\x1b[K{text}{end}")
+            sys.stderr.flush()
+
+    return show
 
 
 def _sha256(path: Path) -> str:

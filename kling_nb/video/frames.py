@@ -1,28 +1,39 @@
-"""Read a video file: its measures, its frames by time, its poster.
+"""Read a video file: its facts, its frames by time, its poster.
 
 Times are seconds from the first frame. The frame at time t is the latest one that starts at or before t, as
-in a player. So each t from 0 to the duration has exactly one frame.
+in a player. So each t from 0 to the duration has exactly one frame. libavfilter turns decoded frames into
+what a player shows: upright, with square pixels, not interlaced, in the colours that the tags name.
 """
 
 from __future__ import annotations
 
+import re
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
 from io import BytesIO
+from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from statistics import median
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from kling_nb._lazy import av, np, pillow
 from kling_nb.errors import MediaError
+from kling_nb.request.file_types import HEAD, NOUNS, file_type
 
 if TYPE_CHECKING:
     from av import VideoFrame
     from av.container import InputContainer
+    from av.filter import Graph
+    from av.stream import Stream
     from av.video.stream import VideoStream
     from numpy.typing import NDArray
     from PIL.Image import Image
+
+Tag = TypeVar("Tag")
 
 
 # -- Opening a file.
@@ -70,17 +81,30 @@ def open_video(path: Path, *, threads: bool = True) -> Iterator[tuple[InputConta
         raise _media_error(path, error) from error
 
 
+_COVER = 0x400
+"""FFmpeg's AV_DISPOSITION_ATTACHED_PIC: a cover image, which is a video stream of one frame."""
+
+
 def _video_stream(container: InputContainer, path: Path) -> VideoStream:
-    if not container.streams.video:
-        raise MediaError(f"{path.name} has no video stream.")
-    stream = container.streams.video[0]
+    streams = [stream for stream in container.streams.video if not int(stream.disposition) & _COVER]
+    if not streams:
+        kind = "audio" if container.streams.audio else "no audio either"
+        cover = " with a cover image" if container.streams.video else ""
+        raise MediaError(f"{path.name} has no video stream: {kind}{cover}.")
+    stream = streams[0]
+    if stream.codec_context is None:
+        raise MediaError(f"{path.name} has a video of a format that cannot be decoded.")
     width, height = stream.codec_context.width, stream.codec_context.height
+    _check_size(path, width, height)
+    return stream
+
+
+def _check_size(path: Path, width: int, height: int) -> None:
     size = f"{path.name} has frames of {width}×{height} pixels."
     if not 0 < width <= LARGEST_SIDE or not 0 < height <= LARGEST_SIDE:
         raise MediaError(f"{size} The limit is {LARGEST_SIDE} on each side.")
     if width * height > LARGEST_AREA:
         raise MediaError(f"{size} The limit is {LARGEST_AREA:,} in all.")
-    return stream
 
 
 def _media_error(path: Path, error: Exception) -> MediaError:
@@ -90,23 +114,448 @@ def _media_error(path: Path, error: Exception) -> MediaError:
         )
     if isinstance(error, OSError):
         return MediaError(f"{path.name} cannot be read: {error.strerror}.")
-    return MediaError(f"{path.name} does not decode as a video.")
+    return MediaError(f"{path.name} does not decode as a video{_other_kind(path)}.", remedy=_remedy(path))
 
 
-# -- Measures.
+def _head(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(HEAD)
+    except OSError:
+        return b""
+
+
+def _is_transport_stream(head: bytes) -> bool:
+    """Return True for MPEG-TS: packets of 188 bytes (192 in AVCHD), each with 0x47 at its start."""
+    return any(head[at::size][:2] == b"GG" for at, size in ((0, 188), (4, 192)))
+
+
+def _other_kind(path: Path) -> str:
+    """Return what a file that does not open is instead, for the end of a sentence."""
+    head = _head(path)
+    if not head:
+        return ": it is empty"
+    if _is_transport_stream(head):
+        return ": it is MPEG-TS, which is not supported"
+    kind = file_type(head).kind
+    return f": it is {NOUNS[kind]}" if kind in {"image", "audio"} else ""
+
+
+def _remedy(path: Path) -> str:
+    if not _is_transport_stream(_head(path)):
+        return ""
+    return f"Put it into an MP4: ffmpeg -i {path.name} -c copy {path.stem}.mp4"
+
+
+# -- How a file's frames have to be treated to look as in a player.
+
+
+_HD_LINES = 720
+_MATRICES = {
+    1: "bt709",
+    4: "fcc",
+    5: "bt470bg",
+    6: "smpte170m",
+    7: "smpte240m",
+    9: "bt2020nc",
+    10: "bt2020nc",
+}
+"""From the tag (H.273) to FFmpeg's name."""
+
+_AS_HD = "out_color_matrix=bt709:out_range=tv:flags=bicubic+accurate_rnd+full_chroma_int"
+_PLANAR = re.compile(r"yuvj?4(20|22|44)p(1[02]le)?")
+"""Pixel formats that FFmpeg's `colorspace` reads, if the sides are even."""
+
+WIDE = {9: "BT.2020", 11: "DCI-P3", 12: "Display P3"}
+"""Colour primaries that an HD film must not copy as they are. Those of SD (5, 6) differ little from HD's."""
+
+HDR = {16: "PQ", 18: "HLG"}
+"""Transfer functions of HDR."""
+
+# FFmpeg's display matrix, its signs at 0, 1, 3 and 4, to filters that turn the frame upright.
+_TURNS: dict[tuple[int, int, int, int], tuple[Step, ...]] = {
+    (0, 1, -1, 0): (("transpose", "clock"),),
+    (0, -1, 1, 0): (("transpose", "cclock"),),
+    (-1, 0, 0, -1): (("hflip", None), ("vflip", None)),
+    (-1, 0, 0, 1): (("hflip", None),),
+    (1, 0, 0, -1): (("vflip", None),),
+    (0, 1, 1, 0): (("transpose", "cclock_flip"),),
+    (0, -1, -1, 0): (("transpose", "clock_flip"),),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How the decoded frames of a file are to be shown.
+
+    Attributes:
+        coded: Width and height of a decoded frame.
+        format: FFmpeg's name of its pixel format.
+        pixel: Width of a pixel, divided by its height.
+        turn: The filters that turn it upright.
+        interlaced: A frame has two moments in its lines.
+        matrix: FFmpeg's name of the YUV matrix, as tagged or as players assume. None for RGB.
+        full_range: 0 is black; False for the range of TV, where 16 is black.
+        primaries: Colour primaries by H.273; 2 if they are not tagged.
+        transfer: Transfer function by H.273; 2 if it is not tagged.
+        bits: Of one colour.
+        alpha: It has transparent parts.
+    """
+
+    coded: tuple[int, int]
+    format: str
+    pixel: Fraction
+    turn: tuple[Step, ...]
+    interlaced: bool
+    matrix: str | None
+    full_range: bool
+    primaries: int
+    transfer: int
+    bits: int
+    alpha: bool
+
+    @property
+    def unturned(self) -> tuple[int, int]:
+        """Width and height with square pixels, before the frame is turned."""
+        return max(1, round(self.coded[0] * self.pixel)), self.coded[1]
+
+    @property
+    def sideways(self) -> bool:
+        """True if turning it exchanges width and height."""
+        return any(name == "transpose" for name, _ in self.turn)
+
+    @property
+    def shown(self) -> tuple[int, int]:
+        """Width and height, as shown."""
+        width, height = self.unturned
+        return (height, width) if self.sideways else (width, height)
+
+    @property
+    def is_planar(self) -> bool:
+        """True if FFmpeg's `colorspace` can read it."""
+        even = self.coded[0] % 2 == 0 and self.coded[1] % 2 == 0
+        return even and _PLANAR.fullmatch(self.format) is not None
+
+    @property
+    def colours(self) -> tuple[Any, ...]:
+        """What two files must share so that one set of tags fits both."""
+        return self.matrix, self.full_range, self.primaries, self.transfer
+
+    @property
+    def needs_map(self) -> bool:
+        """True if its colours do not fit into HD's."""
+        return self.transfer in HDR or self.primaries in WIDE
+
+
+def look_at(stream: VideoStream, frame: VideoFrame) -> Look:
+    """Return how the frames of `stream` are to be shown. `frame` is one of them."""
+    context = stream.codec_context
+    components = frame.format.components
+    rgb = frame.format.is_rgb or frame.format.has_palette
+    assumed = "bt709" if frame.height >= _HD_LINES else "smpte170m"
+    pixel = stream.sample_aspect_ratio or Fraction(1)
+    return Look(
+        coded=(frame.width, frame.height),
+        format=frame.format.name,
+        pixel=pixel if pixel > 0 else Fraction(1),
+        turn=_turn(frame),
+        interlaced=frame.interlaced_frame,
+        matrix=None if rgb else _MATRICES.get(int(frame.colorspace), assumed),
+        full_range={1: False, 2: True}.get(
+            int(frame.color_range), frame.format.name.startswith(("yuvj", "gray"))
+        ),
+        primaries=int(context.color_primaries),
+        transfer=int(context.color_trc),
+        bits=max((part.bits for part in components), default=8),
+        alpha=frame.format.has_palette or any(part.is_alpha for part in components),
+    )
+
+
+def _turn(frame: VideoFrame) -> tuple[Step, ...]:
+    side_data: Any = frame.side_data  # PyAV types it as a dict
+    for data in side_data:
+        if data.type.name == "DISPLAYMATRIX":
+            matrix = np.frombuffer(bytes(data), np.int32)[[0, 1, 3, 4]]
+            signs = np.where(np.abs(matrix) * 2 > np.abs(matrix).max(), np.sign(matrix), 0)
+            a, b, c, d = (int(sign) for sign in signs)
+            return _TURNS.get((a, b, c, d), ())
+    return ()
+
+
+# -- Filters.
+
+
+Step = tuple[str, str | None]
+"""A filter of libavfilter: its name and its options."""
+
+Steps = Callable[[Look], list[Step]]
+"""Returns the filters for such frames."""
+
+
+def _graph(width: int, height: int, pixel_format: str) -> tuple[Graph, Any, Any]:
+    """Return a graph with its source and its sink."""
+    graph = av.filter.Graph()
+    return graph, graph.add("buffer", _source(width, height, pixel_format)), graph.add("buffersink")
+
+
+def _source(width: int, height: int, pixel_format: str) -> str:
+    return f"video_size={width}x{height}:pix_fmt={pixel_format}:time_base=1/1000:pixel_aspect=1/1"
+
+
+class _Chain:
+    """A row of filters. Frames go in, and as many come out, some of them later."""
+
+    def __init__(self, look: Look, steps: Sequence[Step]) -> None:
+        self._graph, self._source, self._sink = _graph(*look.coded, look.format)
+        row = [self._graph.add(name, options) for name, options in steps]
+        self._count = 0
+        try:
+            self._graph.link_nodes(self._source, *row, self._sink)
+            tables = [node for node, (name, _) in zip(row, steps, strict=True) if name == "haldclut"]
+            sources = [_table_source(self._graph, table) for table in tables]
+            self._graph.configure()
+        except av.FFmpegError as error:
+            what = f"frames of {look.coded[0]}×{look.coded[1]} {look.format}"
+            raise MediaError(f"FFmpeg cannot convert {what}: {error.strerror}.") from error
+        for source in sources:
+            source.push(_table(look))
+            source.push(None)
+
+    def push(self, frame: VideoFrame | None) -> Iterator[VideoFrame]:
+        """Give a frame, or None at the end, and yield those that are ready."""
+        if frame is not None:
+            frame.pts = self._count  # Some filters wait for the time stamp, which a frame may lack.
+            self._count += 1
+        self._source.push(frame)
+        with suppress(av.error.BlockingIOError, av.error.EOFError):
+            while True:
+                yield self._sink.pull()
+
+
+def _table_source(graph: Graph, target: Any) -> Any:
+    source = graph.add("buffer", _source(_TABLE_SIDE, _TABLE_SIDE, "rgb48le"))
+    source.link_to(target, 0, 1)
+    return source
+
+
+def apply(
+    stream: VideoStream, frames: Iterable[tuple[Tag | None, VideoFrame]], steps: Steps
+) -> Iterator[tuple[Tag, VideoFrame]]:
+    """Yield each frame after the filters, with its tag.
+
+    Args:
+        stream: The stream of the frames.
+        frames: Pairs of any tag and a frame. If the tag is None, the frame is only there for its neighbours,
+            which a deinterlacer looks at.
+        steps: The filters. If the size or format of the frames changes, they are made again.
+    """
+    chain: _Chain | None = None
+    kind: tuple[Any, ...] | None = None
+    tags: deque[Tag | None] = deque()
+
+    def ready(done: Iterable[VideoFrame]) -> Iterator[tuple[Tag, VideoFrame]]:
+        for frame in done:
+            tag = tags.popleft()
+            if tag is not None:
+                yield tag, frame
+
+    for tag, frame in frames:
+        if tag is None and not frame.interlaced_frame:
+            continue
+        of_frame = frame.width, frame.height, frame.format.name, frame.interlaced_frame
+        if chain is None or of_frame != kind:
+            if chain is not None:
+                yield from ready(chain.push(None))
+            look = look_at(stream, frame)
+            chain, kind = _Chain(look, steps(look)), of_frame
+        tags.append(tag)
+        yield from ready(chain.push(frame))
+    if chain is not None:
+        yield from ready(chain.push(None))
+
+
+def shown(
+    look: Look,
+    *,
+    width: int | None = None,
+    size: tuple[int, int] | None = None,
+    film: bool = False,
+) -> list[Step]:
+    """Return the filters that make frames as a player shows them.
+
+    Args:
+        look: What the frames are.
+        width: Width of the result. Its height follows.
+        size: Width and height of the result. Without, its own with square pixels.
+        film: True for `yuv420p` with the matrix and range of HD, False for `rgb24`.
+    """
+    own = look.shown
+    size = size or (own if width is None else (width, max(1, round(own[1] * width / own[0]))))
+    size = size[::-1] if look.sideways else size
+    steps: list[Step] = [("bwdif", "send_frame")] if look.interlaced else []
+    if look.matrix:
+        # All tags are given, so that no filter guesses, and primaries as if HD's, so that none converts them.
+        level = "pc" if look.full_range else "tv"
+        tags = f"colorspace={look.matrix}:range={level}:color_primaries=bt709:color_trc=bt709"
+        steps += [("setparams", tags)]
+    if look.alpha:  # Transparent parts become black.
+        steps += [("scale", None), ("format", "gbrap"), ("premultiply", "inplace=1"), ("format", "gbrp")]
+    if look.needs_map:
+        steps += [("scale", None), ("format", "rgb48le"), ("haldclut", None)]
+    elif film and look.colours[:2] != ("bt709", False) and look.is_planar:
+        # More exact than `scale` and ten times as fast.
+        steps += [("colorspace", "all=bt709:range=tv:fast=1:format=yuv420p")]
+    scale = [f"w={size[0]}:h={size[1]}"] if size != look.coded else []
+    scale += [_AS_HD] if film else []
+    steps += [("scale", ":".join(scale) or None), ("format", "yuv420p" if film else "rgb24")]
+    return [*steps, *look.turn]
+
+
+def make_palette(frames: Sequence[VideoFrame]) -> VideoFrame:
+    """Return the 256 colours that suit these RGB frames best, for `quantize`."""
+    graph, source, sink = _graph(frames[0].width, frames[0].height, "rgb24")
+    palette = graph.add("palettegen")
+    graph.link_nodes(source, palette, sink).configure()
+    for frame in frames:
+        source.push(frame)
+    source.push(None)
+    result: Any = sink.pull()
+    return result  # type: ignore[no-any-return]
+
+
+def quantize(
+    frames: Iterable[tuple[Tag, VideoFrame]], palette: VideoFrame, size: tuple[int, int]
+) -> Iterator[tuple[Tag, VideoFrame]]:
+    """Yield the RGB frames of `size` in the colours of the palette, with their tags."""
+    graph, source, sink = _graph(*size, "rgb24")
+    colours = graph.add("buffer", _source(palette.width, palette.height, palette.format.name))
+    use = graph.add("paletteuse", "diff_mode=rectangle")
+    source.link_to(use, 0, 0)
+    colours.link_to(use, 0, 1)
+    use.link_to(sink)
+    graph.configure()
+    colours.push(palette)
+    colours.push(None)
+    for number, (tag, frame) in enumerate(frames):
+        frame.pts = number
+        source.push(frame)
+        result: Any = sink.pull()
+        yield tag, result
+
+
+# HDR and wide colours become those of HD through a table for FFmpeg's `haldclut`. No PyAV wheel contains
+# `zscale`, without which `tonemap` has no linear light to work on. FFmpeg's own conversion in `scale` starts
+# with PyAV 16, and takes 5 to 20 seconds to prepare.
+
+_TABLE_LEVEL = 8
+_TABLE_SIDE = _TABLE_LEVEL**3
+"""Pixels of the image that holds the table. It has 64 values of each colour."""
+
+_SDR_WHITE = 203.0
+"""cd/m², the white of a page in HDR (ITU-R BT.2408). It becomes 80 % of the light of an HD film."""
+
+_HDR_PEAK = 1000.0
+"""cd/m². Lights from here on are white in the film."""
+
+_KNEE = 0.6
+"""Below this part of white, light is kept as it is."""
+
+_DISPLAY_GAMMA = 2.4
+_TO_HD = {
+    9: ((1.6605, -0.5876, -0.0728), (-0.1246, 1.1329, -0.0083), (-0.0182, -0.1006, 1.1187)),
+    11: ((1.1576, -0.1550, -0.0026), (-0.0415, 1.0456, -0.0041), (-0.0181, -0.0786, 1.0966)),
+    12: ((1.2249, -0.2247, 0.0), (-0.0420, 1.0419, 0.0), (-0.0197, -0.0786, 1.0979)),
+}
+"""From linear light of these primaries to that of BT.709."""
+
+
+def to_hd(rgb: NDArray[np.float64], look: Look) -> NDArray[np.float64]:
+    """Return the colours (N, 3) from 0 to 1 as they are in HD, with less light where HDR has more than HD."""
+    if look.transfer == 16:  # SMPTE ST 2084
+        power = np.power(rgb, 32 / 2523)
+        light = np.power(np.maximum(power - 3424 / 4096, 0) / (2413 / 128 - 2392 / 128 * power), 8192 / 1305)
+        light *= 10_000 / _SDR_WHITE
+    elif look.transfer == 18:  # ITU-R BT.2100, on a display of 1000 cd/m²
+        scene = np.where(rgb <= 0.5, rgb**2 / 3, (np.exp((rgb - 0.55991073) / 0.17883277) + 0.28466892) / 12)
+        bright = scene @ np.array([[0.2627], [0.6780], [0.0593]])
+        light = _HDR_PEAK / _SDR_WHITE * scene * np.power(np.maximum(bright, 1e-9), 0.2)
+    else:
+        light = np.power(rgb, _DISPLAY_GAMMA)
+    light = np.maximum(light @ np.array(_TO_HD.get(look.primaries, np.eye(3))).T, 0)
+    if look.transfer in HDR:
+        most = light.max(axis=1, keepdims=True)
+        x, peak = (most - _KNEE) / (1 - _KNEE), (_HDR_PEAK / _SDR_WHITE - _KNEE) / (1 - _KNEE)
+        less = _KNEE + (1 - _KNEE) * x * (1 + x / peak**2) / (1 + x)
+        light *= np.where(most > _KNEE, np.minimum(less, 1) / np.maximum(most, 1e-9), 1)
+    result: NDArray[np.float64] = np.power(np.clip(light, 0, 1), 1 / _DISPLAY_GAMMA)
+    return result
+
+
+@lru_cache(maxsize=4)
+def _table(look: Look) -> VideoFrame:
+    """Return the table of `to_hd` as an image, in which red changes fastest."""
+    steps = np.linspace(0, 1, _TABLE_LEVEL**2)
+    blue, green, red = np.meshgrid(steps, steps, steps, indexing="ij")
+    table = to_hd(np.stack([red, green, blue], -1).reshape(-1, 3), look)
+    pixels = np.round(table.reshape(_TABLE_SIDE, _TABLE_SIDE, 3) * 65535).astype(np.uint16)
+    frame = av.VideoFrame.from_ndarray(pixels, format="rgb48le")
+    frame.pts = 0
+    return frame
+
+
+# -- Facts.
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """An audio track.
+
+    Attributes:
+        index: Its number among the streams of the file.
+        codec: FFmpeg's name of the codec.
+        rate: Samples per second.
+        layout: Such as `stereo` or `5.1`.
+        channels: Their number.
+        language: As tagged, or an empty text.
+        start: Seconds from the first frame of the video; below 0 if the audio starts earlier.
+        end: Seconds from the first frame of the video.
+        whole: It has no gaps.
+        parameters: What two tracks must share so that packets of both can stand in one.
+    """
+
+    index: int
+    codec: str
+    rate: int
+    layout: str
+    channels: int
+    language: str
+    start: float
+    end: float
+    whole: bool
+    parameters: tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """A video file's measures.
+    """The facts of a video file.
 
     Attributes:
-        width: Pixels, as shown, so after a rotation.
+        width: Pixels, as shown: with square pixels, and after a rotation.
         height: Pixels, as shown.
         fps: Frames per second, on average.
-        duration: Seconds, more than 0.
-        frame_count: Frames, by the container, or computed from rate and duration.
+        duration: Seconds from the first shown frame to the end of the last one; more than 0.
+        frame_count: Frames that are shown.
         codec: FFmpeg's name of the codec, such as `h264`.
+        rate: Frames per second, exactly; if they are not evenly spaced, the usual rate nearest to most.
+        steady: The frames are evenly spaced.
+        length: `duration`, exactly.
+        times: Seconds at which the frames start. The first is 0.
+        start: Seconds of the container's clock at which the first frame is shown.
+        look: How frames are to be shown.
+        tracks: The audio tracks.
+        others: What else is in the file, such as `subtitle`.
+        packets: What two clips must share so that packets of both can stand in one stream.
+        refusal: Why the packets cannot be copied into a film, or an empty text.
     """
 
     width: int
@@ -115,39 +564,225 @@ class Probe:
     duration: float
     frame_count: int
     codec: str
+    rate: Fraction
+    steady: bool
+    length: Fraction
+    times: tuple[float, ...]
+    start: Fraction
+    look: Look
+    tracks: tuple[Track, ...]
+    others: tuple[str, ...]
+    packets: tuple[Any, ...]
+    refusal: str
 
 
 def probe(path: Path) -> Probe:
-    """Measure the file at `path`, and check that its first frame decodes.
+    """Read the facts of the file at `path`, and check that its first frame decodes.
+
+    All packets are read, because the header of a cut, damaged or growing file does not tell the truth.
 
     Raises:
-        MediaError: It is missing, damaged, without a duration, larger than `LARGEST_SIDE`, or not a video.
+        MediaError: It is missing, damaged, truncated, without a duration, too large, or not a video.
     """
     with open_video(path, threads=False) as (container, stream):
-        frame = next(iter(container.decode(stream)), None)
-        if frame is None:
+        frame, packets = _read_packets(container, stream)
+        if frame is None or not packets[stream.index].shown:
             raise _no_frame(path)
-        duration = _duration(container, stream)
-        if duration <= 0:
+        look = look_at(stream, frame)
+        _check_size(path, *look.shown)
+        video = packets[stream.index]
+        _check_whole(path, container, stream, packets)
+        if video.end <= video.start:
             raise MediaError(f"{path.name} has no duration.")
-        rate = float(stream.average_rate or stream.guessed_rate or 0)
-        count = stream.frames or max(1, round(duration * rate))
-        swapped = quarter_turns(frame) % 2
+        length, count = video.end - video.start, len(video.shown)
+        rate, steady = _rate(stream, video)
+        if steady and abs(count / rate - length) < 2 * max(video.base, Fraction(1, 1000)):
+            length = count / rate  # Matroska rounds to milliseconds.
         return Probe(
-            width=frame.height if swapped else frame.width,
-            height=frame.width if swapped else frame.height,
-            fps=rate or count / duration,
-            duration=duration,
+            width=look.shown[0],
+            height=look.shown[1],
+            fps=float(rate if steady else count / length),
+            duration=float(length),
             frame_count=count,
             codec=stream.codec_context.name,
+            rate=rate,
+            steady=steady,
+            length=length,
+            times=tuple(float(pts * video.base - video.start) for pts, _ in video.shown),
+            start=video.start,
+            look=look,
+            tracks=tuple(
+                _track(track, packets[track.index], video.start)
+                for track in container.streams.audio
+                if track.codec_context is not None and packets[track.index].shown
+            ),
+            others=tuple(_others(container, stream)),
+            packets=(stream.codec_context.name, stream.time_base, look, _extradata(stream)),
+            refusal=_refusal(stream, video),
         )
 
 
-def _duration(container: InputContainer, stream: VideoStream) -> float:
-    """Return the seconds of the video stream. WebM and Matroska have only those of the container."""
-    if stream.duration and stream.time_base:
-        return float(stream.duration * stream.time_base)
-    return (container.duration or 0) / 1_000_000
+class _Packets:
+    """What the packets of one stream say."""
+
+    def __init__(self, stream: Stream) -> None:
+        self.base = Fraction(stream.time_base or 1)
+        self.shown: list[tuple[int, int]] = []  # time and duration of each, in the order of time
+        self.hidden = self.damaged = False
+        self.ordered = self.starts_with_key = True
+        self._last: int | None = None
+        self._vp8 = stream.type == "video" and stream.codec_context.name == "vp8"
+
+    def add(self, packet: Any) -> None:
+        pts = packet.dts if packet.pts is None else packet.pts
+        if pts is None or (self._vp8 and not bytes(packet)[0] & 0x10):  # VP8 has frames that are never shown
+            return
+        if packet.is_corrupt:
+            self.damaged = True
+            return
+        in_order = packet.dts is not None and packet.pts is not None
+        if not in_order or (self._last is not None and packet.dts <= self._last):
+            self.ordered = False
+        self._last = packet.dts
+        if packet.is_discard:
+            self.hidden = True
+            return
+        if not self.shown:
+            self.starts_with_key = packet.is_keyframe
+        self.shown.append((pts, packet.duration or 0))
+
+    def finish(self, usual: int) -> None:
+        """Sort the packets. `usual` is the duration of a last packet that has none."""
+        self.starts_with_key &= not self.shown or self.shown[0] == min(self.shown)
+        self.shown.sort()
+        if self.shown and not self.shown[-1][1]:
+            gaps = [after[0] - before[0] for before, after in pairwise(self.shown)]
+            self.shown[-1] = self.shown[-1][0], round(median(gaps)) if gaps else usual
+
+    @property
+    def start(self) -> Fraction:
+        """Seconds of the container's clock."""
+        return self.shown[0][0] * self.base
+
+    @property
+    def end(self) -> Fraction:
+        """Seconds of the container's clock."""
+        return sum(self.shown[-1]) * self.base
+
+
+def _read_packets(
+    container: InputContainer, stream: VideoStream
+) -> tuple[VideoFrame | None, dict[int, _Packets]]:
+    """Return the first frame that decodes, and what the packets of the video and of all audio say."""
+    streams = [stream, *(track for track in container.streams.audio if track.codec_context is not None)]
+    packets = {one.index: _Packets(one) for one in streams}
+    frame: VideoFrame | None = None
+    with suppress(av.error.EOFError):
+        for packet in container.demux(streams):
+            if frame is None and packet.stream_index == stream.index:
+                decoded: Any = packet.decode()
+                frame = next(iter(decoded), None)
+            packets[packet.stream_index].add(packet)
+    for one in packets.values():
+        one.finish(usual=round(1 / (Fraction(stream.average_rate or 24) * one.base)))
+    return frame, packets
+
+
+def _check_whole(
+    path: Path, container: InputContainer, stream: VideoStream, packets: dict[int, _Packets]
+) -> None:
+    """Raise if the packets end before the time that the header announces."""
+    video = packets[stream.index]
+    end, announced = video.end, Fraction(0)
+    if stream.duration:
+        announced = (stream.start_time or 0) * video.base + stream.duration * video.base
+    elif container.duration:  # the end of the longest stream
+        end = max(one.end for one in packets.values() if one.shown)
+        announced = Fraction(container.duration + max(0, container.start_time or 0), 1_000_000)
+    missing = announced - end
+    if video.damaged or missing > max(Fraction(1, 4), 3 * (video.shown[-1][1] * video.base)):
+        raise MediaError(
+            f"{path.name} is truncated after {float(video.end - video.start):.1f} s"
+            + (f" of {float(announced - video.start):.1f} s." if missing > 0 else "."),
+            remedy="Copy or download the file again.",
+        )
+
+
+USUAL_RATES = tuple(
+    Fraction(rate) for rate in (12, 15, "24000/1001", 24, 25, "30000/1001", 30, 48, 50, "60000/1001", 60)
+)
+"""Frames per second of films and screens."""
+
+
+def _rate(stream: VideoStream, video: _Packets) -> tuple[Fraction, bool]:
+    """Return the frames per second, and True if they are evenly spaced."""
+    average = Fraction(stream.average_rate) if stream.average_rate else None
+    gaps = [(after[0] - before[0]) * video.base for before, after in pairwise(video.shown)]
+    if not gaps:
+        return average or 1 / (video.end - video.start), True
+    usual = Fraction(median(gaps))
+    slack = max(min(2 * video.base, usual / 4), usual / 100)
+    steady = all(abs(gap - usual) <= slack for gap in gaps)
+    near = [gap for gap in gaps if abs(gap - usual) <= usual / 4]
+    exact = len(near) / Fraction(sum(near)) if sum(near) else Fraction(24)
+    if not steady:
+        whole = (rate for rate in USUAL_RATES if rate.denominator == 1)
+        return min(whole, key=lambda rate: float(abs(rate / exact - 1))), False
+    for rate in filter(None, (average, *USUAL_RATES)):
+        if abs(rate / exact - 1) < Fraction(1, 1000):
+            return rate, True
+    return exact.limit_denominator(1001), True
+
+
+def _track(track: Any, packets: _Packets, start: Fraction) -> Track:
+    context = track.codec_context
+    ends = [pts + duration for pts, duration in packets.shown]
+    allowed = Fraction(1, 200) / packets.base
+    whole = all(after[0] - end <= allowed for end, after in zip(ends, packets.shown[1:], strict=False))
+    return Track(
+        index=track.index,
+        codec=context.name,
+        rate=context.sample_rate,
+        layout=context.layout.name,
+        channels=context.layout.nb_channels,
+        language=track.metadata.get("language", "").replace("und", ""),
+        start=float(packets.start - start),
+        end=float(max(ends) * packets.base - start),
+        whole=whole and packets.ordered and not packets.damaged,
+        parameters=(
+            context.name,
+            context.sample_rate,
+            context.layout.name,
+            track.time_base,
+            _extradata(track),
+        ),
+    )
+
+
+def _others(container: InputContainer, stream: VideoStream) -> Iterator[str]:
+    """Yield what is in the file apart from its video and its audio."""
+    for other in container.streams:
+        if other.index != stream.index and other.type != "audio":
+            covers = other.type == "video" and int(other.disposition) & _COVER
+            yield "cover image" if covers else f"second {other.type}" if other.type == "video" else other.type
+
+
+def _extradata(stream: Any) -> bytes:
+    return bytes(stream.codec_context.extradata or b"")
+
+
+def _refusal(stream: VideoStream, video: _Packets) -> str:
+    """Return why packets cannot be copied into an MP4 with other clips, or an empty text."""
+    name = stream.codec_context.name
+    if name not in {"h264", "hevc", "libdav1d", "av1"}:
+        return f"{name} video has to be encoded again"
+    if _extradata(stream)[:1] not in {b"\x01", b"\x81"}:  # avcC, hvcC or av1C; else a byte stream
+        return "its packets are not in the form of an MP4"
+    if video.hidden:
+        return "an edit list hides frames"
+    if not video.starts_with_key:
+        return "it does not start with a key frame"
+    return "" if video.ordered else "its time stamps are not in order"
 
 
 def _no_frame(path: Path) -> MediaError:
@@ -160,86 +795,83 @@ def _no_frame(path: Path) -> MediaError:
 TOLERANCE = 1e-6
 """Seconds. 0.3 as a float is a little less than 3/10, but means the frame that starts there."""
 
-_SAMPLE_TOLERANCE = 1e-4
-"""Seconds. Times of frames are rounded to the time base of the file."""
-
-_HD_LINES = 720
-
 
 def read_frames(path: Path, start: float, stop: float | None, step: int) -> Iterator[NDArray[np.uint8]]:
     """Yield every `step`-th frame from the one at `start` until before `stop`, as (H, W, 3) RGB."""
-    to_rgb = RGB()
-    with open_video(path) as (container, stream):
+
+    def wanted(container: InputContainer, stream: VideoStream) -> Iterator[tuple[bool | None, VideoFrame]]:
         for index, (time, frame) in enumerate(frames_from(container, stream, start)):
             if stop is not None and index and time >= stop - TOLERANCE:
                 return
-            if index % step == 0:
-                yield to_rgb(frame)
+            yield index % step == 0 or None, frame
+
+    with open_video(path) as (container, stream):
+        for _, frame in apply(stream, wanted(container, stream), shown):
+            yield to_array(frame)
+
+
+def to_array(frame: VideoFrame) -> NDArray[np.uint8]:
+    """Return an RGB frame as (H, W, 3)."""
+    array: Any = frame.to_ndarray()
+    return np.ascontiguousarray(array)
 
 
 def frame_at(path: Path, t: float) -> NDArray[np.uint8]:
     """Return the frame at `t`, as (H, W, 3) RGB."""
     with open_video(path) as (container, stream):
-        return _rgb(path, next(frames_from(container, stream, t), None))
+        return _first(path, stream, frames_from(container, stream, t))
 
 
 def last_frame(path: Path, duration: float) -> NDArray[np.uint8]:
     """Return the last frame, as (H, W, 3) RGB."""
     with open_video(path) as (container, stream):
-        rest = deque(frames_from(container, stream, duration), maxlen=1)
-        return _rgb(path, rest[0] if rest else None)
+        return _first(path, stream, deque(frames_from(container, stream, duration), maxlen=1))
 
 
-def sample(path: Path, times: Iterable[float]) -> Iterator[NDArray[np.uint8]]:
-    """Yield the frame at each of the rising `times`, as (H, W, 3) RGB. After the end it is the last one."""
-    to_rgb = RGB()
+def _first(path: Path, stream: VideoStream, frames: Iterable[tuple[float, VideoFrame]]) -> NDArray[np.uint8]:
+    for _, frame in apply(stream, frames, shown):
+        return to_array(frame)
+    raise _no_frame(path)
+
+
+def sample(path: Path, times: Iterable[float], steps: Steps) -> Iterator[tuple[int, VideoFrame]]:
+    """Yield each frame that is shown at one of the rising `times`, after the filters, and at how many.
+
+    After the end it is the last one.
+    """
+    with open_video(path) as (container, stream):
+        # Times of frames are rounded to the time base of the file, which is 1 ms in Matroska.
+        tolerance = min(max(1e-4, float(stream.time_base or 0)), 2e-3)
+        yield from apply(stream, _counted(frames_from(container, stream, 0), times, tolerance), steps)
+
+
+def key_frames(path: Path, steps: Steps) -> Iterator[VideoFrame]:
+    """Yield the key frames after the filters. They decode without the others."""
+    with open_video(path) as (container, stream):
+        stream.codec_context.skip_frame = "NONKEY"
+        for _, frame in apply(stream, ((True, frame) for frame in container.decode(stream)), steps):
+            yield frame
+
+
+def _counted(
+    frames: Iterable[tuple[float, VideoFrame]], times: Iterable[float], tolerance: float
+) -> Iterator[tuple[int | None, VideoFrame]]:
+    """Yield each frame with the number of times at which it is shown, or None."""
     remaining = iter(times)
     t = next(remaining, None)
-    shown: VideoFrame | None = None
-    with open_video(path) as (container, stream):
-        for time, frame in frames_from(container, stream, 0):
-            while shown is not None and t is not None and t < time - _SAMPLE_TOLERANCE:
-                yield to_rgb(shown)
-                t = next(remaining, None)
-            if t is None:
-                return
-            shown = frame
-        while shown is not None and t is not None:
-            yield to_rgb(shown)
+    current: VideoFrame | None = None
+    for time, frame in frames:
+        count = 0
+        while current is not None and t is not None and t < time - tolerance:
+            count += 1
             t = next(remaining, None)
-
-
-def _rgb(path: Path, shown: tuple[float, VideoFrame] | None) -> NDArray[np.uint8]:
-    if shown is None:
-        raise _no_frame(path)
-    return RGB()(shown[1])
-
-
-class RGB:
-    """Converts decoded frames to upright RGB arrays of shape (height, width, 3).
-
-    Use one converter for a clip. PyAV's `to_ndarray` makes a new one for each frame, which costs as much as
-    to decode it.
-    """
-
-    def __init__(self) -> None:
-        self._reformatter = av.video.reformatter.VideoReformatter()
-        self._tagged = frozenset(int(space) for space in av.video.reformatter.Colorspace)
-        self._hd = av.video.reformatter.Colorspace.ITU709
-
-    def __call__(self, frame: VideoFrame) -> NDArray[np.uint8]:
-        """Return a frame as a player shows it."""
-        # Without a tag, players read HD as BT.709. FFmpeg would read it as BT.601, with wrong reds.
-        as_hd = frame.colorspace not in self._tagged and frame.height >= _HD_LINES
-        rgb = self._reformatter.reformat(frame, format="rgb24", src_colorspace=self._hd if as_hd else None)
-        array: NDArray[Any] = rgb.to_ndarray()
-        turns = quarter_turns(frame)
-        return np.ascontiguousarray(np.rot90(array, turns)) if turns else array
-
-
-def quarter_turns(frame: VideoFrame) -> int:
-    """Return how often a frame must be turned left by 90° to be upright (0 to 3)."""
-    return round(frame.rotation / 90) % 4
+        if current is not None:
+            yield count or None, current
+        if t is None:
+            return
+        current = frame
+    if current is not None and t is not None:
+        yield 1 + sum(1 for _ in remaining), current
 
 
 def frames_from(
@@ -262,12 +894,20 @@ def frames_from(
         yield shown
 
 
+def _first_time(container: InputContainer, stream: VideoStream) -> int:
+    """Return the time stamp of the first frame."""
+    if container.format.name == "avi":  # FFmpeg computes its time stamps, and does so only with the frames.
+        first = next(iter(container.decode(stream)), None)
+        return 0 if first is None or first.pts is None else first.pts
+    return stream.start_time or 0
+
+
 def _timed_frames(
     container: InputContainer, stream: VideoStream, *, seek: float
 ) -> Iterator[tuple[float, VideoFrame]]:
     """Yield decoded frames with their time in seconds from the first frame of the file."""
     base = float(stream.time_base or 1)
-    origin = (stream.start_time or 0) * base
+    origin = _first_time(container, stream) * base
     with suppress(OSError, ValueError):  # A container that cannot seek is read from its present position.
         container.seek(int((seek + origin + TOLERANCE) / base), stream=stream)
     gap = 1 / float(stream.average_rate or 24)
@@ -330,12 +970,11 @@ def _shrink(image: Image, width: int) -> Image:
 
 
 def _poster_frame(path: Path, duration: float) -> NDArray[np.uint8]:
-    to_rgb = RGB()
     with open_video(path) as (container, stream):
-        for number, (time, frame) in enumerate(frames_from(container, stream, 0)):
+        for number, (time, frame) in enumerate(apply(stream, frames_from(container, stream, 0), shown)):
             if time > _SEARCH_SECONDS or number > _MOST_FRAMES:
                 break
-            rgb = to_rgb(frame)
+            rgb = to_array(frame)
             if not _is_plain(rgb):
                 # A clip that starts with black mostly fades in. Half a second later it can be seen.
                 return rgb if time == 0 else frame_at(path, min(time + _FADE, duration))

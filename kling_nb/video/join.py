@@ -1,197 +1,462 @@
-"""Join clips: copy their packets if the clips agree, else encode all frames again.
+"""Join clips to an MP4: copy their packets if the clips agree, else encode them again.
 
-Packets are copied if codec, size, time base and parameter sets, and those of the audio, are the same in all
-clips. That is so for shots of one endpoint in one shape. Else all frames are encoded in the size and rate of
-the first clip, with bars if a shape differs.
+Video and audio are decided apart. Packets of the video are copied if everything agrees that matters to a
+player: codec, parameter sets, size, pixels, rotation, colours, time base and rate, and if no edit list hides
+frames. Else all frames pass libavfilter and are encoded in the size and rate of the first clip, as HD colours
+with tags. The clock of a clip starts at its first frame: audio before it is left out, and audio that starts
+later is preceded by silence.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
+from heapq import merge
+from itertools import accumulate, pairwise
+from numbers import Real
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from kling_nb._lazy import av, np, pillow
-from kling_nb.errors import MediaError
-from kling_nb.video.frames import open_video, sample
+from kling_nb._lazy import av, np
+from kling_nb.errors import InputError, MediaError
+from kling_nb.video.frames import (
+    HDR,
+    LARGEST_SIDE,
+    WIDE,
+    Look,
+    Probe,
+    Step,
+    Track,
+    open_video,
+    probe,
+    sample,
+    shown,
+)
 from kling_nb.video.video import Video
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
 
 SAMPLE_RATE = 48_000
 _QUALITY = "18"
 """x264's constant rate factor. It looks like the source."""
 
+FITS = ("letterbox", "crop", "scale")
+_FASTEST = 240
+_NOTICED = 0.1
+"""Seconds of lost audio that are reported. A packet has 0.02."""
 
-def join_clips(shots: Sequence[Video], target: Path) -> bool:
+_MOST_HOURS = 6
+"""A damaged header may claim years."""
+
+OnProgress = Callable[[float, float], None]
+"""Called as `on_progress(done, total)`, in seconds of the film, about a hundred times."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the user wants a film to be.
+
+    Attributes:
+        fit: For a shot of another shape: "letterbox" adds bars, "crop" cuts edges, "scale" stretches.
+        size: Width and height in pixels. None is that of the first shot.
+        fps: Frames per second. None is that of the first shot.
+        audio: "keep", or "mute" for a film without audio.
+    """
+
+    fit: str = "letterbox"
+    size: tuple[int, int] | None = None
+    fps: float | None = None
+    audio: str = "keep"
+
+    def check(self) -> None:
+        """Raise an `InputError` for a value that is not allowed."""
+        if self.fit not in FITS:
+            raise InputError(f"fit must be {' or '.join(FITS)}, not {self.fit!r}.", parameter="fit")
+        if self.audio not in {"keep", "mute"}:
+            raise InputError(f'audio must be "keep" or "mute", not {self.audio!r}.', parameter="audio")
+        if self.fps is not None and not (_is_number(self.fps) and 1 <= self.fps <= _FASTEST):
+            raise InputError(f"fps must be from 1 to {_FASTEST}, not {self.fps!r}.", parameter="fps")
+        if self.size is not None and not _is_size(self.size):
+            allowed = f"two even numbers from 16 to {LARGEST_SIDE}, as (1280, 720)"
+            raise InputError(f"size must be {allowed}, not {self.size!r}.", parameter="size")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def _is_size(size: Any) -> bool:
+    if not isinstance(size, (tuple, list)) or len(size) != 2:
+        return False
+    return all(isinstance(side, int) and 16 <= side <= LARGEST_SIDE and side % 2 == 0 for side in size)
+
+
+@dataclass(frozen=True, slots=True)
+class Film:
+    """What a film is made of, and how.
+
+    Attributes:
+        paths: The files of the shots.
+        shots: Their facts.
+        tracks: The audio track of each that is used, or None.
+        why: Why the video is encoded, or an empty text if it is copied.
+        audio: "copied", "encoded" or "none".
+        size: Width and height.
+        rate: Frames per second.
+        edges: Seconds at which each shot starts, and at which the last one ends.
+        fit: See `Wish`.
+    """
+
+    paths: tuple[Path, ...]
+    shots: tuple[Probe, ...]
+    tracks: tuple[Track | None, ...]
+    why: str
+    audio: str
+    size: tuple[int, int]
+    rate: Fraction
+    edges: tuple[Fraction, ...]
+    fit: str
+
+    @property
+    def encoded(self) -> bool:
+        """True if the frames are encoded again."""
+        return bool(self.why)
+
+    def changes(self, number: int) -> list[str]:
+        """Return what a shot lost and what was changed, in words."""
+        facts, track, look = self.shots[number], self.tracks[number], self.shots[number].look
+        found = [(True, f"{other} left out") for other in facts.others]
+        if self.audio == "none":
+            found += [(bool(facts.tracks), "audio left out")]
+        else:
+            found += [(other is not track, f"{_track_name(other)} left out") for other in facts.tracks]
+        if track is not None:
+            after = track.end - facts.duration
+            found += [
+                (track.start < -_NOTICED, f"{-track.start:.1f} s of audio before the first frame left out"),
+                (after > _NOTICED, f"{after:.1f} s of audio after the last frame left out"),
+                (self.audio == "encoded" and track.channels > 2, f"{track.layout} audio became stereo"),
+            ]
+        if self.encoded:
+            inner = _inner(look.shown, self.size, self.fit)
+            words = " cropped" if inner > self.size else " with bars" if inner < self.size else ""
+            words = " stretched" if self.fit == "scale" else words
+            (width, height), rate = look.shown, f"{float(self.rate):.4g}"
+            found += [
+                (look.shown != self.size, f"{width}×{height} became {self.size[0]}×{self.size[1]}{words}"),
+                (facts.steady and facts.rate != self.rate, f"{facts.fps:.4g} fps became {rate}"),
+                (not facts.steady, f"a variable frame rate became {rate} fps"),
+                (look.interlaced, "deinterlaced"),
+                (look.pixel != 1, "pixels became square"),
+                (bool(look.turn), "turned upright"),
+                (look.transfer in HDR, f"HDR ({HDR.get(look.transfer)}) became SDR"),
+                (look.primaries in WIDE, f"{WIDE.get(look.primaries)} colours became those of HD"),
+                (look.bits > 8, f"{look.bits} bits became 8"),
+                (look.alpha, "transparent parts became black"),
+            ]
+        return [words for is_so, words in found if is_so]
+
+
+def _track_name(track: Track) -> str:
+    return f"audio track {track.index}" + (f" ({track.language})" if track.language else "")
+
+
+def join_clips(
+    shots: Sequence[Video], target: Path, wish: Wish | None = None, on_progress: OnProgress | None = None
+) -> Film:
     """Write the clips one after the other into one MP4.
 
     Args:
         shots: One or more clips.
         target: The new file, which is overwritten.
+        wish: What the film is to be.
+        on_progress: Called during the work. An exception that it raises ends the work.
 
     Returns:
-        True if the frames had to be encoded again.
+        What was done.
 
     Raises:
-        MediaError: A clip is gone or does not decode.
+        MediaError: A clip is gone or does not decode, or the film would be longer than 6 hours.
         OSError: The file cannot be written.
     """
-    paths = [shot.path for shot in shots]
+    film = plan_film([shot.path for shot in shots], wish or Wish())
     try:
-        if can_copy(paths):
-            _remux(paths, target)
-            return False
-        _encode(shots, target)
+        try:
+            _write(film, target, on_progress)
+            if not film.encoded:
+                _check_copy(film, target)
+        except (av.FFmpegError, _CopyFailed) as error:
+            if film.encoded and film.audio != "copied":
+                raise
+            film = _encode_all(film, f"the packets could not be copied ({error})")
+            _write(film, target, on_progress)
     except av.FFmpegError as error:
-        raise MediaError(f"The shots could not be joined: {error}") from error
-    return True
+        raise MediaError(f"The film could not be written: {error}.") from error
+    return film
 
 
-def can_copy(paths: Sequence[Path]) -> bool:
-    """Return True if the packets of all clips can be copied into one file."""
-    with ExitStack() as stack:
-        parameters = [_parameters(*stack.enter_context(open_video(path))) for path in paths]
-        same = all(one == parameters[0] for one in parameters)
-        return same and parameters[0][0] in {"h264", "hevc", "av1"}
+class _CopyFailed(Exception):
+    """A film of copied packets is not what it should be."""
 
 
-def _parameters(container: Any, stream: Any) -> tuple[Any, ...]:
-    """Return what has to be the same in two clips."""
-    video = stream.codec_context
-    audio: tuple[Any, ...] = ()
-    if container.streams.audio:
-        track = container.streams.audio[0]
-        codec = track.codec_context
-        audio = (codec.name, track.rate, track.layout.name, track.time_base, bytes(codec.extradata or b""))
-    return (
-        video.name,
-        video.width,
-        video.height,
-        video.pix_fmt,
-        stream.time_base,
-        stream.average_rate,
-        bytes(video.extradata or b""),
-        audio,
+def plan_film(paths: Sequence[Path], wish: Wish) -> Film:
+    """Decide how the film is made."""
+    shots = tuple(probe(path) for path in paths)
+    hours = sum(shot.duration for shot in shots) / 3600
+    if hours > _MOST_HOURS:
+        raise MediaError(f"The film would be {hours:,.1f} hours long. The limit is {_MOST_HOURS}.")
+    first = shots[0]
+    width, height = first.look.shown
+    size = tuple(wish.size) if wish.size else (max(2, width - width % 2), max(2, height - height % 2))
+    rate = min(Fraction(wish.fps).limit_denominator(1001) if wish.fps else first.rate, Fraction(_FASTEST))
+    tracks = tuple(None if wish.audio == "mute" or not shot.tracks else shot.tracks[0] for shot in shots)
+    film = Film(
+        paths=tuple(paths),
+        shots=shots,
+        tracks=tracks,
+        why=_why_encoded(shots, size, wish),
+        audio=_audio(shots, tracks),
+        size=(size[0], size[1]),
+        rate=rate,
+        edges=(Fraction(0), *accumulate(shot.length for shot in shots)),
+        fit=wish.fit,
     )
+    return _encode_all(film, film.why, audio=film.audio) if film.encoded else film
 
 
-def _remux(paths: Sequence[Path], target: Path) -> None:
-    with (
-        av.open(str(target), "w", format="mp4", options={"movflags": "+faststart"}) as out,
-        ExitStack() as stack,
-    ):
-        streams: dict[str, Any] = {}
-        start = Fraction(0)  # seconds at which the clip starts
-        last_audio = -(10**9)  # time of the last audio packet, in its time base
-        for path in paths:
-            container, video = stack.enter_context(open_video(path))
-            sources = {"video": video} | (
-                {"audio": container.streams.audio[0]} if container.streams.audio else {}
-            )
-            for kind, source in sources.items():
-                if kind not in streams:
-                    streams[kind] = out.add_stream_from_template(source)
-            length = _length(video)
-            for packet in container.demux(*sources.values()):
+def _encode_all(film: Film, why: str, audio: str = "encoded") -> Film:
+    """Return the film with all frames encoded. Each shot starts at a frame of the film."""
+    counts = accumulate(max(1, round(shot.length * film.rate)) for shot in film.shots)
+    audio = "none" if film.audio == "none" else audio
+    return replace(film, why=why, audio=audio, edges=(Fraction(0), *(count / film.rate for count in counts)))
+
+
+def _why_encoded(shots: Sequence[Probe], size: tuple[int, ...], wish: Wish) -> str:
+    """Return why the video must be encoded again, or an empty text."""
+    first = shots[0]
+    if wish.size and size != first.look.shown:
+        return "another size was asked for"
+    if wish.fps and not (first.steady and abs(wish.fps / first.rate - 1) < 1e-4):
+        return "another frame rate was asked for"
+    for number, shot in enumerate(shots, 1):
+        if shot.refusal:
+            return f"shot {number}: {shot.refusal}"
+        for what, one, other in (
+            ("codec", shot.packets[0], first.packets[0]),
+            ("size", shot.look.shown, first.look.shown),
+            ("rotation", shot.look.turn, first.look.turn),
+            ("pixel shape", shot.look.pixel, first.look.pixel),
+            ("colours", shot.look.colours, first.look.colours),
+            ("pixel format", shot.look, first.look),
+            ("time base", shot.packets[1], first.packets[1]),
+            ("frame rate", shot.steady and shot.rate, first.steady and first.rate),
+            ("encoder settings", shot.packets, first.packets),
+        ):
+            if one != other:
+                return f"shot {number} differs from the first in its {what}"
+    return ""
+
+
+def _audio(shots: Sequence[Probe], tracks: Sequence[Track | None]) -> str:
+    """Return what happens to the audio: "copied", "encoded" or "none"."""
+    if not any(tracks):
+        return "none"
+    for shot, track in zip(shots, tracks, strict=True):
+        if track is None or track.codec != "aac" or not track.whole:
+            return "encoded"
+        if tracks[0] is None or track.parameters != tracks[0].parameters:
+            return "encoded"
+        if track.parameters[3] != Fraction(1, track.rate):
+            return "encoded"  # Matroska rounds times to milliseconds.
+        packet = 1.5 * 1024 / track.rate
+        if abs(track.start) > packet or track.end < shot.duration - packet:
+            return "encoded"
+    return "copied"
+
+
+def _check_copy(film: Film, target: Path) -> None:
+    """Raise unless the film has every frame, looks like its shots, and is as long."""
+    try:
+        found = probe(target)
+    except MediaError as error:
+        raise _CopyFailed(error.message) from error
+    count = sum(shot.frame_count for shot in film.shots)
+    if found.frame_count != count:
+        raise _CopyFailed(f"{found.frame_count} of {count} frames")
+    if found.look != film.shots[0].look:
+        raise _CopyFailed("other colours, pixels or rotation")
+    if abs(found.length - film.edges[-1]) > 1 / film.rate:
+        raise _CopyFailed(f"{found.duration:.2f} s instead of {float(film.edges[-1]):.2f} s")
+
+
+# -- Write.
+
+
+def _write(film: Film, target: Path, on_progress: OnProgress | None) -> None:
+    with av.open(str(target), "w", format="mp4", options={"movflags": "+faststart"}) as out:
+        rows = [_encoded_video(film, out) if film.encoded else _copied(film, out, None)]
+        if film.audio != "none":
+            copies = film.audio == "copied"
+            rows.append(_copied(film, out, film.tracks) if copies else _encoded_audio(film, out))
+        # Each row opens its stream before its first packet, and an MP4 needs all streams before any packet.
+        heads = [next(row) for row in rows]
+        assert heads == [None] * len(rows)
+        total, reported = float(film.edges[-1]), -1
+        for packet in merge(*rows, key=lambda packet: packet.dts * packet.time_base):
+            done = float(packet.dts * packet.time_base)
+            out.mux(packet)
+            if on_progress is not None and int(100 * done / total) > reported:
+                reported = int(100 * done / total)
+                on_progress(max(0.0, min(done, total)), total)
+    if on_progress is not None:
+        on_progress(total, total)
+
+
+def _copied(film: Film, out: Any, tracks: Sequence[Track | None] | None) -> Iterator[Any]:
+    """Yield None when the stream is open, then the packets of all shots: of the video, or of `tracks`."""
+    target: Any = None
+    last = -(2**62)
+    for number, path in enumerate(film.paths):
+        shot, (start, end) = film.shots[number], film.edges[number : number + 2]
+        with open_video(path) as (container, video):
+            track = tracks[number] if tracks else None
+            source: Any = video if track is None else container.streams[track.index]
+            if target is None:
+                target = out.add_stream_from_template(source)
+                yield None
+            shift = round((start - shot.start) / source.time_base)
+            for packet in container.demux(source):
                 if packet.dts is None or packet.pts is None:
                     continue  # FFmpeg sends such a packet to flush.
-                base: Any = packet.stream.time_base
-                shift = round(start / base)
-                if packet.stream is not video:
-                    # Audio before or after the frames of its clip would overlap that of another clip.
-                    if packet.pts * base >= length or packet.dts + shift <= last_audio:
-                        continue
-                    last_audio = packet.dts + shift
                 packet.pts += shift
                 packet.dts += shift
-                packet.stream = streams["video" if packet.stream is video else "audio"]
-                out.mux(packet)
-            start += length
+                if track is not None:
+                    # A packet whose middle is before or after its shot would overlap the audio of another.
+                    middle = (packet.pts + (packet.duration or 0) / 2) * source.time_base
+                    if middle >= end or (number and middle < start) or packet.dts <= last:
+                        continue
+                    last = packet.dts
+                    packet.duration = min(packet.duration, int(end / source.time_base) - packet.pts)
+                packet.stream = target
+                yield packet
 
 
-def _length(stream: Any) -> Fraction:
-    """Return the exact seconds of a video stream."""
-    if stream.duration:
-        return Fraction(stream.duration * stream.time_base)
-    return Fraction(int(stream.frames)) / Fraction(stream.average_rate)
-
-
-def _encode(shots: Sequence[Video], target: Path) -> None:
-    first = shots[0]
-    rate = Fraction(first.fps).limit_denominator(1001)
-    size = first.width - first.width % 2, first.height - first.height % 2
-    with av.open(str(target), "w", format="mp4", options={"movflags": "+faststart"}) as out:
-        video: Any = out.add_stream("libx264", rate=rate, options={"crf": _QUALITY, "preset": "medium"})
-        video.width, video.height = size
-        video.pix_fmt = "yuv420p"
-        tracks = [_samples(shot) for shot in shots]
-        has_audio = any(track is not None for track in tracks)
-        audio: Any = out.add_stream("aac", rate=SAMPLE_RATE, layout="stereo") if has_audio else None
-        count = 0
-        for shot, track in zip(shots, tracks, strict=True):
-            for array in _frames(shot, rate, size):
-                frame = av.VideoFrame.from_ndarray(array, format="rgb24")
-                frame.pts, frame.time_base = count, 1 / rate
+def _encoded_video(film: Film, out: Any) -> Iterator[Any]:
+    """Yield None when the stream is open, then the packets of all frames."""
+    stream = out.add_stream("libx264", rate=film.rate, options={"crf": _QUALITY, "preset": "medium"})
+    stream.width, stream.height = film.size
+    stream.pix_fmt = "yuv420p"
+    context = stream.codec_context
+    # H.273: the range of TV, and BT.709 for the rest. Primaries of SD stay if all shots share them.
+    primaries = {shot.look.primaries for shot in film.shots}
+    context.color_range = context.colorspace = context.color_trc = 1
+    context.color_primaries = primaries.pop() if primaries in ({5}, {6}) else 1
+    yield None
+    count = 0
+    for path, (start, end) in zip(film.paths, pairwise(film.edges), strict=True):
+        times = (float(index / film.rate) for index in range(round((end - start) * film.rate)))
+        for repeats, frame in sample(path, times, partial(_steps, size=film.size, fit=film.fit)):
+            frame.pict_type = 0  # Else x264 would repeat the decoder's choice of key frames.
+            for _ in range(repeats):
+                frame.pts, frame.time_base = count, 1 / film.rate
                 count += 1
-                out.mux(video.encode(frame))
-            if audio is not None:
-                _encode_audio(out, audio, _fit(track, shot.duration), Fraction(count) / rate)
-        out.mux(video.encode(None))
-        if audio is not None:
-            out.mux(audio.encode(None))
+                yield from stream.encode(frame)
+    yield from stream.encode(None)
 
 
-def _frames(shot: Video, rate: Fraction, size: tuple[int, int]) -> Iterator[NDArray[np.uint8]]:
-    """Yield the frames at 0, 1/rate, 2/rate …, on a canvas of `size`."""
-    times = (float(index / rate) for index in range(round(shot.duration * rate)))
-    for array in sample(shot.path, times):
-        yield _on_canvas(array, size)
+def _steps(look: Look, *, size: tuple[int, int], fit: str) -> list[Step]:
+    """Return the filters that fit a frame into the film."""
+    inner = _inner(look.shown, size, fit)
+    steps = shown(look, size=inner, film=True)
+    if inner[0] > size[0] or inner[1] > size[1]:
+        steps += [("crop", f"{size[0]}:{size[1]}")]
+    elif inner != size:
+        steps += [("pad", f"{size[0]}:{size[1]}:-1:-1")]
+    return [*steps, ("setsar", "1")]
 
 
-def _on_canvas(array: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    if array.shape[:2] == (size[1], size[0]):
-        return np.ascontiguousarray(array)
-    canvas = pillow.new("RGB", size)
-    image = pillow.fromarray(array)
-    scale = min(size[0] / image.width, size[1] / image.height)
-    fitted = image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))))
-    canvas.paste(fitted, ((size[0] - fitted.width) // 2, (size[1] - fitted.height) // 2))
-    return np.asarray(canvas)
+def _inner(own: tuple[int, int], size: tuple[int, int], fit: str) -> tuple[int, int]:
+    """Return the size that a shot has before bars are added or edges are cut."""
+    if fit == "scale" or own == size:
+        return size
+    if all(0 <= mine - side <= 1 for mine, side in zip(own, size, strict=True)):
+        return own  # An odd size loses a line or a column, and no sharpness.
+    sides = [side / mine for mine, side in zip(own, size, strict=True)]
+    ratio = min(sides) if fit == "letterbox" else max(sides)
+    inner = [2 * round(mine * ratio / 2) for mine in own]
+    # A difference of two pixels comes from rounding, and would be a thin dark line.
+    return tuple(side if abs(one - side) <= 2 else max(2, one) for one, side in zip(inner, size, strict=True))  # type: ignore[return-value]
 
 
-def _samples(shot: Video) -> NDArray[np.float32] | None:
-    """Return the audio as (2, samples) at `SAMPLE_RATE`, or None if there is none."""
-    with open_video(shot.path) as (container, _):
-        if not container.streams.audio:
-            return None
-        resampler = av.AudioResampler(format="fltp", layout="stereo", rate=SAMPLE_RATE)
-        pieces = [
-            piece.to_ndarray() for frame in container.decode(audio=0) for piece in resampler.resample(frame)
-        ]
-        pieces += [piece.to_ndarray() for piece in resampler.resample(None)]
-        return np.concatenate(pieces, axis=1) if pieces else None
+def _encoded_audio(film: Film, out: Any) -> Iterator[Any]:
+    """Yield None when the stream is open, then the packets of the audio of all shots."""
+    stream = out.add_stream("aac", rate=SAMPLE_RATE, layout="stereo")
+    yield None
+    done = 0
+    for number, end in enumerate(film.edges[1:]):
+        needed = round(end * SAMPLE_RATE) - done
+        for frame in _samples(film.paths[number], film.shots[number], film.tracks[number], needed):
+            frame.pts, frame.time_base = done, Fraction(1, SAMPLE_RATE)
+            done += frame.samples
+            yield from stream.encode(frame)
+    yield from stream.encode(None)
 
 
-def _fit(samples: NDArray[np.float32] | None, seconds: float) -> NDArray[np.float32]:
-    """Return audio of this length: the samples, cut or followed by silence."""
-    fitted = np.zeros((2, round(seconds * SAMPLE_RATE)), np.float32)
-    if samples is not None:
-        length = min(fitted.shape[1], samples.shape[1])
-        fitted[:, :length] = samples[:, :length]
-    return fitted
+def _samples(path: Path, shot: Probe, track: Track | None, count: int) -> Iterator[Any]:
+    """Yield exactly `count` samples of audio from the first frame on, with silence where there is none."""
+    graph: Any = None
+    with open_video(path) as (container, _):
+        if track is not None:
+            for frame in _decoded_audio(path, container, track):
+                if graph is None:
+                    graph = _audio_graph(frame, count)
+                # The time of the first sample counts; FFmpeg's filters fill gaps and cut what is too early.
+                frame.pts = round((frame.pts * frame.time_base - shot.start) * frame.sample_rate)
+                frame.time_base = Fraction(1, frame.sample_rate)
+                graph[0].push(frame)
+                yield from _pull(graph[1])
+    if graph is not None:
+        graph[0].push(None)
+        yield from _pull(graph[1])
+    else:
+        for start in range(0, count, SAMPLE_RATE):
+            silence = np.zeros((2, min(SAMPLE_RATE, count - start)), np.float32)
+            frame = av.AudioFrame.from_ndarray(silence, format="fltp", layout="stereo")
+            frame.sample_rate = SAMPLE_RATE
+            yield frame
 
 
-def _encode_audio(out: Any, stream: Any, samples: NDArray[np.float32], end: Fraction) -> None:
-    """Encode the audio of a shot, so that it ends at `end` seconds."""
-    start = round(end * SAMPLE_RATE) - samples.shape[1]
-    size = 1024
-    for at in range(0, samples.shape[1], size):
-        piece = np.ascontiguousarray(samples[:, at : at + size])
-        frame = av.AudioFrame.from_ndarray(piece, format="fltp", layout="stereo")
-        frame.sample_rate, frame.pts, frame.time_base = SAMPLE_RATE, start + at, Fraction(1, SAMPLE_RATE)
-        out.mux(stream.encode(frame))
+def _decoded_audio(path: Path, container: Any, track: Track) -> Iterator[Any]:
+    try:
+        yield from container.decode(container.streams[track.index])
+    except av.FFmpegError as error:
+        raise MediaError(f"The audio of {path.name} does not decode: {error.strerror}.") from error
+
+
+def _audio_graph(frame: Any, count: int) -> tuple[Any, Any, Any]:
+    """Return the source and the sink of filters for frames like this one, and their graph."""
+    graph = av.filter.Graph()
+    source = graph.add_abuffer(
+        sample_rate=frame.sample_rate,
+        format=frame.format.name,
+        layout=frame.layout.name,
+        time_base=Fraction(1, frame.sample_rate),
+    )
+    row = [
+        graph.add("atrim", "start=0"),
+        graph.add("aresample", f"{SAMPLE_RATE}:async=1:min_hard_comp=0.005:first_pts=0"),
+        graph.add("aformat", "sample_fmts=fltp:channel_layouts=stereo"),
+        graph.add("apad", f"whole_len={count}"),
+        graph.add("atrim", f"end_sample={count}"),
+    ]
+    sink = graph.add("abuffersink")
+    graph.link_nodes(source, *row, sink).configure()
+    return source, sink, graph
+
+
+def _pull(sink: Any) -> Iterator[Any]:
+    try:
+        while True:
+            yield sink.pull()
+    except (av.error.BlockingIOError, av.error.EOFError):
+        return

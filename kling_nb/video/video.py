@@ -5,16 +5,29 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
-from itertools import count, pairwise, takewhile
+from fractions import Fraction
+from functools import cached_property, partial
+from itertools import count, islice, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from kling_nb import front_end
 from kling_nb._files import write_file
-from kling_nb._lazy import np, pillow
+from kling_nb._lazy import av, np, pillow
 from kling_nb.errors import InputError, MediaError, UsageError
-from kling_nb.video.frames import TOLERANCE, frame_at, last_frame, poster, probe, read_frames, sample
+from kling_nb.video.frames import (
+    TOLERANCE,
+    frame_at,
+    key_frames,
+    last_frame,
+    make_palette,
+    poster,
+    probe,
+    quantize,
+    read_frames,
+    sample,
+    shown,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -37,6 +50,7 @@ class Video:
         request_id: fal's id of the request, or None.
         backend: `"fal"` or `"local"`, or None for your own file.
         take: Its number among the takes of the same request, from 1.
+        notes: Of a film by `join`: why it was encoded again, and what each shot lost.
     """
 
     path: Path
@@ -50,6 +64,7 @@ class Video:
     request_id: str | None = None
     backend: str | None = None
     take: int | None = None
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def from_file(
@@ -61,11 +76,12 @@ class Video:
         request_id: str | None = None,
         backend: str | None = None,
         take: int | None = None,
+        notes: tuple[str, ...] = (),
     ) -> Video:
         """Measure the file at `path` and return it as a `Video`.
 
         Raises:
-            MediaError: The file is missing or does not decode as a video.
+            MediaError: The file is missing, truncated, damaged or no video. The message says what it is.
         """
         path = Path(path).absolute()
         found = probe(path)
@@ -81,6 +97,7 @@ class Video:
             request_id=request_id,
             backend=backend,
             take=take,
+            notes=notes,
         )
 
     @cached_property
@@ -333,16 +350,16 @@ def _copy(source: Path, target: Path) -> None:
 
 # -- GIFs.
 #
-# The whole clip has one palette, made of sixteen frames, so that colours do not flicker. FFmpeg's
-# `palettegen` did not look better, and took 13 s instead of 0.4 s for a clip of 5 s with many colours.
+# The whole clip has one palette, made of some of its frames, so that colours do not flicker and the clip is
+# decoded once. FFmpeg's `paletteuse` and GIF encoder write only what changes from frame to frame.
 
 
 _LONGEST_GIF = 300.0
 """Seconds. Kling's clips have 15, but a damaged header may claim years."""
 
-_SHEET_SIDE = 4
-_SHEET_FRAME_WIDTH = 160
-"""Pixels. The palette is made of a sheet of 4 × 4 frames of this width."""
+_PALETTE_FRAMES = 16
+_PALETTE_WIDTH = 160
+"""Pixels of the frames that the palette is made of."""
 
 
 def _write_gif(video: Video, target: Path, width: int, fps: float) -> None:
@@ -362,47 +379,36 @@ def _write_gif(video: Video, target: Path, width: int, fps: float) -> None:
         raise MediaError(
             f"{video.path.name} is {video.duration:,.0f} s long. The limit for a GIF is {_LONGEST_GIF:.0f} s."
         )
-    palette = _palette(video)
-    images = (
-        image.quantize(palette=palette, dither=pillow.Dither.FLOYDSTEINBERG)
-        for image in _images(video, fps, width)
-    )
-    first = next(images, None)
-    if first is None:
-        raise MediaError(f"{video.path.name} has no frame that decodes.")
-    first.save(
-        target,
-        "GIF",
-        save_all=True,
-        append_images=images,
-        loop=0,
-        duration=_durations(video.duration, fps),
-        optimize=False,
-    )
-
-
-def _durations(duration: float, fps: float) -> list[int]:
-    """Return the milliseconds of each frame. GIF counts in 10 ms, so the rest goes to the next frame."""
-    frames = int(duration * fps) + 2
-    marks = [round(index * 100 / fps) * 10 for index in range(frames + 1)]
-    return [after - before for before, after in pairwise(marks)]
-
-
-def _palette(video: Video) -> Image:
-    """Return an image whose palette suits the whole clip."""
-    places = _SHEET_SIDE * _SHEET_SIDE
-    images = list(_images(video, places / video.duration, min(_SHEET_FRAME_WIDTH, video.width)))[:places]
-    width, height = images[0].size if images else (1, 1)
-    # If the clip has fewer frames than the sheet has places, they are repeated.
-    sheet = pillow.new("RGB", (width * _SHEET_SIDE, height * _SHEET_SIDE))
-    for place in range(places if images else 0):
-        sheet.paste(images[place % len(images)], (place % _SHEET_SIDE * width, place // _SHEET_SIDE * height))
-    return sheet.quantize(256, method=pillow.Quantize.MEDIANCUT)
-
-
-def _images(video: Video, fps: float, width: int) -> Iterator[Image]:
-    """Yield the frames at 0, 1/fps, 2/fps … as images, `width` pixels wide."""
     size = width, max(1, round(video.height * width / video.width))
-    times = takewhile(lambda t: t < video.duration - TOLERANCE, (index / fps for index in count()))
-    for rgb in sample(video.path, times):
-        yield pillow.fromarray(rgb).resize(size, pillow.Resampling.LANCZOS, reducing_gap=3)
+    # GIF counts in 10 ms, so each frame starts at the nearest of them.
+    marks = [round(100 * index / fps) for index in range(sum(1 for _ in _moments(video, fps)) + 1)]
+    options = {"final_delay": str(marks[-1] - marks[-2])}
+    with av.open(str(target), "w", format="gif", options=options) as out:
+        stream: Any = out.add_stream("gif", rate=100)
+        stream.width, stream.height, stream.pix_fmt = *size, "pal8"
+        index = 0
+        for times, frame in quantize(
+            sample(video.path, _moments(video, fps), partial(shown, width=width)), _palette(video), size
+        ):
+            for _ in range(times):
+                frame.pts, frame.time_base = marks[index], Fraction(1, 100)
+                index += 1
+                out.mux(stream.encode(frame))
+        if not index:
+            raise MediaError(f"{video.path.name} has no frame that decodes.")
+        out.mux(stream.encode(None))
+
+
+def _moments(video: Video, fps: float) -> Iterator[float]:
+    """Yield 0, 1/fps, 2/fps … until the end of the clip."""
+    return takewhile(lambda t: t < video.duration - TOLERANCE, (index / fps for index in count()))
+
+
+def _palette(video: Video) -> Any:
+    """Return a frame of FFmpeg with a palette that suits the whole clip."""
+    steps = partial(shown, width=min(_PALETTE_WIDTH, video.width))
+    frames = list(islice(key_frames(video.path, steps), 8 * _PALETTE_FRAMES))
+    if len(frames) < _PALETTE_FRAMES / 2:
+        moments = _moments(video, _PALETTE_FRAMES / video.duration)
+        frames = [frame for _, frame in sample(video.path, moments, steps)]
+    return make_palette(frames[:: max(1, len(frames) // _PALETTE_FRAMES)])

@@ -11,7 +11,7 @@ from clips import colourful, make_clip
 
 from kling_nb import Storyboard, Video, join
 from kling_nb.errors import InputError, MediaError, UsageError
-from kling_nb.video.join import can_copy
+from kling_nb.video.join import Wish, plan_film
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def test_shots_that_agree_keep_their_frames(shots, tmp_path):
 
 def test_shots_that_differ_get_the_shape_of_the_first(shots, tmp_path):
     tall = Video.from_file(make_clip(tmp_path / "tall.mp4", size=(48, 96), fps=20, frames=20))
-    assert not can_copy([shots[0].path, tall.path])
+    assert plan_film([shots[0].path, tall.path], Wish()).why == "shot 2 differs from the first in its size"
     film = join([shots[0], tall], tmp_path / "film.mp4")
     assert (film.width, film.height, film.fps) == (64, 48, 10)
     assert film.frame_count == 30

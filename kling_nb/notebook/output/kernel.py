@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from collections.abc import Callable
 from concurrent.futures import wait
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -225,6 +226,20 @@ def show_storyboard(board: Storyboard, shell: Any) -> None:
     outputs.show_card(
         {"text/html": grid_card.storyboard_html(board), "text/plain": grid_card.storyboard_text(board)}
     )
+
+
+def open_line(shell: Any) -> Callable[[str], None]:
+    """Return a function that shows a line of text in the cell, and rewrites it when it is called again."""
+    display_id = f"kling-line-{os.urandom(4).hex()}"
+    shown: list[str] = []
+
+    def show(text: str) -> None:
+        if not shown or shown[-1] != text:
+            data, transient = {"text/plain": text}, {"display_id": display_id}
+            shell.display_pub.publish(data, metadata={}, transient=transient, update=bool(shown))
+            shown[:] = [text]
+
+    return show
 
 
 class LiveAndCard:
