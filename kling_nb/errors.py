@@ -13,7 +13,7 @@
     ├── SubmissionUncertain        sent without an answer: fal may have accepted the job
     ├── ResponseError              fal answered with an error
     │   ├── AuthenticationError    401
-    │   ├── InsufficientBalance    403 "Exhausted balance"
+    │   ├── InsufficientBalance    402, and 403 or 401 that name the balance: add credit
     │   ├── AccessDenied           403
     │   ├── EndpointNotFound       404 for an app or a path
     │   ├── RequestNotFound        404 for a request id
@@ -274,7 +274,7 @@ class AuthenticationError(ResponseError):
 
 
 class InsufficientBalance(ResponseError):
-    """403 with "Exhausted balance": the key is valid and the account has no money left."""
+    """402, or a 403 or 401 that names the balance: the key is valid and the account has no money left."""
 
 
 class AccessDenied(ResponseError):

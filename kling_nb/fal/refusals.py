@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -22,37 +23,33 @@ from kling_nb.errors import (
 
 REMEDY: Mapping[type[ResponseError], str] = {
     AuthenticationError: "Check the key (FAL_KEY, or configure(credentials=…)) at https://fal.ai/dashboard/keys.",
-    InsufficientBalance: "The key is valid, but the account has no money left. Top up at https://fal.ai/dashboard/billing.",
+    InsufficientBalance: "The key is valid, but the account has no money left. Add credit at https://fal.ai/dashboard/billing.",
     AccessDenied: "The key is valid, but has no access to this. See https://fal.ai/dashboard.",
     EndpointNotFound: "Check the endpoint's id. %kling endpoints lists the known ones.",
     RequestNotFound: "Check the id. fal has no request with it, or no longer keeps its result.",
     InputRefused: "Change the named parameter and run the cell again.",
     ContentRefused: "Change the prompt or image. fal may bill a refusal made after generation.",
     RateLimited: "Wait a moment, then run the cell again.",
-    PlatformError: "fal does not bill server errors. Run the cell again for a new attempt.",
+    PlatformError: "Run the cell again for a new attempt.",
 }
 """The remedy for each class of error, unless its type has a better one in `TYPES`."""
 
-_SERVER_FAULT = REMEDY[PlatformError]
+_SERVER_FAULT = "fal does not bill server errors. Run the cell again for a new attempt."
+"""Only for types that fal documents as free, those in `FREE_TYPES`."""
+
 _NUMBER = "Give the named parameter a value within its limit, then run the cell again."
 _ARCHIVE = "Give a .zip with an allowed number of files of these types."
 _NOT_GENERATED = "Nothing was generated. Run the cell again for a new attempt."
 
 TYPES: Mapping[str, tuple[type[ResponseError], str]] = {
     # model errors, FAL-PROTOCOL §11.1
-    "internal_server_error": (PlatformError, _SERVER_FAULT),
-    "generation_timeout": (
-        PlatformError,
-        "The model took too long. fal does not bill server errors. Run the cell again, or ask for less.",
-    ),
+    "internal_server_error": (PlatformError, REMEDY[PlatformError]),
+    "generation_timeout": (PlatformError, "The model took too long. Run the cell again, or ask for less."),
     "downstream_service_error": (
         PlatformError,
         "A service that the model needs failed. Run the cell again for a new attempt.",
     ),
-    "downstream_service_unavailable": (
-        PlatformError,
-        "fal does not bill server errors. Wait a few minutes, then run the cell again.",
-    ),
+    "downstream_service_unavailable": (PlatformError, "Wait a few minutes, then run the cell again."),
     "content_policy_violation": (ContentRefused, REMEDY[ContentRefused]),
     "no_media_generated": (
         InputRefused,
@@ -120,6 +117,13 @@ TYPES: Mapping[str, tuple[type[ResponseError], str]] = {
 """The error class and the remedy for each error type of fal. Other types are classified by their status."""
 
 
+_MONEY = re.compile(
+    r"\b(exhausted|insufficient|not enough|out of)\b.{0,40}\b(balance|credits?|funds|money)\b"
+    r"|\b(balance|credits?|funds)\b.{0,40}\b(exhausted|insufficient|too low|used up)\b",
+    re.IGNORECASE | re.DOTALL,
+)
+"""Words by which a 401 or 403 means that the account has no money (FAL-PROTOCOL §16.8)."""
+
 FREE_TYPES = frozenset(
     {
         "request_timeout",
@@ -149,7 +153,8 @@ def from_response(
     """Return the most specific error for an error answer of fal.
 
     It reads the three body shapes of FAL-PROTOCOL §6.2 (a `detail` list, a flat `detail` with `error_type`, a
-    plain `detail`), the `status`-only bodies of §4 and §7, and pages that are not JSON.
+    plain `detail`), the `status`-only bodies of §4 and §7, any other JSON in which gateways and models put
+    their words (see `_words`), and pages that are not JSON.
 
     Args:
         status_code: HTTP status.
@@ -160,8 +165,8 @@ def from_response(
     """
     data = _json_object(body)
     details = _details(data.get("detail"))
-    error_type = _text(data.get("error_type")) or headers.get("x-fal-error-type")
-    text = _flat_text(data, body)
+    error_type = type_in(data, headers)
+    text = _words(data) if data else _clip(" ".join(body.decode("utf-8", "replace").split()), 120)
     kind = _kind(status_code, text, details, error_type, request_id)
     message = "; ".join(_describe(detail) for detail in details) or f"{_opening(what, status_code)} {text}"
     return kind(
@@ -173,6 +178,14 @@ def from_response(
         details=details,
         billable_units=headers.get("x-fal-billable-units"),
     )
+
+
+def type_in(data: Mapping[str, Any], headers: Mapping[str, str]) -> str | None:
+    """Return the `error_type` of an error answer: from its body, from an object in it, or from its header."""
+    parts = (data, *(part for name in ("detail", "error") if isinstance(part := data.get(name), dict)))
+    named = [text for part in parts for key in ("error_type", "type") if (text := _text(part.get(key)))]
+    known = [text for text in named if text in TYPES]
+    return next(iter(known), None) or _text(data.get("error_type")) or headers.get("x-fal-error-type")
 
 
 def from_error_text(text: str, error_type: str | None, *, request_id: str | None) -> ResponseError:
@@ -194,12 +207,12 @@ def _kind(
     kinds = {TYPES[name][0] for name in types if name in TYPES}
     if ContentRefused in kinds:
         return ContentRefused
-    if details:
-        return PlatformError if PlatformError in kinds else InputRefused
-    if status == 401:
-        return AuthenticationError
-    if status == 403:
-        return InsufficientBalance if "exhausted balance" in text.lower() else AccessDenied
+    if status == 402 or (status in {401, 403} and _MONEY.search(text)):
+        return InsufficientBalance
+    if status in {401, 403}:  # A `detail` list does not make it the model's answer.
+        return AuthenticationError if status == 401 else AccessDenied
+    if details and status != 429:
+        return PlatformError if PlatformError in kinds or (status >= 500 and not kinds) else InputRefused
     if status == 404:
         about_request = request_id and not text.startswith(("Application", "Path"))
         return RequestNotFound if about_request else EndpointNotFound
@@ -239,12 +252,12 @@ def _details(value: Any) -> tuple[Detail, ...]:
     return tuple(
         Detail(
             loc=tuple(map(str, entry["loc"])) if isinstance(entry.get("loc"), list) else (),
-            message=str(entry.get("msg") or entry.get("type") or "refused"),
+            message=str(entry.get("msg") or entry.get("message") or entry.get("type") or "refused"),
             type=str(entry.get("type") or ""),
             context=entry["ctx"] if isinstance(entry.get("ctx"), dict) else {},
         )
         for entry in value
-        if isinstance(entry, dict)
+        if isinstance(entry, dict) and {"loc", "msg", "type"} & set(entry)
     )
 
 
@@ -256,18 +269,23 @@ def _json_object(body: bytes) -> dict[str, Any]:
     return data if isinstance(data, dict) else {"detail": data}
 
 
-def _flat_text(data: Mapping[str, Any], body: bytes) -> str:
-    """Return the readable text of a body without a `detail` list."""
-    nested = data.get("error")
-    candidates = (
-        data.get("detail"),
-        nested.get("message") if isinstance(nested, dict) else nested,
-        data.get("status"),
-    )
-    for value in candidates:
-        if isinstance(value, str) and value:
-            return value
-    return "" if data else _clip(" ".join(body.decode("utf-8", "replace").split()), 120)
+_WORDS = ("detail", "message", "msg", "error", "errors", "reason", "description", "title", "status")
+"""Where JSON has its words, the best place first."""
+
+
+def _words(value: Any, depth: int = 8) -> str:
+    """Return the words in the JSON of an error: `{"message"}`, `{"detail": {...}}`, lists of those.
+
+    An object without such a member is shown as it is.
+    """
+    if not isinstance(value, (dict, list)):
+        return "" if value is None or isinstance(value, bool) else str(value)
+    if not depth:
+        return "…"
+    if isinstance(value, list):
+        return "; ".join(filter(None, (_words(part, depth - 1) for part in value[:20])))
+    found = next(filter(None, (_words(value.get(name), depth - 1) for name in _WORDS)), "")
+    return found or (_clip(str(value), 300) if value else "")
 
 
 def _text(value: Any) -> str | None:

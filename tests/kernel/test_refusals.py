@@ -105,7 +105,7 @@ def test_no_money(shared: RunningKernel, server: ScriptedFal) -> None:
     server.fault("submit", "no_money")
     message = refusal(shared, "%%kling\na cat without money")
     assert "Exhausted balance" in message
-    assert "Top up" in message
+    assert "Add credit" in message
 
 
 def test_an_unknown_app(shared: RunningKernel, server: ScriptedFal) -> None:

@@ -22,7 +22,7 @@ from kling_nb.errors import (
     RequestNotFound,
     ResponseError,
 )
-from kling_nb.fal.refusals import from_error_text, from_response
+from kling_nb.fal.refusals import FREE_TYPES, REMEDY, TYPES, from_error_text, from_response
 
 
 def answer(status: int, body: Any, headers: dict[str, str] | None = None, **more: Any) -> ResponseError:
@@ -142,6 +142,7 @@ def test_request_errors(kind: str, status: int, expected: type[ResponseError], p
     assert error.details == ()
     assert "So it is" in error.message
     blames_server = "does not bill server errors" in error.remedy
+    assert blames_server <= (kind in FREE_TYPES)
     assert blames_server == (
         kind not in {"client_disconnected", "client_cancelled", "bad_request"} and expected is PlatformError
     )
@@ -192,6 +193,26 @@ PLAIN: list[tuple[int, Any, str | None, type[ResponseError], str]] = [
         "Not permitted",
     ),
     (500, {"error": "boom"}, None, PlatformError, "boom"),
+    # Words that gateways and models put elsewhere.
+    (500, {"message": "The upstream is down"}, "r-1", PlatformError, "The upstream is down"),
+    (500, {"detail": {"message": "No GPU", "code": 7}}, "r-1", PlatformError, "No GPU"),
+    (500, {"detail": {"code": 7}}, "r-1", PlatformError, "'code': 7"),
+    (422, {"detail": ["Too short", "No cat in it"]}, "r-1", InputRefused, "Too short; No cat in it"),
+    (500, {"errors": [{"message": "one"}, "two"]}, None, PlatformError, "one; two"),
+    (400, [{"msg": "Not a cat", "loc": ["body", "prompt"]}], "r-1", InputRefused, "prompt: Not a cat"),
+    (500, [{"message": "one"}, {"reason": "two"}], None, PlatformError, "one; two"),
+    (500, {"detail": [{"msg": "Broken", "type": "brand_new"}]}, "r-1", PlatformError, "Broken"),
+    (500, {"error": {"error": {"detail": "deep"}}}, None, PlatformError, "deep"),
+    # No money: 402, and words about it with a 403 or 401.
+    (402, {"detail": "Payment Required"}, "r-1", InsufficientBalance, "Payment"),
+    (402, b"", None, InsufficientBalance, "402"),
+    (403, {"detail": "Insufficient credits"}, None, InsufficientBalance, "credits"),
+    (403, {"message": "Your account has insufficient funds."}, "r-1", InsufficientBalance, "funds"),
+    (403, {"detail": [{"msg": "Balance exhausted", "type": "x"}]}, "r-1", InsufficientBalance, "Balance"),
+    (401, {"detail": "Exhausted balance"}, "r-1", InsufficientBalance, "Exhausted"),
+    (403, {"detail": "Insufficient permissions"}, None, AccessDenied, "permissions"),
+    (401, {"detail": [{"msg": "Invalid key", "type": "x"}]}, "r-1", AuthenticationError, "Invalid"),
+    (429, {"detail": [{"msg": "Slow down", "type": "x"}]}, "r-1", RateLimited, "Slow down"),
 ]
 
 
@@ -314,3 +335,13 @@ def test_an_input_error_says_once_that_nothing_was_sent(
     kind: type[errors.InputError], message: str, remedy: str, shown: str
 ) -> None:
     assert str(kind(message, remedy=remedy)) == shown
+
+
+def test_only_what_fal_documents_as_free_is_called_free() -> None:
+    remedies = {name: remedy for name, (_, remedy) in TYPES.items()}
+    free = {name for name, remedy in remedies.items() if "does not bill" in remedy}
+    assert free
+    assert free <= FREE_TYPES
+    assert not any("does not bill" in remedy for remedy in REMEDY.values())
+    for status in (307, 405, 409, 499, 500, 502):
+        assert "bill" not in answer(status, {"detail": "No"}).remedy
