@@ -21,6 +21,7 @@
     │   ├── InputRefused           422 and other model errors: `details` name the parameters
     │   │   └── ContentRefused     content policy
     │   ├── RateLimited            429
+    │   │   └── TooManyRunning     429 of a submission: the account runs its maximum of requests
     │   └── PlatformError          5xx and everything else with an `error_type`
     ├── JobCancelled
     ├── WaitTimeout                the wait timed out; the job goes on
@@ -305,8 +306,21 @@ class RateLimited(ResponseError):
     """429: too many requests.
 
     429 handling: a status is polled on (`fal/follow.py`), other GETs are tried again after `Retry-After`
-    (`fal/patience.py`), a result never ends by it (`fal/queue.py`), a submission is refused.
+    (`fal/patience.py`), a result never ends by it (`fal/queue.py`), a submission is refused, or waits
+    (`TooManyRunning`).
     """
+
+
+class TooManyRunning(RateLimited):
+    """429 of a submission, in fal's own form: the account runs its maximum of requests. Nothing was accepted.
+
+    A job waits and submits again, unless `max_queue_length` is set. `Session.client` raises it.
+
+    Attributes:
+        retry_after: Seconds that fal asks to wait, or None.
+    """
+
+    retry_after: float | None = None
 
 
 class PlatformError(ResponseError):

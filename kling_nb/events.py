@@ -44,6 +44,11 @@ class Uploading:
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """fal accepts no more requests of the account now, so the request waits here and is sent later."""
+
+
+@dataclass(frozen=True, slots=True)
 class Submitted:
     """fal accepted the request.
 
@@ -134,6 +139,7 @@ class Unclear:
 
 Event = (
     Uploading
+    | Held
     | Submitted
     | Queued
     | Running
@@ -155,7 +161,7 @@ class JobState:
         state: The state.
         request_id: fal's id, or None until it is known.
         resumed: True if the job was submitted earlier and this process resumed it.
-        queue_position: Requests ahead while IN_QUEUE, or None.
+        queue_position: Requests ahead while IN_QUEUE, or None. 0 while SUBMITTING: see `held`.
         lines: Number of log lines so far.
         received: Bytes of the result so far, while DOWNLOADING.
         total: Bytes expected, or None.
@@ -180,6 +186,11 @@ class JobState:
     upload_size: int | None = None
 
     @property
+    def held(self) -> bool:
+        """True while fal accepts no more requests of the account, so that this one waits to be sent."""
+        return self.state is State.SUBMITTING and self.queue_position is not None
+
+    @property
     def bytes_transferred(self) -> tuple[int, int | None]:
         """The bytes so far and in all (or None) of the current upload or download."""
         if self.state is State.SUBMITTING:
@@ -194,8 +205,12 @@ def fold(now: JobState, event: Event) -> JobState:
     match event:
         case Uploading(sent, total):
             return replace(now, uploaded=sent, upload_size=total)
+        case Held():
+            return replace(now, queue_position=0)
         case Submitted(request_id, resumed):
-            return replace(now, state=State.IN_QUEUE, request_id=request_id, resumed=resumed)
+            return replace(
+                now, state=State.IN_QUEUE, request_id=request_id, resumed=resumed, queue_position=None
+            )
         case Queued(position):
             return replace(now, state=State.IN_QUEUE, queue_position=position)
         case Running():
@@ -208,9 +223,8 @@ def fold(now: JobState, event: Event) -> JobState:
             return replace(now, state=State.DOWNLOADING, received=received, total=total)
         case Ready(units):
             return replace(now, state=State.READY, units=units)
-        case Failed(error):
-            return replace(now, state=State.FAILED, error=error)
+        case Failed(error) | Unclear(error):
+            ended = State.FAILED if isinstance(event, Failed) else State.UNCERTAIN
+            return replace(now, state=ended, error=error)
         case Cancelled():
             return replace(now, state=State.CANCELLED, queue_position=None)
-        case Unclear(error):
-            return replace(now, state=State.UNCERTAIN, error=error)

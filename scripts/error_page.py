@@ -42,6 +42,7 @@ TO_DO = {
     errors.BudgetExceeded: 'Raise the limit, or add `--max-cost none` (API: `max_cost="none"`).',
     errors.NoTake: "Turn `frozen` off to make it. `kling-nb verify NOTEBOOK` shows the cost.",
     errors.ResultUnavailable: "Run the cell again later to fetch the result. It is already paid for.",
+    errors.TooManyRunning: "A job waits and is sent again. Otherwise, submit again after `retry_after`.",
     errors.UnreachableError: "Check the connection, then run the cell again.",
     errors.SubmissionUncertain: "Run the cell again: kling_nb looks for it at fal, and never sends it again.",
     errors.JobCancelled: "Run the cell again for a new attempt.",

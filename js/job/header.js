@@ -61,7 +61,10 @@ export function header(live) {
 /** Progress in bytes is not read out; a place in the queue is.
  * @param {import("./protocol.js").JobFields} now */
 const spokenState = (now) =>
-  inLine([label(now.state), now.state === "IN_QUEUE" && phase(now)], ", ");
+  inLine([label(now.state), /^(IN_QUEUE|SUBMITTING)$/.test(now.state) && waits(now)], ", ");
+
+/** @param {import("./protocol.js").JobFields} now */
+const waits = (now) => now.queue_position !== null && phase(now);
 
 /** @param {LiveJob} live */
 function elapsed({ shown, connected, kernelNow }) {

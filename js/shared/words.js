@@ -49,6 +49,9 @@ export const isCancellable = (state) => !isFinished(state) && state !== "DOWNLOA
  * @param {{state: State, queue_position: number | null, received: number, total: number | null}} job
  */
 export function phase({ state, queue_position: ahead, received, total }) {
+  if (state === "SUBMITTING" && ahead !== null) {
+    return "Waiting: the account runs its maximum of requests";
+  }
   if (state === "IN_QUEUE" && ahead !== null) {
     return ahead > 0 ? `${ahead} ahead in the queue` : "Next in the queue";
   }

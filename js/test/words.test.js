@@ -23,6 +23,8 @@ test("a place in the queue is shown in words", () => {
   assert.equal(words.phase(job), "");
   assert.equal(words.phase({ ...job, queue_position: 0 }), "Next in the queue");
   assert.equal(words.phase({ ...job, queue_position: 3 }), "3 ahead in the queue");
+  const held = { ...job, state: /** @type {const} */ ("SUBMITTING"), queue_position: 0 };
+  assert.match(words.phase(held), /^Waiting: the account runs its maximum/);
 });
 
 test("a transfer says how much, of how much where that is known", () => {

@@ -116,8 +116,8 @@ class Http:
             method: HTTP method.
             url: URL.
             request_id: fal's id of the request, for errors.
-            final: Returns True for an answer that a retry cannot change, whatever its status. By default
-                these are the answers in which fal names the failure.
+            final: Returns True for an answer that a retry cannot change, whatever its status, except 429. By
+                default these are the answers in which fal names the failure.
 
         Raises:
             UnreachableError: No answer after all tries.
@@ -134,7 +134,7 @@ class Http:
                 continue
             if not self.retry.allows(method, attempt, response.status_code):
                 return response
-            if (final or names_failure)(response):
+            if response.status_code != 429 and (final or names_failure)(response):
                 return response
             await self.sleep(self.retry.delay(attempt, response.headers.get("retry-after")))
 

@@ -43,7 +43,8 @@ class Retry:
     Attributes:
         attempts: The most tries, the first one included.
         first: Seconds before the second try. Each further wait is twice as long.
-        cap: Longest wait in seconds, `Retry-After` included.
+        cap: Longest wait in seconds without `Retry-After`.
+        longest: Longest wait in seconds that `Retry-After` can ask for.
         methods: HTTP methods that may be repeated.
         statuses: HTTP statuses that are retried.
         spread: Returns a factor around 1 (jitter), so that many jobs do not retry at the same moment.
@@ -52,15 +53,16 @@ class Retry:
     attempts: int = 6
     first: float = 0.5
     cap: float = 30.0
+    longest: float = 120.0
     methods: frozenset[str] = frozenset({"GET", "PUT"})
     statuses: frozenset[int] = frozenset({408, 429, 500, 502, 503, 504})
     spread: Callable[[], float] = field(default=lambda: random.uniform(0.75, 1.25))  # noqa: S311 -- jitter
 
-    def delay(self, attempt: int, retry_after: str | None = None) -> float:
+    def delay(self, attempt: int, retry_after: str | float | None = None) -> float:
         """Return the seconds to wait after try number `attempt` (from 1) failed."""
-        asked = parse_retry_after(retry_after)
+        asked = retry_after if isinstance(retry_after, float) else parse_retry_after(retry_after)
         if asked is not None:
-            return min(asked, self.cap)
+            return min(asked, self.longest)
         return float(min(self.first * 2 ** min(attempt - 1, 16) * self.spread(), self.cap))
 
     def allows(self, method: str, attempt: int, status: int | None = None) -> bool:
@@ -68,6 +70,10 @@ class Retry:
         return (
             method in self.methods and attempt < self.attempts and (status is None or status in self.statuses)
         )
+
+
+TURN = Retry(first=2.0, cap=10.0, longest=600.0)
+"""How a job waits for its turn while the account runs its maximum of requests."""
 
 
 def parse_retry_after(value: str | None) -> float | None:

@@ -157,7 +157,7 @@ async def live_price(http: Http, endpoint_id: str) -> LivePrice:
 MAX_DOCUMENT_BYTES = 4 * 2**20
 """Bytes of a schema document. A usual one has about 20 kB."""
 
-_TWO_TRIES = Retry(attempts=2, cap=3.0)
+_TWO_TRIES = Retry(attempts=2, cap=3.0, longest=3.0)
 """Few tries, because a user waits for the answer and a stored document may replace it."""
 
 

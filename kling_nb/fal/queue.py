@@ -21,7 +21,8 @@ from kling_nb.fal.http import (
     unreachable_error,
 )
 from kling_nb.fal.options import SubmitOptions
-from kling_nb.fal.refusals import REMEDY, from_response
+from kling_nb.fal.patience import parse_retry_after
+from kling_nb.fal.refusals import LATER_TYPES, REMEDY, from_response, type_in
 from kling_nb.fal.replies import CancelOutcome, QueueResult, Status, json_object, parse_status
 
 RESULT_PATIENCE = 8
@@ -44,6 +45,14 @@ class QueueClient:
 
     def __init__(self, http: Http) -> None:
         self._http = http
+        self._lines: dict[str, asyncio.Lock] = {}
+
+    def line(self, endpoint_id: str) -> asyncio.Lock:
+        """Return the lock that orders the submissions to an endpoint while the account runs its maximum.
+
+        The one that holds it tries again from time to time, and the others wait behind it.
+        """
+        return self._lines.setdefault(endpoint_id, asyncio.Lock())
 
     async def submit(
         self,
@@ -66,6 +75,7 @@ class QueueClient:
         Raises:
             UnreachableError: No connection. Nothing was sent.
             SubmissionUncertain: The request was sent, and no clear answer came.
+            TooManyRunning: Refused, because the account runs its maximum of requests.
             ResponseError: Refused.
         """
         chosen = options or SubmitOptions()
@@ -96,7 +106,8 @@ class QueueClient:
         if not response.is_success:
             if (code >= 500 or code == 408) and not _has_error_type(response, data):
                 raise _uncertain_error(f"the answer was {code}")  # fal may have accepted the request.
-            raise from_response(code, response.headers, response.content, what="The submission")
+            refusal = from_response(code, response.headers, response.content, what="The submission")
+            raise (_too_many_running(response, refusal) if _may_come_later(response, data) else refusal)
         request_id = data.get("request_id") if data else None
         if not data or not isinstance(request_id, str) or not request_id:
             raise _uncertain_error("the answer has no request id")
@@ -298,6 +309,26 @@ def _clip(text: str) -> str:
 def _has_error_type(response: httpx.Response, data: Mapping[str, Any] | None) -> bool:
     """Return True if an error answer has one of fal's documented error types (FAL-PROTOCOL §11.2)."""
     return "x-fal-error-type" in response.headers or bool(data and data.get("error_type"))
+
+
+def _may_come_later(response: httpx.Response, data: Mapping[str, Any] | None) -> bool:
+    """Return True if this is fal's own 429 of a submission that was not accepted (FAL-PROTOCOL §16.11).
+
+    A page of a proxy is not, and neither is an answer that names a request.
+    """
+    named = bool(data and data.get("request_id")) or "x-fal-request-id" in response.headers
+    if response.status_code != 429 or data is None or named:
+        return False
+    return type_in(data, response.headers) in LATER_TYPES or "concurrent_requests_limit" in response.text
+
+
+def _too_many_running(response: httpx.Response, refusal: errors.ResponseError) -> errors.TooManyRunning:
+    remedy = "fal accepted nothing. Wait for a request of the account to finish, then run the cell again."
+    error = errors.TooManyRunning(
+        refusal.message, remedy=remedy, status_code=429, error_type=refusal.error_type
+    )
+    error.retry_after = parse_retry_after(response.headers.get("retry-after"))
+    return error
 
 
 def _in_progress(code: int, data: Mapping[str, Any] | None) -> bool:

@@ -109,6 +109,7 @@ TYPES: Mapping[str, tuple[type[ResponseError], str]] = {
     "client_cancelled": (PlatformError, _NOT_GENERATED),
     "bad_request": (PlatformError, "Nothing was generated. Check the options of the submission."),
     "internal_error": (PlatformError, _SERVER_FAULT),
+    "rate_limited": (RateLimited, REMEDY[RateLimited]),
     "concurrent_requests_limit": (
         RateLimited,
         "The account runs its maximum of requests. Wait for one to finish, then run the cell again.",
@@ -140,6 +141,9 @@ FREE_TYPES = frozenset(
     }
 )
 """Error types of the platform that mean no charge (FAL-PROTOCOL §10.5, §11.2)."""
+
+LATER_TYPES = FREE_TYPES - {"bad_request"} | {"concurrent_requests_limit", "rate_limited"}
+"""Types with which a 429 means that a submission was not accepted and may be accepted later."""
 
 
 def from_response(

@@ -242,6 +242,7 @@ class Client:
                 uploads=self._connections.uploads(settings),
                 webhook_url=webhook_url,
                 options=options,
+                patient=False,
             )
             _, ref = await submission.send_or_find(lambda: self._connections.connect(settings))
             assert ref is not None  # nothing can cancel this job

@@ -2,7 +2,8 @@
 
 This is the only code that sends the POST of a job; jobs and `Session.client` both use it. A request is never
 sent twice. If its answer is missing or unclear, the row becomes UNCERTAIN, and `look_up` searches fal's own
-list of requests for it.
+list of requests for it. If fal refuses it because the account runs its maximum of requests, the row is put
+back to "not sent", and the job waits for its turn.
 """
 
 from __future__ import annotations
@@ -13,21 +14,24 @@ import json
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import AsyncExitStack, nullcontext, suppress
+from itertools import count
 from typing import Any
 from urllib.parse import urlsplit
 
 from kling_nb import errors
 from kling_nb.catalog import Endpoint
-from kling_nb.events import Logged, Queued, State, Submitted, Uploading
+from kling_nb.events import Held, Logged, Queued, State, Submitted, Uploading
 from kling_nb.fal.hosts import RequestRef
 from kling_nb.fal.options import SubmitOptions
+from kling_nb.fal.patience import TURN
 from kling_nb.fal.platform import EarlierRequest, earlier_requests
 from kling_nb.fal.queue import AcceptedRequest
 from kling_nb.job.connections import Backend
 from kling_nb.job.inputs import Tally, Uploads, gather_by_name
 from kling_nb.job.record import JobRecord, failure_columns
 from kling_nb.ledger import Entry, Intent, Ledger, at_work
+from kling_nb.ledger.rows import SUBMIT_LEASE_SECONDS
 from kling_nb.request.media_input import DataUriError, parse_data_uri
 from kling_nb.request.request import VideoRequest, canonical_json
 
@@ -49,6 +53,8 @@ class JobSubmission:
         inline_limit: Size in bytes up to which a file is sent as a data URI.
         webhook_url: Where fal also delivers the result, if this process submits.
         options: How fal's queue treats the submission, if this process submits.
+        patient: True if it waits while the account runs its maximum of requests. With `max_queue_length` it
+            never waits.
 
     Attributes:
         fresh: True if this process submits, and fal has not answered yet.
@@ -66,10 +72,12 @@ class JobSubmission:
         inline_limit: int = 0,
         webhook_url: str | None = None,
         options: SubmitOptions | None = None,
+        patient: bool = True,
     ) -> None:
         self.fresh = fresh
         self.other_key = False
         self.urls: dict[str, str] = {}
+        self._has_turn = False
         self._record = record
         self._job = record.job
         self._intent = intent
@@ -77,6 +85,7 @@ class JobSubmission:
         self._inline_limit = inline_limit
         self._webhook_url = webhook_url
         self._options = options
+        self._patient = patient and (options is None or options.max_queue_length is None)
 
     async def send_or_find(
         self, connect: Callable[[], Awaitable[Backend]]
@@ -121,16 +130,72 @@ class JobSubmission:
             await self._uploads.forget(url)
 
     async def _submit(self, backend: Backend) -> RequestRef | None:
-        """Upload the files, send the request once, and commit the answer; None if cancelled before."""
+        """Upload the files, send the request once, and commit the answer; None if cancelled before.
+
+        A request that fal refused because the account runs its maximum is sent again later. Each try is a
+        new step in the ledger.
+        """
+        line = backend.client.line(self._job.request.endpoint.id)
         with at_work(self._job.id):
-            body = self._job.request.body(await self._upload(backend))
-            if self._job.cancellation.is_requested:
-                await self._record.cancel()
-                return None
-            if await asyncio.to_thread(self._record.ledger.mark_sending, self._job.id, self._lasting_urls()):
-                return await self._commit(await self._send(backend, body))
+            async with AsyncExitStack() as turn:
+                if self._patient and line.locked():
+                    await self._wait_for_turn(backend, line, turn)
+                for attempt in count(1):
+                    body = self._job.request.body(await self._upload(backend))
+                    if self._job.cancellation.is_requested:
+                        await self._record.cancel()
+                        return None
+                    ledger = self._record.ledger
+                    if not await asyncio.to_thread(ledger.mark_sending, self._job.id, self._lasting_urls()):
+                        break
+                    try:
+                        return await self._commit(await self._send(backend, body))
+                    except errors.TooManyRunning as fault:
+                        if not self._patient:
+                            raise
+                        # The row says "not sent" before the wait, so that after a kill a run sends it.
+                        if not await asyncio.to_thread(ledger.mark_unsent, self._job.id):
+                            break
+                        await self._wait_for_turn(backend, line, turn, TURN.delay(attempt, fault.retry_after))
         self.fresh, self._intent = False, None  # another process submits this row
         return await self._find(backend)
+
+    async def _wait_for_turn(
+        self, backend: Backend, line: asyncio.Lock, turn: AsyncExitStack, seconds: float = 0.0
+    ) -> None:
+        """Wait until this request may be sent. A cancel ends the job at once.
+
+        Args:
+            backend: The backend.
+            line: Held by the one request to the endpoint that tries again. The others wait behind it.
+            turn: Releases the line.
+            seconds: Wait before the next try. A request that has waited behind another one tries at once.
+        """
+        job = self._job
+        if job.cancellation.is_requested:
+            return
+        if not job.state.held:
+            text = "fal runs the maximum of requests of this account. This one is sent as soon as it may be."
+            job._apply(Logged(f"kling_nb: {text}", None, "WARN"))
+            job._apply(Held())
+        renewing = asyncio.create_task(self._renew())
+        try:
+            with job.cancellation.before_submission(self._record.cancel):
+                if not self._has_turn:
+                    behind = line.locked()
+                    await turn.enter_async_context(line)
+                    self._has_turn = True
+                    seconds = 0.0 if behind else seconds
+                await backend.sleep(seconds)
+        finally:
+            renewing.cancel()
+
+    async def _renew(self) -> None:
+        """Keep the row while the request waits to be sent."""
+        while True:
+            await asyncio.sleep(SUBMIT_LEASE_SECONDS / 3)
+            with suppress(errors.LedgerError):
+                await asyncio.to_thread(self._record.ledger.renew, self._job.id)
 
     def _lasting_urls(self) -> dict[str, str]:
         """Return the URLs that fal's list will show for the files. A data URI contains the file itself."""

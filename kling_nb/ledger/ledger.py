@@ -209,6 +209,29 @@ class Ledger:
             )
             return changed.rowcount == 1
 
+    def mark_unsent(self, job_id: str) -> bool:
+        """Record that fal did not accept the request that was sent, so that it may be sent again.
+
+        Returns:
+            False if the row is not this process's any more, or has a request id. It is not changed.
+        """
+        with self._file.transaction() as db:
+            return self._renew(db, job_id, "sent_at NOT NULL", ", sent_at = NULL, addresses = NULL")
+
+    def renew(self, job_id: str) -> bool:
+        """Keep other processes from taking over a row that this one holds and has not sent yet."""
+        with self._file.transaction() as db:
+            return self._renew(db, job_id, "sent_at IS NULL")
+
+    @staticmethod
+    def _renew(db: sqlite3.Connection, job_id: str, condition: str, changes: str = "") -> bool:
+        changed = db.execute(
+            f"UPDATE jobs SET created_at = ?{changes} WHERE id = ? AND owner = ?"
+            f" AND state = 'SUBMITTING' AND request_id IS NULL AND {condition}",
+            (time.time(), job_id, owner_of_this_process()),
+        )
+        return changed.rowcount == 1
+
     def drop_unsent(self, job_id: str) -> bool:
         """Mark a row that was never sent as failed: it cost nothing, and there is nothing to resume.
 

@@ -152,7 +152,7 @@ class Sweep:
         id: Identifies the sweep in a notebook's outputs.
         axes: What varies.
         cells: All variations.
-        concurrency: How many cells run at once.
+        concurrency: How many cells run at once. It becomes lower when fal accepts fewer of the account.
     """
 
     def __init__(
@@ -170,6 +170,7 @@ class Sweep:
         self.concurrency = concurrency
         self._payment = payment
         self._background = background
+        self._workers = concurrency
         self._waiting = deque(self.cells)
         self._listeners: dict[object, CellListener] = {}
         self._done: Future[None] = Future()
@@ -210,8 +211,8 @@ class Sweep:
 
     async def _run(self) -> None:
         try:
-            workers = min(self.concurrency, max(1, len(self.cells)))
-            await asyncio.gather(*(self._run_cells() for _ in range(workers)))
+            self._workers = min(self.concurrency, max(1, len(self.cells)))
+            await asyncio.gather(*(self._run_cells() for _ in range(self._workers)))
             await asyncio.to_thread(self._payment.release)
         finally:
             self._done.set_result(None)
@@ -220,6 +221,10 @@ class Sweep:
     async def _run_cells(self) -> None:
         while self._waiting:
             await self._run_cell(self._waiting.popleft())
+            # fal runs fewer requests of the account than this sweep has started: the others wait to be sent.
+            if self._workers > 1 and any(cell.job is not None and cell.job.state.held for cell in self.cells):
+                self.concurrency = self._workers = self._workers - 1
+                return
 
     async def _run_cell(self, cell: SweepCell) -> None:
         """Run one cell to its end. An error is stored in the cell."""

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from scripted import ScriptedFal
 
+from kling_nb.ledger import Ledger
+
 Reached = Callable[[], object]
 
 
@@ -22,6 +24,14 @@ class Scene:
     def takes(self) -> int:
         """Return the number of files under a final name."""
         return len([path for path in self.media.glob("*.mp4") if not path.name.startswith(".")])
+
+    def waits(self) -> bool:
+        """Return True if the newest row says that its request was not sent, as before the first try."""
+        ledger = Ledger(self.ledger)
+        try:
+            return ledger.entries(limit=1)[0].sent_at is None
+        finally:
+            ledger.close()
 
     @contextmanager
     def lock(self) -> Iterator[Callable[[], None]]:
@@ -43,6 +53,7 @@ class Point:
         at: Where in that exchange.
         frame: Frame of a stream.
         behind: Condition to wait for while the ledger is locked and the exchange goes on.
+        refused: True if fal refuses the submission, because the account runs its maximum, and the job waits.
         accepted: True if fal has the job by then.
         answered: True if the ledger is sure to have the request id by then.
     """
@@ -51,6 +62,7 @@ class Point:
     at: str = "before_body"
     frame: int = 0
     behind: Callable[[Scene, int], bool] | None = None
+    refused: bool = False
     accepted: bool = True
     answered: bool = True
 
@@ -60,6 +72,11 @@ class Point:
         fal = scene.fal
         if self.exchange is None:
             yield lambda: None
+            return
+        if self.refused:
+            fault = fal.fault(self.exchange, "at_limit", times=None)
+            yield lambda: fal.wait_for(lambda: fault.used and scene.waits(), timeout=30.0)
+            fal.clear_faults()
             return
         options = {"frame": self.frame} if self.frame else {}
         stall = fal.fault(self.exchange, "stall", at=self.at, **options)
@@ -102,6 +119,7 @@ POINTS: Mapping[str, Point] = {
     "answer received, id not written down": Point(
         "submit", "after_body", behind=_is_answered, answered=False
     ),
+    "refused, waits for its turn": Point("submit", refused=True, accepted=False),
     "id known": Point("stream"),
     "streaming": Point("stream", "after_head", frame=2),
     "last lines asked for": Point("status"),

@@ -10,6 +10,7 @@ from .series import Counts, series
 
 KILLS = (
     "submission accepted, not answered",
+    "refused, waits for its turn",
     "id known",
     "streaming",
     "file half received",
@@ -35,6 +36,7 @@ def killed(folder: Path, *points: str) -> Counts:
 def test_after_a_kill_nothing_paid_is_lost_and_nothing_is_paid_twice(tmp_path: Path) -> None:
     counts = killed(tmp_path, *KILLS)
     assert counts.recovered >= len(KILLS)
+    assert counts.accepted == len(KILLS)
     assert counts.looked_up >= 1
 
 

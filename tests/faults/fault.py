@@ -120,6 +120,17 @@ STATUS = {
     "the clock jumps a day ahead": Fault("clock", {"seconds": 86400.0}),
     "the clock jumps a day back": Fault("clock", {"seconds": -86400.0}),
 }
+MONEY = {
+    "402": _code(402, "Payment Required"),
+    "403, insufficient credits": _code(403, "Insufficient credits"),
+    "401, exhausted balance": _code(401, "Exhausted balance"),
+}
+LIMIT = {
+    "429, the account runs its maximum": Fault("at_limit"),
+    "429, the account runs its maximum, Retry-After": Fault("at_limit", {"retry_after": 7}),
+    "429, the same with a request id": Fault("at_limit", {"request_id": "another"}),
+    "429, a proxy's page": Fault("nginx", {"status": 429}),
+}
 _MODEL_ERROR = {
     "detail": [{"loc": ["body"], "msg": "The model failed", "type": "internal_server_error", "url": ""}]
 }
@@ -139,7 +150,7 @@ RESULT = {
     ),
     "400, a proxy's page": Fault("nginx", {"status": 400}),
 }
-ALL = {**CUTS, **LENGTHS, **BODIES, **TRICKLE, **CODES, **STREAM, **STATUS, **RESULT}
+ALL = {**CUTS, **LENGTHS, **BODIES, **TRICKLE, **CODES, **MONEY, **LIMIT, **STREAM, **STATUS, **RESULT}
 
 _PLAIN = {**CUTS, **LENGTHS, **BODIES, **TRICKLE, **CODES}
 _BARE = {**CUTS, **LENGTHS, **TRICKLE, **CODES}
@@ -157,14 +168,16 @@ _ASKED = _less(_PLAIN, _WITHOUT_BODY | _UNDONE)
 FAULTS_OF: Mapping[str, Mapping[str, Fault]] = {
     "submit": {
         **_PLAIN,
+        **MONEY,
+        **LIMIT,
         "URL ends in /response, which is 405": RESULT["URL ends in /response, which is 405"],
     },
     "stream": {
         **_less({**CUTS, **CODES}, _WITHOUT_BODY | _UNDONE),
         **STREAM,
     },
-    "status": {**_ASKED, **STATUS},
-    "result": {**_ASKED, **_less(RESULT, {"URL ends in /response, which is 405"})},
+    "status": {**_ASKED, **MONEY, **LIMIT, **STATUS},
+    "result": {**_ASKED, **MONEY, **LIMIT, **_less(RESULT, {"URL ends in /response, which is 405"})},
     "cancel": _less(_PLAIN, _WITHOUT_BODY | {"URLs on another host"}),
     "download": _less(_BARE, _WITHOUT_BODY | _UNDONE),
     "upload_initiate": _PLAIN,

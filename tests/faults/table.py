@@ -8,7 +8,8 @@ from collections.abc import Mapping
 
 MEANING = {
     "READY": "one submission, and the video is stored",
-    "WAITS": "it keeps retrying, and stores the video when the fault ends",
+    "WAITS": "it keeps retrying, and stores the video when the fault ends. A submission is only sent again "
+    "after fal refused it",
     "UNCERTAIN": "`SubmissionUncertain`: sent once, without an answer. The ledger keeps the job. It is never "
     "sent again by itself. The same request later finds the job at fal or raises again",
     "kept": "a typed error. fal has the job, its ledger row stays open, and the same request later stores "
@@ -84,6 +85,13 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "503 of fal's own, runner lost": "refused PlatformError",
         "504, nginx page": "UNCERTAIN",
         "redirect to another host": "refused PlatformError",
+        "402": "refused InsufficientBalance",
+        "403, insufficient credits": "refused InsufficientBalance",
+        "401, exhausted balance": "refused InsufficientBalance",
+        "429, the account runs its maximum": "READY; WAITS",
+        "429, the account runs its maximum, Retry-After": "READY; WAITS",
+        "429, the same with a request id": "refused RateLimited",
+        "429, a proxy's page": "refused RateLimited",
         "URL ends in /response, which is 405": "READY",
     },
     "stream": {
@@ -174,6 +182,13 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "503 of fal's own, runner lost": "READY; WAITS",
         "504, nginx page": "READY; WAITS",
         "redirect to another host": "READY; WAITS",
+        "402": "kept InsufficientBalance",
+        "403, insufficient credits": "kept InsufficientBalance",
+        "401, exhausted balance": "kept InsufficientBalance",
+        "429, the account runs its maximum": "READY; WAITS",
+        "429, the account runs its maximum, Retry-After": "READY; WAITS",
+        "429, the same with a request id": "READY; WAITS",
+        "429, a proxy's page": "READY; WAITS",
         "IN_PROGRESS, then IN_QUEUE again": "READY",
         "COMPLETED with error": "failed PlatformError",
         "the clock jumps a day ahead": "READY",
@@ -221,6 +236,13 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "503 of fal's own, runner lost": "failed PlatformError",
         "504, nginx page": "READY; kept ResultUnavailable",
         "redirect to another host": "READY; kept ResultUnavailable",
+        "402": "kept InsufficientBalance",
+        "403, insufficient credits": "kept InsufficientBalance",
+        "401, exhausted balance": "kept InsufficientBalance",
+        "429, the account runs its maximum": "READY; kept RateLimited",
+        "429, the account runs its maximum, Retry-After": "READY; kept RateLimited",
+        "429, the same with a request id": "READY; kept RateLimited",
+        "429, a proxy's page": "READY; kept RateLimited",
         "400, still in progress, for a while": "READY; kept UnreachableError",
         "200, still in progress, for a while": "READY; kept UnreachableError",
         "500 with this request's id": "READY; kept ResultUnavailable",

@@ -16,7 +16,8 @@ the reply. All but the first two come after the work was done. `frame=n` lets n 
 *replies* stand in for the real answer, and the work is not done unless `handled=True`:
 `status` (status, body, headers), `named` (status, body, request_id),
 `nginx` (status, headers), `no_money`, `busy` (retry_after:
-seconds or a moment), `platform` (error_type, status), `in_progress` (status), `redirect` (to, status).
+seconds or a moment), `at_limit` (retry_after, request_id), `platform` (error_type, status),
+`in_progress` (status), `redirect` (to, status).
 
 *edits* change the real answer, so the work is done: `truncated_json`, `invalid_json`,
 `wrong_types`, `not_an_object`, `empty`, `drip`, `no_items`, `missing_keys` (keys), `wrong_length` (by),

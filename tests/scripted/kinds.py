@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from . import stream_faults
 from .connection import Action, Cut, Place
 from .message import Frames, Head, Reply, reason
-from .queue_api import IN_PROGRESS
+from .queue_api import AT_LIMIT, IN_PROGRESS
 
 Instead = Callable[[Head], Reply]
 Edit = Callable[[Reply], Reply]
@@ -103,6 +103,20 @@ def _busy(hosts: Hosts, *, retry_after: int | str | datetime | None = None, stat
         retry_after = format_datetime(retry_after, usegmt=True)
     headers = {} if retry_after is None else {"retry-after": str(retry_after)}
     return _reply(status, {"detail": "Too many requests"}, headers)
+
+
+def _at_limit(hosts: Hosts, *, request_id: str | None = None, **more: Any) -> Effect:
+    """The account runs its maximum of requests; `retry_after` as for `busy`."""
+    busy = _busy(hosts, **more)
+    body = AT_LIMIT | ({} if request_id is None else {"request_id": request_id})
+
+    def answer(head: Head) -> Reply:
+        assert busy.instead is not None
+        named = (("x-fal-error-type", AT_LIMIT["error_type"]), ("x-fal-needs-retry", "1"))
+        reply = busy.instead(head).with_body(json.dumps(body).encode())
+        return replace(reply, headers=(*reply.headers, *named))
+
+    return Effect(instead=answer)
 
 
 def _platform(hosts: Hosts, *, error_type: str = "runner_disconnected", status: int = 503) -> Effect:
@@ -223,6 +237,7 @@ REPLIES: Mapping[str, Callable[..., Effect]] = {
     "nginx": _nginx,
     "no_money": _no_money,
     "busy": _busy,
+    "at_limit": _at_limit,
     "platform": _platform,
     "in_progress": _in_progress,
     "redirect": _redirect,

@@ -18,6 +18,7 @@ from .status import status_of, urls
 from .stream import events
 
 IN_PROGRESS = "Request is still in progress"
+AT_LIMIT = {"detail": "Concurrent requests limit reached", "error_type": "concurrent_requests_limit"}
 EVENT_STREAM = (("content-type", "text/event-stream; charset=utf-8"), ("cache-control", "no-cache"))
 
 
@@ -51,6 +52,7 @@ class QueueApi:
         self.scripts = Scripts()
         self.jobs: dict[str, Job] = {}
         self.ping_every = 15.0
+        self.limit: int | None = None  # of unfinished requests of the account; more are refused
         self._url = url
         self._cdn = cdn
         self._id_prefix = id_prefix
@@ -69,6 +71,9 @@ class QueueApi:
             given = json.loads(body)
         except ValueError:
             return Reply.json(400, {"detail": "The body is not JSON", "error_type": "bad_request"})
+        running = sum(not job.now.final for job in self.jobs.values())
+        if self.limit is not None and running >= self.limit:
+            return Reply.json(429, AT_LIMIT, x_fal_error_type=AT_LIMIT["error_type"])
         job = self._accept(route, head, given)
         # the reply always says IN_QUEUE, however soon the job starts
         first = {"status": "IN_QUEUE", "request_id": job.request_id, **urls(self._url, job)}

@@ -40,10 +40,11 @@ def test_waits_are_spread() -> None:
 
 
 def test_what_fal_asks_for_counts_and_is_capped() -> None:
-    policy = Retry(cap=30.0, spread=lambda: 1.0)
-    assert policy.delay(1, "7") == 7
+    policy = Retry(cap=30.0, longest=60.0, spread=lambda: 1.0)
+    assert policy.delay(1, "7") == policy.delay(1, 7.0) == 7
+    assert policy.delay(1, "45") == 45
     assert policy.delay(1, "0") == 0
-    assert policy.delay(1, "86400") == 30
+    assert policy.delay(1, "86400") == 60
     assert policy.delay(1, "soon") == policy.delay(1)
 
 

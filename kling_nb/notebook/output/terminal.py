@@ -303,7 +303,7 @@ def describe(job: Job) -> str:
         case State.SUBMITTING:
             if state.upload_size and state.uploaded < state.upload_size:
                 return f"uploading {100 * state.uploaded // state.upload_size} %"
-            return "submitting"
+            return "waiting: the account runs its maximum of requests" if state.held else "submitting"
         case State.IN_QUEUE:
             ahead = state.queue_position
             return "in queue" if ahead is None else f"in queue, {ahead} ahead" if ahead else "in queue, next"
