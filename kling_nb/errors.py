@@ -144,7 +144,7 @@ class UnreachableError(KlingError):
 
 
 class ResultUnavailable(UnreachableError):
-    """fal cannot give the result of an accepted request now. The request is paid for and stays open.
+    """fal cannot give the status or result of an accepted request now. It is paid for and stays open.
 
     A 5xx without `X-Fal-Error-Type`, or an answer to another request, says nothing about this request
     (FAL-PROTOCOL §16.3).

@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
+from itertools import count
 
 from kling_nb.errors import (
     KEY_REFUSED,
@@ -17,12 +18,18 @@ from kling_nb.errors import (
 from kling_nb.events import Completed, Event, Logged, Queued, Running
 from kling_nb.fal.hosts import RequestRef
 from kling_nb.fal.patience import Sleep
-from kling_nb.fal.queue import NOT_FOUND_PATIENCE, QueueClient
+from kling_nb.fal.queue import NOT_FOUND_PATIENCE, QueueClient, unavailable_error
 from kling_nb.fal.replies import COMPLETED, IN_PROGRESS, IN_QUEUE, Status
 
 MAX_STREAMS = 200
 FIRST_POLL, LAST_POLL, POLL_GROWTH = 2.0, 5.0, 1.2
 """The poll interval in seconds: the first, the longest, and the factor from one to the next."""
+
+REFUSAL_PATIENCE = 5
+"""Refusals of the status in a row after which it is given up, and tries after which a line shows why."""
+
+_PASSING = frozenset({408, 409, 425, 429})
+"""4xx that a later try may not get."""
 
 
 def stream_slots() -> asyncio.Semaphore:
@@ -67,6 +74,7 @@ class Follower:
         Raises:
             RequestNotFound: fal does not have this request.
             ResponseError: The key is refused.
+            ResultUnavailable: fal refuses the status, again and again. The request itself goes on.
             UnreachableError: The queue no longer exists.
         """
         seen = _Seen()
@@ -81,9 +89,10 @@ class Follower:
                         for event in seen.news(status):
                             yield event
             if seen.last is None or seen.last.state != COMPLETED:
-                status = await self._poll(ref)
-                for event in seen.news(status):
-                    yield event
+                async with aclosing(self._poll(ref)) as found:
+                    async for item in found:
+                        for event in [item] if isinstance(item, Logged) else seen.news(item):
+                            yield event
             if seen.last is not None and seen.last.state == COMPLETED:
                 async for event in self._finish(ref, seen):
                     yield event
@@ -102,24 +111,36 @@ class Follower:
         except UnreachableError:
             return
 
-    async def _poll(self, ref: RequestRef) -> Status:
-        """Return the next status. Retry after server errors, 429 and broken connections."""
-        missing = 0
-        attempt = 0
-        while True:
-            attempt += 1
+    async def _poll(self, ref: RequestRef) -> AsyncGenerator[Status | Logged, None]:
+        """Yield the next status. Retry after server errors, 429 and broken connections.
+
+        A line before it says so if that takes long.
+        """
+        missing = refused = 0
+        for attempt in count(1):
             try:
-                return await self._client.status(ref, logs=True)
+                status = await self._client.status(ref, logs=True)
             except KEY_REFUSED:
                 raise
             except (RequestNotFound, EndpointNotFound):
                 missing += 1
                 if missing >= NOT_FOUND_PATIENCE:
                     raise
-            except (UnreachableError, ResponseError):
+            except (UnreachableError, ResponseError) as fault:
                 missing = 0
                 if self._has_ended():
                     raise
+                refused = refused + 1 if _is_permanent(fault) else 0
+                if refused >= REFUSAL_PATIENCE and isinstance(fault, ResponseError):
+                    raise unavailable_error("status", fault, ref) from fault
+                if attempt == REFUSAL_PATIENCE:
+                    text = (
+                        f"kling_nb: there is no status at the moment: {fault.message} It is asked for again."
+                    )
+                    yield Logged(text, None, "WARN")
+            else:
+                yield status
+                return
             await self._sleep(_poll_delay(attempt))
 
     async def _finish(self, ref: RequestRef, seen: _Seen) -> AsyncGenerator[Event, None]:
@@ -165,6 +186,15 @@ class _Seen:
             if key not in self._lines:
                 self._lines.add(key)
                 yield line
+
+
+def _is_permanent(fault: Exception) -> bool:
+    """Return True for a 4xx that a later try is likely to get too."""
+    return (
+        isinstance(fault, ResponseError)
+        and fault.status_code in range(400, 500)
+        and (fault.status_code not in _PASSING)
+    )
 
 
 def _poll_delay(polls: int) -> float:

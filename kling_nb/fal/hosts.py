@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
 from urllib.parse import quote, urlsplit
 
 from kling_nb.catalog.endpoint import split_app
@@ -21,17 +22,22 @@ LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 @dataclass(frozen=True, slots=True)
 class RequestRef:
-    """A request and its URLs. All of them are on a host that may receive the key."""
+    """A request and its URLs. All of them are on a host that may receive the key.
+
+    Attributes:
+        rule: The URLs by the rule of FAL-PROTOCOL §2, for URLs that come from fal's reply; otherwise None.
+    """
 
     request_id: str
     status_url: str
     response_url: str
     cancel_url: str
+    rule: RequestRef | None = field(default=None, repr=False, compare=False)
 
-    @property
-    def stream_url(self) -> str:
-        """The URL of the status stream, as server-sent events (FAL-PROTOCOL §5)."""
-        return f"{self.status_url}/stream"
+    def urls(self, name: Literal["status_url", "response_url", "cancel_url"]) -> list[str]:
+        """Return the URL of fal's reply, and that of the rule if it differs. fal may refuse the first one."""
+        urls = [getattr(ref, name) for ref in (self, self.rule) if ref is not None]
+        return list(dict.fromkeys(urls))
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +66,17 @@ class Hosts:
         """The queue and its backup, if it has one, in the order to try them."""
         base = self.queue.rstrip("/")
         return (base, BACKUP_OF[base]) if base in BACKUP_OF else (base,)
+
+    def twin(self, url: str) -> str | None:
+        """Return the same URL on the other host of fal's queue, or None if it has none."""
+        for here, there in zip(self.queues, reversed(self.queues), strict=True):
+            if here != there and _origin(url) == _origin(here):
+                return urlsplit(url)._replace(netloc=urlsplit(there).netloc).geturl()
+        return None
+
+    def is_backup(self, url: str) -> bool:
+        """Return True if `url` is on the backup host. Its 4xx says nothing about a request."""
+        return any(_origin(url) == _origin(base) for base in self.queues[1:])
 
     @property
     def loopback(self) -> bool:
@@ -105,6 +122,7 @@ class Hosts:
             choose(status_url, rule.status_url).rstrip("/"),
             choose(response_url, rule.response_url).rstrip("/"),
             choose(cancel_url, rule.cancel_url).rstrip("/"),
+            rule,
         )
 
 

@@ -112,6 +112,8 @@ class Http:
     ) -> httpx.Response:
         """Send a request without a body, retry as the policy allows, and return the answer of any status.
 
+        Without a connection to fal's queue, each try also asks the queue's other host.
+
         Args:
             method: HTTP method.
             url: URL.
@@ -126,7 +128,7 @@ class Http:
         while True:
             attempt += 1
             try:
-                response = await self.answer(self.short, method, url, headers=self.key_header(url))
+                response = await self._ask(method, url)
             except httpx.RequestError as fault:  # This includes a body that cannot be decoded.
                 if not self.retry.allows(method, attempt):
                     raise unreachable_error(url, fault, request_id) from fault
@@ -137,6 +139,22 @@ class Http:
             if response.status_code != 429 and (final or names_failure)(response):
                 return response
             await self.sleep(self.retry.delay(attempt, response.headers.get("retry-after")))
+
+    async def _ask(self, method: str, url: str) -> httpx.Response:
+        """Ask once; without a connection, ask the queue's other host. A 4xx of the backup is no answer."""
+        try:
+            return await self.answer(self.short, method, url, headers=self.key_header(url))
+        except httpx.RequestError as fault:
+            twin = self.hosts.twin(url) if is_unsent(fault) else None
+            if twin is None:
+                raise
+            try:
+                response = await self.answer(self.short, method, twin, headers=self.key_header(twin))
+            except httpx.RequestError:
+                raise fault from None
+            if 400 <= response.status_code < 500 and self.hosts.is_backup(twin):
+                raise
+            return response
 
     async def answer(self, pool: httpx.AsyncClient, method: str, url: str, **request: Any) -> httpx.Response:
         """Send one request and return its answer with the whole body.

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from kling_nb import errors
 from kling_nb._lazy import httpx, httpx_sse
@@ -46,6 +46,7 @@ class QueueClient:
     def __init__(self, http: Http) -> None:
         self._http = http
         self._lines: dict[str, asyncio.Lock] = {}
+        self._refused: set[str] = set()
 
     def line(self, endpoint_id: str) -> asyncio.Lock:
         """Return the lock that orders the submissions to an endpoint while the account runs its maximum.
@@ -79,6 +80,7 @@ class QueueClient:
             ResponseError: Refused.
         """
         chosen = options or SubmitOptions()
+        failure: errors.UnreachableError | None = None
         query = chosen.to_query() | ({"fal_webhook": webhook_url} if webhook_url else {})
         for base in self._http.hosts.queues:
             url = f"{base}/{endpoint_id}"
@@ -95,9 +97,11 @@ class QueueClient:
             except httpx.RequestError as fault:
                 if not is_unsent(fault):
                     raise _uncertain_error(str(fault) or type(fault).__name__) from fault
-                failure = unreachable_error(url, fault)
+                failure = failure or unreachable_error(url, fault)
                 continue
-            return self._parse_acceptance(endpoint_id, response)
+            if failure is None or not 400 <= response.status_code < 500 or response.status_code == 408:
+                return self._parse_acceptance(endpoint_id, response)
+        assert failure is not None  # a refusal of the backup host is no verdict
         raise failure
 
     def _parse_acceptance(self, endpoint_id: str, response: httpx.Response) -> AcceptedRequest:
@@ -121,6 +125,34 @@ class QueueClient:
         status = parse_status(data)
         return AcceptedRequest(ref, status.queue_position if status else None)
 
+    async def _ask(
+        self,
+        method: str,
+        ref: RequestRef,
+        name: Literal["status_url", "response_url", "cancel_url"],
+        query: str = "",
+        final: Callable[[httpx.Response], bool] | None = None,
+    ) -> httpx.Response:
+        """Ask at the URL of fal's reply. After a 404 or 405 there, ask at the URL of the rule (§16.1).
+
+        The same holds after any 4xx of the backup host.
+        """
+        urls = self._urls(ref, name)
+        for url in urls:
+            response = await self._http.exchange(method, url + query, request_id=ref.request_id, final=final)
+            if not self._is_wrong_url(url, response.status_code):
+                self._refused.update(urls[: urls.index(url)])
+                break
+        return response
+
+    def _urls(self, ref: RequestRef, name: Literal["status_url", "response_url", "cancel_url"]) -> list[str]:
+        """Return the URLs to ask at, without those that were refused where another one was not."""
+        urls = ref.urls(name)
+        return [url for url in urls[:-1] if url not in self._refused] + urls[-1:]
+
+    def _is_wrong_url(self, url: str, code: int) -> bool:
+        return code in {404, 405} or (400 <= code < 500 and self._http.hosts.is_backup(url))
+
     async def status(self, ref: RequestRef, *, logs: bool = False) -> Status:
         """Return the status of a request.
 
@@ -128,9 +160,7 @@ class QueueClient:
             ResponseError: Refused, or unknown id.
             UnreachableError: No answer after all tries.
         """
-        response = await self._http.exchange(
-            "GET", f"{ref.status_url}?logs={int(logs)}", request_id=ref.request_id
-        )
+        response = await self._ask("GET", ref, "status_url", f"?logs={int(logs)}")
         data = json_object(response.content)
         status = parse_status(data) if data and response.is_success else None
         if status is None:
@@ -149,23 +179,42 @@ class QueueClient:
         Raises:
             UnreachableError: Refused, silent for too long, or broken. The request itself goes on.
         """
-        url = f"{ref.stream_url}?logs=1"
         try:
             async with AsyncExitStack() as until_closed:
-                opening = httpx_sse.aconnect_sse(
-                    self._http.streams,
-                    "GET",
-                    url,
-                    headers=self._http.key_header(url),
-                    timeout=httpx.Timeout(self._http.patience.silence, connect=CONNECT_SECONDS, pool=None),
-                )
-                source = await open_within(self._http.patience.news, opening, until_closed)
-                source.response.raise_for_status()
+                source = await self._open_stream(ref, until_closed)
                 events = source.aiter_sse()
                 while status := await self._next_status(events):
                     yield status
         except connection_errors(httpx.HTTPStatusError, httpx_sse.SSEError, TimeoutError) as fault:
-            raise unreachable_error(url, fault, ref.request_id) from fault
+            raise unreachable_error(ref.status_url, fault, ref.request_id) from fault
+
+    async def _open_stream(self, ref: RequestRef, until_closed: AsyncExitStack) -> httpx_sse.EventSource:
+        """Open a stream at the same URLs, and on the same hosts, as `_ask`."""
+
+        async def open_at(url: str) -> httpx_sse.EventSource:
+            opening = httpx_sse.aconnect_sse(
+                self._http.streams,
+                "GET",
+                f"{url}/stream?logs=1",
+                headers=self._http.key_header(url),
+                timeout=httpx.Timeout(self._http.patience.silence, connect=CONNECT_SECONDS, pool=None),
+            )
+            return await open_within(self._http.patience.news, opening, until_closed)
+
+        urls = self._urls(ref, "status_url")
+        for url in urls:
+            try:
+                source = await open_at(url)
+            except httpx.RequestError as fault:
+                twin = self._http.hosts.twin(url) if is_unsent(fault) else None
+                if twin is None:
+                    raise
+                source = await open_at(twin)
+            if not self._is_wrong_url(url, source.response.status_code):
+                self._refused.update(urls[: urls.index(url)])
+                break
+        source.response.raise_for_status()
+        return source
 
     async def _next_status(self, events: AsyncIterator[httpx_sse.ServerSentEvent]) -> Status | None:
         """Return the next status, or None at the end. Skip keep-alives and unknown events."""
@@ -189,16 +238,12 @@ class QueueClient:
             ResultUnavailable: fal's answer is not about this request.
             UnreachableError: No answer after all tries. The result can still be fetched later.
         """
-        url = ref.response_url
 
         def final(response: httpx.Response) -> bool:
             return names_failure(response) or (reported and _is_own(response, ref))
 
         for attempt in range(1, RESULT_PATIENCE + 1):
-            response = await self._http.exchange("GET", url, request_id=ref.request_id, final=final)
-            if response.status_code == 405 and url.endswith("/response"):
-                url = url.removesuffix("/response")
-                continue
+            response = await self._ask("GET", ref, "response_url", final=final)
             data = json_object(response.content)
             not_yet = _in_progress(response.status_code, data)
             if response.is_success and data is not None and not not_yet:
@@ -212,7 +257,7 @@ class QueueClient:
             if attempt < RESULT_PATIENCE:
                 await self._http.sleep(self._http.retry.delay(attempt))
         reason = "there is no result yet" if not_yet else "the result is not a JSON object"
-        raise unreachable_error(url, RuntimeError(reason), ref.request_id)
+        raise unreachable_error(ref.response_url, RuntimeError(reason), ref.request_id)
 
     async def cancel(self, ref: RequestRef) -> CancelOutcome:
         """Ask fal to stop the request.
@@ -221,7 +266,7 @@ class QueueClient:
             ResponseError: The answer is none of the four outcomes.
             UnreachableError: No answer after all tries.
         """
-        response = await self._http.exchange("PUT", ref.cancel_url, request_id=ref.request_id)
+        response = await self._ask("PUT", ref, "cancel_url")
         word = str((json_object(response.content) or {}).get("status"))
         if word in {outcome.value for outcome in CancelOutcome}:
             return CancelOutcome(word)
@@ -270,14 +315,19 @@ def _no_result(response: httpx.Response, ref: RequestRef, *, reported: bool) -> 
     refused = 400 <= code < 500 and bool(answer.details) and not _is_of_another(response, ref)
     if named or own or refused:
         return answer
+    return unavailable_error("result", answer, ref)
+
+
+def unavailable_error(what: str, answer: errors.ResponseError, ref: RequestRef) -> errors.ResultUnavailable:
+    """Return the error of a request that fal has accepted and whose status or result it does not give."""
     return errors.ResultUnavailable(
-        f"fal cannot give the result now ({_clip(answer.message)}).",
+        f"fal cannot give the {what} now ({_clip(answer.message)}).",
         remedy=(
             "The job is paid for. Run the cell again later to fetch the result at no extra charge.\n"
             "To buy another one: --new (API: new=True)."
         ),
         request_id=ref.request_id,
-        status_code=code,
+        status_code=answer.status_code,
     )
 
 

@@ -1,6 +1,6 @@
 """What can go wrong with an exchange, by the name that the table and the documentation use."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -138,6 +138,8 @@ RESULT = {
     "400, still in progress, for a while": Fault("in_progress", brief=True),
     "200, still in progress, for a while": Fault("in_progress", {"status": 200}, brief=True),
     "URL ends in /response, which is 405": Fault("response_suffix"),
+    "URLs with the model's whole path, which are 405": Fault("whole_path"),
+    "URLs of another app, which are 404": Fault("other_app"),
     "500 with this request's id": Fault("named", {"status": 500}),
     "503 with this request's id": Fault("named", {"status": 503, "body": {"detail": "Service Unavailable"}}),
     "500 with a model error and this request's id": Fault("named", {"status": 500, "body": _MODEL_ERROR}),
@@ -158,10 +160,18 @@ _WITHOUT_BODY = {"reset in the middle of the body"}
 """GET and PUT of cancel have no body to be cut."""
 
 
-def _less(faults: Mapping[str, Fault], names: set[str]) -> dict[str, Fault]:
+def _less(faults: Mapping[str, Fault], names: Collection[str]) -> dict[str, Fault]:
     return {name: fault for name, fault in faults.items() if name not in names}
 
 
+_WRONG_URLS = dict.fromkeys(
+    (
+        "URL ends in /response, which is 405",
+        "URLs with the model's whole path, which are 405",
+        "URLs of another app, which are 404",
+    )
+)
+"""Of the reply to a submission."""
 _UNDONE = {"500 although it was done", "502, nginx page although it was done"}
 _ASKED = _less(_PLAIN, _WITHOUT_BODY | _UNDONE)
 
@@ -170,14 +180,14 @@ FAULTS_OF: Mapping[str, Mapping[str, Fault]] = {
         **_PLAIN,
         **MONEY,
         **LIMIT,
-        "URL ends in /response, which is 405": RESULT["URL ends in /response, which is 405"],
+        **{name: RESULT[name] for name in _WRONG_URLS},
     },
     "stream": {
         **_less({**CUTS, **CODES}, _WITHOUT_BODY | _UNDONE),
         **STREAM,
     },
     "status": {**_ASKED, **MONEY, **LIMIT, **STATUS},
-    "result": {**_ASKED, **MONEY, **LIMIT, **_less(RESULT, {"URL ends in /response, which is 405"})},
+    "result": {**_ASKED, **MONEY, **LIMIT, **_less(RESULT, _WRONG_URLS)},
     "cancel": _less(_PLAIN, _WITHOUT_BODY | {"URLs on another host"}),
     "download": _less(_BARE, _WITHOUT_BODY | _UNDONE),
     "upload_initiate": _PLAIN,

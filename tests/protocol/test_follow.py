@@ -12,7 +12,7 @@ from scripted import Done, Fail, Hold, Log, Ping, Queue, Run, Script, ScriptedFa
 
 from kling_nb import errors
 from kling_nb.events import Completed, Event, Logged, Queued, Running, State
-from kling_nb.fal.follow import FIRST_POLL, LAST_POLL, Follower, stream_slots
+from kling_nb.fal.follow import FIRST_POLL, LAST_POLL, REFUSAL_PATIENCE, Follower, stream_slots
 from kling_nb.fal.hosts import RequestRef
 from kling_nb.fal.queue import NOT_FOUND_PATIENCE, QueueClient
 from kling_nb.session import Session
@@ -167,7 +167,7 @@ async def test_polling_waits_from_two_to_five_seconds(
 
 # tests/faults/table.py has more of these.
 STATUS_FAULTS: list[tuple[str, dict[str, Any]]] = [
-    *(("status", {"status": status}) for status in (400, 410)),
+    ("status", {"status": 409}),
     ("missing_keys", {"keys": ("status",)}),
     ("missing_keys", {"keys": ("logs", "queue_position", "metrics", "request_id")}),
 ]
@@ -263,6 +263,61 @@ async def test_retry_after_is_heeded_within_reason(
         assert first == 120
     else:
         assert 0.3 < first < 0.7  # as without the header
+
+
+@pytest.mark.parametrize("status", [400, 405, 410, 422, 451])
+def test_a_status_that_is_refused_for_ever_ends_the_wait_and_not_the_job(
+    session: Session, polled: ScriptedFal, ledger: Any, status: int
+) -> None:
+    """Such a job was polled for ever, without a word."""
+    polled.fault("status", "status", status=status, times=None, body={"detail": "Not here"})
+    job = session.submit("a cat")
+    with pytest.raises(errors.ResultUnavailable, match=f"status now .*{status}.*Not here") as caught:
+        job.wait()
+    assert "--new" in str(caught.value)
+    assert polled.count("status") == REFUSAL_PATIENCE
+    assert not ledger.entries()[0].state.finished
+    polled.clear_faults()
+    assert session.generate("a cat") is not None
+    assert len(polled.accepted) == 1
+
+
+def test_a_status_that_is_refused_a_few_times_ends_nothing(session: Session, polled: ScriptedFal) -> None:
+    polled.fault("status", "status", status=400, times=REFUSAL_PATIENCE - 1)
+    assert session.generate("a cat") is not None
+
+
+def test_a_status_that_does_not_come_for_long_is_shown_once(session: Session, polled: ScriptedFal) -> None:
+    polled.fault("status", "nginx", times=60)
+    job = session.submit("a cat")
+    assert job.wait() is not None
+    assert ["502" in line.message for line in job.lines if "no status" in line.message] == [True]
+
+
+@pytest.mark.parametrize("kind", ["whole_path", "other_app"])
+def test_urls_of_a_reply_that_are_refused_are_replaced_by_those_of_the_rule(
+    session: Session, fal: ScriptedFal, ledger: Any, kind: str
+) -> None:
+    fal.fault("submit", kind)
+    fal.script = Script([Queue(1), Run(), Hold(), Done()])
+    job = session.submit("a cat")
+    fal.wait_for("stream", 2)
+    stale = ledger.entries()[0].status_url
+    fal.release()
+    assert job.wait() is not None
+    asked = [record.path for record in fal.requests if record.exchange in {"stream", "status", "result"}]
+    assert sum(f"{fal.url}{path}".startswith(stale) for path in asked) == 1  # only the first stream
+    assert len(asked) == 5
+
+
+@pytest.mark.parametrize("kind", ["whole_path", "other_app"])
+def test_a_cancel_goes_to_the_url_of_the_rule_too(session: Session, fal: ScriptedFal, kind: str) -> None:
+    fal.fault("submit", kind)
+    fal.script = Script([Queue(1), Hold(), Done()])
+    job = session.submit("a cat")
+    fal.wait_for("stream", 2)
+    assert job.cancel() == "Cancelled. Not charged."
+    assert fal.job().cancel_asked
 
 
 async def test_an_unknown_id_is_given_up_after_some_patience(

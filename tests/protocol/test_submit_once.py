@@ -6,16 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from scripted import Done, Hold, Run, Script, ScriptedFal
 
 from kling_nb import errors
 from kling_nb.events import State
-from kling_nb.fal.auth import Key
-from kling_nb.fal.hosts import Hosts
-from kling_nb.fal.http import Http
-from kling_nb.fal.queue import QueueClient
 from kling_nb.ledger import Ledger
 from kling_nb.session import Session
 
@@ -134,76 +129,6 @@ def test_no_connection_means_nothing_was_sent(session: Session, fal: ScriptedFal
     assert ledger.entries()[0].state is State.FAILED
     assert session.generate("a cat") is not None
     assert fal.count("submit") == 1
-
-
-class Detour(httpx.AsyncBaseTransport):
-    """The network, with fal's own host names led to the scripted server, or to a fault."""
-
-    def __init__(self, fal: ScriptedFal, faults: dict[str, type[httpx.TransportError]]) -> None:
-        self.asked: list[str] = []
-        self._to = httpx.URL(fal.url)
-        self._faults = faults
-        self._network = httpx.AsyncHTTPTransport()
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        self.asked.append(request.url.host)
-        if request.url.host in self._faults:
-            raise self._faults[request.url.host]("on the way", request=request)
-        request.url = request.url.copy_with(scheme="http", host=self._to.host, port=self._to.port)
-        return await self._network.handle_async_request(request)
-
-    async def aclose(self) -> None:
-        await self._network.aclose()
-
-
-QUEUE, BACKUP = "queue.fal.run", "queue.falrun.com"
-
-
-async def submitted_by_way_of(fal: ScriptedFal, faults: dict[str, type[httpx.TransportError]]) -> Any:
-    detour = Detour(fal, faults)
-    client = QueueClient(Http(Hosts(), lambda: Key(fal.key, "the test"), transport=detour))
-    try:
-        return await client.submit(MODEL, {"prompt": "a cat"}), detour.asked
-    except errors.KlingError as error:
-        return error, detour.asked
-    finally:
-        await client.aclose()
-
-
-@pytest.mark.parametrize("fault", [httpx.ConnectError, httpx.ConnectTimeout])
-async def test_the_backup_host_is_for_connections_that_fail(
-    fal: ScriptedFal, fault: type[httpx.TransportError]
-) -> None:
-    submission, asked = await submitted_by_way_of(fal, {QUEUE: fault})
-    assert asked == [QUEUE, BACKUP]
-    assert submission.ref.request_id == fal.accepted[0].request_id
-    # The reply named addresses of the scripted server, which is no host of fal: they are not used.
-    assert submission.ref.status_url.startswith(f"https://{QUEUE}/fal-ai/kling-video/requests/")
-
-
-@pytest.mark.parametrize(
-    "fault",
-    [httpx.ReadTimeout, httpx.WriteTimeout, httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError],
-)
-async def test_the_backup_host_is_not_asked_once_a_byte_has_left(
-    fal: ScriptedFal, fault: type[httpx.TransportError]
-) -> None:
-    error, asked = await submitted_by_way_of(fal, {QUEUE: fault})
-    assert isinstance(error, errors.SubmissionUncertain)
-    assert asked == [QUEUE]
-
-
-async def test_both_hosts_away(fal: ScriptedFal) -> None:
-    away = {QUEUE: httpx.ConnectError, BACKUP: httpx.ConnectTimeout}
-    error, asked = await submitted_by_way_of(fal, away)
-    assert isinstance(error, errors.UnreachableError)
-    assert asked == [QUEUE, BACKUP]
-    assert not fal.requests
-
-
-def test_another_host_than_fals_has_no_backup(fal: ScriptedFal) -> None:
-    assert Hosts(queue="https://queue.example").queues == ("https://queue.example",)
-    assert Hosts().queues == (f"https://{QUEUE}", f"https://{BACKUP}")
 
 
 def test_nothing_is_sent_that_the_ledger_cannot_hold(

@@ -21,8 +21,9 @@ seconds or a moment), `at_limit` (retry_after, request_id), `platform` (error_ty
 
 *edits* change the real answer, so the work is done: `truncated_json`, `invalid_json`,
 `wrong_types`, `not_an_object`, `empty`, `drip`, `no_items`, `missing_keys` (keys), `wrong_length` (by),
-`unsized`, `foreign_urls` (to), `response_suffix`, `edit` (edit: Reply -> Reply); and for the
-stream those of `stream_faults`: `repeat`, `replay`, `reorder`, `garbage`, `end` (frame),
+`unsized`, `foreign_urls` (to), `response_suffix`, `whole_path`, `other_app`,
+`edit` (edit: Reply -> Reply); and for the stream those of `stream_faults`:
+`repeat`, `replay`, `reorder`, `garbage`, `end` (frame),
 `linger`, `endless`, `shred` (size), `crlf`, `megabyte`, `bad_utf8`. `kinds_for(exchange)` lists what
 can befall an exchange.
 

@@ -202,6 +202,17 @@ def _response_suffix(hosts: Hosts) -> Effect:
     return _json_edit(lambda value: value | {"response_url": value["response_url"] + "/response"})
 
 
+def _whole_path(hosts: Hosts) -> Effect:
+    """The URLs have the model's whole path, as in some documentation; they answer 405."""
+    sub_path = "/v1/pro/text-to-video/requests/"
+    return _json_edit(lambda value: json.loads(json.dumps(value).replace("/requests/", sub_path)))
+
+
+def _other_app(hosts: Hosts) -> Effect:
+    """The URLs name an app that does not have the request; they answer 404."""
+    return _json_edit(lambda value: json.loads(json.dumps(value).replace("/kling-video/", "/kling/")))
+
+
 def wrong_types(value: Any) -> Any:
     """The same keys, each value of a type it should not have."""
     match value:
@@ -264,6 +275,8 @@ EDITS: Mapping[str, Callable[..., Effect]] = {
     "unsized": _edit(lambda reply: replace(reply, sized=False)),
     "foreign_urls": _foreign_urls,
     "response_suffix": _response_suffix,
+    "whole_path": _whole_path,
+    "other_app": _other_app,
     "edit": _custom,
 }
 STREAM_EDITS: Mapping[str, Callable[..., Effect]] = {

@@ -161,7 +161,7 @@ def test_addresses_by_rule(endpoint: str, base: str) -> None:
     ref = FAL.ref(endpoint, "r-1")
     address = f"https://queue.fal.run/{base}/requests/r-1"
     assert (ref.response_url, ref.status_url) == (address, f"{address}/status")
-    assert (ref.cancel_url, ref.stream_url) == (f"{address}/cancel", f"{address}/status/stream")
+    assert (ref.cancel_url, ref.rule) == (f"{address}/cancel", None)
 
 
 def test_an_id_cannot_leave_its_place() -> None:
@@ -180,3 +180,29 @@ def test_addresses_of_a_reply_are_used_where_they_may_be() -> None:
     assert ref.status_url == "https://queue.falrun.com/other/requests/r-1/status"
     assert ref.response_url == "https://queue.fal.run/fal-ai/kling-video/requests/r-1"
     assert ref.cancel_url == "https://queue.fal.run/fal-ai/kling-video/requests/r-1/cancel"
+
+
+def test_the_twin_of_a_url_is_on_the_other_host_of_the_queue() -> None:
+    main, backup = "https://queue.fal.run/a/b?logs=1", "https://queue.falrun.com/a/b?logs=1"
+    assert (FAL.twin(main), FAL.twin(backup)) == (backup, main)
+    assert FAL.twin("https://QUEUE.fal.run:443/a/b?logs=1") == backup
+    for url in ("https://rest.fal.ai/a", "https://v3.fal.media/a", *ELSEWHERE):
+        assert FAL.twin(url) is None
+    assert LOCAL.twin(f"{LOCAL.queue}/a") is None
+    assert Hosts(queue="https://queue.falrun.com").twin(backup) is None
+    assert [FAL.is_backup(url) for url in (main, backup)] == [False, True]
+    assert not Hosts(queue="https://queue.falrun.com").is_backup(backup)
+
+
+def test_urls_of_a_reply_come_before_those_of_the_rule() -> None:
+    urls = {
+        "status_url": f"{FAL.queue}/odd/status",
+        "response_url": None,
+        "cancel_url": "https://evil.example",
+    }
+    ref = FAL.ref_from_reply("fal-ai/kling-video/v1", "r-1", **urls)
+    assert ref.urls("status_url") == [
+        f"{FAL.queue}/odd/status",
+        FAL.ref("fal-ai/kling-video", "r-1").status_url,
+    ]
+    assert ref.urls("cancel_url") == [FAL.ref("fal-ai/kling-video", "r-1").cancel_url]
