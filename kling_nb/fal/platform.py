@@ -19,7 +19,7 @@ from kling_nb.fal.refusals import from_response
 from kling_nb.fal.replies import json_object
 
 PAGE = 100
-MAX_PAGES = 50
+MAX_PAGES = 200
 CLOCK_TOLERANCE = 60.0
 """Seconds by which this machine's clock may differ from fal's without a second query."""
 MAX_CLOCK_DIFFERENCE = 10 * 365 * 86_400.0
@@ -33,16 +33,21 @@ class EarlierRequest:
     Attributes:
         request_id: fal's id.
         input: The input that was sent, or None if the account stores no payloads.
+        sent_at: Unix seconds by fal's clock, or None if fal does not say.
     """
 
     request_id: str
     input: Mapping[str, Any] | None
+    sent_at: float | None
 
 
 async def earlier_requests(
     http: Http, endpoint_id: str, *, start: float, end: float
 ) -> tuple[EarlierRequest, ...]:
     """Return the requests that this account sent to an endpoint between two times.
+
+    fal does not document whether its own `start` and `end` mean the submission or the end of a request
+    (FAL-PROTOCOL §12.4). So the query reaches until now, and `sent_at` decides here.
 
     The times are those of this machine. If its clock differs from fal's, the query covers the same times on
     both clocks. Otherwise a request that fal lists at another hour would seem never to have arrived.
@@ -60,18 +65,21 @@ async def earlier_requests(
     query = {
         "endpoint_id": endpoint_id,
         "start": _stamp(start),
-        "end": _stamp(end),
+        "end": _stamp(time.time() + CLOCK_TOLERANCE),
         "expand": "payloads",
         "limit": str(PAGE),
     }
     found: dict[str, EarlierRequest] = {}
     page, ahead = await _page(http, query)
     if CLOCK_TOLERANCE < abs(ahead) < MAX_CLOCK_DIFFERENCE:
-        query |= {"start": _stamp(start + min(ahead, 0.0)), "end": _stamp(end + max(ahead, 0.0))}
+        start, end = start + min(ahead, 0.0), end + max(ahead, 0.0)
+        until = time.time() + max(ahead, 0.0) + CLOCK_TOLERANCE
+        query |= {"start": _stamp(start), "end": _stamp(until)}
         page, _ = await _page(http, query)
     for _ in range(MAX_PAGES):
         for item in page["items"]:
-            if request := _request(item, endpoint_id):
+            request = _request(item, endpoint_id)
+            if request and (request.sent_at is None or start <= request.sent_at < end):
                 found[request.request_id] = request
         cursor = page.get("next_cursor")
         if not cursor or page.get("has_more") is False:
@@ -106,7 +114,11 @@ def _request(item: Any, endpoint_id: str) -> EarlierRequest | None:
     request_id, given = item.get("request_id"), item.get("json_input")
     if not isinstance(request_id, str) or not request_id:
         return None
-    return EarlierRequest(request_id, given if isinstance(given, dict) else None)
+    sent_at = None
+    with suppress(TypeError, ValueError, OverflowError):
+        moment = datetime.fromisoformat(str(item.get("sent_at")))
+        sent_at = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    return EarlierRequest(request_id, given if isinstance(given, dict) else None, sent_at)
 
 
 def _stamp(moment: float) -> str:

@@ -356,24 +356,30 @@ def _unknown_host_error(entry: Entry) -> errors.KlingError:
 BEFORE, AFTER = 600.0, 900.0
 """Seconds around the time of sending. This machine's clock may be wrong, and an answer takes time."""
 
-LIST_LAG = 180.0
-"""Seconds in which a request may be missing in the list. fal documents no limit (FAL-PROTOCOL §12.4)."""
+LIST_LAG = 7_200.0
+"""Seconds in which a request may be missing in the list. fal may list it only after its end (§12.4)."""
+
+NEARLY = 2
+"""Differing values up to which a listed request is named as nearly the same."""
 
 
 async def look_up(backend: Backend, ledger: Ledger, entry: Entry, endpoint: Endpoint) -> Entry:
     """Return the row with its request id, if fal lists exactly one matching request.
 
+    With another key than that of the submission, a match counts too: the key may be a new one of the same
+    account. An empty list then proves nothing.
+
     Raises:
         SubmissionUncertain: fal lists none or several, or the list cannot be fetched.
     """
-    if entry.backend == "fal" and entry.key_fingerprint != backend.key_fingerprint:
-        raise _other_key_error(entry)
+    other_key = entry.backend == "fal" and entry.key_fingerprint != backend.key_fingerprint
     sent = entry.sent_at or entry.created_at
     try:
         listed = await earlier_requests(backend.http, entry.endpoint, start=sent - BEFORE, end=sent + AFTER)
     except errors.KlingError as fault:
-        raise _no_list_error(entry, fault) from fault
-    same = await asyncio.to_thread(_ids_with_input, entry, endpoint, listed)
+        raise (_other_key_error(entry) if other_key else _no_list_error(entry, fault)) from fault
+    differing = await asyncio.to_thread(_differences_by_id, entry, endpoint, listed)
+    same = [request_id for request_id, paths in differing.items() if not paths]
     found, free = await asyncio.to_thread(ledger.match, entry.id, same)
     if found.request_id is not None:
         return found
@@ -381,7 +387,17 @@ async def look_up(backend: Backend, ledger: Ledger, entry: Entry, endpoint: Endp
         raise _sent_twice_error(entry)
     if not free and (adopted := await asyncio.to_thread(_adopted_ids, ledger, same)):
         raise _adopted_error(entry, adopted)
-    raise _no_match_error(entry, free, listed)
+    if other_key and not free:
+        raise _other_key_error(entry)
+    near = await asyncio.to_thread(_near, ledger, differing)
+    raise _no_match_error(entry, free, near, listed)
+
+
+def _near(ledger: Ledger, differing: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return up to three requests of no row that differ in few values, each with what differs."""
+    few = sorted((paths, found) for found, paths in differing.items() if 0 < len(paths) <= NEARLY)
+    unknown = [(paths, found) for paths, found in few[:20] if ledger.get(found) is None]
+    return [f"{found} (another {' and '.join(paths)})" for paths, found in unknown[:3]]
 
 
 def _adopted_ids(ledger: Ledger, request_ids: Sequence[str]) -> list[str]:
@@ -390,26 +406,50 @@ def _adopted_ids(ledger: Ledger, request_ids: Sequence[str]) -> list[str]:
     return [request_id for request_id, row in rows.items() if row is not None and row.sent_at is None]
 
 
-def _ids_with_input(entry: Entry, endpoint: Endpoint, listed: Sequence[EarlierRequest]) -> list[str]:
-    """Return the ids of the requests that have the row's input."""
-    return [
-        request.request_id
+def _differences_by_id(
+    entry: Entry, endpoint: Endpoint, listed: Sequence[EarlierRequest]
+) -> dict[str, list[str]]:
+    """Return what differs from the row's input, by request id. Requests without an input are left out."""
+    return {
+        request.request_id: differences(entry, endpoint, request.input)
         for request in listed
-        if request.input is not None and same_input(entry, endpoint, request.input)
+        if request.input is not None
+    }
+
+
+def differences(entry: Entry, endpoint: Endpoint, given: Mapping[str, Any]) -> list[str]:
+    """Return the paths at which `given`, as fal lists it, differs from the input of the row.
+
+    The schema's defaults count as given on both sides, and what the schema does not know does not count: fal
+    may store more than was sent. A local file equals its URL, or a data URI of the same bytes.
+    """
+    urls = json.loads(entry.addresses) if entry.addresses else {}
+    known = _drop_unknown(endpoint.input_schema, given, entry.input)
+    ours, theirs = (_flatten(VideoRequest(endpoint, part, {}).resolved) for part in (entry.input, known))
+    return [
+        path
+        for path in (*ours, *(path for path in theirs if path not in ours))
+        if path not in ours or path not in theirs or not _same_value(ours[path], theirs[path], urls.get(path))
     ]
 
 
-def same_input(entry: Entry, endpoint: Endpoint, given: Mapping[str, Any]) -> bool:
-    """Return True if `given`, as fal lists it, is the input of the row.
-
-    The schema's defaults count as given on both sides. A local file equals its URL, or a data URI of the same
-    bytes.
-    """
-    urls = json.loads(entry.addresses) if entry.addresses else {}
-    ours, theirs = (_flatten(VideoRequest(endpoint, part, {}).resolved) for part in (entry.input, given))
-    return ours.keys() == theirs.keys() and all(
-        _same_value(value, theirs[path], urls.get(path)) for path, value in ours.items()
-    )
+def _drop_unknown(schema: Mapping[str, Any], theirs: Any, ours: Any) -> Any:
+    """Return a listed input without the members that neither the schema nor the row's input has."""
+    if isinstance(theirs, list):
+        items = ours if isinstance(ours, list) else []
+        parts = schema.get("items", {})
+        return [
+            _drop_unknown(parts, part, items[place] if place < len(items) else None)
+            for place, part in enumerate(theirs)
+        ]
+    if not isinstance(theirs, Mapping) or not schema.get("properties"):
+        return theirs
+    known, own = schema["properties"], ours if isinstance(ours, Mapping) else {}
+    return {
+        name: _drop_unknown(known.get(name, {}), part, own.get(name))
+        for name, part in theirs.items()
+        if name in known or name in own
+    }
 
 
 def _flatten(value: Any, path: str = "") -> dict[str, Any]:
@@ -467,10 +507,10 @@ def _no_list_error(entry: Entry, fault: errors.KlingError) -> errors.SubmissionU
 
 
 def _other_key_error(entry: Entry) -> errors.SubmissionUncertain:
-    """Return the error of a row of another account, whose requests this key does not list."""
+    """Return the error of a row that may be of another account, whose requests this key does not list."""
     return uncertain_error(
         entry,
-        "It was sent with another key than the one set now.",
+        "It was sent with another key than the one set now, which lists no such request.",
         "Set that key and run the cell again to look for it at fal. It was not sent again.",
     )
 
@@ -492,7 +532,7 @@ def _adopted_error(entry: Entry, adopted: Sequence[str]) -> errors.SubmissionUnc
 
 
 def _no_match_error(
-    entry: Entry, free: Sequence[str], listed: Sequence[EarlierRequest]
+    entry: Entry, free: Sequence[str], near: Sequence[str], listed: Sequence[EarlierRequest]
 ) -> errors.SubmissionUncertain:
     """Return the error if fal lists no matching request, or several."""
     if free:
@@ -508,16 +548,17 @@ def _no_match_error(
         return uncertain_error(
             entry, f"fal lists {unseen} requests of that time without their inputs, so none can be matched."
         )
+    nearly = f" Nearly the same: {', '.join(near)}." if near else ""
     if time.time() - (entry.sent_at or entry.created_at) < LIST_LAG:
         return uncertain_error(
             entry,
-            "fal lists no such request yet.",
-            "The list may be late: run the cell again in a few minutes. It was not sent again;\n"
+            f"fal lists no such request yet.{nearly}",
+            "fal may list it only after its end: run the cell again, for two hours. It was not sent again;\n"
             "to send it anyway: --new (API: new=True).",
         )
     return uncertain_error(
         entry,
-        "fal lists no such request.",
+        f"fal lists no such request.{nearly}",
         "So it was most likely not accepted. It was not sent again; to send it: --new (API: new=True).\n"
         "The list may be late: %kling resume looks again.",
     )

@@ -24,9 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     printed there; errors go to standard error.
     """
     options = _parser().parse_args(argv)
-    settings = Settings(
-        options.host, options.port, options.key, options.speed, options.folder, options.workers, options.ping
-    )
+    settings = Settings(**{name: value for name, value in vars(options).items() if name != "parent"})
     try:
         asyncio.run(_serve(settings, watch_parent=options.parent))
     except KlingError as error:
@@ -95,6 +93,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--ping", type=_speed, default=15.0, help="seconds between keep-alive comments of a stream (15)"
     )
+    parser.add_argument(
+        "--list-by",
+        choices=("sent", "ended"),
+        default="sent",
+        help="what start and end of the list of requests mean: the submission (sent) or the end (ended)",
+    )
+    parser.add_argument("--list-finished", action="store_true", help="list finished requests only")
     parser.add_argument("--parent", action="store_true", help="end when standard input ends")
     return parser
 

@@ -34,6 +34,8 @@ class Services:
         apps: Every `owner/alias` that exists.
         ping: Seconds between two keep-alive comments of a stream.
         webhooks: Delivers results to webhooks.
+        list_by: See `Settings` of the server.
+        list_finished: See `Settings` of the server.
     """
 
     base: str
@@ -45,6 +47,8 @@ class Services:
     apps: frozenset[str]
     ping: float
     webhooks: Webhooks
+    list_by: str = "sent"
+    list_finished: bool = False
 
 
 class ErrorReply(HTTPError):

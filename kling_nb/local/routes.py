@@ -194,7 +194,7 @@ class Requests(JsonHandler):
         found = [
             job
             for job in self.services.queue.newest_first()
-            if job.endpoint_id in wanted and start <= job.submitted_at < end and self._matches(job)
+            if job.endpoint_id in wanted and start <= self._moment_of(job) < end and self._matches(job)
         ]
         payloads = "payloads" in self.get_query_argument("expand", "")
         more = offset + limit < len(found)
@@ -212,7 +212,14 @@ class Requests(JsonHandler):
         except ErrorReply as error:
             raise api_error(401, "authorization_error", "Authentication is required") from error
 
+    def _moment_of(self, job: Job) -> datetime:
+        """Return the time that `start` and `end` are about; for an unfinished request by its end, now."""
+        by_end = self.services.list_by == "ended"
+        return job.ended_at or datetime.now(UTC) if by_end else job.submitted_at
+
     def _matches(self, job: Job) -> bool:
+        if self.services.list_finished and job.ended_at is None:
+            return False
         request_id = self.get_query_argument("request_id", job.id)
         return request_id == job.id and self.get_query_argument("status", _verdict(job)) == _verdict(job)
 

@@ -36,6 +36,9 @@ class Settings:
         folder: Folder for files; None for a temporary folder that is removed at the end.
         workers: Number of jobs that run at once.
         ping: Seconds between two keep-alive comments of a status stream.
+        list_by: What `start` and `end` of the list of requests mean: "sent", the submission, or "ended", the
+            end of a request. fal does not document it (FAL-PROTOCOL §12.4).
+        list_finished: True if the list has only finished requests.
     """
 
     host: str = "127.0.0.1"
@@ -45,6 +48,8 @@ class Settings:
     folder: Path | None = None
     workers: int = 1
     ping: float = 15.0
+    list_by: str = "sent"
+    list_finished: bool = False
 
 
 class Server:
@@ -86,6 +91,8 @@ class Server:
             apps=self._pipeline.apps,
             ping=settings.ping,
             webhooks=self._webhooks,
+            list_by=settings.list_by,
+            list_finished=settings.list_finished,
         )
         self._http = HTTPServer(_application(services), max_body_size=2 * LARGEST)
         self._http.add_sockets(sockets)

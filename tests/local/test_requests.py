@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from local.running_server import TEXT
+from local.running_server import TEXT, running
 
 PATH = "/v1/models/requests/by-endpoint"
 
@@ -89,3 +89,16 @@ def test_not_without_the_key(server):
     reply = server.http.get(PATH, params={"endpoint_id": TEXT}, headers={"Authorization": "Key x:y"})
     assert reply.status_code == 401
     assert reply.json()["error"]["type"] == "authorization_error"
+
+
+def test_a_list_by_the_end_of_requests():
+    """fal documents neither what its times mean nor whether unfinished requests are listed."""
+    with running("--speed", "1", "--list-by", "ended", "--list-finished") as server:
+        job = server.submit(TEXT, {"prompt": "a barn owl"})
+        assert listed(server)["items"] == []
+        server.http.put(job["cancel_url"])
+        server.finish(job)
+        (found,) = listed(server)["items"]
+        sent, ended = (datetime.fromisoformat(found[name]) for name in ("sent_at", "ended_at"))
+        assert len(listed(server, start=(sent + (ended - sent) / 2).isoformat())["items"]) == 1
+        assert listed(server, start=(ended + timedelta(seconds=1)).isoformat())["items"] == []

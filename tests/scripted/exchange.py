@@ -1,6 +1,7 @@
 """One request from its first byte to the last of its reply: recorded, met by a fault or not, answered."""
 
 import asyncio
+from collections.abc import Callable
 from contextlib import aclosing, suppress
 from dataclasses import replace
 
@@ -43,7 +44,7 @@ class Desk:
     `problems` holds what went wrong in this server itself, so that a test is told.
     """
 
-    def __init__(self, key: str, recorder: Recorder, faults: FaultList) -> None:
+    def __init__(self, key: Callable[[], str], recorder: Recorder, faults: FaultList) -> None:
         self.problems: list[Exception] = []
         self.connections = 0
         self.open_streams = 0
@@ -156,7 +157,7 @@ class Desk:
         if (
             listener == "fal"
             and where.exchange not in PUBLIC
-            and head.header("authorization") != f"Key {self._key}"
+            and head.header("authorization") != f"Key {self._key()}"
         ):
             return self._no_entry(where, head)
         handler = self._handlers.get(where.exchange)

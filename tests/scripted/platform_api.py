@@ -20,12 +20,16 @@ class PlatformApi:
     """Reads the queue's jobs; belongs to the server's loop, its settings to any thread.
 
     Attributes:
+        by_end: `start` and `end` of the list mean the end of a request, not its submission.
+        lists_unfinished: requests that have not ended are in the list.
         keeps_payloads: the account stores inputs and outputs, so that `expand=payloads` shows them.
         prices: USD per second by endpoint id.
         openapi: documents by endpoint id.
     """
 
     def __init__(self, queue: QueueApi) -> None:
+        self.by_end = False
+        self.lists_unfinished = True
         self.keeps_payloads = True
         self.prices: dict[str, float] = {"fal-ai/kling-video/v1/pro/text-to-video": 0.098}
         self.openapi: dict[str, Mapping[str, Any]] = {}
@@ -48,7 +52,8 @@ class PlatformApi:
             self._item(job, payloads="payloads" in query.get("expand", ""))
             for job in reversed(self._queue.jobs.values())
             if job.submission.endpoint_id in wanted
-            and start <= job.submission.at < end
+            and start <= self._moment_of(job) < end
+            and (self.lists_unfinished or job.ended_at is not None)
             and query.get("request_id", job.request_id) == job.request_id
             and query.get("status", _verdict(job)) == _verdict(job)
         ]
@@ -57,6 +62,9 @@ class PlatformApi:
         return Reply.json(
             200, {"items": found[offset : offset + limit], "next_cursor": cursor, "has_more": more}
         )
+
+    def _moment_of(self, job: Job) -> datetime:
+        return (job.ended_at or datetime.now(UTC)) if self.by_end else job.submission.at
 
     def _item(self, job: Job, *, payloads: bool) -> dict[str, Any]:
         sent = job.submission

@@ -47,7 +47,7 @@ class ScriptedFal:
         self._recorder = Recorder()
         self._faults = FaultList()
         self._listeners = Listeners()
-        self._desk = Desk(key, self._recorder, self._faults)
+        self._desk = Desk(lambda: self.key, self._recorder, self._faults)
 
     def __enter__(self) -> Self:
         self._listeners.start()
