@@ -140,13 +140,14 @@ class QueueClient:
         urls = self._urls(ref, name)
         for url in urls:
             response = await self._http.exchange(method, url + query, request_id=ref.request_id, final=final)
-            if not self._is_wrong_url(url, response.status_code):
+            if response.is_success:
                 self._refused.update(urls[: urls.index(url)])
+            if not self._is_wrong_url(url, response.status_code):
                 break
         return response
 
     def _urls(self, ref: RequestRef, name: Literal["status_url", "response_url", "cancel_url"]) -> list[str]:
-        """Return the URLs to ask at, without those that were refused where another one was not."""
+        """Return the URLs to ask at, without those that were refused where a later one succeeded."""
         urls = ref.urls(name)
         return [url for url in urls[:-1] if url not in self._refused] + urls[-1:]
 
@@ -210,8 +211,9 @@ class QueueClient:
                 if twin is None:
                     raise
                 source = await open_at(twin)
-            if not self._is_wrong_url(url, source.response.status_code):
+            if source.response.is_success:
                 self._refused.update(urls[: urls.index(url)])
+            if not self._is_wrong_url(url, source.response.status_code):
                 break
         source.response.raise_for_status()
         return source

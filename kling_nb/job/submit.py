@@ -294,6 +294,8 @@ class JobSubmission:
             found = await asyncio.to_thread(self._record.ledger.get, entry.id)
             if found is None:
                 raise _not_sent_error(entry)
+            if found.sent_at != entry.sent_at:  # a new try, after fal refused the last one
+                deadline = time.monotonic() + OTHER_KERNEL_SECONDS
             entry = found
         return entry
 

@@ -201,7 +201,7 @@ def test_a_job_whose_process_was_killed_while_it_waited_is_sent_once(
 ) -> None:
     fal.queue.limit = 0
     program = run("import kling_nb, time; kling_nb.submit('a cat'); time.sleep(60)")
-    fal.wait_for(lambda: fal.count("submit") and ledger.entries()[0].sent_at is None)
+    fal.wait_for(lambda: fal.count("submit") and ledger.entries()[0].sent_at is None, timeout=30.0)
     program.process.kill()
     program.process.wait()
     fal.queue.limit = None
@@ -223,7 +223,7 @@ session = kling_nb.Session(patience=Patience(sleep=lambda seconds: asyncio.sleep
 print(session.generate("a cat").path.name, flush=True)
 """
     )
-    fal.wait_for(lambda: fal.count("submit") and ledger.entries()[0].sent_at is None)
+    fal.wait_for(lambda: fal.count("submit") and ledger.entries()[0].sent_at is None, timeout=30.0)
     job = make_session().submit("a cat")
     fal.queue.limit = None
     assert job.wait() is not None
