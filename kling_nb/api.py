@@ -63,7 +63,7 @@ def sweep(prompt: str | list[str] | None = None, **arguments: Any) -> Sweep:
     if start:
         study._check_frozen()
         if front_end.say is not None:
-            front_end.say(study.price)
+            front_end.say("\n".join([study.price, *study.notices]))
         study.start()
     return study
 

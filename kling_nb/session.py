@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
+from kling_nb import front_end
 from kling_nb import settings as _settings
 from kling_nb._lazy import lazy
 from kling_nb.background import BackgroundThread, wait
@@ -40,6 +42,8 @@ if TYPE_CHECKING:
 else:  # boundary 1 of `_lazy`: they and httpx come with the first job
     platform = lazy("kling_nb.fal.platform")
     clients = lazy("kling_nb.job.client")
+
+log = logging.getLogger(__name__)
 
 
 class Session:
@@ -182,7 +186,14 @@ class Session:
             webhook_url=webhook_url,
             parameters=parameters,
         )
-        return self._starter.launch(self._planner.plan(call), notebook=notebook, on_event=on_event)
+        job = self._launch(self._planner.plan(call), notebook=notebook, on_event=on_event)
+        for line in job.notices:
+            (front_end.say or log.warning)(line)
+        return job
+
+    def _launch(self, plan: Plan, *, notebook: str | None = None, on_event: Listener | None = None) -> Job:
+        """Carry out a plan and return its job, whose `notices` the caller shows."""
+        return self._starter.launch(plan, notebook=notebook, on_event=on_event)
 
     def sweep(
         self,
@@ -254,6 +265,8 @@ class Session:
         own = {axis.name: values[axis.name] for axis in axes if axis.argument}
         if callable(rest.get("prompt")):
             own["prompt"] = rest["prompt"](values)
+        if callable(rest.get("earlier")):
+            own["earlier"] = rest["earlier"](values)
         labels = {axis.name: axis.labels[at] for axis, at in zip(axes, place, strict=True)}
         return SweepCell(index, place, values, self.plan(**{**rest, **own}), labels=labels)
 

@@ -76,6 +76,7 @@ class Job:
         files: Further files of the result by name, e.g. the `audio` of a video.
         output: What the model returned, once known.
         expected_seconds: How long earlier jobs of this endpoint took, or None.
+        notices: What the user should know about how the job was found, one line each.
         maker: The `Session` of the job, which can make another take.
     """
 
@@ -102,6 +103,7 @@ class Job:
         self.files: dict[str, Path] = {}
         self.output: dict[str, Any] | None = None
         self.expected_seconds: float | None = None
+        self.notices: tuple[str, ...] = ()
         self.cancellation = Cancellation()
         self.maker: Any = None
         self._lines: list[Logged] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from enum import StrEnum
@@ -11,6 +12,7 @@ from typing import Any
 
 from kling_nb.catalog import Endpoint
 from kling_nb.catalog.endpoint import estimate, with_price
+from kling_nb.catalog.problem import quote
 from kling_nb.errors import (
     BudgetExceeded,
     InputError,
@@ -27,7 +29,14 @@ from kling_nb.fal.webhooks import check_webhook
 from kling_nb.job.connections import Connections
 from kling_nb.ledger import Entry, Limit, Selection, session_of_this_process
 from kling_nb.media import Take
-from kling_nb.request.request import VideoRequest, build_request, image_endpoint, notices
+from kling_nb.request.request import (
+    VideoRequest,
+    as_recorded,
+    build_request,
+    image_endpoint,
+    notices,
+    stored_input,
+)
 from kling_nb.settings import Settings
 
 REUSABLE = {"fal": ("fal",), "local": ("fal", "local")}
@@ -39,6 +48,8 @@ class Call:
     """The arguments of `Session.submit` that a plan depends on. See there.
 
     Attributes:
+        earlier: The same call as an earlier version understood it, if that differs.
+        fault: Why this version does not accept the call. Only what was paid for as `earlier` is shown then.
         parameters: All other arguments: the endpoint's parameters and the options of the submission.
     """
 
@@ -52,6 +63,8 @@ class Call:
     max_cost: float | str | None = None
     frozen: bool | None = None
     webhook_url: str | None = None
+    earlier: Call | None = None
+    fault: KlingError | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -227,6 +240,8 @@ class Planner:
         Raises:
             InputError: Bad input.
         """
+        if call.fault is not None:
+            return self._plan_refused(call, call.fault)
         take, new, webhook_url = call.take, call.new, call.webhook_url
         settings = self._settings(backend=call.backend, max_cost=call.max_cost, frozen=call.frozen)
         options, rest = SubmitOptions.split(call.parameters)
@@ -240,7 +255,45 @@ class Planner:
         found = None if new else self.find(request, settings, take)
         unfinished = None if new or found else self._find_paid(request, settings, take)
         plan = Plan(request, settings, found, unfinished, webhook_url, about_endpoint, options, take, new)
+        if plan.submits and not new:
+            plan = self._find_earlier(plan)
         return replace(plan, refusal=self._refusal(plan))
+
+    def _find_earlier(self, plan: Plan) -> Plan:
+        """Return the plan that shows what was paid for under an earlier fingerprint, or the same plan."""
+        for fingerprint in plan.request.earlier:
+            request = replace(plan.request, earlier=(), recorded=fingerprint)
+            found = self.find(request, plan.settings, plan.take)
+            row = None if found else self._find_paid(request, plan.settings, plan.take)
+            if found is None and (row is None or outcome_of(row) is Outcome.SUBMIT):
+                continue
+            stored = found.sidecar.input if found else row.input if row else {}
+            return replace(
+                plan,
+                request=as_recorded(plan.request, fingerprint, stored),
+                found=found,
+                unfinished=row,
+                notices=(*plan.notices, _about_earlier(plan.request, stored)),
+            )
+        return plan
+
+    def _plan_refused(self, call: Call, fault: KlingError) -> Plan:
+        """Return the plan of what an earlier version made of a call that this version does not accept.
+
+        Raises:
+            KlingError: `fault`, if there is nothing.
+        """
+        if call.earlier is None or call.new:
+            raise fault
+        try:
+            plan = self.plan(call.earlier)
+        except KlingError:
+            raise fault from None
+        if plan.submits:
+            raise fault
+        stored = plan.found.sidecar.input if plan.found else stored_input(plan.request)
+        request = as_recorded(plan.request, plan.request.fingerprint, stored)
+        return replace(plan, request=request, notices=(*plan.notices, _about_earlier(None, stored)))
 
     def _refusal(self, plan: Plan) -> KlingError | None:
         """Return the error that a run would raise now."""
@@ -267,6 +320,13 @@ class Planner:
         """Return the request of a call and the notices about its endpoint."""
         named, chosen = self._choose_endpoint(call.endpoint or settings.endpoint, call.images, settings)
         request = build_request(chosen, prompt=call.prompt, **call.images, parameters=call.parameters)
+        if call.earlier is not None:
+            with suppress(KlingError):  # what this version does not accept has no fingerprint
+                rest = SubmitOptions.split(call.earlier.parameters)[1]
+                was = self._request(replace(call.earlier, parameters=rest), settings)[0]
+                others = dict.fromkeys((was.fingerprint, *was.earlier, *request.earlier))
+                others.pop(request.fingerprint, None)
+                request = replace(request, earlier=tuple(others))
         return request, notices(named, chosen)
 
     def endpoint(self, name: str | None = None, *, refresh: bool = False, fetch: bool = True) -> Endpoint:
@@ -322,6 +382,24 @@ class Planner:
         folder, number = str(settings.media), take or 1
         found.sort(key=lambda entry: (entry.folder != folder, entry.take != number))
         return next(iter(found), None)
+
+
+def _about_earlier(request: VideoRequest | None, stored: Mapping[str, Any]) -> str:
+    """Return the line about a request that an earlier version made of the same call.
+
+    Args:
+        request: What this version makes of it; None if it does not accept it.
+        stored: The input that was sent.
+    """
+    now = stored_input(request) if request is not None else {"prompt": None}
+    differing = [name for name in stored if name in now and stored[name] != now[name]]
+    sent = [f"the {name} as {quote(stored[name], _SHOWN)}" for name in differing] or ["it in another form"]
+    return f"Made by an earlier version, which sent {', '.join(sent)}. Nothing is sent now." + (
+        " To send it as it is now, at a new charge: --new (API: new=True)." if request else ""
+    )
+
+
+_SHOWN = 200  # characters of a value in a notice
 
 
 # -- Price, limits, and the other reasons to refuse a submission.

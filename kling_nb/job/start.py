@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from kling_nb._lazy import lazy
 from kling_nb.background import BackgroundThread, ProcessLock
-from kling_nb.errors import BudgetExceeded, LedgerError
+from kling_nb.errors import BudgetExceeded, KlingError, LedgerError
 from kling_nb.events import Logged
 from kling_nb.fal.options import SubmitOptions
 from kling_nb.job.connections import Connections
@@ -97,12 +97,13 @@ class JobStarter:
         webhook_url = plan.webhook_url
         if plan.found is not None:
             _warn_no_webhook(webhook_url, "this request already has a take")
-            return self._past.of_take(plan.request, plan.found)
+            return _with_notices(self._past.of_take(plan.request, plan.found), plan)
         check_allowed(plan)
         # The thread that claims a new row must also be the first to make its job. Another thread that finds
         # the row would wait for its submission, and no thread would send it.
         with self._claiming:
-            return self._claim(plan, notebook=notebook, reservation=reservation, on_event=on_event)
+            job = self._claim(plan, notebook=notebook, reservation=reservation, on_event=on_event)
+        return _with_notices(job, plan)
 
     def _claim(
         self, plan: Plan, *, notebook: str | None, reservation: str | None, on_event: Listener | None
@@ -132,6 +133,13 @@ class JobStarter:
             reservation=reservation,
         )
         entry, fresh = self._connections.ledger(plan.settings).claim(intent)
+        if fresh and request.recorded is not None:
+            # The job that an earlier version sent has failed since the plan was made.
+            self._connections.ledger(plan.settings).withdraw(entry.id)
+            raise KlingError(
+                "The job that an earlier version sent has just ended. Nothing was sent.",
+                remedy="Run the cell again.",
+            )
         if fresh and too_expensive is not None:
             # The job that the plan wanted to follow has ended meanwhile, and a new one costs too much.
             self._connections.ledger(plan.settings).withdraw(entry.id)
@@ -152,7 +160,7 @@ class JobStarter:
             self._move_to_folder(entry, plan.settings),
             plan.settings,
             fresh=fresh,
-            intent=intent if too_expensive is None else None,
+            intent=intent if too_expensive is None and request.recorded is None else None,
             on_event=on_event,
             webhook_url=webhook_url,
             notices=plan.notices,
@@ -234,6 +242,13 @@ def _over_max_cost(plan: Plan) -> BudgetExceeded | None:
     except BudgetExceeded as fault:
         return fault
     return None
+
+
+def _with_notices(job: Job, plan: Plan) -> Job:
+    """Return the job, with the notices of a plan that uses what an earlier version paid for."""
+    if plan.request.recorded is not None:
+        job.notices = plan.notices
+    return job
 
 
 def _warn_no_webhook(webhook_url: str | None, reason: str) -> None:

@@ -192,7 +192,7 @@ class SweepRun:
             return None
         sweep._check_frozen()
         if not call.quiet:
-            outputs.text(sweep.price)
+            outputs.text("\n".join([sweep.price, *sweep.notices]))
         self._run.assign(sweep.start())
         shown = outputs.show_sweep(sweep, quiet=call.quiet)
         return (sweep, shown) if call.wait else None
@@ -221,7 +221,7 @@ class SweepRun:
 
 def dry_run_text(sweep: Sweep) -> str:
     """Return what a sweep would do: its price, and a line for each cell."""
-    lines = [sweep.price]
+    lines = [sweep.price, *sweep.notices]
     width = max(len(WORDS[cell.plan.outcome].brief) for cell in sweep)
     for cell in sweep:
         pairs = zip(sweep.axes, cell.place, strict=True)

@@ -11,7 +11,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any
@@ -41,11 +41,17 @@ class VideoRequest:
             A local file is its path as given, bytes are `sha256:…`.
         files: The local files by parameter path, such as `image_url`, `image_urls.0` or
             `elements.0.frontal_image_url`. They must be uploaded before the request is sent.
+        earlier: Fingerprints that earlier versions gave the same call. What was paid for under one of them is
+            shown instead of a new submission; see `Planner`.
+        recorded: The fingerprint in the ledger or sidecar from which the request was read, or None. Such a
+            request is never sent again.
     """
 
     endpoint: Endpoint
     input: Mapping[str, Any]
     files: Mapping[str, LocalFile]
+    earlier: tuple[str, ...] = field(default=(), compare=False)
+    recorded: str | None = field(default=None, compare=False)
 
     @classmethod
     def build(cls, endpoint: Endpoint, values: Mapping[str, Any]) -> VideoRequest:
@@ -93,6 +99,8 @@ class VideoRequest:
         3. Write `{"endpoint": "<full id>", "input": <result>}` as `canonical_json`.
         4. Take the SHA-256 of its UTF-8 bytes, in hex.
         """
+        if self.recorded is not None:
+            return self.recorded
         data = self.resolved
         for path, file in self.files.items():
             _put(data, path, {"sha256": file.sha256})
@@ -187,6 +195,16 @@ def _put(data: dict[str, Any], path: str, value: Any) -> None:
     place[int(last) if isinstance(place, list) else last] = value
 
 
+def _at(data: Any, path: str) -> Any:
+    """Return the value at a parameter path, or None."""
+    for step in path.split("."):
+        try:
+            data = data[int(step) if isinstance(data, list) else step]
+        except (LookupError, TypeError, ValueError):
+            return None
+    return data
+
+
 def build_request(
     chosen: Endpoint, *, prompt: str | None, image: Any, end_image: Any, parameters: Mapping[str, Any]
 ) -> VideoRequest:
@@ -203,6 +221,22 @@ def build_request(
     if prompt is not None and _includes_prompt(chosen, prompt):
         values[_prompt_parameter(chosen)] = prompt
     return VideoRequest.build(chosen, values)
+
+
+def as_recorded(request: VideoRequest, fingerprint: str, stored: Mapping[str, Any]) -> VideoRequest:
+    """Return the request that an earlier version made of the same call.
+
+    Args:
+        request: The request as this version makes it.
+        fingerprint: The earlier fingerprint.
+        stored: The input in the ledger or sidecar, in which files are marks.
+    """
+    data = copy.deepcopy(dict(stored))
+    marks = {path: {"sha256": file.sha256, "name": file.name} for path, file in request.files.items()}
+    files = {path: file for path, file in request.files.items() if _at(data, path) == marks[path]}
+    for path in files:
+        _put(data, path, _at(request.input, path))
+    return replace(request, input=MappingProxyType(data), files=files, earlier=(), recorded=fingerprint)
 
 
 def stored_input(request: VideoRequest) -> Mapping[str, Any]:

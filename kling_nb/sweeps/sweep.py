@@ -385,6 +385,12 @@ class Sweep:
         return sum(known) if len(known) == len(prices) else None
 
     @property
+    def notices(self) -> list[str]:
+        """What the user should know about cells that an earlier version made, each line once."""
+        used = [cell.plan.notices for cell in self.cells if cell.request.recorded is not None]
+        return [*dict.fromkeys(line for lines in used for line in lines)]
+
+    @property
     def price(self) -> str:
         """The price of the sweep in words."""
         new = to_submit(self.cells)

@@ -13,7 +13,7 @@ from scripted import Done, Hold, Run, Script, ScriptedFal
 from kling_nb import errors
 from kling_nb.events import State
 from kling_nb.job.job import Job
-from kling_nb.job.plan import WORDS, Outcome
+from kling_nb.job.plan import WORDS, Call, Outcome
 from kling_nb.ledger import Intent, Ledger
 from kling_nb.notebook.cell import dry_run_text
 from kling_nb.notebook.output.terminal import plan_text
@@ -21,6 +21,7 @@ from kling_nb.notebook.widgets import takes
 from kling_nb.notebook.widgets.compose import Desk
 from kling_nb.request.request import stored_input
 from kling_nb.session import Session
+from kling_nb.sweeps.axes import Axis
 
 MakeSession = Callable[..., Session]
 PRICED = "v1.6-pro"  # $0.098 a second, so $0.49 for 5 s
@@ -237,6 +238,81 @@ def test_an_accepted_row_is_followed_and_one_being_sent_is_waited_for(world: Wor
     assert plan("a cat", endpoint=PRICED).outcome is Outcome.LOOK_UP
     world.ledger.update(entry.id, state=State.UNCERTAIN, request_id="r-1")
     assert plan("a cat", endpoint=PRICED).outcome is Outcome.FOLLOW
+
+
+# what an earlier version made of the same cell
+
+
+WAS = Call(prompt="a cat", endpoint=PRICED)
+
+
+@pytest.mark.parametrize(
+    ("past", "outcome", "before", "after", "fault"), ALL, ids=[past.__name__ for past, *_ in ALL]
+)
+def test_what_an_earlier_version_paid_for_is_shown_with_the_reason(
+    world: World,
+    past: Callable[[World], None],
+    outcome: Outcome,
+    before: int,
+    after: int,
+    fault: type[Exception] | None,
+) -> None:
+    past(world)
+    session, line = world.make_session(), 'which sent the prompt as "a cat"'
+    plan = session.plan("a cat!", endpoint=PRICED, earlier=WAS)
+    assert plan.outcome is outcome
+    assert (line in plan_text(plan)) == (outcome is not Outcome.SUBMIT)
+    assert session.plan("a cat!", endpoint=PRICED, earlier=WAS, new=True).submits
+    frozen = session.plan("a cat!", endpoint=PRICED, earlier=WAS, frozen=True)
+    assert (frozen.refusal is None) == (outcome is Outcome.REUSE)
+    study = session.sweep(
+        lambda values: f"{values['animal']}!",
+        axes=[Axis("animal", ("a cat", "a dog"), ("cat", "dog"), argument=False)],
+        endpoint=PRICED,
+        earlier=lambda values: Call(prompt=values["animal"], endpoint=PRICED),
+        start=False,
+    )
+    assert [cell.outcome for cell in study] == [outcome, Outcome.SUBMIT]
+    assert [line in notice for notice in study.notices] == [True] * (outcome is not Outcome.SUBMIT)
+    assert len(world.fal.accepted) == before
+
+    job = session._launch(plan)
+    assert [line in notice for notice in job.notices] == [True] * (outcome is not Outcome.SUBMIT)
+    assert job.request.prompt == ("a cat!" if outcome is Outcome.SUBMIT else "a cat")
+    for held in world.fal.jobs:
+        held.release()
+    if fault is None:
+        job.wait()
+    else:
+        with pytest.raises(fault):
+            job.wait()
+    assert len(world.fal.accepted) == after
+    assert sum(entry.sent_at is not None for entry in world.ledger.entries()) == 1
+
+
+def test_a_job_of_an_earlier_version_that_just_failed_is_not_sent_again_in_its_old_form(world: World) -> None:
+    left_running(world)
+    session = world.make_session()
+    plan = session.plan("a cat!", endpoint=PRICED, earlier=WAS)
+    (entry,) = world.ledger.entries()
+    world.ledger.update(entry.id, state=State.FAILED, error="fal refused it")
+    with pytest.raises(errors.KlingError, match="just ended"):
+        session._launch(plan)
+    assert len(world.ledger.entries()) == len(world.fal.accepted) == 1
+    assert session.plan("a cat!", endpoint=PRICED, earlier=WAS).request.prompt == "a cat!"
+
+
+def test_a_cell_that_is_not_accepted_any_more_shows_its_take_and_buys_nothing(world: World) -> None:
+    session, refused = world.make_session(), errors.UsageError("{cat}: name 'cat' is not defined.")
+    with pytest.raises(errors.UsageError, match="not defined"):
+        session.plan(earlier=WAS, fault=refused)
+    made(world)
+    plan = session.plan(earlier=WAS, fault=refused)
+    assert plan.outcome is Outcome.REUSE
+    assert 'which sent the prompt as "a cat"' in session._launch(plan).notices[-1]
+    with pytest.raises(errors.UsageError, match="not defined"):
+        session.plan(earlier=WAS, fault=refused, new=True)
+    assert len(world.fal.accepted) == 1
 
 
 # what a run would refuse

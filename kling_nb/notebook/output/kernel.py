@@ -80,6 +80,8 @@ class KernelOutputs:
             return
         if self._notice.due(job.backend, chosen=user_chose_backend()):
             self.text(LOCAL_NOTICE)
+        for line in job.notices:
+            self.text(line)
         was_done = job.done
         metadata = mark_of(job).to_metadata()
         card_id = f"kling-{job.id}-{os.urandom(4).hex()}"

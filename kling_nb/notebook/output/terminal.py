@@ -103,6 +103,8 @@ class TerminalOutputs:
             return
         if self._notice.due(job.backend, chosen=user_chose_backend()):
             self.text(LOCAL_NOTICE)
+        for line in job.notices:
+            self.text(line)
         if job.done:
             self.text(card_text(job))
 
