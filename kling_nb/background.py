@@ -248,6 +248,18 @@ def _in_cell(frame: FrameType | None) -> bool:
     return False
 
 
+def cell_was_interrupted() -> bool:
+    """Return True if ■ cancelled the current task, which runs a cell in ipykernel.
+
+    Another cancel of that task, such as that of `asyncio.timeout`, does not count.
+    """
+    for callback, *_ in getattr(asyncio.current_task(), "_callbacks", None) or ():
+        made = getattr(callback, "func", None)
+        if getattr(made, "__qualname__", "").startswith("IPythonKernel._cancel_on_sigint."):
+            return any(future.done() and not future.cancelled() for future in callback.args)
+    return False
+
+
 class ProcessLock:
     """A re-entrant lock for any thread. In a forked child it is free, even if the parent had locked it."""
 

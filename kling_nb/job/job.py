@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from kling_nb import errors, front_end
-from kling_nb.background import BackgroundThread, wait, wait_async
+from kling_nb.background import BackgroundThread, cell_was_interrupted, wait, wait_async
 from kling_nb.events import Event, JobState, Logged, State, fold
 from kling_nb.job.cancel import NO_ANSWER, Cancellation, interrupt_cancels
 from kling_nb.job.plan import Outcome
@@ -77,6 +77,7 @@ class Job:
         output: What the model returned, once known.
         expected_seconds: How long earlier jobs of this endpoint took, or None.
         notices: What the user should know about how the job was found, one line each.
+        variable: The variable that receives the result in its cell, or None.
         maker: The `Session` of the job, which can make another take.
     """
 
@@ -104,6 +105,7 @@ class Job:
         self.output: dict[str, Any] | None = None
         self.expected_seconds: float | None = None
         self.notices: tuple[str, ...] = ()
+        self.variable: str | None = None
         self.cancellation = Cancellation()
         self.maker: Any = None
         self._lines: list[Logged] = []
@@ -160,10 +162,14 @@ class Job:
             raise wait(self._spawn_interrupt()) from fault
 
     async def wait_async(self, timeout: float | None = None) -> Result:  # noqa: ASYNC109 -- as `wait`
-        """Wait as `wait` does, for `await`. Cancelling the caller does not cancel the job."""
+        """Wait as `wait` does, for `await`. Only ■ in a cell that awaits it cancels a queued job."""
         self._check_followed()
         try:
             return await wait_async(self._done, timeout)
+        except asyncio.CancelledError:
+            if cell_was_interrupted():
+                raise await self._interrupted() from None
+            raise
         except TimeoutError as fault:
             if self._done.done():
                 return self._done.result()
@@ -207,6 +213,17 @@ class Job:
             remedy=f"Resume: run the cell again, or %kling show {self.id}\nCancel: %kling cancel {self.id}",
             request_id=self.request_id,
         )
+
+    async def _interrupted(self) -> errors.KlingError:
+        """Handle the interrupt of a cell that awaits the job, and return the error for the cell."""
+        try:
+            return await wait_async(self._spawn_interrupt())
+        except asyncio.CancelledError:  # ■ twice
+            return errors.Interrupted(
+                f"Stopped waiting. The state of job {self.id} is not known yet.",
+                remedy=f"Look at it: %kling show {self.id}",
+                request_id=self.request_id,
+            )
 
     def _spawn_interrupt(self) -> Future[errors.Interrupted]:
         """Run `_handle_interrupt` on the background thread."""

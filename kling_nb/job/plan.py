@@ -242,6 +242,12 @@ class Planner:
         """
         if call.fault is not None:
             return self._plan_refused(call, call.fault)
+        try:
+            return self._plan_accepted(call)
+        except InputError as fault:
+            return self._plan_refused(call, fault)
+
+    def _plan_accepted(self, call: Call) -> Plan:
         take, new, webhook_url = call.take, call.new, call.webhook_url
         settings = self._settings(backend=call.backend, max_cost=call.max_cost, frozen=call.frozen)
         options, rest = SubmitOptions.split(call.parameters)

@@ -6,23 +6,124 @@ import ast
 import asyncio
 import csv
 import json
+import mimetypes
 import re
+import shlex
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from kling_nb.api import default_session
-from kling_nb.background import wait_async
 from kling_nb.catalog import Endpoint
-from kling_nb.errors import InputError, Interrupted, KlingError, UsageError
+from kling_nb.errors import InputError, KlingError, UsageError
 from kling_nb.job.job import Job
-from kling_nb.job.plan import WORDS
-from kling_nb.notebook.flags import BODY_PARAMETERS, IMAGES, VARYING, CellCall, flag_of, parse_line
+from kling_nb.job.plan import WORDS, Call
+from kling_nb.notebook.flags import (
+    BODY_PARAMETERS,
+    IMAGES,
+    VARYING,
+    CellCall,
+    continue_line,
+    flag_of,
+    parse_line,
+)
+from kling_nb.notebook.ipykernel_quirks import set_last_output
 from kling_nb.notebook.output.terminal import Outputs, ShownSweep
-from kling_nb.notebook.prompt import axes_of, fill_in
-from kling_nb.request.request import image_endpoint
+from kling_nb.notebook.prompt import (
+    Evaluate,
+    Field,
+    Fields,
+    Prompt,
+    axes_as_21fcdc9,
+    axes_of,
+    fill_in,
+    parts_of,
+)
+from kling_nb.request.request import image_endpoint, plain_text
 from kling_nb.sweeps.axes import Axis
 from kling_nb.sweeps.sweep import CONCURRENCY, Sweep
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A cell as one version reads it.
+
+    Attributes:
+        call: The line.
+        axes: The alternatives in the text, if the line has `--grid`.
+        prompt: Returns the prompt for a choice among the alternatives.
+    """
+
+    call: CellCall
+    axes: tuple[Axis, ...]
+    prompt: Prompt
+
+    def same(self, other: Reading) -> bool:
+        """Return True if the other reading certainly asks for the same."""
+        return self.call == other.call and not self.axes and not other.axes and self.text == other.text
+
+    @property
+    def text(self) -> str:
+        """The prompt, if there are no alternatives."""
+        return self.prompt({})
+
+
+def read_cell(line: str, body: str, value: Evaluate, *, default_endpoint: str) -> Reading:
+    """Read a cell. Every field in it is evaluated once.
+
+    Args:
+        line: The text after `%%kling`.
+        body: The text below the line.
+        value: Returns the value of a field.
+        default_endpoint: The endpoint if the line names none.
+
+    Raises:
+        UsageError: A flag is wrong, a field failed, or there are alternatives without `--grid`.
+        UnknownEndpoint: The endpoint does not exist.
+    """
+    line, body = continue_line(line, body)
+    call = parse_line(line, default_endpoint=default_endpoint, fill=lambda text: fill_in(text, value))
+    body = plain_text(body)
+    if call.grid is not None and not call.raw:
+        axes, prompt = axes_of(body, value)
+        return Reading(call, axes, lambda values: prompt(values).strip())
+    text = (body if call.raw else fill_in(body, value)).strip()
+    return Reading(call, (), lambda _: text)
+
+
+def read_as_21fcdc9(line: str, body: str, fields: Fields, *, default_endpoint: str) -> Reading | None:
+    """Return the cell as version 0.1.0 read it up to commit 21fcdc9; None if it did not accept the line."""
+    fill = fields.fill_as_21fcdc9
+    try:
+        call = parse_line(line, default_endpoint=default_endpoint, fill=fill, split=shlex.split)
+    except (KlingError, ValueError):
+        return None
+    if call.raw:  # it had no such flag
+        return None
+    axes, prompt = axes_as_21fcdc9(body, fill) if call.grid is not None else ((), lambda _: fill(body))
+    return Reading(call, axes, lambda values: prompt(values).strip())
+
+
+def earlier_call(
+    was: Reading, now: Reading | None, image: Callable[[str, str], Any], usual: str | None = None
+) -> Callable[[Mapping[str, Any]], Call | None]:
+    """Return a function that gives the earlier call for the values of a sweep, if the axes are the same.
+
+    Args:
+        was: The cell as an earlier version read it.
+        now: The cell as it is read now, if it is accepted.
+        image: Returns the image of a word and its flag.
+        usual: The endpoint if the line names none.
+    """
+
+    def call(values: Mapping[str, Any]) -> Call | None:
+        if now is not None and [axis.values for axis in now.axes] != [axis.values for axis in was.axes]:
+            return None
+        varied = {name: value for name, value in values.items() if not name.startswith("choice")}
+        return Call.of(was.prompt(values), {"endpoint": usual, **was.call.submit_arguments(image), **varied})
+
+    return call
 
 
 class CellRun:
@@ -40,9 +141,22 @@ class CellRun:
         self.outputs = outputs
         self.session = default_session()
         self._settings = self.session.settings()
-        self.call: CellCall = parse_line(line, default_endpoint=self._settings.endpoint, fill=self.fill)
-        self.body = body
-        self._prompt = self.fill(body).strip()
+        self._fields = Fields(shell.user_ns)
+        self._images: dict[str, Any] = {}
+        usual = self._settings.endpoint
+        self._fault: KlingError | None = None
+        try:
+            now = read_cell(line, body, self._fields.value, default_endpoint=usual)
+        except KlingError as fault:
+            now, self._fault = None, fault
+        was = read_as_21fcdc9(line, body, self._fields, default_endpoint=usual)
+        if was is not None and now is not None and (now.call.raw or now.same(was)):
+            was = None
+        reading = now or was
+        if reading is None:
+            raise self._fault or AssertionError
+        self.reading, self.call = reading, reading.call
+        self.earlier = earlier_call(was, now, self.image) if was is not None else None
 
     def wait(self) -> None:
         """Run the cell and block until the job has ended."""
@@ -58,7 +172,7 @@ class CellRun:
         try:
             result = await job.wait_async(self.timeout)
         except asyncio.CancelledError:
-            raise await _interrupt(job) from None
+            raise await job._interrupted() from None
         self.assign(result)
 
     @property
@@ -66,54 +180,57 @@ class CellRun:
         """Seconds to wait, or None for no limit."""
         return self.call.timeout if self.call.timeout is not None else self._settings.timeout
 
-    def fill(self, text: str) -> str:
-        """Fill in `{name}` and `$name` from the user's variables."""
-        return fill_in(text, self._shell.user_ns)
-
     def start(self) -> Job | None:
         """Submit and show the job. Return it, or None if the cell does not wait."""
-        call, arguments = self.call, self.arguments()
+        call = self.call
         try:
+            plan = self.session.plan(
+                self.reading.text, **self.arguments(earlier=self.earlier and self.earlier({}))
+            )
             if call.dry_run:
-                self.outputs.plan(self.session.plan(self._prompt, **arguments))
+                self.outputs.plan(plan)
                 return None
-            job = self.session.submit(self._prompt, notebook=self.outputs.notebook, **arguments)
+            job = self.session._launch(plan, notebook=self.outputs.notebook)
         except InputError as fault:
             raise with_flag_name(fault) from None
+        job.variable = call.name
         self.outputs.show(job, quiet=call.quiet)
         if call.wait:
             return job
         self.assign(job)
         return None
 
-    def arguments(self) -> dict[str, Any]:
-        """Return the arguments of `Session.submit`, without the prompt."""
-        return self.call.submit_arguments(self.image)
+    def arguments(self, **more: Any) -> dict[str, Any]:
+        """Return the arguments of `Session.plan`, without the prompt."""
+        return {**self.call.submit_arguments(self.image), "fault": self._fault, **more}
 
-    def image(self, word: str) -> Any:
-        """Return the value of a variable or attribute (`fox.last_frame`), or the word as a path or a URL."""
-        braced = word.startswith("{") and word.endswith("}")
-        value = _look_up(word.strip("{}") if braced else word, self._shell.user_ns)
-        if value is None and not braced:
-            _check_attribute(word, self._shell.user_ns)
-        return value if value is not None else self.fill(word) if braced else word
+    def image(self, word: str, flag: str) -> Any:
+        """Return the value of a field, variable or attribute (`fox.last_frame`), or a path or URL."""
+        if word not in self._images:
+            self._images[word] = self._find_image(word, flag)
+        return self._images[word]
+
+    def _find_image(self, word: str, flag: str) -> Any:
+        parts = () if self.call.raw else parts_of(word)
+        match parts:
+            case (Field(conversion="", form=()) as field,):
+                value = self._fields.value(field)
+                if value is None:
+                    raise UsageError(f"{flag} {word} is None, not an image. Nothing was sent.")
+                return value
+        if word.startswith("{") and not self.call.raw:
+            return self._fields.fill(word)
+        value = _look_up(word, self._shell.user_ns)
+        if value is None:
+            _check_image(word, flag, self._shell.user_ns)
+        return word if value is None else value
 
     def assign(self, value: Any) -> None:
-        """Assign a value to NAME, if the line has one."""
+        """Assign a value to NAME, or to `_` and `Out` if the line has none."""
         if self.call.name is not None:
             self._shell.push({self.call.name: value})
-
-
-async def _interrupt(job: Job) -> KlingError:
-    """Cancel a queued job, or leave a running one alone. Return the error that the cell raises."""
-    try:
-        return await wait_async(job._spawn_interrupt())
-    except asyncio.CancelledError:  # ■ twice
-        return Interrupted(
-            f"Stopped waiting. The state of job {job.id} is not known yet.",
-            remedy=f"Look at it: %kling show {job.id}",
-            request_id=job.request_id,
-        )
+        else:
+            set_last_output(self._shell, value)
 
 
 def _look_up(word: str, variables: Mapping[str, Any]) -> Any:
@@ -125,14 +242,20 @@ def _look_up(word: str, variables: Mapping[str, Any]) -> Any:
     return value
 
 
-def _check_attribute(word: str, variables: Mapping[str, Any]) -> None:
-    """Raise if a word such as `fox.lastframe` is no file, and looks like a wrong attribute of a variable."""
-    first, dot, rest = word.partition(".")
-    if dot and first in variables and rest.isidentifier() and not Path(word).exists():
-        raise UsageError(
-            f"There is no file {word}, and {first} has no attribute {rest!r}. Nothing was sent.",
-            remedy=f"{first}.last_frame is the last frame of a video.",
-        )
+def _check_image(word: str, flag: str, variables: Mapping[str, Any]) -> None:
+    """Raise if a word such as `fox.lastframe` or `foxx` is no file, and looks like a variable."""
+    first, *rest = word.split(".")
+    is_name = all(part.isidentifier() for part in (first, *rest))
+    if not is_name or mimetypes.guess_type(word, strict=False)[0] or Path(word).exists():
+        return
+    if first in variables:
+        reason = f"{first} has no attribute {'.'.join(rest)!r}" if rest else f"{first} is None"
+    else:
+        reason = f"name {first!r} is not defined"
+    raise UsageError(
+        f"{flag} {word}: {reason}, and there is no file {word}. Nothing was sent.",
+        remedy="Give a path, a URL, or a variable such as fox.last_frame, the last frame of a video.",
+    )
 
 
 def with_flag_name(fault: InputError) -> InputError:
@@ -175,7 +298,7 @@ class SweepRun:
         try:
             await sweep.wait_async(self._run.timeout)
         except asyncio.CancelledError:
-            raise await _interrupt_sweep(sweep) from None
+            raise await sweep._interrupted() from None
         finally:
             if sweep.done:
                 await asyncio.to_thread(shown.finish)
@@ -199,18 +322,17 @@ class SweepRun:
 
     def _plan(self) -> Sweep:
         run, call = self._run, self._run.call
-        chosen, prompt = axes_of(run.body, run.fill)
-        arguments = run.arguments()
+        arguments = run.arguments(earlier=run.earlier)
         endpoint = endpoint_of(call, run.session.endpoint)
         varied = grid_axes(call.grid or (), endpoint, arguments, run.image)
-        axes = (*chosen, *varied)
+        axes = (*run.reading.axes, *varied)
         if not axes:
             raise UsageError(
                 "--grid needs values to vary. Nothing was sent.",
                 remedy="Write --grid duration=5,10, or alternatives in the prompt: {a red|a blue} fox.",
             )
         return run.session.sweep(
-            prompt,
+            run.reading.prompt,
             axes=axes,
             concurrency=call.concurrency or CONCURRENCY,
             notebook=run.outputs.notebook,
@@ -231,21 +353,11 @@ def dry_run_text(sweep: Sweep) -> str:
     return "\n".join([*lines, f"A run would be refused now: {refusal}"] if refusal else lines)
 
 
-async def _interrupt_sweep(sweep: Sweep) -> KlingError:
-    """Cancel the queued jobs of a sweep. Return the error that the cell raises."""
-    try:
-        return await wait_async(sweep._spawn_interrupt())
-    except asyncio.CancelledError:  # ■ twice
-        return Interrupted(
-            "Stopped waiting. The state of the running jobs is not known yet.", remedy="Run %kling jobs."
-        )
-
-
 # -- The axes of a sweep: `--grid NAME=VALUE,VALUE`.
 
 
 def grid_axes(
-    words: Sequence[str], chosen: Endpoint, flags: Mapping[str, Any], image: Callable[[str], Any]
+    words: Sequence[str], chosen: Endpoint, flags: Mapping[str, Any], image: Callable[[str, str], Any]
 ) -> tuple[Axis, ...]:
     """Return the axes of the `--grid` flags.
 
@@ -253,7 +365,7 @@ def grid_axes(
         words: The word after each `--grid`; an empty one names no axis.
         chosen: The endpoint that has the parameters.
         flags: Values of other flags.
-        image: Returns the image of a word.
+        image: Returns the image of a word; its second argument is the flag.
 
     Raises:
         UsageError: A name does not exist, is given twice, or has no values.
@@ -293,10 +405,10 @@ def endpoint_of(call: CellCall, find: Callable[[str | None], Endpoint]) -> Endpo
     return image_endpoint(named, find) if IMAGES & {*call.arguments, *varied} else named
 
 
-def _axis(name: str, values: Sequence[Any], image: Callable[[str], Any]) -> Axis:
+def _axis(name: str, values: Sequence[Any], image: Callable[[str, str], Any]) -> Axis:
     if name in IMAGES:
         named = [str(value) for value in values]
-        return Axis(name, tuple(image(one) for one in named), tuple(named))
+        return Axis(name, tuple(image(one, f"--grid {name}") for one in named), tuple(named))
     if name == "take":
         return Axis.of(name, [int(value) if str(value).isdigit() else value for value in values])
     return Axis.of(name, values)

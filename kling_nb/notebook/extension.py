@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from kling_nb import front_end
@@ -55,6 +56,7 @@ class _Extension:
             CellMagic(self.magics), magic_kind="cell", magic_name="kling"
         )
         self._completer.install()
+        self._shell.input_transformers_cleanup.append(refuse_assignment)
         front_end.config = self.magics.config_values
         for watch in self._watches:
             watch.install()
@@ -95,12 +97,22 @@ class _Extension:
         for watch in self._watches:
             watch.remove()
         self._completer.remove()
+        self._shell.input_transformers_cleanup.remove(refuse_assignment)
         remove_magics(self._shell, "kling", "KlingMagics")
         front_end.config = dict
         front_end.job_presenter = None
         front_end.video_presenter = None
         front_end.sweep_presenter = front_end.strip_presenter = front_end.open_line = None
         front_end.say = None
+
+
+def refuse_assignment(lines: list[str]) -> list[str]:
+    """Return the lines of a cell; for `fox = %%kling`, which is no Python, a line that raises an error."""
+    found = re.match(r"\s*(\w+)\s*=\s*%%kling\b(.*)", lines[0]) if lines else None
+    if found is None:
+        return lines
+    names = ", ".join(map(repr, found.groups()))
+    return [f"get_ipython().magics_manager.registry['KlingMagics'].refuse_assignment({names})\n"]
 
 
 def load(shell: Any) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import keyword
+import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,6 +20,7 @@ from typing import Any, NoReturn
 from kling_nb.api import endpoint
 from kling_nb.catalog import Control, Endpoint
 from kling_nb.catalog.problem import nearest
+from kling_nb.catalog.shipped import endpoints
 from kling_nb.errors import UsageError
 from kling_nb.fal.options import OPTIONS, PRIORITIES
 from kling_nb.notebook.prompt import FILLED_IN, escape_fields
@@ -163,6 +165,7 @@ _FLAGS = (
         cell_only=True,
         value={"type": _count, "metavar": "N"},
     ),
+    Flag("--raw", "send the text as it is written: nothing is filled in", cell_only=True, value=_switch()),
     Flag("--frozen", "show an existing take, or fail; send nothing", "frozen", value=_switch()),
     Flag("--dry-run", "show the request and what would happen; send nothing", value=_switch()),
     Flag("--quiet", "show only errors", value=_switch()),
@@ -188,6 +191,7 @@ class CellCall:
         timeout: Seconds, or None.
         dry_run: True to show what would be sent, and send nothing.
         quiet: True to show only errors.
+        raw: True to fill in nothing.
         grid: The word after each `--grid`; None without that flag.
         concurrency: Number of jobs of a grid that run at once, or None.
     """
@@ -199,16 +203,18 @@ class CellCall:
     timeout: float | None = None
     dry_run: bool = False
     quiet: bool = False
+    raw: bool = False
     grid: tuple[str, ...] | None = None
     concurrency: int | None = None
 
-    def submit_arguments(self, image: Callable[[str], Any] = str) -> dict[str, Any]:
+    def submit_arguments(self, image: Callable[[str, str], Any] | None = None) -> dict[str, Any]:
         """Return the arguments of `submit` and `plan`, without the prompt.
 
         Args:
-            image: Returns the image of a word.
+            image: Returns the image of a word; its second argument is the flag. By default the word.
         """
-        images = {name: image(word) for name, word in self.arguments.items() if name in IMAGES}
+        words = {name: word for name, word in self.arguments.items() if name in IMAGES}
+        images = {name: image(word, flag_of(name)) if image else word for name, word in words.items()}
         return {**self.arguments, **images, **self.parameters}
 
 
@@ -222,19 +228,28 @@ class _Parser(argparse.ArgumentParser):
         )
 
 
-def parse_line(line: str, *, default_endpoint: str, fill: Callable[[str], str] = str) -> CellCall:
+def parse_line(
+    line: str,
+    *,
+    default_endpoint: str,
+    fill: Callable[[str], str] = str,
+    split: Callable[[str], list[str]] | None = None,
+) -> CellCall:
     """Parse the line of a cell.
 
     Args:
         line: The text after `%%kling`.
         default_endpoint: The endpoint if the line names none.
         fill: Fills variables into one word.
+        split: Returns the words of the line, by default `split_words`.
 
     Raises:
         UsageError: A flag does not exist, has no value, or contradicts another.
         UnknownEndpoint: The endpoint does not exist.
     """
-    name, call = _parse(_fill_words(_split(line), fill), MAGIC, default_endpoint)
+    words = (split or split_words)(line)
+    filled = words if "--raw" in words else _fill_words(words, fill)
+    name, call = _parse(filled, MAGIC, default_endpoint)
     return replace(call, name=_variable(name))
 
 
@@ -274,6 +289,7 @@ def _parse(tokens: list[str], prog: str, default_endpoint: str) -> tuple[str | N
         timeout=parsed.timeout,
         dry_run=bool(parsed.dry_run),
         quiet=bool(parsed.quiet),
+        raw=bool(flags.get("raw")),
         grid=grid,
         concurrency=flags.get("concurrency"),
     )
@@ -358,14 +374,78 @@ def _controls_with_flags(chosen: Endpoint) -> list[Control]:
     return [control for control in chosen.parameters if control.name not in reserved]
 
 
-def _split(line: str) -> list[str]:
-    try:
-        return shlex.split(line)
-    except ValueError as fault:
+_PIECE = re.compile(r"""([ \t\r\n]+)|\\([\s'"])|'([^']*)'|"((?:\\.|[^"\\])*)"|(['"])|(.)""", re.DOTALL)
+_TYPOGRAPHY = {**dict.fromkeys("“”„‟«»", '"'), **dict.fromkeys("‘’‚‛", "'")}
+_DASHES = "‒–—―−"
+
+
+def split_words(line: str) -> list[str]:
+    r"""Return the words of a line.
+
+    Quotes work as in a shell. A backslash counts only before a quote or a space, so `C:\cats\a.png` is a
+    word. `#` begins a comment, except in a word that follows a flag directly, as in `--hint #7`.
+
+    Raises:
+        UsageError: A quote is not closed, or is a typographic one.
+    """
+    return list(_words(line)[0])
+
+
+def continue_line(line: str, body: str) -> tuple[str, str]:
+    r"""Return line and text of a cell whose line goes on after each `\` at its end."""
+    while line.rstrip().endswith("\\") and not _words(line.rstrip()[:-1], strict=False)[1]:
+        more, _, body = body.partition("\n")
+        line = f"{line.rstrip()[:-1]} {more}"
+    return line, body
+
+
+def _words(line: str, *, strict: bool = True) -> tuple[list[str], bool]:
+    """Return the words of a line, and True if a comment follows them."""
+    words: list[str] = []
+    word: str | None = None
+    for piece in _PIECE.finditer(line):
+        kind, text = piece.lastindex, piece[piece.lastindex or 0]
+        if kind == _SPACE:
+            words += [] if word is None else [word]
+            word = None
+        elif kind == _PLAIN and text == "#" and word is None and _begins_comment(line, piece.end(), words):
+            return words, True
+        else:
+            if strict and kind in {_UNCLOSED, _PLAIN}:
+                _check_typing(line, piece, word)
+            text = re.sub(r'\\(["\\])', r"\1", text) if kind == _DOUBLE else text
+            word = (word or "") + text
+    return words if word is None else [*words, word], False
+
+
+_SPACE, _DOUBLE, _UNCLOSED, _PLAIN = 1, 4, 5, 6  # groups of `_PIECE`
+
+
+def _begins_comment(line: str, at: int, words: Sequence[str]) -> bool:
+    return not line[at : at + 1].strip() or not words or not words[-1].startswith("--")
+
+
+def _check_typing(line: str, piece: re.Match[str], word: str | None) -> None:
+    """Raise for a quote without its partner, and for quotes and dashes of a word processor."""
+    letter, rest = piece[0], line[piece.start() :]
+    shown = rest[:80].partition(" ")[0]
+    if piece.lastindex == _UNCLOSED:
         raise UsageError(
-            f"%%kling: a quote on the line is not closed ({fault}): {line[:120]}",
+            f"%%kling: the quote {letter} on the line is not closed: {rest[:80].rstrip()}",
             remedy='Write --negative-prompt "a, b". Nothing was sent.',
-        ) from fault
+        )
+    if letter in _TYPOGRAPHY and (word is None or word.endswith("=")):
+        plain = _TYPOGRAPHY[letter]
+        raise UsageError(
+            f"%%kling: {shown} begins with the typographic quote {letter}. Nothing was sent.",
+            remedy=f"Write {plain} on both sides: --negative-prompt {plain}a, b{plain}",
+        )
+    flag = shown.lstrip(_DASHES + "-")
+    if word is None and letter in _DASHES and flag[:1].isalpha():
+        raise UsageError(
+            f"%%kling: {shown} begins with the long dash {letter}. Nothing was sent.",
+            remedy=f"Write two short ones: --{flag}",
+        )
 
 
 def _fill_words(tokens: list[str], fill: Callable[[str], str]) -> list[str]:
@@ -381,6 +461,8 @@ def _fill_words(tokens: list[str], fill: Callable[[str], str]) -> list[str]:
 
 def _is_image(flag: str, word: str) -> bool:
     """Return True for an image in braces. Filled in, it would be the `repr` of an object."""
+    if word.startswith("--") and "=" in word:
+        flag, _, word = word.partition("=")
     return _parameter(flag) in IMAGES and word.startswith("{") and word.endswith("}")
 
 
@@ -411,13 +493,26 @@ def _refuse_word(unknown: list[str], parser: argparse.ArgumentParser, chosen: En
     if not word.startswith("-"):
         raise UsageError(f"{parser.prog}: {word!r} does not belong on the line.", remedy=_PLACE[parser.prog])
     flag = word.partition("=")[0]
-    known = flags_of(chosen, parser.prog)
-    near = nearest(flag, known, 1)
-    hint = f" Did you mean {near[0]}?" if near else ""
+    if flag in {"-h", "--help"}:
+        raise UsageError(f"{parser.prog} has no flag {flag}.", remedy=f"{_HELP[parser.prog]} all flags.")
+    fixed = [one.name for one in _FLAGS if parser.prog == MAGIC or not one.cell_only]
+    own = [one for one in flags_of(chosen, parser.prog) if one not in fixed]
+    near = nearest(flag, own, 1) or nearest(flag, fixed, 1)
+    hint = _endpoints_with(flag, chosen) or (f" Did you mean {near[0]}?" if near else "")
     raise UsageError(
         f"{parser.prog}: {chosen.short_name} has no flag {flag}.{hint}",
-        remedy=f"Its flags: {' '.join(known)}\nNothing was sent.",
+        remedy=f"Its flags: {' '.join([*own, *fixed])}\nNothing was sent.",
     )
+
+
+def _endpoints_with(flag: str, chosen: Endpoint) -> str:
+    """Return a sentence about other endpoints of the package that have a flag, the most similar first."""
+    found = [one for one in endpoints() if flag.replace("_", "-") in flags_of(one)]
+    found.sort(key=lambda one: (one.category != chosen.category, one.generation != chosen.generation))
+    if not found:
+        return ""
+    more = f" and {len(found) - 1} more have it" if len(found) > 1 else " has it"
+    return f" {found[0].short_name}{more}: --endpoint {found[0].short_name}."
 
 
 def _variable(name: str | None) -> str | None:
@@ -459,13 +554,22 @@ def _set_values(pairs: list[str], flags: Mapping[str, Any], chosen: Endpoint) ->
     return values
 
 
-def as_cell(endpoint: Endpoint, inputs: Mapping[str, Any], *, take: int | None = None) -> str:
+def as_cell(
+    endpoint: Endpoint,
+    inputs: Mapping[str, Any],
+    *,
+    take: int | None = None,
+    name: str | None = None,
+    usual: str | None = None,
+) -> str:
     """Return the `%%kling` cell that makes a request again. It is the inverse of `parse_line`.
 
     Args:
         endpoint: The endpoint of the request.
         inputs: The input, as `VideoRequest.input`.
         take: Number of the take; 1 and None need no flag.
+        name: The variable that receives the result, or None.
+        usual: Id or short name of the endpoint that cells use if they name none.
 
     Returns:
         The text of the cell: the line with the flags, then the prompt.
@@ -473,14 +577,16 @@ def as_cell(endpoint: Endpoint, inputs: Mapping[str, Any], *, take: int | None =
     Raises:
         UsageError: A cell cannot have the input: bytes, or a prompt that begins or ends with spaces.
     """
-    words = [MAGIC, _FLAG_OF["endpoint"], endpoint.short_name]
+    words = [MAGIC, name] if name else [MAGIC]
+    if usual not in {endpoint.id, endpoint.short_name}:
+        words += [_FLAG_OF["endpoint"], endpoint.short_name]
     prompt = ""
-    for name, value in inputs.items():
-        _check(name, value)
-        if name in BODY_PARAMETERS:
+    for parameter, value in inputs.items():
+        _check(parameter, value)
+        if parameter in BODY_PARAMETERS:
             prompt = _body(value)
         else:
-            words += _flag(endpoint.parameter(name), value)
+            words += _flag(endpoint.parameter(parameter), value)
     if take is not None and take > 1:
         words += [_FLAG_OF["take"], str(take)]
     return f"{' '.join(words)}\n{prompt}"

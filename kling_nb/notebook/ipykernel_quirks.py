@@ -7,12 +7,15 @@
   coroutines.
 - `has_viewer`: `Kernel._allow_stdin` (ipykernel 6.29 to 7.4). Test: nbclient saves no model of kling_nb in
   `tests/kernel/test_reproducible.py`. Remove it when kernels know if someone sees their outputs.
+- `set_last_output`: `displayhook.update_user_ns` (IPython 8.18 to 9.18). Test: `_` and `Out` in
+  `tests/kernel/test_cells.py`. Remove it when a magic can return a value that is not displayed.
 - `remove_completers`, `remove_magics`: `strdispatchers`, `magics_manager.magics` (IPython 8.18 to 9.18).
   Test: `%unload_ext` in `tests/unit/test_completion.py`. Remove them when IPython can unregister both.
 
-`background.py` has two more, which must work without the extension. It wakes its loop, because ipykernel 7
+`background.py` has three more, which must work without the extension. It wakes its loop, because ipykernel 7
 does not do so when it interrupts (`TICK_SECONDS`). It looks for the frame of `InteractiveShell.run_code` to
-find out if an interrupt ends a cell.
+find out if an interrupt ends a cell. It looks for a callback of `IPythonKernel._cancel_on_sigint` (ipykernel
+6.29 to 7.4) to find out if ■ cancelled an `await`; test: `await job` in `tests/kernel/test_cells.py`.
 """
 
 from __future__ import annotations
@@ -131,6 +134,11 @@ def has_viewer() -> bool:
     return bool(getattr(kernel, "_allow_stdin", True)) or any(
         name.startswith("VOILA_") for name in os.environ
     )
+
+
+def set_last_output(shell: Any, value: Any) -> None:
+    """Make a value `_` and an entry of `Out`, as if the cell ended with it, without displaying it."""
+    shell.displayhook.update_user_ns(value)
 
 
 def remove_completers(shell: Any, *words: str) -> None:

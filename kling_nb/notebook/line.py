@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from kling_nb import settings as _settings
@@ -14,6 +14,7 @@ from kling_nb.errors import UsageError
 from kling_nb.ledger.limits import Grouping
 from kling_nb.notebook import tables
 from kling_nb.notebook.output.terminal import Outputs, TerminalOutputs
+from kling_nb.notebook.prompt import Fields, fill_in, value_of_name
 from kling_nb.session import Session
 
 if TYPE_CHECKING:
@@ -22,21 +23,26 @@ else:
     panel = lazy("kling_nb.notebook.widgets.panel")  # boundary 3 of `_lazy`
 
 
-def run_line(line: str, session: Session, outputs: Outputs) -> Any:
-    """Run a `%kling` line.
+def run_line(line: str, session: Session, outputs: Outputs, variables: Mapping[str, Any]) -> Any:
+    """Run a `%kling` line. Variables are filled in as in cells; for a price, only names.
 
     Raises:
-        UsageError: The subcommand is unknown, or has too few or too many words.
+        UsageError: The subcommand is unknown, has too few or too many words, or a field failed.
     """
-    word, *rest = line.split() or ["status"]
+    word, _, text = (line.strip() or "status").partition(" ")
     command = _COMMANDS.get(word)
     if command is None:
         near = nearest(word, _COMMANDS, 1)
         hint = f" Did you mean {near[0]}?" if near else ""
         raise UsageError(
-            f"%kling has no subcommand {word!r}.{hint}", remedy=f"Available: {', '.join(_COMMANDS)}."
+            f"%kling has no subcommand {word[:80]!r}.{hint} Nothing was sent.",
+            remedy=(
+                "To make a video, begin the cell with %%kling and write the prompt on the lines below.\n"
+                f"%%kling? and %kling? show help. Available: {', '.join(_COMMANDS)}."
+            ),
         )
     run, least, most = command
+    rest = fill_in(text, value_of_name(variables) if word == "price" else Fields(variables).value).split()
     if not least <= len(rest) <= most:
         raise UsageError(f"%kling {word} takes {_count(least, most)}.", remedy="See %kling?")
     return run(rest, session, outputs)

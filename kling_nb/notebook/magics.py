@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import traitlets
-from IPython.core.magic import Magics, line_magic, magics_class
+from IPython.core.magic import Magics, line_magic, magics_class, no_var_expand
 
 from kling_nb._lazy import lazy
 from kling_nb.errors import UsageError
@@ -71,6 +71,7 @@ class KlingMagics(Magics):
                     remedy=f'Available: {", ".join(CONFIGURABLE)}. Quote texts, such as "local".',
                 )
 
+    @no_var_expand  # `line.py` fills in variables, by the rule of cells
     @line_magic("kling")  # type: ignore[arg-type]  # IPython annotates its decorator for nothing that exists
     def line(self, line: str) -> Any:
         """Show jobs, endpoints, settings and costs.
@@ -88,7 +89,14 @@ class KlingMagics(Magics):
         %kling panel              open the panel: compose, queue, and everything that was made
         %kling local | fal        send the next jobs to the local preview server, or to fal
         """
-        return lines.run_line(line, api.default_session(), self.outputs)
+        return lines.run_line(line, api.default_session(), self.outputs, self.shell.user_ns)
+
+    def refuse_assignment(self, name: str, line: str) -> None:
+        """Raise the error of a cell that begins with `fox = %%kling`."""
+        raise UsageError(
+            f"{name} = %%kling does not work, because a cell has no value. Nothing was sent.",
+            remedy=f"Write the variable on the line: {f'%%kling {name} {line.strip()}'.strip()[:200]}",
+        )
 
     def cell(self, line: str, body: str) -> None:
         """Run a `%%kling` cell, and wait for its result."""

@@ -58,9 +58,9 @@ class VideoRequest:
         """Check `values` against the endpoint's schema.
 
         Values are converted if nothing must be guessed: 5 to "5" if the schema lists "5", "0.5" to 0.5, 5.0
-        to 5, "true" to True, a JSON text to a list or object. None means not given. A file may be a URL, a
-        data URI, a path, bytes, a PIL image, a NumPy array, an open file, an earlier `Video`, or a
-        `LocalFile`. Local files are read once, for their type and hash.
+        to 5, "true" to True, a JSON text to a list or object. None means not given. A prompt becomes a
+        `plain_text`. A file may be a URL, a data URI, a path, bytes, a PIL image, a NumPy array, an open
+        file, an earlier `Video`, or a `LocalFile`. Local files are read once, for their type and hash.
 
         Raises:
             InputError: The input is wrong. The message has all problems; `parameter` names the first.
@@ -73,10 +73,14 @@ class VideoRequest:
         ordered = [name for name in known if name in given] + [name for name in given if name not in known]
         coercion = Coercion()
         data = {name: coercion.convert(known.get(name, {}), given[name], (name,)) for name in ordered}
-        found = _merge(coercion.problems, problems(endpoint, data))
+        plain: dict[str, Any] = _with_plain_texts(data)
+        found = _merge(coercion.problems, problems(endpoint, plain))
         if found:
             raise input_error(found)
-        return cls(endpoint, MappingProxyType(data), MappingProxyType(coercion.files))
+        files = MappingProxyType(coercion.files)
+        # Version 0.1.0 up to commit 21fcdc9 sent line ends and byte order marks as they were.
+        earlier = () if plain == data else (cls(endpoint, data, files).fingerprint,)
+        return cls(endpoint, MappingProxyType(plain), files, earlier)
 
     @property
     def resolved(self) -> dict[str, Any]:
@@ -161,6 +165,23 @@ def _canonical(value: Any) -> Any:
     if isinstance(value, float) and math.isfinite(value) and value.is_integer():
         return int(value)
     return value
+
+
+def plain_text(text: str) -> str:
+    r"""Return a prompt with `\n` as its only line end, without final line ends and byte order mark."""
+    return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n").rstrip("\n")
+
+
+def _with_plain_texts(value: Any, name: str = "") -> Any:
+    """Return JSON whose prompts, at any depth, are plain texts."""
+    if isinstance(value, dict):
+        return {key: _with_plain_texts(part, key) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_with_plain_texts(part, name) for part in value]
+    return plain_text(value) if isinstance(value, str) and name in _PROMPTS else value
+
+
+_PROMPTS = frozenset({"prompt", "negative_prompt", "text"})
 
 
 def _merge(first: list[Problem], then: tuple[Problem, ...]) -> list[Problem]:

@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import Any
 
 from kling_nb import front_end
-from kling_nb.background import BackgroundThread, wait, wait_async
+from kling_nb.background import BackgroundThread, cell_was_interrupted, wait, wait_async
 from kling_nb.errors import (
     Interrupted,
     LedgerError,
@@ -276,6 +276,10 @@ class Sweep:
         self.start()
         try:
             await wait_async(self._done, timeout)
+        except asyncio.CancelledError:
+            if cell_was_interrupted():
+                raise await self._interrupted() from None
+            raise
         except TimeoutError as fault:
             raise self._timeout_error(timeout) from fault
         return self._check_results()
@@ -321,6 +325,16 @@ class Sweep:
     def _spawn_interrupt(self) -> Future[Interrupted]:
         """Handle an interrupt of the waiting cell, and return the error for the cell."""
         return self._background.spawn(self._handle_interrupt())
+
+    async def _interrupted(self) -> Interrupted:
+        """Handle the interrupt of a cell that awaits the sweep, and return the error for the cell."""
+        try:
+            return await wait_async(self._spawn_interrupt())
+        except asyncio.CancelledError:  # ■ twice
+            return Interrupted(
+                "Stopped waiting. The state of the running jobs is not known yet.",
+                remedy="Run %kling jobs.",
+            )
 
     async def _handle_interrupt(self) -> Interrupted:
         skipped = await self._stop_starting()

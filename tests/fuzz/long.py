@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from . import edges
 from .drawn import DRAWN
+from .filling import compare
 
 SEARCHED = 25
 
@@ -69,6 +70,10 @@ def main() -> None:
             counts[name] += draw(name, each - counts[name], first)
         except Exception:  # noqa: BLE001 - it is what is looked for
             faults.append(f"{name}: {traceback.format_exc()[-2000:]}")
+    try:
+        counts["filling of prompts, against an independent reading"] = compare(first, number)
+    except AssertionError as difference:
+        faults.append(f"filling of prompts: {difference}")
     edges.close()
     print(json.dumps({"inputs": counts, "faults": faults}))
 

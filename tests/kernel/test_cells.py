@@ -101,6 +101,30 @@ def test_an_interrupted_running_cell_says_that_the_job_goes_on_and_finds_it_agai
     assert len(fal.accepted) == 1
 
 
+def test_an_interrupted_await_of_a_job_says_the_same_as_an_interrupted_cell(
+    kernel: RunningKernel, fal: ScriptedFal
+) -> None:
+    fal.script = Script([Queue(0), Run(), Log("Loading"), Hold(), Done()])
+    kernel.ok("import asyncio, kling_nb\njob = kling_nb.submit('a dog')\njob")
+    kernel.wait_until(lambda: "Loading" in str(kernel.comm_messages))
+    kernel.ok(
+        "try:\n    async with asyncio.timeout(0.01):\n        await job\nexcept TimeoutError:\n    pass"
+    )
+    for code in ("await job", "study = kling_nb.sweep(['a dog'])\nawait study"):
+        cell = kernel.start(f"print('waits')\n{code}")
+        kernel.wait_until(lambda cell=cell: "waits" in cell.text)
+        kernel.interrupt()
+        kernel.finish(cell)
+        assert cell.error is not None
+        assert cell.error["ename"] == "Interrupted"
+        assert "running" in cell.message
+        assert "Traceback" not in cell.message
+    assert fal.count("cancel") == 0
+    fal.release()
+    kernel.ok("await job")
+    assert len(fal.accepted) == 1
+
+
 def test_kernel_restarted_while_a_job_runs_then_run_all_submits_once(
     new_kernel: RunningKernel, fal: ScriptedFal
 ) -> None:
@@ -202,12 +226,77 @@ def test_a_take_is_shown_again_without_a_request(kernel: RunningKernel, fal: Scr
     assert len(fal.accepted) == 2
 
 
+def test_the_video_of_a_cell_without_a_name_is_the_last_output(
+    kernel: RunningKernel, fal: ScriptedFal
+) -> None:
+    cell = kernel.ok("%%kling\na boat")
+    kernel.ok("shown = dict(Out)")
+    assert kernel.value("[video.path.name[:7] for video in shown.values()]") == "['a-boat-']"
+    assert len(cell.displays) == 2  # widget and card, and no other
+    kernel.ok("%%kling named\na boat")
+    kernel.ok("%%kling --no-wait\na boat")
+    kernel.ok("kinds = [type(_).__name__, type(__).__name__]")
+    assert kernel.value("kinds") == "['Job', 'Video']"
+    kernel.ok("%%kling --grid duration=5,10\na boat")
+    assert kernel.value("len(_)") == "2"
+
+
+def test_a_cell_that_an_earlier_version_sent_in_another_form_shows_its_take(
+    kernel: RunningKernel, fal: ScriptedFal
+) -> None:
+    kernel.ok(
+        "import kling_nb\nanimal = 'fox'\nfor text in ['coffee 5', 'a {nothing} here', 'a fox 5', 'it 5']:\n"
+        "    kling_nb.generate(text)\nkling_nb.generate('two\\r\\nlines')"
+    )
+    sent = len(fal.accepted)
+    cell = kernel.ok("%%kling cup\ncoffee $5")
+    assert 'Made by an earlier version, which sent the prompt as "coffee 5".' in cell.text
+    assert "coffee 5" in cell.displays[-1]["text/plain"]
+    cell = kernel.ok("%%kling\na {nothing} here")
+    assert 'which sent the prompt as "a {nothing} here"' in cell.text
+    cell = kernel.ok("%%kling --dry-run\ncoffee $5")
+    assert "Already made, free" in cell.text
+    cell = kernel.ok("%%kling --grid\n{a {animal}|it} $5")
+    assert "2 already made, free" in cell.text
+    assert cell.text.count("Made by an earlier version") == 2
+    assert "which sent" in kernel.ok("%%kling --frozen\ncoffee $5").text
+    assert len(fal.accepted) == sent
+    for code, words in [
+        ("%%kling\nanother {nothing}", "{nothing}: name 'nothing' is not defined. Nothing was sent."),
+        ("%%kling\n{red|blue} fox", "alternatives, which need --grid"),
+        ("%%kling --new\na {nothing} here", "name 'nothing' is not defined"),
+    ]:
+        assert words in kernel.run(code).message
+    assert len(fal.accepted) == sent
+    kernel.ok("%%kling --new\ncoffee $5")
+    kernel.ok("%%kling --raw\n{nothing} for $5 {{x}}")
+    assert [job.input["prompt"] for job in fal.accepted[sent:]] == ["coffee $5", "{nothing} for $5 {{x}}"]
+
+
+def test_common_slips_of_the_line_are_explained(kernel: RunningKernel, fal: ScriptedFal) -> None:
+    for code, words in [
+        ("%kling A red fox", "begin the cell with %%kling"),
+        ("%%kling --help\na fox", "%%kling? shows"),
+        ("fox = %%kling --duration 5\nA red fox", "%%kling fox --duration 5"),
+        ("%%kling --image foxx.last_frame\nit moves", "--image foxx.last_frame: name 'foxx' is not defined"),
+        ("%%kling --image foxx\nit moves", "--image foxx: name 'foxx' is not defined"),
+        ("%%kling --grid image=foxx,b.png\nit moves", "--grid image foxx: name 'foxx' is not defined"),
+    ]:
+        cell = kernel.run(code)
+        assert cell.error is not None, code
+        assert words in cell.message
+        assert "Traceback" not in cell.message
+    assert not fal.accepted
+    kernel.ok("%%kling cat --duration 5 \\\n  --aspect-ratio 1:1  # square\na cat")
+    assert fal.accepted[0].input == {"prompt": "a cat", "duration": "5", "aspect_ratio": "1:1"}
+
+
 def test_variables_are_filled_into_prompt_and_line(kernel: RunningKernel, fal: ScriptedFal) -> None:
     kernel.ok("animal, shape, data = 'heron', '9:16', {'a': 1}")
-    kernel.ok("%%kling --aspect-ratio {shape}\na $animal, {animal.upper()}, {missing} 100 %")
+    kernel.ok("%%kling --aspect-ratio {shape}\na $animal, {animal.upper()}, {1} 100 %")
     kernel.ok("%%kling --duration 10\na $animal, {animal.upper()} 100 %")
     first, second = (submission.input for submission in fal.accepted)
-    assert first == {"prompt": "a $animal, {animal.upper()}, {missing} 100 %", "aspect_ratio": "9:16"}
+    assert first == {"prompt": "a heron, HERON, {1} 100 %", "aspect_ratio": "9:16"}
     assert second == {"prompt": "a heron, HERON 100 %", "duration": "10"}
 
 

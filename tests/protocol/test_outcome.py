@@ -4,6 +4,7 @@ import os
 import socket
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from scripted import Done, Hold, Run, Script, ScriptedFal
 
 from kling_nb import errors
+from kling_nb.catalog.shipped import endpoint
 from kling_nb.events import State
 from kling_nb.job.job import Job
 from kling_nb.job.plan import WORDS, Call, Outcome
@@ -19,7 +21,7 @@ from kling_nb.notebook.cell import dry_run_text
 from kling_nb.notebook.output.terminal import plan_text
 from kling_nb.notebook.widgets import takes
 from kling_nb.notebook.widgets.compose import Desk
-from kling_nb.request.request import stored_input
+from kling_nb.request.request import VideoRequest, stored_input
 from kling_nb.session import Session
 from kling_nb.sweeps.axes import Axis
 
@@ -313,6 +315,21 @@ def test_a_cell_that_is_not_accepted_any_more_shows_its_take_and_buys_nothing(wo
     with pytest.raises(errors.UsageError, match="not defined"):
         session.plan(earlier=WAS, fault=refused, new=True)
     assert len(world.fal.accepted) == 1
+
+
+def test_a_prompt_with_other_line_ends_is_found(world: World) -> None:
+    """Version 0.1.0 up to commit 21fcdc9 sent them as they were."""
+    session, sent = world.make_session(), "a cat\r\nasleep\n"
+    old = VideoRequest(endpoint(PRICED), {"prompt": sent}, {})
+    session._launch(replace(session.plan("x", endpoint=PRICED), request=old)).wait()
+    for text in (sent, "a cat\r\nasleep\n"):
+        job = session.submit(text, endpoint=PRICED)
+        assert (job.outcome, job.request.prompt) == (Outcome.REUSE, sent)
+        assert 'sent the prompt as "a cat\\r\\nasleep\\n"' in job.notices[0]
+    assert session.plan("a cat\nasleep", endpoint=PRICED).submits  # not what was typed then
+    again = takes.submit(job, {})  # another take of what is shown
+    again.wait()
+    assert [one.input["prompt"] for one in world.fal.accepted] == [sent, "a cat\nasleep"]
 
 
 # what a run would refuse

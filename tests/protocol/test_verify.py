@@ -54,12 +54,12 @@ READ: dict[tuple[str, ...], list[Any]] = {
     ("%%kling --take 2\na boat",): [("a boat", {"take": 2})],
     ("%%kling x --dry-run\na boat",): [],
     ("%%kling\na {colour} boat, {{as is}}, $colour",): [("a red boat, {as is}, red", {})],
-    ("%%kling\nfor $5 and ${count}, {ratio}",): [("for 5 and $3, 0.5", {})],
+    ("%%kling\nfor $5 and ${count}, {ratio}",): [("for $5 and $3, 0.5", {})],
     ("%%kling\na {open('x').read()} boat",): ["it depends on open('x').read()"],
-    ("%%kling\na {colour!r} boat",): ["it depends on colour"],
-    ("%%kling\na {ratio:.2f} boat",): ["it depends on ratio"],
+    ("%%kling\na {colour!r} boat",): [("a 'red' boat", {})],
+    ("%%kling\na {ratio:.2f} boat",): [("a 0.50 boat", {})],
     ("%%kling\na {colour.title()} boat, $colour.upper",): ["it depends on colour.title()"],
-    ("%%kling\nGood morning, $colour. {colour}",): [("Good morning, $colour. {colour}", {})],
+    ("%%kling\nGood morning, $colour. {colour}",): [("Good morning, red. red", {})],
     ("%%kling\na {nothing} boat",): ["it depends on nothing"],
     ('%%kling --endpoint v1.6-pro --negative-prompt "{colour} sky"\na boat',): [
         ("a boat", {"negative_prompt": "red sky"})

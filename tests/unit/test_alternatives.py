@@ -1,4 +1,4 @@
-"""Alternatives in a prompt, beside IPython's own braces; and the words of --grid."""
+"""Alternatives in a prompt, next to fields; and the words of --grid."""
 
 import pytest
 
@@ -6,17 +6,24 @@ from kling_nb.catalog.shipped import endpoint
 from kling_nb.errors import InputError, UsageError
 from kling_nb.notebook.cell import grid_axes, values_of
 from kling_nb.notebook.flags import parse_line, parse_words
-from kling_nb.notebook.prompt import axes_of, fill_in, parts_of
+from kling_nb.notebook.prompt import Choice, Field, Fields, axes_as_21fcdc9, axes_of, parts_of
 
 NAMES = {"colour": "red", "city": "Tokyo", "lengths": [5, 10], "words": ["a, b", "c"]}
 
 
 def fill(text):
-    return fill_in(text, NAMES)
+    return Fields(NAMES).fill(text)
+
+
+def axes_in(body):
+    return axes_of(body, Fields(NAMES).value)[0]
 
 
 def prompts(body):
-    axes, prompt = axes_of(body, fill)
+    return all_of(*axes_of(body, Fields(NAMES).value))
+
+
+def all_of(axes, prompt):
     found = [{}]
     for axis in axes:
         found = [{**values, axis.name: value} for values in found for value in axis.values]
@@ -29,14 +36,12 @@ def test_alternatives_and_variables_stand_side_by_side():
 
 
 def test_a_variable_within_an_alternative():
-    axes, _ = axes_of("a {{colour} fox|wolf}", fill)
     assert prompts("a { {colour} fox|wolf}") == ["a  red fox", "a wolf"]
-    assert axes == ()  # two braces are a brace itself, as everywhere in IPython
+    assert axes_in("a {{colour} fox|wolf}") == ()  # two braces are the character
 
 
 def test_several_groups_are_several_axes():
-    axes, _ = axes_of("a {red|blue} fox in {snow|rain|fog}", fill)
-    assert [(axis.name, axis.labels) for axis in axes] == [
+    assert [(axis.name, axis.labels) for axis in axes_in("a {red|blue} fox in {snow|rain|fog}")] == [
         ("choice 1", ("red", "blue")),
         ("choice 2", ("snow", "rain", "fog")),
     ]
@@ -45,17 +50,59 @@ def test_several_groups_are_several_axes():
 
 @pytest.mark.parametrize("body", ["a fox", "{city}", "a {{b|c}} d", "{a|b", "a|b", "{1 + 1}"])
 def test_what_is_no_alternative(body):
-    assert axes_of(body, fill)[0] == ()
-    assert prompts(body) == [fill(body).strip()]
+    assert axes_in(body) == ()
+    assert prompts(body) == [fill(body)]
+
+
+@pytest.mark.parametrize(
+    ("body", "texts"),
+    [
+        ("{fox's den|wolf's den}", ("fox's den", "wolf's den")),
+        ("{a (b|c) d|e}", ("a (b|c) d", "e")),
+        ("{a :(|b}", ("a :(", "b")),
+        ("{the 'a|b' sign|none}", ("the 'a|b' sign", "none")),
+        ("{Title: {x|y}|z}", ("Title: {x|y}", "z")),
+        ("{colour|city}", ("colour", "city")),
+    ],
+)
+def test_which_bars_separate_alternatives(body, texts):
+    assert [part.texts for part in parts_of(body)] == [texts]
+
+
+def test_alternatives_within_alternatives_are_refused():
+    with pytest.raises(UsageError, match=r"\{x\|y\} has alternatives"):
+        axes_in("{a {x|y}|b}")
+
+
+def test_each_field_is_evaluated_once_for_all_cells():
+    count = iter(range(100))
+    fields = Fields({"next": next, "count": count})
+    axes, prompt = axes_of("{next(count)} {a {next(count)}|b} {next(count)} {x|y}", fields.value)
+    assert all_of(axes, prompt) == ["0 a 1 2 x", "0 a 1 2 y", "0 b 2 x", "0 b 2 y"]
+    assert axes[0].labels == ("a 1", "b")
+    assert next(count) == 3
+
+
+def test_the_earlier_reading_uses_the_values_that_fields_have():
+    count = iter(range(100))
+    fields = Fields({"next": next, "count": count})
+    body = "{next(count)} {a|b} {next(count)} for $5"
+    assert all_of(*axes_of(body, fields.value)) == ["0 a 1 for $5", "0 b 1 for $5"]
+    assert all_of(*axes_as_21fcdc9(body, fields.fill_as_21fcdc9))[0] == "0 a 1 for 5"
+    assert next(count) == 2
 
 
 def test_an_empty_alternative_leaves_the_word_out():
     assert prompts("a {|very }large fox") == ["a large fox", "a very large fox"]
-    assert axes_of("a {|very }fox", fill)[0][0].labels == ("(empty)", "very")
+    assert axes_in("a {|very }fox")[0].labels == ("(empty)", "very")
 
 
 def test_parts_keep_all_of_the_text():
-    assert parts_of("x {a|b} y {c} z") == ["x ", ("a", "b"), " y {c} z"]
+    parts = parts_of("x {a|b} y {c} $d {1} z")
+    assert [type(part) for part in parts] == [str, Choice, str, Field, str, Field, str]
+    assert "".join(part if isinstance(part, str) else part.source for part in parts) == (
+        "x {a|b} y {c} $d {1} z"
+    )
 
 
 @pytest.mark.parametrize(
@@ -75,7 +122,7 @@ def test_values_of_a_grid_flag(text, values):
 
 
 def grid(*words, **flags):
-    axes = grid_axes(words, endpoint("v1-pro"), flags, lambda word: f"<{word}>")
+    axes = grid_axes(words, endpoint("v1-pro"), flags, lambda word, flag: f"<{word}>")
     return {axis.name: axis.values for axis in axes}
 
 

@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kling_nb.catalog import DEFAULT_ENDPOINT
 from kling_nb.catalog.shipped import endpoint, endpoints
 from kling_nb.errors import InputError, UsageError
-from kling_nb.notebook.flags import as_cell, parse_line
-from kling_nb.notebook.prompt import fill_in
+from kling_nb.notebook.flags import as_cell, continue_line, parse_line
+from kling_nb.notebook.prompt import Fields
 from kling_nb.request.request import VideoRequest, stored_input
 
 VARIABLES = {"name": "filled in", "x": 1, "HOME": "/home"}
@@ -17,7 +18,7 @@ VARIABLES = {"name": "filled in", "x": 1, "HOME": "/home"}
 
 def fill(text):
     """As the magic does."""
-    return fill_in(text, VARIABLES)
+    return Fields(VARIABLES).fill(text)
 
 
 def read_back(cell):
@@ -25,21 +26,16 @@ def read_back(cell):
     first, _, body = cell.partition("\n")
     magic, _, line = first.partition(" ")
     assert magic == "%%kling"
+    line, body = continue_line(line, body)
     call = parse_line(line, default_endpoint="v3-pro", fill=fill)
-    chosen = endpoint(call.arguments["endpoint"])
+    chosen = endpoint(call.arguments.get("endpoint", "v3-pro"))
     spoken = "prompt" if "prompt" in {control.name for control in chosen.parameters} else "text"
     prompt = {spoken: fill(body).strip()} if body.strip() else {}
     return VideoRequest.build(chosen, {**prompt, **call.parameters}), call.arguments.get("take")
 
 
-def test_variables_are_filled_in_and_no_line_is_lost():
-    assert fill("one\ntwo $name {x + 1}\nthree") == "one\ntwo filled in 2\nthree"
-    assert fill("$$name '$name' {{x}} costs $x") == "$name '$name' {x} costs 1"
-    assert fill("what {is} this $x") == "what {is} this $x"
-
-
-def round_trip(request, take=None):
-    again, number = read_back(as_cell(request.endpoint, request.input, take=take))
+def round_trip(request, take=None, usual="v3-pro"):
+    again, number = read_back(as_cell(request.endpoint, request.input, take=take, usual=usual))
     assert again.fingerprint == request.fingerprint
     assert number == (take if take and take > 1 else None)
 
@@ -53,6 +49,12 @@ def test_it_reads_as_a_person_would_write_it():
     request = VideoRequest.build(endpoint("v1-pro"), {"prompt": "a fox", "aspect_ratio": "9:16"})
     expected = "%%kling --endpoint v1-pro --aspect-ratio 9:16 --take 2\na fox"
     assert as_cell(request.endpoint, request.input, take=2) == expected
+    short = as_cell(request.endpoint, request.input, name="fox", usual=DEFAULT_ENDPOINT)
+    assert short == "%%kling fox --aspect-ratio 9:16\na fox"
+    assert as_cell(request.endpoint, {"prompt": "a fox"}, usual="v1-pro") == "%%kling\na fox"
+    assert as_cell(request.endpoint, {"prompt": "a fox"}, usual="v3-pro").startswith(
+        "%%kling --endpoint v1-pro"
+    )
 
 
 @pytest.mark.parametrize(
@@ -134,7 +136,7 @@ def test_any_text(text):
         round_trip(request)
 
 
-@pytest.mark.parametrize("prompt", [" a fox", "a fox\n", "a\r\nfox"])
+@pytest.mark.parametrize("prompt", [" a fox", "a fox ", "\ta fox"])
 def test_a_prompt_that_a_cell_would_change_is_refused(prompt):
     request = VideoRequest.build(endpoint("v1-pro"), {"prompt": prompt})
     with pytest.raises(UsageError, match="prompt"):

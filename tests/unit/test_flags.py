@@ -1,6 +1,7 @@
 """The line of `%%kling`, and the same flags in a shell."""
 
 import inspect
+import re
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from kling_nb.notebook.flags import (
     CellCall,
     build_parser,
     command_help,
+    continue_line,
     flag_of,
     flags_of,
     parse_line,
@@ -62,6 +64,19 @@ def test_everything_at_once() -> None:
         ),
         ("--duration 5 film", {"name": "film", "parameters": {"duration": "5"}}),
         ("-- film", {"name": "film"}),
+        (r"--image C:\Users\ann\cat.png", {"arguments": {"image": r"C:\Users\ann\cat.png"}}),
+        (r"--image \\host\cats\a.png film", {"arguments": {"image": r"\\host\cats\a.png"}, "name": "film"}),
+        (r'--image "C:\my cats\a.png"', {"arguments": {"image": r"C:\my cats\a.png"}}),
+        (r"--image my\ cat.png", {"arguments": {"image": "my cat.png"}}),
+        ("--duration 5 # a comment --new", {"parameters": {"duration": "5"}}),
+        ("film #comment", {"name": "film"}),
+        ("# nothing 'but", {}),
+        (
+            "--hint #7 --webhook https://a.example/#b",
+            {"arguments": {"hint": "#7", "webhook_url": "https://a.example/#b"}},
+        ),
+        ("--hint 'a # b' --tag \"x=#y\"", {"arguments": {"hint": "a # b", "tags": {"x": "#y"}}}),
+        ("--hint 'the “best”' --raw", {"arguments": {"hint": "the “best”"}, "raw": True}),
     ],
 )
 def test_flags(line: str, expected: dict[str, Any]) -> None:
@@ -134,6 +149,17 @@ REFUSED = [
     ("1st", "not a valid variable name"),
     ("--aspect-ratio '1:1", "is not closed"),
     ("--prompt 'a cat'", "has no flag --prompt"),
+    ("--help", "%%kling? shows all flags"),
+    ("--hint “a b”", "“a begins with the typographic quote “"),
+    ("--hint ‘a’", "Write ' on both sides: --negative-prompt 'a, b'"),
+    ("--hint=«a»", "typographic quote «"),
+    (
+        "—duration 5",
+        "—duration begins with the long dash —. Nothing was sent.\nWrite two short ones: --duration",
+    ),
+    ("–-new", "Write two short ones: --new"),
+    ("--voice-id x", "v1-pro has no flag --voice-id. tts"),
+    ("--end-frame 5", "Did you mean"),
 ]
 
 
@@ -145,6 +171,26 @@ def test_what_cannot_be_understood(line: str, words: str) -> None:
     assert words in said
     assert "Nothing was sent" in said
     assert len(said.splitlines()) <= 4
+
+
+def test_the_flags_of_the_endpoint_are_suggested_first() -> None:
+    with pytest.raises(UsageError) as caught:
+        parsed("--aspekt 5")
+    assert caught.value.message.endswith("Did you mean --aspect-ratio?")
+    assert caught.value.remedy.startswith("Its flags: --duration --aspect-ratio --endpoint ")
+    with pytest.raises(UsageError, match="v1-pro has no flag --generate-audio") as caught:
+        parsed("--generate-audio")
+    named = re.search(r"--endpoint (\S+)\.$", caught.value.message)
+    assert named is not None
+    assert "--generate-audio" in flags_of(endpoint(named[1]))
+    assert endpoint(named[1]).category == "text-to-video"
+
+
+def test_a_backslash_at_its_end_continues_the_line() -> None:
+    assert continue_line("fox \\", "--new \\\n--quiet\na fox\\\n") == ("fox  --new  --quiet", "a fox\\\n")
+    assert continue_line("fox \\", "") == ("fox  ", "")
+    assert continue_line("fox # no \\", "a fox") == ("fox # no \\", "a fox")
+    assert continue_line('fox --hint "a \\', 'b"\na fox') == ('fox --hint "a  b"', "a fox")
 
 
 def test_a_parameter_that_a_call_would_take_for_something_else() -> None:
@@ -194,9 +240,9 @@ def test_what_a_line_gives_to_submit() -> None:
         "fox --image a.png --end-image b.png --take 2 --frozen --max-cost none --webhook https://x.example/"
         " --priority low --start-timeout 60 --tag a=b --tag c=d --hint x --no-retry --no-store --duration 5"
     )
-    assert parsed(line, "v3-pro-image").submit_arguments(str.upper) == {
-        "image": "A.PNG",
-        "end_image": "B.PNG",
+    assert parsed(line, "v3-pro-image").submit_arguments(lambda word, flag: f"{flag} {word}") == {
+        "image": "--image a.png",
+        "end_image": "--end-image b.png",
         "take": 2,
         "frozen": True,
         "max_cost": "none",

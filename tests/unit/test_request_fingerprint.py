@@ -181,3 +181,18 @@ class TestFingerprint:
         request = build("v1-pro-image", prompt="a", image_url=path)
         assert canonical_json({"sha256": request.files["image_url"].sha256}) != canonical_json(str(path))
         assert request.fingerprint != build("v1-pro-image", prompt="a", image_url="https://a/b").fingerprint
+
+
+def test_line_ends_and_a_byte_order_mark_are_no_part_of_a_prompt():
+    plain = build("v3-pro", prompt="two\nlines", negative_prompt="a\nb")
+    assert plain.earlier == ()
+    for text in ("two\r\nlines", "two\rlines", "\ufefftwo\nlines", "two\nlines\n", "two\r\nlines\r\n"):
+        other = build("v3-pro", prompt=text, negative_prompt="a\r\nb")
+        assert (other.input, other.fingerprint) == (plain.input, plain.fingerprint)
+        data = {
+            "endpoint": other.endpoint.id,
+            "input": {**plain.resolved, "prompt": text, "negative_prompt": "a\r\nb"},
+        }
+        assert other.earlier == (hashlib.sha256(canonical_json(data).encode()).hexdigest(),)
+    shots = build("v3-pro", multi_prompt=[{"prompt": "a\r\nb\n", "duration": "5"}])
+    assert shots.input["multi_prompt"][0]["prompt"] == "a\nb"

@@ -33,6 +33,7 @@ class MemoryJob:
         self.outcome = None
         self.expected_seconds = None
         self.maker = None
+        self.variable = None
         self.listeners = {}
         self.cancels = []
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ast
 import re
-import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import chdir, suppress
 from dataclasses import dataclass, replace
@@ -23,9 +22,16 @@ from kling_nb.errors import KlingError, UsageError
 from kling_nb.job.plan import Plan
 from kling_nb.notebook.card.mark import Mark
 from kling_nb.notebook.card.words import clean, clip
-from kling_nb.notebook.cell import endpoint_of, grid_axes
-from kling_nb.notebook.flags import CellCall, parse_line
-from kling_nb.notebook.prompt import FILLED_IN, axes_of, fields_of, fill_in
+from kling_nb.notebook.cell import (
+    Reading,
+    earlier_call,
+    endpoint_of,
+    grid_axes,
+    read_as_21fcdc9,
+    read_cell,
+)
+from kling_nb.notebook.flags import split_words
+from kling_nb.notebook.prompt import FILLED_IN, Field, Fields
 from kling_nb.notebook.saved.freeze import read_notebook
 from kling_nb.session import Session
 from kling_nb.settings import Unshown
@@ -160,7 +166,7 @@ def _verify_plan(blank: VerifiedRequest, cell: dict[str, Any], plan: Plan) -> Ve
         return replace(found, text=f"a new take at every run, {plan.price}")
     found = replace(found, request=(plan.request.fingerprint, plan.take or 1))
     shown = _shown_fingerprints(cell)
-    if shown and plan.request.fingerprint not in shown:
+    if shown and shown.isdisjoint({plan.request.fingerprint, *plan.request.earlier}):
         text = f"its output is of another request, {plan.price}"
         return replace(found, status="stale", text=text)
     return replace(found, text=f"no take of it, {plan.price}")
@@ -195,6 +201,36 @@ class Request:
     arguments: Mapping[str, Any]
     name: str | None = None
     part: str = ""
+
+
+class _Names(Fields):
+    """The fields of a cell that is not run: nothing but names of known values is evaluated.
+
+    Attributes:
+        unread: True if the rule of an earlier version would have evaluated something else.
+    """
+
+    def __init__(self, known: Mapping[str, Any]) -> None:
+        super().__init__(known)
+        self._literals = {name: value for name, value in known.items() if not isinstance(value, Video)}
+        self.unread = False
+
+    def value(self, field: Field) -> Any:
+        """Return the value of a name.
+
+        Raises:
+            Unknown: It is an expression, which would have to be run, or a variable of unknown value.
+        """
+        if field.code not in self._literals:
+            raise Unknown(f"it depends on {field.code}")
+        return self._literals[field.code]
+
+    def _evaluate(self, code: str) -> Any:
+        node = ast.parse(code.lstrip(" \t"), mode="eval")  # what is no expression failed in any version
+        with suppress(ValueError, TypeError, MemoryError, RecursionError):
+            return self._literals[code] if code in self._literals else ast.literal_eval(node)
+        self.unread = True
+        raise Unknown(f"it depends on {code}")
 
 
 _CALLS = {"generate", "submit", "sweep"}
@@ -337,60 +373,56 @@ class Reader:
         if self._doubt:
             raise Unknown(self._doubt)
         usual = self.session().settings().endpoint
+        fields = _Names(self._known)
+        now, fault = None, None
         try:
-            call = parse_line(line, default_endpoint=usual, fill=self._fill)
+            now = read_cell(line, body, fields.value, default_endpoint=usual)
         except Unknown:
-            words = shlex.split(line)
+            words = split_words(line)
             named = not any(re.fullmatch(r"\w*[{$][\w{}$]+", word) for word in words)
             self._forget(words if named else [*self._known])  # the cell binds one of them
             raise
-        if call.dry_run:
+        except KlingError as wrong:
+            fault = wrong
+        was = read_as_21fcdc9(line, body, fields, default_endpoint=usual)
+        if fields.unread or (now is not None and was is not None and now.same(was)):
+            was = None
+        reading = now or was
+        if reading is None:
+            raise fault or AssertionError
+        if reading.call.dry_run:
             return
         try:
-            requests = self._requests(call, body, usual)
+            requests = self._requests(reading, was, fault, usual)
         finally:
-            self._forget([call.name] if call.name else [])
+            self._forget([reading.call.name] if reading.call.name else [])
         yield from requests
 
-    def _requests(self, call: CellCall, body: str, usual: str) -> list[Request]:
+    def _requests(
+        self, reading: Reading, was: Reading | None, fault: KlingError | None, usual: str
+    ) -> list[Request]:
+        call = reading.call
         given = call.submit_arguments(self._image)
-        arguments = {"endpoint": usual, **given}
+        earlier = earlier_call(was, reading, self._image, usual) if was is not None else lambda _: None
+        arguments = {"endpoint": usual, **given, "fault": fault}
         if call.grid is None:
-            return [Request(self._fill(body).strip(), arguments, call.name if call.wait else None)]
-        chosen, prompt = axes_of(body, self._fill)
+            arguments["earlier"] = earlier({})
+            return [Request(reading.text, arguments, call.name if call.wait else None)]
         endpoint = endpoint_of(call, lambda name: self.session().endpoint(name or usual))
-        axes = (*chosen, *grid_axes(call.grid, endpoint, given, self._image))
+        axes = (*reading.axes, *grid_axes(call.grid, endpoint, given, self._image))
         if not axes:
             raise UsageError("--grid needs values to vary.")
         requests = []
         for place in combinations(axes):
             pairs = list(zip(axes, place, strict=True))
-            text = prompt({axis.name: axis.values[at] for axis, at in pairs})
+            values = {axis.name: axis.values[at] for axis, at in pairs}
             varied = {axis.name: axis.values[at] for axis, at in pairs if axis.argument}
             part = " · ".join(axis.labels[at] for axis, at in pairs)
-            requests.append(Request(text, {**arguments, **varied}, part=part))
+            own = {**arguments, **varied, "earlier": earlier(values)}
+            requests.append(Request(reading.prompt(values), own, part=part))
         return requests
 
-    def _fill(self, text: str) -> str:
-        """Return a text with its variables filled in.
-
-        Raises:
-            Unknown: It contains an expression, which would have to be run, or a variable of unknown value.
-        """
-        if not FILLED_IN & set(text):
-            return text
-        try:
-            fields = [(ast.parse(code.lstrip(), mode="eval").body, form) for code, form in fields_of(text)]
-        except (ValueError, SyntaxError):  # a cell leaves such a text unchanged too
-            return text
-        for node, form in fields:
-            name = node.id if isinstance(node, ast.Name) else None
-            plain = name in self._known and not isinstance(self._known[name], Video)
-            if form or not (plain or isinstance(node, ast.Constant)):
-                raise Unknown(f"it depends on {ast.unparse(node)}")
-        return fill_in(text, self._known)
-
-    def _image(self, word: str | None) -> Any:
+    def _image(self, word: str | None, flag: str = "") -> Any:
         """Return a path, a URL, or the value of a variable or attribute such as `fox.last_frame`.
 
         Raises:

@@ -22,7 +22,7 @@ from kling_nb.notebook.flags import as_cell
 from kling_nb.notebook.widgets import library
 from kling_nb.notebook.widgets.base import Answer, read_chunk
 from kling_nb.notebook.widgets.library import JobQueue
-from kling_nb.notebook.widgets.takes import error_text
+from kling_nb.notebook.widgets.takes import cell_of, error_text
 from kling_nb.request.local_file import LocalFile
 from kling_nb.request.request import VideoRequest
 from kling_nb.session import Session
@@ -214,12 +214,10 @@ class Desk:
             KlingError: A cell cannot express the request, or the draft is not complete.
         """
         if job_id:
-            job = self.job(job_id)
-            take = job.video.take if job.video else None
-            return as_cell(job.request.endpoint, job.request.input, take=take)
+            return cell_of(self.job(job_id))
         draft = self.draft
         request = self.session.plan(endpoint=draft.endpoint.id, **draft.arguments(self.files)).request
-        return as_cell(request.endpoint, request.input)
+        return as_cell(request.endpoint, request.input, usual=self.session.settings().endpoint)
 
     def chunk(self, msg: Mapping[str, Any]) -> Answer:
         """Return a piece of a job's file, as one buffer.

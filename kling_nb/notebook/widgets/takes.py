@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from kling_nb import errors
+from kling_nb.api import default_session
 from kling_nb.errors import InputError, KlingError, ResponseError, ResultGone, UsageError
 from kling_nb.events import Event, JobState, Logged, State
 from kling_nb.job.plan import WORDS, Outcome, Plan
@@ -61,6 +62,8 @@ class JobLike(Protocol):
     def file(self) -> Path | None: ...  # noqa: D102
     @property
     def error(self) -> Exception | None: ...  # noqa: D102
+    @property
+    def variable(self) -> str | None: ...  # noqa: D102
     @property
     def maker(self) -> Maker | None: ...  # noqa: D102
     def subscribe(self, listener: Callable[[Event, JobState], None]) -> Callable[[], None]: ...  # noqa: D102
@@ -146,7 +149,10 @@ def earlier_takes(job: JobLike) -> Sequence[JobLike]:
     if job.maker is None:
         return []
     with suppress(KlingError, OSError):
-        return job.maker.takes_of(job.request, job.backend)[-FOUND_LIMIT:]
+        found = job.maker.takes_of(job.request, job.backend)[-FOUND_LIMIT:]
+        for take in found:
+            take.variable = job.variable
+        return found
     return []
 
 
@@ -205,11 +211,23 @@ def _may_have_result(job: JobLike) -> bool:
 
 def _cell_text(job: JobLike) -> tuple[str, str]:
     """Return the text of the cell that makes the take, and why there is none; one of them is empty."""
-    number = job.video.take if job.video else None
     try:
-        return as_cell(job.request.endpoint, job.request.input, take=number), ""
+        return cell_of(job), ""
     except UsageError as fault:
         return "", str(fault)
+
+
+def cell_of(job: JobLike) -> str:
+    """Return the text of the cell that makes the take.
+
+    Raises:
+        UsageError: A cell cannot express it.
+    """
+    number = job.video.take if job.video else None
+    usual = None
+    with suppress(KlingError):  # a wrong setting
+        usual = default_session().settings().endpoint
+    return as_cell(job.request.endpoint, job.request.input, take=number, name=job.variable, usual=usual)
 
 
 def _short(value: Any) -> Any:
@@ -265,7 +283,9 @@ def submit(job: JobLike, changes: Mapping[str, Any], *, backend: str | None = No
         KlingError: As `Session.submit`.
     """
     values, new = _arguments(job, changes)
-    return _maker(job).submit(**values, new=new, backend=backend)
+    made = _maker(job).submit(**values, new=new, backend=backend)
+    made.variable = made.variable or job.variable
+    return made
 
 
 def _arguments(job: JobLike, changes: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
@@ -280,7 +300,8 @@ def _arguments(job: JobLike, changes: Mapping[str, Any]) -> tuple[dict[str, Any]
                 parameter=name,
                 remedy="Choose the file again.",
             )
-    same = VideoRequest.build(request.endpoint, values).fingerprint == request.fingerprint
+    built = VideoRequest.build(request.endpoint, values)
+    same = request.fingerprint in {built.fingerprint, *built.earlier}
     ended = job.state.state is State.READY or isinstance(job.state.error, ResultGone)
     return {"endpoint": request.endpoint.id, **values}, same and ended
 
