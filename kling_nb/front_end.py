@@ -22,6 +22,9 @@ sweep_presenter: Callable[[Any], Any] | None = None
 strip_presenter: Callable[[Any], Any] | None = None
 """Shows a `Storyboard` that is the value of a cell. None shows it as text."""
 
+grid_widget: Callable[[Any], Any] | None = None
+"""Returns the live view of a `Sweep` or a `Storyboard`. None: there are no widgets."""
+
 say: Callable[[str], None] | None = None
 """Shows a line of text to the user. None shows nothing."""
 

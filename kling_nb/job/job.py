@@ -33,9 +33,7 @@ class Presenter:
 
     def widget(self, job: Job) -> Any:
         """Return a live view of the job."""
-        raise errors.UsageError(
-            "Widgets need a notebook.", remedy="Run %load_ext kling_nb in a notebook first."
-        )
+        raise no_widgets()
 
     def bundle(self, job: Job) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return the MIME bundle of a job at the end of a cell, and the output's metadata."""
@@ -44,6 +42,11 @@ class Presenter:
     def display(self, job: Job) -> Any:
         """Return what marimo shows for a job at the end of a cell."""
         return repr(job)
+
+
+def no_widgets() -> errors.UsageError:
+    """Return the error of a `widget()` outside of a notebook."""
+    return errors.UsageError("Widgets need a notebook.", remedy="Run %load_ext kling_nb in a notebook first.")
 
 
 def _presenter() -> Presenter:

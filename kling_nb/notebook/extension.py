@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from kling_nb.ledger import home
     from kling_nb.notebook import completion
     from kling_nb.notebook.output import kernel
+    from kling_nb.notebook.widgets import grid as grid_widget
     from kling_nb.notebook.widgets import job as job_widget
 else:  # boundaries 2 and 3 of `_lazy`: with the first cell, the first Tab, the first job that is shown
     ledgers = lazy("kling_nb.ledger")
@@ -30,6 +31,7 @@ else:  # boundaries 2 and 3 of `_lazy`: with the first cell, the first Tab, the 
     home = lazy("kling_nb.ledger.home")
     completion = lazy("kling_nb.notebook.completion")
     kernel = lazy("kling_nb.notebook.output.kernel")
+    grid_widget = lazy("kling_nb.notebook.widgets.grid")
     job_widget = lazy("kling_nb.notebook.widgets.job")
 
 LEDGER = "ledger.sqlite3"
@@ -66,6 +68,7 @@ class _Extension:
             front_end.sweep_presenter = lambda sweep: self.magics.outputs.show_sweep(sweep, quiet=False)
             front_end.strip_presenter = self._show_storyboard
             front_end.open_line = lambda: kernel.open_line(self._shell)
+            front_end.grid_widget = _grid_widget
         front_end.say = self._say
         self._mention_unfinished()
 
@@ -102,7 +105,8 @@ class _Extension:
         front_end.config = dict
         front_end.job_presenter = None
         front_end.video_presenter = None
-        front_end.sweep_presenter = front_end.strip_presenter = front_end.open_line = None
+        front_end.sweep_presenter = front_end.strip_presenter = None
+        front_end.grid_widget = front_end.open_line = None
         front_end.say = None
 
 
@@ -132,6 +136,10 @@ def unload(shell: Any) -> None:
 
 def _job_presenter() -> Any:
     return job_widget.NotebookPresenter()
+
+
+def _grid_widget(shown: Any) -> Any:
+    return grid_widget.live_view(shown)
 
 
 def _video_bundle(video: Any) -> Any:

@@ -16,7 +16,7 @@ from typing import Any
 from kling_nb import front_end
 from kling_nb._files import sync, write_file
 from kling_nb.errors import UsageError
-from kling_nb.job.job import Job
+from kling_nb.job.job import Job, no_widgets
 from kling_nb.settings import current
 from kling_nb.video import Video
 from kling_nb.video.join import Film, OnProgress, Wish, join_clips
@@ -168,6 +168,12 @@ class Storyboard:
 
     def __getitem__(self, index: int) -> Video:
         return self.shots[index]
+
+    def widget(self) -> Any:
+        """Return a live view of the storyboard for a notebook."""
+        if front_end.grid_widget is None:
+            raise no_widgets()
+        return front_end.grid_widget(self)
 
     def _ipython_display_(self) -> None:
         if front_end.strip_presenter is None:

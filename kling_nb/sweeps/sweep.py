@@ -23,7 +23,7 @@ from kling_nb.errors import (
 )
 from kling_nb.events import Event, JobState
 from kling_nb.job.cancel import interrupt_cancels
-from kling_nb.job.job import Job
+from kling_nb.job.job import Job, no_widgets
 from kling_nb.job.plan import (
     WORDS,
     Outcome,
@@ -455,6 +455,12 @@ class Sweep:
 
     def __getitem__(self, index: int) -> SweepCell:
         return self.cells[index]
+
+    def widget(self) -> Any:
+        """Return a live view of the sweep for a notebook."""
+        if front_end.grid_widget is None:
+            raise no_widgets()
+        return front_end.grid_widget(self)
 
     def _ipython_display_(self) -> None:
         if front_end.sweep_presenter is None:

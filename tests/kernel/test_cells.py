@@ -316,6 +316,21 @@ def test_a_job_and_a_video_show_themselves(kernel: RunningKernel) -> None:
     assert "<video" in kernel.ok("job").html()
 
 
+def test_sweeps_and_storyboards_have_widgets_as_jobs_have(kernel: RunningKernel, fal: ScriptedFal) -> None:
+    kernel.ok("import kling_nb, ipywidgets\nstudy = kling_nb.sweep(['a boat', 'a kite']).wait()")
+    kernel.ok(
+        "board = kling_nb.Storyboard(study.videos)\n"
+        "row = [study.widget(), board.widget(), study[0].job.widget()]"
+    )
+    assert kernel.value("[type(one).__name__ for one in row]") == "['GridWidget', 'GridWidget', 'JobWidget']"
+    (shown,) = kernel.ok("ipywidgets.HBox(row)").displays
+    assert "application/vnd.jupyter.widget-view+json" in shown
+    for at, words in enumerate(["2 of 2 ready", "2 shots"]):
+        comm = kernel.value(f"row[{at}].comm.comm_id")
+        kernel.send(comm, {"id": at, "kind": "snapshot", "msg": {}})
+        kernel.wait_until(lambda words=words: words in str(kernel.comm_messages))
+
+
 def test_dry_run_sends_nothing(kernel: RunningKernel, fal: ScriptedFal) -> None:
     text = kernel.ok("%%kling --dry-run --duration 10\na cat").text
     assert '"duration": "10"' in text

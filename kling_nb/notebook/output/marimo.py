@@ -17,9 +17,11 @@ from kling_nb.video import MediaFile, Video
 if TYPE_CHECKING:
     import marimo
 
+    from kling_nb.notebook.widgets import grid as grid_widget
     from kling_nb.notebook.widgets import job as job_widget
 else:
     marimo = lazy("marimo")  # no dependency: this module is used only in a marimo notebook
+    grid_widget = lazy("kling_nb.notebook.widgets.grid")
     job_widget = lazy("kling_nb.notebook.widgets.job")  # boundary 3 of `_lazy`
 
 
@@ -31,6 +33,7 @@ def register() -> None:
     if front_end.job_presenter is None and marimo.running_in_notebook():
         front_end.job_presenter = MarimoPresenter
         front_end.video_presenter = video_bundle
+        front_end.grid_widget = lambda shown: grid_widget.live_view(shown)  # noqa: PLW0108 -- loads at first use
 
 
 class MarimoPresenter(Presenter):

@@ -305,6 +305,11 @@ class StoryboardSource:
         return lambda: None
 
 
+def live_view(shown: Sweep | Storyboard) -> GridWidget:
+    """Return a new live view of a sweep or a storyboard."""
+    return GridWidget(SweepSource(shown) if isinstance(shown, Sweep) else StoryboardSource(shown))
+
+
 def caption(shot: Video, number: int) -> str:
     """Return what to call a shot."""
     return f"{number} · {prompt_of(shot)}"
