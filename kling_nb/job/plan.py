@@ -176,6 +176,7 @@ class Plan:
         refusal: The error that a run would raise at once, or None: `NoTake` (frozen), `MissingKey`,
             `BudgetExceeded` (also if a limit is set and no price is known), or an `InputError` if there is no
             local preview of the endpoint.
+        about_earlier: If an earlier version sent the call in another form, a line about that; else empty.
     """
 
     request: VideoRequest
@@ -188,6 +189,7 @@ class Plan:
     take: int | None = None
     new: bool = False
     refusal: KlingError | None = None
+    about_earlier: str = ""
 
     @property
     def outcome(self) -> Outcome:
@@ -203,9 +205,9 @@ class Plan:
 
     @property
     def words(self) -> str:
-        """What a run would do and cost, in one to three sentences."""
+        """What a run would do and cost, and what an earlier version sent for the same call."""
         text = WORDS[self.outcome].sentence.replace("{price}", self.price)
-        return text[:1].upper() + text[1:] if self.submits else text
+        return text[:1].upper() + text[1:] if self.submits else f"{text} {self.about_earlier}".rstrip()
 
     @property
     def price(self) -> str:
@@ -279,7 +281,7 @@ class Planner:
                 request=as_recorded(plan.request, fingerprint, stored),
                 found=found,
                 unfinished=row,
-                notices=(*plan.notices, _about_earlier(plan.request, stored)),
+                about_earlier=_about_earlier(plan.request, stored),
             )
         return plan
 
@@ -299,7 +301,7 @@ class Planner:
             raise fault
         stored = plan.found.sidecar.input if plan.found else stored_input(plan.request)
         request = as_recorded(plan.request, plan.request.fingerprint, stored)
-        return replace(plan, request=request, notices=(*plan.notices, _about_earlier(None, stored)))
+        return replace(plan, request=request, about_earlier=_about_earlier(None, stored))
 
     def _refusal(self, plan: Plan) -> KlingError | None:
         """Return the error that a run would raise now."""

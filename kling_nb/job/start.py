@@ -245,9 +245,9 @@ def _over_max_cost(plan: Plan) -> BudgetExceeded | None:
 
 
 def _with_notices(job: Job, plan: Plan) -> Job:
-    """Return the job, with the notices of a plan that uses what an earlier version paid for."""
-    if plan.request.recorded is not None:
-        job.notices = plan.notices
+    """Return the job, with a line about what an earlier version sent for the same call, if it did."""
+    if plan.about_earlier:
+        job.notices = (plan.about_earlier,)
     return job
 
 

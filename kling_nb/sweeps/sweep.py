@@ -401,8 +401,7 @@ class Sweep:
     @property
     def notices(self) -> list[str]:
         """What the user should know about cells that an earlier version made, each line once."""
-        used = [cell.plan.notices for cell in self.cells if cell.request.recorded is not None]
-        return [*dict.fromkeys(line for lines in used for line in lines)]
+        return [*dict.fromkeys(cell.plan.about_earlier for cell in self.cells if cell.plan.about_earlier)]
 
     @property
     def price(self) -> str:

@@ -265,6 +265,7 @@ def test_a_cell_that_an_earlier_version_sent_in_another_form_shows_its_take(
         ("%%kling\nanother {nothing}", "{nothing}: name 'nothing' is not defined. Nothing was sent."),
         ("%%kling\n{red|blue} fox", "alternatives, which need --grid"),
         ("%%kling --new\na {nothing} here", "name 'nothing' is not defined"),
+        ("%%kling --grid\n{a|it} {nothing} here", "name 'nothing' is not defined"),
     ]:
         assert words in kernel.run(code).message
     assert len(fal.accepted) == sent
@@ -298,6 +299,26 @@ def test_variables_are_filled_into_prompt_and_line(kernel: RunningKernel, fal: S
     first, second = (submission.input for submission in fal.accepted)
     assert first == {"prompt": "a heron, HERON, {1} 100 %", "aspect_ratio": "9:16"}
     assert second == {"prompt": "a heron, HERON 100 %", "duration": "10"}
+
+
+def test_lines_are_filled_in_as_cells_and_a_price_evaluates_names_only(kernel: RunningKernel) -> None:
+    kernel.ok("which, calls = 'v3-pro', []\ndef made():\n    calls.append(1)\n    return 'v3-pro'")
+    for name in ("{which}", "$which", "v3-pro"):  # this fal has no price of it
+        assert "kling-video/v3/pro" in kernel.run(f"%kling price {name}").message
+    assert "{made()}: only names are filled in here" in kernel.run("%kling price {made()}").message
+    assert "has no subcommand" in kernel.run("%kling A {made()} red fox").message
+    assert kernel.value("calls") == "[]"
+    assert "v3-pro" in kernel.ok("%kling use {made()}").text
+    assert kernel.value("calls") == "[1]"
+    kernel.ok("%kling use v1-pro")
+
+
+def test_a_field_is_evaluated_once_per_cell(kernel: RunningKernel, fal: ScriptedFal) -> None:
+    kernel.ok("import itertools\ncount = itertools.count(1)")
+    kernel.ok("%%kling --grid duration=5,10\n{next(count)} {boats|kites} for $5")
+    assert {job.input["prompt"] for job in fal.accepted} == {"1 boats for $5", "1 kites for $5"}
+    assert "2 owls" in kernel.ok("%%kling --dry-run\n{next(count)} owls for $5").text
+    assert kernel.value("next(count)") == "3"
 
 
 def test_no_wait_gives_a_job_that_can_be_awaited(kernel: RunningKernel, fal: ScriptedFal) -> None:

@@ -326,6 +326,9 @@ def test_a_prompt_with_other_line_ends_is_found(world: World) -> None:
         job = session.submit(text, endpoint=PRICED)
         assert (job.outcome, job.request.prompt) == (Outcome.REUSE, sent)
         assert 'sent the prompt as "a cat\\r\\nasleep\\n"' in job.notices[0]
+    desk = Desk(session, PRICED, notify=lambda: None, on_draft=lambda *_: None)  # the panel
+    draft = {"endpoint": PRICED, "values": {"prompt": sent}, "author": 1}
+    assert "Made by an earlier version" in desk.compose(draft)["quote"]["words"]
     assert session.plan("a cat\nasleep", endpoint=PRICED).submits  # not what was typed then
     again = takes.submit(job, {})  # another take of what is shown
     again.wait()

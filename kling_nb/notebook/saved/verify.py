@@ -157,7 +157,8 @@ def _verify_plan(blank: VerifiedRequest, cell: dict[str, Any], plan: Plan) -> Ve
     """Return the finding about one request."""
     if plan.found is not None:
         path = plan.found.path.relative_to(plan.settings.media.parent)
-        return replace(blank, status="reusable", text=str(path), cost=0.0)
+        text = f"{path}, made by an earlier version in another form" if plan.about_earlier else str(path)
+        return replace(blank, status="reusable", text=text, cost=0.0)
     if not plan.submits:
         return replace(blank, text=plan.words, cost=0.0, submitted=True)
     local = plan.settings.backend == "local"
