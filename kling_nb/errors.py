@@ -29,7 +29,8 @@
     ├── Interrupted                the user interrupted a waiting cell
     ├── SweepIncomplete            some cells of a sweep have no result; the other results are kept
     ├── MediaError                 a result file is wrong or could not be stored
-    │   └── MediaGone              its URL returns 404 or 410
+    │   ├── MediaGone              its URL returns 404 or 410
+    │   └── MediaPrivate           it is private, or its URL has expired; it is paid for and can be fetched
     ├── WebhookRejected            a webhook that is not proven to come from fal
     └── LedgerError                the ledger cannot be read or written; nothing was sent
 
@@ -203,6 +204,10 @@ class MediaGone(MediaError):
     """The URL of a result file returns 404 or 410."""
 
 
+class MediaPrivate(MediaError):
+    """A result file is private, or its URL has expired (401, 403). The job stays paid and open."""
+
+
 class WebhookRejected(KlingError):
     """A webhook is not proven to come from fal. Answer it with 401 and ignore it.
 
@@ -337,6 +342,10 @@ CALL_REFUSED = (*KEY_REFUSED, RateLimited)
 
 NOT_FINAL = (*CALL_REFUSED, UnreachableError, MediaError, LedgerError)
 """Errors that do not end an accepted request. Its ledger row stays open and the job can be resumed."""
+
+
+DEAD_URL = (MediaGone, MediaPrivate)
+"""The URL of a result file does not work. fal may give another one."""
 
 
 def is_final(error: BaseException | None) -> bool:

@@ -27,6 +27,14 @@ SLOWEST = 1_000
 """Bytes per second, averaged over ten minutes. A slower host only keeps its connection alive."""
 
 
+_REFUSALS: dict[int, type[errors.MediaError]] = {
+    401: errors.MediaPrivate,
+    403: errors.MediaPrivate,
+    404: errors.MediaGone,
+    410: errors.MediaGone,
+}
+
+
 def connection_errors(*more: type[Exception]) -> tuple[type[Exception], ...]:
     """Return the errors of a connection that broke before or while a body was read, and `more`."""
     return httpx.RequestError, httpx.StreamError, httpx.InvalidURL, *more
@@ -158,9 +166,9 @@ def _download_from(url: str, response: httpx.Response, after: Beginning | None, 
     """Return the download of a response, or raise if the response is an error."""
     part = after is not None and response.status_code == 206
     if response.status_code != 200 and not part:
-        gone = response.status_code in {404, 410}
-        raise (errors.MediaGone if gone else errors.MediaError)(
-            f"The media host answered {response.status_code} for {url[:200]}",
+        kind = _REFUSALS.get(response.status_code, errors.MediaError)
+        raise kind(
+            f"The media host answered {response.status_code} for {_shown(url)}",
             remedy="Run the cell again: it fetches the result again, at no extra charge.",
         )
     length = response.headers.get("content-length", "")
@@ -179,6 +187,11 @@ def _download_from(url: str, response: httpx.Response, after: Beginning | None, 
     )
 
 
+def _shown(url: str) -> str:
+    """Return a URL for a message, without its query: that may be a signature, with which anyone may fetch."""
+    return url.partition("?")[0][:200]
+
+
 def _is_rest(response: httpx.Response, after: Beginning) -> bool:
     """Return True if a response is the requested part: same start, size and version."""
     place = re.fullmatch(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})", response.headers.get("content-range", ""))
@@ -192,6 +205,6 @@ def _check(http: Http, url: str) -> None:
     if http.hosts.may_fetch(url):
         return
     raise errors.MediaError(
-        f"The result's URL is not allowed: {url[:200]}",
+        f"The result's URL is not allowed: {_shown(url)}",
         remedy="fal serves media over https only.",
     )

@@ -93,6 +93,17 @@ class SubmitOptions:
         sent = {name: value for name, value in named.items() if value and name.lower() not in lowered}
         return {**sent, **own}
 
+    @property
+    def warning(self) -> str | None:
+        """A warning if these options make the result private, so that it may not be downloadable."""
+        acl = (self.lifecycle or {}).get("initial_acl", {}).get("default", "allow")
+        if acl == "allow":
+            return None
+        return (
+            f'The result will be private (acl "{acl}"). Only a key with the permission assets:read can'
+            " download it: check yours at https://fal.ai/dashboard/keys."
+        )
+
     def to_query(self) -> dict[str, str]:
         """Return the query parameters of these options."""
         return {} if self.max_queue_length is None else {"fal_max_queue_length": str(self.max_queue_length)}

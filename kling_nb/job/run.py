@@ -142,19 +142,30 @@ class JobRun:
         return result
 
     async def _store_result(self, backend: Backend, ref: RequestRef, result: QueueResult) -> None:
-        """Store the result. If its URL is dead, fetch the result again, because it may have another URL."""
+        """Store the result. If its URL does not work, ask for the result again, then for a signed URL."""
         try:
             await self._store.store(backend, result)
-        except errors.MediaGone:
-            if self._job.backend != "fal" or not self._job.state.resumed:
+            return
+        except errors.DEAD_URL:
+            if self._job.backend != "fal":
                 raise
+        again, gone = result, None
+        try:
             again = await backend.client.result(ref)
-            if again.data == result.data:
-                if time.time() - self._record.entry.created_at < LATE_SECONDS:
-                    raise
-                raise result_gone_error(self._record.entry) from None
-            await self._record.note(result=json.dumps(again.data), units=again.units)
-            await self._store.store(backend, again)
+            if again.data != result.data:
+                await self._record.note(result=json.dumps(again.data), units=again.units)
+            elif time.time() - self._record.entry.created_at >= LATE_SECONDS:
+                gone = result_gone_error(self._record.entry)
+        except errors.RequestNotFound as fault:  # fal may keep the file longer than the result
+            gone = fault
+        except errors.ResponseError as fault:
+            if not errors.is_final(fault):
+                raise
+            # There was a result before, so an answer that the request failed is not true.
+        try:
+            await self._store.store(backend, again, sign=True)
+        except errors.MediaGone as fault:  # also by a signed URL
+            raise gone or fault from None
 
     def _has_file(self, data: Any) -> bool:
         """Return True if a result has its file. Otherwise it is not stored; the next run asks fal again."""

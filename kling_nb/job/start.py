@@ -99,6 +99,8 @@ class JobStarter:
             _warn_no_webhook(webhook_url, "this request already has a take")
             return _with_notices(self._past.of_take(plan.request, plan.found), plan)
         check_allowed(plan)
+        if plan.submits and plan.settings.backend == "fal" and plan.options and plan.options.warning:
+            log.warning(plan.options.warning)
         # The thread that claims a new row must also be the first to make its job. Another thread that finds
         # the row would wait for its submission, and no thread would send it.
         with self._claiming:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 from kling_nb import errors
 from kling_nb.events import Downloading, Ready, State, Submitted
 from kling_nb.fal.download import Beginning, Download
-from kling_nb.fal.queue import QueueClient
+from kling_nb.fal.platform import signed_url
 from kling_nb.fal.replies import QueueResult
 from kling_nb.job.connections import Backend
 from kling_nb.job.record import JobRecord
@@ -23,6 +24,8 @@ from kling_nb.media import MediaFolder, Origin, PartialDownload, Take, TakeDraft
 from kling_nb.request.media_input import DataUriError, decode_base64, is_data_uri, parse_data_uri
 
 DOWNLOAD_TRIES = 4
+REFUSED_TRIES = 2
+"""Tries for a URL that the host refuses. Waiting seldom helps, but fal may give another URL."""
 
 
 class ResultStore:
@@ -61,15 +64,26 @@ class ResultStore:
         await self._record.note(state=State.READY, units=units, media_path=str(take.path), take=number)
         self._job._apply(Ready(units))
 
-    async def store(self, backend: Backend, result: QueueResult) -> None:
-        """Store the files of a result. Then the job is READY."""
+    async def store(self, backend: Backend, result: QueueResult, *, sign: bool = False) -> None:
+        """Store the files of a result. Then the job is READY.
+
+        Args:
+            backend: fal, or the local preview server.
+            result: The result.
+            sign: Ask fal for a signed URL if the URL in the result does not work.
+
+        Raises:
+            MediaGone: fal no longer has the file, or without `sign`: its URL is not found.
+            MediaPrivate: The file is private, or its URL has expired.
+            KlingError: The file could not be fetched or stored.
+        """
         job = self._job
         job.output = dict(result.data)
-        take = await self._take_of(backend, result)
+        take = await self._take_of(backend, result, sign=sign)
         await self._store_others(backend, result, take)
         await self._ready(take, result.units)
 
-    async def _take_of(self, backend: Backend, result: QueueResult) -> Take:
+    async def _take_of(self, backend: Backend, result: QueueResult, *, sign: bool) -> Take:
         """Store the main file of a result. A failed download is tried again, because the file is paid for."""
         request_id, resumed = self._job.request_id or "", self._job.state.resumed
         if resumed:  # another kernel may have stored it, or this one before it was killed
@@ -90,9 +104,10 @@ class ResultStore:
                     else None
                 )
                 last = attempt >= DOWNLOAD_TRIES
-                return await self._download(backend, result, file, partial, last=last)
-            except (errors.UnreachableError, errors.MediaError):
-                if attempt >= DOWNLOAD_TRIES:
+                return await self._download(backend, result, file, partial, last=last, sign=sign)
+            except (errors.UnreachableError, errors.MediaError) as fault:
+                refused = isinstance(fault, errors.DEAD_URL if sign else errors.MediaPrivate)
+                if attempt >= (REFUSED_TRIES if refused else DOWNLOAD_TRIES):
                     raise
                 await backend.sleep(min(2.0**attempt, 10.0))
 
@@ -104,11 +119,12 @@ class ResultStore:
         partial: PartialDownload | None,
         *,
         last: bool,
+        sign: bool,
     ) -> Take:
         """Download the file, or the rest of one that a killed process left unfinished."""
         beginning = Beginning(partial.size, partial.origin.etag, partial.origin.length) if partial else None
         try:
-            async with open_file(backend.client, file, beginning) as download:
+            async with open_file(backend, file, beginning, sign=sign) as download:
                 if not last:
                     _check_length(file, download)
                 rest, partial = (partial, None) if download.offset else (None, partial)
@@ -146,7 +162,7 @@ class ResultStore:
         for name, file in list(files_of(result.data, pointer).items())[1:]:
             try:
                 if await asyncio.to_thread(take.other, name) is None:
-                    async with open_file(backend.client, file) as download:
+                    async with open_file(backend, file, sign=backend.name == "fal") as download:
                         await self._media.store_other(
                             take, name, download.chunks, expected_size=download.length
                         )
@@ -220,9 +236,15 @@ def main_file(data: Any, pointer: str) -> File | None:
 
 @asynccontextmanager
 async def open_file(
-    client: QueueClient, file: File, beginning: Beginning | None = None
+    backend: Backend, file: File, beginning: Beginning | None = None, *, sign: bool = False
 ) -> AsyncIterator[Download]:
     """Open a file for reading, or what follows its beginning.
+
+    Args:
+        backend: fal, or the local preview server.
+        file: The file.
+        beginning: The part that is already here.
+        sign: If the URL is refused, open the file by a signed URL of fal's platform API.
 
     Raises:
         MediaError: Inline bytes do not decode, or the host refuses.
@@ -234,8 +256,40 @@ async def open_file(
         kind, raw = _decode(str(inline))
         yield Download("", text_of(file, "content_type") or kind, len(raw), _one_chunk(raw))
         return
-    async with client.download(url, beginning) as download:
+    async with AsyncExitStack() as until_closed:
+        try:
+            download = await until_closed.enter_async_context(backend.client.download(url, beginning))
+        except errors.DEAD_URL as fault:
+            if not sign:
+                raise
+            signed = await _sign(backend, url, fault)
+            download = await until_closed.enter_async_context(backend.client.download(signed, beginning))
+            download = replace(download, url=url)  # The signature must not get into the sidecar.
         yield download
+
+
+async def _sign(backend: Backend, url: str, refusal: errors.MediaError) -> str:
+    """Return a signed URL of a file whose URL is refused.
+
+    Raises:
+        MediaPrivate: fal gives none, so whether the file exists is not known.
+    """
+    try:
+        return await signed_url(backend.http, url)
+    except errors.KlingError as fault:
+        no_permission = isinstance(fault, errors.KEY_REFUSED)
+        reason = "the key needs the permission assets:read" if no_permission else fault.message.rstrip(".")
+        remedy = (
+            "Set a key with the permission assets:read, or make the file public at fal (its ACL). Then run\n"
+            "the cell again: it fetches the file, at no extra charge."
+        )
+        known = "It is paid for, and private or its URL has expired."
+        if isinstance(refusal, errors.MediaGone):
+            known = "fal has deleted the file, or hides it because it is private."
+            remedy += " Only if it is deleted: --new makes another take, at a new charge."
+        raise errors.MediaPrivate(
+            f"{refusal.message}. {known} fal gave no signed URL: {reason}.", remedy=remedy
+        ) from fault
 
 
 def json_download(data: Any) -> Download:

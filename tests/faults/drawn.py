@@ -18,7 +18,7 @@ from .table import cell
 from .trial import Hang, attempt
 
 TRIALS_OF_A_BENCH = 60
-COMPARED = {"script", "clock", "refused"}
+COMPARED = {"script", "clock", "refused", "private"}
 """Kinds that the official client's trial does not know."""
 
 

@@ -14,7 +14,7 @@ class Fault:
     """A fault of one exchange.
 
     Attributes:
-        kind: of the scripted server; "refused" and "clock" are done by the trial itself.
+        kind: of the scripted server; "refused", "clock" and "private" are done by the trial itself.
         options: of that kind.
         handled: for replies: the work was done all the same.
         brief: it lasts for three exchanges, where others strike once; for those that are no fault alone.
@@ -152,7 +152,16 @@ RESULT = {
     ),
     "400, a proxy's page": Fault("nginx", {"status": 400}),
 }
-ALL = {**CUTS, **LENGTHS, **BODIES, **TRICKLE, **CODES, **MONEY, **LIMIT, **STREAM, **STATUS, **RESULT}
+DOWNLOAD = {
+    "403, the file is private": Fault("private", {"acl": "forbid"}),
+    "404, the file is private": Fault("private", {"acl": "hide"}),
+    "403, the file is private and the key may not sign": Fault("private", {"acl": "forbid", "sign": False}),
+    "404, the file is private and the key may not sign": Fault("private", {"acl": "hide", "sign": False}),
+}
+ALL = {
+    **{**CUTS, **LENGTHS, **BODIES, **TRICKLE, **CODES, **MONEY, **LIMIT},
+    **{**STREAM, **STATUS, **RESULT, **DOWNLOAD},
+}
 
 _PLAIN = {**CUTS, **LENGTHS, **BODIES, **TRICKLE, **CODES}
 _BARE = {**CUTS, **LENGTHS, **TRICKLE, **CODES}
@@ -175,6 +184,23 @@ _WRONG_URLS = dict.fromkeys(
 _UNDONE = {"500 although it was done", "502, nginx page although it was done"}
 _ASKED = _less(_PLAIN, _WITHOUT_BODY | _UNDONE)
 
+_OF_SIGN = {
+    "accepted, then silent",
+    "reset in the reply's body",
+    "truncated JSON",
+    "JSON of wrong types",
+    "JSON that is no object",
+    "URLs on another host",
+    "401",
+    "403",
+    "404",
+    "429",
+    "500",
+    "502, nginx page",
+    "redirect to another host",
+}
+"""A signed URL is an extra. Other faults end as one of these does."""
+
 FAULTS_OF: Mapping[str, Mapping[str, Fault]] = {
     "submit": {
         **_PLAIN,
@@ -189,7 +215,8 @@ FAULTS_OF: Mapping[str, Mapping[str, Fault]] = {
     "status": {**_ASKED, **MONEY, **LIMIT, **STATUS},
     "result": {**_ASKED, **MONEY, **LIMIT, **_less(RESULT, _WRONG_URLS)},
     "cancel": _less(_PLAIN, _WITHOUT_BODY | {"URLs on another host"}),
-    "download": _less(_BARE, _WITHOUT_BODY | _UNDONE),
+    "download": {**_less(_BARE, _WITHOUT_BODY | _UNDONE), **DOWNLOAD},
+    "sign": {name: fault for name, fault in _ASKED.items() if name in _OF_SIGN},
     "upload_initiate": _PLAIN,
     "upload": _BARE,
     "lookup": _ASKED,

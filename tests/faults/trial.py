@@ -96,7 +96,7 @@ class _Run:
         with self._clock():
             outcome = run()
         struck = self.armed.used if self.armed is not None else 0
-        if self.fault.kind in {"refused", "clock", "script"} or self.exchange == "lookup":
+        if self.fault.kind in {"refused", "clock", "script", "private"} or self.exchange == "lookup":
             struck = struck or 1
         assert struck, "the fault met nothing"
         assert len(self.fal.stray_keys) == strays, "the key reached another host"
@@ -175,6 +175,11 @@ class _Run:
     def _arm(self, exchange: str) -> None:
         if self.fault.kind in {"script", "clock"}:
             return
+        if self.fault.kind == "private" or exchange == "sign":
+            self.fal.cdn.default_acl = str(self.fault.options.get("acl", "forbid"))
+            self.fal.platform.may_sign = bool(self.fault.options.get("sign", True))
+        if self.fault.kind == "private":
+            return
         self.armed = self.fault.arm(self.fal, exchange, None if self.lasting else 1)
 
     def _refused(self) -> Job:
@@ -230,6 +235,7 @@ class _Run:
 
     def _lift(self) -> None:
         self.fal.clear_faults()
+        self.fal.cdn.default_acl, self.fal.platform.may_sign = "allow", True
 
     def _until(self, condition: Callable[[], object]) -> None:
         try:

@@ -1,6 +1,7 @@
 """Options of a submission, from the argument or the flag to what arrives at fal."""
 
 import json
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -139,3 +140,26 @@ def test_a_job_that_is_under_way_keeps_its_own(session: Session, fal: ScriptedFa
     assert second is first
     first.wait()
     assert [one.headers["x-fal-queue-priority"] for one in fal.accepted] == ["low"]
+
+
+@pytest.mark.parametrize("acl", ["forbid", "hide"])
+def test_a_private_result_is_warned_of_before_it_is_paid(
+    session: Session, fal: ScriptedFal, caplog: pytest.LogCaptureFixture, acl: str
+) -> None:
+    warning = f'The result will be private (acl "{acl}")'
+    assert warning in plan_text(session.plan("a cat", lifecycle={"acl": acl}))
+    assert warning not in plan_text(session.plan("a cat", lifecycle={"acl": "allow"}))
+    submitted_before: list[int] = []
+    logger = logging.getLogger("kling_nb.job.start")
+    logger.addFilter(watch := lambda record: not submitted_before.append(fal.count("submit")))
+    try:
+        job = session.submit("a cat", lifecycle={"acl": acl})
+    finally:
+        logger.removeFilter(watch)
+    assert submitted_before == [0]
+    assert caplog.messages[-1].startswith(warning)
+    job.wait()
+    assert warning in job.lines[0].message
+    again = session.submit("a cat", lifecycle={"acl": acl})
+    assert again.reused
+    assert sum(message.startswith(warning) for message in caplog.messages) == 1

@@ -473,11 +473,13 @@ def test_upload_with_a_token(fal: ScriptedFal, http: httpx.Client, cdn: httpx.Cl
     start = cdn.post(f"{url}/multipart", headers=headers).json()
     address = f"{start['access_url']}/multipart/{start['uploadId']}"
     tags = {
-        number: cdn.put(f"{address}/{number}", content=b"%d" % number).headers["etag"] for number in (2, 1)
+        number: cdn.put(f"{address}/{number}", content=b"%d" % number, headers=headers).headers["etag"]
+        for number in (2, 1)
     }
+    assert cdn.put(f"{address}/1", content=b"1").status_code == 403
     parts = [{"partNumber": number, "etag": tag} for number, tag in tags.items()]
-    assert cdn.post(f"{address}/complete", json={"parts": parts[:1]}).status_code == 400
-    assert cdn.post(f"{address}/complete", json={"parts": parts}).status_code == 200
+    assert cdn.post(f"{address}/complete", json={"parts": parts[:1]}, headers=headers).status_code == 400
+    assert cdn.post(f"{address}/complete", json={"parts": parts}, headers=headers).status_code == 200
     assert cdn.get(start["access_url"]).content == b"12"
     assert cdn.post(f"{url}/multipart").status_code == 401
     assert not fal.stray_keys

@@ -34,6 +34,8 @@ class Cdn:
     Attributes:
         ranges: parts of files may be asked for.
         tag: gives a file's ETag.
+        acl: who may read, by path: "allow", "forbid" or "hide"; a path that is not named has `default_acl`.
+        signature: what addresses for uploads carry; those with an older one have expired.
     """
 
     def __init__(self, url: str) -> None:
@@ -41,7 +43,11 @@ class Cdn:
         self.token = "cdn-token-1"
         self.ranges = True
         self.tag: Callable[[bytes], str] = _tag
+        self.default_acl = "allow"
+        self.acl: dict[str, str] = {}
+        self.signature = "abc123"
         self.files: dict[str, File] = {}
+        self._identities: set[str] = set()
         self.expected: dict[str, str] = {}
         self._uploads: dict[str, Multipart] = {}
         self._paths = 0
@@ -61,8 +67,25 @@ class Cdn:
         """The file at an address, for tests that look at what was uploaded."""
         return self.files[url.removeprefix(self.url)]
 
+    def sign(self, url: str) -> str:
+        """An address that works whatever the file's ACL, as fal gives it: one more query parameter."""
+        self._identities.add(f"identity-{len(self._identities) + 1}")
+        return f"{url}?identity=identity-{len(self._identities)}"
+
+    def upload_url(self, path: str) -> str:
+        """Where a file is to be put."""
+        return f"{self.url}{path}?signature={self.signature}"
+
+    def _expired(self, head: Head) -> bool:
+        return dict(head.query).get("signature") != self.signature and not self.admits(head)
+
     def download(self, route: Route, head: Head, body: bytes) -> Reply:
         file = self.files.get(route.file)
+        decision = self.acl.get(route.file, self.default_acl)
+        if decision != "allow" and dict(head.query).get("identity") not in self._identities:
+            if decision == "forbid":
+                return Reply.json(403, {"detail": "Access denied"})
+            file = None
         if file is None:
             return Reply.json(404, {"detail": "File not found"})
         tag = self.tag(file.data)
@@ -81,7 +104,7 @@ class Cdn:
             if not self.admits(head):
                 return Reply.json(401, {"detail": "Invalid token"})
             return Reply.json(200, {"access_url": self.put(_name(head), body, content_type)})
-        if route.file not in self.expected or "signature=" not in head.target:
+        if route.file not in self.expected or self._expired(head):
             return Reply.json(403, {"detail": "Signature does not match"})
         if content_type != self.expected[route.file]:
             return Reply.json(403, {"detail": "Content type differs from the one announced"})
@@ -109,6 +132,8 @@ class Cdn:
         upload = self._uploads.get(route.file + route.upload)
         if upload is None:
             return Reply.json(404, {"detail": "Upload not found"})
+        if self._expired(head):
+            return Reply.json(403, {"detail": "Signature has expired"})
         upload.parts[route.part] = body
         tag = _tag(body)
         return Reply.json(200, {"partNumber": route.part, "etag": tag}, etag=tag)
@@ -117,6 +142,8 @@ class Cdn:
         upload = self._uploads.get(route.file + route.upload)
         if upload is None:
             return Reply.json(404, {"detail": "Upload not found"})
+        if self._expired(head):
+            return Reply.json(403, {"detail": "Signature has expired"})
         listed = {part["partNumber"]: part["etag"] for part in json.loads(body)["parts"]}
         if listed != {number: _tag(data) for number, data in upload.parts.items()}:
             return Reply.json(400, {"detail": "The parts are not those that were sent"})

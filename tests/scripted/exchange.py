@@ -29,6 +29,7 @@ def handlers(queue: QueueApi, platform: PlatformApi, storage: Storage, cdn: Cdn)
         "multipart_initiate": storage.initiate_multipart,
         "lookup": platform.lookup,
         "pricing": platform.pricing,
+        "sign": platform.sign,
         "openapi": platform.document,
         "download": cdn.download,
         "upload": cdn.upload,
@@ -168,7 +169,7 @@ class Desk:
         return Reply.json(404, {"detail": f"Path {head.path} not found"})
 
     def _no_entry(self, where: Route, head: Head) -> Reply:
-        if where.exchange in ("lookup", "pricing"):
+        if where.exchange in ("lookup", "pricing", "sign"):
             return problem(401, "authorization_error", "A valid API key is needed")
         if head.header("authorization") is not None:
             return Reply.json(401, {"detail": "Invalid key credentials"})

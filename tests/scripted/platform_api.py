@@ -1,9 +1,11 @@
 """The platform API as far as a client of jobs needs it: earlier requests, prices, OpenAPI documents."""
 
+import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from .cdn import Cdn
 from .job import Job
 from .message import Head, Reply
 from .queue_api import QueueApi
@@ -25,15 +27,28 @@ class PlatformApi:
         keeps_payloads: the account stores inputs and outputs, so that `expand=payloads` shows them.
         prices: USD per second by endpoint id.
         openapi: documents by endpoint id.
+        may_sign: the key has the permission assets:read.
     """
 
-    def __init__(self, queue: QueueApi) -> None:
+    def __init__(self, queue: QueueApi, cdn: Cdn) -> None:
         self.by_end = False
         self.lists_unfinished = True
+        self.may_sign = True
         self.keeps_payloads = True
         self.prices: dict[str, float] = {"fal-ai/kling-video/v1/pro/text-to-video": 0.098}
         self.openapi: dict[str, Mapping[str, Any]] = {}
         self._queue = queue
+        self._cdn = cdn
+
+    def sign(self, route: Route, head: Head, body: bytes) -> Reply:
+        """A signed address of a file; whether there is one is not looked at."""
+        if not self.may_sign:
+            return problem(403, "authorization_error", "The key lacks the permission assets:read")
+        url = dict(head.query).get("url", "")
+        seconds = json.loads(body)["expiration_seconds"]
+        if "?" in url or not isinstance(seconds, int) or not 1 <= seconds <= 604_800:
+            return problem(400, "validation_error", "url without a query; expiration_seconds 1 to 604800")
+        return Reply.json(200, {"signed_url": self._cdn.sign(url)})
 
     def lookup(self, route: Route, head: Head, body: bytes) -> Reply:
         """Requests of the named endpoints, newest first."""

@@ -138,14 +138,16 @@ class QueueApi:
     def output(self, job: Job, done: Done) -> Any:
         """The result's body; its file is put on the CDN when it is first asked for."""
         if job.request_id not in self._results:
-            self._results[job.request_id] = self._make_output(done)
+            self._results[job.request_id] = self._make_output(done, _acl(job.submission.headers))
         return copy.deepcopy(self._results[job.request_id])
 
-    def _make_output(self, done: Done) -> Any:
+    def _make_output(self, done: Done, acl: str | None) -> Any:
         if done.output is not None:
             return done.output
         data = sample_mp4() if done.video is None else done.video
         url = self._cdn.put("output.mp4", data, "video/mp4")
+        if acl is not None:
+            self._cdn.acl[url.removeprefix(self._cdn.url)] = acl
         about = {"content_type": "video/mp4", "file_name": "output.mp4", "file_size": len(data)}
         return {"video": {"url": url} | ({} if done.bare else about), **done.extra}
 
@@ -166,6 +168,13 @@ def not_allowed() -> Reply:
 def wants_logs(head: Head) -> bool:
     """`logs` comes as 1 or as true; without it there are none."""
     return dict(head.query).get("logs", "0").lower() in ("1", "true")
+
+
+def _acl(headers: Mapping[str, str]) -> str | None:
+    """Who may read the files of a request by its own header."""
+    wanted = json.loads(headers.get("x-fal-object-lifecycle-preference", "{}"))
+    acl: str | None = wanted.get("initial_acl", {}).get("default")
+    return acl
 
 
 def _complaint(head: Head) -> str | None:

@@ -21,6 +21,7 @@ EXCHANGES = (
     "multipart_initiate",
     "lookup",
     "pricing",
+    "sign",
     "openapi",
     # on the media listener
     "download",
@@ -68,6 +69,7 @@ FIXED = {
     ("POST", "/storage/upload/initiate-multipart"): "multipart_initiate",
     ("GET", "/v1/models/requests/by-endpoint"): "lookup",
     ("GET", "/v1/models/pricing"): "pricing",
+    ("POST", "/v1/storage/files/sign"): "sign",
     ("GET", "/api/openapi/queue/openapi.json"): "openapi",
 }
 OF_A_REQUEST = {

@@ -60,7 +60,7 @@ class ScriptedFal:
             on_loop=self._listeners.call,
             changed=self._recorder.ring,
         )
-        self.platform = PlatformApi(self.queue)
+        self.platform = PlatformApi(self.queue, self.cdn)
         self._desk.furnish(self.queue, self.platform, Storage(self.cdn), self.cdn)
         return self
 

@@ -22,10 +22,8 @@ class Storage:
         name, content_type = about
         path = self._cdn.path(name)
         self._cdn.expected[path] = content_type
-        file_url = self._cdn.url + path
-        return Reply.json(
-            200, {"upload_url": f"{file_url}?signature=abc123&expires=3600", "file_url": file_url}
-        )
+        upload_url = self._cdn.upload_url(path)
+        return Reply.json(200, {"upload_url": upload_url, "file_url": self._cdn.url + path})
 
     def initiate_multipart(self, route: Route, head: Head, body: bytes) -> Reply:
         """The same for an upload in parts: `{upload_url's path}/{n}` and `…/complete`."""
@@ -34,10 +32,8 @@ class Storage:
             return _refused()
         path = self._cdn.path(about[0])
         upload = self._cdn.begin(path, *about)
-        file_url = self._cdn.url + path
-        return Reply.json(
-            200, {"upload_url": f"{file_url}/multipart/{upload}?signature=abc123", "file_url": file_url}
-        )
+        upload_url = self._cdn.upload_url(f"{path}/multipart/{upload}")
+        return Reply.json(200, {"upload_url": upload_url, "file_url": self._cdn.url + path})
 
     def token(self, route: Route, head: Head, body: bytes) -> Reply:
         """A token for the CDN, good for an hour."""
