@@ -126,6 +126,12 @@ class Hosts:
         )
 
 
+def domain_of(url: str) -> str:
+    """Return the scheme and the domain of a URL: fal's CDN has several hosts of one domain, `fal.media`."""
+    scheme, host, _ = _origin(url)
+    return f"{scheme}://{'.'.join((host or '').split('.')[-2:])}" if host else ""
+
+
 def _origin(url: str) -> tuple[str, str | None, int | None]:
     """Return scheme, host and port. All are empty for a URL that two parsers could read differently."""
     try:

@@ -283,7 +283,8 @@ class Lifecycle:
 
     @property
     def headers(self) -> dict[str, str]:
-        """The headers for the first step of an upload."""
+        """The headers for the first step of an upload. fal's clients differ in the name, so both are sent."""
         if self.seconds is None:
             return {}
-        return {"X-Fal-Object-Lifecycle": json.dumps({"expiration_duration_seconds": self.seconds})}
+        wanted = json.dumps({"expiration_duration_seconds": self.seconds})
+        return {"X-Fal-Object-Lifecycle": wanted, "X-Fal-Object-Lifecycle-Preference": wanted}

@@ -13,7 +13,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from kling_nb import errors
 from kling_nb._lazy import httpx
-from kling_nb.fal.hosts import Hosts
+from kling_nb.fal.hosts import Hosts, domain_of
 from kling_nb.fal.http import Http, unreachable_error
 from kling_nb.fal.patience import Patience, Retry
 from kling_nb.fal.refusals import from_response
@@ -195,17 +195,10 @@ async def signed_url(http: Http, url: str) -> str:
     if not answer.is_success:
         raise from_response(answer.status_code, answer.headers, answer.content, what="Signing the URL")
     signed = (json_object(answer.content) or {}).get("signed_url")
-    if not isinstance(signed, str) or _file_of(signed) != _file_of(plain):
-        raise errors.UnreachableError("The answer names no URL of this file.")
-    return signed
-
-
-def _file_of(url: str) -> tuple[str, list[str], str]:
-    """Return the scheme, domain and path of a URL. fal's CDN has several hosts of one domain."""
-    with suppress(ValueError):
-        parts = urlsplit(url)
-        return parts.scheme, (parts.hostname or "").split(".")[-2:], parts.path
-    return "", [], ""
+    for text in (signed,) if isinstance(signed, str) else ():
+        if domain_of(text) == domain_of(plain) != "" and urlsplit(text).path == urlsplit(plain).path:
+            return text
+    raise errors.UnreachableError("The answer names no URL of this file.")
 
 
 MAX_DOCUMENT_BYTES = 4 * 2**20

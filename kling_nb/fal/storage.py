@@ -1,4 +1,7 @@
-"""Upload files to fal's storage, in one piece or in parts (FAL-PROTOCOL §9.3)."""
+"""Upload files to fal's storage, in one piece or in parts (FAL-PROTOCOL §9.3).
+
+If fal's CDN does not take a file in one piece, its second route is used, as in fal's Python client (§9.1).
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,14 @@ import asyncio
 import logging
 import re
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from io import BytesIO, FileIO
 from typing import Any, TypeVar
 
 from kling_nb import errors
 from kling_nb._lazy import httpx
+from kling_nb.fal.hosts import domain_of
 from kling_nb.fal.http import Http, unreachable_error
 from kling_nb.fal.options import Lifecycle
 from kling_nb.fal.refusals import from_response
@@ -24,6 +28,11 @@ WHOLE_BYTES = 90 << 20
 
 PART_BYTES = 10 << 20
 PARTS_AT_ONCE = 4
+CDN, SECOND = "fal-cdn-v3", "gcs"
+"""fal's routes for uploads, by their names in `storage_type`."""
+
+EXPIRED = {401, 403}
+"""Answers of a storage host to an upload URL that has expired."""
 
 
 class Storage:
@@ -64,19 +73,38 @@ class Storage:
         stamp = await asyncio.to_thread(file.verify)
         progress = Progress(file.size, on_progress)
         progress.report()
-        in_parts = file.size > self._whole_bytes
-        place = await self._wire.initiate(file, lifecycle or Lifecycle(), parts=in_parts)
-        if in_parts:
-            tags = await _Parts(self._wire, file, place.url_below, self._part_bytes, progress).send()
-            await self._wire.complete(place.url_below("complete"), tags)
-        else:
-            await self._wire.put(
-                place.upload_url, lambda: Body(file, 0, file.size, progress), file.content_type
-            )
+        url = await self._send(file, lifecycle or Lifecycle(), progress)
         if stamp is not None:
             await asyncio.to_thread(file.verify, stamp)
         progress.complete()
-        return place.file_url
+        return url
+
+    async def _send(self, file: LocalFile, lifecycle: Lifecycle, progress: Progress) -> str:
+        """Send the file, again if its upload URL has expired, then by the second route. Return its URL."""
+        in_parts = file.size > self._whole_bytes
+        routes, failure = ([CDN, CDN] if in_parts else [CDN, CDN, SECOND]), None
+        while routes:
+            route, place = routes.pop(0), None
+            try:
+                place = await self._wire.initiate(file, lifecycle, route, parts=in_parts)
+                if in_parts:
+                    await _Parts(self._wire, file, place, self._part_bytes, progress).send()
+                else:
+                    await self._wire.put(
+                        place.upload_url, lambda: Body(file, 0, file.size, progress), file.content_type
+                    )
+                return place.file_url
+            except (errors.ResponseError, errors.UnreachableError) as fault:
+                failure = failure or fault
+                if place is None and (
+                    isinstance(fault, _FINAL) or not isinstance(fault, errors.ResponseError)
+                ):
+                    raise failure from fault
+                if place is None or getattr(fault, "status_code", None) not in EXPIRED:
+                    routes = [other for other in routes if other != route]
+                progress.restart()
+        assert failure is not None
+        raise failure
 
 
 class _Parts:
@@ -86,19 +114,21 @@ class _Parts:
         self,
         wire: Wire,
         file: LocalFile,
-        part_url: Callable[[str], str],
+        place: Place,
         part_bytes: int,
         progress: Progress,
     ) -> None:
         self._wire = wire
         self._file = file
-        self._part_url = part_url
+        self._place = place
         self._part_bytes = part_bytes
         self._progress = progress
         self._tags: dict[int, str] = {}
+        self._token: dict[str, str] = {}
+        self._asking = asyncio.Lock()
 
-    async def send(self) -> list[str]:
-        """Send all parts and return their ETags in order."""
+    async def send(self) -> None:
+        """Send all parts, and finish the upload."""
         starts = enumerate(range(0, self._file.size, self._part_bytes), 1)
         workers = [asyncio.create_task(self._work(starts)) for _ in range(PARTS_AT_ONCE)]
         try:
@@ -107,14 +137,36 @@ class _Parts:
             for worker in workers:
                 worker.cancel()
             await asyncio.gather(*workers, return_exceptions=True)
-        return [tag for _, tag in sorted(self._tags.items())]
+        tags = [tag for _, tag in sorted(self._tags.items())]
+        await self._permitted("complete", lambda url, token: self._wire.complete(url, tags, token))
 
     async def _work(self, starts: Iterator[tuple[int, int]]) -> None:
         for number, start in starts:
-            self._tags[number] = await self._wire.put_part(
-                self._part_url(str(number)),
-                lambda start=start: self._body(start),  # type: ignore[misc]
+            self._tags[number] = await self._permitted(
+                str(number),
+                lambda url, token, start=start: self._wire.put_part(url, lambda: self._body(start), token),  # type: ignore[misc]
             )
+
+    async def _permitted(self, tail: str, send: Callable[[str, dict[str, str]], Awaitable[T]]) -> T:
+        """Call `send` with a URL below the upload's, and with its headers.
+
+        If the upload URL has expired, the rest of the same upload is sent with a token, as fal's Python
+        client sends parts (FAL-PROTOCOL §9.2), so that the parts already there are not sent again. Not tested
+        against the real service. If the token is refused too, the whole upload starts again.
+        """
+        url = self._place.url_below(tail)
+        if not self._token:
+            try:
+                return await send(url, {})
+            except errors.ResponseError as fault:
+                if fault.status_code not in EXPIRED:
+                    raise
+                async with self._asking:
+                    try:
+                        self._token = self._token or await self._wire.token(url)
+                    except (errors.ResponseError, errors.UnreachableError):
+                        raise fault from None
+        return await send(url.partition("?")[0], self._token)
 
     def _body(self, start: int) -> Body:
         return Body(self._file, start, min(self._part_bytes, self._file.size - start), self._progress)
@@ -126,7 +178,9 @@ class _Parts:
 T = TypeVar("T")
 _REMEDY = "Nothing was submitted. Not charged. Try again to upload the file."
 _KEPT = (errors.AuthenticationError, errors.InsufficientBalance, errors.RateLimited)
-"""Refusals that keep their own remedy."""
+"""Refusals of fal that keep their own remedy."""
+_FINAL = (*_KEPT, errors.InputRefused)
+"""Refusals of fal that another route would repeat."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +215,7 @@ class _IncompleteAnswer(Exception):
 class Wire:
     """Sends the requests of uploads, with retries. For use on one event loop only.
 
-    Only the first request of an upload sends the key.
+    Only requests to fal's REST host send the key.
 
     Raises:
         ResponseError: Every method raises it if fal refuses.
@@ -178,15 +232,31 @@ class Wire:
         """Base URL of the REST host."""
         return self._http.hosts.rest.rstrip("/")
 
-    async def initiate(self, file: LocalFile, lifecycle: Lifecycle, *, parts: bool) -> Place:
-        """Ask fal for the URLs of an upload. Only this request sends the key."""
+    async def initiate(self, file: LocalFile, lifecycle: Lifecycle, route: str, *, parts: bool) -> Place:
+        """Ask fal for the URLs of an upload."""
         step = "initiate-multipart" if parts else "initiate"
-        url = f"{self.host}/storage/upload/{step}?storage_type=fal-cdn-v3"
+        url = f"{self.host}/storage/upload/{step}?storage_type={route}"
         body = {"content_type": file.content_type, "file_name": _safe_name(file.name)}
 
         async def ask() -> Place:
             headers = self._http.key_header(url) | lifecycle.headers
             return self._place(await self._send(self._http.short, "POST", url, json=body, headers=headers))
+
+        return await self._retry(url, ask)
+
+    async def token(self, upload_url: str) -> dict[str, str]:
+        """Ask fal for a token of its CDN, and return it as a header for `upload_url`."""
+        url = f"{self.host}/storage/auth/token?storage_type={CDN}"
+
+        async def ask() -> dict[str, str]:
+            headers = self._http.key_header(url)
+            data = json_object(
+                (await self._send(self._http.short, "POST", url, json={}, headers=headers)).content
+            )
+            kind, token = (str((data or {}).get(name) or "") for name in ("token_type", "token"))
+            if not token or domain_of(str((data or {}).get("base_url"))) != domain_of(upload_url):
+                raise _IncompleteAnswer("the answer has no token for the storage host")
+            return {"Authorization": f"{kind or 'Bearer'} {token}"}
 
         return await self._retry(url, ask)
 
@@ -198,12 +268,18 @@ class Wire:
                 raise _IncompleteAnswer("the answer has no allowed URL for the file")
         return Place(str(upload_url), str(file_url))
 
-    async def put(self, url: str, make_body: Callable[[], Body], content_type: str) -> httpx.Response:
+    async def put(
+        self,
+        url: str,
+        make_body: Callable[[], Body],
+        content_type: str,
+        token: Mapping[str, str] | None = None,
+    ) -> httpx.Response:
         """Send bytes to the storage host. Each try makes a new body."""
 
         async def send() -> httpx.Response:
             body = make_body()
-            headers = {"Content-Type": content_type, "Content-Length": str(body.length)}
+            headers = {"Content-Type": content_type, "Content-Length": str(body.length), **(token or {})}
             try:
                 return await self._send(self._http.uploads, "PUT", url, content=body, headers=headers)
             except BaseException:
@@ -214,20 +290,20 @@ class Wire:
 
         return await self._retry(url, send)
 
-    async def put_part(self, url: str, make_body: Callable[[], Body]) -> str:
+    async def put_part(self, url: str, make_body: Callable[[], Body], token: Mapping[str, str]) -> str:
         """Send one part to the storage host and return its ETag."""
-        answer = await self.put(url, make_body, "application/octet-stream")
+        answer = await self.put(url, make_body, "application/octet-stream", token)
         tag = (json_object(answer.content) or {}).get("etag") or answer.headers.get("etag")
         if not isinstance(tag, str):
             raise _upload_error(url, _IncompleteAnswer("the answer to a part has no ETag"))
         return tag
 
-    async def complete(self, url: str, tags: list[str]) -> None:
+    async def complete(self, url: str, tags: list[str], token: Mapping[str, str]) -> None:
         """Finish an upload by listing its parts in order."""
         parts = [{"partNumber": number, "etag": tag} for number, tag in enumerate(tags, 1)]
 
         async def finish() -> None:
-            await self._send(self._http.uploads, "POST", url, json={"parts": parts})
+            await self._send(self._http.uploads, "POST", url, json={"parts": parts}, headers=token)
 
         await self._retry(url, finish)
 
@@ -251,7 +327,7 @@ class Wire:
                     raise _upload_error(url, fault) from fault
             except _Refused as refused:
                 if not retry.allows("PUT", attempt, refused.answer.status_code):
-                    raise _refusal_error(refused.answer) from None
+                    raise _refusal_error(refused.answer, by_fal=url.startswith(self.host)) from None
                 retry_after = refused.answer.headers.get("retry-after")
             await self._http.sleep(retry.delay(attempt, retry_after))
 
@@ -266,9 +342,9 @@ def _upload_error(url: str, fault: Exception) -> errors.UnreachableError:
     return errors.UnreachableError(f"The upload failed. {error.message}", remedy=_REMEDY)
 
 
-def _refusal_error(answer: httpx.Response) -> errors.ResponseError:
+def _refusal_error(answer: httpx.Response, *, by_fal: bool) -> errors.ResponseError:
     error = from_response(answer.status_code, answer.headers, answer.content, what="The upload")
-    if not isinstance(error, _KEPT):
+    if not (by_fal and isinstance(error, _KEPT)):  # A storage host knows nothing of the key.
         error.remedy = _REMEDY
     return error
 
@@ -370,6 +446,11 @@ class Progress:
         self._sent += count
         if abs(self._sent - self._reported) * 100 >= self._total and self._sent < self._total:
             self.report()
+
+    def restart(self) -> None:
+        """Report that the upload starts again."""
+        self._sent = 0
+        self.report()
 
     def complete(self) -> None:
         """Report that all bytes are sent."""

@@ -49,13 +49,14 @@ class Uploads:
             account: Fingerprint of the key.
             file: The file.
             lifecycle: How long fal keeps the file.
-            inline_limit: Size in bytes up to which the file becomes a data URI.
+            inline_limit: Size in bytes up to which the file becomes a data URI, unless it is audio.
             on_progress: See `Storage.upload`; not called if nothing has to be sent.
 
         Raises:
             KlingError: The upload failed. Uploads are free.
         """
-        if file.size <= inline_limit:
+        # fal does not read data URIs of most audio types, e.g. audio/wav (FAL-PROTOCOL §16.6).
+        if file.size <= inline_limit and not file.content_type.startswith("audio/"):
             return await asyncio.to_thread(_data_uri, file)
         lifecycle = lifecycle or Lifecycle()
         upload = Upload(file.sha256, file.content_type, storage.host, account or "", lifecycle.seconds or 0)

@@ -12,6 +12,7 @@ import asyncio
 import hashlib
 import json
 import logging
+import re
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, nullcontext, suppress
@@ -32,7 +33,8 @@ from kling_nb.job.inputs import Tally, Uploads, gather_by_name
 from kling_nb.job.record import JobRecord, failure_columns
 from kling_nb.ledger import Entry, Intent, Ledger, at_work
 from kling_nb.ledger.rows import SUBMIT_LEASE_SECONDS
-from kling_nb.request.media_input import DataUriError, parse_data_uri
+from kling_nb.request.local_file import LocalFile
+from kling_nb.request.media_input import DataUriError, for_upload, parse_data_uri
 from kling_nb.request.request import VideoRequest, canonical_json
 
 log = logging.getLogger(__name__)
@@ -236,7 +238,7 @@ class JobSubmission:
 
     async def _upload(self, backend: Backend) -> dict[str, str]:
         """Upload the local files and return their URLs. A cancel ends the uploads at once."""
-        files = self._job.request.files
+        files = {**_refused_audio(self._job.request.input), **self._job.request.files}
         if not files:
             return {}
         tally = Tally(
@@ -318,6 +320,21 @@ def unexpected_error(job_id: str, fault: Exception) -> errors.KlingError:
     """Log an exception that is not a `KlingError`, and return a `KlingError` for it."""
     log.error("Job %s failed unexpectedly.", job_id, exc_info=fault)
     return errors.KlingError(f"Unexpected error: {type(fault).__name__}: {fault}")
+
+
+_REFUSED_AUDIO = re.compile(r"data:audio/(?!mpeg\b|x-wav\b)", re.IGNORECASE)
+"""Data URIs that fal's decoder refuses ("Unsupported data URL", FAL-PROTOCOL §16.6)."""
+
+
+def _refused_audio(given: Mapping[str, Any]) -> dict[str, LocalFile]:
+    """Return the audio of an input that must be uploaded, although it is a data URI, by parameter."""
+    found: dict[str, LocalFile] = {}
+    for path, value in _flatten(given).items():
+        if isinstance(value, str) and _REFUSED_AUDIO.match(value):
+            with suppress(errors.InputError):  # it is no file, e.g. a prompt
+                file = for_upload(value)
+                found |= {path: file} if isinstance(file, LocalFile) else {}
+    return found
 
 
 def _urls(ref: RequestRef) -> dict[str, str]:
@@ -471,7 +488,7 @@ def _flatten(value: Any, path: str = "") -> dict[str, Any]:
 def _same_value(ours: Any, theirs: Any, url: str | None) -> bool:
     if isinstance(ours, Mapping):  # a local file
         return bool(theirs == url or _hash_of_data_uri(theirs) == ours["sha256"])
-    return canonical_json(ours) == canonical_json(theirs)
+    return theirs == url if url else canonical_json(ours) == canonical_json(theirs)
 
 
 def _hash_of_data_uri(value: Any) -> str | None:

@@ -125,13 +125,13 @@ class VideoRequest:
         """Return the body that is sent: the input, with a URL in the place of each local file.
 
         Args:
-            uploaded: URLs by parameter path, one for each of `files`.
+            uploaded: URLs by parameter path, one for each of `files`. A further one replaces a data URI.
 
         Raises:
             KeyError: A file has no URL.
         """
         data = copy.deepcopy(dict(self.input))
-        for path in self.files:
+        for path in {**self.files, **uploaded}:
             _put(data, path, uploaded[path])
         return data
 

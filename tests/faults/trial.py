@@ -25,6 +25,7 @@ LASTING = 26
 """Uses after which a fault that lasts is lifted: more than the tries of any request, redirects included."""
 
 LASTING_STALLS = 7
+LASTING_STALLS_OF_AN_UPLOAD = 13  # it has two routes
 
 HASTY = {"submit": "submit", "stream": "stream", "upload_initiate": "upload", "upload": "upload"}
 """Which wait of a session ends soon where an exchange is to be silent; others are answers."""
@@ -219,7 +220,8 @@ class _Run:
 
     def _ended(self, job: Job) -> Job:
         """Wait for the job's end; a fault that it outlasts is lifted."""
-        limit = LASTING_STALLS if self.fault.stalls else LASTING
+        stalls = LASTING_STALLS_OF_AN_UPLOAD if self.exchange == "upload" else LASTING_STALLS
+        limit = stalls if self.fault.stalls else LASTING
         armed = self.armed
         if self.lasting and armed is not None:
             self._until(lambda: job.done or armed.used >= limit)

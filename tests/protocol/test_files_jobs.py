@@ -132,6 +132,29 @@ class TestInline:
         make_session(inline_limit=len(PNG) - 1).submit("a cat", image=picture).wait()
         assert fal.count("upload") == 1
 
+    def test_audio_is_uploaded_whatever_the_limit(self, make_session, fal, picture):
+        """The decoder of fal refuses data URIs of audio/wav and others."""
+        wav = b"RIFF\x24\0\0\0WAVEfmt \x10\0\0\0\1\0\1\0@\x1f\0\0\x80>\0\0\2\0\x10\0data\0\0\0\0"
+        session = make_session(inline_limit=1000)
+        uri = "data:audio/wav;base64," + base64.b64encode(wav).decode()
+        for audio in (wav, uri):
+            session.submit(endpoint="v2-pro-avatar", image_url=picture, audio_url=audio, new=True).wait()
+            sent_input = fal.accepted[-1].input
+            assert sent_input["image_url"].startswith("data:image/png;base64,")
+            assert fal.cdn.get(sent_input["audio_url"]).data == wav
+        assert fal.count("upload") == 1
+
+    def test_audio_that_was_uploaded_for_a_data_uri_is_found_by_the_look_up(self, session, fal, picture):
+        given = {
+            "image_url": picture,
+            "audio_url": "data:audio/ogg;base64," + base64.b64encode(b"OggS").decode(),
+        }
+        fal.fault("submit", "reset")
+        with pytest.raises(errors.SubmissionUncertain):
+            session.submit(endpoint="v2-pro-avatar", **given).wait()
+        session.submit(endpoint="v2-pro-avatar", **given).wait()
+        assert len(fal.accepted) == 1
+
     def test_by_environment_and_configure(self, session, monkeypatch):
         monkeypatch.setenv("KLING_NB_INLINE_LIMIT", "1000")
         assert session.settings().inline_limit == 1000
@@ -152,7 +175,7 @@ class TestFailures:
             job.wait()
         assert "Nothing was submitted" in caught.value.remedy
         assert len(str(caught.value).splitlines()) <= 4
-        assert (fault.used, fal.accepted) == (6, ())
+        assert (fault.used, fal.accepted) == (12, ())  # six tries by each of two routes
         assert ledger.get(job.id).state is State.FAILED
         assert ledger.get(job.id).sent_at is None
         fal.clear_faults()
@@ -160,7 +183,7 @@ class TestFailures:
         again.wait()
         assert again.id != job.id
         assert len(fal.accepted) == 1
-        assert fal.count("upload") == 7
+        assert fal.count("upload") == 13
 
     def test_the_first_of_several_that_fails_ends_the_rest(self, session, fal):
         fal.fault("upload_initiate", "status", status=422)

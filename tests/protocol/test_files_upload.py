@@ -113,8 +113,9 @@ class TestInOnePiece:
     )
     async def test_a_lifetime_goes_along(self, fal, whole, file, expires_in, seconds):
         await whole.upload(file, lifecycle=Lifecycle.parse(expires_in))
-        header = fal.last("upload_initiate").headers["x-fal-object-lifecycle"]
-        assert json.loads(header) == {"expiration_duration_seconds": seconds}
+        headers = fal.last("upload_initiate").headers
+        for name in ("x-fal-object-lifecycle", "x-fal-object-lifecycle-preference"):
+            assert json.loads(headers[name]) == {"expiration_duration_seconds": seconds}
 
     @pytest.mark.parametrize("expires_in", [None, "never"])
     async def test_the_accounts_own_lifetime_is_left_alone(self, fal, whole, file, expires_in):
@@ -166,6 +167,39 @@ class TestInParts:
         assert seen[0] == 0
         assert seen[-1] == max(seen) == len(CLIP)
         assert min(seen) == 0
+
+    @pytest.mark.parametrize("expires_after", [0, 3, PARTS])
+    async def test_parts_that_were_sent_before_the_url_expired_are_not_sent_again(
+        self, fal, parts, file, expires_after
+    ):
+        def expire(reply):
+            if fal.count("multipart_part") >= expires_after:
+                fal.cdn.signature = "def456"
+            return reply
+
+        exchange = "multipart_part" if expires_after else "multipart_initiate"
+        fal.fault(exchange, "edit", edit=expire, times=None)
+        assert fal.cdn.get(await parts.upload(file)).data == CLIP
+        assert fal.count("multipart_initiate") == fal.count("upload_token") == 1
+        assert PARTS <= fal.count("multipart_part") <= PARTS + 4  # one refused part of each worker
+        assert fal.last("upload_token").headers["authorization"] == f"Key {fal.key}"
+        done = fal.last("multipart_complete")
+        assert done.headers["authorization"] == f"Bearer {fal.cdn.token}"
+        assert done.query == {}
+        assert not fal.stray_keys
+
+    @pytest.mark.parametrize("trouble", ["refused", "another host"])
+    async def test_without_a_token_the_whole_upload_starts_again(self, fal, parts, file, trouble):
+        if trouble == "refused":
+            fal.fault("upload_token", "status", status=403)
+        else:
+            fal.fault("upload_token", "foreign_urls", to="https://example.com", times=6)
+        fal.fault("multipart_part", "status", skip=2, status=403)
+        seen = []
+        url = await parts.upload(file, on_progress=lambda sent, total: seen.append(sent))
+        assert fal.cdn.get(url).data == CLIP
+        assert fal.count("multipart_initiate") == 2
+        assert seen[-1] == max(seen) == len(CLIP)
 
     @pytest.mark.parametrize("tag", ["header", "json"])
     async def test_a_tag_may_come_either_way(self, fal, parts, file, tag):
@@ -226,7 +260,7 @@ class TestFaults:
             await whole.upload(file)
         assert caught.value.message.startswith("The upload failed. No usable answer from")
         assert "Not charged" in caught.value.remedy
-        assert fal.count(exchange) == 6
+        assert fal.count(exchange) == (6 if exchange == "upload_initiate" else 12)  # by two routes
 
     async def test_one_that_lasts_ends_all_parts(self, fal, parts, file):
         fal.fault("multipart_part", "status", status=500, times=None)
@@ -236,21 +270,51 @@ class TestFaults:
         assert fal.count("multipart_complete") == 0
 
     @pytest.mark.parametrize(
-        ("exchange", "status", "kind"),
+        ("exchange", "status", "kind", "tries"),
         [
-            ("upload_initiate", 401, errors.AuthenticationError),
-            ("upload_initiate", 422, errors.InputRefused),
-            ("upload", 403, errors.AccessDenied),
-            ("upload", 413, errors.PlatformError),
-            ("upload", 404, errors.ResponseError),
+            ("upload_initiate", 401, errors.AuthenticationError, 1),
+            ("upload_initiate", 422, errors.InputRefused, 1),
+            ("upload_initiate", 404, errors.EndpointNotFound, 2),
+            ("upload", 403, errors.AccessDenied, 3),  # a new URL, then the second route
+            ("upload", 413, errors.PlatformError, 2),
+            ("upload", 404, errors.ResponseError, 2),
         ],
     )
-    async def test_a_refusal_is_not_argued_with(self, fal, whole, file, exchange, status, kind):
-        fal.fault(exchange, "status", status=status)
+    async def test_a_refusal_that_lasts_ends_it(self, fal, whole, file, exchange, status, kind, tries):
+        fal.fault(exchange, "status", status=status, times=None)
         with pytest.raises(kind) as caught:
             await whole.upload(file)
-        assert fal.count(exchange) == 1
+        assert fal.count(exchange) == tries
+        assert "Not charged" in caught.value.remedy or isinstance(caught.value, errors.AuthenticationError)
         assert len(str(caught.value).splitlines()) <= 4
+
+    @pytest.mark.parametrize(
+        ("exchange", "kind", "options", "times"),
+        [
+            ("upload_initiate", "status", {"status": 404}, 1),
+            ("upload", "status", {"status": 404}, 1),
+            ("upload", "status", {"status": 503}, 6),
+            ("upload", "reset", {"at": "in_body"}, 6),
+            ("upload", "status", {"status": 403}, 2),
+        ],
+    )
+    async def test_a_route_that_fails_is_replaced_by_the_second_one(
+        self, fal, whole, file, exchange, kind, options, times
+    ):
+        fal.fault(exchange, kind, times=times, **options)
+        assert fal.cdn.get(await whole.upload(file, lifecycle=Lifecycle(60))).data == CLIP
+        asked = fal.last("upload_initiate")
+        assert asked.query == {"storage_type": "gcs"}
+        assert asked.json == {"content_type": "video/mp4", "file_name": "clip.mp4"}
+        assert not fal.stray_keys
+
+    async def test_an_upload_url_that_has_expired_starts_the_upload_again(self, fal, whole, file):
+        fal.fault("upload", "status", status=403)
+        assert fal.cdn.get(await whole.upload(file)).data == CLIP
+        asked = [record for record in fal.requests if record.exchange == "upload_initiate"]
+        assert [record.query["storage_type"] for record in asked] == ["fal-cdn-v3"] * 2
+        first, second = [record.path for record in fal.requests if record.exchange == "upload"]
+        assert first != second
 
     async def test_an_empty_account_says_so(self, fal, whole, file):
         fal.fault("upload_initiate", "no_money")
@@ -276,7 +340,7 @@ class TestFaults:
             await whole.upload(file)
 
     async def test_a_redirect_is_not_followed(self, fal, whole, file):
-        fal.fault("upload", "redirect")
+        fal.fault("upload", "redirect", times=None)
         with pytest.raises(errors.ResponseError):
             await whole.upload(file)
         assert not fal.stray_keys
