@@ -8,6 +8,7 @@ import platform
 import socket
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -118,9 +119,19 @@ def _settings(settings: Settings) -> Iterator[Finding]:
         True,
         where + ("" if settings.chosen else " (there is a key)" if key else " (there is no key)"),
     )
-    yield Finding("Endpoint", True, settings.endpoint)
+    yield _endpoint(settings)
     yield _folder("Ledger folder", settings.home)
     yield _folder("Media folder", settings.media)
+
+
+def _endpoint(settings: Settings) -> Finding:
+    """Check that fal does not list the endpoint as deprecated. It still works then, but not for ever."""
+    deprecated = False
+    with suppress(KlingError):
+        deprecated = settings.backend == "fal" and default_session().is_deprecated(settings.endpoint)
+    if not deprecated:
+        return Finding("Endpoint", True, settings.endpoint)
+    return Finding("Endpoint", None, f"{settings.endpoint} is deprecated at fal. Others: %kling endpoints")
 
 
 def _folder(name: str, folder: Path) -> Finding:

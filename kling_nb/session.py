@@ -419,6 +419,15 @@ class Session:
 
         return wait(self._background.spawn(ask()))
 
+    def is_deprecated(self, endpoint: str) -> bool:
+        """Return True if fal lists an endpoint as deprecated. False also means that fal does not answer."""
+        settings, endpoint_id = self.settings(backend="fal"), self.endpoint(endpoint, fetch=False).id
+
+        async def ask() -> bool:
+            return await platform.is_deprecated((await self._connections.connect(settings)).http, endpoint_id)
+
+        return wait(self._background.spawn(ask()))
+
     def spending(self, by: Grouping = "day") -> list[Spending]:
         """Return what fal's jobs cost, from the ledger: by "day", "endpoint" or "notebook"."""
         return self._connections.ledger(self.settings()).spending(by)

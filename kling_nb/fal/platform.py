@@ -167,6 +167,29 @@ async def live_price(http: Http, endpoint_id: str) -> LivePrice:
     raise from_response(answer.status_code, answer.headers, answer.content, what="Asking for the price")
 
 
+async def is_deprecated(http: Http, endpoint_id: str) -> bool:
+    """Return True if fal lists an endpoint as deprecated (FAL-PROTOCOL §16.10). Ask once.
+
+    False also means that fal does not answer or does not list it: this is only a hint.
+    """
+    url = f"{http.hosts.api.rstrip('/')}/v1/models?endpoint_id={quote(endpoint_id, safe='')}"
+    with suppress(httpx.RequestError):
+        answer = await http.answer(http.short, "GET", url, headers=http.key_header(url))
+        models = (json_object(answer.content) or {}).get("models") if answer.is_success else None
+        for model in models if isinstance(models, list) else ():
+            if isinstance(model, dict) and model.get("endpoint_id") == endpoint_id:
+                about = model.get("metadata")
+                return isinstance(about, dict) and about.get("status") == "deprecated"
+    return False
+
+
+async def name_deprecation(http: Http, endpoint_id: str, fault: errors.EndpointNotFound) -> None:
+    """Add to the error of a 404 that fal lists the endpoint as deprecated, if it does."""
+    if await is_deprecated(http, endpoint_id):
+        fault.message = f"{fault.message.rstrip('.')}. fal lists {endpoint_id} as deprecated."
+        fault.remedy = "Choose another endpoint: %kling endpoints lists the known ones."
+
+
 SIGNED_SECONDS = 86_400
 """Seconds for which a signed URL works. A download that breaks may continue on a later try."""
 

@@ -17,6 +17,7 @@ from typing import Any
 from kling_nb import errors
 from kling_nb.events import Completed, Failed, Queued, Running, State, Unclear
 from kling_nb.fal.hosts import RequestRef
+from kling_nb.fal.platform import name_deprecation
 from kling_nb.fal.refusals import from_error_text
 from kling_nb.fal.replies import QueueResult, json_object
 from kling_nb.job.cancel import OUTCOMES, ends_at_once
@@ -131,6 +132,8 @@ class JobRun:
             if self._job.cancellation.explains(ended, fault):
                 await self._record.cancel()
                 return None
+            if isinstance(fault, errors.EndpointNotFound) and backend.name == "fal":
+                await name_deprecation(backend.http, self._record.entry.endpoint, fault)
             cause = self._cause(ended, fault)
             if cause is fault:
                 raise

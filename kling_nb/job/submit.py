@@ -26,7 +26,7 @@ from kling_nb.events import Held, Logged, Queued, State, Submitted, Uploading
 from kling_nb.fal.hosts import RequestRef
 from kling_nb.fal.options import SubmitOptions
 from kling_nb.fal.patience import TURN
-from kling_nb.fal.platform import EarlierRequest, earlier_requests
+from kling_nb.fal.platform import EarlierRequest, earlier_requests, name_deprecation
 from kling_nb.fal.queue import AcceptedRequest
 from kling_nb.job.connections import Backend
 from kling_nb.job.inputs import Tally, Uploads, gather_by_name
@@ -211,7 +211,9 @@ class JobSubmission:
                 options=self._options,
                 webhook_url=self._webhook_url,
             )
-        except errors.KlingError:
+        except errors.KlingError as fault:
+            if isinstance(fault, errors.EndpointNotFound) and backend.name == "fal":
+                await name_deprecation(backend.http, self._job.request.endpoint.id, fault)
             raise  # the error already names the outcome of the request
         except Exception as fault:
             log.exception("Job %s: the submission failed unexpectedly.", self._job.id)

@@ -1,11 +1,11 @@
-"""The URL of a result's file does not work: it has expired, the file is private, or fal has deleted it."""
+"""What fal no longer serves: a result's file that has expired, is private or deleted; an endpoint."""
 
 import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from scripted import Done, Script, ScriptedFal
+from scripted import Done, Fail, Run, Script, ScriptedFal
 
 from kling_nb import errors
 from kling_nb.events import State
@@ -173,3 +173,29 @@ def test_messages_do_not_show_the_signature_of_a_url(session: Session, fal: Scri
         session.generate("a cat")
     assert "/files/b/0/x.mp4" in str(caught.value)
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("when", ["submission", "result"])
+@pytest.mark.parametrize("deprecated", [True, False])
+def test_a_404_of_an_endpoint_names_that_fal_lists_it_as_deprecated(
+    session: Session, fal: ScriptedFal, when: str, deprecated: bool
+) -> None:
+    if when == "submission":
+        fal.fault("submit", "status", status=404, body={"detail": 'Application "kling-video" not found'})
+    else:
+        fal.script = Script([Run(), Fail.plain(404, "Path /v1 not found", silent=True)])
+    endpoint_id = session.endpoint().id
+    if deprecated:
+        fal.platform.deprecated.add(endpoint_id)
+    with pytest.raises(errors.EndpointNotFound) as caught:
+        session.generate("a cat")
+    assert (f"fal lists {endpoint_id} as deprecated" in str(caught.value)) is deprecated
+    assert fal.count("models") == 1
+    assert len(str(caught.value).splitlines()) <= 4
+
+
+def test_the_status_of_an_endpoint_is_only_a_hint(session: Session, fal: ScriptedFal) -> None:
+    fal.fault("submit", "status", status=404, body={"detail": 'Application "kling-video" not found'})
+    fal.fault("models", "reset")
+    with pytest.raises(errors.EndpointNotFound):
+        session.generate("a cat")

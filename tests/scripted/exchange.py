@@ -30,6 +30,7 @@ def handlers(queue: QueueApi, platform: PlatformApi, storage: Storage, cdn: Cdn)
         "lookup": platform.lookup,
         "pricing": platform.pricing,
         "sign": platform.sign,
+        "models": platform.models,
         "openapi": platform.document,
         "download": cdn.download,
         "upload": cdn.upload,

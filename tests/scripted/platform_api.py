@@ -27,12 +27,14 @@ class PlatformApi:
         keeps_payloads: the account stores inputs and outputs, so that `expand=payloads` shows them.
         prices: USD per second by endpoint id.
         openapi: documents by endpoint id.
+        deprecated: ids of endpoints whose status is that; all others are active.
         may_sign: the key has the permission assets:read.
     """
 
     def __init__(self, queue: QueueApi, cdn: Cdn) -> None:
         self.by_end = False
         self.lists_unfinished = True
+        self.deprecated: set[str] = set()
         self.may_sign = True
         self.keeps_payloads = True
         self.prices: dict[str, float] = {"fal-ai/kling-video/v1/pro/text-to-video": 0.098}
@@ -95,6 +97,18 @@ class PlatformApi:
             if isinstance(job.outcome, Done):
                 item["json_output"] = self._queue.output(job, job.outcome)
         return item
+
+    def models(self, route: Route, head: Head, body: bytes) -> Reply:
+        """The endpoints that are named, as far as their status."""
+        wanted = [text for name, text in head.query if name == "endpoint_id"]
+        rows = [
+            {
+                "endpoint_id": name,
+                "metadata": {"status": "deprecated" if name in self.deprecated else "active"},
+            }
+            for name in wanted
+        ]
+        return Reply.json(200, {"models": rows, "next_cursor": None, "has_more": False})
 
     def pricing(self, route: Route, head: Head, body: bytes) -> Reply:
         wanted = [text for name, text in head.query if name == "endpoint_id"]

@@ -22,6 +22,7 @@ EXCHANGES = (
     "lookup",
     "pricing",
     "sign",
+    "models",
     "openapi",
     # on the media listener
     "download",
@@ -33,7 +34,7 @@ EXCHANGES = (
     "stray",
 )
 FAULT_POINTS = ("connect", *EXCHANGES)
-PUBLIC = ("openapi", "stray")
+PUBLIC = ("models", "openapi", "stray")
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ FIXED = {
     ("GET", "/v1/models/requests/by-endpoint"): "lookup",
     ("GET", "/v1/models/pricing"): "pricing",
     ("POST", "/v1/storage/files/sign"): "sign",
+    ("GET", "/v1/models"): "models",
     ("GET", "/api/openapi/queue/openapi.json"): "openapi",
 }
 OF_A_REQUEST = {

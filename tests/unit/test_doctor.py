@@ -15,7 +15,7 @@ KEY = "5c0e1a57-0000-4000-8000-feedfacecafe:0123456789abcdef"
 def settings(home: Path, tmp_cwd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FAL_KEY", KEY)
     monkeypatch.setenv("KLING_NB_BACKEND", "fal")
-    for name in ("QUEUE", "REST"):
+    for name in ("QUEUE", "REST", "API"):
         monkeypatch.setenv(f"KLING_NB_{name}_URL", "http://127.0.0.1:9")
 
 
@@ -101,3 +101,16 @@ def test_the_server_extension_is_enabled_by_installing(
     off = found()["Server extension"]
     assert off.good is False
     assert "jupyter server extension enable kling_nb" in off.text
+
+
+def test_an_endpoint_that_fal_lists_as_deprecated_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    with ScriptedFal() as fal:
+        monkeypatch.setenv("KLING_NB_API_URL", fal.url)
+        monkeypatch.setenv("KLING_NB_ENDPOINT", "v1-pro")
+        assert found()["Endpoint"] == Finding("Endpoint", True, "v1-pro")
+        fal.platform.deprecated.add("fal-ai/kling-video/v1/pro/text-to-video")
+        assert found()["Endpoint"].good is None
+        assert "v1-pro is deprecated at fal" in found()["Endpoint"].text
+        fal.fault("models", "wrong_types")
+        assert found()["Endpoint"].good  # it is a hint, so an answer that cannot be read is no finding
+    assert found()["Endpoint"].good
