@@ -1,4 +1,4 @@
-"""`kling-nb` on the command line: generate, jobs, resume, ledger, freeze, verify, doctor, key, local."""
+"""`kling-nb` on the command line: generate, jobs, resume, spend, ledger, freeze, verify, doctor, key."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from kling_nb.local.__main__ import main as local
 from kling_nb.notebook import tables
 from kling_nb.notebook.card.job import card_text
 from kling_nb.notebook.flags import command_help, parse_words
+from kling_nb.notebook.line import reconciled
 from kling_nb.notebook.output.terminal import plan_text, wait_with_progress
 from kling_nb.notebook.saved.freeze import freeze
 from kling_nb.notebook.saved.verify import exit_status, report, verify
@@ -79,6 +80,12 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("ids", nargs="*", metavar="ID", help="jobs (default: all of this folder)")
     command.add_argument("--everywhere", action="store_true", help="also jobs of other folders")
     command.set_defaults(run=_resume)
+    command.add_argument("--endpoint", help="the endpoint of requests that were made elsewhere")
+    command = commands.add_parser("spend", help="add up what fal's jobs cost, or compare it with fal's bill")
+    command.add_argument("by", nargs="?", default="day", choices=("day", "endpoint", "notebook"))
+    command.add_argument("--reconcile", action="store_true", help="compare (needs an ADMIN key)")
+    command.add_argument("--days", type=int, default=30, help="days to compare, up to 90 (30)")
+    command.set_defaults(run=_spend)
     command = commands.add_parser("ledger", help="check or rebuild the ledger of submitted jobs")
     command.add_argument("what", choices=("check", "rebuild"), help="check changes nothing")
     command.add_argument("folders", nargs="*", metavar="FOLDER", help="more folders of takes to search")
@@ -147,7 +154,7 @@ def _jobs(parsed: argparse.Namespace) -> int:
 def _resume(parsed: argparse.Namespace) -> int:
     session = default_session()
     if parsed.ids:
-        jobs = [session.get_job(any_id) for any_id in parsed.ids]
+        jobs = [session.get_job(any_id, parsed.endpoint) for any_id in parsed.ids]
     else:
         jobs = session.resume(everywhere=parsed.everywhere)
     if not jobs:
@@ -175,6 +182,16 @@ async def _print_files(jobs: Sequence[Job]) -> int:
         return True
 
     return 0 if all(await asyncio.gather(*map(print_file, jobs))) else 1
+
+
+def _spend(parsed: argparse.Namespace) -> int:
+    session = default_session()
+    print(
+        reconciled(session, parsed.days)
+        if parsed.reconcile
+        else tables.spending(session.spending(parsed.by), parsed.by)
+    )
+    return 0
 
 
 def _ledger(parsed: argparse.Namespace) -> int:

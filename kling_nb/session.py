@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -25,6 +26,7 @@ from kling_nb.job.connections import Connections
 from kling_nb.job.job import Job, Listener
 from kling_nb.job.plan import Call, Plan, Planner
 from kling_nb.job.preview_server import PreviewServer
+from kling_nb.job.rebuild import Reconciliation, reconcile
 from kling_nb.job.registry import PastJobs, RunningJobs
 from kling_nb.job.start import JobStarter
 from kling_nb.ledger import Entry, Intent, Ledger, Selection, Spending
@@ -431,6 +433,33 @@ class Session:
     def spending(self, by: Grouping = "day") -> list[Spending]:
         """Return what fal's jobs cost, from the ledger: by "day", "endpoint" or "notebook"."""
         return self._connections.ledger(self.settings()).spending(by)
+
+    def reconcile(self, days: int = 30) -> Reconciliation:
+        """Return what fal billed in the last days next to what the ledger expects, request by request.
+
+        Args:
+            days: 1 to 90.
+
+        Raises:
+            UsageError: Another number of days.
+            MissingKey: fal answers only with a key.
+            ResponseError: fal refuses. The key needs ADMIN scope.
+            UnreachableError: No answer.
+        """
+        if isinstance(days, bool) or not isinstance(days, int) or not 1 <= days <= 90:
+            raise UsageError(f"days must be a whole number from 1 to 90, not {days!r}.", parameter="days")
+        settings = self.settings(backend="fal")
+        if settings.key is None:
+            raise MissingKey
+        end = time.time() + 60.0  # fal's clock may be ahead
+        since = end - days * 86_400
+
+        async def ask() -> dict[str, platform.BilledRequest]:
+            http = (await self._connections.connect(settings)).http
+            return await platform.billed_requests(http, start=since, end=end)
+
+        bill = wait(self._background.spawn(ask()))
+        return reconcile(self._connections.ledger(settings), bill, days, since)
 
     def get_job(self, job_id: str, endpoint: str | None = None) -> Job:
         """Return the job of an id, a request id, or the unique start of one.

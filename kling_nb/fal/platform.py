@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -165,6 +165,96 @@ async def live_price(http: Http, endpoint_id: str) -> LivePrice:
                         float(amount), str(entry.get("unit") or "unit"), str(entry.get("currency") or "USD")
                     )
     raise from_response(answer.status_code, answer.headers, answer.content, what="Asking for the price")
+
+
+@dataclass(frozen=True, slots=True)
+class BilledRequest:
+    """What fal billed for one request (FAL-PROTOCOL §12.5).
+
+    Attributes:
+        request_id: fal's id.
+        endpoint_id: Full id.
+        billed_at: Unix seconds of the first billing event.
+        units: Units of all its events.
+        usd: US dollars of all its events, discounts included.
+    """
+
+    request_id: str
+    endpoint_id: str
+    billed_at: float
+    units: float
+    usd: float
+
+
+async def billed_requests(http: Http, *, start: float, end: float) -> dict[str, BilledRequest]:
+    """Return what fal billed this account between two times, by request id.
+
+    fal's billing events appear with a delay. The key needs ADMIN scope.
+
+    Args:
+        http: Connections, with a key of the account.
+        start: Unix seconds, at most 90 days before `end`.
+        end: Unix seconds, excluded.
+
+    Raises:
+        ResponseError: Refused.
+        UnreachableError: No answer, or an answer that cannot be read.
+    """
+    query = {"start": _stamp(start), "end": _stamp(end), "limit": "1000"}
+    events: dict[BilledRequest, None] = {}  # new events may move one to the next page, so that it comes twice
+    for _ in range(MAX_PAGES):
+        answer = await http.exchange(
+            "GET", f"{http.hosts.api.rstrip('/')}/v1/models/billing-events?{urlencode(query)}"
+        )
+        page = json_object(answer.content) or {}
+        if not answer.is_success:
+            fault = from_response(
+                answer.status_code, answer.headers, answer.content, what="Asking for the bill"
+            )
+            if isinstance(fault, (errors.AuthenticationError, errors.AccessDenied)):
+                fault.remedy = (
+                    "fal shows its bill only to a key with ADMIN scope: https://fal.ai/dashboard/keys.\n"
+                    "Set it with kling_nb.configure(credentials=…) or FAL_KEY, then try again."
+                )
+            raise fault
+        if not isinstance(page.get("billing_events"), list):
+            raise errors.UnreachableError("fal's list of billing events cannot be read.")
+        events |= dict.fromkeys(filter(None, map(_billed, page["billing_events"])))
+        if not page.get("next_cursor") or page.get("has_more") is False:
+            return _by_request(events)
+        query["cursor"] = str(page["next_cursor"])
+    raise errors.UnreachableError("fal lists too many billing events. Ask for fewer days.")
+
+
+def _billed(event: Any) -> BilledRequest | None:
+    """Return a billing event. Its cost is in `cost_total`, in nano dollars, or units times price."""
+    with suppress(ArithmeticError, KeyError, TypeError, ValueError):
+        units = float(event.get("output_units") or 0.0)
+        if event.get("cost_total") is not None:
+            usd = float(event["cost_total"])
+        elif event.get("cost_estimate_nano_usd") is not None:
+            usd = float(event["cost_estimate_nano_usd"]) / 1e9
+        else:
+            usd = units * float(event["unit_price"]) * (1 - float(event.get("percent_discount") or 0.0) / 100)
+        at = datetime.fromisoformat(event["timestamp"])
+        at = at if at.tzinfo else at.replace(tzinfo=UTC)
+        if event["request_id"]:
+            return BilledRequest(
+                str(event["request_id"]), str(event["endpoint_id"]), at.timestamp(), units, usd
+            )
+    return None
+
+
+def _by_request(events: Iterable[BilledRequest]) -> dict[str, BilledRequest]:
+    """Add up the events of each request, for example a charge and its correction."""
+    found: dict[str, BilledRequest] = {}
+    for event in events:
+        known = found.get(event.request_id)
+        if known is not None:
+            at, units = min(known.billed_at, event.billed_at), known.units + event.units
+            event = replace(known, billed_at=at, units=units, usd=known.usd + event.usd)  # noqa: PLW2901
+        found[event.request_id] = event
+    return found
 
 
 async def is_deprecated(http: Http, endpoint_id: str) -> bool:

@@ -1,25 +1,29 @@
-"""Check the ledger, and rebuild it from its readable rows and the sidecars on disk."""
+"""Check the ledger, compare it with fal's bill, and rebuild it from its readable rows and the sidecars."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kling_nb.catalog.endpoint import estimate
 from kling_nb.catalog.shipped import endpoint
 from kling_nb.errors import LedgerError, UnknownEndpoint
 from kling_nb.events import State
-from kling_nb.ledger import Ledger
+from kling_nb.ledger import Entry, Ledger
 from kling_nb.ledger.home import FILE_NAME, is_network
 from kling_nb.ledger.salvage import Row, is_intact, readable_rows, repair
 from kling_nb.media import MediaFolder, Sidecar
 from kling_nb.request.request import VideoRequest
+
+if TYPE_CHECKING:
+    from kling_nb.fal.platform import BilledRequest
 
 NO_OWNER = "sidecar:0:0"
 """The owner of rows that were read from sidecars: a process that does not exist."""
@@ -46,6 +50,49 @@ class Health:
     lost: tuple[str, ...] = ()
     unrecorded: tuple[Path, ...] = ()
     network: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciliation:
+    """fal's bill of some days next to the ledger.
+
+    Attributes:
+        days: Days of the bill, until now.
+        jobs: Jobs of the ledger that fal has, newest first, each with what fal billed, or None.
+        unknown: Billed requests that the ledger does not know, newest first.
+        unanswered: Jobs that were sent without an answer. Some of `unknown` may be theirs.
+    """
+
+    days: int
+    jobs: tuple[tuple[Entry, BilledRequest | None], ...]
+    unknown: tuple[BilledRequest, ...]
+    unanswered: tuple[Entry, ...]
+
+
+def reconcile(ledger: Ledger, bill: Mapping[str, BilledRequest], days: int, since: float) -> Reconciliation:
+    """Compare the ledger with fal's bill.
+
+    Args:
+        ledger: The ledger.
+        bill: What fal billed, by request id.
+        days: Days of the bill.
+        since: Unix seconds of its start.
+    """
+    rows = [entry for entry in ledger.entries(limit=-1) if entry.backend == "fal"]
+    known = {entry.request_id for entry in rows}
+    expected = [
+        entry
+        for entry in rows
+        if entry.request_id in bill
+        or (entry.request_id and entry.created_at >= since and entry.reserved_usd != 0)
+    ]
+    unknown = [one for one in bill.values() if one.request_id not in known]
+    return Reconciliation(
+        days,
+        tuple((entry, bill.get(entry.request_id or "")) for entry in expected),
+        tuple(sorted(unknown, key=lambda one: -one.billed_at)),
+        tuple(entry for entry in rows if entry.state is State.UNCERTAIN and entry.request_id is None),
+    )
 
 
 def check(path: Path, folders: Iterable[Path]) -> Health:

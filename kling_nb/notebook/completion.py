@@ -48,6 +48,8 @@ def line_candidates(words: list[str]) -> Iterable[str]:
         return SUBCOMMANDS
     if words == ["use"]:
         return [one.short_name for one in endpoints()]
+    if words == ["spend"]:
+        return ["day", "endpoint", "notebook", "--reconcile"]
     if words in (["show"], ["cancel"]):
         return [entry.id for entry in default_session().jobs(limit=30)]
     return []

@@ -83,9 +83,20 @@ def _resume(words: Sequence[str], session: Session, outputs: Outputs) -> None:
 
 def _spend(words: Sequence[str], session: Session, outputs: Outputs) -> None:
     by = words[0] if words else "day"
+    if by == "--reconcile":
+        days = words[1] if words[1:] else "30"
+        outputs.text(reconciled(session, int(days) if days.isascii() and days.isdigit() else days))
+        return
+    if words[1:]:
+        raise UsageError("%kling spend takes one grouping.", remedy="Write day, endpoint or notebook.")
     if by not in {"day", "endpoint", "notebook"}:
         raise UsageError(f"%kling spend cannot group by {by!r}.", remedy="Write day, endpoint or notebook.")
     outputs.text(tables.spending(session.spending(cast("Grouping", by)), by))
+
+
+def reconciled(session: Session, days: Any) -> str:
+    """Return fal's bill of the last days next to the ledger."""
+    return tables.reconciliation(session.reconcile(days), {one.id for one in session.endpoints()})
 
 
 def _price(words: Sequence[str], session: Session, outputs: Outputs) -> None:
@@ -152,7 +163,7 @@ _COMMANDS: dict[str, tuple[_Run, int, int]] = {
     "endpoints": (_endpoints, 0, 6),
     "use": (_use, 1, 1),
     "price": (_price, 0, 1),
-    "spend": (_spend, 0, 1),
+    "spend": (_spend, 0, 2),
     "panel": (_panel, 0, 0),
     "local": (_local, 0, 0),
     "fal": (_fal, 0, 0),

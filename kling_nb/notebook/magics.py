@@ -85,6 +85,7 @@ class KlingMagics(Magics):
         %kling endpoints --refresh ID   download the schema of an endpoint that is not Kling's again
         %kling price [ENDPOINT]   show the price in the catalogue, and with a key fal's current price
         %kling spend [day|endpoint|notebook]   show the estimated cost of fal's jobs
+        %kling spend --reconcile [DAYS]   compare the ledger with fal's bill (needs an ADMIN key)
         %kling use ENDPOINT       use this endpoint for the next cells
         %kling panel              open the panel: compose, queue, and everything that was made
         %kling local | fal        send the next jobs to the local preview server, or to fal

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -17,10 +17,12 @@ from kling_nb.notebook.flags import BODY_PARAMETERS, FIXED_FLAGS, flag_of
 from kling_nb.session import Session
 
 if TYPE_CHECKING:
-    from kling_nb.job.rebuild import Health
+    from kling_nb.fal.platform import BilledRequest
+    from kling_nb.job.rebuild import Health, Reconciliation
 
 
 _SHOWN = 10
+_MOST_BILLED = 100
 
 
 def status(session: Session) -> str:
@@ -103,6 +105,69 @@ def spending(groups: Sequence[Spending], by: str) -> str:
     )
     note = "Estimates from the prices in the catalogue. fal's figures: https://fal.ai/dashboard/usage"
     return table((by.upper(), "JOBS", "UNITS", "ABOUT"), rows) + "\n" + note
+
+
+def reconciliation(found: Reconciliation, own: Collection[str]) -> str:
+    """Return fal's bill next to the ledger, with the command for each request that the ledger does not know.
+
+    Args:
+        found: The comparison.
+        own: Ids of the endpoints whose unknown requests are listed. All others are only counted.
+    """
+    now = time.time()
+    billed = [bill.usd for _, bill in found.jobs if bill]
+    prices = [entry.reserved_usd for entry, _ in found.jobs]
+    expected = _amount(sum(usd or 0.0 for usd in prices), prices.count(None))
+    lines = [
+        f"In the last {found.days} days fal billed ${sum(billed):.2f} for {len(billed)} jobs of the ledger.",
+        f"The ledger expects {expected} for {len(prices)}.",
+    ]
+    jobs = sorted(found.jobs, key=lambda pair: _difference(*pair) == "")  # what differs comes first
+    if jobs:
+        head = ("ID", "REQUEST", "AGE", "ENDPOINT", "EXPECTED", "BILLED", "")
+        rows = [
+            (
+                entry.id,
+                entry.request_id or "",
+                age(now - entry.created_at),
+                short_name(entry.endpoint),
+                "unknown" if entry.reserved_usd is None else f"${entry.reserved_usd:.2f}",
+                f"${bill.usd:.2f}" if bill else "-",
+                _difference(entry, bill),
+            )
+            for entry, bill in jobs[:_MOST_BILLED]
+        ]
+        lines += ["", table(head, rows), *_more(len(jobs))]
+    unknown = [one for one in found.unknown if one.endpoint_id in own or "kling" in one.endpoint_id]
+    if unknown:
+        lines += ["", "Billed, but not in the ledger. To fetch one into this folder, at no extra charge:"]
+        lines += [
+            f"  kling_nb.get_job({one.request_id!r}, endpoint={one.endpoint_id!r})"
+            f"  # ${one.usd:.2f}, {age(now - one.billed_at)} ago"
+            for one in unknown[:_MOST_BILLED]
+        ]
+        lines += _more(len(unknown))
+    others = [one for one in found.unknown if one not in unknown]
+    if others:
+        lines += ["", f"Requests of other endpoints: {len(others)}, ${sum(one.usd for one in others):.2f}."]
+    if found.unanswered:
+        names = ", ".join(entry.id for entry in found.unanswered[:_SHOWN])
+        lines += ["", f"Sent without an answer: {names}. %kling resume looks for them at fal."]
+    return "\n".join([*lines, "", "fal's billing events appear with a delay."])
+
+
+def _difference(entry: Entry, bill: BilledRequest | None) -> str:
+    """Return the difference between bill and ledger in words; empty if they agree to the cent."""
+    if bill is None:
+        return "not billed so far" if entry.state.finished else "not finished"
+    change = bill.usd - (entry.reserved_usd or 0.0)
+    if abs(change) < 0.005 or entry.reserved_usd is None:
+        return ""
+    return f"{'+' if change > 0 else '-'}${abs(change):.2f}"
+
+
+def _more(count: int) -> list[str]:
+    return [f"and {count - _MOST_BILLED} more"] if count > _MOST_BILLED else []
 
 
 def _amount(usd: float, unknown: int) -> str:

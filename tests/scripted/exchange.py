@@ -31,6 +31,7 @@ def handlers(queue: QueueApi, platform: PlatformApi, storage: Storage, cdn: Cdn)
         "pricing": platform.pricing,
         "sign": platform.sign,
         "models": platform.models,
+        "bills": platform.bills,
         "openapi": platform.document,
         "download": cdn.download,
         "upload": cdn.upload,
@@ -170,7 +171,7 @@ class Desk:
         return Reply.json(404, {"detail": f"Path {head.path} not found"})
 
     def _no_entry(self, where: Route, head: Head) -> Reply:
-        if where.exchange in ("lookup", "pricing", "sign"):
+        if where.exchange in ("lookup", "pricing", "sign", "bills"):
             return problem(401, "authorization_error", "A valid API key is needed")
         if head.header("authorization") is not None:
             return Reply.json(401, {"detail": "Invalid key credentials"})

@@ -28,6 +28,8 @@ class PlatformApi:
         prices: USD per second by endpoint id.
         openapi: documents by endpoint id.
         deprecated: ids of endpoints whose status is that; all others are active.
+        admin: the key has ADMIN scope, which billing events need.
+        more_bills: billing events besides those of the jobs that are done.
         may_sign: the key has the permission assets:read.
     """
 
@@ -35,6 +37,8 @@ class PlatformApi:
         self.by_end = False
         self.lists_unfinished = True
         self.deprecated: set[str] = set()
+        self.admin = True
+        self.more_bills: list[dict[str, Any]] = []
         self.may_sign = True
         self.keeps_payloads = True
         self.prices: dict[str, float] = {"fal-ai/kling-video/v1/pro/text-to-video": 0.098}
@@ -97,6 +101,39 @@ class PlatformApi:
             if isinstance(job.outcome, Done):
                 item["json_output"] = self._queue.output(job, job.outcome)
         return item
+
+    def bills(self, route: Route, head: Head, body: bytes) -> Reply:
+        """Billing events of the jobs that are done and have a price, and `more_bills`, newest first."""
+        if not self.admin:
+            return problem(403, "authorization_error", "You are not permitted to perform this action")
+        query = dict(head.query)
+        start, end = _span(query)
+        if end - start > timedelta(days=90, seconds=1):
+            return problem(400, "validation_error", "at most 90 days")
+        found = [
+            self._bill(job, job.outcome)
+            for job in self._queue.jobs.values()
+            if isinstance(job.outcome, Done) and job.submission.endpoint_id in self.prices
+        ]
+        found = [one for one in [*found, *self.more_bills] if start <= _moment(one["timestamp"]) < end]
+        limit, offset = int(query.get("limit", "50")), int(query.get("cursor", "0"))
+        more = offset + limit < len(found)
+        cursor = str(offset + limit) if more else None
+        return Reply.json(
+            200, {"billing_events": found[offset : offset + limit], "next_cursor": cursor, "has_more": more}
+        )
+
+    def _bill(self, job: Job, done: Done) -> dict[str, Any]:
+        units, price = float(done.units or 0), self.prices[job.submission.endpoint_id]
+        return {
+            "request_id": job.request_id,
+            "endpoint_id": job.submission.endpoint_id,
+            "timestamp": _stamp(job.ended_at or job.submission.at),
+            "output_units": units,
+            "unit_price": price,
+            "percent_discount": None,
+            "cost_estimate_nano_usd": round(units * price * 1e9),
+        }
 
     def models(self, route: Route, head: Head, body: bytes) -> Reply:
         """The endpoints that are named, as far as their status."""

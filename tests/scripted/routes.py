@@ -23,6 +23,7 @@ EXCHANGES = (
     "pricing",
     "sign",
     "models",
+    "bills",
     "openapi",
     # on the media listener
     "download",
@@ -72,6 +73,7 @@ FIXED = {
     ("GET", "/v1/models/pricing"): "pricing",
     ("POST", "/v1/storage/files/sign"): "sign",
     ("GET", "/v1/models"): "models",
+    ("GET", "/v1/models/billing-events"): "bills",
     ("GET", "/api/openapi/queue/openapi.json"): "openapi",
 }
 OF_A_REQUEST = {

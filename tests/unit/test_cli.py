@@ -198,6 +198,18 @@ def test_jobs(shell: Shell, fal: ScriptedFal, tmp_path: Path) -> None:
     assert "a cat" not in shell("jobs", "-n", "1").stdout
 
 
+def test_spend_and_reconcile(shell: Shell, fal: ScriptedFal) -> None:
+    shell("generate", "a cat", "--quiet")
+    assert "JOBS" in shell("spend", "endpoint").stdout
+    fal.platform.prices = {}
+    done = shell("spend", "--reconcile", "--days", "7")
+    assert (done.returncode, "In the last 7 days" in done.stdout) == (0, True)
+    fal.platform.admin = False
+    refused = shell("spend", "--reconcile")
+    assert refused.returncode == 1
+    assert "ADMIN scope" in refused.stderr
+
+
 def test_doctor_never_shows_the_key(shell: Shell, fal: ScriptedFal) -> None:
     done = shell("doctor")
     assert done.returncode == 0
