@@ -39,7 +39,8 @@ class SubmitOptions:
         no_retry: fal does not retry after a failed runner.
         tags: Up to 10 pairs for filters in fal's billing. Keys use `a-z 0-9 . _ -`, values printable ASCII
             without commas. The limit is 1,024 bytes in all.
-        store_io: True if fal keeps input and output for its dashboard, None for the account's setting.
+        store_io: True if fal keeps input and output for its dashboard, None for the account's setting. With
+            False, fal keeps the result for minutes only after the request has ended (FAL-PROTOCOL §16.4).
         lifecycle: How long fal keeps the output files, and who may fetch them: "1d" or seconds, as in
             `upload(expires_in=…)`, or `{"expires_in": "1d", "acl": "forbid"}`, or with rules
             `{"acl": {"default": "forbid", "rules": [{"user": "…", "decision": "allow"}]}}`.
@@ -103,6 +104,14 @@ class SubmitOptions:
             f'The result will be private (acl "{acl}"). Only a key with the permission assets:read can'
             " download it: check yours at https://fal.ai/dashboard/keys."
         )
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What a user should know about these options before the submission."""
+        short = (
+            "fal will keep the result for minutes only (store_io=False). Let the kernel run until it is here."
+        )
+        return tuple(filter(None, (self.warning, short if self.store_io is False else None)))
 
     def to_query(self) -> dict[str, str]:
         """Return the query parameters of these options."""

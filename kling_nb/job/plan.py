@@ -262,8 +262,8 @@ class Planner:
             check_webhook(webhook_url, local=settings.backend == "local" or settings.hosts.loopback)
         found = None if new else self.find(request, settings, take)
         unfinished = None if new or found else self._find_paid(request, settings, take)
-        if settings.backend == "fal" and not (found or unfinished) and options.warning:
-            about_endpoint += (options.warning,)
+        if settings.backend == "fal" and not (found or unfinished):
+            about_endpoint += options.notices
         plan = Plan(request, settings, found, unfinished, webhook_url, about_endpoint, options, take, new)
         if plan.submits and not new:
             plan = self._find_earlier(plan)

@@ -145,7 +145,8 @@ def result_gone_error(entry: Entry) -> errors.RequestNotFound:
     return errors.ResultGone(
         f"fal no longer has the result of job {entry.id} ({', '.join(known)}). Nothing was sent.",
         remedy=(
-            f"Its request id is {entry.request_id}.\n"
+            f"Its request id is {entry.request_id}. fal keeps results for 30 days; without stored\n"
+            "payloads (account setting, --no-store) for 6 minutes to 1 hour.\n"
             "To generate another take, at a new charge: --new (API: new=True)."
         ),
         request_id=entry.request_id,

@@ -200,7 +200,10 @@ def disk_errors(folder: Path) -> Iterator[None]:
 
 def disk_error(error: OSError, folder: Path) -> MediaError:
     """Return the error for a result that cannot be stored in `folder`."""
-    resume = "fal keeps the result for a while: %kling resume downloads it, at no charge."
+    resume = (
+        "fal keeps the file for days, or as your account or lifecycle says: %kling resume downloads it,\n"
+        "at no charge."
+    )
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return MediaError(f"The disk is full: nothing more fits in {folder}.", remedy=f"Make room. {resume}")
     if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:

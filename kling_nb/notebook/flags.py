@@ -149,7 +149,7 @@ _FLAGS = (
     Flag("--no-retry", "fal does not try again if a runner fails", "no_retry", value=_switch()),
     Flag(
         "--no-store",
-        "fal stores neither input nor output for its dashboard",
+        "fal stores neither input nor output for its dashboard, and keeps the result for minutes only",
         "store_io",
         value=_switch(False),
     ),

@@ -163,3 +163,10 @@ def test_a_private_result_is_warned_of_before_it_is_paid(
     again = session.submit("a cat", lifecycle={"acl": acl})
     assert again.reused
     assert sum(message.startswith(warning) for message in caplog.messages) == 1
+
+
+def test_a_result_that_lives_for_minutes_only_is_named_before_it_is_paid(session: Session) -> None:
+    words = "keep the result for minutes only"
+    assert words in plan_text(session.plan("a cat", store_io=False))
+    assert words not in plan_text(session.plan("a cat", store_io=True))
+    assert words in session.submit("a cat", store_io=False).lines[0].message
