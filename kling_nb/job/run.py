@@ -150,14 +150,13 @@ class JobRun:
             await self._store.store(backend, result)
             return
         except errors.DEAD_URL:
-            if self._job.backend != "fal":
-                raise
+            pass
         again, gone = result, None
         try:
             again = await backend.client.result(ref)
             if again.data != result.data:
                 await self._record.note(result=json.dumps(again.data), units=again.units)
-            elif time.time() - self._record.entry.created_at >= LATE_SECONDS:
+            elif backend.name == "fal" and time.time() - self._record.entry.created_at >= LATE_SECONDS:
                 gone = result_gone_error(self._record.entry)
         except errors.RequestNotFound as fault:  # fal may keep the file longer than the result
             gone = fault

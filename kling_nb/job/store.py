@@ -106,7 +106,8 @@ class ResultStore:
                 last = attempt >= DOWNLOAD_TRIES
                 return await self._download(backend, result, file, partial, last=last, sign=sign)
             except (errors.UnreachableError, errors.MediaError) as fault:
-                refused = isinstance(fault, errors.DEAD_URL if sign else errors.MediaPrivate)
+                # A 404 even by a signed URL may come from a media host that is late.
+                refused = isinstance(fault, errors.MediaPrivate if sign else errors.DEAD_URL)
                 if attempt >= (REFUSED_TRIES if refused else DOWNLOAD_TRIES):
                     raise
                 await backend.sleep(min(2.0**attempt, 10.0))
@@ -162,7 +163,7 @@ class ResultStore:
         for name, file in list(files_of(result.data, pointer).items())[1:]:
             try:
                 if await asyncio.to_thread(take.other, name) is None:
-                    async with open_file(backend, file, sign=backend.name == "fal") as download:
+                    async with open_file(backend, file, sign=True) as download:
                         await self._media.store_other(
                             take, name, download.chunks, expected_size=download.length
                         )

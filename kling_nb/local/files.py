@@ -42,6 +42,7 @@ class FileStore:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.acl: dict[str, str] = {}  # by file id; a file that is not named is public
         self._files: dict[str, StoredFile] = {}
 
     def reserve(self, name: str | None, content_type: str | None) -> StoredFile:

@@ -64,6 +64,7 @@ class Job:
         low: True for low priority.
         webhook: URL from `fal_webhook`, or None.
         keeps_payloads: True if the list of requests may show input and output.
+        acl: Who may fetch its files without a signed URL: `allow`, `forbid` or `hide`.
         submitted_at: Time of the submission in UTC. `started_at` and `ended_at` are None until then.
         state: Current state.
         cancelled: True if a client has cancelled it.
@@ -80,10 +81,11 @@ class Job:
         low: bool = False,
         webhook: str | None = None,
         keeps_payloads: bool = True,
+        acl: str = "allow",
     ) -> None:
         self.id = _request_id()
         self.app, self.path, self.body = app, path, body
-        self.low, self.webhook, self.keeps_payloads = low, webhook, keeps_payloads
+        self.low, self.webhook, self.keeps_payloads, self.acl = low, webhook, keeps_payloads, acl
         self.submitted_at = datetime.now(UTC)
         self.started_at: datetime | None = None
         self.ended_at: datetime | None = None

@@ -115,6 +115,7 @@ class Pipeline:
             pace.stop.set()
             watch.cancel()
         files, seconds = await work
+        self._store.acl |= {one.file.id: job.acl for one in files.values() if job.acl != "allow"}
         return _success(
             endpoint, order, {name: file.to_json(self._base) for name, file in files.items()}, seconds
         )

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import math
+import secrets
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,6 +14,7 @@ from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError
 
 from kling_nb.catalog.endpoint import split_app
+from kling_nb.catalog.shipped import endpoints
 from kling_nb.local.handler import ErrorReply, JsonHandler, find_job
 from kling_nb.local.job import Job, parse_body
 
@@ -46,12 +48,20 @@ class Submit(JsonHandler):
             low=self.request.headers.get("X-Fal-Queue-Priority", "").lower() == "low",
             webhook=self.get_query_argument("fal_webhook", None),
             keeps_payloads=self.request.headers.get("X-Fal-Store-IO") != "0",
+            acl=self._acl(),
         )
         self.services.queue.submit(job, self._start_timeout())
         self.services.webhooks.follow(job)
         self.set_header("x-fal-request-id", job.id)
         position = self.services.queue.position(job)
         self.reply(job.status(self.services.base, position, None))
+
+    def _acl(self) -> str:
+        """Return who may fetch the files, by the lifecycle header. One that cannot be read is ignored."""
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            wanted = json.loads(self.request.headers["X-Fal-Object-Lifecycle-Preference"])
+            return str(wanted["initial_acl"]["default"])
+        return "allow"
 
     def _max_queue_length(self) -> int | None:
         text = self.get_query_argument("fal_max_queue_length", None)
@@ -173,17 +183,69 @@ def _bad_request(text: str) -> ErrorReply:
     return ErrorReply(400, {"detail": text, "error_type": "bad_request"}, X_Fal_Error_Type="bad_request")
 
 
-# -- the platform API: its list of requests (FAL-PROTOCOL §12.4) ------------------------
+# -- the platform API (FAL-PROTOCOL §12) --------------------------------------------------
 
 _MOST = 100
 
 
-class Requests(JsonHandler):
+class PlatformHandler(JsonHandler):
+    """Needs the key, and refuses in the platform API's own form."""
+
+    def need_api_key(self) -> None:
+        """Raise `ErrorReply` (401) without the key."""
+        try:
+            self.need_key("")
+        except ErrorReply as error:
+            raise api_error(401, "authorization_error", "Authentication is required") from error
+
+
+class Models(PlatformHandler):
+    """`GET /v1/models`: the status of the endpoints that are named. Needs no key."""
+
+    def get(self) -> None:
+        """Reply with those that this server has."""
+        wanted = self.get_query_arguments("endpoint_id")
+        models = [
+            {"endpoint_id": one.id, "metadata": {"display_name": one.title, "status": "active"}}
+            for one in endpoints()
+            if one.id in wanted
+        ]
+        self.reply({"models": models, "next_cursor": None, "has_more": False})
+
+
+class BillingEvents(PlatformHandler):
+    """`GET /v1/models/billing-events`: none, because previews are free."""
+
+    def get(self) -> None:
+        """Reply with an empty list."""
+        self.need_api_key()
+        self.reply({"billing_events": [], "next_cursor": None, "has_more": False})
+
+
+class Sign(PlatformHandler):
+    """`POST /v1/storage/files/sign`: a signed URL of a file, which works whatever its ACL."""
+
+    def post(self) -> None:
+        """Reply with the URL. It works until the server ends."""
+        self.need_api_key()
+        url = self.get_query_argument("url", "")
+        file = self.services.store.find_url(url, self.services.base)
+        if file is None:
+            raise api_error(404, "not_found", "There is no such file")
+        seconds = self.json_object().get("expiration_seconds")
+        if not isinstance(seconds, int) or not 1 <= seconds <= 604_800:
+            raise api_error(400, "validation_error", "expiration_seconds: 1 to 604800")
+        token = secrets.token_urlsafe(24)
+        self.services.tokens.add(f"read {file.id} {token}")
+        self.reply({"signed_url": f"{url}?identity={token}"})
+
+
+class Requests(PlatformHandler):
     """`GET /v1/models/requests/by-endpoint`: the submitted requests, newest first, on demand with input."""
 
     def get(self) -> None:
         """Reply with one page."""
-        self._need_key()
+        self.need_api_key()
         wanted = self.get_query_arguments("endpoint_id")
         if not 1 <= len(wanted) <= 50:
             raise api_error(400, "validation_error", "endpoint_id: 1 to 50 are needed")
@@ -205,12 +267,6 @@ class Requests(JsonHandler):
                 "has_more": more,
             }
         )
-
-    def _need_key(self) -> None:
-        try:
-            self.need_key("")
-        except ErrorReply as error:
-            raise api_error(401, "authorization_error", "Authentication is required") from error
 
     def _moment_of(self, job: Job) -> datetime:
         """Return the time that `start` and `end` are about; for an unfinished request by its end, now."""

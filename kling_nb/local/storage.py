@@ -2,7 +2,8 @@
 
 `@fal-ai/client` uploads in two steps, in one piece or in parts. Its upload URL contains a permission, so that
 the second step needs no key. `fal_client` exchanges the key for a bearer token, then sends the bytes.
-Downloads need no key, because fal's media are public (§9.5).
+Downloads need no key, because fal's media are public (§9.5). Those of a request with a private `initial_acl`
+need a signed URL.
 """
 
 from __future__ import annotations
@@ -261,6 +262,12 @@ class Download(GuardedHandler, StaticFileHandler):
         """Return the path on disk, or raise `ErrorReply` (404)."""
         file_id, _, name = absolute_path.partition("/")
         file = self.services.store.get(file_id, name)
+        acl = self.services.store.acl.get(file_id, "allow")
+        signature = f"read {file_id} {self.get_query_argument('identity', '')}"
+        if acl != "allow" and signature not in self.services.tokens:
+            if acl == "forbid":
+                raise ErrorReply(403, "Access denied")
+            file = None
         if file is None:
             raise ErrorReply(404, f"Path {self.request.path} not found")
         self._file: StoredFile = file

@@ -159,8 +159,17 @@ DOWNLOAD = {
     "404, the file is private and the key may not sign": Fault("private", {"acl": "hide", "sign": False}),
 }
 ALL = {
-    **{**CUTS, **LENGTHS, **BODIES, **TRICKLE, **CODES, **MONEY, **LIMIT},
-    **{**STREAM, **STATUS, **RESULT, **DOWNLOAD},
+    **CUTS,
+    **LENGTHS,
+    **BODIES,
+    **TRICKLE,
+    **CODES,
+    **MONEY,
+    **LIMIT,
+    **STREAM,
+    **STATUS,
+    **RESULT,
+    **DOWNLOAD,
 }
 
 _PLAIN = {**CUTS, **LENGTHS, **BODIES, **TRICKLE, **CODES}

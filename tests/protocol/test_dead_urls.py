@@ -41,7 +41,7 @@ def test_a_url_that_is_refused_makes_the_client_ask_for_the_result_once_more(
     make_take_without_its_file(make_session)
     url = refuse_the_old_url(fal, status)
     if status in {401, 410}:  # those that the scripted host has no reason of its own to send
-        fal.fault("download", "status", status=status, times=2 if status == 401 else 4)
+        fal.fault("download", "status", status=status, times=2)
     before = fal.count("result")
     session = make_session()
     job = session.get_job(fal.job().request_id) if by_id else session.submit("a cat")
