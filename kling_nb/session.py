@@ -548,7 +548,8 @@ def _webhook_keys() -> KeySource:
     settings = _settings.current()
     local = settings.backend == "local"
     preview = PreviewServer.get_shared(settings.local_speed).known_access if local else None
-    return KeySource(preview.url if preview else settings.hosts.rest, settings.home)
+    base = preview.url if preview else settings.hosts.rest
+    return KeySource(base, settings.home, settings.hosts.route)
 
 
 set_key_source(_webhook_keys)

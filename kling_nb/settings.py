@@ -18,7 +18,7 @@ from kling_nb._lazy import platformdirs
 from kling_nb.catalog import DEFAULT_ENDPOINT
 from kling_nb.errors import UsageError
 from kling_nb.fal.auth import Key, find_key, forget
-from kling_nb.fal.hosts import API, QUEUE, REST, REST_VARIABLE, SCHEMA, Hosts
+from kling_nb.fal.hosts import API, QUEUE, REST, REST_VARIABLE, SCHEMA, Hosts, Proxy, Route
 
 BACKENDS = ("auto", "fal", "local")
 
@@ -29,6 +29,8 @@ ENVIRONMENT = {
     "rest_url": REST_VARIABLE,
     "api_url": "KLING_NB_API_URL",
     "schema_url": "KLING_NB_SCHEMA_URL",
+    "proxy": "KLING_NB_PROXY",
+    "ca_bundle": "KLING_NB_CA_BUNDLE",
     "home": "KLING_NB_HOME",
     "media": "KLING_NB_MEDIA",
     "timeout": "KLING_NB_TIMEOUT",
@@ -51,7 +53,7 @@ class Settings:
         backend: "fal" or "local". "auto" is already resolved.
         chosen: True if the user chose the backend, False if it follows from the presence of a key.
         endpoint: Default endpoint, as id or short name.
-        hosts: fal's hosts.
+        hosts: fal's hosts, and the proxy and certificates for them (settings `proxy`, `ca_bundle`).
         key: The key, or None.
         home: Folder of the ledger and caches.
         media: Folder of takes.
@@ -132,6 +134,7 @@ def resolve(*layers: Mapping[str, Any], environ: Mapping[str, str] | None = None
             rest=str(pick("rest_url", REST)),
             api=str(pick("api_url", API)),
             schema=str(pick("schema_url", SCHEMA)),
+            route=_route(pick("proxy", None), pick("ca_bundle", None)),
         ),
         key=key,
         home=_folder(pick("home", None), _default_home),
@@ -182,6 +185,16 @@ def _default_home() -> Path:
 
 def _folder(value: Any, default: Callable[[], Path]) -> Path:
     return Path(value).expanduser().resolve() if value is not None else default().resolve()
+
+
+def _route(proxy: Any, ca_bundle: Any) -> Route:
+    url = None if proxy is None else str(proxy).strip()
+    if url not in {None, "none"}:
+        Proxy(url, "The setting proxy")  # it raises if the URL cannot be used
+    return Route(
+        url,
+        None if ca_bundle is None else str(Path(ca_bundle).expanduser().resolve()),
+    )
 
 
 def _setting_error(name: str, value: Any, allowed: str) -> UsageError:

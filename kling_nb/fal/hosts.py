@@ -1,10 +1,12 @@
-"""fal's hosts, which of them may receive the key, and the URLs of a request."""
+"""fal's hosts, which of them may receive the key, the route to them, and the URLs of a request."""
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import quote, urlsplit
+from urllib.request import getproxies, proxy_bypass_environment  # type: ignore[attr-defined]  # no stub
 
 from kling_nb.catalog.endpoint import split_app
 from kling_nb.errors import UsageError
@@ -18,6 +20,62 @@ BACKUP_OF = {QUEUE: "https://queue.falrun.com"}
 """fal's documented backup of its queue (FAL-PROTOCOL §1.1). A queue set by the user has none."""
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+PROXY_SCHEMES = frozenset({"http", "https", "socks5", "socks5h"})
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """A proxy. `setting` is the name of the variable or setting that it comes from."""
+
+    url: str = field(repr=False)  # It may contain a password.
+    setting: str
+
+    def __post_init__(self) -> None:
+        scheme, _, rest = self.url.partition("://")
+        scheme, host, _ = _origin(f"{scheme}://{rest.rpartition('@')[2]}")  # without name and password
+        if not host or scheme not in PROXY_SCHEMES:
+            raise UsageError(
+                f"{self.setting} is not the URL of a proxy that kling_nb can use.",
+                remedy=(
+                    "Write http://HOST:PORT, https://… or socks5://…, or unset it. To skip it for fal, set\n"
+                    'NO_PROXY=fal.run,fal.ai,fal.media,falrun.com, or kling_nb.configure(proxy="none").'
+                ),
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """How this machine reaches other hosts.
+
+    Attributes:
+        proxy: URL of the proxy, "none" for none, or None for what the environment or the system says.
+        ca_bundle: File or folder of the trusted certificates (PEM). None is SSL_CERT_FILE or SSL_CERT_DIR,
+            else the package certifi.
+    """
+
+    proxy: str | None = field(default=None, repr=False)
+    ca_bundle: str | None = None
+
+    def proxy_for(self, url: str) -> Proxy | None:
+        """Return the proxy for a URL, or None for a direct connection. This machine needs none.
+
+        Raises:
+            UsageError: The proxy is not a URL that can be used. The message names its variable or setting.
+        """
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        if host in LOOPBACK or self.proxy == "none":
+            return None
+        if self.proxy is not None:
+            return Proxy(self.proxy, "The setting proxy")
+        found = getproxies()
+        scheme = parts.scheme if found.get(parts.scheme) else "all"
+        value = found.get(scheme)
+        if not value or proxy_bypass_environment(host, found):
+            return None
+        variables = [name for name in os.environ if name.lower() == f"{scheme}_proxy"]
+        names = sorted(variables, key=str.isupper)  # getproxies prefers lower case, too
+        return Proxy(value if "://" in value else f"http://{value}", *(names[:1] or ["The system's proxy"]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +107,14 @@ class Hosts:
         rest: Uploads and the keys of webhooks.
         api: The platform API.
         schema: Schemas of endpoints. They are public, so this host never receives the key.
+        route: How to reach them.
     """
 
     queue: str = QUEUE
     rest: str = REST
     api: str = API
     schema: str = SCHEMA
+    route: Route = field(default_factory=Route)
 
     def __post_init__(self) -> None:
         bases = {"queue": self.queue, "rest": self.rest, "api": self.api, "schema": self.schema}

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import ssl
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from functools import cache
 from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.request import getproxies
 
 from kling_nb import errors
 from kling_nb._lazy import httpx, lazy
 from kling_nb.fal.auth import Key
-from kling_nb.fal.hosts import LOOPBACK, Hosts
+from kling_nb.fal.hosts import Hosts, Route
 from kling_nb.fal.patience import Patience, Retry
 
 if TYPE_CHECKING:
@@ -82,18 +85,25 @@ class Http:
         self.uploads = self._client(at_once=UPLOADS_AT_ONCE, kept=UPLOADS_AT_ONCE)
 
     def _client(self, *, at_once: int | None = None, kept: int = 0) -> httpx.AsyncClient:
-        direct = self._transport or lanes.Lanes(_tls(), at_once=at_once, kept=kept)
-        # Requests to this machine must not go through a proxy set in the environment.
-        here = {f"all://{'[::1]' if host == '::1' else host}": direct for host in LOOPBACK}
+        def connection(url: str) -> dict[str, Any]:
+            return connection_options(url, self.hosts.route)
+
         return httpx.AsyncClient(
-            verify=_tls(),  # type: ignore[arg-type]  # It is an ssl.SSLContext. Its annotation would need an import.
-            transport=None if getproxies() and not self._transport else direct,
-            mounts=here,
-            limits=httpx.Limits(max_connections=at_once, max_keepalive_connections=kept),
+            transport=self._transport or lanes.Lanes(connection, at_once=at_once, kept=kept),
+            trust_env=False,  # `Route` reads the environment, and names the variable at fault.
             timeout=httpx.Timeout(self.patience.answer, connect=CONNECT_SECONDS, pool=None),
             follow_redirects=False,
             headers={"User-Agent": f"kling_nb/{version('kling_nb')}"},
         )
+
+    def check_route(self) -> None:
+        """Raise before anything is sent if proxy or certificates cannot be used.
+
+        Raises:
+            UsageError: The message names the variable or setting at fault.
+        """
+        for base in (self.hosts.queue, self.hosts.rest):
+            connection_options(base, self.hosts.route)
 
     def key_header(self, url: str) -> dict[str, str]:
         """Return the `Authorization` header for a known host, or no header for another one."""
@@ -201,10 +211,52 @@ class Http:
         await self.uploads.aclose()
 
 
+def connection_options(url: str, route: Route) -> dict[str, Any]:
+    """Return the arguments `verify` and `proxy` of an httpx transport or client for a URL.
+
+    Raises:
+        UsageError: Proxy or certificates cannot be used. The message names the variable or setting at fault.
+    """
+    proxy = route.proxy_for(url)
+    encrypted = url.startswith("https:") or (proxy is not None and proxy.url.startswith("https:"))
+    variables = (os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
+    trusted = _certificates(route.ca_bundle, *variables) if encrypted else _no_certificates()
+    if proxy is None:
+        return {"verify": trusted}
+    if proxy.url.startswith("socks") and find_spec("socksio") is None:
+        raise errors.UsageError(
+            f"{proxy.setting} is a SOCKS proxy, and the package socksio is not installed.",
+            remedy="Run pip install 'kling_nb[socks]' and restart the kernel, or use an http:// proxy.",
+        )
+    try:
+        own = trusted if proxy.url.startswith("https:") else None
+        return {"verify": trusted, "proxy": httpx.Proxy(proxy.url, ssl_context=own)}
+    except Exception:  # noqa: BLE001 -- its text may contain the password
+        raise errors.UsageError(f"{proxy.setting} cannot be used by httpx.") from None
+
+
 @cache
-def _tls() -> object:
-    """Load the trusted certificates. It takes 60 ms, so it is done once per process."""
-    return httpx.create_ssl_context()
+def _certificates(ca_bundle: str | None, cert_file: str | None, cert_dir: str | None) -> ssl.SSLContext:
+    """Load the trusted certificates. It takes 60 ms, so it is done once per process and source."""
+    chosen = {"The setting ca_bundle": ca_bundle, "SSL_CERT_FILE": cert_file, "SSL_CERT_DIR": cert_dir}
+    name, path = next((pair for pair in chosen.items() if pair[1]), ("", None))
+    if not path:
+        return httpx.create_ssl_context(trust_env=False)
+    try:
+        if Path(path).is_dir():
+            return ssl.create_default_context(capath=path)
+        return ssl.create_default_context(cafile=path)
+    except (OSError, ValueError) as fault:
+        raise errors.UsageError(
+            f"{name} is {path!r}, which has no certificates that can be read ({type(fault).__name__}).",
+            remedy="Give a file of certificates in PEM form, or unset it to trust the usual ones.",
+        ) from None
+
+
+@cache
+def _no_certificates() -> ssl.SSLContext:
+    """Return a context that trusts no certificate, for connections without encryption."""
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 def is_unsent(fault: httpx.RequestError) -> bool:
@@ -238,12 +290,29 @@ async def open_within(
         raise httpx.ReadTimeout(f"no answer was complete after {seconds:g} s") from fault
 
 
+def _is_certificate_error(fault: BaseException | None) -> bool:
+    """Return True if the error comes from the check of a certificate."""
+    while fault is not None and not isinstance(fault, ssl.SSLCertVerificationError):
+        fault = fault.__cause__ or fault.__context__
+    return fault is not None
+
+
 def unreachable_error(url: str, fault: Exception, request_id: str | None = None) -> errors.UnreachableError:
     """Return the error for a host that does not answer."""
     host = httpx.URL(url).netloc.decode("ascii", "replace")
     reason = str(fault) or type(fault).__name__
+    remedy = "Check the connection, then run the cell again. It resumes a job that fal has accepted."
+    if isinstance(fault, httpx.ProxyError):
+        reason = f"the proxy refuses ({reason})"
+        remedy = "Check the proxy: HTTPS_PROXY, ALL_PROXY, or the setting proxy. Then run the cell again."
+    elif _is_certificate_error(fault):
+        reason = f"its certificate is not trusted ({reason})"
+        remedy = (
+            "A company proxy or a virus scanner may replace certificates. Set SSL_CERT_FILE, or the setting\n"
+            "ca_bundle, to the file of its certificate (PEM). Then run the cell again."
+        )
     return errors.UnreachableError(
         f"No usable answer from {host}: {reason}",
-        remedy="Check the connection, then run the cell again. It resumes a job that fal has accepted.",
+        remedy=remedy,
         request_id=request_id,
     )

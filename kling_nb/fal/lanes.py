@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack
+from typing import Any
 
 from kling_nb._lazy import httpx
 
@@ -27,13 +28,15 @@ class Lanes(httpx.AsyncBaseTransport):
     For use on one event loop only.
 
     Args:
-        tls: An `ssl.SSLContext`.
+        connection: Returns the arguments of an httpx transport for a URL: its certificates and its proxy.
         at_once: The most requests at the same time, or None for no limit. Further requests wait.
         kept: Idle connections that are kept for the next request to the same host.
     """
 
-    def __init__(self, tls: object, *, at_once: int | None = None, kept: int = 0) -> None:
-        self._tls = tls
+    def __init__(
+        self, connection: Callable[[str], Mapping[str, Any]], *, at_once: int | None = None, kept: int = 0
+    ) -> None:
+        self._connection = connection
         self._kept = kept
         self._slots = asyncio.Semaphore(at_once) if at_once else None
         self._idle: deque[tuple[_Origin, float, httpx.AsyncHTTPTransport]] = deque()
@@ -44,7 +47,7 @@ class Lanes(httpx.AsyncBaseTransport):
             if self._slots is not None:
                 await until_closed.enter_async_context(self._slots)
             origin = (request.url.scheme, request.url.host, request.url.port)
-            lane = self._take(origin)
+            lane = self._take(origin) or self._new(str(request.url))
             until_closed.push_async_callback(lane.aclose)
             # No other request uses the lane, so a request that waits for its pool would wait for ever.
             waits = {**request.extensions.get("timeout", {}), "pool": IDLE_SECONDS}
@@ -60,14 +63,18 @@ class Lanes(httpx.AsyncBaseTransport):
             )
         raise AssertionError  # The exit stack suppresses no error, so this line is unreachable.
 
-    def _take(self, origin: _Origin) -> httpx.AsyncHTTPTransport:
-        """Return the idle lane to a host that was used last, or a new lane."""
+    def _take(self, origin: _Origin) -> httpx.AsyncHTTPTransport | None:
+        """Return the idle lane to a host that was used last, or None."""
         for place in range(len(self._idle) - 1, -1, -1):
             if self._idle[place][0] == origin:
                 lane = self._idle[place][2]
                 del self._idle[place]
                 return lane
-        return httpx.AsyncHTTPTransport(verify=self._tls, limits=_ONE)  # type: ignore[arg-type]  # See `Http`.
+        return None
+
+    def _new(self, url: str) -> httpx.AsyncHTTPTransport:
+        """Return a new lane to the host of a URL."""
+        return httpx.AsyncHTTPTransport(limits=_ONE, **self._connection(url))
 
     async def give_back(self, origin: _Origin, lane: httpx.AsyncHTTPTransport, *, usable: bool) -> None:
         """Keep a lane for the next request, and close the lanes that were idle for too long."""

@@ -97,7 +97,7 @@ class QueueClient:
             except httpx.RequestError as fault:
                 if not is_unsent(fault):
                     raise _uncertain_error(str(fault) or type(fault).__name__) from fault
-                failure = failure or unreachable_error(url, fault)
+                failure = failure or unreachable_error(url, fault)  # it names the host that was asked first
                 continue
             if failure is None or not 400 <= response.status_code < 500 or response.status_code == 408:
                 return self._parse_acceptance(endpoint_id, response)

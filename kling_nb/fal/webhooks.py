@@ -18,7 +18,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 from urllib.parse import urlsplit
@@ -27,7 +27,8 @@ from kling_nb import errors
 from kling_nb._files import write_file
 from kling_nb._lazy import httpx
 from kling_nb.errors import UnreachableError, UsageError, WebhookRejected
-from kling_nb.fal.hosts import LOOPBACK, REST, REST_VARIABLE, Hosts
+from kling_nb.fal.hosts import LOOPBACK, REST, REST_VARIABLE, Hosts, Route
+from kling_nb.fal.http import connection_options
 from kling_nb.fal.refusals import from_error_text, from_response
 
 REQUEST_ID = "x-fal-webhook-request-id"
@@ -259,10 +260,12 @@ class KeySource:
     Attributes:
         rest: Base URL of the REST host.
         folder: Folder in which the keys are stored too, for a receiver that restarts while the host is down.
+        route: The proxy and the certificates.
     """
 
     rest: str
     folder: Path | None = None
+    route: Route = field(default_factory=Route)
 
     @property
     def url(self) -> str:
@@ -360,7 +363,8 @@ def fetch(source: KeySource) -> tuple[bytes, ...]:
         UnreachableError: No answer, or an answer that is not a key set.
     """
     try:
-        with httpx.Client(timeout=_FETCH_SECONDS, trust_env=not source.loopback) as client:
+        options = connection_options(source.url, source.route)
+        with httpx.Client(timeout=_FETCH_SECONDS, trust_env=False, **options) as client:
             answer = client.get(source.url)
         answer.raise_for_status()
         keys = parse(answer.json())

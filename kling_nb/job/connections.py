@@ -58,7 +58,7 @@ class Connections:
         self._folders: dict[Path, MediaFolder] = {}
         self._backends: dict[tuple[object, ...], Backend] = {}
         self._upload_books: dict[Path, inputs.Uploads] = {}
-        self._endpoint_books: dict[tuple[Path, str, Path], EndpointBook] = {}
+        self._endpoint_books: dict[tuple[Path, Hosts, Path], EndpointBook] = {}
 
     def ledger(self, settings: Settings) -> Ledger:
         """Return the ledger of these settings."""
@@ -110,7 +110,7 @@ class Connections:
 
         with self._lock:
             book = EndpointBook(settings.home / "schemas", fetch, settings.media / "schemas")
-            return self._endpoint_books.setdefault((settings.home, hosts.schema, settings.media), book)
+            return self._endpoint_books.setdefault((settings.home, hosts, settings.media), book)
 
     async def connect(self, settings: Settings) -> Backend:
         """Return the backend of these settings. Background thread."""
@@ -135,6 +135,7 @@ class Connections:
             self._backends[handle] = _open_backend(
                 name, hosts, settings.key, has_ended=has_ended, patience=self._patience
             )
+        self._backends[handle].http.check_route()  # before the first upload, so that nothing is half-done
         return self._backends[handle]
 
     async def close_backends(self) -> None:

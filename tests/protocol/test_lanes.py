@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import httpx
 import pytest
@@ -11,6 +12,10 @@ from kling_nb.fal.http import Http, is_unsent
 from kling_nb.fal.lanes import Lanes
 
 TLS = httpx.create_ssl_context()
+
+
+def connection(url: str) -> dict[str, Any]:
+    return {"verify": TLS}
 
 
 class Counting:
@@ -54,14 +59,14 @@ async def server() -> AsyncIterator[tuple[Counting, str]]:
 
 async def test_one_after_the_other_share_a_connection(server: tuple[Counting, str]) -> None:
     _, url = server
-    async with httpx.AsyncClient(transport=Lanes(TLS, kept=2)) as client:
+    async with httpx.AsyncClient(transport=Lanes(connection, kept=2)) as client:
         said = [(await client.get(url)).text for _ in range(5)]
     assert said == ["1"] * 5
 
 
 async def test_where_none_is_kept_each_has_its_own(server: tuple[Counting, str]) -> None:
     _, url = server
-    async with httpx.AsyncClient(transport=Lanes(TLS)) as client:
+    async with httpx.AsyncClient(transport=Lanes(connection)) as client:
         said = [(await client.get(url)).text for _ in range(3)]
     assert said == ["1", "2", "3"]
 
@@ -69,7 +74,7 @@ async def test_where_none_is_kept_each_has_its_own(server: tuple[Counting, str])
 async def test_so_many_at_once_and_as_many_kept(server: tuple[Counting, str]) -> None:
     counting, url = server
     counting.answer.clear()
-    async with httpx.AsyncClient(transport=Lanes(TLS, at_once=3, kept=2)) as client:
+    async with httpx.AsyncClient(transport=Lanes(connection, at_once=3, kept=2)) as client:
         asking = [asyncio.create_task(client.get(url)) for _ in range(9)]
         for _ in range(3):
             await counting.asked.acquire()
@@ -88,7 +93,7 @@ async def test_a_waiting_request_gets_the_place_of_one_that_was_given_up(
 ) -> None:
     counting, url = server
     counting.answer.clear()
-    async with httpx.AsyncClient(transport=Lanes(TLS, at_once=1, kept=1)) as client:
+    async with httpx.AsyncClient(transport=Lanes(connection, at_once=1, kept=1)) as client:
         given_up = asyncio.create_task(client.get(url))
         await counting.asked.acquire()
         waiting = asyncio.create_task(client.get(url))
@@ -101,7 +106,7 @@ async def test_a_waiting_request_gets_the_place_of_one_that_was_given_up(
 async def test_a_connection_that_was_cut_is_not_used_again(server: tuple[Counting, str]) -> None:
     counting, url = server
     counting.last_words = b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf"
-    async with httpx.AsyncClient(transport=Lanes(TLS, at_once=1, kept=1)) as client:
+    async with httpx.AsyncClient(transport=Lanes(connection, at_once=1, kept=1)) as client:
         with pytest.raises(httpx.RemoteProtocolError):
             await client.get(url)
         counting.last_words = b""
@@ -110,7 +115,7 @@ async def test_a_connection_that_was_cut_is_not_used_again(server: tuple[Countin
 
 async def test_hosts_do_not_share_one(server: tuple[Counting, str]) -> None:
     _, url = server
-    async with httpx.AsyncClient(transport=Lanes(TLS, kept=2)) as client:
+    async with httpx.AsyncClient(transport=Lanes(connection, kept=2)) as client:
         await client.get(url)
         assert (await client.get(url.replace("127.0.0.1", "localhost"))).text == "2"
         assert (await client.get(url)).text == "1"
@@ -144,7 +149,7 @@ async def test_a_proxy_of_the_environment_is_asked_for_other_machines_only(
 async def test_a_request_may_be_cancelled_at_any_step(server: tuple[Counting, str]) -> None:
     """httpcore leaves a connection neither idle nor closed where a response is cancelled as it is closed."""
     _, url = server
-    async with httpx.AsyncClient(transport=Lanes(TLS, at_once=1, kept=1), timeout=None) as client:
+    async with httpx.AsyncClient(transport=Lanes(connection, at_once=1, kept=1), timeout=None) as client:
         for steps in range(120):
             asking = asyncio.create_task(client.get(url))
             for _ in range(steps):

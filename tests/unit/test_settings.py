@@ -21,6 +21,8 @@ VALUES: dict[str, list[Any]] = {
     "rest_url": [f"https://rest-{number}.example" for number in range(5)],
     "api_url": [f"https://api-{number}.example" for number in range(5)],
     "schema_url": [f"https://schema-{number}.example" for number in range(5)],
+    "proxy": [f"http://proxy-{number}.example:1" for number in range(5)],
+    "ca_bundle": [f"/tmp/ca-{number}.pem" for number in range(5)],
     "home": [f"/tmp/home-{number}" for number in range(5)],
     "media": [f"/tmp/media-{number}" for number in range(5)],
     "timeout": [1, 2.5, 3, 4, 5],
@@ -36,7 +38,7 @@ VALUES: dict[str, list[Any]] = {
 def value_of(settings: Settings, name: str) -> Any:
     if name.endswith("_url"):
         return getattr(settings.hosts, name.removesuffix("_url"))
-    return getattr(settings, name)
+    return getattr(settings.hosts.route if name in {"proxy", "ca_bundle"} else settings, name)
 
 
 def as_set(name: str, value: Any) -> Any:
