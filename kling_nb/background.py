@@ -10,6 +10,7 @@ import asyncio
 import atexit
 import concurrent.futures.thread  # noqa: F401 -- registers its exit hook first, see `finish_before_exit`
 import contextlib
+import inspect
 import os
 import signal
 import sys
@@ -21,7 +22,7 @@ from concurrent.futures import wait as wait_for_all
 from types import FrameType, TracebackType
 from typing import Any, ClassVar, TypeVar
 
-from kling_nb.errors import without_frames
+from kling_nb.errors import UsageError, without_frames
 
 T = TypeVar("T")
 EXIT_SECONDS = 20.0
@@ -101,7 +102,8 @@ def wait(future: Future[T], timeout: float | None = None) -> T:
 
     Without a running loop this waits on the future. In a cell or in marimo, `nest_asyncio2` makes the running
     loop re-entrant. This happens at the first such wait and not earlier, because below Python 3.14 it
-    replaces C tasks with Python ones in the whole process (about 1.8 times slower).
+    replaces C tasks with Python ones in the whole process (about 1.8 times slower). A loop that cannot nest
+    (uvloop) stops meanwhile: `check_can_wait` refuses waits that may take minutes there.
 
     It never cancels the future.
 
@@ -116,7 +118,36 @@ def wait(future: Future[T], timeout: float | None = None) -> T:
         return future.result(timeout)
     if future.done():
         return future.result()
-    return _wait_nested(loop, future, timeout)
+    return _wait_nested(loop, future, timeout) if _can_nest(loop) else future.result(timeout)
+
+
+def check_can_wait(running: str = "") -> None:
+    """Raise if a wait of minutes would stop the caller's own event loop. A cell has no other work to stop.
+
+    Args:
+        running: What goes on meanwhile, such as "Job k7x2". Empty if nothing was sent yet.
+
+    Raises:
+        UsageError: The remedy names `await` and `asyncio.to_thread`.
+    """
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    if not _can_nest(loop) and not _in_cell(inspect.currentframe()):
+        goes_on = f" {running} goes on, and nothing was sent again." if running else ""
+        kind = type(loop).__module__
+        raise UsageError(
+            f"A blocking call would stop the running event loop: {kind} cannot nest.{goes_on}",
+            remedy=(
+                "Write `await kling_nb.submit(…)` (a job or a sweep can be awaited),\n"
+                "or use another thread: await asyncio.to_thread(kling_nb.generate, …)"
+            ),
+        )
+
+
+def _can_nest(loop: asyncio.AbstractEventLoop) -> bool:
+    return isinstance(loop, asyncio.BaseEventLoop)  # `nest_asyncio2` can change no other loop
 
 
 def _wait_nested(loop: asyncio.AbstractEventLoop, future: Future[T], timeout: float | None) -> T:

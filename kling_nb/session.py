@@ -15,7 +15,7 @@ from weakref import WeakSet
 from kling_nb import front_end
 from kling_nb import settings as _settings
 from kling_nb._lazy import lazy
-from kling_nb.background import BackgroundThread, wait
+from kling_nb.background import BackgroundThread, check_can_wait, wait
 from kling_nb.catalog import Endpoint
 from kling_nb.errors import MissingKey, UsageError
 from kling_nb.events import State
@@ -123,6 +123,7 @@ class Session:
         Raises:
             KlingError: See `kling_nb.errors`.
         """
+        check_can_wait()
         job = self.submit(prompt, on_event=on_event, **arguments)
         limit = timeout if timeout is not None else self.settings().timeout
         return job.wait(limit)
@@ -354,6 +355,7 @@ class Session:
             MissingKey: Backend fal without a key.
             KlingError: The upload failed; nothing is billed for one.
         """
+        check_can_wait()
         lifecycle = Lifecycle.parse(expires_in)
         taken = for_upload(file, content_type, read_later=True)
         if isinstance(taken, str):

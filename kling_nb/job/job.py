@@ -13,7 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from kling_nb import errors, front_end
-from kling_nb.background import BackgroundThread, cell_was_interrupted, wait, wait_async
+from kling_nb.background import (
+    BackgroundThread,
+    cell_was_interrupted,
+    check_can_wait,
+    wait,
+    wait_async,
+)
 from kling_nb.events import Event, JobState, Logged, State, fold
 from kling_nb.job.cancel import NO_ANSWER, Cancellation, interrupt_cancels
 from kling_nb.job.plan import Outcome
@@ -155,6 +161,8 @@ class Job:
             KlingError: The error of the job.
         """
         self._check_followed()
+        if not self.done:
+            check_can_wait(f"Job {self.id}")
         try:
             return wait(self._done, timeout)
         except TimeoutError as fault:

@@ -13,7 +13,13 @@ from importlib import import_module
 from typing import Any
 
 from kling_nb import front_end
-from kling_nb.background import BackgroundThread, cell_was_interrupted, wait, wait_async
+from kling_nb.background import (
+    BackgroundThread,
+    cell_was_interrupted,
+    check_can_wait,
+    wait,
+    wait_async,
+)
 from kling_nb.errors import (
     Interrupted,
     LedgerError,
@@ -262,6 +268,8 @@ class Sweep:
             WaitTimeout: The time ran out; the sweep goes on.
             Interrupted: Ctrl-C or ■. No further cell starts, queued ones are cancelled, running ones go on.
         """
+        if not self.done:
+            check_can_wait("The sweep" if self.started else "")
         self.start()
         try:
             wait(self._done, timeout)

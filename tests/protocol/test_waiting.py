@@ -1,6 +1,8 @@
 """Waiting for a job: time limits, loops that run already, Ctrl-C, and the end of the program."""
 
+import asyncio
 import signal
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -41,8 +43,6 @@ def test_the_limit_of_the_settings(make_session: MakeSession, fal: ScriptedFal) 
 
 
 async def test_a_wait_of_a_coroutine_that_runs_out(session: Session, fal: ScriptedFal) -> None:
-    import asyncio
-
     fal.script = Script([Run(), Hold(), Done()])
     job = session.submit("a cat")
     with pytest.raises(errors.WaitTimeout):
@@ -198,3 +198,67 @@ def test_an_endpoint_without_prompt_or_picture(session: Session, fal: ScriptedFa
     with pytest.raises(errors.InputError, match="takes no image"):
         session.submit("good evening", endpoint="tts", image="https://example.com/a.jpg")
     assert not fal.requests
+
+
+# -- Loops that cannot nest, as web servers use them.
+
+CANNOT_NEST = pytest.mark.skipif(sys.platform == "win32", reason="uvloop does not exist there")
+
+
+def on_uvloop(work: Callable[[], Any]) -> Any:
+    """Call `work` inside a running loop that cannot nest."""
+    import uvloop
+
+    async def call() -> Any:
+        return work()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(call())
+
+
+@CANNOT_NEST
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda session: session.generate("a cat"),
+        lambda session: session.upload(b"GIF89a"),
+        lambda session: session.sweep("a cat", duration=[5, 10], start=False).wait(),
+    ],
+    ids=["generate", "upload", "sweep"],
+)
+def test_a_blocking_call_that_cannot_nest_fails_before_anything_is_sent(
+    session: Session, fal: ScriptedFal, call: Callable[[Session], Any]
+) -> None:
+    with pytest.raises(errors.UsageError, match="uvloop") as caught:
+        on_uvloop(lambda: call(session))
+    text = str(caught.value)
+    assert "Nothing was sent" in text
+    assert "await kling_nb.submit" in text
+    assert "asyncio.to_thread" in text
+    assert len(text.splitlines()) <= 4
+    assert not fal.requests
+    assert not session.jobs()
+
+
+@CANNOT_NEST
+def test_what_the_message_names_works_there(session: Session, fal: ScriptedFal) -> None:
+    import uvloop
+
+    fal.script = Script([Run(), Hold(), Done()])
+
+    async def serve() -> None:
+        job = session.submit("a cat")
+        with pytest.raises(errors.UsageError, match=f"Job {job.id} goes on, and nothing was sent again"):
+            job.wait()
+        await asyncio.to_thread(fal.wait_for, "stream")
+        fal.release()
+        assert await job is not None
+        assert job.wait() is job.result  # nothing is left to wait for
+        fal.script = Script([Run(), Done()])
+        assert await asyncio.to_thread(session.generate, "a dog") is not None
+        assert session.get_job(job.id).cancel()
+        session.close()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(serve())
+    assert len(fal.accepted) == 2
