@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import codecs
 import getpass
+import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TextIO
 
 from kling_nb import doctor
 from kling_nb.api import LOCAL_NOTICE, default_session
@@ -23,13 +26,14 @@ from kling_nb.notebook import tables
 from kling_nb.notebook.card.job import card_text
 from kling_nb.notebook.flags import command_help, parse_words
 from kling_nb.notebook.line import reconciled
-from kling_nb.notebook.output.terminal import plan_text, wait_with_progress
+from kling_nb.notebook.output.terminal import plan_text, show_text, wait_with_progress
 from kling_nb.notebook.saved.freeze import freeze
 from kling_nb.notebook.saved.verify import exit_status, report, verify
 from kling_nb.settings import current
 
 if TYPE_CHECKING:
     from kling_nb.job.job import Job
+    from kling_nb.session import Session
 
 VERIFY = (
     "Read the notebook without running it. List for each %%kling cell if its take is here, and what it would "
@@ -45,6 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code: 0 success, 1 a KlingError, 2 a usage error, 3 `verify` found unknown cells,
         130 interrupted, 141 the reader of the output has closed it.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")  # No prompt or path may end a command.
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words[:1] == ["local"]:
         return int(local(words[1:]) or 0)
@@ -53,17 +60,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _generate(words[1:])
         parsed = _parser().parse_args(words)
         code = int(parsed.run(parsed))
-        sys.stdout.flush()  # If `| head` has closed it, the error must occur here, not at exit.
+        if sys.stdout is not None and parsed.run is not _resume:  # None: it was closed before Python started.
+            sys.stdout.flush()  # If `| head` has closed it, the error must occur here, not at exit.
         return code
     except Interrupted as fault:
-        print(f"kling-nb: {fault}", file=sys.stderr)
+        _note(f"kling-nb: {fault}")
         return 130
     except KlingError as fault:
-        print(f"kling-nb: {fault}", file=sys.stderr)
+        _note(f"kling-nb: {fault}")
         return 2 if isinstance(fault, UsageError) else 1
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
         return 141
+    finally:
+        _abandon_unwritable(sys.stdout)
+        _abandon_unwritable(sys.stderr)
+
+
+def _note(text: str) -> None:
+    """Print a line on standard error, if there is one."""
+    if sys.stderr is not None:
+        show_text(text, sys.stderr)
+
+
+def _abandon_unwritable(stream: TextIO | None) -> None:
+    """Drop what a closed or full stream could not take. Python flushes at exit, and would exit with 120."""
+    if stream is None:
+        return
+    try:
+        stream.flush()
+    except (OSError, ValueError):
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -116,9 +143,9 @@ def _generate(words: list[str]) -> int:
         print(command_help(words, default_endpoint=settings.endpoint))
         return 0
     prompt, call = parse_words(words, default_endpoint=settings.endpoint)
-    if prompt == "-":
-        prompt = sys.stdin.read().strip()
     arguments = call.submit_arguments()
+    if prompt == "-":
+        prompt = _prompt_from_input(session, arguments)
     if call.dry_run:
         print(plan_text(session.plan(prompt, **arguments)))
         return 0
@@ -128,22 +155,53 @@ def _generate(words: list[str]) -> int:
             remedy="Leave out --no-wait.",
         )
     if settings.backend == "local" and not settings.chosen and not call.quiet:
-        print(LOCAL_NOTICE, file=sys.stderr)
+        _note(LOCAL_NOTICE)
     job = session.submit(prompt, **arguments)
     if not call.wait:
         wait(job._answered)
         if job.error is not None:
             raise job.error
-        print(job.id)
+        show_text(job.id)
         return 0
     timeout = call.timeout or settings.timeout
-    if call.quiet:
+    if call.quiet or sys.stderr is None:
         job.wait(timeout)
     else:
         wait_with_progress(job, sys.stderr, timeout)
-        print(card_text(job), file=sys.stderr)
-    print(job.file)
+        _note(card_text(job))
+    show_text(str(job.file))
     return 0
+
+
+def _prompt_from_input(session: Session, arguments: Mapping[str, Any]) -> str:
+    """Read the prompt from standard input.
+
+    A byte order mark and the line ends of Windows are no part of it. Earlier versions sent them: what was
+    paid for in that form is shown, and nothing is sent.
+    """
+    if sys.stdin is None:
+        raise UsageError(
+            "The prompt is '-', and standard input is closed.", remedy="Write the prompt in quotes."
+        )
+    data = sys.stdin.buffer.read()
+    encoding = "utf-16" if data[:2] in {codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE} else sys.stdin.encoding
+    try:
+        text = data.decode(encoding, sys.stdin.errors or "strict")
+    except UnicodeDecodeError:
+        raise UsageError(
+            f"The prompt on standard input is not text in {encoding}.", remedy="Save it as UTF-8."
+        ) from None
+    earlier = text.strip()
+    prompt = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n").strip()
+    if prompt != earlier and not arguments.get("new") and session.plan(prompt, **arguments).submits:
+        with suppress(KlingError):
+            plan = session.plan(earlier, **arguments)
+            if not plan.submits:
+                _note(
+                    "Made by an earlier version, which sent the prompt with its byte order mark or line ends."
+                )
+                return earlier
+    return prompt
 
 
 def _jobs(parsed: argparse.Namespace) -> int:
@@ -158,9 +216,9 @@ def _resume(parsed: argparse.Namespace) -> int:
     else:
         jobs = session.resume(everywhere=parsed.everywhere)
     if not jobs:
-        print("No unfinished jobs.", file=sys.stderr)
+        _note("No unfinished jobs.")
         return 0
-    print(f"Resuming {len(jobs)}: {', '.join(job.id for job in jobs)}", file=sys.stderr)
+    _note(f"Resuming {len(jobs)}: {', '.join(job.id for job in jobs)}")
     try:
         return asyncio.run(_print_files(jobs))
     except KeyboardInterrupt:
@@ -176,9 +234,9 @@ async def _print_files(jobs: Sequence[Job]) -> int:
         try:
             await job.wait_async()  # An interrupt ends the wait, but not the job.
         except KlingError as fault:
-            print(f"{job.id}: {fault}", file=sys.stderr)
+            _note(f"{job.id}: {fault}")
             return False
-        print(job.file, flush=True)
+        show_text(str(job.file))
         return True
 
     return 0 if all(await asyncio.gather(*map(print_file, jobs))) else 1

@@ -1,5 +1,7 @@
 """`kling-nb`, as a shell runs it."""
 
+import errno
+import io
 import json
 import os
 import signal
@@ -326,3 +328,120 @@ def test_a_reader_that_has_seen_enough_makes_no_traceback(
         verify.stdout.close()  # before anything is written, as `head` does it afterwards
         assert verify.stderr.read() == b""
     assert verify.returncode == 141
+
+
+# -- Streams that cannot take what is printed, and what comes on standard input.
+
+
+Here = Callable[..., int]
+
+
+@pytest.fixture
+def here(environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Here:
+    """Runs a command in this process, with these streams."""
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+
+    def call(*words: str, **streams: Any) -> int:
+        for name, stream in streams.items():
+            monkeypatch.setattr(sys, name, stream)
+        return main(words)
+
+    return call
+
+
+class Unwritable:
+    """A stream to a full disk, or to a pipe without a reader."""
+
+    encoding = "utf-8"
+
+    def __init__(self, *reason: Any) -> None:
+        self.reason = reason
+
+    def write(self, text: str) -> int:
+        raise OSError(*self.reason)
+
+    def flush(self) -> None:
+        raise OSError(*self.reason)
+
+    def isatty(self) -> bool:
+        return False
+
+    def fileno(self) -> int:
+        raise OSError("there is no file")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_what_a_stream_cannot_encode_does_not_end_a_paid_job(
+    here: Here, fal: ScriptedFal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoding: str
+) -> None:
+    monkeypatch.setenv("KLING_NB_MEDIA", str(tmp_path / "Łódź"))
+    fal.script = Script([Queue(0), Run(), Log("→ 100 %"), Done()])
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding=encoding) for _ in range(2))
+    assert here("generate", "eine Katze 🐈", stdout=out, stderr=err) == 0
+    assert b"-1.mp4\n" in out.buffer.getvalue()  # type: ignore[attr-defined]
+    assert b"\\u2192 100 %" in err.buffer.getvalue()  # type: ignore[attr-defined]
+    assert len(list((tmp_path / "Łódź").glob("*.mp4"))) == 1
+
+
+@pytest.mark.parametrize("reason", [(errno.ENOSPC, "No space left on device"), (errno.EPIPE, "Broken pipe")])
+def test_streams_that_take_nothing_do_not_end_a_paid_job(
+    here: Here, fal: ScriptedFal, tmp_path: Path, reason: tuple[int, str]
+) -> None:
+    assert here("generate", "a cat", stdout=Unwritable(*reason), stderr=Unwritable(*reason)) == 0
+    assert here("generate", "a dog", stdout=None, stderr=None) == 0
+    assert len(list((tmp_path / "kling_media").glob("*.mp4"))) == 2
+    fal.script = Script([Run(), Hold(), Done()])
+    assert here("generate", "a cow", "--no-wait") == 0
+    fal.jobs[-1].release()
+    assert here("resume", stdout=Unwritable(*reason), stderr=Unwritable(*reason)) == 0
+    assert len(list((tmp_path / "kling_media").glob("*.mp4"))) == 3
+
+
+def test_a_full_disk_under_standard_output_ends_with_code_0(
+    environment: dict[str, str], fal: ScriptedFal, tmp_path: Path
+) -> None:
+    """Python itself flushes once more at exit, and would exit with 120."""
+    command = f"{COMMAND} generate 'a cat' >/dev/full 2>/dev/full"
+    assert subprocess.run(command, shell=True, cwd=tmp_path, env=environment, check=False).returncode == 0
+    assert len(list((tmp_path / "kling_media").glob("*.mp4"))) == 1
+
+
+def typed(data: bytes) -> io.TextIOWrapper:
+    return io.TextIOWrapper(io.BytesIO(data), encoding="utf-8", newline="\n")
+
+
+def test_a_byte_order_mark_and_line_ends_of_windows_make_no_other_request(
+    here: Here, fal: ScriptedFal, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prompt = "a cat\non two lines\n"
+    for text in (prompt, "\ufeff" + prompt, prompt.replace("\n", "\r\n"), prompt.replace("\n", "\r")):
+        assert here("generate", "-", "--quiet", stdin=typed(text.encode())) == 0
+    assert here("generate", "-", "--quiet", stdin=typed(prompt.encode("utf-16"))) == 0
+    assert [one.input["prompt"] for one in fal.accepted] == ["a cat\non two lines"]
+    assert len(set(capsys.readouterr().out.split())) == 1
+
+
+def test_what_was_paid_for_with_a_byte_order_mark_is_not_bought_again(
+    here: Here, fal: ScriptedFal, capsys: pytest.CaptureFixture[str]
+) -> None:
+    earlier = "\ufeffa cat\r\non two lines"
+    assert here("generate", earlier, "--quiet") == 0
+    file = capsys.readouterr().out
+    assert here("generate", "-", stdin=typed(f"{earlier}\r\n".encode())) == 0
+    out, err = capsys.readouterr()
+    assert out == file
+    assert "earlier version" in err
+    assert len(fal.accepted) == 1
+    assert here("generate", "-", "--new", "--quiet", stdin=typed(earlier.encode())) == 0
+    assert fal.accepted[1].input["prompt"] == "a cat\non two lines"
+
+
+@pytest.mark.parametrize(("stdin", "words"), [(typed(b"\xffa cat"), "UTF-8"), (None, "closed")])
+def test_standard_input_without_text(
+    here: Here, fal: ScriptedFal, capsys: pytest.CaptureFixture[str], stdin: Any, words: str
+) -> None:
+    assert here("generate", "-", stdin=stdin) == 2
+    assert words in capsys.readouterr().err
+    assert not fal.requests

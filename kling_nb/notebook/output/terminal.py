@@ -6,6 +6,7 @@ import json
 import queue
 import sys
 import time
+from contextlib import suppress
 from typing import Protocol, TextIO
 from urllib.parse import urlencode
 
@@ -57,6 +58,22 @@ class ShownSweep(Protocol):
         """Show the final state, if all cells have ended."""
 
 
+def show_text(text: str, stream: TextIO | None = None, *, end: str = "\n") -> None:
+    """Print text. A stream that is closed or full, or cannot encode a character, must not end a paid job.
+
+    Args:
+        text: What to print.
+        stream: Where to print; None is standard output.
+        end: What follows the text.
+    """
+    out = stream or sys.stdout
+    with suppress(OSError, ValueError):
+        try:
+            print(text, end=end, file=out, flush=True)
+        except UnicodeEncodeError as fault:
+            print(text.encode(fault.encoding, "backslashreplace").decode(fault.encoding), end=end, file=out)
+
+
 class LocalNotice:
     """The notice that jobs are local previews because there is no key. It is shown once."""
 
@@ -87,7 +104,7 @@ class TerminalOutputs:
 
     def text(self, text: str) -> None:
         """Print text."""
-        print(text, file=self._stream or sys.stdout)
+        show_text(text, self._stream)
 
     def table(self, text: str, html: str) -> None:
         """Print a table."""
@@ -112,7 +129,7 @@ class TerminalOutputs:
         """Wait with a progress line, then print the result."""
         if quiet or job.done:
             return job.wait(timeout)
-        result = wait_with_progress(job, self._stream or sys.stdout, timeout)
+        result = wait_with_progress(job, self._stream, timeout)
         self.text(card_text(job))
         return result
 
@@ -208,7 +225,7 @@ class TerminalSweep:
             except KeyboardInterrupt:
                 self._raise_interrupt()
             if shown != (shown := self._sweep.summary()):
-                print(shown, file=self._stream or sys.stdout)
+                show_text(shown, self._stream)
             if timeout is not None and time.monotonic() > start + timeout:
                 self._sweep.wait(0.001, check=False)
 
@@ -219,7 +236,7 @@ class TerminalSweep:
         """Print the table once."""
         if not self._quiet and not self._finished:
             self._finished = True
-            print(grid_card.sweep_text(self._sweep), file=self._stream or sys.stdout)
+            show_text(grid_card.sweep_text(self._sweep), self._stream)
 
 
 # -- The progress of a job as text. Only the waiting thread prints.
@@ -228,8 +245,13 @@ class TerminalSweep:
 REFRESH_SECONDS = 0.5
 
 
-def wait_with_progress(job: Job, stream: TextIO, timeout: float | None) -> Result:
+def wait_with_progress(job: Job, stream: TextIO | None, timeout: float | None) -> Result:
     """Block until the job has ended, and show its state and log lines.
+
+    Args:
+        job: The job.
+        stream: Where to print; None is standard output.
+        timeout: Seconds to wait at most, or None.
 
     Raises:
         WaitTimeout: `timeout` seconds passed; the job goes on.
@@ -266,17 +288,19 @@ def wait_with_progress(job: Job, stream: TextIO, timeout: float | None) -> Resul
 class StatusLine:
     """A status line, rewritten on a terminal; elsewhere a new line for each new state."""
 
-    def __init__(self, job: Job, stream: TextIO) -> None:
+    def __init__(self, job: Job, stream: TextIO | None) -> None:
         self._job = job
-        self._stream = stream
-        self._live = stream.isatty()
+        self._stream = stream or sys.stdout
+        self._live = False
+        with suppress(AttributeError, ValueError):  # There is no stream, or it is closed.
+            self._live = self._stream.isatty()
         self._shown = ""
 
     def log(self, line: Logged) -> None:
         """Print a log line above the status line."""
         self.clear()
         moment = (line.timestamp or "")[11:19]
-        self._stream.write(f"  {moment:8}  {_printable(line.message)}\n")
+        show_text(f"  {moment:8}  {_printable(line.message)}", self._stream)
 
     def refresh(self) -> None:
         """Show the current state."""
@@ -285,16 +309,15 @@ class StatusLine:
             elapsed = time.time() - self._job.created_at
             self.clear()
             self._shown = f"{text}  {elapsed:.0f} s"
-            self._stream.write(self._shown)
-            self._stream.flush()
+            show_text(self._shown, self._stream, end="")
         elif text != self._shown:
             self._shown = text
-            self._stream.write(f"{text}\n")
+            show_text(text, self._stream)
 
     def clear(self) -> None:
         """Remove the status line."""
         if self._live and self._shown:
-            self._stream.write("\r\x1b[K")
+            show_text("\r\x1b[K", self._stream, end="")
             self._shown = ""
 
 
