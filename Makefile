@@ -14,9 +14,8 @@ unexport PYTHONDONTWRITEBYTECODE
 
 # No command here may cost money: they run without a key, on the engine that comes with
 # the package, and write to a ledger of their own.
-KEYS := FAL_KEY FAL_KEY_ID FAL_KEY_SECRET
-unexport $(KEYS)
-MAKEOVERRIDES := $(filter-out $(addsuffix =%,$(KEYS)),$(MAKEOVERRIDES))
+unexport $(filter FAL_KEY%,$(.VARIABLES))
+MAKEOVERRIDES := $(filter-out FAL_KEY%,$(MAKEOVERRIDES))
 export KLING_NB_BACKEND := local
 export KLING_NB_HOME := $(CURDIR)/build/home
 

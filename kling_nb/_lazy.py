@@ -19,7 +19,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-__all__ = ["av", "httpx", "httpx_sse", "jsonschema_rs", "lazy", "np", "pillow", "platformdirs"]
+__all__ = ["av", "dotenv", "httpx", "httpx_sse", "jsonschema_rs", "lazy", "np", "pillow", "platformdirs"]
 
 
 class _LazyModule(ModuleType):
@@ -63,6 +63,7 @@ def lazy(name: str) -> Any:
 
 if TYPE_CHECKING:
     import av
+    import dotenv
     import httpx
     import httpx_sse
     import jsonschema_rs
@@ -71,6 +72,7 @@ if TYPE_CHECKING:
     from PIL import Image as pillow  # noqa: N813 -- this is a module, not the class of the same name
 else:
     av = lazy("av")
+    dotenv = lazy("dotenv")
     httpx = _LazyHttpx("httpx")
     httpx_sse = _LazyHttpx("httpx_sse")
     jsonschema_rs = lazy("jsonschema_rs")

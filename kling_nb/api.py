@@ -19,6 +19,12 @@ LOCAL_NOTICE = (
     " For real Kling video: export FAL_KEY=… or kling_nb.configure(credentials=…)"
 )
 
+
+def local_notice() -> str:
+    """Return the notice that jobs are local previews, with a line about a `.env` file that is not read."""
+    return "\n".join(filter(None, [LOCAL_NOTICE, _settings.dotenv_note(default_session().settings())]))
+
+
 _default: list[Session] = []
 _guard = threading.Lock()
 

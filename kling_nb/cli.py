@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from kling_nb import doctor
-from kling_nb.api import LOCAL_NOTICE, default_session
+from kling_nb.api import default_session, local_notice
 from kling_nb.background import wait
 from kling_nb.errors import Interrupted, KlingError, UsageError
 from kling_nb.fal import auth
@@ -155,7 +155,7 @@ def _generate(words: list[str]) -> int:
             remedy="Leave out --no-wait.",
         )
     if settings.backend == "local" and not settings.chosen and not call.quiet:
-        _note(LOCAL_NOTICE)
+        _note(local_notice())
     job = session.submit(prompt, **arguments)
     if not call.wait:
         wait(job._answered)

@@ -53,16 +53,16 @@ class Session:
 
     Args:
         patience: How long to wait for answers of fal, and between tries.
-        **settings: Any of `backend`, `endpoint`, `credentials`, `media`, `home`, `timeout`, `queue_url`,
-            `rest_url`, `api_url`, `schema_url`, `local_speed`. A setting that is left out is resolved at each
-            call: from `configure()`, the notebook's configuration, the environment, or a default.
+        **settings: Those of docs/settings.md, such as `backend`, `endpoint`, `credentials`. A setting that
+            is left out is resolved at each call: from `configure()`, the notebook's configuration, the
+            environment, or a default.
 
     Raises:
         UsageError: An unknown setting.
     """
 
     def __init__(self, *, patience: Patience | None = None, **settings: Any) -> None:
-        self._own = settings = _settings.Unshown(settings)
+        self._own = settings = _settings.pin_dotenv(settings)
         _settings.check_names(settings)
         self._background = BackgroundThread.get_shared()
         self._connections = Connections(self._background, patience)

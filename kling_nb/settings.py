@@ -40,9 +40,12 @@ ENVIRONMENT = {
     "daily_budget": "KLING_NB_DAILY_BUDGET",
     "max_cost": "KLING_NB_MAX_COST",
     "frozen": "KLING_NB_FROZEN",
+    "account": "KLING_NB_ACCOUNT",
 }
-NAMES = (*ENVIRONMENT, "credentials", "prices")
-"""The names of all settings."""
+NAMES = (*ENVIRONMENT, "credentials", "dotenv", "prices")
+"""The names of all settings. `dotenv` has no variable, which would hold for downloaded folders too."""
+
+DOTENV = ".env"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,8 @@ class Settings:
         endpoint: Default endpoint, as id or short name.
         hosts: fal's hosts, and the proxy and certificates for them (settings `proxy`, `ca_bundle`).
         key: The key, or None.
+        account: Name of the account whose key is used, or None for the key without a name.
+        dotenv: The `.env` file that the user allowed, or None.
         home: Folder of the ledger and caches.
         media: Folder of takes.
         timeout: Seconds that a wait may take, or None for no limit.
@@ -73,6 +78,8 @@ class Settings:
     endpoint: str
     hosts: Hosts
     key: Key | None
+    account: str | None
+    dotenv: Path | None
     home: Path
     media: Path
     timeout: float | None
@@ -124,7 +131,13 @@ def resolve(*layers: Mapping[str, Any], environ: Mapping[str, str] | None = None
         return value or default
 
     backend = _one_of("backend", str(pick("backend", "auto")), BACKENDS)
-    key = find_key(pick("credentials", None), env, look_in_stores=backend != "local")
+    keys = _layer_of_key(layers)  # No variable here holds the key itself: a traceback may show it.
+    named = keys.get("account") if keys else env.get(ENVIRONMENT["account"], "").strip() or None
+    account = None if named is None else str(named)
+    dotenv = _dotenv_file(pick("dotenv", None))
+    key = find_key(
+        keys.get("credentials"), env, account=account, dotenv=dotenv, look_in_stores=backend != "local"
+    )
     return Settings(
         backend=backend if backend != "auto" else "fal" if key else "local",
         chosen=backend != "auto",
@@ -137,6 +150,8 @@ def resolve(*layers: Mapping[str, Any], environ: Mapping[str, str] | None = None
             route=_route(pick("proxy", None), pick("ca_bundle", None)),
         ),
         key=key,
+        account=account,
+        dotenv=dotenv,
         home=_folder(pick("home", None), _default_home),
         media=_folder(pick("media", None), lambda: Path("kling_media")),
         timeout=_seconds("timeout", pick("timeout", None)),
@@ -148,6 +163,42 @@ def resolve(*layers: Mapping[str, Any], environ: Mapping[str, str] | None = None
         frozen=_switch("frozen", pick("frozen", False)),
         prices=_parse_prices(pick("prices", {})),
     )
+
+
+def _layer_of_key(layers: tuple[Mapping[str, Any], ...]) -> Mapping[str, Any]:
+    """Return the first layer that sets the key or the account, or an empty one."""
+    for layer in layers:
+        kinds = [name for name in ("credentials", "account") if layer.get(name) is not None]
+        if len(kinds) == 2:
+            raise UsageError(
+                "credentials and account cannot be set together.", remedy="Give only one of them."
+            )
+        if kinds:
+            return layer
+    return {}
+
+
+def pin_dotenv(settings: Mapping[str, Any]) -> Unshown:
+    """Return the settings with `dotenv=True` replaced by the file that it means now.
+
+    The user allows the `.env` of this folder, not that of a folder to which the process changes later.
+    """
+    if settings.get("dotenv") is None:
+        return Unshown(settings)
+    return Unshown({**settings, "dotenv": _dotenv_file(settings["dotenv"]) or False})
+
+
+def _dotenv_file(value: Any) -> Path | None:
+    if isinstance(value, Path):
+        return value
+    return Path.cwd() / DOTENV if value is not None and _switch("dotenv", value) else None
+
+
+def dotenv_note(settings: Settings) -> str:
+    """Return a line about a `.env` file that is not read, or an empty text."""
+    if settings.key is not None or settings.dotenv is not None or not (Path.cwd() / DOTENV).is_file():
+        return ""
+    return "A .env file is in this folder. It is not read: %kling key .env (dotenv=True) uses its FAL_KEY."
 
 
 _configured = Unshown()
@@ -165,7 +216,7 @@ def configure(settings: Mapping[str, Any]) -> None:
         UsageError: A value is not valid.
     """
     global _configured  # noqa: PLW0603 -- one configuration per process
-    settings = Unshown(settings)
+    settings = pin_dotenv(settings)
     merged = Unshown(
         (name, value) for name, value in {**_configured, **settings}.items() if value is not None
     )

@@ -82,8 +82,8 @@ def listing(paths: list[Path]) -> str:
 
 def main() -> int:
     """Run the notebook and print what it made; return 1 if a cell failed or there is no video."""
-    for name in ("FAL_KEY", "FAL_KEY_ID", "FAL_KEY_SECRET", "KLING_NB_MEDIA"):
-        os.environ.pop(name, None)
+    for name in [name for name in os.environ if name.startswith("FAL_KEY") or name == "KLING_NB_MEDIA"]:
+        del os.environ[name]
     os.environ.update(KLING_NB_BACKEND="local", KLING_NB_HOME=str(DEMO / "home"))
     path = prepare()
     print("Running notebooks/quickstart.ipynb on the local preview server (no key, no network)")

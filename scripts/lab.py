@@ -50,8 +50,8 @@ def write_page_config() -> Path:
 def main() -> None:
     """Copy the demos and become JupyterLab."""
     copy_demos(LAB)
-    for name in ("FAL_KEY", "FAL_KEY_ID", "FAL_KEY_SECRET", "KLING_NB_MEDIA"):
-        os.environ.pop(name, None)
+    for name in [name for name in os.environ if name.startswith("FAL_KEY") or name == "KLING_NB_MEDIA"]:
+        del os.environ[name]
     configured = os.pathsep.join(
         filter(None, [str(write_page_config()), os.environ.get("JUPYTER_CONFIG_PATH")])
     )

@@ -77,8 +77,8 @@ def main() -> int:
     words = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     words.add_argument("--all", action="store_true", help="make all media again")
     arguments = words.parse_args()
-    for name in ("FAL_KEY", "FAL_KEY_ID", "FAL_KEY_SECRET", "KLING_NB_MEDIA"):
-        os.environ.pop(name, None)
+    for name in [name for name in os.environ if name.startswith("FAL_KEY") or name == "KLING_NB_MEDIA"]:
+        del os.environ[name]
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder) / "notebooks"
         shutil.copytree(

@@ -22,7 +22,6 @@ ROOT = TESTS.parent
 ONE_BROWSER = {"tests/browser", "tests/hosts", "tests/views"}
 """Folders whose tests share a browser, and servers."""
 
-KEY_VARIABLES = ("FAL_KEY", "FAL_KEY_ID", "FAL_KEY_SECRET")
 KEPT = {"KLING_NB_CHROMIUM", "KLING_NB_SLOW", loopback_only.LEAKS}
 SCALE = "0.2"
 """Of previews, the smallest: 192 × 108. Tests that judge the picture draw it in its usual size."""
@@ -39,7 +38,7 @@ def pytest_configure(config: pytest.Config) -> None:
     folder = Path(tempfile.mkdtemp(prefix="kling_nb-tests-"))
     config.stash[session_folder] = folder
     for name in list(os.environ):
-        ours = name in KEY_VARIABLES or (name.startswith("KLING_NB_") and name not in KEPT)
+        ours = name.startswith("FAL_KEY") or (name.startswith("KLING_NB_") and name not in KEPT)
         if ours or name.lower().endswith("_proxy"):
             del os.environ[name]
     # Processes that share the work (pytest-xdist) share the list of leaks too: the first of them reads it.

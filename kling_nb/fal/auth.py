@@ -5,16 +5,23 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.util
+import io
+import re
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from kling_nb._lazy import dotenv as dotenv_package
 from kling_nb.errors import KlingError, UsageError
 
-KEY_VARIABLES = frozenset({"FAL_KEY", "FAL_KEY_ID", "FAL_KEY_SECRET"})
-"""Environment variables that hold a key."""
+
+def is_key_variable(name: str) -> bool:
+    """Return True if an environment variable of this name holds a key: `FAL_KEY` and all that start so."""
+    return name == "FAL_KEY" or name.startswith("FAL_KEY_")
+
 
 Credentials = str | Callable[[], str]
 """A key as the user sets it: `"<id>:<secret>"`, or a function that returns it."""
@@ -47,7 +54,12 @@ class Key:
 
 
 def find_key(
-    explicit: Credentials | None, environ: Mapping[str, str], *, look_in_stores: bool = True
+    explicit: Credentials | None,
+    environ: Mapping[str, str],
+    *,
+    account: str | None = None,
+    dotenv: Path | None = None,
+    look_in_stores: bool = True,
 ) -> Key | None:
     """Return the key to use, or None.
 
@@ -56,51 +68,147 @@ def find_key(
     1. Code: `configure(credentials=…)`, `Session(credentials=…)`.
     2. `FAL_KEY`.
     3. `FAL_KEY_ID` with `FAL_KEY_SECRET`.
-    4. The secret `FAL_KEY` of a Colab notebook.
-    5. The system's key ring, where `kling-nb key set` stores it.
+    4. The same names in the `.env` file that the user has allowed.
+    5. The secret `FAL_KEY` of a Colab notebook.
+    6. The system's key ring, where `kling-nb key set` stores it.
 
     Args:
         explicit: The key set in code.
         environ: The environment variables.
-        look_in_stores: Use sources 4 and 5 too. They may take time or ask the user.
+        account: Name of an account. Only `FAL_KEY_<NAME>` of sources 2 and 4 is used then.
+        dotenv: The `.env` file, or None.
+        look_in_stores: Use sources 5 and 6 too, which may take time or ask the user, and miss an account.
 
     Raises:
-        UsageError: The value found cannot be a key.
+        UsageError: The value found cannot be a key, or the account has none.
     """
     try:
-        return _search(explicit, environ, look_in_stores)
+        return _search(explicit, environ, account, dotenv, look_in_stores)
     except UsageError as error:
         explicit = None  # A traceback may show the variables of its frames, so no frame may hold the key.
         raise error.with_traceback(None) from None
 
 
-def _search(explicit: Credentials | None, environ: Mapping[str, str], look_in_stores: bool) -> Key | None:
+def _search(
+    explicit: Credentials | None,
+    environ: Mapping[str, str],
+    account: str | None,
+    dotenv: Path | None,
+    look_in_stores: bool,
+) -> Key | None:
     if explicit is not None:
         value = explicit() if callable(explicit) else explicit
         return Key(check_key(value, "credentials"), "credentials set in code")
-    if environ.get("FAL_KEY", "").strip():
-        return Key(check_key(environ["FAL_KEY"], "FAL_KEY"), "environment variable FAL_KEY")
-    key_id, secret = environ.get("FAL_KEY_ID", "").strip(), environ.get("FAL_KEY_SECRET", "").strip()
-    if key_id and secret:
-        value = check_key(f"{key_id}:{secret}", "FAL_KEY_ID and FAL_KEY_SECRET")
-        return Key(value, "environment variables FAL_KEY_ID and FAL_KEY_SECRET")
-    stored = stored_key() if look_in_stores else None
+    places = {"environment variable": environ}
+    if dotenv is not None:
+        places[f"file {dotenv}:"] = read_dotenv(dotenv)
+    for place, variables in places.items():
+        key = _from_variables(variables, place) if account is None else _of_account(variables, place, account)
+        if key is not None:
+            return key
+    if account is not None and look_in_stores:
+        raise _account_error(account, [name for variables in places.values() for name in variables])
+    stored = stored_key() if look_in_stores and account is None else None
     return Key(check_key(stored[0], f"the {stored[1]}"), stored[1]) if stored else None
 
 
+def _from_variables(variables: Mapping[str, str], place: str) -> Key | None:
+    if variables.get("FAL_KEY", "").strip():
+        return Key(check_key(variables["FAL_KEY"], "FAL_KEY"), f"{place} FAL_KEY")
+    key_id, secret = (_bare(variables.get(name, "")) for name in ("FAL_KEY_ID", "FAL_KEY_SECRET"))
+    for name, value in (("FAL_KEY_ID", key_id), ("FAL_KEY_SECRET", secret)):
+        if ":" in value:
+            raise UsageError(
+                f"{name} holds a whole key (<id>:<secret>).",
+                remedy="Put it into FAL_KEY, and unset FAL_KEY_ID and FAL_KEY_SECRET.",
+            )
+    if not key_id or not secret:
+        return None
+    names = "FAL_KEY_ID and FAL_KEY_SECRET"
+    places = place.replace("variable", "variables")
+    return Key(check_key(f"{key_id}:{secret}", names), f"{places} {names}")
+
+
+def _of_account(variables: Mapping[str, str], place: str, account: str) -> Key | None:
+    name = f"FAL_KEY_{re.sub('[^A-Z0-9]', '_', account.upper())}"
+    if name in {"FAL_KEY_ID", "FAL_KEY_SECRET", "FAL_KEY_"}:
+        raise UsageError(
+            f"An account cannot be called {account!r}.",
+            remedy=f"{name} has another meaning. Choose another name.",
+        )
+    value = variables.get(name, "")
+    return Key(check_key(value, name), f"{place} {name} (account {account})") if value.strip() else None
+
+
+def _account_error(account: str, names: Collection[str]) -> UsageError:
+    halves = ("FAL_KEY_ID", "FAL_KEY_SECRET")
+    known = sorted(
+        {name[8:].lower() for name in names if is_key_variable(name) and name[8:] and name not in halves}
+    )
+    return UsageError(
+        f"There is no key for the account {account!r}: its variable FAL_KEY_<NAME> is not set.",
+        remedy=f"Accounts with a key: {', '.join(known) or 'none'}. account=None uses FAL_KEY.",
+    )
+
+
+LARGEST_DOTENV = 2**16
+
+
+def read_dotenv(path: Path) -> dict[str, str]:
+    """Return the keys in a `.env` file. Other names are ignored, and no variable in a value is replaced.
+
+    Raises:
+        UsageError: It cannot be read.
+    """
+    try:
+        data = path.read_bytes()[: LARGEST_DOTENV + 1] if path.is_file() else b""
+        text = data.decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as fault:
+        raise UsageError(
+            f"{path} cannot be read ({type(fault).__name__}).", remedy="Save it as text in UTF-8."
+        ) from None
+    if len(data) > LARGEST_DOTENV:
+        raise UsageError(
+            f"{path} has more than {LARGEST_DOTENV:,} bytes.", remedy="Put the key into a smaller file."
+        )
+    values = dotenv_package.dotenv_values(stream=io.StringIO(text), interpolate=False)
+    return {name: value for name, value in values.items() if value and is_key_variable(name)}
+
+
+_QUOTES = "\"'`“”‘’„"
+_ASSIGNMENT = re.compile(r"(export\s|setx?\s|\$env:|%(set_)?env\s|\w*KEY\w*\s*=)", re.IGNORECASE)
+
+
+def _bare(value: str) -> str:
+    """Return a key without what people copy with it: spaces, quotes, a byte order mark, `Key `."""
+    text = value.strip(f"\ufeff{_QUOTES} \t\r\n")
+    return re.sub(r"^key\s+", "", text, flags=re.IGNORECASE).strip(_QUOTES)
+
+
 def check_key(value: object, source: str) -> str:
-    """Return a key without surrounding spaces, if it can be sent in a header.
+    """Return a key without surrounding spaces and quotes and without `Key `, if it can be sent in a header.
 
     Raises:
         UsageError: It cannot. The message names `source` and does not repeat the value.
     """
-    if not isinstance(value, str) or not value.strip():
-        raise UsageError(f"The key from {source} is empty.", remedy="A fal key looks like <id>:<secret>.")
-    text = value.strip()
+    form = "A fal key looks like <id>:<secret>."
+    text = _bare(value) if isinstance(value, str) else ""
+    if not text:
+        raise UsageError(f"The key from {source} is empty.", remedy=form)
+    if _ASSIGNMENT.match(text):
+        raise UsageError(
+            f"The key from {source} is a whole assignment.",
+            remedy=f"Give only what follows the = sign. {form}",
+        )
     if not text.isascii() or not text.isprintable() or " " in text:
         raise UsageError(
             f"The key from {source} contains a space, a line break or another invalid character.",
-            remedy="Copy it again from https://fal.ai/dashboard/keys. It looks like <id>:<secret>.",
+            remedy=f"Copy it again from https://fal.ai/dashboard/keys. {form}",
+        )
+    if not all(text.partition(":")):
+        raise UsageError(
+            f"The key from {source} is only a half: it has no colon between id and secret.",
+            remedy=f"Copy it from https://fal.ai/dashboard/keys, or set both FAL_KEY_ID and _SECRET.\n{form}",
         )
     return text
 

@@ -430,11 +430,13 @@ def limits_of(settings: Settings) -> tuple[Limit, ...]:
     if settings.backend != "fal" or settings.max_cost == math.inf:
         return ()
     limits = []
+    whose = " (all accounts together)" if settings.account else ""
     if settings.budget is not None:
-        limits.append(Limit("the budget of this session", settings.budget, session=session_of_this_process()))
+        name = f"the budget of this session{whose}"
+        limits.append(Limit(name, settings.budget, session=session_of_this_process()))
     if settings.daily_budget is not None:
         midnight = datetime.now().astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
-        limits.append(Limit("the budget of today", settings.daily_budget, since=midnight.timestamp()))
+        limits.append(Limit(f"the budget of today{whose}", settings.daily_budget, since=midnight.timestamp()))
     return tuple(limits)
 
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import IO, ClassVar
 
 from kling_nb.errors import UnreachableError
-from kling_nb.fal.auth import KEY_VARIABLES
+from kling_nb.fal.auth import is_key_variable
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -113,7 +113,7 @@ class PreviewServer:
 
 def _without_keys(environ: Mapping[str, str]) -> dict[str, str]:
     """Return the environment without fal's keys. The server needs none, and others might read them there."""
-    return {name: value for name, value in environ.items() if name not in KEY_VARIABLES}
+    return {name: value for name, value in environ.items() if not is_key_variable(name)}
 
 
 def _start_error(error_output: IO[bytes]) -> UnreachableError:

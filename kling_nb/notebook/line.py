@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from kling_nb import settings as _settings
@@ -11,6 +12,7 @@ from kling_nb._lazy import lazy
 from kling_nb.catalog import Endpoint
 from kling_nb.catalog.problem import nearest
 from kling_nb.errors import UsageError
+from kling_nb.fal.auth import read_dotenv
 from kling_nb.ledger.limits import Grouping
 from kling_nb.notebook import tables
 from kling_nb.notebook.output.terminal import Outputs, TerminalOutputs
@@ -146,6 +148,27 @@ def _local(words: Sequence[str], session: Session, outputs: Outputs) -> None:
     outputs.text("Jobs now go to the local preview server: free previews, made on this machine.")
 
 
+def _key(words: Sequence[str], session: Session, outputs: Outputs) -> None:
+    if words and words[0] != ".env":
+        raise UsageError(
+            f"%kling key does not know {words[0]!r}.",
+            remedy="%kling key .env uses the .env file of this folder. A key is never written on this line.",
+        )
+    if words:
+        file = Path(".env").absolute()
+        if not _key_names(file):
+            raise UsageError(f"{file} has no FAL_KEY.", remedy="Write a line FAL_KEY=<id>:<secret> into it.")
+        _settings.configure({"dotenv": True})
+    settings = session.settings()
+    note = _settings.dotenv_note(settings)
+    outputs.text(f"Key: {settings.key.source if settings.key else 'none'}." + (f"\n{note}" if note else ""))
+
+
+def _key_names(file: Path) -> list[str]:
+    """Return the names of the keys in a `.env` file. No variable holds the values."""
+    return list(read_dotenv(file))
+
+
 def _fal(words: Sequence[str], session: Session, outputs: Outputs) -> None:
     _settings.configure({"backend": "fal"})
     key = session.settings().key
@@ -165,6 +188,7 @@ _COMMANDS: dict[str, tuple[_Run, int, int]] = {
     "price": (_price, 0, 1),
     "spend": (_spend, 0, 2),
     "panel": (_panel, 0, 0),
+    "key": (_key, 0, 1),
     "local": (_local, 0, 0),
     "fal": (_fal, 0, 0),
 }

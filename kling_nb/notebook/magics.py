@@ -88,6 +88,7 @@ class KlingMagics(Magics):
         %kling spend --reconcile [DAYS]   compare the ledger with fal's bill (needs an ADMIN key)
         %kling use ENDPOINT       use this endpoint for the next cells
         %kling panel              open the panel: compose, queue, and everything that was made
+        %kling key | key .env     show where the key is from; use the .env file of this folder
         %kling local | fal        send the next jobs to the local preview server, or to fal
         """
         return lines.run_line(line, api.default_session(), self.outputs, self.shell.user_ns)

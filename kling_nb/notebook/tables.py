@@ -15,6 +15,7 @@ from kling_nb.catalog.shipped import short_name
 from kling_nb.ledger import Entry, Spending
 from kling_nb.notebook.flags import BODY_PARAMETERS, FIXED_FLAGS, flag_of
 from kling_nb.session import Session
+from kling_nb.settings import dotenv_note
 
 if TYPE_CHECKING:
     from kling_nb.fal.platform import BilledRequest
@@ -38,6 +39,8 @@ def status(session: Session) -> str:
         f"Media     {settings.media}",
         f"Ledger    {session.ledger.path}",
     ]
+    if note := dotenv_note(settings):
+        lines.insert(2, f"          {note}")
     unfinished = session.jobs(here=True, unfinished=True)
     if unfinished:
         lines += [

@@ -208,8 +208,8 @@ def test_it_is_in_no_variable_of_a_traceback(
         {"credentials": KEY, "backend": "nowhere"},
         {"credentials": KEY, "queue_url": "http://queue.example"},
         {"credentials": KEY, "colour": "blue"},
-        {"credentials": f"Key {KEY}"},
-        {"credentials": lambda: f"Key {KEY}"},
+        {"credentials": f"{KEY} twice"},
+        {"credentials": lambda: f"{KEY} twice"},
         {},
     ],
     ids=["backend", "host", "name", "key", "function", "environment"],
@@ -218,7 +218,7 @@ def test_it_is_in_no_variable_where_a_setting_is_wrong(
     monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any]
 ) -> None:
     """The key stands among the settings, and in the environment."""
-    monkeypatch.setenv("FAL_KEY", KEY if settings else f"Key {KEY}")
+    monkeypatch.setenv("FAL_KEY", KEY if settings else f"{KEY} twice")
 
     def act() -> None:
         Session(**{"backend": "fal", **settings}).submit("a cat")

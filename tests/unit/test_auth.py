@@ -43,6 +43,38 @@ def test_space_around_a_key_is_dropped() -> None:
     assert found.header == f"Key {KEY}"
 
 
+@pytest.mark.parametrize(
+    "written", ["'{}'", '"{}"', "“{}”", "Key {}", '"Key {}"', "key  {}", "\ufeff{}\r\n", "`{}`", ' "{} " ']
+)
+def test_what_people_copy_along_with_a_key_is_dropped(written: str) -> None:
+    found = find_key(None, {"FAL_KEY": written.format(KEY)})
+    assert found is not None
+    assert found.value == KEY
+
+
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ({"FAL_KEY": f"FAL_KEY={KEY}"}, "what follows the = sign"),
+        ({"FAL_KEY": f"export FAL_KEY='{KEY}'"}, "what follows the = sign"),
+        ({"FAL_KEY": f'$env:FAL_KEY = "{KEY}"'}, "what follows the = sign"),
+        ({"FAL_KEY": KEY.partition(":")[0]}, "no colon"),
+        ({"FAL_KEY": f"{KEY.partition(':')[0]}:"}, "no colon"),
+        ({"FAL_KEY_SECRET": KEY}, "Put it into FAL_KEY"),
+        ({"FAL_KEY_SECRET": f"'{KEY}'", "FAL_KEY_ID": "5c0e1a57"}, "Put it into FAL_KEY"),
+        ({"FAL_KEY_ID": KEY, "FAL_KEY_SECRET": "feedfacecafe"}, "Put it into FAL_KEY"),
+    ],
+)
+def test_a_key_in_the_wrong_form_is_recognised_with_a_remedy(variables: dict[str, str], words: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        find_key(None, variables)
+    text = str(caught.value)
+    assert words in text
+    assert next(iter(variables)) in text
+    assert len(text.splitlines()) <= 4
+    assert not any(part in text for part in ("5c0e1a57", "feedfacecafe", "0123456789abcdef"))
+
+
 @pytest.mark.parametrize("value", ["", "  ", "a b", "a\nb", "schlüssel", "a\x00b", 7, b"a:b"])
 def test_what_cannot_be_a_key_is_refused_and_not_repeated(value: Any) -> None:
     with pytest.raises(UsageError) as caught:

@@ -2,17 +2,22 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from kling_nb import front_end
-from kling_nb.api import configure
+from kling_nb.api import configure, local_notice
 from kling_nb.errors import UsageError
+from kling_nb.fal.auth import Key
+from kling_nb.notebook import tables
+from kling_nb.notebook.line import run_line
 from kling_nb.session import Session
-from kling_nb.settings import ENVIRONMENT, NAMES, Settings, current, resolve
+from kling_nb.settings import ENVIRONMENT, NAMES, Settings, current, dotenv_note, resolve
 
 KEY_VARIABLES = ("FAL_KEY", "FAL_KEY_ID", "FAL_KEY_SECRET")
+ACCOUNTS = [f"studio-{number}" for number in range(5)]
 
 VALUES: dict[str, list[Any]] = {
     "backend": ["fal", "local", "fal", "local", "fal"],
@@ -23,6 +28,7 @@ VALUES: dict[str, list[Any]] = {
     "schema_url": [f"https://schema-{number}.example" for number in range(5)],
     "proxy": [f"http://proxy-{number}.example:1" for number in range(5)],
     "ca_bundle": [f"/tmp/ca-{number}.pem" for number in range(5)],
+    "account": ACCOUNTS,
     "home": [f"/tmp/home-{number}" for number in range(5)],
     "media": [f"/tmp/media-{number}" for number in range(5)],
     "timeout": [1, 2.5, 3, 4, 5],
@@ -49,13 +55,15 @@ def as_set(name: str, value: Any) -> Any:
 def clean(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in (*ENVIRONMENT.values(), *KEY_VARIABLES):
         monkeypatch.delenv(name, raising=False)
+    for name in ACCOUNTS:
+        monkeypatch.setenv(f"FAL_KEY_{name.upper().replace('-', '_')}", f"{name}:secret")
     yield
     configure(**dict.fromkeys(NAMES))
     front_end.config = dict
 
 
 def test_every_setting_has_values_here() -> None:
-    assert {*VALUES, "credentials", "prices"} == set(NAMES)
+    assert {*VALUES, "credentials", "dotenv", "prices"} == set(NAMES)
 
 
 @pytest.mark.parametrize("name", VALUES)
@@ -188,3 +196,108 @@ def test_a_key_is_not_shown() -> None:
     settings = resolve({"credentials": "id:verysecret"}, environ={})
     assert "verysecret" not in repr(settings)
     assert "verysecret" not in repr(Session(credentials="id:verysecret"))
+
+
+def test_an_account_has_a_key_of_its_own_and_the_first_layer_with_either_decides() -> None:
+    layers = [{"credentials": "code:1"}, {"account": "studio-1"}, {}]
+    assert current(*layers[1:]).key == Key(
+        "studio-1:secret", "environment variable FAL_KEY_STUDIO_1 (account studio-1)"
+    )
+    for order in (layers, [{"account": "studio-1"}, {"credentials": "code:1"}]):
+        settings = current(*order)
+        assert (settings.account is None) == ("credentials" in order[0])
+        assert settings.key is not None
+        assert settings.key.value == ("code:1" if settings.account is None else "studio-1:secret")
+    with pytest.raises(UsageError, match="together"):
+        current({"credentials": "code:1", "account": "studio-1"})
+    with pytest.raises(UsageError, match="studio-9") as caught:
+        configure(account="studio-9")
+    assert "studio_0" in str(caught.value)
+    assert current({"account": "studio-9", "backend": "local"}).key is None
+
+
+@pytest.mark.parametrize("account", ["id", "SECRET", ""])
+def test_halves_of_a_key_are_no_accounts(account: str) -> None:
+    with pytest.raises(UsageError, match="cannot be called"):
+        current({"account": account})
+
+
+# -- .env: read only if the user allows it, for its folder only, and only keys.
+
+
+@pytest.fixture
+def downloaded(tmp_cwd: Path) -> Path:
+    lines = [
+        "export FAL_KEY='env:${HOME}' # mine",
+        "FAL_KEY_STUDIO_X=x:1",
+        "KLING_NB_QUEUE_URL=https://evil.example",
+    ]
+    (tmp_cwd / ".env").write_bytes("\ufeff".encode() + "\r\n".join([*lines, "KLING_NB_BACKEND=fal"]).encode())
+    return tmp_cwd
+
+
+def test_a_downloaded_folder_turns_no_preview_into_a_paid_job_and_redirects_no_host(downloaded: Path) -> None:
+    before = current()
+    assert (before.backend, before.key) == ("local", None)
+    assert "%kling key .env" in dotenv_note(before)
+    assert "%kling key .env" in local_notice()
+    assert "%kling key .env" in tables.status(Session())
+    configure(dotenv=True)
+    allowed = current()
+    assert allowed.key == Key("env:${HOME}", f"file {downloaded / '.env'}: FAL_KEY")
+    assert allowed.backend == "fal"
+    assert allowed.hosts == before.hosts
+    assert dotenv_note(allowed) == ""
+    named = current({"account": "studio-x"}).key
+    assert named is not None
+    assert named.value == "x:1"
+
+
+def test_a_file_is_allowed_for_its_folder_only(
+    downloaded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = downloaded / "below"
+    other.mkdir()
+    monkeypatch.chdir(other)
+    assert current({"dotenv": True}).key is None, "no parent folder is searched"
+    session = Session(dotenv=True)
+    (other / ".env").write_text("FAL_KEY=stranger:1")
+    monkeypatch.chdir(downloaded)
+    configure(dotenv=True)
+    monkeypatch.chdir(other)
+    key = current().key
+    assert key is not None
+    assert key.value == "env:${HOME}"
+    assert session.settings().key is not None
+    assert session.settings().key.value == "stranger:1"  # of the folder in which it was made
+    monkeypatch.setenv("FAL_KEY", "environment:1")
+    key = current().key
+    assert key is not None
+    assert key.value == "environment:1"
+
+
+def test_no_variable_can_allow_it(downloaded: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("KLING_NB_DOTENV", "DOTENV"):
+        monkeypatch.setenv(name, "1")
+    assert current().key is None
+
+
+def test_the_magic_line_allows_it(downloaded: Path) -> None:
+    shown: list[str] = []
+    outputs = SimpleNamespace(text=shown.append)
+    run_line("key", Session(), outputs)  # type: ignore[arg-type]
+    run_line("key .env", Session(), outputs)  # type: ignore[arg-type]
+    assert shown[0].startswith("Key: none.\nA .env file is in this folder.")
+    assert shown[1] == f"Key: file {downloaded / '.env'}: FAL_KEY."
+    with pytest.raises(UsageError, match="does not know"):
+        run_line("key env:secret", Session(), outputs)  # type: ignore[arg-type]
+    (downloaded / ".env").write_text("OTHER=1")
+    with pytest.raises(UsageError, match="has no FAL_KEY"):
+        run_line("key .env", Session(), outputs)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("content", [b"FAL_KEY=a:\xff", b"X=1\n" * 20_000])
+def test_a_file_that_cannot_be_read(downloaded: Path, content: bytes) -> None:
+    (downloaded / ".env").write_bytes(content)
+    with pytest.raises(UsageError, match=r"\.env"):
+        configure(dotenv=True)

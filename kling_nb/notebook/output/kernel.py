@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from kling_nb._lazy import lazy
-from kling_nb.api import LOCAL_NOTICE
+from kling_nb.api import local_notice
 from kling_nb.events import Event, JobState, Submitted
 from kling_nb.job.job import Job
 from kling_nb.job.plan import Plan
@@ -79,7 +79,7 @@ class KernelOutputs:
         if quiet:
             return
         if self._notice.due(job.backend, chosen=user_chose_backend()):
-            self.text(LOCAL_NOTICE)
+            self.text(local_notice())
         for line in job.notices:
             self.text(line)
         was_done = job.done
@@ -132,7 +132,7 @@ class KernelOutputs:
         if quiet:
             return QuietSweep(sweep)
         if self._notice.due(sweep[0].plan.settings.backend, chosen=user_chose_backend()):
-            self.text(LOCAL_NOTICE)
+            self.text(local_notice())
         shown = KernelSweep(sweep, self._shell)
         shown.show()
         return shown

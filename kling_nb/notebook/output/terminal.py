@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Protocol, TextIO
 from urllib.parse import urlencode
 
-from kling_nb.api import LOCAL_NOTICE, default_session
+from kling_nb.api import default_session, local_notice
 from kling_nb.background import wait
 from kling_nb.events import Event, JobState, Logged, State
 from kling_nb.fal.options import SubmitOptions
@@ -119,7 +119,7 @@ class TerminalOutputs:
         if quiet:
             return
         if self._notice.due(job.backend, chosen=user_chose_backend()):
-            self.text(LOCAL_NOTICE)
+            self.text(local_notice())
         for line in job.notices:
             self.text(line)
         if job.done:
@@ -136,7 +136,7 @@ class TerminalOutputs:
     def show_sweep(self, sweep: Sweep, *, quiet: bool) -> ShownSweep:
         """Return the sweep, which prints its progress during `wait`."""
         if not quiet and self._notice.due(sweep[0].plan.settings.backend, chosen=user_chose_backend()):
-            self.text(LOCAL_NOTICE)
+            self.text(local_notice())
         return TerminalSweep(sweep, self._stream, quiet=quiet)
 
 
