@@ -384,7 +384,11 @@ class Session:
     def client(self) -> clients.Client:
         """fal's queue call by call, for `await`: submit, status, events, result, cancel."""  # noqa: D403 -- its name
         return clients.Client(
-            self._background, self.settings, self._connections, self._planner.endpoint_of_job
+            self._background,
+            self.settings,
+            self._connections,
+            self._planner.endpoint_of_job,
+            self._planner.priced,
         )
 
     # -- jobs ---------------------------------------------------------------------
@@ -417,11 +421,7 @@ class Session:
         if settings.key is None:
             raise MissingKey
         chosen = self.endpoint(endpoint)
-
-        async def ask() -> platform.LivePrice:
-            return await platform.live_price((await self._connections.connect(settings)).http, chosen.id)
-
-        return wait(self._background.spawn(ask()))
+        return wait(self._background.spawn(self._connections.live_price(settings, chosen.id)))
 
     def is_deprecated(self, endpoint: str) -> bool:
         """Return True if fal lists an endpoint as deprecated. False also means that fal does not answer."""

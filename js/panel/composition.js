@@ -186,6 +186,7 @@ export class Composition {
 const UNKNOWN = {
   backend: "fal",
   estimate: null,
+  price: "price unknown",
   outcome: "SUBMIT",
   words: "",
   take: null,
@@ -206,7 +207,7 @@ export function offer(quote, touched) {
   if (!quote) return { ...nothing, hint: touched ? "Checking…" : "" };
   const { backend, estimate, outcome, problem, refusal, take } = quote;
   const local = backend === "local";
-  const cost = local ? "free" : estimate === null ? "price unknown" : price(estimate);
+  const cost = local ? "free" : estimate === null ? quote.price : price(estimate);
   if (problem !== null) return { ...nothing, hint: problem, wrong: touched };
   if (!touched) return { ...nothing, hint: local ? "Free preview, drawn on this machine" : "" };
   // It can be tried all the same: the reader may have lifted a limit in a cell since.

@@ -154,7 +154,7 @@ function smallPrint({ detail }, row) {
     size,
     detail?.take ? `take ${detail.take}` : "",
     row.reused ? ALREADY_MADE : took,
-    detail?.units && row.backend === "fal" ? `${detail.units} billable units` : "",
+    detail?.units && row.backend === "fal" ? detail.units : "",
     row.request_id ? `request ${row.request_id}` : "",
   ];
   return inLine(words);

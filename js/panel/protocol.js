@@ -87,7 +87,7 @@ export const PAGE = 50;
  * @property {boolean} resumable it is unfinished, and this process does not follow it
  * @property {string} [prompt]
  * @property {[name: string, text: string][]} [parameters]
- * @property {string | null} [units]
+ * @property {string | null} [units] what fal billed, in words
  * @property {string | null} [url] where the notebook's server plays the file
  * @property {import("../shared/protocol.js").Line[]} [lines]
  * @property {number} [line_count]
@@ -105,6 +105,7 @@ export const PAGE = 50;
  * @typedef {object} Quote
  * @property {"fal" | "local"} backend
  * @property {number | null} estimate US dollars
+ * @property {string} price the cost in words, also where it is not known
  * @property {number | null} take number of the take that exists already
  * @property {import("../shared/protocol.js").Outcome} outcome what Generate would do
  * @property {string} words the same in one or two sentences, with its cost

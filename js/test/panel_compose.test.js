@@ -7,6 +7,7 @@ import { ACTIONS } from "../shared/words.js";
 const quote = {
   backend: "fal",
   estimate: 0.5,
+  price: "about $0.50",
   outcome: "SUBMIT",
   words: "About $0.50.",
   take: null,
@@ -17,7 +18,10 @@ const quote = {
 test("the button says what it costs", () => {
   const labelOf = (change) => offer({ ...quote, ...change }, true).generate;
   assert.equal(labelOf({}), "Generate · about $0.50");
-  assert.equal(labelOf({ estimate: null }), "Generate · price unknown");
+  assert.equal(
+    labelOf({ estimate: null, price: "no price on record" }),
+    "Generate · no price on record",
+  );
   assert.equal(labelOf({ backend: "local" }), "Generate preview");
 });
 

@@ -6,6 +6,7 @@ const IMAGE = { ...CONTROLS[0], name: "image_url", kind: "media", label: "Image"
 const quote = {
   backend: "local",
   estimate: 0.5,
+  price: "about $0.50",
   outcome: "SUBMIT",
   words: "Free preview (about $0.50 on fal).",
   take: null,

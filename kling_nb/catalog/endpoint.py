@@ -146,8 +146,68 @@ def estimate(endpoint: Endpoint, resolved: Mapping[str, Any]) -> float | None:
     seconds = _seconds(resolved)
     if price.usd_per_second is None or seconds is None:
         return None
-    variant = {True: "audio_on", False: "audio_off"}.get(resolved.get("generate_audio", ""), "")
-    return seconds * price.variants.get(variant, price.usd_per_second)
+    return seconds * price.variants.get(_audio_variant(price, resolved), price.usd_per_second)
+
+
+def _audio_variant(price: Price, resolved: Mapping[str, Any]) -> str:
+    """Return the name of the rate for the audio of a request: audio with voices of one's own costs more."""
+    audio = resolved.get("generate_audio", "")
+    if "voice_control" in price.variants and audio is not False and _has_voice(resolved):
+        return "voice_control"
+    return {True: "audio_on", False: "audio_off"}.get(audio, "")
+
+
+def _has_voice(value: Any) -> bool:
+    """Return True if an input names a voice, at any depth: `voice_ids`, or `voice_id` of an element."""
+    if isinstance(value, Mapping):
+        named = (part for name, part in value.items() if name in ("voice_id", "voice_ids"))
+        return any(named) or any(map(_has_voice, value.values()))
+    return isinstance(value, (list, tuple)) and any(map(_has_voice, value))
+
+
+def billed(endpoint: Endpoint, resolved: Mapping[str, Any], units: str) -> str:
+    """Return billed units as text, with unit price and total where the unit price is that of these units.
+
+    Args:
+        endpoint: Where the request went.
+        resolved: Its input with the defaults.
+        units: `x-fal-billable-units`, a decimal.
+    """
+    count, price, text = _number(units), endpoint.price, f"{units[:20]} billable units"
+    if count is None or price is None:
+        return text
+    rate = price.usd_per_video
+    if price.usd_per_second is not None:
+        rate = price.variants.get(_audio_variant(price, resolved), price.usd_per_second)
+    if rate is None:
+        return text
+    expected = estimate(endpoint, resolved)
+    # fal may weigh units by their settings. Only the rate that it reports itself then fits them.
+    if price.note == LIVE_PRICE or (expected is not None and abs(count * rate - expected) < 1e-6):
+        return f"{text} × ${rate:g} = ${count * rate:.2f}"
+    return text
+
+
+LIVE_PRICE = "fal's price at the default settings."
+_RESULT_UNITS = frozenset({"video", "generation", "request", "output"})
+
+
+def price_of_unit(usd: float, unit: str, currency: str, kind: str, day: str) -> Price | None:
+    """Return fal's price of a unit as a price of results, or None if it cannot be applied.
+
+    Args:
+        usd: The price of one unit, in `currency`.
+        unit: fal's word, such as "seconds".
+        currency: Three letters.
+        kind: The kind of the endpoint's result, such as "video".
+        day: The day on which fal gave it (ISO).
+    """
+    word = unit.strip().casefold().removesuffix("s")
+    if currency != "USD" or not 0 < usd < float("inf"):
+        return None
+    if word == "second":
+        return Price(usd_per_second=usd, note=LIVE_PRICE, as_of=day)
+    return Price(usd_per_video=usd, note=LIVE_PRICE, as_of=day) if word in {*_RESULT_UNITS, kind} else None
 
 
 def with_price(endpoint: Endpoint, usd_per_second: float) -> Endpoint:

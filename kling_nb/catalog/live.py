@@ -1,4 +1,4 @@
-"""`EndpointBook`: find an endpoint by name, from the package or by its live schema.
+"""`EndpointBook`: find an endpoint by name, from the package or by its live schema. `PriceBook`: live prices.
 
 A live schema is fetched at the first use of its id. All kernels share it: it is stored on disk with its date,
 one file for each endpoint. After a week it is fetched again at the next use. If that fails, the stored schema
@@ -9,6 +9,7 @@ so that a clone of the project can read their requests without a network.
 from __future__ import annotations
 
 import json
+import math
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -22,8 +23,9 @@ from urllib.parse import quote, unquote
 from kling_nb._files import write_file
 from kling_nb._lazy import jsonschema_rs
 from kling_nb.catalog import Endpoint, shipped
+from kling_nb.catalog.endpoint import Price, price_of_unit
 from kling_nb.catalog.openapi import UnreadableDocument, from_openapi
-from kling_nb.errors import UnknownEndpoint, UnreachableError, UsageError
+from kling_nb.errors import KlingError, UnknownEndpoint, UnreachableError, UsageError
 
 FRESH_DAYS = 7
 """A stored schema is used for this many days before it is fetched again."""
@@ -235,3 +237,82 @@ def _schema_error(endpoint_id: str, why: str) -> UnknownEndpoint:
         remedy=shipped.unknown_endpoint(endpoint_id).remedy,
         parameter="endpoint",
     )
+
+
+# -- Prices that fal's API gives, for endpoints without one on record.
+
+
+PRICE_SECONDS = 86_400.0
+"""Age up to which a price is used. fal is asked once a day."""
+
+_PRICE_PAUSE_SECONDS = 60.0
+
+AskPrice = Callable[[str], tuple[float, str, str] | None]
+"""Asks fal for the price of an endpoint: price of a unit, unit, currency. None: fal has no price for it."""
+
+
+class PriceBook:
+    """Prices of fal's API. Threads: any. Several processes may share the file.
+
+    Args:
+        path: Where prices are stored. It is created with the first one.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._asked: dict[str, tuple[float, Price | None]] = {}
+        self._failed: dict[str, float] = {}
+
+    def priced(self, endpoint: Endpoint, ask: AskPrice | None) -> Endpoint:
+        """Return the endpoint with fal's price of today, or unchanged if there is none that can be applied.
+
+        Args:
+            endpoint: An endpoint without a price on record.
+            ask: Asks fal, if no price of today is stored. None never asks.
+        """
+        known = self._asked.get(endpoint.id) or self._load(endpoint)
+        if known is None or not 0 <= time.time() - known[0] < PRICE_SECONDS:
+            known = self._ask(endpoint, ask) if ask is not None else None
+        price = known[1] if known else None
+        return endpoint if price is None else replace(endpoint, price=price)
+
+    def _ask(self, endpoint: Endpoint, ask: AskPrice) -> tuple[float, Price | None] | None:
+        if time.monotonic() - self._failed.get(endpoint.id, -math.inf) < _PRICE_PAUSE_SECONDS:
+            return None
+        try:
+            answer = ask(endpoint.id)
+        except (KlingError, TimeoutError):  # no answer says nothing about the price
+            self._failed[endpoint.id] = time.monotonic()
+            return None
+        now = time.time()
+        stored = self._read()
+        stored[endpoint.id] = {"asked_at": now, "answer": answer}
+        with suppress(OSError):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            write_file(self._path, json.dumps(stored).encode(), overwrite=True)
+        self._asked[endpoint.id] = (now, _price(endpoint, now, answer))
+        return self._asked[endpoint.id]
+
+    def _load(self, endpoint: Endpoint) -> tuple[float, Price | None] | None:
+        try:
+            entry = self._read()[endpoint.id]
+            asked_at, answer = float(entry["asked_at"]), entry["answer"]
+            self._asked[endpoint.id] = (asked_at, _price(endpoint, asked_at, answer))
+        except (KeyError, TypeError, ValueError, OverflowError, OSError):
+            return None
+        return self._asked[endpoint.id]
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            stored = json.loads(self._path.read_bytes())
+        except (OSError, ValueError, RecursionError):
+            return {}
+        return stored if isinstance(stored, dict) else {}
+
+
+def _price(endpoint: Endpoint, asked_at: float, answer: Any) -> Price | None:
+    if answer is None:
+        return None
+    usd, unit, currency = answer
+    day = datetime.fromtimestamp(asked_at, UTC).date().isoformat()
+    return price_of_unit(float(usd), str(unit), str(currency), endpoint.output_kind, day)

@@ -65,6 +65,7 @@ class Client:
         settings: Returns the settings of a call.
         connections: Gives backends, ledgers and uploads.
         endpoint: Returns the endpoint of a name; for an unknown id, an endpoint without a schema.
+        priced: Returns a request with fal's price, if a limit needs one and none is on record.
     """
 
     def __init__(
@@ -73,11 +74,13 @@ class Client:
         settings: Callable[..., Settings],
         connections: Connections,
         endpoint: Callable[[str], Endpoint],
+        priced: Callable[[VideoRequest, Settings], VideoRequest],
     ) -> None:
         self._background = background
         self._settings = settings
         self._connections = connections
         self._endpoint = endpoint
+        self._priced = priced
         self._submitting: set[asyncio.Task[Any]] = set()  # used on the background thread only
         self._unwritten: dict[str, RowWriter] = {}  # by request id, if the ledger does not have it yet
 
@@ -122,6 +125,7 @@ class Client:
         request = VideoRequest(self._endpoint(endpoint_id), _check_input(input), {})
         if settings.frozen:
             raise no_take(request, settings, new=True)
+        request = await asyncio.to_thread(self._priced, request, settings)
         sending = self._background.spawn(self._submit(request, settings, webhook_url, chosen))
         self._background.finish_before_exit(sending)
         return await wait_async(sending)

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 from kling_nb import settings as _settings
 from kling_nb._lazy import lazy
 from kling_nb.background import BackgroundThread, ProcessLock, wait
-from kling_nb.catalog.live import EndpointBook
-from kling_nb.errors import LedgerError
+from kling_nb.catalog import Endpoint
+from kling_nb.catalog.live import EndpointBook, PriceBook
+from kling_nb.errors import LedgerError, ResponseError
 from kling_nb.fal.auth import Key
 from kling_nb.fal.hosts import Hosts
 from kling_nb.fal.patience import Patience, Sleep
@@ -40,6 +41,9 @@ else:  # boundary 1 of `_lazy`: with the first job, upload or schema
 
 log = logging.getLogger(__name__)
 
+PRICE_SECONDS = 10.0
+"""How long a call waits for fal's price."""
+
 
 class Connections:
     """Opens each ledger, folder and backend once. Any thread, except `connect` and `close_backends`.
@@ -58,6 +62,7 @@ class Connections:
         self._folders: dict[Path, MediaFolder] = {}
         self._backends: dict[tuple[object, ...], Backend] = {}
         self._upload_books: dict[Path, inputs.Uploads] = {}
+        self._price_books: dict[Path, PriceBook] = {}
         self._endpoint_books: dict[tuple[Path, Hosts, Path], EndpointBook] = {}
 
     def ledger(self, settings: Settings) -> Ledger:
@@ -111,6 +116,30 @@ class Connections:
         with self._lock:
             book = EndpointBook(settings.home / "schemas", fetch, settings.media / "schemas")
             return self._endpoint_books.setdefault((settings.home, hosts, settings.media), book)
+
+    def priced(self, endpoint: Endpoint, settings: Settings, *, ask: bool) -> Endpoint:
+        """Return the endpoint with fal's price of today if it has none. Wait for fal if `ask` is set."""
+
+        def ask_fal(endpoint_id: str) -> tuple[float, str, str] | None:
+            asking = self._background.spawn(self.live_price(settings, endpoint_id))
+            try:
+                price = wait(asking, PRICE_SECONDS)
+            except ResponseError as fault:
+                if fault.status_code == 404:
+                    return None
+                raise
+            finally:
+                asking.cancel()  # an interrupt ends it
+            return price.usd, price.unit, price.currency
+
+        with self._lock:
+            path = settings.home / "prices.json"
+            book = self._price_books.setdefault(path, PriceBook(path))
+        return book.priced(endpoint, ask_fal if ask else None)
+
+    async def live_price(self, settings: Settings, endpoint_id: str) -> platform.LivePrice:
+        """Return fal's price of an endpoint. Background thread."""
+        return await platform.live_price((await self.connect(settings)).http, endpoint_id)
 
     async def connect(self, settings: Settings) -> Backend:
         """Return the backend of these settings. Background thread."""

@@ -267,6 +267,8 @@ class Planner:
         plan = Plan(request, settings, found, unfinished, webhook_url, about_endpoint, options, take, new)
         if plan.submits and not new:
             plan = self._find_earlier(plan)
+        if plan.submits:
+            plan = replace(plan, request=self.priced(plan.request, settings))
         return replace(plan, refusal=self._refusal(plan))
 
     def _find_earlier(self, plan: Plan) -> Plan:
@@ -304,6 +306,14 @@ class Planner:
         stored = plan.found.sidecar.input if plan.found else stored_input(plan.request)
         request = as_recorded(plan.request, plan.request.fingerprint, stored)
         return replace(plan, request=request, about_earlier=_about_earlier(None, stored))
+
+    def priced(self, request: VideoRequest, settings: Settings) -> VideoRequest:
+        """Return the request with fal's price of today if none is on record. Ask fal if a limit needs it."""
+        unknown = request.endpoint.price is None and own_price(request.endpoint, settings) is None
+        if settings.backend != "fal" or settings.key is None or settings.frozen or not unknown:
+            return request
+        endpoint = self._connections.priced(request.endpoint, settings, ask=is_limited(settings))
+        return request if endpoint is request.endpoint else replace(request, endpoint=endpoint)
 
     def _refusal(self, plan: Plan) -> KlingError | None:
         """Return the error that a run would raise now."""
@@ -421,8 +431,18 @@ def cost_of(request: VideoRequest, settings: Settings) -> float | None:
     A price from the setting `prices` overrides that of the catalogue.
     """
     endpoint = request.endpoint
-    own = settings.prices.get(endpoint.short_name, settings.prices.get(endpoint.id))
+    own = own_price(endpoint, settings)
     return estimate(endpoint if own is None else with_price(endpoint, own), request.resolved)
+
+
+def own_price(endpoint: Endpoint, settings: Settings) -> float | None:
+    """Return the user's own price of an endpoint, in US dollars per second."""
+    return settings.prices.get(endpoint.short_name, settings.prices.get(endpoint.id))
+
+
+def is_limited(settings: Settings) -> bool:
+    """Return True if a spending limit is set, so that a submission needs a price."""
+    return settings.max_cost != math.inf and (settings.max_cost is not None or bool(limits_of(settings)))
 
 
 def limits_of(settings: Settings) -> tuple[Limit, ...]:
@@ -449,8 +469,7 @@ def check_cost(request: VideoRequest, settings: Settings) -> float | None:
     cost = cost_of(request, settings)
     if settings.backend != "fal" or settings.max_cost == math.inf:
         return cost
-    limited = settings.max_cost is not None or bool(limits_of(settings))
-    if limited and cost is None:
+    if is_limited(settings) and cost is None:
         name = request.endpoint.short_name
         raise BudgetExceeded(
             f"A spending limit is set, and no price is known for {name}. Nothing was sent.",

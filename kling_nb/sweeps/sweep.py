@@ -424,7 +424,14 @@ class Sweep:
 
     def _price_of(self, new: Sequence[SweepCell]) -> str:
         to_make = WORDS[Outcome.SUBMIT].brief
-        usd = "price unknown" if self.estimate is None else f"about ${self.estimate:.2f}"
+        unknown = dict.fromkeys(
+            cell.request.endpoint.short_name for cell in new if cell.plan.estimate is None
+        )
+        usd = (
+            f"no price on record for {', '.join(unknown)}"
+            if unknown
+            else f"about ${self.estimate or 0.0:.2f}"
+        )
         if all(cell.plan.settings.backend == "local" for cell in new):
             return f"{len(new)} free preview{'s' * (len(new) != 1)} {to_make} ({usd} on fal)"
         return f"{len(new)} {to_make}, {usd}"

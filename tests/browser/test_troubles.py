@@ -69,7 +69,7 @@ def test_a_kernel_that_is_stopped_interrupted_restarted_or_killed_hides_no_paid_
     panel.get_by_role("textbox", name="Prompt", exact=True).fill("a heron")
     expect(panel.get_by_text("The kernel is busy")).to_be_visible()
     os.kill(process, signal.SIGCONT)
-    expect(panel.get_by_role("button", name="Generate · price unknown")).to_be_visible()
+    expect(panel.get_by_role("button", name="Generate · no price on record for v1-pro")).to_be_visible()
     expect(panel.get_by_text("The kernel is busy")).to_be_hidden()
 
     notebook.menu("Kernel", "Interrupt Kernel")

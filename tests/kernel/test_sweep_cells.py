@@ -38,7 +38,7 @@ def test_a_grid_says_its_price_shows_itself_and_is_handed_over(
 
 def test_a_dry_run_sends_nothing(kernel: RunningKernel, fal: ScriptedFal) -> None:
     cell = kernel.ok("%%kling --dry-run --grid aspect_ratio=16:9,1:1\na {fox|wolf}")
-    assert cell.text.startswith("4 cells · 4 to make, price unknown\n")
+    assert cell.text.startswith("4 cells · 4 to make, no price on record for v1-pro\n")
     assert "to make  choice wolf · aspect_ratio 1:1" in cell.text
     assert cell.text.endswith("Nothing was sent.\n")
     assert not fal.accepted
@@ -119,7 +119,7 @@ def test_the_last_frame_of_a_video_begins_the_next(kernel: RunningKernel, fal: S
 
 def test_a_sweep_from_python_and_a_storyboard_show_themselves(kernel: RunningKernel) -> None:
     cell = kernel.ok('import kling_nb\nstudy = kling_nb.sweep(["a fox", "a wolf"])\nstudy')
-    assert cell.text == "2 cells · 2 to make, price unknown\n"
+    assert cell.text == "2 cells · 2 to make, no price on record for v1-pro\n"
     assert WIDGET in cell.displays[0]
     kernel.ok("await study")
     kernel.wait_until(lambda: cell.displays[1]["text/html"].count("<video") == 2)

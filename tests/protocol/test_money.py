@@ -23,6 +23,8 @@ from kling_nb.errors import (
 from kling_nb.events import State
 from kling_nb.job import rebuild as care
 from kling_nb.ledger import Intent, Ledger
+from kling_nb.notebook.card.job import card_text
+from kling_nb.notebook.widgets.takes import cost
 
 PRICED = "v1.6-pro"  # $0.098 a second, so $0.49 for 5 s
 
@@ -95,17 +97,112 @@ def test_a_refusal_that_may_be_billed_stays_in_the_budget(
 def test_an_unknown_price_is_refused_under_a_limit_with_a_way_out(
     make_session: MakeSession, fal: ScriptedFal
 ) -> None:
+    fal.platform.prices = {}
     session = make_session(daily_budget=100)
     assert endpoint("v1-pro").price is None
     with pytest.raises(BudgetExceeded, match="no price is known for v1-pro") as refused:
         session.submit("a cat")
     assert "--max-cost none" in str(refused.value)
-    assert not fal.requests
+    assert fal.count("pricing") == len(fal.requests) == 1
     session.submit("a cat", max_cost="none").wait(20)
     priced = make_session(daily_budget=100, prices={"v1-pro": 0.1})
     assert priced.plan("a dog").estimate == pytest.approx(0.5)
     priced.submit("a dog").wait(20)
     assert len(fal.accepted) == 2
+
+
+def test_a_limit_asks_fal_for_a_price_that_is_not_on_record_once_a_day(
+    make_session: MakeSession, fal: ScriptedFal, tmp_path: Path
+) -> None:
+    make_session().plan("a cat")
+    assert not fal.requests, "without a limit no price is needed"
+    session = make_session(daily_budget=1.0)
+    plan = session.plan("a cat")
+    assert (plan.estimate, plan.refusal) == (pytest.approx(0.49), None)  # 5 s, $0.098 each
+    assert fal.last("pricing").headers["authorization"] == f"Key {fal.key}"
+    session.submit("a cat").wait(20)
+    make_session(max_cost=0.5).submit("a dog").wait(20)
+    with pytest.raises(BudgetExceeded, match=r"\$0\.49, and the budget of today leaves \$0\.02 of \$1\.00"):
+        session.submit("a cow")
+    with pytest.raises(BudgetExceeded, match=r"\$0\.49, over --max-cost 0\.4"):
+        session.submit("a cow", max_cost=0.4)
+    assert make_session().sweep(["a cow", "a pig"], start=False).price == "2 cells · 2 to make, about $0.98"
+    assert fal.count("pricing") == 1
+    stored = tmp_path / "home" / "prices.json"
+    stored.write_text(stored.read_text().replace('"asked_at": 1', '"asked_at": 0'))  # years ago
+    fal.platform.prices = dict.fromkeys(fal.platform.prices, 0.1)
+    assert make_session(budget=1.0).plan("a cow").estimate == pytest.approx(0.5)
+    assert fal.count("pricing") == 2
+    assert make_session().plan("a cow").estimate == pytest.approx(0.5)  # known now, and shown
+    assert fal.count("pricing") == 2
+
+
+@pytest.mark.parametrize("unit", ["compute seconds", "units", "megapixels", ""])
+def test_a_price_in_a_unit_that_cannot_be_applied_is_none(
+    make_session: MakeSession, fal: ScriptedFal, unit: str
+) -> None:
+    fal.platform.unit = unit
+    for _ in range(2):
+        with pytest.raises(BudgetExceeded, match="no price is known for v1-pro"):
+            make_session(budget=100).submit("a cat")
+    assert not fal.accepted
+    assert fal.count("pricing") == 1
+
+
+@pytest.mark.parametrize("kind", ["reset", "status", "busy", "no_money", "invalid_json", "wrong_types"])
+def test_a_pricing_api_that_does_not_answer_refuses_as_before_and_is_asked_again_later(
+    make_session: MakeSession, fal: ScriptedFal, kind: str
+) -> None:
+    fal.fault("pricing", kind, times=100)
+    session = make_session(budget=100)
+    for prompt in ("a cat", "a dog"):
+        with pytest.raises(BudgetExceeded, match="no price is known for v1-pro"):
+            session.submit(prompt)
+    asked = fal.count("pricing")
+    assert 1 <= asked <= 6  # the tries of one call: the second call asks no more
+    assert not fal.accepted
+    fal.clear_faults()
+    assert make_session(budget=100).plan("a cat").refusal is None
+
+
+async def test_a_call_by_call_submission_asks_for_its_price_too(
+    make_session: MakeSession, fal: ScriptedFal
+) -> None:
+    session = make_session(budget=0.4)
+    with pytest.raises(BudgetExceeded, match=r"\$0\.49"):
+        await session.client.submit("v1-pro", {"prompt": "a cat", "duration": "5"})
+    assert fal.count("pricing") == len(fal.requests) == 1
+
+
+def test_nothing_is_asked_where_nothing_would_be_sent(make_session: MakeSession, fal: ScriptedFal) -> None:
+    make_session().submit("a cat").wait(20)
+    make_session(budget=0.1).submit("a cat").wait(20)
+    make_session(budget=0.1, frozen=True).plan("a dog")
+    make_session(budget=0.1, backend="local").plan("a dog")
+    make_session(budget=0.1, credentials=None).plan("a dog")
+    make_session(budget=1, prices={"v1-pro": 0.1}).plan("a dog")
+    make_session(budget=1, max_cost="none").plan("a dog")
+    assert fal.count("pricing") == 0
+
+
+def test_a_finished_job_shows_units_times_unit_price(make_session: MakeSession, fal: ScriptedFal) -> None:
+    priced, asked = make_session().submit("a cat", endpoint=PRICED), make_session(budget=1).submit("a dog")
+    for job in (priced, asked):
+        job.wait(20)
+        assert "5 billable units × $0.098 = $0.49" in card_text(job)
+        assert cost(job) == "5 billable units × $0.098 = $0.49"
+    unpriced = make_session(home=asked.file.parent / "home").submit("a pig")
+    unpriced.wait(20)
+    assert cost(unpriced) == "5 billable units"
+
+
+def test_a_budget_says_that_it_is_for_all_accounts(
+    make_session: MakeSession, fal: ScriptedFal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAL_KEY_STUDIO", fal.key)
+    session = make_session(credentials=None, account="studio", budget=0.1, daily_budget=0.1)
+    with pytest.raises(BudgetExceeded, match=r"budget of this session \(all accounts together\) leaves"):
+        session.submit("a cat", endpoint=PRICED)
 
 
 def test_local_previews_know_no_limit(make_session: MakeSession) -> None:

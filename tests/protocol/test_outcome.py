@@ -368,6 +368,7 @@ def test_a_refusal_is_the_error_that_a_run_raises(
 
 
 def test_a_limit_without_a_price_on_record(world: World) -> None:
+    world.fal.platform.prices = {}
     plan = world.make_session(budget=5).plan("a cat", endpoint="v1-pro")
     assert isinstance(plan.refusal, errors.BudgetExceeded)
     assert plan.words == "No price on record for v1-pro."

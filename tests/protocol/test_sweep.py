@@ -55,7 +55,7 @@ def test_every_combination_is_made_once(session: Session, fal: ScriptedFal) -> N
 def test_takes_are_reused_cell_by_cell(make_session: MakeSession, fal: ScriptedFal) -> None:
     make_session().sweep("a fox", duration=[5]).wait()
     study = make_session().sweep("a fox", duration=[5, 10], start=False)
-    assert study.price == "2 cells · 1 already made, free · 1 to make, price unknown"
+    assert study.price == "2 cells · 1 already made, free · 1 to make, no price on record for v1-pro"
     assert submissions(fal) == 1
     study.wait()
     assert [record["reused"] for record in study.records] == [True, False]
@@ -64,7 +64,7 @@ def test_takes_are_reused_cell_by_cell(make_session: MakeSession, fal: ScriptedF
 
 def test_the_same_cell_twice_is_one_submission(session: Session, fal: ScriptedFal) -> None:
     study = session.sweep(["a fox", "a fox"], start=False)
-    assert study.price == "2 cells · 1 the same as another · 1 to make, price unknown"
+    assert study.price == "2 cells · 1 the same as another · 1 to make, no price on record for v1-pro"
     study.wait()
     assert submissions(fal) == 1
     assert study[0].video is not None

@@ -25,7 +25,8 @@ class PlatformApi:
         by_end: `start` and `end` of the list mean the end of a request, not its submission.
         lists_unfinished: requests that have not ended are in the list.
         keeps_payloads: the account stores inputs and outputs, so that `expand=payloads` shows them.
-        prices: USD per second by endpoint id.
+        prices: USD per unit by endpoint id.
+        unit: fal's word for the unit of all prices.
         openapi: documents by endpoint id.
         deprecated: ids of endpoints whose status is that; all others are active.
         admin: the key has ADMIN scope, which billing events need.
@@ -41,6 +42,7 @@ class PlatformApi:
         self.more_bills: list[dict[str, Any]] = []
         self.may_sign = True
         self.keeps_payloads = True
+        self.unit = "seconds"
         self.prices: dict[str, float] = {"fal-ai/kling-video/v1/pro/text-to-video": 0.098}
         self.openapi: dict[str, Mapping[str, Any]] = {}
         self._queue = queue
@@ -155,7 +157,7 @@ class PlatformApi:
         if unknown:
             return problem(404, "not_found", f"no price for {', '.join(unknown)}")
         rows = [
-            {"endpoint_id": name, "unit_price": self.prices[name], "unit": "seconds", "currency": "USD"}
+            {"endpoint_id": name, "unit_price": self.prices[name], "unit": self.unit, "currency": "USD"}
             for name in wanted
         ]
         return Reply.json(200, {"prices": rows, "next_cursor": None, "has_more": False})

@@ -1,11 +1,12 @@
 """Price estimates: what the catalogue knows, and silence where it does not."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from kling_nb.catalog import Endpoint, Price
-from kling_nb.catalog.endpoint import estimate
+from kling_nb.catalog.endpoint import billed, estimate, price_of_unit
 from kling_nb.catalog.shipped import endpoint, endpoints
 from kling_nb.request.request import VideoRequest
 
@@ -15,6 +16,7 @@ def priced(price: Price | None) -> Endpoint:
 
 
 SOUND = Price(usd_per_second=0.2, variants={"audio_on": 0.2, "audio_off": 0.1})
+VOICES = replace(SOUND, variants={**SOUND.variants, "voice_control": 0.3})
 
 
 @pytest.mark.parametrize(
@@ -32,6 +34,12 @@ SOUND = Price(usd_per_second=0.2, variants={"audio_on": 0.2, "audio_off": 0.1})
         (SOUND, {"duration": "5", "generate_audio": True}, 1.0),
         (SOUND, {"duration": "5", "generate_audio": False}, 0.5),
         (SOUND, {"duration": "5"}, 1.0),
+        (VOICES, {"duration": "5", "generate_audio": True}, 1.0),
+        (VOICES, {"duration": "5", "generate_audio": True, "voice_ids": []}, 1.0),
+        (VOICES, {"duration": "5", "generate_audio": True, "voice_ids": ["v"]}, 1.5),
+        (VOICES, {"duration": "5", "elements": [{}, {"voice_id": "v"}], "generate_audio": True}, 1.5),
+        (VOICES, {"duration": "5", "voice_ids": ["v"], "generate_audio": False}, 0.5),
+        (SOUND, {"duration": "5", "voice_ids": ["v"], "generate_audio": True}, 1.0),
         (Price(usd_per_second=0.1), {"duration": "5", "generate_audio": False}, 0.5),
         (Price(usd_per_second=0.1), {"multi_prompt": [{"duration": "3"}, {"duration": 4}]}, 0.7),
         (Price(usd_per_second=0.1), {"multi_prompt": [{"duration": "3"}, {}], "duration": "5"}, None),
@@ -50,6 +58,9 @@ def test_of_real_requests() -> None:
     assert estimate(request.endpoint, request.resolved) == pytest.approx(1.12)
     request = VideoRequest.build(endpoint("v3-pro"), {"prompt": "a cat"})
     assert estimate(request.endpoint, request.resolved) == pytest.approx(0.84)
+    voices = {"prompt": "<<<voice_1>>> sings", "start_image_url": "https://x/y.jpg", "voice_ids": ["v"]}
+    request = VideoRequest.build(endpoint("v2.6-pro-image"), voices)
+    assert estimate(request.endpoint, request.resolved) == pytest.approx(0.84)  # $0.70 without voices
 
 
 @pytest.mark.parametrize("one", endpoints(), ids=lambda one: one.short_name)
@@ -57,3 +68,48 @@ def test_defaults_of_every_endpoint_give_a_sensible_price_or_none(one: Endpoint)
     defaults = {control.name: control.default for control in one.parameters if control.default is not None}
     found = estimate(one, defaults)
     assert found is None or 0 < found < 20
+
+
+@pytest.mark.parametrize(
+    ("price", "units", "text"),
+    [
+        (None, "5", "5 billable units"),
+        (Price(usd_per_second=0.098), "5", "5 billable units × $0.098 = $0.49"),
+        (
+            Price(usd_per_second=0.098),
+            "4.5",
+            "4.5 billable units",
+        ),  # fal weighs them; this rate is of a second
+        (
+            price_of_unit(0.14, "seconds", "USD", "video", "2026-11-29"),
+            "4.5",
+            "4.5 billable units × $0.14 = $0.63",
+        ),
+        (Price(usd_per_video=0.35), "1", "1 billable units × $0.35 = $0.35"),
+        (Price(usd_per_video=0.35), "many", "many billable units"),
+    ],
+)
+def test_billed_units_in_words(price: Price | None, units: str, text: str) -> None:
+    assert billed(priced(price), {"duration": "5"}, units) == text
+
+
+@pytest.mark.parametrize(
+    ("unit", "currency", "usd", "known"),
+    [
+        ("seconds", "USD", 0.1, "usd_per_second"),
+        ("Second", "USD", 0.1, "usd_per_second"),
+        ("videos", "USD", 0.1, "usd_per_video"),
+        ("generation", "USD", 0.1, "usd_per_video"),
+        ("compute seconds", "USD", 0.1, None),
+        ("images", "USD", 0.1, None),
+        ("seconds", "EUR", 0.1, None),
+        ("seconds", "USD", 0.0, None),
+        ("seconds", "USD", float("nan"), None),
+    ],
+)
+def test_a_price_of_a_unit_is_applied_only_where_the_unit_is_clear(
+    unit: str, currency: str, usd: float, known: str | None
+) -> None:
+    price = price_of_unit(usd, unit, currency, "video", "2026-11-29")
+    assert (price is None) == (known is None)
+    assert price is None or getattr(price, str(known)) == usd

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from kling_nb.api import default_session
+from kling_nb.catalog import shipped
+from kling_nb.catalog.endpoint import billed
 from kling_nb.errors import KlingError
 from kling_nb.events import State
 from kling_nb.job.job import Job
@@ -41,6 +44,7 @@ def card_of(job: Job) -> Card:
         take=getattr(job.result, "take", None),
         reused=job.reused,
         units=state.units,
+        billed=billed(request.endpoint, request.resolved, state.units) if state.units else "",
         elapsed=job.finished_at - job.created_at if job.finished_at and not job.reused else None,
         error=str(job.error) if job.error is not None else None,
         lines=tuple((line.timestamp, line.message) for line in job.lines),
@@ -102,6 +106,7 @@ def card_of_take(take: Take, job_id: str | None, folder: Path) -> Card:
         backend=known.backend,
         take=known.take,
         units=known.billable_units,
+        billed=_billed(known.endpoint, given, known.billable_units),
         elapsed=(end - start).total_seconds(),
         lines=known.lines,
         video=result if isinstance(result, Video) else None,
@@ -157,6 +162,11 @@ def _title(endpoint_id: str) -> str:
         return default_session().endpoint(endpoint_id, fetch=False).title
     except KlingError:
         return endpoint_id or "Video"
+
+
+def _billed(endpoint_id: str, resolved: Mapping[str, Any], units: str | None) -> str:
+    endpoint = shipped.find(endpoint_id)
+    return billed(endpoint, resolved, units) if units and endpoint is not None else ""
 
 
 def _with_defaults(endpoint_id: str, given: dict[str, Any]) -> dict[str, Any]:

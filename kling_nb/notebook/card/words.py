@@ -54,6 +54,7 @@ class Card:
         take: Number of the take, once there is one.
         reused: True if an earlier take is shown: nothing was sent, nothing was charged.
         units: Billable units, as fal sent them.
+        billed: The same in words, with unit price and total if they are known.
         elapsed: Seconds from submission to the end.
         error: Message and remedy of the error, at most four lines.
         lines: The log: (timestamp or None, message).
@@ -75,6 +76,7 @@ class Card:
     take: int | None = None
     reused: bool = False
     units: str | None = None
+    billed: str = ""
     elapsed: float | None = None
     error: str | None = None
     lines: Sequence[tuple[str | None, str]] = ()
@@ -142,7 +144,7 @@ def origin(card: Card) -> list[str]:
     if card.reused:
         facts.append(WORDS[Outcome.REUSE].brief)
     elif card.units and card.backend != "local":
-        facts.append(f"{clip(clean(card.units), 20)} billable units")
+        facts.append(clean(card.billed) or f"{clip(clean(card.units), 20)} billable units")
     if card.elapsed is not None:
         facts.append(f"{'took' if state_of(card) is State.READY else 'after'} {duration(card.elapsed)}")
     return facts

@@ -253,6 +253,7 @@ def quote(plan: Plan) -> dict[str, Any]:
     return {
         "backend": plan.settings.backend,
         "estimate": plan.estimate,
+        "price": plan.price,
         "outcome": plan.outcome.value,
         "words": plan.words,
         "take": plan.found.sidecar.take if plan.found else None,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from kling_nb import errors
 from kling_nb.api import default_session
+from kling_nb.catalog.endpoint import billed
 from kling_nb.errors import InputError, KlingError, ResponseError, ResultGone, UsageError
 from kling_nb.events import Event, JobState, Logged, State
 from kling_nb.job.plan import WORDS, Outcome, Plan
@@ -167,7 +168,8 @@ def cost(job: JobLike) -> str:
         return WORDS[Outcome.REUSE].brief
     units = job.state.units or (error.billable_units if isinstance(error, ResponseError) else None)
     if units:
-        return "not charged" if units in {"0", "0.0"} else f"{clip(units, 20)} billable units"
+        request = job.request
+        return "not charged" if units in {"0", "0.0"} else billed(request.endpoint, request.resolved, units)
     if isinstance(error, errors.PlatformError):
         return "not charged"
     if state is State.FAILED and job.state.request_id is None:
