@@ -1,22 +1,28 @@
-"""Check an installation: versions, widget front end, key, folders, hosts. It never shows a key."""
+"""Check an installation: versions, widget front end, key, folders, route, hosts. It never shows a key."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import platform
-import socket
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from kling_nb._lazy import httpx
 from kling_nb.api import default_session
-from kling_nb.errors import KlingError
-from kling_nb.settings import Settings
+from kling_nb.background import BackgroundThread, wait
+from kling_nb.errors import KEY_REFUSED, KlingError, ResponseError
+from kling_nb.fal.http import Http, certificate_source, connection_options, unreachable_error
+from kling_nb.fal.patience import Patience, Retry
+from kling_nb.fal.platform import live_price
+from kling_nb.settings import Settings, dotenv_note
 
 PACKAGES = (
     "kling_nb",
@@ -30,7 +36,7 @@ PACKAGES = (
     "av",
 )
 OPTIONAL = frozenset({"ipykernel", "jupyterlab", "notebook"})
-CONNECT_SECONDS = 5.0
+PATIENCE = Patience(answer=10.0, whole=15.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +120,8 @@ def _settings(settings: Settings) -> Iterator[Finding]:
     key = settings.key
     needs_key = settings.backend == "fal" and key is None
     yield Finding("Key", False if needs_key else None if key is None else True, key.source if key else "none")
+    if note := dotenv_note(settings):
+        yield Finding(".env", None, note)
     yield Finding(
         "Backend",
         True,
@@ -143,15 +151,72 @@ def _folder(name: str, folder: Path) -> Finding:
     return Finding(name, False, f"{folder} is not writable")
 
 
+def _route(settings: Settings) -> Iterator[Finding]:
+    """Check proxy and certificates, as jobs use them."""
+    url, route = settings.hosts.queue, settings.hosts.route
+    socks = find_spec("socksio") is not None
+    try:
+        proxy = route.proxy_for(url)
+        parts = urlsplit(proxy.url) if proxy else None
+        port = f":{parts.port}" if parts and parts.port else ""
+        shown = f"{parts.scheme}://{parts.hostname}{port} ({proxy.setting})" if proxy and parts else "none"
+        yield Finding("Proxy", True, f"{shown}, for {url}")
+        needs_socks = proxy is not None and proxy.url.startswith("socks")
+        yield Finding(
+            "SOCKS", socks if needs_socks else None, f"socksio is {'' if socks else 'not '}installed"
+        )
+        connection_options(url, route)
+        yield Finding("Certificates", True, certificate_source(route) or "those of the package certifi")
+    except KlingError as fault:
+        yield Finding("Route", False, str(fault).replace("\n", " "))
+
+
 def _hosts(settings: Settings) -> Iterator[Finding]:
-    for name, url in (("Queue", settings.hosts.queue), ("Uploads", settings.hosts.rest)):
-        if settings.backend == "local":
+    if settings.backend == "local":
+        for name in ("Queue", "Uploads"):
             yield Finding(name, None, "the first job starts the local preview server")
-            continue
-        parts = urlsplit(url)
-        port = parts.port or (443 if parts.scheme == "https" else 80)
-        try:
-            with socket.create_connection((parts.hostname or "", port), CONNECT_SECONDS):
-                yield Finding(name, True, f"{url} is reachable")
-        except OSError as fault:
-            yield Finding(name, False, f"{url} is not reachable: {fault}")
+        return
+    yield from _route(settings)
+    yield from wait(BackgroundThread.get_shared().spawn(_ask(settings)))
+    text = "fal does not report it: a new account runs 2 requests at once, up to 40 after buying credits"
+    yield Finding("Concurrency", None, f"{text}; further ones wait in the queue")
+
+
+async def _ask(settings: Settings) -> list[Finding]:
+    """Ask fal's hosts over the proxy and with the certificates of jobs. Nothing here costs money."""
+    http = Http(settings.hosts, lambda: settings.key, retry=Retry(attempts=1), patience=PATIENCE)
+    try:
+        hosts = (("Queue", settings.hosts.queue), ("Uploads", settings.hosts.rest))
+        found = await asyncio.gather(*(_reach(http, name, url) for name, url in hosts), _key(http, settings))
+    finally:
+        await http.aclose()
+    return [finding for findings in found for finding in findings]
+
+
+async def _reach(http: Http, name: str, url: str) -> list[Finding]:
+    try:
+        await http.answer(http.short, "GET", url)  # without the key; any answer will do
+    except httpx.RequestError as fault:
+        text = str(unreachable_error(url, fault)).replace("\n", " ")
+        return [Finding(name, False, f"{url} is not reachable. {text}")]
+    except KlingError:
+        return [Finding(name, False, f"{url} was not asked: see Route")]
+    return [Finding(name, True, f"{url} is reachable")]
+
+
+async def _key(http: Http, settings: Settings) -> list[Finding]:
+    """Test the key by asking for the price of the endpoint, which fal tells only with a key."""
+    if settings.key is None:
+        return []
+    accepted = Finding("Key test", True, f"{settings.hosts.api} accepts the key")
+    try:
+        endpoint = default_session().endpoint(fetch=False)
+        price = await live_price(http, endpoint.id)
+    except ResponseError as fault:
+        if fault.status_code == 404:  # fal has no price for this endpoint
+            return [accepted]
+        refused = isinstance(fault, KEY_REFUSED)
+        return [Finding("Key test", False if refused else None, str(fault).replace("\n", " "))]
+    except KlingError as fault:
+        return [Finding("Key test", None, str(fault).replace("\n", " "))]
+    return [accepted, Finding("Price", True, f"{endpoint.short_name}: {price} now, at the default settings")]

@@ -6,7 +6,7 @@ import asyncio
 import os
 import ssl
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from functools import cache
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -219,8 +219,7 @@ def connection_options(url: str, route: Route) -> dict[str, Any]:
     """
     proxy = route.proxy_for(url)
     encrypted = url.startswith("https:") or (proxy is not None and proxy.url.startswith("https:"))
-    variables = (os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
-    trusted = _certificates(route.ca_bundle, *variables) if encrypted else _no_certificates()
+    trusted = _certificates(*_certificate_source(route)) if encrypted else _no_certificates()
     if proxy is None:
         return {"verify": trusted}
     if proxy.url.startswith("socks") and find_spec("socksio") is None:
@@ -235,11 +234,21 @@ def connection_options(url: str, route: Route) -> dict[str, Any]:
         raise errors.UsageError(f"{proxy.setting} cannot be used by httpx.") from None
 
 
+def certificate_source(route: Route) -> str:
+    """Return the setting and the path of the trusted certificates, or an empty text for those of certifi."""
+    return " ".join(_certificate_source(route)).strip()
+
+
+def _certificate_source(route: Route) -> tuple[str, str]:
+    if route.ca_bundle:
+        return "The setting ca_bundle", route.ca_bundle
+    names = [name for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(name)]
+    return (names[0], os.environ[names[0]]) if names else ("", "")
+
+
 @cache
-def _certificates(ca_bundle: str | None, cert_file: str | None, cert_dir: str | None) -> ssl.SSLContext:
+def _certificates(name: str, path: str) -> ssl.SSLContext:
     """Load the trusted certificates. It takes 60 ms, so it is done once per process and source."""
-    chosen = {"The setting ca_bundle": ca_bundle, "SSL_CERT_FILE": cert_file, "SSL_CERT_DIR": cert_dir}
-    name, path = next((pair for pair in chosen.items() if pair[1]), ("", None))
     if not path:
         return httpx.create_ssl_context(trust_env=False)
     try:
@@ -302,15 +311,18 @@ def unreachable_error(url: str, fault: Exception, request_id: str | None = None)
     host = httpx.URL(url).netloc.decode("ascii", "replace")
     reason = str(fault) or type(fault).__name__
     remedy = "Check the connection, then run the cell again. It resumes a job that fal has accepted."
-    if isinstance(fault, httpx.ProxyError):
-        reason = f"the proxy refuses ({reason})"
-        remedy = "Check the proxy: HTTPS_PROXY, ALL_PROXY, or the setting proxy. Then run the cell again."
-    elif _is_certificate_error(fault):
+    proxy = ""
+    with suppress(AttributeError, RuntimeError):  # Not all errors have a request.
+        proxy = fault.request.extensions.get("proxy", "")  # type: ignore[attr-defined]
+    if _is_certificate_error(fault):
         reason = f"its certificate is not trusted ({reason})"
         remedy = (
             "A company proxy or a virus scanner may replace certificates. Set SSL_CERT_FILE, or the setting\n"
             "ca_bundle, to the file of its certificate (PEM). Then run the cell again."
         )
+    elif proxy and isinstance(fault, (httpx.ProxyError, httpx.ConnectError, httpx.ConnectTimeout)):
+        reason = f"the proxy {proxy} does not connect to it ({reason})"
+        remedy = "Check HTTPS_PROXY, ALL_PROXY or the setting proxy, then run the cell again."
     return errors.UnreachableError(
         f"No usable answer from {host}: {reason}",
         remedy=remedy,

@@ -47,7 +47,7 @@ class Lanes(httpx.AsyncBaseTransport):
             if self._slots is not None:
                 await until_closed.enter_async_context(self._slots)
             origin = (request.url.scheme, request.url.host, request.url.port)
-            lane = self._take(origin) or self._new(str(request.url))
+            lane = self._take(origin) or self._new(request)
             until_closed.push_async_callback(lane.aclose)
             # No other request uses the lane, so a request that waits for its pool would wait for ever.
             waits = {**request.extensions.get("timeout", {}), "pool": IDLE_SECONDS}
@@ -72,9 +72,12 @@ class Lanes(httpx.AsyncBaseTransport):
                 return lane
         return None
 
-    def _new(self, url: str) -> httpx.AsyncHTTPTransport:
-        """Return a new lane to the host of a URL."""
-        return httpx.AsyncHTTPTransport(limits=_ONE, **self._connection(url))
+    def _new(self, request: httpx.Request) -> httpx.AsyncHTTPTransport:
+        """Return a new lane to the host of a request. The request's extension `proxy` is for errors."""
+        options = self._connection(str(request.url))
+        if "proxy" in options:
+            request.extensions = {**request.extensions, "proxy": str(options["proxy"].url)}
+        return httpx.AsyncHTTPTransport(limits=_ONE, **options)
 
     async def give_back(self, origin: _Origin, lane: httpx.AsyncHTTPTransport, *, usable: bool) -> None:
         """Keep a lane for the next request, and close the lanes that were idle for too long."""

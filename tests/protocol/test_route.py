@@ -17,6 +17,7 @@ from kling_nb import Session
 from kling_nb.errors import KlingError, UnreachableError, UsageError
 from kling_nb.fal.hosts import Hosts, Proxy, Route
 from kling_nb.fal.http import Http
+from kling_nb.fal.patience import Retry
 from kling_nb.fal.queue import QueueClient
 from kling_nb.fal.webhooks import KeySource, WebhookKeys
 from kling_nb.settings import resolve
@@ -200,6 +201,18 @@ async def test_socks_and_a_certificate_of_the_company_work(
     assert (await http.exchange("GET", FAL)).text == "ok"
     await http.aclose()
     assert socks.asked == ["queue.fal.invalid"] * 2
+
+
+async def test_a_proxy_that_is_not_there_is_named_without_its_password() -> None:
+    route = Route(proxy=f"http://me:{PASSWORD}@127.0.0.1:9")
+    http = Http(Hosts(queue=FAL, route=route), lambda: None, retry=Retry(attempts=1))
+    with pytest.raises(
+        UnreachableError, match=r"queue\.fal\.invalid: the proxy http://127\.0\.0\.1:9 does"
+    ) as caught:
+        await http.exchange("GET", FAL)
+    assert "HTTPS_PROXY" in str(caught.value)
+    assert PASSWORD not in str(caught.value)
+    await http.aclose()
 
 
 async def test_a_certificate_that_is_not_trusted_names_the_host_asked_first_and_the_remedy(

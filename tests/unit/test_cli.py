@@ -218,7 +218,7 @@ def test_doctor_never_shows_the_key(shell: Shell, fal: ScriptedFal) -> None:
     assert "environment variable FAL_KEY" in done.stdout
     for part in fal.key.split(":"):
         assert part not in done.stdout + done.stderr
-    assert [record.exchange for record in fal.requests] == ["models"]  # nothing that can cost
+    assert not fal.accepted
     with fal.refusing():
         assert shell("doctor").returncode == 1
 

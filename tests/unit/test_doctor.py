@@ -1,5 +1,7 @@
 """`kling-nb doctor`: what it looks at, and that it never shows the key."""
 
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,19 +21,29 @@ def settings(home: Path, tmp_cwd: Path, monkeypatch: pytest.MonkeyPatch) -> None
         monkeypatch.setenv(f"KLING_NB_{name}_URL", "http://127.0.0.1:9")
 
 
+@pytest.fixture
+def fal(monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedFal]:
+    """Scripted hosts, and their key."""
+    with ScriptedFal() as server:
+        for name in ("QUEUE", "REST", "API"):
+            monkeypatch.setenv(f"KLING_NB_{name}_URL", server.url)
+        monkeypatch.setenv("FAL_KEY", server.key)
+        yield server
+
+
 def found() -> dict[str, Finding]:
     return {finding.name: finding for finding in examine()}
 
 
-def test_with_a_server_that_answers(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
-    with ScriptedFal() as fal:
-        for name in ("QUEUE", "REST"):
-            monkeypatch.setenv(f"KLING_NB_{name}_URL", fal.url)
-        findings = found()
-        assert findings["Queue"].good
-        assert findings["Uploads"].good
-        fal.wait_for(lambda: fal.connections == 2)
-        assert not fal.requests  # nothing is asked, so nothing can cost
+def test_with_a_server_that_answers(fal: ScriptedFal, home: Path) -> None:
+    findings = found()
+    assert findings["Queue"].good
+    assert findings["Uploads"].good
+    assert findings["Key test"] == Finding("Key test", True, f"{fal.url} accepts the key")
+    assert findings["Price"].text == "v1-pro: $0.098 per second now, at the default settings"
+    assert {one.method for one in fal.requests} == {"GET"}  # nothing that could cost
+    with_key = [one.target for one in fal.requests if "authorization" in one.headers]
+    assert [target.partition("?")[0] for target in with_key] == ["/v1/models/pricing"]
     assert findings["Python"].good
     assert findings["kling_nb"].good
     assert findings["Key"].text == "environment variable FAL_KEY"
@@ -45,6 +57,49 @@ def test_with_a_server_that_does_not() -> None:
     findings = found()
     assert findings["Queue"].good is False
     assert "not reachable" in findings["Queue"].text
+
+
+def test_a_key_that_fal_refuses(fal: ScriptedFal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAL_KEY", KEY + "0")
+    finding = found()["Key test"]
+    assert finding.good is False
+    assert "401" in finding.text or "key" in finding.text.lower()
+    fal.platform.prices = {}
+    monkeypatch.setenv("FAL_KEY", fal.key)
+    findings = found()
+    assert findings["Key test"].good
+    assert "Price" not in findings
+
+
+def test_the_route_is_that_of_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("QUEUE", "REST", "API"):
+        monkeypatch.setenv(f"KLING_NB_{name}_URL", "https://fal.invalid")
+    monkeypatch.setenv("HTTPS_PROXY", f"http://me:{KEY}@127.0.0.1:9")
+    findings = found()
+    assert findings["Proxy"].text == "http://127.0.0.1:9 (HTTPS_PROXY), for https://fal.invalid"
+    assert findings["SOCKS"].good is None
+    assert findings["Certificates"].good
+    assert findings["Queue"].good is False
+    assert "proxy" in findings["Queue"].text
+    assert KEY not in report(examine())
+    monkeypatch.setenv("HTTPS_PROXY", "socks5://127.0.0.1:9")
+    monkeypatch.setitem(sys.modules, "socksio", None)  # as if it were not installed
+    findings = found()
+    assert findings["SOCKS"].good is False
+    assert "kling_nb[socks]" in findings["Route"].text
+    monkeypatch.setenv("HTTPS_PROXY", "")
+    monkeypatch.setenv("SSL_CERT_FILE", "/nowhere/ca.pem")
+    findings = found()
+    assert findings["Proxy"].text == "none, for https://fal.invalid"
+    assert "SSL_CERT_FILE" in findings["Route"].text
+    assert findings["Route"].good is False
+
+
+def test_a_dotenv_file_that_is_not_read_is_mentioned(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path(".env").write_text(f"FAL_KEY={KEY}")
+    assert ".env" not in found(), "there is a key"
+    monkeypatch.delenv("FAL_KEY")
+    assert "%kling key .env" in found()[".env"].text
 
 
 def test_without_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
