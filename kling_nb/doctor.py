@@ -19,7 +19,7 @@ from kling_nb._lazy import httpx
 from kling_nb.api import default_session
 from kling_nb.background import BackgroundThread, wait
 from kling_nb.errors import KEY_REFUSED, KlingError, ResponseError
-from kling_nb.fal.http import Http, certificate_source, connection_options, unreachable_error
+from kling_nb.fal.http import Http, certificate_source, connection_options, proxy_for, unreachable_error
 from kling_nb.fal.patience import Patience, Retry
 from kling_nb.fal.platform import live_price
 from kling_nb.settings import Settings, dotenv_note
@@ -156,7 +156,7 @@ def _route(settings: Settings) -> Iterator[Finding]:
     url, route = settings.hosts.queue, settings.hosts.route
     socks = find_spec("socksio") is not None
     try:
-        proxy = route.proxy_for(url)
+        proxy = proxy_for(url, route)
         parts = urlsplit(proxy.url) if proxy else None
         port = f":{parts.port}" if parts and parts.port else ""
         shown = f"{parts.scheme}://{parts.hostname}{port} ({proxy.setting})" if proxy and parts else "none"

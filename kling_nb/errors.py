@@ -122,13 +122,15 @@ class MediaInputError(InputError):
 class MissingKey(KlingError):
     """The backend is fal and no API key was found. Nothing was sent."""
 
-    def __init__(self) -> None:
+    def __init__(self, note: str = "") -> None:
+        lines = (
+            "Set FAL_KEY before Jupyter starts, or call kling_nb.configure(credentials=…).",
+            "Without a key, %kling local makes free previews on this machine.",
+            note,
+        )
         super().__init__(
             f"No fal API key found, and the backend is fal. {NOTHING_SENT}",
-            remedy=(
-                "Set FAL_KEY before Jupyter starts, or call kling_nb.configure(credentials=…).\n"
-                "Without a key, %kling local makes free previews on this machine."
-            ),
+            remedy="\n".join(filter(None, lines)),
         )
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import quote, urlsplit
-from urllib.request import getproxies, proxy_bypass_environment  # type: ignore[attr-defined]  # no stub
 
 from kling_nb.catalog.endpoint import split_app
 from kling_nb.errors import UsageError
@@ -55,27 +53,6 @@ class Route:
 
     proxy: str | None = field(default=None, repr=False)
     ca_bundle: str | None = None
-
-    def proxy_for(self, url: str) -> Proxy | None:
-        """Return the proxy for a URL, or None for a direct connection. This machine needs none.
-
-        Raises:
-            UsageError: The proxy is not a URL that can be used. The message names its variable or setting.
-        """
-        parts = urlsplit(url)
-        host = parts.hostname or ""
-        if host in LOOPBACK or self.proxy == "none":
-            return None
-        if self.proxy is not None:
-            return Proxy(self.proxy, "The setting proxy")
-        found = getproxies()
-        scheme = parts.scheme if found.get(parts.scheme) else "all"
-        value = found.get(scheme)
-        if not value or proxy_bypass_environment(host, found):
-            return None
-        variables = [name for name in os.environ if name.lower() == f"{scheme}_proxy"]
-        names = sorted(variables, key=str.isupper)  # getproxies prefers lower case, too
-        return Proxy(value if "://" in value else f"http://{value}", *(names[:1] or ["The system's proxy"]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,13 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass_environment  # type: ignore[attr-defined]  # no stub
 
 from kling_nb import errors
 from kling_nb._lazy import httpx, lazy
 from kling_nb.fal.auth import Key
-from kling_nb.fal.hosts import Hosts, Route
+from kling_nb.fal.hosts import LOOPBACK, Hosts, Proxy, Route
 from kling_nb.fal.patience import Patience, Retry
 
 if TYPE_CHECKING:
@@ -90,7 +92,7 @@ class Http:
 
         return httpx.AsyncClient(
             transport=self._transport or lanes.Lanes(connection, at_once=at_once, kept=kept),
-            trust_env=False,  # `Route` reads the environment, and names the variable at fault.
+            trust_env=False,  # `proxy_for` reads the environment, and names the variable at fault.
             timeout=httpx.Timeout(self.patience.answer, connect=CONNECT_SECONDS, pool=None),
             follow_redirects=False,
             headers={"User-Agent": f"kling_nb/{version('kling_nb')}"},
@@ -211,13 +213,35 @@ class Http:
         await self.uploads.aclose()
 
 
+def proxy_for(url: str, route: Route) -> Proxy | None:
+    """Return the proxy for a URL, or None for a direct connection. This machine needs none.
+
+    Raises:
+        UsageError: The proxy is not a URL that can be used. The message names its variable or setting.
+    """
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if host in LOOPBACK or route.proxy == "none":
+        return None
+    if route.proxy is not None:
+        return Proxy(route.proxy, "The setting proxy")
+    found = getproxies()
+    scheme = parts.scheme if found.get(parts.scheme) else "all"
+    value = found.get(scheme)
+    if not value or proxy_bypass_environment(host, found):
+        return None
+    variables = [name for name in os.environ if name.lower() == f"{scheme}_proxy"]
+    names = sorted(variables, key=str.isupper)  # getproxies prefers lower case, too
+    return Proxy(value if "://" in value else f"http://{value}", *(names[:1] or ["The system's proxy"]))
+
+
 def connection_options(url: str, route: Route) -> dict[str, Any]:
     """Return the arguments `verify` and `proxy` of an httpx transport or client for a URL.
 
     Raises:
         UsageError: Proxy or certificates cannot be used. The message names the variable or setting at fault.
     """
-    proxy = route.proxy_for(url)
+    proxy = proxy_for(url, route)
     encrypted = url.startswith("https:") or (proxy is not None and proxy.url.startswith("https:"))
     trusted = _certificates(*_certificate_source(route)) if encrypted else _no_certificates()
     if proxy is None:

@@ -15,6 +15,7 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 from kling_nb._lazy import httpx
+from kling_nb.errors import UsageError
 
 IDLE_SECONDS = 5.0
 """How long an idle connection is kept. Servers close idle connections later than this."""
@@ -77,7 +78,13 @@ class Lanes(httpx.AsyncBaseTransport):
         options = self._connection(str(request.url))
         if "proxy" in options:
             request.extensions = {**request.extensions, "proxy": str(options["proxy"].url)}
-        return httpx.AsyncHTTPTransport(limits=_ONE, **options)
+        try:
+            return httpx.AsyncHTTPTransport(limits=_ONE, **options)
+        except (ImportError, RuntimeError, ValueError) as fault:
+            raise UsageError(
+                f"httpx cannot make connections with these settings ({type(fault).__name__}).",
+                remedy="kling-nb doctor shows proxy and certificates.",
+            ) from fault
 
     async def give_back(self, origin: _Origin, lane: httpx.AsyncHTTPTransport, *, usable: bool) -> None:
         """Keep a lane for the next request, and close the lanes that were idle for too long."""

@@ -20,16 +20,20 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
 from kling_nb import errors
 from kling_nb._files import write_file
-from kling_nb._lazy import httpx
+from kling_nb._lazy import httpx, lazy
 from kling_nb.errors import UnreachableError, UsageError, WebhookRejected
 from kling_nb.fal.hosts import LOOPBACK, REST, REST_VARIABLE, Hosts, Route
-from kling_nb.fal.http import connection_options
 from kling_nb.fal.refusals import from_error_text, from_response
+
+if TYPE_CHECKING:
+    from kling_nb.fal import http
+else:
+    http = lazy("kling_nb.fal.http")  # boundary 1 of `_lazy`: most sessions check no webhook
 
 REQUEST_ID = "x-fal-webhook-request-id"
 USER_ID = "x-fal-webhook-user-id"
@@ -363,7 +367,7 @@ def fetch(source: KeySource) -> tuple[bytes, ...]:
         UnreachableError: No answer, or an answer that is not a key set.
     """
     try:
-        options = connection_options(source.url, source.route)
+        options = http.connection_options(source.url, source.route)
         with httpx.Client(timeout=_FETCH_SECONDS, trust_env=False, **options) as client:
             answer = client.get(source.url)
         answer.raise_for_status()

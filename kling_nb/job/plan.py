@@ -37,7 +37,7 @@ from kling_nb.request.request import (
     notices,
     stored_input,
 )
-from kling_nb.settings import Settings
+from kling_nb.settings import Settings, dotenv_note
 
 REUSABLE = {"fal": ("fal",), "local": ("fal", "local")}
 """The backends whose takes are reused. With a key, a preview is never shown instead of a video by fal."""
@@ -559,7 +559,7 @@ def check_backend(plan: Plan) -> None:
         InputError: There is no local preview of the endpoint.
     """
     if plan.settings.backend == "fal" and plan.settings.key is None:
-        raise MissingKey
+        raise MissingKey(dotenv_note(plan.settings))
     if plan.settings.backend == "local" and plan.request.endpoint.fetched_at:
         raise InputError(
             f"There is no local preview of {plan.request.endpoint.id}: it does not come with kling_nb.",

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from kling_nb import Session
 from kling_nb.errors import KlingError, UnreachableError, UsageError
 from kling_nb.fal.hosts import Hosts, Proxy, Route
-from kling_nb.fal.http import Http
+from kling_nb.fal.http import Http, proxy_for
 from kling_nb.fal.patience import Retry
 from kling_nb.fal.queue import QueueClient
 from kling_nb.fal.webhooks import KeySource, WebhookKeys
@@ -85,20 +85,20 @@ def test_socks_without_its_extra_names_the_extra(monkeypatch: pytest.MonkeyPatch
 def test_which_proxy_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     plain, secure = "http://queue.fal.invalid/x", f"{FAL}/x"
     route = Route()
-    assert route.proxy_for(secure) is None
+    assert proxy_for(secure, route) is None
     monkeypatch.setenv("ALL_PROXY", "all.invalid:1")
-    assert route.proxy_for(secure) == Proxy("http://all.invalid:1", "ALL_PROXY")
+    assert proxy_for(secure, route) == Proxy("http://all.invalid:1", "ALL_PROXY")
     monkeypatch.setenv("https_proxy", "http://secure.invalid:1")
-    assert route.proxy_for(secure) == Proxy("http://secure.invalid:1", "https_proxy")
-    assert route.proxy_for(plain) == Proxy("http://all.invalid:1", "ALL_PROXY")
+    assert proxy_for(secure, route) == Proxy("http://secure.invalid:1", "https_proxy")
+    assert proxy_for(plain, route) == Proxy("http://all.invalid:1", "ALL_PROXY")
     for here in ("http://127.0.0.1:1", "http://localhost:1", "http://[::1]:1"):
-        assert route.proxy_for(here) is None
+        assert proxy_for(here, route) is None
     monkeypatch.setenv("NO_PROXY", "fd00::/8, 10.0.0.0/8, fal.invalid")
-    assert route.proxy_for(secure) is None
-    assert route.proxy_for("https://other.invalid") is not None
+    assert proxy_for(secure, route) is None
+    assert proxy_for("https://other.invalid", route) is not None
     own = replace(route, proxy="http://own.invalid:1")
-    assert own.proxy_for(secure) == Proxy("http://own.invalid:1", "The setting proxy")
-    assert replace(route, proxy="none").proxy_for("https://other.invalid") is None
+    assert proxy_for(secure, own) == Proxy("http://own.invalid:1", "The setting proxy")
+    assert proxy_for("https://other.invalid", replace(route, proxy="none")) is None
 
 
 def test_proxy_and_certificates_are_settings_and_a_password_is_never_shown(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from scripted import Done, Fail, Hold, Log, Queue, Run, Script, ScriptedFal
 from kling_nb.cli import main
 from kling_nb.events import State
 from kling_nb.ledger import Ledger
+from kling_nb.notebook.output.terminal import TerminalOutputs
 
 pytestmark = pytest.mark.program
 
@@ -445,3 +446,14 @@ def test_standard_input_without_text(
     assert here("generate", "-", stdin=stdin) == 2
     assert words in capsys.readouterr().err
     assert not fal.requests
+
+
+def test_the_outputs_of_a_terminal_take_any_stream_too(capsys: pytest.CaptureFixture[str]) -> None:
+    narrow = io.TextIOWrapper(io.BytesIO(), encoding="cp1252")
+    TerminalOutputs(narrow).text("→ 🐈")
+    narrow.flush()
+    assert narrow.buffer.getvalue() == b"\\u2192 \\U0001f408\n"  # type: ignore[attr-defined]
+    closed = io.StringIO()
+    closed.close()
+    TerminalOutputs(closed).text("a cat")
+    assert capsys.readouterr().out == ""

@@ -9,7 +9,7 @@ import pytest
 
 from kling_nb import front_end
 from kling_nb.api import configure, local_notice
-from kling_nb.errors import UsageError
+from kling_nb.errors import MissingKey, UsageError
 from kling_nb.fal.auth import Key
 from kling_nb.notebook import tables
 from kling_nb.notebook.line import run_line
@@ -242,6 +242,9 @@ def test_a_downloaded_folder_turns_no_preview_into_a_paid_job_and_redirects_no_h
     assert "%kling key .env" in dotenv_note(before)
     assert "%kling key .env" in local_notice()
     assert "%kling key .env" in tables.status(Session())
+    with pytest.raises(MissingKey, match=r"%kling key \.env") as caught:
+        Session(backend="fal").submit("a cat")
+    assert len(str(caught.value).splitlines()) == 4
     configure(dotenv=True)
     allowed = current()
     assert allowed.key == Key("env:${HOME}", f"file {downloaded / '.env'}: FAL_KEY")

@@ -21,7 +21,13 @@ from kling_nb.notebook.card.grid import sizes
 from kling_nb.notebook.card.job import Bundle, card_bundle, text_bundle, view_of
 from kling_nb.notebook.card.mark import VIEW, here, mark_of, served_here
 from kling_nb.notebook.ipykernel_quirks import has_viewer
-from kling_nb.notebook.output.terminal import LocalNotice, ShownSweep, plan_text, user_chose_backend
+from kling_nb.notebook.output.terminal import (
+    LocalNotice,
+    ShownSweep,
+    plan_text,
+    show_text,
+    user_chose_backend,
+)
 from kling_nb.sweeps.storyboard import Storyboard
 from kling_nb.sweeps.sweep import Sweep, SweepCell
 
@@ -63,8 +69,8 @@ class KernelOutputs:
         return str(name) if name else None
 
     def text(self, text: str) -> None:
-        """Print text."""
-        print(text)  # noqa: T201 -- into the cell
+        """Print text into the cell."""
+        show_text(text)
 
     def table(self, text: str, html: str) -> None:
         """Display a table as HTML, and as text for front ends without HTML."""
