@@ -19,7 +19,18 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-__all__ = ["av", "dotenv", "httpx", "httpx_sse", "jsonschema_rs", "lazy", "np", "pillow", "platformdirs"]
+__all__ = [
+    "av",
+    "dotenv",
+    "httpx",
+    "httpx_sse",
+    "image_ops",
+    "jsonschema_rs",
+    "lazy",
+    "np",
+    "pillow",
+    "platformdirs",
+]
 
 
 class _LazyModule(ModuleType):
@@ -70,11 +81,13 @@ if TYPE_CHECKING:
     import numpy as np
     import platformdirs
     from PIL import Image as pillow  # noqa: N813 -- this is a module, not the class of the same name
+    from PIL import ImageOps as image_ops  # noqa: N813 -- this is a module, not a class
 else:
     av = lazy("av")
     dotenv = lazy("dotenv")
     httpx = _LazyHttpx("httpx")
     httpx_sse = _LazyHttpx("httpx_sse")
+    image_ops = lazy("PIL.ImageOps")
     jsonschema_rs = lazy("jsonschema_rs")
     np = lazy("numpy")
     platformdirs = lazy("platformdirs")

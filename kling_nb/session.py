@@ -32,6 +32,7 @@ from kling_nb.job.start import JobStarter
 from kling_nb.ledger import Entry, Intent, Ledger, Selection, Spending
 from kling_nb.ledger.limits import Grouping
 from kling_nb.media import Result
+from kling_nb.request.coercion import as_list
 from kling_nb.request.media_input import for_upload
 from kling_nb.request.request import VideoRequest
 from kling_nb.settings import Settings
@@ -142,6 +143,7 @@ class Session:
         frozen: bool | None = None,
         notebook: str | None = None,
         webhook_url: str | None = None,
+        fit: str | None = None,
         on_event: Listener | None = None,
         **parameters: Any,
     ) -> Job:
@@ -164,6 +166,8 @@ class Session:
             notebook: Noted in the ledger.
             webhook_url: Where fal delivers the result too; see `kling_nb.fal.webhooks.verify`. It is not
                 part of the request, so a take made without one is reused.
+            fit: Make an image that breaks a limit of the endpoint conform: "crop" its edges, "pad" it with
+                black bars, or "scale" it, which may distort it. HEIC, AVIF and GIF become JPEG or PNG.
             on_event: Called as `on_event(event, state)` from the background thread.
             **parameters: The endpoint's parameters, e.g. `duration=10`, and options of the submission,
                 e.g. `priority="low"` or `tags={"project": "reel-7"}`: see `kling_nb.fal.options`. An
@@ -187,6 +191,7 @@ class Session:
             max_cost=max_cost,
             frozen=frozen,
             webhook_url=webhook_url,
+            fit=fit,
             parameters=parameters,
         )
         job = self._launch(self._planner.plan(call), notebook=notebook, on_event=on_event)
@@ -222,8 +227,9 @@ class Session:
             notebook: Noted in the ledger.
             start: False only plans: `.price` says what it would cost, `.start()` starts it.
             axes: Axes of your own making; `arguments` then holds the values of all others.
-            **arguments: As for `submit`; a list or tuple of values is an axis, also of `endpoint`, `image`
-                and `take`. For a parameter that takes a list, it is a list of lists or a tuple.
+            **arguments: As for `submit`; a list, tuple, range, generator, pandas Series or array with
+                one axis is an axis, also of `endpoint`, `image` and `take`. For a parameter that takes a
+                list, it is a list of lists or a tuple.
 
         Raises:
             InputError: Bad input in any cell; nothing was submitted.
@@ -235,6 +241,7 @@ class Session:
             raise UsageError(f"concurrency is {concurrency!r}.", remedy="It must be a whole number from 1.")
         given = {"prompt": prompt, **arguments} if prompt is not None else arguments
         if axes is None:
+            given = {name: as_list(value) for name, value in given.items()}
             named: Any = given.get("endpoint")
             one = named[0] if named and isinstance(named, (list, tuple)) else named
             found, rest = split(given, list_parameters(self.endpoint(one)))
@@ -292,6 +299,7 @@ class Session:
         endpoint: str | None = None,
         image: Any = None,
         end_image: Any = None,
+        fit: str | None = None,
         **parameters: Any,
     ) -> VideoRequest:
         """Return a validated request, as `submit` would make it.
@@ -299,7 +307,9 @@ class Session:
         Raises:
             InputError: Bad input.
         """
-        call = Call(prompt=prompt, endpoint=endpoint, image=image, end_image=end_image, parameters=parameters)
+        call = Call(
+            prompt=prompt, endpoint=endpoint, image=image, end_image=end_image, fit=fit, parameters=parameters
+        )
         return self._planner.request(call)
 
     def endpoint(self, name: str | None = None, *, refresh: bool = False, fetch: bool = True) -> Endpoint:

@@ -146,6 +146,9 @@ def section(members: Sequence[Endpoint]) -> Iterator[str]:
     yield f"\n### {names(members)}\n\n"
     yield from table(("name", "id", "price"), map(price_row, members))
     yield "\n"
+    if not members[0].has_schema:
+        yield "Parameters: see fal. The schema is fetched at the first use; there is no local preview.\n"
+        return
     yield from table(("flag", "values", "default"), rows(members[0]))
     if rule(members[0]):
         yield f"\n{rule(members[0])}\n"

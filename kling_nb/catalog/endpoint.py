@@ -8,6 +8,7 @@ Schema, so that the panel, the flag parser and the help text only read a plain l
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -34,7 +35,10 @@ class Price:
         usd_per_video: US dollars for one result, for endpoints with a flat price.
         note: What the figure covers and where it comes from.
         as_of: Day on which it was read (ISO), None if the source has no date.
-        variants: Other rates in the same unit, by setting: `audio_on`, `audio_off`, `voice_control`.
+        variants: Other rates in the same unit, by setting: `audio_on`, `audio_off`, `voice_control`, or a
+            `resolution` (`720p`). A name with `video_` in front applies if the input has a video: the seconds
+            of input and output are billed then, at least twice those of the output.
+        step: The seconds that are billed are a multiple of this, or None.
     """
 
     usd_per_second: float | None = None
@@ -42,6 +46,7 @@ class Price:
     note: str = ""
     as_of: str | None = None
     variants: Mapping[str, float] = field(default_factory=dict, hash=False)
+    step: float | None = None
 
 
 @dataclass(frozen=True)
@@ -55,12 +60,14 @@ class Endpoint:
         category: fal's category, such as `text-to-video`.
         generation: Kling's version ("3.0", "O3"), or None.
         tier: `pro`, `standard`, `4k` and so on, or None.
-        input_schema: JSON Schema (2020-12) of the input, with three extensions. `x-fal-media` marks a text
+        input_schema: JSON Schema (2020-12) of the input, with five extensions. `x-fal-media` marks a text
             that is the URL of an image, video or audio file, `x-media-also` lists further kinds that it
-            accepts, and `x-media-max-bytes` is the size of the largest file.
+            accepts, `x-fal` has fal's limits of the file and `x-media-formats` its formats.
+            `x-max-together`, in the root, limits several lists together. Empty for an endpoint of the
+            package whose schema is fetched at its first use.
         output_schema: JSON Schema of the result.
         price: Known price, or None.
-        fetched_at: When fal sent the schema (ISO 8601), None for an endpoint that comes with the package.
+        fetched_at: When fal sent the schema (ISO 8601), None if it comes with the package.
         notice: A warning about the schema for the user, such as its age; empty if there is none.
     """
 
@@ -93,6 +100,11 @@ class Endpoint:
         raise input_error(
             [unknown_parameter(self.short_name, (name,), [control.name for control in self.parameters])]
         )
+
+    @property
+    def has_schema(self) -> bool:
+        """False for an endpoint of the package whose schema is fetched at its first use."""
+        return bool(self.input_schema)
 
     @property
     def media_parameters(self) -> tuple[str, ...]:
@@ -131,12 +143,15 @@ class Endpoint:
         return jsonschema_rs.Draft202012Validator(dict(self.input_schema))
 
 
-def estimate(endpoint: Endpoint, resolved: Mapping[str, Any]) -> float | None:
+def estimate(
+    endpoint: Endpoint, resolved: Mapping[str, Any], input_seconds: float | None = None
+) -> float | None:
     """Estimate the price of one result in US dollars. Return None if price or length is unknown.
 
     Args:
         endpoint: Where the request goes.
         resolved: The input with its defaults, as in `VideoRequest.resolved`.
+        input_seconds: The length of the videos in the input, if it is known.
     """
     price = endpoint.price
     if price is None:
@@ -144,9 +159,20 @@ def estimate(endpoint: Endpoint, resolved: Mapping[str, Any]) -> float | None:
     if price.usd_per_video is not None:
         return price.usd_per_video
     seconds = _seconds(resolved)
+    if seconds is None and endpoint.output_kind == "video":  # an edited video is as long as its input
+        seconds = input_seconds
     if price.usd_per_second is None or seconds is None:
         return None
-    return seconds * price.variants.get(_audio_variant(price, resolved), price.usd_per_second)
+    seconds = math.ceil(seconds / price.step) * price.step if price.step else seconds
+    resolution = str(resolved.get("resolution", ""))
+    audio = _audio_variant(price, resolved)
+    rate = price.variants.get(resolution, price.variants.get(audio, price.usd_per_second))
+    if any(name.startswith("video_") for name in price.variants) and _has_video(resolved):
+        if input_seconds is None:
+            return None
+        rate = price.variants.get(f"video_{resolution}", price.usd_per_second)
+        seconds = max(seconds + input_seconds, 2 * seconds)
+    return seconds * rate
 
 
 def _audio_variant(price: Price, resolved: Mapping[str, Any]) -> str:
@@ -223,6 +249,13 @@ def _seconds(resolved: Mapping[str, Any]) -> float | None:
         known = [length for length in lengths if length is not None]
         return sum(known) if len(known) == len(shots) else None
     return _number(resolved.get("duration"))
+
+
+def _has_video(value: Any) -> bool:
+    """Return True if an input has a video, at any depth."""
+    if isinstance(value, Mapping):
+        return any(("video_url" in str(name) and part) or _has_video(part) for name, part in value.items())
+    return isinstance(value, (list, tuple)) and any(map(_has_video, value))
 
 
 def _number(value: Any) -> float | None:

@@ -88,6 +88,8 @@ class EndpointBook:
             UsageError: `refresh` is set for an endpoint of the package.
         """
         found = shipped.find(name)
+        if found is not None and not found.has_schema:
+            return self.find_newer(found, refresh=refresh, fetch=fetch)
         if found is None:
             endpoint_id = str(name).strip().strip("/")
             if not _ID.fullmatch(endpoint_id) or len(endpoint_id) > _LONGEST:
@@ -100,9 +102,32 @@ class EndpointBook:
             )
         return found
 
+    def find_newer(self, known: Endpoint, *, refresh: bool = False, fetch: bool = True) -> Endpoint:
+        """Return an endpoint of the package with its live schema.
+
+        Without `fetch` it is returned as it is, if no schema is stored.
+
+        Raises:
+            UnknownEndpoint: The schema could not be read.
+            UnreachableError: `refresh` is set and fal did not answer.
+        """
+        try:
+            live = self._find_live(known.id, refresh=refresh, fetch=fetch)
+        except UnknownEndpoint:
+            if fetch:
+                raise
+            return known
+        about = {name: getattr(known, name) for name in ("short_name", "title", "category", "generation")}
+        notice = " ".join(filter(None, (live.notice, known.notice)))
+        return replace(live, **about, tier=known.tier, price=known.price, notice=notice)
+
     def all(self, word: str | None = None) -> tuple[Endpoint, ...]:
         """Return the endpoints of the package, then the stored ones; `word` as in `shipped.endpoints`."""
-        live = (entry for entry in self._load_all() if shipped.has_words(entry, word))
+        live = (
+            entry
+            for entry in self._load_all()
+            if shipped.find(entry.id) is None and shipped.has_words(entry, word)
+        )
         return (*shipped.endpoints(word), *live)
 
     def _find_live(self, endpoint_id: str, *, refresh: bool, fetch: bool) -> Endpoint:
@@ -232,9 +257,11 @@ def _day(endpoint: Endpoint) -> str:
 
 
 def _schema_error(endpoint_id: str, why: str) -> UnknownEndpoint:
+    known = shipped.find(endpoint_id)
+    what = f'The schema of "{endpoint_id}"' if known else f'"{endpoint_id}"'
     return UnknownEndpoint(
-        f'"{endpoint_id}" does not come with kling_nb, and its live schema {why}',
-        remedy=shipped.unknown_endpoint(endpoint_id).remedy,
+        f"{what} does not come with kling_nb, and its live schema {why}",
+        remedy="Try again later." if known else shipped.unknown_endpoint(endpoint_id).remedy,
         parameter="endpoint",
     )
 

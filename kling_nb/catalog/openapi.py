@@ -21,6 +21,7 @@ word in its name, else from its title (`VideoFile`).
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -173,6 +174,9 @@ class _PlainSchemas:
         kind = self._kind(name, merged, result)
         if kind is not None:
             result["x-fal-media"] = kind
+        limits = _limits(merged) if not self._results else {}
+        if limits:
+            result["x-fal"] = limits
         return result
 
     def _kind(self, name: str, merged: Schema, result: Schema) -> str | None:
@@ -277,6 +281,31 @@ def _all_texts(value: Any) -> bool:
 
 def _all_mappings(value: Any) -> bool:
     return isinstance(value, Mapping) and all(isinstance(part, Mapping) for part in value.values())
+
+
+# -- limits ------------------------------------------------------------------------
+
+_LIMIT = re.compile(
+    r"\b(min|max)[_ ](width|height|area|aspect[_ ]ratio|frames|duration|fps|file[_ ]size)", re.IGNORECASE
+)
+_STATED = re.compile(_LIMIT.pattern + r": (\d+(?:\.\d+)?) ?(MB|px|s)?", re.IGNORECASE)
+
+
+def _limits(merged: Mapping[str, Any]) -> dict[str, float]:
+    """Return the limits of an input file: fal's `x-fal` (§16.7), and those that its description repeats.
+
+    A description has them in this form: "Max file size: 10.0MB, Min width: 300px".
+    """
+    found: dict[str, float] = {}
+    for side, what, number, unit in _STATED.findall(str(merged.get("description", ""))[:5000]):
+        bytes_of_unit = 1 << 20 if unit.upper() == "MB" else 1
+        found[f"{side}_{what}".lower().replace(" ", "_")] = float(number) * bytes_of_unit
+    found |= {
+        name: value
+        for name, value in _mapping(merged.get("x-fal")).items()
+        if _LIMIT.fullmatch(str(name)) and type(value) in {int, float} and math.isfinite(value)
+    }
+    return {name: int(value) if value == int(value) else value for name, value in found.items()}
 
 
 # -- files -------------------------------------------------------------------------

@@ -1,7 +1,9 @@
 """The endpoints that come with the package, and how to find them.
 
 `endpoints.json` has them in order, newest first. To add an endpoint, add its entry there: title,
-category, generation, tier, price, input schema, and the name of one of the `outputs`.
+category, generation, tier, price, input schema, and the name of one of the `outputs`. The input schema is
+null if it is not known completely; it is fetched at the first use then. `make catalogue` reads all schemas
+again.
 """
 
 from __future__ import annotations
@@ -77,9 +79,10 @@ def _parse(endpoint_id: str, entry: Mapping[str, Any], outputs: Mapping[str, Any
         category=entry["category"],
         generation=entry["generation"],
         tier=entry["tier"],
-        input_schema=entry["input"],
+        input_schema=entry["input"] or {},
         output_schema=outputs[entry["output"]],
         price=Price(**entry["price"]) if entry["price"] else None,
+        notice=entry.get("notice", ""),
     )
 
 
@@ -97,10 +100,14 @@ def unknown_endpoint(name: Any) -> UnknownEndpoint:
     )
 
 
-_FAMILY = "fal-ai/kling-video/"
+_FAMILIES = {"fal-ai/kling-video/": "", "kling/": "", "fal-ai/kling-image/": "image/"}
+"""The start of an id, and what its short name has instead."""
 
 _TASKS = {
     "text-to-video": "",
+    "text-to-image": "text-to-image",
+    "image-to-image": "image-to-image",
+    "video-to-video": "video",
     "image-to-video": "image",
     "reference-to-video": "reference",
     "video-to-video/edit": "edit",
@@ -108,7 +115,7 @@ _TASKS = {
     "ai-avatar": "avatar",
 }
 
-# Ids that do not begin with a generation, and the only id of another family.
+# Ids that do not begin with a generation.
 _IRREGULAR = {
     "fal-ai/kling-video/lipsync/audio-to-video": "lipsync-audio",
     "fal-ai/kling-video/lipsync/text-to-video": "lipsync-text",
@@ -126,12 +133,15 @@ def short_name(endpoint_id: str) -> str:
         fal-ai/kling-video/v1/pro/text-to-video           v1-pro
         fal-ai/kling-video/v3/turbo/pro/image-to-video    v3-turbo-pro-image
         fal-ai/kling-video/o1/video-to-video/reference    o1-video-reference
+        kling/v4/image-to-video                           v4-image
+        fal-ai/kling-image/o3/image-to-image              image-o3-image-to-image
     """
     if endpoint_id in _IRREGULAR:
         return _IRREGULAR[endpoint_id]
-    if not endpoint_id.startswith(_FAMILY):
+    family = next((start for start in _FAMILIES if endpoint_id.startswith(start)), None)
+    if family is None:
         return endpoint_id
-    rest = endpoint_id.removeprefix(_FAMILY)
+    rest = _FAMILIES[family] + endpoint_id.removeprefix(family)
     if rest.startswith("ai-avatar/"):  # The task comes first in these ids: ai-avatar/v2/pro.
         rest = rest.removeprefix("ai-avatar/") + "/ai-avatar"
     for task, word in _TASKS.items():

@@ -63,6 +63,7 @@ class Call:
     max_cost: float | str | None = None
     frozen: bool | None = None
     webhook_url: str | None = None
+    fit: str | None = None
     earlier: Call | None = None
     fault: KlingError | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict)
@@ -268,6 +269,8 @@ class Planner:
         if plan.submits and not new:
             plan = self._find_earlier(plan)
         if plan.submits:
+            if not settings.frozen:
+                request.check(rehearsal=settings.backend == "local")
             plan = replace(plan, request=self.priced(plan.request, settings))
         return replace(plan, refusal=self._refusal(plan))
 
@@ -339,7 +342,16 @@ class Planner:
     def _request(self, call: Call, settings: Settings) -> tuple[VideoRequest, tuple[str, ...]]:
         """Return the request of a call and the notices about its endpoint."""
         named, chosen = self._choose_endpoint(call.endpoint or settings.endpoint, call.images, settings)
-        request = build_request(chosen, prompt=call.prompt, **call.images, parameters=call.parameters)
+        try:
+            request = _build(chosen, call)
+        except InputError as fault:
+            newer = self._newer(chosen, fault.parameter, settings)
+            if newer is None:
+                raise
+            try:
+                request = _build(newer, call)
+            except InputError:
+                raise fault from None
         if call.earlier is not None:
             with suppress(KlingError):  # what this version does not accept has no fingerprint
                 rest = SubmitOptions.split(call.earlier.parameters)[1]
@@ -347,7 +359,20 @@ class Planner:
                 others = dict.fromkeys((was.fingerprint, *was.earlier, *request.earlier))
                 others.pop(request.fingerprint, None)
                 request = replace(request, earlier=tuple(others))
-        return request, notices(named, chosen)
+        return request, (*notices(named, chosen), *request.warnings)
+
+    def _newer(self, chosen: Endpoint, parameter: str | None, settings: Settings) -> Endpoint | None:
+        """Return an endpoint of the package with its live schema, if the choices of `parameter` may be old.
+
+        fal adds choices, such as effects. It is asked only with a key, and at most once a week.
+        """
+        known = chosen.input_schema.get("properties", {}).get(parameter, {})
+        if settings.backend != "fal" or settings.key is None or "enum" not in known or chosen.fetched_at:
+            return None
+        try:
+            return self._connections.endpoints(settings).find_newer(chosen)
+        except KlingError:
+            return None
 
     def endpoint(self, name: str | None = None, *, refresh: bool = False, fetch: bool = True) -> Endpoint:
         """Return the endpoint of an id or short name, by default the one set. See `Session.endpoint`."""
@@ -404,6 +429,10 @@ class Planner:
         return next(iter(found), None)
 
 
+def _build(chosen: Endpoint, call: Call) -> VideoRequest:
+    return build_request(chosen, prompt=call.prompt, **call.images, parameters=call.parameters, fit=call.fit)
+
+
 def _about_earlier(request: VideoRequest | None, stored: Mapping[str, Any]) -> str:
     """Return the line about a request that an earlier version made of the same call.
 
@@ -432,7 +461,8 @@ def cost_of(request: VideoRequest, settings: Settings) -> float | None:
     """
     endpoint = request.endpoint
     own = own_price(endpoint, settings)
-    return estimate(endpoint if own is None else with_price(endpoint, own), request.resolved)
+    priced = endpoint if own is None else with_price(endpoint, own)
+    return estimate(priced, request.resolved, request.input_seconds)
 
 
 def own_price(endpoint: Endpoint, settings: Settings) -> float | None:

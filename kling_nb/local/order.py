@@ -7,10 +7,11 @@ and they are fetched from this machine only. `Pace` slows an order down, and sto
 from __future__ import annotations
 
 import asyncio
+import io
 import ipaddress
 import json
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,9 +20,12 @@ from tornado.httpclient import AsyncHTTPClient
 
 from kling_nb._lazy import jsonschema_rs
 from kling_nb.catalog import Endpoint
+from kling_nb.catalog.problem import ValuePath
 from kling_nb.local.files import FileStore
 from kling_nb.local.job import Answer
+from kling_nb.request.limits import Breach, Measures, Place, breaches, measure
 from kling_nb.request.media_input import DataUriError, is_data_uri, parse_data_uri
+from kling_nb.request.validation import rule_problems
 
 Path = Sequence[str | int]
 """Names and indexes from the input's top to a value."""
@@ -59,7 +63,8 @@ class Order:
         ending: The image to end on.
         inset: A second image.
         audio: Speech that gives the video its length.
-        outputs: Names of the result's properties that are files.
+        outputs: Names of the result's properties that are files, or lists of files.
+        count: Number of files in a list.
         pace: Speed of speech.
     """
 
@@ -73,7 +78,12 @@ class Order:
     inset: InputFile | None
     audio: InputFile | None
     outputs: tuple[str, ...]
+    count: int
     pace: float
+
+
+_COUNTS = {"series": "series_amount"}
+"""The parameter with the number of images, by `result_type`."""
 
 
 def make_order(endpoint: Endpoint, values: Mapping[str, Any], files: Sequence[InputFile]) -> Order:
@@ -95,7 +105,12 @@ def make_order(endpoint: Endpoint, values: Mapping[str, Any], files: Sequence[In
         ending=_first(files, _ENDING),
         inset=_first(files, (_INSET,)),
         audio=_first(files, ("audio_url", "voice_url")),
-        outputs=tuple(name for name, part in properties.items() if "url" in part.get("properties", {})),
+        outputs=tuple(
+            name
+            for name, part in properties.items()
+            if "url" in part.get("items", part).get("properties", {})
+        ),
+        count=max(1, int(_number(values.get(_COUNTS.get(str(values.get("result_type")), "num_images"))))),
         pace=float(values.get("voice_speed") or 1.0),
     )
 
@@ -143,21 +158,21 @@ _SECONDS = 20.0
 
 
 @dataclass(frozen=True, slots=True)
-class FileReference:
-    """A file in an input: its path there, its kind (`image`, `video`, `audio`), and its URL."""
-
-    path: tuple[str | int, ...]
-    kind: str
-    url: str
-
-
-@dataclass(frozen=True, slots=True)
 class InputFile:
-    """A file of an input with its bytes."""
+    """A file of an input with its bytes, and its place in the input."""
 
-    path: tuple[str | int, ...]
-    kind: str
+    place: Place
     data: bytes
+
+    @property
+    def path(self) -> ValuePath:
+        """Path in the input."""
+        return self.place.path
+
+    @property
+    def kind(self) -> str:
+        """Kind of the parameter: `image`, `video` or `audio`."""
+        return str(self.place.schema["x-fal-media"])
 
     @property
     def parameter(self) -> str:
@@ -165,47 +180,31 @@ class InputFile:
         return str(self.path[0])
 
 
-def find_files(
-    schema: Mapping[str, Any], value: Any, path: tuple[str | int, ...] = ()
-) -> Iterator[FileReference]:
-    """Find every file in `value`, in the schema's order, at any depth."""
-    kind = schema.get("x-fal-media")
-    if isinstance(kind, str) and isinstance(value, str):
-        yield FileReference(path, kind, value)
-    elif isinstance(value, Mapping):
-        for name, part in schema.get("properties", {}).items():
-            if name in value:
-                yield from find_files(part, value[name], (*path, name))
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from find_files(schema.get("items", {}), item, (*path, index))
-
-
-async def fetch(file: FileReference, store: FileStore, base: str) -> InputFile:
+async def fetch(place: Place, store: FileStore, base: str) -> InputFile:
     """Read one file: a data URI, an upload of this server, or any URL on loopback.
 
     Raises:
         InvalidInput: The file cannot be read. The entry has fal's type `file_download_error`.
     """
-    return InputFile(file.path, file.kind, await _read(file, store, base))
+    return InputFile(place, await _read(place, store, base))
 
 
-async def _read(file: FileReference, store: FileStore, base: str) -> bytes:
-    url = file.url
+async def _read(place: Place, store: FileStore, base: str) -> bytes:
+    url = place.value
     if is_data_uri(url):
-        return _decode(file)
+        return _decode(place)
     own = store.find_url(url, base)
     if own is not None:
         return await asyncio.to_thread(own.path.read_bytes)
     if not is_loopback(url):
         raise _download_error(
-            file, "the local preview server fetches only files of this machine; upload the file instead"
+            place, "the local preview server fetches only files of this machine; upload the file instead"
         )
     client = AsyncHTTPClient(force_instance=True, max_body_size=LARGEST)
     try:
         reply = await client.fetch(url, follow_redirects=False, request_timeout=_SECONDS)
     except Exception as fault:
-        raise _download_error(file, str(fault)[:200]) from fault
+        raise _download_error(place, str(fault)[:200]) from fault
     finally:
         client.close()
     return reply.body
@@ -223,19 +222,53 @@ def is_loopback(url: str) -> bool:
         return False
 
 
-def _decode(file: FileReference) -> bytes:
+def _decode(place: Place) -> bytes:
     try:
-        data = parse_data_uri(file.url).data
+        data = parse_data_uri(place.value).data
     except DataUriError as fault:
-        raise _download_error(file, f"it is a data URI {fault}") from fault
+        raise _download_error(place, f"it is a data URI {fault}") from fault
     if not data:
-        raise _download_error(file, "the data URI is empty")
+        raise _download_error(place, "the data URI is empty")
     return data
 
 
-def _download_error(file: FileReference, why: str) -> InvalidInput:
+def _download_error(place: Place, why: str) -> InvalidInput:
     message = f"Failed to download the file: {why}"
-    return InvalidInput([detail(file.path, message, "file_download_error", file.url)])
+    return InvalidInput([detail(place.path, message, "file_download_error", place.value)])
+
+
+def check_limits(file: InputFile) -> None:
+    """Check a file against what its endpoint states.
+
+    Raises:
+        InvalidInput: It breaks a limit.
+    """
+    if not file.place.limits and not file.place.formats:
+        return
+    found = measure(io.BytesIO(file.data), len(file.data))
+    broken = breaches(file.place, found, rehearsal=True)
+    if broken:
+        raise InvalidInput([_limit_detail(file, found, breach) for breach in broken])
+
+
+def _limit_detail(file: InputFile, found: Measures, breach: Breach) -> Detail:
+    """Return the entry for a limit, in fal's types where it has one (FAL-PROTOCOL §11.1)."""
+    side, _, what = breach.name.partition("_")
+    message = f"The {found.kind or file.kind} {breach.text}"
+    limits = file.place.limits
+    if breach.name == "formats":
+        kind, context = f"unsupported_{found.kind}_format", {"supported_formats": breach.limit}
+    elif what == "file_size":
+        kind, context = "file_too_large", {"max_size": breach.limit}
+    elif what == "duration":
+        kind = f"{found.kind}_duration_too_{'long' if side == 'max' else 'short'}"
+        context = {breach.name: breach.limit, "provided_duration": round(breach.value, 3)}
+    elif what in {"width", "height"} and found.kind == "image":
+        kind = "image_too_large" if side == "max" else "image_too_small"
+        context = {f"{side}_{one}": limits.get(f"{side}_{one}") for one in ("height", "width")}
+    else:
+        kind, context = "value_error", {}
+    return detail(file.path, message, kind, file.place.value, **context)
 
 
 def decode_error(path: Path, kind: str, why: str) -> InvalidInput:
@@ -292,7 +325,7 @@ def check_input(endpoint: Endpoint, values: Any) -> dict[str, Any]:
     """Return the input with its defaults and without nulls.
 
     Raises:
-        InvalidInput: The schema does not allow it.
+        InvalidInput: The schema does not allow it, or what fal states in words.
     """
     if not isinstance(values, dict):
         raise InvalidInput([detail((), "Input should be a valid dictionary", "dict_type", values)])
@@ -305,6 +338,12 @@ def check_input(endpoint: Endpoint, values: Any) -> dict[str, Any]:
             found[place] = entry
     if found:
         raise InvalidInput(list(found.values()))
+    rules = [
+        detail(rule.path, f"Value error, {rule.text}", "value_error", None)
+        for rule in rule_problems(endpoint, given)
+    ]
+    if rules:
+        raise InvalidInput(rules)
     defaults = {
         name: part["default"]
         for name, part in endpoint.input_schema.get("properties", {}).items()

@@ -22,11 +22,12 @@ from kling_nb.local.order import (
     OrderCancelled,
     Pace,
     check_input,
+    check_limits,
     detail,
     fetch,
-    find_files,
     make_order,
 )
+from kling_nb.request.limits import places
 
 LOAD_SECONDS = 0.25
 """Pretended loading time of the pipeline at speed 1."""
@@ -57,7 +58,7 @@ class Pipeline:
 
     def __init__(self, store: FileStore, base: str, *, runners: int, speed: float) -> None:
         self._store, self._base, self._speed = store, base, speed
-        self._endpoints = {entry.id: entry for entry in endpoints()}
+        self._endpoints = {entry.id: entry for entry in endpoints() if entry.has_schema}
         self._threads = ThreadPoolExecutor(runners, thread_name_prefix="render")
         self._threads.submit(_warm_up)
 
@@ -92,9 +93,10 @@ class Pipeline:
         job.log(f"Loading pipeline kling-{endpoint.short_name}")
         await _sleep(job, LOAD_SECONDS / self._speed)
         files = [
-            await fetch(file, self._store, self._base) for file in find_files(endpoint.input_schema, values)
+            await fetch(place, self._store, self._base) for place in places(endpoint.input_schema, values)
         ]
         for file in files:
+            await asyncio.to_thread(check_limits, file)
             job.log(f"Fetched {'.'.join(map(str, file.path))}, {len(file.data) / 1000:,.0f} kB")
         order = make_order(endpoint, values, files)
         return await self._render(job, endpoint, order)
@@ -165,7 +167,7 @@ def _success(endpoint: Endpoint, order: Order, files: Mapping[str, Any], seconds
     body: dict[str, Any] = {}
     for name, part in endpoint.output_schema.get("properties", {}).items():
         if name in files:
-            body[name] = files[name]
+            body[name] = [files[name]] * order.count if part.get("type") == "array" else files[name]
         elif name == "duration":
             body[name] = round(seconds, 3)
         elif part.get("type") == "string":

@@ -24,6 +24,7 @@ from kling_nb.catalog.shipped import endpoints
 from kling_nb.errors import UsageError
 from kling_nb.fal.options import OPTIONS, PRIORITIES
 from kling_nb.notebook.prompt import FILLED_IN, escape_fields
+from kling_nb.request.limits import FITS
 from kling_nb.request.request import image_endpoint
 
 BODY_PARAMETERS = frozenset({"prompt", "text"})
@@ -111,6 +112,12 @@ _FLAGS = (
     Flag("--endpoint", "id or short name of the endpoint", "endpoint", varies=True),
     Flag("--image", "start image: a path, a URL or a variable", "image", varies=True),
     Flag("--end-image", "end image, if the endpoint has one", "end_image", varies=True),
+    Flag(
+        "--fit",
+        'make an image that breaks a limit conform: "crop", "pad" with black bars, or "scale"',
+        "fit",
+        value={"choices": FITS},
+    ),
     Flag("--take", "number of the take", "take", varies=True, value={"type": _count, "metavar": "N"}),
     Flag("--new", "make another take, even if one exists", "new", value=_switch()),
     Flag("--no-wait", "do not wait; NAME receives the Job", value=_switch()),

@@ -11,26 +11,48 @@ import json
 import math
 import numbers
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, KeysView, Mapping, ValuesView
+from decimal import Decimal
+from itertools import islice
 from typing import Any
 
 from kling_nb.catalog.problem import InvalidValue, Problem, ValuePath, dotted_path, quote
+from kling_nb.request.limits import Place, conform
 from kling_nb.request.local_file import LocalFile, MediaSlot
 from kling_nb.request.media_input import media_text, read_media
 
 _NUMERAL = re.compile(r"[+-]?[0-9]{1,400}(\.[0-9]{1,400})?([eE][+-]?[0-9]{1,4})?")
+_LONGEST = 1_000  # values of a generator, which may be endless
 _DEPTH = 60  # limits the recursion; `validation` has a lower limit for what is sent
+
+
+def as_list(value: Any) -> Any:
+    """Return the list of a range, a generator, a pandas Series or Index, or an array with one axis.
+
+    Any other value is returned as it is: a text, an image, an open file, an object.
+    """
+    if isinstance(value, (range, KeysView, ValuesView)):
+        return list(value)
+    if isinstance(value, Iterator) and not hasattr(value, "read"):  # An open file is an iterator, too.
+        return list(islice(value, _LONGEST))
+    if getattr(value, "ndim", None) == 1 and callable(getattr(value, "tolist", None)):
+        return value.tolist()
+    return value
 
 
 class Coercion:
     """The conversion of the values of one request.
+
+    Args:
+        fit: How an image is made to conform to the limits of its place (see `limits.conform`), or None.
 
     Attributes:
         problems: The values that could not be converted.
         files: The local files in the values, by parameter path (`elements.0.frontal_image_url`).
     """
 
-    def __init__(self) -> None:
+    def __init__(self, fit: str | None = None) -> None:
+        self._fit = fit
         self.problems: list[Problem] = []
         self.files: dict[str, LocalFile] = {}
 
@@ -51,12 +73,16 @@ class Coercion:
             return None
 
     def _media(self, schema: Mapping[str, Any], value: Any, path: ValuePath) -> str:
-        media = read_media(MediaSlot.of(schema, path), value)
+        slot = MediaSlot.of(schema, path)
+        media = read_media(slot, value)
+        if self._fit:
+            media = conform(Place(path, schema, ""), slot, media, self._fit)
         if isinstance(media, LocalFile):
             self.files[dotted_path(path)] = media
         return media_text(media, value)
 
-    def _list(self, schema: Mapping[str, Any], value: Any, path: ValuePath) -> Any:
+    def _list(self, schema: Mapping[str, Any], given: Any, path: ValuePath) -> Any:
+        value = as_list(given)
         items = schema.get("items", {})
         if "x-fal-media" in items:
             value = _file_list(value)
@@ -116,6 +142,7 @@ def _refuse_constant(word: str) -> Any:
 
 def _scalar(schema: Mapping[str, Any], value: Any, path: ValuePath) -> Any:
     kind = schema.get("type")
+    value = _plain(value)
     if isinstance(value, str):
         return _from_text(kind, schema.get("enum", ()), str.__str__(value), path)
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
@@ -125,6 +152,14 @@ def _scalar(schema: Mapping[str, Any], value: Any, path: ValuePath) -> Any:
         word = str(int(number)) if number == int(number) else repr(number)
         return word if word in schema.get("enum", ()) else number
     return int(number) if kind == "integer" and number == int(number) else number
+
+
+def _plain(value: Any) -> Any:
+    """Return the Python value of a NumPy scalar or of a finite `Decimal`."""
+    if isinstance(value, Decimal) and value.is_finite():
+        return int(value) if value == int(value) else float(value)
+    is_scalar = getattr(value, "ndim", None) == 0 and callable(getattr(value, "item", None))
+    return value.item() if is_scalar else value
 
 
 def _from_text(kind: Any, enum: Any, text: str, path: ValuePath) -> Any:
@@ -156,6 +191,7 @@ def _finite_number(value: Any, path: ValuePath) -> int | float:
 
 def _json_value(value: Any, path: ValuePath) -> Any:
     """Return a copy of a value that no schema describes, in the types of JSON."""
+    value = _plain(as_list(value))
     if len(path) > _DEPTH:
         raise InvalidValue(
             Problem(path[:1], "json", f"{path[0]} is nested too deeply.", "Give a flatter value.")

@@ -41,6 +41,7 @@ class LocalFile:
         sha256: Hex digest of the content when the request was made; of an image from memory, of its
             pixels (see `media_input`). Empty if the file was not read yet (see `with_hash`).
         stamp: State of the file when it was read, if later writes will be visible in it; else None.
+        earlier: The hash of an image from memory in the form in which an earlier release sent it, or None.
     """
 
     path: Path | None
@@ -50,6 +51,7 @@ class LocalFile:
     size: int
     sha256: str
     stamp: Stamp | None = field(default=None, repr=False, compare=False)
+    earlier: str | None = field(default=None, repr=False, compare=False)
 
     @classmethod
     def from_bytes(cls, data: bytes, slot: MediaSlot, *, subject: str = "", name: str = "") -> LocalFile:
@@ -68,7 +70,6 @@ class LocalFile:
             raise slot.error(f"{slot.name} has no bytes in it")
         subject = subject or f"the value ({len(data):,} bytes)"
         found = slot.recognise(data[:HEAD], subject, name)
-        slot.check_size(len(data), subject)
         digest = hashlib.sha256(data).hexdigest()
         return cls(None, data, name or slot.name + found.suffix, found.mime, len(data), digest)
 
@@ -104,7 +105,6 @@ class LocalFile:
         if not size:
             raise slot.error(f"{slot.name}: {_quote_path(text)} is an empty file")
         kind = slot.recognise(file.read(HEAD), _quote_path(text), path.name)
-        slot.check_size(size, _quote_path(text))
         stamp = _stamp(found) if _is_stable(found) else None
         if slot.read_later and stamp is not None:
             return cls(path, None, path.name, kind.mime, size, "", stamp)
@@ -238,20 +238,18 @@ class MediaSlot:
     Attributes:
         path: Path in the input, such as `("elements", 0, "frontal_image_url")`.
         kinds: Accepted kinds: `image`, `video`, `audio`. Any other word accepts every file.
-        max_bytes: Maximum size, if the schema has one.
         read_later: True if a file on disk need not be read before it is sent, because its hash is not needed.
     """
 
     path: ValuePath
     kinds: tuple[str, ...]
-    max_bytes: int | None = None
     read_later: bool = False
 
     @classmethod
     def of(cls, schema: Mapping[str, Any], path: ValuePath) -> MediaSlot:
         """Return the slot of a property with `x-fal-media`."""
         kinds = (schema["x-fal-media"], *schema.get("x-media-also", ()))
-        return cls(path, kinds, schema.get("x-media-max-bytes"))
+        return cls(path, kinds)
 
     @property
     def name(self) -> str:
@@ -309,17 +307,3 @@ class MediaSlot:
         """Raise `InvalidValue` unless the kind is accepted; `noun` and `subject` go into the message."""
         if kind not in self.kinds and not self.open:
             raise self.error(f"{self.name}: {subject} is {noun}, not {self.nouns}")
-
-    def check_size(self, size: int, subject: str) -> None:
-        """Raise `InvalidValue` if `size`, in bytes, is too large."""
-        if self.max_bytes is not None and size > self.max_bytes:
-            much, most = _megabytes(size), _megabytes(self.max_bytes)
-            raise self.error(
-                f"{self.name}: {subject} has {much} MB; at most {most} MB are allowed",
-                "Make it shorter, or reduce its pixels or its quality.",
-            )
-
-
-def _megabytes(size: int) -> str:
-    """Return a size in units of 2**20 bytes, rounded up, so that it is never shown as equal to its limit."""
-    return f"{-(-size * 10 // (1 << 20)) / 10:,.1f}".removesuffix(".0")

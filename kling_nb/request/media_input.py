@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, unquote_to_bytes, urlsplit
 
-from kling_nb._lazy import np, pillow
+from kling_nb._lazy import image_ops, np, pillow
 from kling_nb.catalog.problem import InvalidValue, input_error, quote
 from kling_nb.request.file_types import HEAD, NOUNS, detect
 from kling_nb.request.local_file import LocalFile, MediaSlot
@@ -46,7 +46,6 @@ def read_media(slot: MediaSlot, value: Any) -> str | LocalFile:
     """
     if isinstance(value, LocalFile):
         slot.check(value.content_type.partition("/")[0], value.content_type, quote(value.name))
-        slot.check_size(value.size, quote(value.name))
         return value
     if isinstance(value, (bytes, bytearray, memoryview)):
         return LocalFile.from_bytes(bytes(value), slot)
@@ -70,6 +69,9 @@ def _from_text(slot: MediaSlot, text: str) -> str | LocalFile:
         data = _check_url_or_data(slot, text)
         # A long data URI would be in every record of the job and in the request that costs money.
         return LocalFile.from_bytes(data, slot) if data and len(text) > _LONGEST_INLINE else text
+    content = _bare_base64(slot, text) if len(text) >= _SHORTEST_BASE64 and not _exists(text) else None
+    if content is not None:
+        return LocalFile.from_bytes(content, slot, subject=f"the base64 text ({len(content):,} bytes)")
     return LocalFile.from_path(text, slot)  # A file may be called "take:2.png".
 
 
@@ -220,7 +222,6 @@ def _check_data_uri(slot: MediaSlot, text: str) -> bytes:
     elif uri.mime:  # The content has no known format, so the declared type counts.
         main = uri.mime.partition("/")[0]
         slot.check(main, NOUNS.get(main, f"of type {quote(uri.mime)}"), "the data URI")
-    slot.check_size(len(uri.data), "the data URI")
     return uri.data
 
 
@@ -278,6 +279,31 @@ def decode_base64(payload: str) -> bytes:
         raise DataUriError(f"that does not decode: {error}") from None
     except ValueError:  # The text has characters outside of ASCII.
         raise DataUriError(f"that is not base64: {quote(payload)}") from None
+
+
+_SHORTEST_BASE64 = 64
+"""Characters. No image is shorter, and a path rarely looks like the start of one."""
+
+
+def _bare_base64(slot: MediaSlot, text: str) -> bytes | None:
+    """Return the bytes of a media file in base64 without `data:`, or None if the text is something else.
+
+    Raises:
+        InvalidValue: It begins like one and does not decode.
+    """
+    plain = "".join(text.split())
+    try:
+        head = base64.b64decode(plain[: min(HEAD, len(plain)) // 4 * 4], validate=True)
+    except ValueError:
+        return None
+    if detect(head) is None:
+        return None
+    try:
+        return decode_base64(plain)
+    except DataUriError as error:
+        raise slot.error(
+            f"{slot.name} is base64 {error}", "Give the whole text, or the path of a file."
+        ) from None
 
 
 # -- open files ------------------------------------------------------------------
@@ -345,7 +371,6 @@ def _content(slot: MediaSlot, file: Any) -> bytes:
 
 def _read_to_end(slot: MediaSlot, file: Any) -> bytes:
     content = bytearray()
-    most = min(_MOST, slot.max_bytes or _MOST)
     while block := file.read(_BLOCK):
         if not isinstance(block, (bytes, bytearray, memoryview)):
             raise slot.error(
@@ -353,8 +378,7 @@ def _read_to_end(slot: MediaSlot, file: Any) -> bytes:
                 'Open it with open(path, "rb").',
             )
         content += block
-        if len(content) > most:
-            slot.check_size(len(content), "the open file")
+        if len(content) > _MOST:
             raise slot.error(f"{slot.name}: the open file has more than {_MOST >> 30} GiB", "Give its path.")
     return bytes(content)
 
@@ -365,33 +389,71 @@ _PNG_MODES = ("L", "LA", "RGB", "RGBA")
 _CONVERTED = {"1": "L", "P": "RGB", "PA": "RGBA", "La": "LA", "RGBa": "RGBA", "RGBX": "RGB"} | dict.fromkeys(
     ("CMYK", "YCbCr", "HSV", "LAB"), "RGB"
 )
+_CLEAR = {"L": "LA", "1": "LA", "RGB": "RGBA", "P": "RGBA"}
+"""The mode for an image with one transparent colour, by its mode."""
+
 _CHANNELS = {1: "L", 3: "RGB", 4: "RGBA"}
-_SCALE = "For values from 0 to 1: (array * 255).astype('uint8')."
 _SHAPES = "(height, width, 3), with 4 for transparency, or (height, width) for grey"
+_BRIGHTEST = 65_535  # of 16 bits
+_UNDECODABLE = (
+    OSError,
+    ValueError,
+    SyntaxError,
+)  # what Pillow raises, which decodes an opened file only when used
 
 
 def _read_pixels(slot: MediaSlot, value: Any) -> LocalFile | None:
     """Return an image from memory as a PNG file, or None if the value is no image.
 
-    The file has the pixels only, as a notebook shows them. Camera position, colour profile and
-    orientation are left out.
+    The file has the pixels only, as a notebook shows them. Camera position and colour profile are left out.
 
     Args:
         slot: The place in the input.
-        value: A Pillow image, or an array of bytes (`uint8`): RGB or RGBA of shape (height, width, 3) or
-            (height, width, 4), grey of shape (height, width) or (height, width, 1).
+        value: A Pillow image, or an array of bytes (`uint8`) or anything that NumPy can read as one: RGB or
+            RGBA of shape (height, width, 3) or (height, width, 4), grey of shape (height, width) or
+            (height, width, 1).
 
     Raises:
         InvalidValue: It has no pixels, values that are not bytes, another shape or a mode that PNG does
             not have, or the slot accepts no image.
     """
-    # A value of these types exists only if its module is imported already. An import here takes 0.1 s.
-    pillow, numpy = sys.modules.get("PIL.Image"), sys.modules.get("numpy")
+    # A Pillow image exists only if its module is imported already. An import here takes 0.1 s.
+    pillow = sys.modules.get("PIL.Image")
     if pillow is not None and isinstance(value, pillow.Image):
-        return _png_file(slot, _pixels_only(slot, value))
-    if numpy is not None and isinstance(value, numpy.ndarray):
-        return _png_file(slot, _array_image(slot, value))
-    return None
+        return _pillow_file(slot, value)
+    if isinstance(value, type) or not hasattr(value, "__array__"):
+        return None
+    try:
+        array = np.asarray(value)
+    except Exception as error:  # noqa: BLE001 -- a tensor on a GPU raises what its library likes
+        raise slot.error(
+            f"{slot.name}: {type(value).__name__} cannot be read as an array ({str(error)[:80]})",
+            "Of a tensor: tensor.detach().cpu().numpy().",
+        ) from None
+    return _png_file(slot, _array_image(slot, array)) if array.ndim else None
+
+
+def _pillow_file(slot: MediaSlot, image: Image) -> LocalFile:
+    """Return a Pillow image as a file, with the hash of the form in which earlier releases sent it."""
+    try:
+        plain = plain_image(image)
+        file = _png_file(slot, plain)
+        mode = image.mode if image.mode in _PNG_MODES else _CONVERTED.get(image.mode)
+        if (plain.mode, plain.size) == (mode, image.size) and image.getexif().get(_ORIENTATION, 1) == 1:
+            return file
+        if mode is None or (image.mode == "P" and plain.mode == "RGBA"):
+            return file
+        before = image if image.mode == mode else image.convert(mode)
+        return replace(file, earlier=_pixel_hash(before))
+    except _UNDECODABLE as error:
+        raise slot.error(
+            f"{slot.name}: the image cannot be decoded ({error})", "Its file is damaged: use another one."
+        ) from None
+    except _NoBytesError as error:
+        raise slot.error(
+            f"{slot.name}: the image has the mode {image.mode!r}, whose values are not bytes",
+            _remedy(error.array, "numpy.asarray(image)"),
+        ) from None
 
 
 def _png_file(slot: MediaSlot, image: Image) -> LocalFile:
@@ -401,30 +463,48 @@ def _png_file(slot: MediaSlot, image: Image) -> LocalFile:
         raise slot.error(f"{slot.name}: the image has no pixels ({width}×{height})")
     content = BytesIO()
     image.save(content, "PNG")
-    slot.check_size(content.tell(), f"the image ({width}×{height}, as PNG)")
-    pixels = hashlib.sha256(f"{image.mode} {width} {height}\n".encode())
+    digest = _pixel_hash(image)
+    return LocalFile(None, content.getvalue(), f"{slot.name}.png", "image/png", content.tell(), digest)
+
+
+def _pixel_hash(image: Image) -> str:
+    pixels = hashlib.sha256(f"{image.mode} {image.width} {image.height}\n".encode())
     pixels.update(image.tobytes())
-    return LocalFile(
-        None, content.getvalue(), f"{slot.name}.png", "image/png", content.tell(), pixels.hexdigest()
-    )
+    return pixels.hexdigest()
 
 
-def _pixels_only(slot: MediaSlot, image: Image) -> Image:
-    """Return the image without metadata, in a mode that every PNG reader supports."""
-    mode = image.mode if image.mode in _PNG_MODES else _CONVERTED.get(image.mode)
+_ORIENTATION = 0x0112  # the EXIF tag
+
+
+class _NoBytesError(Exception):
+    """The values of an image are not bytes, nor 16-bit numbers."""
+
+    def __init__(self, array: NDArray[Any]) -> None:
+        self.array = array
+        super().__init__("The values are not bytes.")
+
+
+def plain_image(image: Image) -> Image:
+    """Return the image upright, without metadata, in a mode that every PNG reader supports.
+
+    A transparent colour becomes transparency, and 16 bits become 8 of the same range.
+
+    Raises:
+        OSError, ValueError, SyntaxError: It cannot be decoded.
+        _NoBytesError: Its values are not bytes, nor 16-bit numbers.
+    """
+    upright = image_ops.exif_transpose(image)
+    if upright.mode.startswith("I") or upright.mode == "F":
+        array = np.asarray(upright)
+        if upright.mode == "F" or (array.size and not 0 <= array.min() <= array.max() <= _BRIGHTEST):
+            raise _NoBytesError(array)
+        upright = pillow.fromarray(((array.astype("uint32") + 128) // 257).astype("uint8"))
+    mode = upright.mode if upright.mode in _PNG_MODES else _CONVERTED.get(upright.mode)
     if mode is None:
-        raise slot.error(
-            f"{slot.name}: the image has the mode {image.mode!r}, whose values are not bytes",
-            "Scale its values to 0 to 255, then image.convert('L') or image.convert('RGB').",
-        )
-    if image.mode == "P" and "transparency" in image.info:
-        mode = "RGBA"
-    try:
-        plain = image.copy() if image.mode == mode else image.convert(mode)
-    except (OSError, ValueError, SyntaxError) as error:  # Pillow decodes an opened file only here.
-        raise slot.error(
-            f"{slot.name}: the image cannot be decoded ({error})", "Its file is damaged: use another one."
-        ) from None
+        raise _NoBytesError(np.asarray(upright))
+    if "transparency" in upright.info:
+        mode = _CLEAR.get(upright.mode, mode)
+    plain = upright.copy() if upright.mode == mode else upright.convert(mode)
     plain.info = {}
     return plain
 
@@ -437,18 +517,49 @@ def _array_image(slot: MediaSlot, array: NDArray[Any]) -> Image:
 
 def _array_mode(slot: MediaSlot, array: NDArray[Any]) -> str:
     """Return the Pillow mode for the values of an array."""
-    shape = "×".join(map(str, array.shape)) or "no axes"
-    if array.dtype != "uint8":
-        raise slot.error(f"{slot.name}: the array has values of type {array.dtype}, not uint8", _SCALE)
+    shape = "×".join(map(str, array.shape))
+    if array.ndim == 1:
+        raise slot.error(
+            f"{slot.name} takes one file, and the array has {len(array)} values",
+            "Give one of them, or a sweep for all: kling_nb.sweep(…).",
+        )
     if not array.size:
         raise slot.error(f"{slot.name}: the array has no pixels ({shape})")
+    if array.dtype != "uint8":
+        raise slot.error(
+            f"{slot.name}: the array has values of type {array.dtype}, not uint8", _remedy(array, "array")
+        )
     if array.ndim == 2:
         return "L"
     if array.ndim == 3 and array.shape[2] in _CHANNELS:
         return _CHANNELS[array.shape[2]]
     remedy = f"Give an array of shape {_SHAPES}."
     if array.ndim == 3 and array.shape[0] in _CHANNELS:
-        remedy = "Its channels come first: array.transpose(1, 2, 0) puts them last."
+        remedy = "Its channels come first: numpy.moveaxis(array, 0, -1) puts them last."
     elif array.ndim == 4:
         remedy = "It contains several images: give one of them, such as array[0], or list(array) for a list."
     raise slot.error(f"{slot.name}: the array has the shape {shape}", remedy)
+
+
+def _remedy(array: NDArray[Any], name: str) -> str:
+    """Return how to make bytes of the values of an array, which `name` stands for."""
+    if array.dtype.kind == "b":
+        return f"For black and white: {name}.astype('uint8') * 255."
+    if array.dtype.kind not in "iuf":
+        return "Give numbers from 0 to 255 as uint8."
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        return f"Some values are not finite: numpy.nan_to_num({name}) first."
+    low, high = float(array.min()), float(array.max())
+    is_float = array.dtype.kind == "f"
+    for bottom, top, code in (
+        (0, 1, f"({name} * 255).round().astype('uint8')" if is_float else f"({name} * 255).astype('uint8')"),
+        (-1, 1, f"(({name} + 1) * 127.5).round().astype('uint8')" if is_float else ""),
+        (0, 255, f"{name}.round().astype('uint8')" if is_float else f"{name}.astype('uint8')"),
+        (0, _BRIGHTEST, "" if is_float else f"({name} // 257).astype('uint8')"),
+    ):
+        if code and bottom <= low and high <= top:
+            return f"For values from {bottom} to {top}: {code}."
+    return (
+        f"Its values are from {low:g} to {high:g}. Scale them to 0 to 255: "
+        f"(({name} - {low:g}) * (255 / {max(high - low, 1):g})).astype('uint8')."
+    )

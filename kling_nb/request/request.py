@@ -21,8 +21,9 @@ from kling_nb.catalog.problem import Problem, input_error, listing, quote
 from kling_nb.catalog.shipped import endpoint, endpoints
 from kling_nb.errors import InputError, UnknownEndpoint
 from kling_nb.request.coercion import Coercion
+from kling_nb.request.limits import FITS, limit_problems, measure_file
 from kling_nb.request.local_file import LocalFile
-from kling_nb.request.validation import problems
+from kling_nb.request.validation import problems, rule_problems, warnings
 
 _END = frozenset({"tail", "end", "last", "final"})
 """Words in the name of a parameter for the last image of a video: `tail_image_url`, `end_image_url`."""
@@ -54,13 +55,20 @@ class VideoRequest:
     recorded: str | None = field(default=None, compare=False)
 
     @classmethod
-    def build(cls, endpoint: Endpoint, values: Mapping[str, Any]) -> VideoRequest:
+    def build(cls, endpoint: Endpoint, values: Mapping[str, Any], *, fit: str | None = None) -> VideoRequest:
         """Check `values` against the endpoint's schema.
 
         Values are converted if nothing must be guessed: 5 to "5" if the schema lists "5", "0.5" to 0.5, 5.0
         to 5, "true" to True, a JSON text to a list or object. None means not given. A prompt becomes a
         `plain_text`. A file may be a URL, a data URI, a path, bytes, a PIL image, a NumPy array, an open
         file, an earlier `Video`, or a `LocalFile`. Local files are read once, for their type and hash.
+
+        `check` has the rules that decide only about a new submission.
+
+        Args:
+            endpoint: The endpoint.
+            values: The input.
+            fit: One of `FITS`, to make images conform to the endpoint's limits.
 
         Raises:
             InputError: The input is wrong. The message has all problems; `parameter` names the first.
@@ -71,16 +79,53 @@ class VideoRequest:
         given = {str(name): value for name, value in values.items() if value is not None}
         known = endpoint.input_schema.get("properties", {})
         ordered = [name for name in known if name in given] + [name for name in given if name not in known]
-        coercion = Coercion()
+        coercion = Coercion(fit)
         data = {name: coercion.convert(known.get(name, {}), given[name], (name,)) for name in ordered}
         plain: dict[str, Any] = _with_plain_texts(data)
         found = _merge(coercion.problems, problems(endpoint, plain))
         if found:
             raise input_error(found)
         files = MappingProxyType(coercion.files)
-        # Version 0.1.0 up to commit 21fcdc9 sent line ends and byte order marks as they were.
-        earlier = () if plain == data else (cls(endpoint, data, files).fingerprint,)
-        return cls(endpoint, MappingProxyType(plain), files, earlier)
+        request = cls(endpoint, MappingProxyType(plain), files)
+        if plain == data and not any(file.earlier for file in files.values()):
+            return request
+        # Version 0.1.0 up to commit 21fcdc9 sent line ends and byte order marks as they were, and other bytes
+        # of some images.
+        before = {path: replace(file, sha256=file.earlier or file.sha256) for path, file in files.items()}
+        return replace(request, earlier=(cls(endpoint, data, before).fingerprint,))
+
+    def check(self, *, rehearsal: bool = False) -> None:
+        """Check what fal would refuse, as far as it states it: limits of files, and rules between parameters.
+
+        Call it before a new submission only. A take or a job that exists shows that fal accepted the request.
+
+        Args:
+            rehearsal: True for the local preview server (see `limits.breaches`).
+
+        Raises:
+            InputError: The message has all problems.
+        """
+        found = [
+            *rule_problems(self.endpoint, self.input),
+            *limit_problems(self.endpoint.input_schema, self.input, self.files, rehearsal=rehearsal),
+        ]
+        if found:
+            raise input_error(found)
+
+    @cached_property
+    def input_seconds(self) -> float | None:
+        """The length of the local videos in the input, else of its audio, or None if there are none."""
+        for kind in ("video/", "audio/"):
+            files = [file for file in self.files.values() if file.content_type.startswith(kind)]
+            lengths = [length for file in files if (length := measure_file(file).values.get("duration"))]
+            if lengths:
+                return sum(lengths)
+        return None
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What fal accepts, and the user should know."""
+        return tuple(warnings(self.endpoint, self.input))
 
     @property
     def resolved(self) -> dict[str, Any]:
@@ -227,21 +272,37 @@ def _at(data: Any, path: str) -> Any:
 
 
 def build_request(
-    chosen: Endpoint, *, prompt: str | None, image: Any, end_image: Any, parameters: Mapping[str, Any]
+    chosen: Endpoint,
+    *,
+    prompt: str | None,
+    image: Any,
+    end_image: Any,
+    parameters: Mapping[str, Any],
+    fit: str | None = None,
 ) -> VideoRequest:
     """Make a request from the arguments of a call.
 
     Raises:
         InputError: The input is wrong.
     """
+    if fit is not None and fit not in FITS:
+        raise InputError(
+            f"fit is {quote(fit)}.", remedy=f"It must be {listing(FITS, 'or')}.", parameter="fit"
+        )
     values = dict(parameters)
     if image is not None:
         _put_image(values, chosen, "image", _start_parameter(chosen), image)
     if end_image is not None:
         _put_image(values, chosen, "end_image", _end_parameter(chosen), end_image)
+    if prompt is not None and not isinstance(prompt, str):
+        raise InputError(
+            f"prompt must be a text, not {quote(prompt)}.",
+            remedy="Give a str, or several in a sweep.",
+            parameter="prompt",
+        )
     if prompt is not None and _includes_prompt(chosen, prompt):
         values[_prompt_parameter(chosen)] = prompt
-    return VideoRequest.build(chosen, values)
+    return VideoRequest.build(chosen, values, fit=fit)
 
 
 def as_recorded(request: VideoRequest, fingerprint: str, stored: Mapping[str, Any]) -> VideoRequest:

@@ -6,12 +6,13 @@ before.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
 from kling_nb._lazy import jsonschema_rs
-from kling_nb.catalog.endpoint import Endpoint
+from kling_nb.catalog.endpoint import Endpoint, media_of
 from kling_nb.catalog.problem import (
     Problem,
     ValuePath,
@@ -352,3 +353,147 @@ def _none_of(keyword: str, groups: list[tuple[str, ...]]) -> Problem:
 
 def _names(groups: list[tuple[str, ...]], last: str) -> str:
     return listing([" with ".join(group) for group in groups], last)
+
+
+# -- rules that fal states in words -------------------------------------------------
+#
+# `rule_problems` decides only about new submissions. The names are those of Kling's parameters; an endpoint
+# without one of them has no such rule. Two lists in the root of a schema hold numbers that JSON Schema cannot
+# state: `x-max-together`, such as {"max": 4, "of": ["elements", "image_urls"]}.
+
+_LONG_PROMPT = 2_500  # Kling's own limit for most models; above it the end of a prompt may be ignored
+_LONG_SHOT = 512
+_MOST_SHOTS = 6
+_REFERENCE = re.compile(r"(?<![\w@])@(Image|Element|Video)(\d+)\b|<<<voice_(\d+)>>>")
+
+
+def rule_problems(endpoint: Endpoint, values: Mapping[str, Any]) -> Iterator[Problem]:
+    """Find what fal would refuse in a valid input, or would make another video of than the user expects."""
+    yield from _shot_problems(endpoint, values)
+    yield from _count_problems(endpoint.input_schema, values)
+    yield from _element_problems(endpoint.input_schema, values)
+    yield from _reference_problems(endpoint.input_schema, values)
+
+
+def warnings(endpoint: Endpoint, values: Mapping[str, Any]) -> Iterator[str]:
+    """Return what fal accepts, and may not do as expected."""
+    prompt, stated = values.get("prompt"), endpoint.input_schema.get("properties", {}).get("prompt", {})
+    if isinstance(prompt, str) and len(prompt) > _LONG_PROMPT and "maxLength" not in stated:
+        yield f"The prompt has {len(prompt):,} characters. Kling may ignore what is after {_LONG_PROMPT:,}."
+    shots = _shots(values)
+    if len(shots) > _MOST_SHOTS:
+        yield f"multi_prompt has {len(shots)} shots. Kling may refuse more than {_MOST_SHOTS}."
+    for index, shot in enumerate(shots):
+        length = len(str(shot.get("prompt", "")))
+        if length > _LONG_SHOT:
+            yield f"Shot {index + 1} has a prompt of {length:,} characters. The limit may be {_LONG_SHOT}."
+
+
+def _shots(values: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    shots = values.get("multi_prompt")
+    return [shot for shot in shots if isinstance(shot, Mapping)] if isinstance(shots, list) else []
+
+
+def _shot_problems(endpoint: Endpoint, values: Mapping[str, Any]) -> Iterator[Problem]:
+    """Compare the length of the shots with `duration`: its limits, and its value if it is given."""
+    shots, schema = _shots(values), endpoint.input_schema["properties"]
+    if not shots:
+        return
+    usual = schema["multi_prompt"].get("items", {}).get("properties", {}).get("duration", {}).get("default")
+    lengths = [_seconds(shot.get("duration", usual)) for shot in shots]
+    if None in lengths:
+        return
+    total = sum(length for length in lengths if length is not None)
+    duration = schema.get("duration", {})
+    allowed = [number for option in duration.get("enum", ()) if (number := _seconds(option)) is not None]
+    low = min(allowed, default=duration.get("minimum", 0))
+    high = max(allowed, default=duration.get("maximum", total))
+    if not low <= total <= high:
+        yield Problem(
+            ("multi_prompt",),
+            "shots",
+            f"The shots of multi_prompt last {total:g} s in all; {low:g} to {high:g} s are allowed.",
+            "Change the duration of some shots.",
+        )
+    given = _seconds(values.get("duration"))
+    if given is not None and given != total:
+        yield Problem(
+            ("duration",),
+            "shots",
+            f"duration is {given:g}, and the shots of multi_prompt last {total:g} s in all.",
+            "Leave duration out, or make both equal.",
+        )
+
+
+def _seconds(value: Any) -> float | None:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return None
+
+
+def _count_problems(schema: Schema, values: Mapping[str, Any]) -> Iterator[Problem]:
+    """Find required lists that are empty, and too many values of several parameters together."""
+    for name in schema.get("required", ()):
+        if values.get(name) == []:
+            yield Problem((name,), "minItems", f"{name} is an empty list.", "Give at least one entry.")
+    for rule in schema.get("x-max-together", ()):
+        counts = {name: _count(values.get(name)) for name in rule["of"] if _count(values.get(name))}
+        if sum(counts.values()) > rule["max"]:
+            each = listing([f"{count} {name}" for name, count in counts.items()], "and")
+            yield Problem(
+                (next(iter(counts)),),
+                "maxItems",
+                f"{each} are {sum(counts.values())} together; the maximum is {rule['max']}.",
+                f"Leave out {sum(counts.values()) - rule['max']}.",
+            )
+
+
+def _count(value: Any) -> int:
+    return len(value) if isinstance(value, list) else int(value is not None)
+
+
+def _element_problems(schema: Schema, values: Mapping[str, Any]) -> Iterator[Problem]:
+    """Find elements that show nothing, and more than one with a video, which fal excludes."""
+    for name, part in schema.get("properties", {}).items():
+        parts = part.get("items", {}).get("properties", {})
+        files = [key for key, inner in parts.items() if media_of(inner)]
+        given = values.get(name)
+        if not files or not isinstance(given, list):
+            continue
+        for index, element in enumerate(given):
+            if isinstance(element, Mapping) and not any(element.get(key) for key in files):
+                yield Problem(
+                    (name, index), "blank", f"{name}.{index} shows nothing.", f"Give {listing(files, 'or')}."
+                )
+        videos = [index for index, element in enumerate(given) if element.get("video_url")]
+        if len(videos) > 1:
+            yield Problem(
+                (name, videos[1]),
+                "maxItems",
+                f"{len(videos)} of {name} have a video; only one may have one.",
+                "Give images for the others.",
+            )
+
+
+def _reference_problems(schema: Schema, values: Mapping[str, Any]) -> Iterator[Problem]:
+    """Find names such as @Image3 in a prompt that refer to nothing in the input."""
+    counts = {"Image": 0, "Video": 0, "Element": _count(values.get("elements")), "voice": 0}
+    for name, part in schema.get("properties", {}).items():
+        kind = str(media_of(part)).capitalize()
+        if kind in counts:
+            counts[kind] += _count(values.get(name))
+    counts["voice"] = _count(values.get("voice_ids"))
+    texts: list[tuple[ValuePath, Any]] = [(("prompt",), values.get("prompt"))]
+    texts += [(("multi_prompt", at, "prompt"), shot.get("prompt")) for at, shot in enumerate(_shots(values))]
+    for path, text in texts:
+        for found in _REFERENCE.finditer(text) if isinstance(text, str) else ():
+            kind, number = found[1] or "voice", int(found[2] or found[3])
+            if not 1 <= number <= counts[kind]:
+                has = f"{counts[kind]} of them" if counts[kind] else "none"
+                yield Problem(
+                    path,
+                    "reference",
+                    f"{dotted_path(path)} names {found[0]}, and the input has {has}.",
+                    "Add it to the input, or take it out of the text.",
+                )

@@ -13,7 +13,7 @@ from local.running_server import RunningServer
 from kling_nb.catalog import Endpoint
 from kling_nb.catalog.shipped import endpoints
 
-ENDPOINTS = sorted(endpoints(), key=lambda entry: entry.id)
+ENDPOINTS = sorted([one for one in endpoints() if one.has_schema], key=lambda entry: entry.id)
 
 
 def is_good(endpoint: Endpoint, values: Any) -> bool:

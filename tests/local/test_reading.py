@@ -93,9 +93,10 @@ def test_letters_that_cannot_be_drawn_are_left_out():
     assert typeset("🎬✨")[0] == ""
 
 
-@pytest.mark.parametrize("entry", endpoints(), ids=lambda entry: entry.id)
+@pytest.mark.parametrize("entry", [one for one in endpoints() if one.has_schema], ids=lambda entry: entry.id)
 def test_every_endpoint_can_be_ordered(entry):
     order = make_order(entry, {}, [])
     assert order.prompt
     properties = entry.output_schema["properties"]
-    assert all("url" in properties[name]["properties"] for name in order.outputs)
+    parts = [properties[name].get("items", properties[name]) for name in order.outputs]
+    assert all("url" in part["properties"] for part in parts)

@@ -72,7 +72,13 @@ class TestJobs:
 
     def test_a_whole_video_where_one_is_wanted(self, session, fal):
         first = session.submit("a cat").wait()
-        job = session.submit("make it night", endpoint="o3-pro-edit", video_url=first)
+        job = session.submit(
+            "make it night",
+            endpoint="v3-pro-motion-control",
+            video_url=first,
+            image="https://example.com/a.png",
+            character_orientation="video",
+        )
         job.wait()
         assert fal.cdn.get(fal.accepted[-1].input["video_url"]).data == first.path.read_bytes()
 

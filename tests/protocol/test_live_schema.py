@@ -78,11 +78,11 @@ def test_what_comes_with_the_package_is_never_asked_for(fal: ScriptedFal, sessio
 
 
 def test_it_is_listed_with_the_shipped_ones(session: Session) -> None:
-    assert len(session.endpoints()) == 72
+    assert len(session.endpoints()) == 85
     session.endpoint(ID)
     session.endpoint(SPEECH)
     assert [one.id for one in session.endpoints("goat")] == [ID]
-    assert len(session.endpoints()) == 74
+    assert len(session.endpoints()) == 87
 
 
 def test_refresh_on_demand(fal: ScriptedFal, session: Session) -> None:
@@ -319,5 +319,5 @@ def test_the_front_door(fal: ScriptedFal, tmp_path: Path, run: Callable[..., Any
         PATH=os.environ["PATH"],
     )
     code, out, complaints = program.finish()
-    assert (code, out.splitlines()) == (0, [f"{ID} 73", "Lucky goat image to video"]), complaints
+    assert (code, out.splitlines()) == (0, [f"{ID} 86", "Lucky goat image to video"]), complaints
     assert fal.count("openapi") == 2

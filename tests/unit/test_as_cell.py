@@ -109,7 +109,9 @@ def example(control):
     return None
 
 
-@pytest.mark.parametrize("chosen", endpoints(), ids=lambda one: one.short_name)
+@pytest.mark.parametrize(
+    "chosen", [one for one in endpoints() if one.has_schema], ids=lambda one: one.short_name
+)
 def test_every_endpoint(chosen):
     values = {control.name: example(control) for control in chosen.parameters}
     try:

@@ -11,13 +11,14 @@ from kling_nb.catalog.shipped import endpoint, endpoints
 from kling_nb.errors import InputError, UnknownEndpoint
 
 ALL = endpoints()
+WITH_SCHEMA = [one for one in ALL if one.has_schema]
 FAMILY = "fal-ai/kling-video/"
 
 
-def test_all_72_endpoints_are_there_with_unique_names():
-    assert len(ALL) == 72
-    assert len({entry.id for entry in ALL}) == 72
-    assert len({entry.short_name for entry in ALL}) == 72
+def test_all_85_endpoints_are_there_with_unique_names():
+    assert len(ALL) == 85
+    assert len({entry.id for entry in ALL}) == 85
+    assert len({entry.short_name for entry in ALL}) == 85
     assert not {entry.id for entry in ALL} & {entry.short_name for entry in ALL}
 
 
@@ -46,6 +47,15 @@ def test_all_72_endpoints_are_there_with_unique_names():
         ("create-voice", FAMILY + "create-voice"),
         ("tts", FAMILY + "v1/tts"),
         ("try-on", "fal-ai/kling/v1-5/kolors-virtual-try-on"),
+        ("v4", "kling/v4/text-to-video"),
+        ("v4-image", "kling/v4/image-to-video"),
+        ("v4-reference", "kling/v4/reference-to-video"),
+        ("v4-edit", "kling/v4/video-to-video/edit"),
+        ("v4-flash-video", "kling/v4/flash/video-to-video"),
+        ("v4-text-to-image", "kling/v4/text-to-image"),
+        ("o3-4k-edit", FAMILY + "o3/4k/video-to-video/edit"),
+        ("image-o1", "fal-ai/kling-image/o1"),
+        ("image-v3-text-to-image", "fal-ai/kling-image/v3/text-to-image"),
     ],
 )
 def test_short_names_follow_from_the_id(name, endpoint_id):
@@ -112,7 +122,7 @@ def test_any_name_at_all_gets_the_same_short_error(name):
     assert message.replace("\n", "").isprintable()
 
 
-@pytest.mark.parametrize("entry", ALL, ids=lambda entry: entry.short_name)
+@pytest.mark.parametrize("entry", WITH_SCHEMA, ids=lambda entry: entry.short_name)
 class TestEachEndpoint:
     def test_has_controls_for_all_its_parameters_in_the_schemas_order(self, entry):
         assert [control.name for control in entry.parameters] == list(entry.input_schema["properties"])
@@ -132,9 +142,10 @@ class TestEachEndpoint:
                 assert jsonschema_rs.is_valid(part, part["default"])
 
     def test_says_where_its_result_is(self, entry):
-        assert entry.output_kind == (entry.output_pointer or "data")
+        assert entry.output_kind == (entry.output_pointer.removesuffix("s") or "data")
         if entry.output_pointer:
-            assert "url" in entry.output_schema["properties"][entry.output_pointer]["properties"]
+            part = entry.output_schema["properties"][entry.output_pointer]
+            assert "url" in part.get("items", part)["properties"]
 
     def test_has_a_title_and_an_app(self, entry):
         assert entry.title.startswith("Kling")
@@ -173,7 +184,7 @@ def test_an_unknown_parameter_names_the_closest():
 
 
 def test_endpoints_can_be_kept_in_sets_and_shown_on_one_line():
-    assert len({*ALL, *endpoints("pro")}) == 72
+    assert len({*ALL, *endpoints("pro")}) == 85
     assert len(repr(endpoint("v3-pro"))) < 250
 
 

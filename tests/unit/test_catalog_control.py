@@ -95,7 +95,7 @@ def test_what_a_control_carries():
 
 def test_to_json_is_a_plain_list_of_equal_objects_for_a_front_end():
     shapes = set()
-    for entry in endpoints():
+    for entry in [one for one in endpoints() if one.has_schema]:
         for control in entry.parameters:
             plain = json.loads(json.dumps(control.to_json()))
             assert plain["kind"] in KINDS

@@ -8,7 +8,9 @@ from kling_nb.request.request import build_request, image_endpoint, notices
 
 START = "https://example.com/start.png"
 END = "https://example.com/end.png"
-TEXT_TO_VIDEO = [one.short_name for one in endpoints() if one.id.endswith("/text-to-video")]
+TEXT_TO_VIDEO = [
+    one.short_name for one in endpoints() if one.has_schema and one.id.endswith("/text-to-video")
+]
 
 
 def images(name, image=START, end_image=None, **parameters):

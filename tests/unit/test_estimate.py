@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from clips import clip_bytes
 
 from kling_nb.catalog import Endpoint, Price
 from kling_nb.catalog.endpoint import billed, estimate, price_of_unit
@@ -51,6 +52,46 @@ def test_estimate(price: Price | None, resolved: dict[str, Any], expected: float
     assert found == (expected if expected is None else pytest.approx(expected))
 
 
+FOUR = Price(usd_per_second=0.2, variants={"720p": 0.1, "1080p": 0.2})
+EDIT = Price(usd_per_second=0.2, variants={"video_720p": 0.1, "video_1080p": 0.2})
+BOTH = Price(
+    usd_per_second=0.2, variants={"720p": 0.1, "1080p": 0.2, "video_720p": 0.05, "video_1080p": 0.07}
+)
+
+
+@pytest.mark.parametrize(
+    ("price", "resolved", "input_seconds", "expected"),
+    [
+        (FOUR, {"duration": 5, "resolution": "720p"}, None, 0.5),
+        (FOUR, {"duration": 5, "resolution": "1080p"}, None, 1.0),
+        (FOUR, {"duration": 5, "resolution": "4k"}, None, 1.0),
+        (EDIT, {"video_url": "a.mp4", "resolution": "720p"}, 6.0, 1.2),  # 6 s in and 6 s out
+        (EDIT, {"video_url": "a.mp4"}, 6.0, 2.4),
+        (EDIT, {"video_url": "https://e.org/a.mp4"}, None, None),
+        (BOTH, {"duration": 5, "resolution": "720p"}, None, 0.5),
+        (BOTH, {"duration": 5, "resolution": "720p", "video_urls": ["a.mp4"]}, 3.0, 0.5),  # at least 2 x 5 s
+        (BOTH, {"duration": 5, "resolution": "1080p", "elements": [{"video_url": "a.mp4"}]}, 10.0, 1.05),
+        (BOTH, {"duration": 5, "resolution": "720p", "video_urls": []}, None, 0.5),
+        (Price(usd_per_second=0.014, step=5), {}, 6.0, 0.14),
+        (Price(usd_per_second=0.1), {}, 6.0, 0.6),  # an edited video is as long as its input
+    ],
+)
+def test_estimate_by_resolution_and_of_what_is_billed_on_input_and_output(
+    price: Price, resolved: dict[str, Any], input_seconds: float | None, expected: float | None
+) -> None:
+    output = {"properties": {"video": {"properties": {"url": {"type": "string"}}}}}
+    one = Endpoint("kling/v4/x", "x", "X", "video-to-video", price=price, output_schema=output)
+    found = estimate(one, resolved, input_seconds)
+    assert found == (expected if expected is None else pytest.approx(expected))
+
+
+def test_the_length_of_a_local_clip_gives_the_price_of_an_edit() -> None:
+    clip = clip_bytes(frames=24, fps=6)
+    request = VideoRequest.build(endpoint("o3-pro-edit"), {"prompt": "night", "video_url": clip})
+    assert request.input_seconds == pytest.approx(4.0)
+    assert estimate(request.endpoint, request.resolved, request.input_seconds) == pytest.approx(0.672)
+
+
 def test_of_real_requests() -> None:
     request = VideoRequest.build(
         endpoint("v3-pro"), {"prompt": "a cat", "duration": 10, "generate_audio": False}
@@ -63,7 +104,9 @@ def test_of_real_requests() -> None:
     assert estimate(request.endpoint, request.resolved) == pytest.approx(0.84)  # $0.70 without voices
 
 
-@pytest.mark.parametrize("one", endpoints(), ids=lambda one: one.short_name)
+@pytest.mark.parametrize(
+    "one", [one for one in endpoints() if one.has_schema], ids=lambda one: one.short_name
+)
 def test_defaults_of_every_endpoint_give_a_sensible_price_or_none(one: Endpoint) -> None:
     defaults = {control.name: control.default for control in one.parameters if control.default is not None}
     found = estimate(one, defaults)

@@ -37,7 +37,9 @@ def example(schema):
             return {name: example(part) for name, part in schema["properties"].items()}
 
 
-@pytest.mark.parametrize("entry", endpoints(), ids=lambda entry: entry.short_name)
+@pytest.mark.parametrize(
+    "entry", [one for one in endpoints() if one.has_schema], ids=lambda entry: entry.short_name
+)
 class TestEachEndpoint:
     def test_takes_an_example_with_all_its_parameters(self, entry):
         values = example(entry.input_schema)
@@ -197,7 +199,7 @@ def test_many_threads_may_check_at_once():
     assert len(set(prints)) == 7
 
 
-@pytest.mark.parametrize("value", [{1, 2}, object(), Decimal("0.5"), b"bytes", 1 + 2j, lambda: None])
+@pytest.mark.parametrize("value", [{1, 2}, object(), Decimal("NaN"), b"bytes", 1 + 2j, lambda: None])
 def test_what_json_does_not_support_is_refused_by_name(value):
     with pytest.raises(InputError) as caught:
         build("v1-pro", prompt=value)

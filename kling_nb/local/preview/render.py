@@ -53,7 +53,7 @@ def render(order: Order, log: Callable[[str], None], pace: Pace) -> tuple[dict[s
             audio, length = make_melody(order.prompt, seconds, order.pace)
             seconds = seconds or length
             files[output] = OutputFile(audio, "output.wav", "audio/wav")
-        elif output == "image":
+        elif output in {"image", "images"}:
             files[output] = _image(order)
         else:
             seconds = seconds or 5.0

@@ -1,0 +1,394 @@
+"""What an endpoint states about an input file: check it before anything is uploaded, and make it conform.
+
+The limits have fal's own names (`x-fal`, FAL-PROTOCOL §16.7): `min_width`, `max_aspect_ratio`,
+`max_duration`, `max_file_size` and so on. `x-media-formats` lists the formats, where fal states them in words
+only. Sizes are those of the image as shown, so after its EXIF orientation.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from typing import IO, TYPE_CHECKING, Any
+
+from kling_nb._lazy import av, image_ops, pillow
+from kling_nb.catalog.problem import Problem, ValuePath, dotted_path, listing, quote
+from kling_nb.request.file_types import HEAD, detect
+from kling_nb.request.local_file import LocalFile, MediaSlot
+from kling_nb.request.media_input import DataUriError, is_data_uri, parse_data_uri, plain_image
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+PREVIEW = "LOCAL PREVIEW"
+"""Part of the comment in a video by the local preview server. It has fewer pixels than what it stands for."""
+
+FITS = ("crop", "pad", "scale")
+"""How an image is made to conform: cut its edges off, add black bars, or stretch it."""
+
+_ORIENTATION = 0x0112  # the EXIF tag; from 5 on, width and height are swapped
+_SENT_BY_ALL = frozenset({"jpg", "png", "webp"})  # what `fit` leaves in its format if fal states none
+_TOLERANCE = 1e-6
+_VIDEO = {
+    "protocol_whitelist": "file",  # FFmpeg would follow URLs in playlists
+    "format_whitelist": "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,mp3,wav,ogg,flac",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A file in an input: its path there, its part of the schema, and its value: a URL or a text."""
+
+    path: ValuePath
+    schema: Mapping[str, Any]
+    value: str
+
+    @property
+    def limits(self) -> Mapping[str, float]:
+        """The limits by fal's names."""
+        limits: Mapping[str, float] = self.schema.get("x-fal", {})
+        return limits
+
+    @property
+    def formats(self) -> Sequence[str]:
+        """The formats that fal accepts, such as `jpg`; empty if it states none."""
+        formats: Sequence[str] = self.schema.get("x-media-formats", ())
+        return formats
+
+
+def places(schema: Mapping[str, Any], value: Any, path: ValuePath = ()) -> Iterator[Place]:
+    """Find every file in `value`, in the schema's order, at any depth.
+
+    The limits of a list are those of its items.
+    """
+    if "x-fal-media" in schema and isinstance(value, str):
+        yield Place(path, schema, value)
+    elif isinstance(value, Mapping):
+        for name, part in schema.get("properties", {}).items():
+            if name in value:
+                yield from places(part, value[name], (*path, name))
+    elif isinstance(value, list):
+        items = {**({"x-fal": schema["x-fal"]} if "x-fal" in schema else {}), **schema.get("items", {})}
+        for index, item in enumerate(value):
+            yield from places(items, item, (*path, index))
+
+
+# -- measures ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Measures:
+    """What limits are about.
+
+    Attributes:
+        values: By fal's names without "min" and "max": `width`, `duration`, `file_size`, … What cannot be
+            measured is missing.
+        format: Name of the format, such as `jpg`; empty if it is unknown.
+        kind: `image`, `video` or `audio`.
+        preview: True for a video by the local preview server.
+    """
+
+    values: Mapping[str, float]
+    format: str
+    kind: str
+    preview: bool = False
+
+
+def measure(file: IO[bytes], size: int) -> Measures:
+    """Measure an image, video or audio file of `size` bytes. Only its header is read, if possible."""
+    found = detect(file.read(HEAD))
+    file.seek(0)
+    kind = found.kind if found else ""
+    values: dict[str, float] = {"file_size": size}
+    preview = False
+    if kind == "image":
+        values |= _image_size(file)
+    elif kind:
+        stream, preview = _stream(file)
+        values |= stream
+    if values.get("height"):
+        values |= {
+            "aspect_ratio": values["width"] / values["height"],
+            "area": values["width"] * values["height"],
+        }
+    return Measures(values, found.suffix[1:] if found else "", kind, preview)
+
+
+def measure_file(file: LocalFile) -> Measures:
+    """Measure a local file.
+
+    Raises:
+        MediaInputError: It cannot be read any more.
+    """
+    with file.open() as opened:
+        return measure(opened, file.size)
+
+
+def _image_size(file: IO[bytes]) -> dict[str, float]:
+    try:
+        with pillow.open(file) as image:
+            turned = image.getexif().get(_ORIENTATION, 1) >= 5
+            width, height = reversed(image.size) if turned else image.size
+            return {"width": width, "height": height}
+    except (OSError, SyntaxError, ValueError, TypeError, pillow.DecompressionBombError):
+        return {}  # HEIC without a plug-in, or a damaged file, which fal reports
+
+
+def _stream(file: IO[bytes]) -> tuple[dict[str, float], bool]:
+    """Return the measures of a video or audio file, and True if the local preview server made it."""
+    values: dict[str, float] = {}
+    try:
+        with av.open(file, "r", options=_VIDEO) as container:
+            stream = (*container.streams.video, *container.streams.audio)[0]
+            if stream.duration and stream.time_base:
+                values["duration"] = float(stream.duration * stream.time_base)
+            elif container.duration:
+                values["duration"] = container.duration / 1_000_000
+            if container.streams.video:
+                video = container.streams.video[0]
+                values |= {"width": video.codec_context.width, "height": video.codec_context.height}
+                values |= {"fps": float(video.average_rate)} if video.average_rate else {}
+                values |= {"frames": video.frames} if video.frames else {}
+            return values, PREVIEW in container.metadata.get("comment", "")
+    except (av.FFmpegError, OSError, ValueError, IndexError):
+        return values, False
+
+
+# -- limits ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Breach:
+    """One limit that a file breaks.
+
+    Attributes:
+        name: fal's name of the limit, such as `min_width`, or `formats`.
+        limit: The limit, or the list of formats.
+        value: The measure.
+    """
+
+    name: str
+    limit: Any
+    value: Any
+
+    @property
+    def text(self) -> str:
+        """What is wrong, as the rest of a sentence that begins with the file."""
+        if self.name == "formats":
+            return f"has the format {self.value}; fal accepts {listing(self.limit, 'or')} here"
+        side, _, what = self.name.partition("_")
+        words, digits, scale = _WORDS[what]
+        most = "at most" if side == "max" else "at least"
+        value = _rounded(self.value / scale, digits, up=side == "max")
+        return f"{words.format(value)}; {most} {_number(self.limit / scale, digits)} is allowed"
+
+
+_WORDS = {
+    "file_size": ("has {} MB", 1, 1 << 20),
+    "width": ("is {} pixels wide", 0, 1),
+    "height": ("is {} pixels high", 0, 1),
+    "aspect_ratio": ("is {} times as wide as high", 2, 1),
+    "area": ("has {} pixels", 0, 1),
+    "duration": ("lasts {} s", 2, 1),
+    "fps": ("has {} frames per second", 2, 1),
+    "frames": ("has {} frames", 0, 1),
+}
+"""Words about a measure, the digits after its point, and its unit."""
+
+
+def breaches(place: Place, found: Measures, *, rehearsal: bool = False) -> list[Breach]:
+    """Return the limits that a file breaks.
+
+    Args:
+        place: The place of the file.
+        found: Its measures.
+        rehearsal: True for the local preview server, whose own videos may have too few pixels: the ones
+            that they stand for have enough.
+    """
+    broken = []
+    if place.formats and found.format and found.format not in place.formats:
+        broken.append(Breach("formats", list(place.formats), found.format))
+    for what in _WORDS:
+        value = found.values.get(what)
+        low, high = place.limits.get(f"min_{what}"), place.limits.get(f"max_{what}")
+        small = rehearsal and found.preview and what in {"width", "height", "area"}
+        if value is not None and low is not None and value < low - _TOLERANCE and not small:
+            broken.append(Breach(f"min_{what}", low, value))
+        if value is not None and high is not None and value > high + _TOLERANCE:
+            broken.append(Breach(f"max_{what}", high, value))
+    return broken
+
+
+def limit_problems(
+    schema: Mapping[str, Any], data: Mapping[str, Any], files: Mapping[str, LocalFile], *, rehearsal: bool
+) -> Iterator[Problem]:
+    """Find files of an input that break the limits of its schema. URLs are not looked at.
+
+    Args:
+        schema: The endpoint's schema.
+        data: The input.
+        files: Its local files by path.
+        rehearsal: See `breaches`.
+    """
+    for place in places(schema, data):
+        if not place.limits and not place.formats:
+            continue
+        file = files.get(dotted_path(place.path))
+        found, subject = _measure_input(place, file)
+        broken = breaches(place, found, rehearsal=rehearsal) if found else []
+        if broken:
+            name, remedy = dotted_path(place.path), "Convert, trim or resize it."
+            if found and found.kind == "image":
+                remedy = "Resize it, or let kling_nb do it: --fit crop, pad or scale (API: fit=)."
+            texts = " and ".join(breach.text for breach in broken)
+            yield Problem(place.path, "media", f"{name}: {subject} {texts}.", remedy)
+
+
+def _measure_input(place: Place, file: LocalFile | None) -> tuple[Measures | None, str]:
+    """Return the measures of a file or a data URI, None for a URL, and its name in words."""
+    if file is not None:
+        return measure_file(file), quote(file.name, 90)
+    if is_data_uri(place.value):
+        try:
+            data = parse_data_uri(place.value).data
+        except DataUriError:  # The check of the input has reported it.
+            return None, ""
+        return measure(BytesIO(data), len(data)), "the data URI"
+    return None, ""
+
+
+def _rounded(value: float, digits: int, *, up: bool) -> str:
+    """Return a number rounded away from its limit, so that it is never shown as equal to it."""
+    factor = 10.0**digits
+    return _number((math.ceil if up else math.floor)(value * factor) / factor, digits)
+
+
+def _number(value: float, digits: int) -> str:
+    text = f"{value:,.{digits}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+# -- making an image conform ---------------------------------------------------------
+
+
+def conform(place: Place, slot: MediaSlot, media: str | LocalFile, how: str) -> str | LocalFile:
+    """Return the file, or a new one that is within the limits if the file is an image that is not.
+
+    A URL is returned as it is.
+
+    The hash of a new one is made from that of the file and from the recipe. So it stays the same if another
+    version of Pillow writes other bytes.
+
+    Args:
+        place: The place of the file, with its limits.
+        slot: The same place, for messages.
+        media: The file, or its URL or data URI.
+        how: One of `FITS`.
+
+    Raises:
+        MediaInputError: The file cannot be read any more.
+    """
+    if isinstance(media, str) and not is_data_uri(media):
+        return media
+    file = LocalFile.from_bytes(parse_data_uri(media).data, slot) if isinstance(media, str) else media
+    found = measure_file(file)
+    wanted = frozenset(place.formats) or _SENT_BY_ALL
+    if found.kind != "image" or (found.format in wanted and not breaches(place, found)):
+        return media
+    image = open_upright(file)
+    if image is None:
+        return media  # `limit_problems` or fal says what is wrong with it
+    size = _target(place.limits, *image.size, how)
+    if how == "crop":
+        image = image_ops.fit(image, size)
+    elif how == "pad":
+        image = image_ops.pad(image, size, color=(0, 0, 0, 255) if image.mode == "RGBA" else (0, 0, 0))
+    elif image.size != size:
+        image = image.resize(size)
+    clear = image.mode == "RGBA" and "png" in wanted
+    suffix, data = _encode(image, clear or (found.format == "png" and "png" in wanted), place.limits)
+    recipe = f"fit {how} {size[0]} {size[1]}\n{file.sha256}"
+    name = file.name.rpartition(".")[0] or file.name
+    return LocalFile(
+        None,
+        data,
+        f"{name}.{suffix}",
+        f"image/{suffix}".replace("jpg", "jpeg"),
+        len(data),
+        hashlib.sha256(recipe.encode()).hexdigest(),
+    )
+
+
+def open_upright(file: LocalFile) -> Image | None:
+    """Return the first image of a file, upright, as RGB or RGBA, or None if it cannot be decoded.
+
+    HEIC needs the package pillow-heif, or is decoded by FFmpeg if it is one image, not tiles.
+    """
+    try:
+        with file.open() as opened, pillow.open(opened) as image:
+            plain = plain_image(image)
+            return plain.convert("RGBA" if plain.mode in {"LA", "RGBA"} else "RGB")
+    except (OSError, SyntaxError, ValueError, pillow.DecompressionBombError):
+        pass
+    try:
+        with file.open() as opened, av.open(opened, "r") as container:
+            if len(container.streams.video) == 1:
+                frame = next(container.decode(video=0))
+                decoded: Image = frame.to_image()  # type: ignore[no-untyped-call]
+                return decoded.rotate(round(frame.rotation / 90) * 90, expand=True)
+    except (av.FFmpegError, OSError, ValueError, StopIteration):
+        pass
+    return None
+
+
+def _target(limits: Mapping[str, float], width: int, height: int, how: str) -> tuple[int, int]:
+    """Return the size in pixels that conforms and is nearest to `width` and `height`."""
+    low, high = limits.get("min_aspect_ratio", 0.0), limits.get("max_aspect_ratio", math.inf)
+    ratio = min(max(width / height, low), high)
+    if (how == "crop") == (ratio < width / height):
+        wide, tall = height * ratio, float(height)  # cut at the sides, or bars at the sides
+    else:
+        wide, tall = float(width), width / ratio
+    need = max(
+        limits.get("min_width", 0) / wide,
+        limits.get("min_height", 0) / tall,
+        math.sqrt(limits.get("min_area", 0) / (wide * tall)),
+    )
+    room = min(
+        limits.get("max_width", math.inf) / wide,
+        limits.get("max_height", math.inf) / tall,
+        math.sqrt(limits.get("max_area", math.inf) / (wide * tall)),
+    )
+    factor = max(need, min(room, 1.0))
+    size = [max(1, round(wide * factor)), max(1, round(tall * factor))]
+    least = [math.ceil(limits.get(name, 0)) for name in ("min_width", "min_height")]
+    size = [max(pair) for pair in zip(size, least, strict=True)]
+    while size[0] / size[1] > high:  # Rounding must not break the ratio again.
+        size[1] += 1
+    while size[0] / size[1] < low:
+        size[0] += 1
+    return size[0], size[1]
+
+
+def _encode(image: Image, lossless: bool, limits: Mapping[str, float]) -> tuple[str, bytes]:
+    """Return the suffix and bytes of an image: PNG if `lossless` and small enough, else JPEG."""
+    most = limits.get("max_file_size", math.inf)
+    data = b""
+    if lossless:
+        data = _bytes(image, "PNG")
+        if len(data) <= most:
+            return "png", data
+    for quality in (95, 88, 80, 70):
+        data = _bytes(image.convert("RGB"), "JPEG", quality=quality)
+        if len(data) <= most:
+            break
+    return "jpg", data
+
+
+def _bytes(image: Image, form: str, **options: Any) -> bytes:
+    buffer = BytesIO()
+    image.save(buffer, form, **options)
+    return buffer.getvalue()
