@@ -94,7 +94,10 @@ class ResultStore:
         while True:
             attempt += 1
             try:
-                file = main_file(result.data, self._job.request.endpoint.output_pointer)
+                pointer = self._job.request.endpoint.output_pointer
+                file = main_file(result.data, pointer)
+                if file is None and pointer:
+                    raise _no_file(result.data, pointer)
                 if file is None:
                     return await self._write(result, json_download(result.data))
                 url = str(file.get("url") or "")
@@ -191,6 +194,16 @@ class ResultStore:
             lines=tuple((line.timestamp, line.message) for line in job.lines),
             estimate_usd=self._record.entry.reserved_usd,
         )
+
+
+def _no_file(data: Any, pointer: str) -> errors.MediaError:
+    """Return the error of a result without the file that the schema promises."""
+    value = data.get(pointer, ...) if isinstance(data, Mapping) else ...
+    what = f"no {pointer}" if value is ... else f'"{pointer}": {json.dumps(value)[:80]}'
+    return errors.MediaError(
+        f"fal's result has {what}, so there is no file to fetch.",
+        remedy="job.output has the whole result. Run it again to ask fal once more; that costs nothing.",
+    )
 
 
 def _check_length(file: Mapping[str, Any], download: Download) -> None:
