@@ -60,6 +60,9 @@ pictures: $(VENV) $(FRONT_END) ## Make the README's pictures again from the real
 notebooks: $(VENV) $(FRONT_END) ## Run the demos in notebooks/ and save their outputs and media again
 	@$(PY) scripts/notebooks.py --all
 
+catalogue: $(VENV) ## Read the schemas of all endpoints from fal again (needs the network, not a key)
+	@$(PY) scripts/catalogue.py
+
 pin: $(VENV) ## Write constraints.txt anew from .venv
 	@$(PY) scripts/pin.py
 
