@@ -17,7 +17,7 @@ from itertools import islice
 from typing import Any
 
 from kling_nb.catalog.problem import InvalidValue, Problem, ValuePath, dotted_path, quote
-from kling_nb.request.limits import Place, conform
+from kling_nb.request.limits import Place, conform, size_in_words
 from kling_nb.request.local_file import LocalFile, MediaSlot
 from kling_nb.request.media_input import media_text, read_media
 
@@ -49,12 +49,14 @@ class Coercion:
     Attributes:
         problems: The values that could not be converted.
         files: The local files in the values, by parameter path (`elements.0.frontal_image_url`).
+        notes: What was changed, one line each.
     """
 
     def __init__(self, fit: str | None = None) -> None:
         self._fit = fit
         self.problems: list[Problem] = []
         self.files: dict[str, LocalFile] = {}
+        self.notes: list[str] = []
 
     def convert(self, schema: Mapping[str, Any], value: Any, path: ValuePath) -> Any:
         """Return a copy of `value` in the types of `schema`, unchanged where they cannot be reached."""
@@ -76,7 +78,9 @@ class Coercion:
         slot = MediaSlot.of(schema, path)
         media = read_media(slot, value)
         if self._fit:
-            media = conform(Place(path, schema, ""), slot, media, self._fit)
+            given, media = media, conform(Place(path, schema, ""), slot, media, self._fit)
+            if media is not given and isinstance(media, LocalFile):
+                self.notes.append(f"{slot.name} was changed by fit={self._fit}: {size_in_words(media)}.")
         if isinstance(media, LocalFile):
             self.files[dotted_path(path)] = media
         return media_text(media, value)

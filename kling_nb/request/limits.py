@@ -127,6 +127,12 @@ def measure_file(file: LocalFile) -> Measures:
         return measure(opened, file.size)
 
 
+def size_in_words(file: LocalFile) -> str:
+    """Return format and size of an image, such as "jpg, 750 × 300 pixels"."""
+    found = measure_file(file)
+    return f"{found.format}, {found.values.get('width', 0):g} × {found.values.get('height', 0):g} pixels"
+
+
 def _image_size(file: IO[bytes]) -> dict[str, float]:
     try:
         with pillow.open(file) as image:

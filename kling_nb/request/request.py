@@ -46,6 +46,7 @@ class VideoRequest:
             shown instead of a new submission; see `Planner`.
         recorded: The fingerprint in the ledger or sidecar from which the request was read, or None. Such a
             request is never sent again.
+        notes: What `fit` changed, one line for each file.
     """
 
     endpoint: Endpoint
@@ -53,6 +54,7 @@ class VideoRequest:
     files: Mapping[str, LocalFile]
     earlier: tuple[str, ...] = field(default=(), compare=False)
     recorded: str | None = field(default=None, compare=False)
+    notes: tuple[str, ...] = field(default=(), compare=False)
 
     @classmethod
     def build(cls, endpoint: Endpoint, values: Mapping[str, Any], *, fit: str | None = None) -> VideoRequest:
@@ -86,7 +88,7 @@ class VideoRequest:
         if found:
             raise input_error(found)
         files = MappingProxyType(coercion.files)
-        request = cls(endpoint, MappingProxyType(plain), files)
+        request = cls(endpoint, MappingProxyType(plain), files, notes=tuple(coercion.notes))
         if plain == data and not any(file.earlier for file in files.values()):
             return request
         # Version 0.1.0 up to commit 21fcdc9 sent line ends and byte order marks as they were, and other bytes
@@ -124,8 +126,8 @@ class VideoRequest:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What fal accepts, and the user should know."""
-        return tuple(warnings(self.endpoint, self.input))
+        """What fal accepts, and the user should know; also what `fit` changed."""
+        return (*self.notes, *warnings(self.endpoint, self.input))
 
     @property
     def resolved(self) -> dict[str, Any]:

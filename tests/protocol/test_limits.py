@@ -68,6 +68,8 @@ def test_fit_makes_it_conform_and_the_next_run_buys_nothing(fal: ScriptedFal, se
         assert session.generate("a cat", endpoint="o1-image", image=png((200, 200)), fit="scale") is not None
     assert len(fal.accepted) == 1
     assert fal.accepted[0].input["start_image_url"].startswith(("http://", "data:image/png"))
+    plan = session.plan("a cat", endpoint="o1-image", image=png((200, 200)), fit="pad")
+    assert plan.notices == ("start_image_url was changed by fit=pad: png, 300 × 300 pixels.",)
 
 
 def test_an_image_that_was_accepted_before_the_limit_was_known_is_shown(
