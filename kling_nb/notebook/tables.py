@@ -283,6 +283,7 @@ def _row(one: Endpoint) -> str:
         f"<strong>{escape(_brief(control))}</strong>" if control.required else escape(_brief(control))
         for control in one.parameters
     )
+    parameters = parameters if one.has_schema else _UNREAD
     note = f'<div style="{_SMALL}">{escape(one.price.note)}</div>' if one.price else ""
     full = f'<div style="{_SMALL}">{escape(visible(one.id))}</div>' if one.id != one.short_name else ""
     cells = (
@@ -302,8 +303,11 @@ def _notices(endpoints: Sequence[Endpoint]) -> list[str]:
     return [visible(one.notice) for one in endpoints if one.notice]
 
 
+_UNREAD = "fetched from fal at the first use"
+
+
 def _parameter_list(one: Endpoint) -> str:
-    return ", ".join(_brief(control) for control in one.parameters)
+    return ", ".join(_brief(control) for control in one.parameters) if one.has_schema else _UNREAD
 
 
 def _brief(control: Control) -> str:

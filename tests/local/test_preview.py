@@ -179,7 +179,7 @@ def test_any_text_can_be_a_prompt(server, prompt):
 
 @pytest.fixture(scope="module")
 def speech(server):
-    reply = server.result("fal-ai/kling-video/v1/tts", {"text": "Hello there"})
+    reply = server.result("fal-ai/kling-video/v1/tts", {"text": "Hello there, " * 9})
     satisfies("fal-ai/kling-video/v1/tts", reply)
     audio = reply.json()["audio"]
     assert audio["content_type"] == "audio/wav"
