@@ -164,15 +164,14 @@ def estimate(
     if price.usd_per_second is None or seconds is None:
         return None
     seconds = math.ceil(seconds / price.step) * price.step if price.step else seconds
-    resolution = str(resolved.get("resolution", ""))
-    audio = _audio_variant(price, resolved)
-    rate = price.variants.get(resolution, price.variants.get(audio, price.usd_per_second))
-    if any(name.startswith("video_") for name in price.variants) and _has_video(resolved):
+    variants, resolution = price.variants, str(resolved.get("resolution", ""))
+    if any(name.startswith("video_") for name in variants) and _has_video(resolved):
         if input_seconds is None:
             return None
-        rate = price.variants.get(f"video_{resolution}", price.usd_per_second)
-        seconds = max(seconds + input_seconds, 2 * seconds)
-    return seconds * rate
+        total = max(seconds + input_seconds, 2 * seconds)
+        return total * variants.get(f"video_{resolution}", price.usd_per_second)
+    audio = _audio_variant(price, resolved)
+    return seconds * variants.get(resolution, variants.get(audio, price.usd_per_second))
 
 
 def _audio_variant(price: Price, resolved: Mapping[str, Any]) -> str:

@@ -246,11 +246,39 @@ def limit_problems(
         found, subject = _measure_input(place, file)
         broken = breaches(place, found, rehearsal=rehearsal) if found else []
         if broken:
-            name, remedy = dotted_path(place.path), "Convert, trim or resize it."
-            if found and found.kind == "image":
-                remedy = "Resize it, or let kling_nb do it: --fit crop, pad or scale (API: fit=)."
+            name, remedy = dotted_path(place.path), _remedy(place, found, broken)
             texts = " and ".join(breach.text for breach in broken)
             yield Problem(place.path, "media", f"{name}: {subject} {texts}.", remedy)
+
+
+_SHAPES = {
+    f"{side}_{what}" for side in ("min", "max") for what in ("width", "height", "area", "aspect_ratio")
+}
+
+
+def _remedy(place: Place, found: Measures | None, broken: Sequence[Breach]) -> str:
+    """Return what to do: for an image the flag, for a clip or audio the options of FFmpeg."""
+    if found is None or found.kind == "image":
+        return "Resize it, or let kling_nb do it: --fit crop, pad or scale (API: fit=)."
+    names = {breach.name: breach.limit for breach in broken}
+    if "min_duration" in names:
+        return "Give a longer one."
+    options = []
+    if names.keys() & _SHAPES:
+        width, height = (-2 * (-side // 2) for side in _target(place.limits, *_shape(found), "scale"))
+        options.append(f"-vf scale={width}:{height}")
+    if names.keys() & {"min_fps", "max_fps"}:
+        options.append(f"-r {names.get('min_fps', names.get('max_fps')):g}")
+    if "max_duration" in names:
+        options.append(f"-t {names['max_duration']:g}")
+    if "max_file_size" in names:
+        options.append("-crf 30")
+    suffix = place.formats[0] if place.formats else found.format
+    return f"Convert it, for example with FFmpeg: ffmpeg -i FILE {' '.join([*options, f'fitted.{suffix}'])}"
+
+
+def _shape(found: Measures) -> tuple[int, int]:
+    return int(found.values.get("width", 1)), int(found.values.get("height", 1))
 
 
 def _measure_input(place: Place, file: LocalFile | None) -> tuple[Measures | None, str]:
@@ -340,7 +368,7 @@ def open_upright(file: LocalFile) -> Image | None:
     except (OSError, SyntaxError, ValueError, pillow.DecompressionBombError):
         pass
     try:
-        with file.open() as opened, av.open(opened, "r") as container:
+        with file.open() as opened, av.open(opened, "r", options=_VIDEO) as container:
             if len(container.streams.video) == 1:
                 frame = next(container.decode(video=0))
                 decoded: Image = frame.to_image()  # type: ignore[no-untyped-call]

@@ -100,9 +100,16 @@ def test_a_size_in_bytes_is_never_shown_as_its_limit(tmp_path):
     ],
 )
 def test_a_clip_that_breaks_a_limit_is_refused(options, words):
-    error = refused(build(clip_bytes(**options), "o1-edit", "video_url"))
-    assert words in error.message
-    assert "trim" in error.remedy
+    assert words in refused(build(clip_bytes(**options), "o1-edit", "video_url")).message
+
+
+def test_the_remedy_for_a_clip_is_a_command_that_makes_it_conform():
+    long = refused(build(clip_bytes(frames=24, fps=2), "o1-edit", "video_url"))
+    assert long.remedy.endswith("ffmpeg -i FILE -vf scale=960:720 -r 24 -t 10.05 fitted.mp4")
+    slow = refused(build(clip_bytes(size=(720, 720), frames=16, fps=4), "o1-edit", "video_url"))
+    assert slow.remedy.endswith("ffmpeg -i FILE -r 24 fitted.mp4")
+    short = refused(build(clip_bytes(), "o1-edit", "video_url"))
+    assert short.remedy.startswith("Give a longer one.")
 
 
 def test_sound_has_limits_too():
