@@ -10,13 +10,15 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from importlib import import_module
 from io import BytesIO
 from typing import IO, TYPE_CHECKING, Any
 
 from kling_nb._lazy import av, image_ops, pillow
 from kling_nb.catalog.problem import Problem, ValuePath, dotted_path, listing, quote
-from kling_nb.request.file_types import HEAD, detect
+from kling_nb.request.file_types import HEAD, FileType, detect
 from kling_nb.request.local_file import LocalFile, MediaSlot
 from kling_nb.request.media_input import DataUriError, is_data_uri, parse_data_uri, plain_image
 
@@ -105,6 +107,7 @@ def measure(file: IO[bytes], size: int) -> Measures:
     values: dict[str, float] = {"file_size": size}
     preview = False
     if kind == "image":
+        _register_heif(found)
         values |= _image_size(file)
     elif kind:
         stream, preview = _stream(file)
@@ -125,6 +128,13 @@ def measure_file(file: LocalFile) -> Measures:
     """
     with file.open() as opened:
         return measure(opened, file.size)
+
+
+def _register_heif(found: FileType | None) -> None:
+    """Let Pillow read HEIC, if pillow-heif is installed. It is imported only for such a file."""
+    if found is not None and found.suffix == ".heic":
+        with suppress(ImportError):
+            import_module("pillow_heif").register_heif_opener()
 
 
 def size_in_words(file: LocalFile) -> str:
@@ -323,6 +333,7 @@ def conform(place: Place, slot: MediaSlot, media: str | LocalFile, how: str) -> 
         how: One of `FITS`.
 
     Raises:
+        InvalidValue: It is an image that cannot be decoded.
         MediaInputError: The file cannot be read any more.
     """
     if isinstance(media, str) and not is_data_uri(media):
@@ -334,7 +345,10 @@ def conform(place: Place, slot: MediaSlot, media: str | LocalFile, how: str) -> 
         return media
     image = open_upright(file)
     if image is None:
-        return media  # `limit_problems` or fal says what is wrong with it
+        raise slot.error(
+            f"{slot.name}: {quote(file.name)} cannot be decoded here, so fit cannot change it",
+            "Its file may be damaged. Some HEIC files need: pip install pillow-heif",
+        )
     size = _target(place.limits, *image.size, how)
     if how == "crop":
         image = image_ops.fit(image, size)

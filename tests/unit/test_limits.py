@@ -246,6 +246,12 @@ def test_heic_is_converted():
     assert image.getpixel((160, 160))[0] > 150
 
 
+def test_an_image_that_cannot_be_decoded_is_not_sent_unchanged():
+    with pytest.raises(MediaInputError, match="cannot be decoded here, so fit cannot change it") as caught:
+        build(heic()[:400], fit="crop")
+    assert "pip install pillow-heif" in caught.value.remedy
+
+
 def test_only_three_ways_exist():
     with pytest.raises(InputError, match='fit is "stretch"') as caught:
         build_request(

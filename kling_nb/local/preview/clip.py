@@ -24,6 +24,7 @@ SCALE = "KLING_NB_LOCAL_SCALE"
 """Environment variable for the size, from 0.2 to 1: 1 draws 960 × 540, 0.5 half of that."""
 
 _AREA = 518_400  # Pixels at a scale of 1, for every shape.
+_SHORTEST = 500.0
 _DEFAULT_SCALE = 0.6  # 576 × 324 pixels. More pixels take more time, and 5 s must be drawn in half a second.
 
 # This is "ultrafast" with some cheap tools switched on again. At the same size it looks like "superfast" and
@@ -64,8 +65,10 @@ def frame_size(ratio: float) -> tuple[int, int]:
         scale = float(os.environ.get(SCALE) or _DEFAULT_SCALE)
     except ValueError:
         scale = _DEFAULT_SCALE
+    scale = scale if 0.2 <= scale <= 1 else _DEFAULT_SCALE
     ratio = min(max(ratio, 0.42), 2.4)
-    width = (_AREA * ratio) ** 0.5 * (scale if 0.2 <= scale <= 1 else _DEFAULT_SCALE)
+    # The shorter side has 300 pixels at the default scale, as endpoints demand of an image to start from.
+    width = max((_AREA * ratio) ** 0.5, _SHORTEST * max(ratio, 1)) * scale
     return max(round(width / 4) * 4, 4), max(round(width / ratio / 4) * 4, 4)
 
 
