@@ -26,7 +26,7 @@ from kling_nb.errors import UnreachableError
 from kling_nb.fal.platform import fetch_document
 
 FILE = Path(__file__).resolve().parent.parent / "kling_nb" / "catalog" / "endpoints.json"
-OURS = ("description", "title", "x-media-formats", "x-media-also", "x-max-together", "x-fal")
+OURS = ("description", "title", "x-media-formats", "x-media-also", "x-max-together", "x-fal", "x-fal-when")
 """What stays as it is in the file; of `description`, `title` and `x-fal`, fal's are used if we have none."""
 
 Schema = dict[str, Any]

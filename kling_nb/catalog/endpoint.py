@@ -60,9 +60,10 @@ class Endpoint:
         category: fal's category, such as `text-to-video`.
         generation: Kling's version ("3.0", "O3"), or None.
         tier: `pro`, `standard`, `4k` and so on, or None.
-        input_schema: JSON Schema (2020-12) of the input, with five extensions. `x-fal-media` marks a text
+        input_schema: JSON Schema (2020-12) of the input, with six extensions. `x-fal-media` marks a text
             that is the URL of an image, video or audio file, `x-media-also` lists further kinds that it
-            accepts, `x-fal` has fal's limits of the file and `x-media-formats` its formats.
+            accepts, `x-fal` has fal's limits of the file, `x-fal-when` those for a value of another
+            parameter, and `x-media-formats` its formats.
             `x-max-together`, in the root, limits several lists together. Empty for an endpoint of the
             package whose schema is fetched at its first use.
         output_schema: JSON Schema of the result.

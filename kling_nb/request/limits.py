@@ -71,11 +71,19 @@ def places(schema: Mapping[str, Any], value: Any, path: ValuePath = ()) -> Itera
     elif isinstance(value, Mapping):
         for name, part in schema.get("properties", {}).items():
             if name in value:
-                yield from places(part, value[name], (*path, name))
+                yield from places(_with_conditions(part, value), value[name], (*path, name))
     elif isinstance(value, list):
         items = {**({"x-fal": schema["x-fal"]} if "x-fal" in schema else {}), **schema.get("items", {})}
         for index, item in enumerate(value):
             yield from places(items, item, (*path, index))
+
+
+def _with_conditions(part: Mapping[str, Any], values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a part of a schema with the limits that depend on the values of other parameters."""
+    limits = dict(part.get("x-fal", {}))
+    for name, cases in part.get("x-fal-when", {}).items():
+        limits |= cases.get(values.get(name), {})
+    return {**part, "x-fal": limits} if "x-fal-when" in part else part
 
 
 # -- measures ----------------------------------------------------------------------

@@ -103,6 +103,17 @@ def test_a_clip_that_breaks_a_limit_is_refused(options, words):
     assert words in refused(build(clip_bytes(**options), "o1-edit", "video_url")).message
 
 
+@pytest.mark.parametrize(("facing", "passes"), [("image", False), ("video", True)])
+def test_a_limit_may_depend_on_another_parameter(facing, passes):
+    clip = clip_bytes(frames=24, fps=2)  # 12 s
+    others = {"image_url": "https://example.com/a.png", "character_orientation": facing}
+    request = build(clip, "v3-pro-motion-control", "video_url", **others)
+    if passes:
+        request.check()
+    else:
+        assert "lasts 12 s; at most 10.05 is allowed" in refused(request).message
+
+
 def test_the_remedy_for_a_clip_is_a_command_that_makes_it_conform():
     long = refused(build(clip_bytes(frames=24, fps=2), "o1-edit", "video_url"))
     assert long.remedy.endswith("ffmpeg -i FILE -vf scale=960:720 -r 24 -t 10.05 fitted.mp4")
