@@ -218,7 +218,7 @@ def test_a_thousand_entries_are_searched_filtered_compared_and_reused(page, live
     panel.get_by_role("radio", name="9:16").check(force=True)
     panel.get_by_role("region", name="Compose").get_by_role("button", name="Copy as cell").click()
     expect(panel.get_by_role("button", name="Copied")).to_be_visible()
-    assert live.clipboard() == "%%kling --endpoint v1-pro --aspect-ratio 9:16\nfox number 977"
+    assert live.clipboard() == "%%kling --aspect-ratio 9:16\nfox number 977"
 
 
 def test_hostile_text_stays_text_and_breaks_no_layout(page, live, session):

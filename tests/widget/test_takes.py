@@ -7,7 +7,7 @@ import pytest
 from clips import colourful, make_clip
 from widget.memory_job import MemoryJob, ready, widget_of
 
-from kling_nb import Session
+from kling_nb import Session, configure
 from kling_nb.errors import (
     InputRefused,
     MissingKey,
@@ -19,7 +19,7 @@ from kling_nb.errors import (
 from kling_nb.events import Failed, Ready, State, Submitted, Unclear
 from kling_nb.job.plan import Outcome
 from kling_nb.notebook.card import mark as served
-from kling_nb.notebook.widgets.takes import cost
+from kling_nb.notebook.widgets.takes import StripTake, cell_of, cost, earlier_takes, submit
 
 
 @pytest.fixture(autouse=True)
@@ -315,3 +315,19 @@ def test_a_file_within_the_served_folder_has_an_address(tmp_path):
     assert served.served_url(path, {}) is None
     assert served.served_url(tmp_path.parent / "x.mp4", environment) is None
     assert served.served_url(tmp_path / ".hidden" / "x.mp4", environment) is None
+
+
+def test_copy_as_cell_keeps_the_variable_of_the_cell_and_leaves_out_the_usual_endpoint(
+    tmp_path,
+):
+    first, earlier, another = (finished(tmp_path / f"{name}.mp4", 1, prompt="a boat") for name in "abc")
+    first.variable = "boat"
+    first.maker = Maker(another, found=[earlier])
+    assert StripTake(0, first).fields()["cell"] == "%%kling boat\na boat"
+    assert [cell_of(take) for take in earlier_takes(first)] == ["%%kling boat\na boat"]
+    assert cell_of(submit(first, {})) == "%%kling boat\na boat"
+    configure(endpoint="v3-pro")
+    try:
+        assert cell_of(first) == "%%kling boat --endpoint v1-pro\na boat"
+    finally:
+        configure(endpoint=None)
