@@ -366,7 +366,15 @@ KINDS = {
         "job",
         {
             **dict.fromkeys(
-                ("submitting", "uploading", "queued", "running, time unknown", "running", "downloading")
+                (
+                    "submitting",
+                    "uploading",
+                    "waiting for its turn",
+                    "queued",
+                    "running, time unknown",
+                    "running",
+                    "downloading",
+                )
             ),
             **dict.fromkeys(("ready, wide", "ready, tall", "ready, square")),
             "playing A-B": loop,

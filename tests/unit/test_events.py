@@ -12,6 +12,7 @@ from kling_nb.events import (
     Downloading,
     Event,
     Failed,
+    Held,
     JobState,
     Logged,
     Queued,
@@ -77,6 +78,14 @@ def test_bytes_are_those_that_go_up_and_then_those_that_come() -> None:
     assert folded(Uploading(9, 9), Submitted("r-1")).bytes_transferred == (0, None)
     assert folded(Submitted("r-1"), Completed(), Downloading(5, None)).bytes_transferred == (5, None)
     assert folded(Submitted("r-1"), Downloading(5, 5), Ready()).bytes_transferred == (0, None)
+
+
+def test_a_request_that_waits_to_be_sent_is_held_until_fal_has_it() -> None:
+    assert not folded().held
+    assert folded(Held()).held
+    assert folded(Held()).state is State.SUBMITTING
+    accepted = folded(Held(), Submitted("r-1"))
+    assert (accepted.held, accepted.queue_position) == (False, None)
 
 
 def test_fal_may_put_a_running_job_back_into_the_queue() -> None:

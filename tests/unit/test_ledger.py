@@ -247,6 +247,31 @@ def test_a_row_that_was_taken_over_is_not_sent_by_its_first_owner(ledger: Ledger
     assert only(ledger).sent_at is None
 
 
+def test_a_request_that_fal_refused_for_now_may_be_sent_again(ledger: Ledger) -> None:
+    entry, _ = ledger.claim(intent())
+    assert not ledger.mark_unsent(entry.id)  # it was not sent
+    assert ledger.renew(entry.id)
+    assert ledger.mark_sending(entry.id, {"image_url": "https://files/1"})
+    assert not ledger.renew(entry.id)
+    ledger.update(entry.id, created_at=0.0)
+    assert ledger.mark_unsent(entry.id)
+    row = only(ledger)
+    assert (row.sent_at, row.addresses, row.state) == (None, None, State.SUBMITTING)
+    assert row.created_at > 0  # its lease starts again
+    assert ledger.mark_sending(entry.id)
+
+
+@pytest.mark.parametrize(
+    "change", [{"owner": "elsewhere:1:cafe0000"}, {"request_id": "r-1"}, {"state": State.UNCERTAIN}], ids=str
+)
+def test_a_row_that_another_process_changed_is_not_put_back(ledger: Ledger, change: dict[str, Any]) -> None:
+    entry, _ = ledger.claim(intent())
+    assert ledger.mark_sending(entry.id)
+    ledger.update(entry.id, **change)
+    assert not ledger.mark_unsent(entry.id)
+    assert only(ledger).sent_at is not None
+
+
 def test_a_process_elsewhere_counts_as_alive_until_its_lease_ends(ledger: Ledger) -> None:
     entry, _ = ledger.claim(intent())
     ledger.update(entry.id, owner="another-host:1:cafe0000")

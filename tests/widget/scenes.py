@@ -18,6 +18,7 @@ from kling_nb.events import (
     Cancelled,
     Downloading,
     Failed,
+    Held,
     Logged,
     Queued,
     Ready,
@@ -163,6 +164,7 @@ def takes():
 JOBS = {
     "submitting": lambda: SceneJob(ago=1),
     "uploading": lambda: SceneJob(Uploading(3_400_000, 8_100_000), ago=6),
+    "waiting for its turn": lambda: SceneJob(Held(), ago=40),
     "queued": lambda: SceneJob(ASKED, Queued(3), ago=14),
     "running, time unknown": lambda: running(3, None),
     "running": running,

@@ -13,6 +13,7 @@ from kling_nb.events import (
     Cancelled,
     Downloading,
     Failed,
+    Held,
     Logged,
     Queued,
     Running,
@@ -81,6 +82,9 @@ def test_events_reach_views_and_traits(job):
     job._apply(Uploading(5, 40))
     comm.wait_for(lambda: comm.updates() and comm.updates()[-1]["total"] == 40)
     assert comm.updates()[-1]["received"] == 5
+    job._apply(Held())
+    comm.wait_for(lambda: comm.updates()[-1]["queue_position"] == 0)
+    assert comm.updates()[-1]["state"] == "SUBMITTING"  # shown as waiting
     job._apply(Submitted("r-1"), Queued(3))
     comm.wait_for(lambda: comm.updates()[-1]["queue_position"] == 3)
     assert comm.updates()[-1]["request_id"] == "r-1"
