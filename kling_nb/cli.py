@@ -254,8 +254,8 @@ def _spend(parsed: argparse.Namespace) -> int:
 
 def _ledger(parsed: argparse.Namespace) -> int:
     settings = current({"backend": "local"})  # Only its folders are needed, so no key is searched.
-    path = ledger_path(settings.home, settings.media)
-    folders = dict.fromkeys([settings.media, *(Path(folder).resolve() for folder in parsed.folders)])
+    path = ledger_path(settings.home, settings.ledger_folder)
+    folders = dict.fromkeys([settings.ledger_folder, *(Path(folder).resolve() for folder in parsed.folders)])
     if parsed.what == "check":
         health = rebuild.check(path, folders)
         print(tables.health(health))

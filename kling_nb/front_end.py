@@ -1,10 +1,13 @@
-"""Hooks that a front end registers: the `%config` values, and how jobs and videos are shown.
+"""Hooks that a front end registers: the `%config` values, how jobs are shown. And the notebook's folder.
 
 This module imports nothing of the package, so that `%load_ext` can register first. There is one front end
 per process.
 """
 
+import os
+import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 config: Callable[[], Mapping[str, Any]] = dict
@@ -30,3 +33,35 @@ say: Callable[[str], None] | None = None
 
 open_line: Callable[[], Callable[[str], None]] | None = None
 """Opens a line in the output of a cell, and returns the function that rewrites it. None without a kernel."""
+
+_named: list[Path] = []
+
+
+def base_folder() -> Path:
+    """Return the folder from which relative paths in settings count.
+
+    In a kernel it is the notebook's folder, which `os.chdir` and `%cd` do not change: that of the file that
+    VS Code names, or Jupyter Server if that file exists, else the folder in which the kernel started. In any
+    other program it is the current folder.
+    """
+    ipython = sys.modules.get("IPython.core.getipython")  # a program that has not imported it is no kernel
+    shell = ipython.get_ipython() if ipython else None
+    if not hasattr(shell, "kernel"):
+        return Path.cwd()
+    if not _named:  # found once, because `%reset` deletes VS Code's variable
+        _named.extend(_notebook_file(shell).parents[:1])
+    return _named[0] if _named else Path(getattr(shell, "starting_dir", None) or Path.cwd()).resolve()
+
+
+def _notebook_file(shell: Any) -> Path:
+    """Return the path of the notebook, or an empty path if no program names it."""
+    if name := shell.user_ns.get("__vsc_ipynb_file__"):
+        return Path(str(name)).resolve()
+    name = os.environ.get("JPY_SESSION_NAME")
+    request = shell.get_parent() if hasattr(shell, "get_parent") else {}
+    # A program that a notebook starts, such as papermill, passes the name on to its own kernel, which runs
+    # another notebook. Such programs allow no input.
+    if name and request.get("content", {}).get("allow_stdin", True):
+        path = Path(shell.starting_dir, name)
+        return path.resolve() if path.is_file() else Path()
+    return Path()

@@ -8,7 +8,6 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
@@ -63,7 +62,7 @@ class Session:
     """
 
     def __init__(self, *, patience: Patience | None = None, **settings: Any) -> None:
-        self._own = settings = _settings.pin_dotenv(settings)
+        self._own = settings = _settings.from_code(settings)
         _settings.check_names(settings)
         self._background = BackgroundThread.get_shared()
         self._connections = Connections(self._background, patience)
@@ -412,7 +411,7 @@ class Session:
             unfinished: Only those still to be completed.
         """
         settings = self.settings()
-        folder = settings.media if here else None
+        folder = settings.ledger_folder if here else None
         return self.ledger.entries(Selection(folder=folder, unfinished=unfinished), limit=limit)
 
     @property
@@ -503,7 +502,7 @@ class Session:
                 ),
             )
         settings = self.settings(backend=entry.backend)  # the backend that has the job, not the one set now
-        media = self._connections.media(Path(entry.folder))
+        media = self._connections.media_of(entry, settings)
         lost = (
             entry.state is State.READY
             and media.take_of_request(entry.request_id or "", entry.backend) is None
@@ -533,7 +532,7 @@ class Session:
                 input={},
                 prompt=endpoint.title,
                 fingerprint=hashlib.sha256(f"{endpoint.id} {request_id}".encode()).hexdigest(),
-                folder=settings.media,
+                folder=settings.ledger_folder,
                 take=None,
                 key_fingerprint=settings.key.fingerprint if settings.key else None,
             ),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,7 @@ ENVIRONMENT = {
     "max_cost": "KLING_NB_MAX_COST",
     "frozen": "KLING_NB_FROZEN",
     "account": "KLING_NB_ACCOUNT",
+    "reuse_elsewhere": "KLING_NB_REUSE_ELSEWHERE",
 }
 NAMES = (*ENVIRONMENT, "credentials", "dotenv", "prices")
 """The names of all settings. `dotenv` has no variable, which would hold for downloaded folders too."""
@@ -61,7 +62,7 @@ class Settings:
         account: Name of the account whose key is used, or None for the key without a name.
         dotenv: The `.env` file that the user allowed, or None.
         home: Folder of the ledger and caches.
-        media: Folder of takes.
+        media: Folder of takes, by the name that the notebook gives it: it may be a symbolic link.
         timeout: Seconds that a wait may take, or None for no limit.
         local_speed: Speed of the local preview server. 1 is the speed of a demo, `inf` does not wait.
         inline_limit: Largest size in bytes of a local file that is sent inside the request, as a data URI.
@@ -70,6 +71,7 @@ class Settings:
         daily_budget: US dollars that all kernels may spend per day (local time), or None.
         max_cost: US dollars that one submission may cost, or None. `inf` removes every limit.
         frozen: True if nothing may be submitted. A request without a take fails.
+        reuse_elsewhere: True if a take that was paid for in another folder is copied, and not bought again.
         prices: The user's own prices, in US dollars per second by endpoint id or short name.
     """
 
@@ -89,7 +91,13 @@ class Settings:
     daily_budget: float | None
     max_cost: float | None
     frozen: bool
+    reuse_elsewhere: bool
     prices: Mapping[str, float]
+
+    @property
+    def ledger_folder(self) -> Path:
+        """The media folder as ledger rows name it: without symbolic links."""
+        return self.media.resolve()
 
 
 class Unshown(dict[str, Any]):
@@ -152,8 +160,8 @@ def resolve(*layers: Mapping[str, Any], environ: Mapping[str, str] | None = None
         key=key,
         account=account,
         dotenv=dotenv,
-        home=_folder(pick("home", None), _default_home),
-        media=_folder(pick("media", None), lambda: Path("kling_media")),
+        home=_folder(pick("home", None) or _default_home()).resolve(),
+        media=_folder(pick("media", "kling_media")),
         timeout=_seconds("timeout", pick("timeout", None)),
         local_speed=_seconds("local_speed", pick("local_speed", 1.0)) or 1.0,
         inline_limit=_bytes("inline_limit", pick("inline_limit", 0)),
@@ -161,6 +169,7 @@ def resolve(*layers: Mapping[str, Any], environ: Mapping[str, str] | None = None
         daily_budget=_usd("daily_budget", pick("daily_budget", None)),
         max_cost=_usd("max_cost", pick("max_cost", None), none_lifts=True),
         frozen=_switch("frozen", pick("frozen", False)),
+        reuse_elsewhere=_switch("reuse_elsewhere", pick("reuse_elsewhere", True)),
         prices=_parse_prices(pick("prices", {})),
     )
 
@@ -178,20 +187,10 @@ def _layer_of_key(layers: tuple[Mapping[str, Any], ...]) -> Mapping[str, Any]:
     return {}
 
 
-def pin_dotenv(settings: Mapping[str, Any]) -> Unshown:
-    """Return the settings with `dotenv=True` replaced by the file that it means now.
-
-    The user allows the `.env` of this folder, not that of a folder to which the process changes later.
-    """
-    if settings.get("dotenv") is None:
-        return Unshown(settings)
-    return Unshown({**settings, "dotenv": _dotenv_file(settings["dotenv"]) or False})
-
-
 def _dotenv_file(value: Any) -> Path | None:
     if isinstance(value, Path):
         return value
-    return Path.cwd() / DOTENV if value is not None and _switch("dotenv", value) else None
+    return front_end.base_folder() / DOTENV if value is not None and _switch("dotenv", value) else None
 
 
 def dotenv_note(settings: Settings) -> str:
@@ -216,9 +215,8 @@ def configure(settings: Mapping[str, Any]) -> None:
         UsageError: A value is not valid.
     """
     global _configured  # noqa: PLW0603 -- one configuration per process
-    settings = pin_dotenv(settings)
     merged = Unshown(
-        (name, value) for name, value in {**_configured, **settings}.items() if value is not None
+        (name, value) for name, value in {**_configured, **from_code(settings)}.items() if value is not None
     )
     forget()  # A key may have been stored or removed since the key stores were read.
     resolve(merged)
@@ -234,8 +232,26 @@ def _default_home() -> Path:
     return Path(platformdirs.user_data_dir("kling_nb", appauthor=False))
 
 
-def _folder(value: Any, default: Callable[[], Path]) -> Path:
-    return Path(value).expanduser().resolve() if value is not None else default().resolve()
+def _folder(value: Any) -> Path:
+    """Return an absolute path. A symbolic link keeps its name, so that cards can name it too."""
+    path = Path(value).expanduser()
+    path = path if path.is_absolute() else front_end.base_folder().resolve() / path
+    return path.resolve() if ".." in path.parts else path
+
+
+def from_code(values: Mapping[str, Any]) -> Unshown:
+    """Return settings that code sets here, with the current folder before relative paths.
+
+    `dotenv=True` becomes the file that it means now: the user allows the `.env` of this folder, not that of
+    a folder to which the process changes later.
+    """
+    fixed = {
+        name: Path(value).expanduser().absolute() if name in {"home", "media"} and value else value
+        for name, value in values.items()
+    }
+    if fixed.get("dotenv") is not None:
+        fixed["dotenv"] = _dotenv_file(fixed["dotenv"]) or False
+    return Unshown(fixed)
 
 
 def _route(proxy: Any, ca_bundle: Any) -> Route:

@@ -80,9 +80,9 @@ class RunningKernel:
 
     # -- running cells
 
-    def start(self, code: str) -> Cell:
+    def start(self, code: str, *, allow_stdin: bool | None = None) -> Cell:
         """Send a cell and return at once."""
-        cell = Cell(self._client.execute(code))
+        cell = Cell(self._client.execute(code, allow_stdin=allow_stdin))
         self._cells[cell.id] = cell
         return cell
 
@@ -123,7 +123,9 @@ class RunningKernel:
 
     def move(self, folder: Path, **environment: str) -> None:
         """Go on in another folder with another environment and no variables, as if just started there."""
-        self.ok(f"import os\nos.chdir({str(folder)!r})\nos.environ.update({environment!r})")
+        start = f"os.chdir({str(folder)!r})\nget_ipython().starting_dir = os.getcwd()\n"
+        forget = "from kling_nb import front_end\nfront_end._named.clear()\n"
+        self.ok(f"import os\n{start}{forget}os.environ.update({environment!r})")
         self.ok("%reset -f")
         self._left |= self.comms.keys()  # what their jobs still say is no business of the next test
         self._cells.clear()

@@ -5,8 +5,8 @@
  *   "CANCELLED" | "UNCERTAIN"} State
  *
  * What a plan does: `Outcome` of `kling_nb/job/plan.py`.
- * @typedef {"REUSE" | "FOLLOW" | "LOOK_UP" | "ASK_RESULT" | "REFETCH" | "RESULT_GONE" |
- *   "SUBMIT"} Outcome
+ * @typedef {"REUSE" | "COPY" | "FOLLOW" | "LOOK_UP" | "ASK_RESULT" | "REFETCH" |
+ *   "RESULT_GONE" | "SUBMIT"} Outcome
  *
  * One log line: time stamp as fal sent it (ISO 8601), text, level.
  * @typedef {[timestamp: string | null, message: string, level: string | null]} Line

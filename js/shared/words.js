@@ -22,6 +22,7 @@ export const ALREADY_MADE = "already made, free";
  * kernel. @type {Record<Exclude<import("./protocol.js").Outcome, "SUBMIT">, string>} */
 export const ACTIONS = {
   REUSE: "Show the take",
+  COPY: "Copy the take",
   FOLLOW: "Follow its job",
   LOOK_UP: "Look it up at fal",
   ASK_RESULT: "Fetch the result",

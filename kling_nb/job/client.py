@@ -313,7 +313,7 @@ def _intent(request: VideoRequest, settings: Settings) -> Intent:
         input=request.input,
         prompt=str(request.input.get("prompt") or request.input.get("text") or request.endpoint.title),
         fingerprint=request.fingerprint,
-        folder=settings.media,
+        folder=settings.ledger_folder,
         take=None,
         key_fingerprint=settings.key.fingerprint if settings.key else None,
         cost=check_cost(request, settings),

@@ -22,7 +22,7 @@ from kling_nb.fal.hosts import Hosts
 from kling_nb.fal.patience import Patience, Sleep
 from kling_nb.job.preview_server import PreviewServer
 from kling_nb.job.rebuild import rows_of
-from kling_nb.ledger import Ledger
+from kling_nb.ledger import Entry, Ledger
 from kling_nb.ledger.home import ledger_path, other_ledger_path
 from kling_nb.ledger.salvage import rows_of_folder
 from kling_nb.media import MediaFolder
@@ -67,24 +67,25 @@ class Connections:
 
     def ledger(self, settings: Settings) -> Ledger:
         """Return the ledger of these settings."""
-        path = ledger_path(settings.home, settings.media)
+        folder = settings.ledger_folder
+        path = ledger_path(settings.home, folder)
         with self._lock:
             if path not in self._ledgers:
-                if path.parent == settings.media:
+                if path.parent == folder:
                     log.warning("%s is read-only, so the ledger is %s.", settings.home, path)
-                self._ledgers[path] = Ledger(path, lambda: rows_of(settings.media))
-            if (path, settings.media) not in self._merged:
-                self._merged.add((path, settings.media))
-                self._merge_other_ledger(self._ledgers[path], settings)
+                self._ledgers[path] = Ledger(path, lambda: rows_of(folder))
+            if (path, folder) not in self._merged:
+                self._merged.add((path, folder))
+                self._merge_other_ledger(self._ledgers[path], settings.home, folder)
             return self._ledgers[path]
 
-    def _merge_other_ledger(self, ledger: Ledger, settings: Settings) -> None:
+    def _merge_other_ledger(self, ledger: Ledger, home: Path, folder: Path) -> None:
         """Add the rows of this folder that are in the other place: in the folder itself or in the home.
 
         The place of the ledger changes when the home becomes writable or read-only.
         """
-        other = other_ledger_path(settings.home, settings.media)
-        if other.exists() and (rows := rows_of_folder(other, settings.media)):
+        other = other_ledger_path(home, folder)
+        if other.exists() and (rows := rows_of_folder(other, folder)):
             with suppress(LedgerError):
                 ledger.merge_rows(rows)
 
@@ -92,6 +93,11 @@ class Connections:
         """Return the takes of a folder."""
         with self._lock:
             return self._folders.setdefault(folder, MediaFolder(folder))
+
+    def media_of(self, entry: Entry, settings: Settings) -> MediaFolder:
+        """Return the folder of a row's file: if it is that of the settings, by the name it has there."""
+        here = entry.folder == str(settings.ledger_folder)
+        return self.media(settings.media if here else Path(entry.folder))
 
     def uploads(self, settings: Settings) -> inputs.Uploads:
         """Return the uploads of these settings."""

@@ -93,6 +93,8 @@ class Outcome(StrEnum):
 
     REUSE = "REUSE"
     """The take is in the folder."""
+    COPY = "COPY"
+    """The take was paid for in another folder. It is copied into this one."""
     FOLLOW = "FOLLOW"
     """The same request is already running, in this process or in another one."""
     LOOK_UP = "LOOK_UP"
@@ -122,6 +124,9 @@ class Wording:
 
 WORDS = {
     Outcome.REUSE: Wording("already made, free", "Already made, free."),
+    Outcome.COPY: Wording(
+        "copied from another folder, free", "Already made in another folder, and copied from there, free."
+    ),
     Outcome.FOLLOW: Wording("already running, no extra charge", "Already running. No extra charge."),
     Outcome.LOOK_UP: Wording(
         "sent earlier, no answer",
@@ -174,6 +179,7 @@ class Plan:
         options: How fal's queue would treat a new submission.
         take: Number of the take that is wanted, or None for the first one.
         new: True to make another take, whatever exists.
+        elsewhere: The take in another folder that would be copied, or None.
         refusal: The error that a run would raise at once, or None: `NoTake` (frozen), `MissingKey`,
             `BudgetExceeded` (also if a limit is set and no price is known), or an `InputError` if there is no
             local preview of the endpoint.
@@ -189,6 +195,7 @@ class Plan:
     options: SubmitOptions | None = None
     take: int | None = None
     new: bool = False
+    elsewhere: Take | None = None
     refusal: KlingError | None = None
     about_earlier: str = ""
 
@@ -197,12 +204,20 @@ class Plan:
         """What a run would do, unless it is refused."""
         if self.found is not None:
             return Outcome.REUSE
+        if self.elsewhere is not None:
+            return Outcome.COPY
         return Outcome.SUBMIT if self.unfinished is None else outcome_of(self.unfinished)
 
     @property
     def submits(self) -> bool:
         """True if a run would send a new job."""
         return self.outcome is Outcome.SUBMIT
+
+    @property
+    def may_copy(self) -> bool:
+        """True if a take of another folder may be copied, because fal would be paid for a new one."""
+        wanted = not self.new and self.settings.reuse_elsewhere
+        return wanted and self.settings.backend == "fal" and not self.settings.frozen
 
     @property
     def words(self) -> str:
@@ -268,6 +283,8 @@ class Planner:
         plan = Plan(request, settings, found, unfinished, webhook_url, about_endpoint, options, take, new)
         if plan.submits and not new:
             plan = self._find_earlier(plan)
+        if plan.submits and plan.may_copy:
+            plan = self._find_elsewhere(plan)
         if plan.submits:
             if not settings.frozen:
                 request.check(rehearsal=settings.backend == "local")
@@ -317,6 +334,32 @@ class Planner:
             return request
         endpoint = self._connections.priced(request.endpoint, settings, ask=is_limited(settings))
         return request if endpoint is request.endpoint else replace(request, endpoint=endpoint)
+
+    def _find_elsewhere(self, plan: Plan) -> Plan:
+        """Return the plan with the take or the running job of another folder, or the same plan."""
+        folder, take, request = plan.settings.ledger_folder, plan.take, plan.request
+        ledger = self._connections.ledger(plan.settings)
+        for fingerprint in (request.fingerprint, *request.earlier):
+            for entry in ledger.find_elsewhere(fingerprint, folder, take or 1, any_take=take is None):
+                runs = entry.state is not State.READY
+                found = None if runs else self.take_of(entry, plan.settings)
+                if not runs and found is None:
+                    continue
+                plan = replace(plan, elsewhere=found, unfinished=entry if runs else None)
+                if fingerprint == request.fingerprint:
+                    return plan
+                stored = found.sidecar.input if found else entry.input
+                return replace(
+                    plan,
+                    request=as_recorded(request, fingerprint, stored),
+                    about_earlier=_about_earlier(request, stored),
+                )
+        return plan
+
+    def take_of(self, entry: Entry, settings: Settings) -> Take | None:
+        """Return the stored take of a ledger row, or None."""
+        media = self._connections.media_of(entry, settings)
+        return media.take_of_request(entry.request_id or "", entry.backend)
 
     def _refusal(self, plan: Plan) -> KlingError | None:
         """Return the error that a run would raise now."""
@@ -409,7 +452,7 @@ class Planner:
         if unfinished is not None or settings.backend != "fal":
             return unfinished
         paid = self._connections.ledger(settings).find_paid(
-            request.fingerprint, settings.media, take or 1, any_take=take is None
+            request.fingerprint, settings.ledger_folder, take or 1, any_take=take is None
         )
         return next(iter(paid), None)
 
@@ -422,9 +465,9 @@ class Planner:
             if entry.backend == settings.backend
             and take in {None, entry.take}
             and (entry.backend == "fal" or entry.is_ours)
-            and entry.belongs_in(settings.media)
+            and entry.belongs_in(settings.ledger_folder)
         ]
-        folder, number = str(settings.media), take or 1
+        folder, number = str(settings.ledger_folder), take or 1
         found.sort(key=lambda entry: (entry.folder != folder, entry.take != number))
         return next(iter(found), None)
 
@@ -572,7 +615,7 @@ def check_allowed(plan: Plan) -> None:
         InputError: There is no local preview of the endpoint.
         BudgetExceeded: A submission would cost more than `max_cost`, or a limit is set and no price is known.
     """
-    if plan.found is not None:
+    if plan.outcome in {Outcome.REUSE, Outcome.COPY}:
         return
     if plan.settings.frozen:
         raise no_take(plan.request, plan.settings, new=plan.new, take=plan.take)

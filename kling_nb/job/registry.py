@@ -155,8 +155,9 @@ class PastJobs:
         job: Job | None = None,
         units: str | None = None,
         reused: bool = True,
+        line: str | None = None,
     ) -> Job:
-        """Return a job that is READY because its take exists."""
+        """Return a job that is READY because its take exists. Its log ends with `line`."""
         sidecar = take.sidecar
         job = job or Job(
             f"take-{sidecar.fingerprint[:8]}-{sidecar.take}",
@@ -175,6 +176,9 @@ class PastJobs:
                 units=units or sidecar.billable_units,
                 lines=len(sidecar.lines),
             ),
-            lines=[Logged(message, timestamp) for timestamp, message in sidecar.lines],
+            lines=[
+                *(Logged(message, timestamp) for timestamp, message in sidecar.lines),
+                *([Logged(line)] if line else []),
+            ],
         )
         return job

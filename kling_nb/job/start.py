@@ -9,9 +9,9 @@ from __future__ import annotations
 import logging
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kling_nb import front_end
 from kling_nb._lazy import lazy
 from kling_nb.background import BackgroundThread, ProcessLock
 from kling_nb.errors import BudgetExceeded, KlingError, LedgerError
@@ -32,6 +32,7 @@ from kling_nb.job.plan import (
 from kling_nb.job.record import JobRecord
 from kling_nb.job.registry import PastJobs, RunningJobs
 from kling_nb.ledger import Entry, Intent
+from kling_nb.media import Take
 from kling_nb.request.request import VideoRequest, stored_input
 from kling_nb.settings import Settings
 
@@ -93,12 +94,17 @@ class JobStarter:
             LedgerError: The ledger row could not be written; nothing was sent.
             BudgetExceeded: It would cost more than a limit allows; nothing was sent.
             NoTake: `frozen`, and the request has no take.
+            MediaError: The media folder cannot be written to; nothing was sent.
         """
         webhook_url = plan.webhook_url
         if plan.found is not None:
             _warn_no_webhook(webhook_url, "this request already has a take")
             return _with_notices(self._past.of_take(plan.request, plan.found), plan)
         check_allowed(plan)
+        if plan.elsewhere is not None:
+            return _with_notices(self._copy(plan, plan.elsewhere), plan)
+        if plan.settings.backend == "fal":
+            self._connections.media(plan.settings.media).check_writable()
         if plan.submits and plan.settings.backend == "fal" and plan.options and plan.options.warning:
             log.warning(plan.options.warning)
         # The thread that claims a new row must also be the first to make its job. Another thread that finds
@@ -106,6 +112,15 @@ class JobStarter:
         with self._claiming:
             job = self._claim(plan, notebook=notebook, reservation=reservation, on_event=on_event)
         return _with_notices(job, plan)
+
+    def _copy(self, plan: Plan, take: Take) -> Job:
+        """Copy a take of another folder, and return its job."""
+        _warn_no_webhook(plan.webhook_url, "this request has a take in another folder")
+        copy = self._connections.media(plan.settings.media).copy(take)
+        line = _say(f"Copied from {take.path.parent}, where this request was paid for. No extra charge.")
+        job = self._past.of_take(plan.request, copy, line=line)
+        job.outcome = Outcome.COPY
+        return job
 
     def _claim(
         self, plan: Plan, *, notebook: str | None, reservation: str | None, on_event: Listener | None
@@ -125,7 +140,7 @@ class JobStarter:
             input=stored_input(request),
             prompt=request.prompt,
             fingerprint=request.fingerprint,
-            folder=plan.settings.media,
+            folder=plan.settings.ledger_folder,
             take=wanted,
             any_take=take is None and not new,
             key_fingerprint=plan.settings.key.fingerprint if plan.settings.key else None,
@@ -133,36 +148,45 @@ class JobStarter:
             cost=cost_of(request, plan.settings),
             limits=limits_of(plan.settings),
             reservation=reservation,
+            elsewhere=plan.may_copy,
         )
-        entry, fresh = self._connections.ledger(plan.settings).claim(intent)
+        ledger = self._connections.ledger(plan.settings)
+        entry, fresh = ledger.claim(intent)
+        if entry.state.closed and _is_elsewhere(entry, plan.settings):
+            # A kernel in another folder has finished the same request since the plan was made.
+            if take_elsewhere := self._planner.take_of(entry, plan.settings):
+                return self._copy(plan, take_elsewhere)
+            entry, fresh = ledger.claim(replace(intent, elsewhere=False))
         if fresh and request.recorded is not None:
             # The job that an earlier version sent has failed since the plan was made.
-            self._connections.ledger(plan.settings).withdraw(entry.id)
+            ledger.withdraw(entry.id)
             raise KlingError(
                 "The job that an earlier version sent has just ended. Nothing was sent.",
                 remedy="Run the cell again.",
             )
         if fresh and too_expensive is not None:
             # The job that the plan wanted to follow has ended meanwhile, and a new one costs too much.
-            self._connections.ledger(plan.settings).withdraw(entry.id)
+            ledger.withdraw(entry.id)
             raise too_expensive
         if not new and (entry.state.closed or (fresh and entry.backend == "local")):
             # Another kernel may have finished the same request since the plan was made.
             found = self._planner.find(request, plan.settings, take)
             if found is not None:
                 if fresh:
-                    self._connections.ledger(plan.settings).withdraw(entry.id)
+                    ledger.withdraw(entry.id)
                 _warn_no_webhook(webhook_url, "this request has a take now")
                 return self._past.of_take(request, found)
         self._connections.endpoints(plan.settings).store_copy(request.endpoint)
         if not fresh:
             _warn_no_webhook(webhook_url, f"job {entry.id} of this request is already running")
+        copied = not fresh and _is_elsewhere(entry, plan.settings)
         return self.start(
             request,
-            self._move_to_folder(entry, plan.settings),
+            entry if copied else self._move_to_folder(entry, plan.settings),
             plan.settings,
             fresh=fresh,
             intent=intent if too_expensive is None and request.recorded is None else None,
+            copied=copied,
             on_event=on_event,
             webhook_url=webhook_url,
             notices=plan.notices,
@@ -171,11 +195,12 @@ class JobStarter:
 
     def _move_to_folder(self, entry: Entry, settings: Settings) -> Entry:
         """Return the row with the current media folder, so that the file is stored there."""
-        if entry.folder == str(settings.media):
+        folder = str(settings.ledger_folder)
+        if entry.folder == folder:
             return entry
         with suppress(LedgerError):
-            self._connections.ledger(settings).update(entry.id, folder=str(settings.media))
-        return replace(entry, folder=str(settings.media))
+            self._connections.ledger(settings).update(entry.id, folder=folder)
+        return replace(entry, folder=folder)
 
     def start(
         self,
@@ -185,6 +210,7 @@ class JobStarter:
         *,
         fresh: bool,
         intent: Intent | None = None,
+        copied: bool = False,
         on_event: Listener | None = None,
         webhook_url: str | None = None,
         notices: tuple[str, ...] = (),
@@ -198,6 +224,7 @@ class JobStarter:
             settings: The settings of the call.
             fresh: True if the row is new, so that this process submits.
             intent: How to send a row that was left unsent; see `JobSubmission`.
+            copied: True if the row is of another folder. The file is stored there, and copied into this one.
             on_event: See `Session.submit`.
             webhook_url: Where fal would also deliver the result of a submission.
             notices: First lines of the job's log.
@@ -207,7 +234,9 @@ class JobStarter:
         expected = None
         with suppress(LedgerError):  # the row exists, so the job must start in any case
             expected = ledger.expected_seconds(entry.endpoint, entry.backend)
-        job, new = self._running.get_or_add(entry.id, lambda: self._past.at_start(request, entry))
+        # A job of another folder that this process follows too has its file there, so the copy has its own.
+        key = f"{entry.id} {settings.media}" if copied else entry.id
+        job, new = self._running.get_or_add(key, lambda: self._past.at_start(request, entry))
         if on_event is not None:
             job.subscribe(on_event)
         if not new:
@@ -216,6 +245,9 @@ class JobStarter:
         job.expected_seconds = expected
         for notice in notices:  # the run has not started, so no other thread changes the job
             job._apply(Logged(f"kling_nb: {notice}"))
+        if copied:
+            text = f"Job {entry.id} of {entry.folder} makes this request. Its result is copied here, free."
+            job._apply(Logged(_say(text)))
         record = JobRecord(job, entry, ledger)
         run = runs.JobRun(
             record,
@@ -229,7 +261,12 @@ class JobStarter:
                 webhook_url=webhook_url,
                 options=options,
             ),
-            store=store.ResultStore(record, self._connections.media(Path(entry.folder)), entry.take),
+            store=store.ResultStore(
+                record,
+                self._connections.media_of(entry, settings),
+                entry.take,
+                copy_to=self._connections.media(settings.media) if copied else None,
+            ),
         )
         self._running.start(job, run.run)
         if fresh:
@@ -251,6 +288,21 @@ def _with_notices(job: Job, plan: Plan) -> Job:
     if plan.about_earlier:
         job.notices = (plan.about_earlier,)
     return job
+
+
+def _is_elsewhere(entry: Entry, settings: Settings) -> bool:
+    """Return True if a row is of another media folder that still exists."""
+    return not entry.belongs_in(settings.ledger_folder)
+
+
+def _say(text: str) -> str:
+    """Show a line to the user. Return it as a line of the job's log."""
+    line = f"kling_nb: {text}"
+    if front_end.say is not None:
+        front_end.say(line)
+    else:
+        log.warning(text)
+    return line
 
 
 def _warn_no_webhook(webhook_url: str | None, reason: str) -> None:

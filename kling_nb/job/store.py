@@ -35,13 +35,17 @@ class ResultStore:
         record: The job and its row.
         media: The folder of takes.
         take: Number of the new take; None for the next free one.
+        copy_to: The folder that asked for the job, if it is another one. It gets a copy.
     """
 
-    def __init__(self, record: JobRecord, media: MediaFolder, take: int | None) -> None:
+    def __init__(
+        self, record: JobRecord, media: MediaFolder, take: int | None, copy_to: MediaFolder | None = None
+    ) -> None:
         self._record = record
         self._job = record.job
         self._media = media
         self._take = take
+        self._copy_to = copy_to
 
     async def use_stored_file(self) -> bool:
         """Make the job READY and return True if its file is already stored and only the row is not finished.
@@ -62,6 +66,9 @@ class ResultStore:
         await asyncio.to_thread(self._job._set_take, take)
         number = take.sidecar.take  # a later run needs it if the file is deleted
         await self._record.note(state=State.READY, units=units, media_path=str(take.path), take=number)
+        if self._copy_to is not None:
+            copy = await asyncio.to_thread(self._copy_to.copy, take)
+            await asyncio.to_thread(self._job._set_take, copy)
         self._job._apply(Ready(units))
 
     async def store(self, backend: Backend, result: QueueResult, *, sign: bool = False) -> None:

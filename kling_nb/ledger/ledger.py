@@ -63,6 +63,9 @@ class Ledger:
             found = next(
                 _paid_rows(db, intent.fingerprint, intent.folder, intent.take, intent.any_take), None
             )
+        if intent.elsewhere and (found is None or found.is_unsent):
+            rows = _rows_elsewhere(db, intent.fingerprint, intent.folder, intent.take, intent.any_take)
+            found = next(rows, found)
         return found
 
     def merge_rows(self, rows: list[Row]) -> None:
@@ -338,6 +341,22 @@ class Ledger:
         with self._file.connection() as db:
             return list(_paid_rows(db, fingerprint, folder, take, any_take))
 
+    def find_elsewhere(
+        self, fingerprint: str, folder: Path, take: int, *, any_take: bool = False
+    ) -> list[Entry]:
+        """Return the rows of fal that paid for a take in another folder, or may: first those with a file.
+
+        Args:
+            fingerprint: Fingerprint of the request.
+            folder: The media folder that does not have it.
+            take: Number of the take.
+            any_take: Return also rows of the other takes.
+        """
+        if not self.exists():
+            return []
+        with self._file.connection() as db:
+            return list(_rows_elsewhere(db, fingerprint, folder, take, any_take))
+
     def entries(self, selection: Selection = EVERYTHING, *, limit: int = 50, offset: int = 0) -> list[Entry]:
         """Return the newest `limit` rows, the newest first, without the first `offset` of them."""
         if not self.exists():
@@ -442,6 +461,22 @@ def _paid_rows(
         (fingerprint, str(folder), take, any_take, GONE),
     )
     yield from (entry for entry in map(Entry.from_row, rows.fetchall()) if entry.belongs_in(folder))
+
+
+def _rows_elsewhere(
+    db: sqlite3.Connection, fingerprint: str, folder: Path, take: int | None, any_take: bool
+) -> Iterator[Entry]:
+    """Yield rows of other folders: finished ones whose file exists, then those that fal may be working on."""
+    rows = db.execute(
+        "SELECT * FROM jobs WHERE fingerprint = ?1 AND (?3 OR take = ?2) AND backend = 'fal'"
+        f" AND (+state = 'READY' OR {UNFINISHED}) ORDER BY state != 'READY', take, created_at DESC",
+        (fingerprint, take, any_take),
+    )
+    for entry in map(Entry.from_row, rows.fetchall()):
+        ready = entry.state is State.READY
+        usable = ready and os.path.isfile(entry.media_path or "")  # noqa: PTH113 -- any text may be there
+        if (usable or not (ready or entry.is_unsent)) and not entry.belongs_in(folder):
+            yield entry
 
 
 def _has_request(db: sqlite3.Connection, request_id: str) -> bool:

@@ -52,6 +52,7 @@ class Intent:
         limits: Limits of what may be spent.
         any_take: If there is no job for this take, use one for another take.
         reservation: That of its sweep: see `Ledger.reserve`.
+        elsewhere: If there is no job in this folder, use one of another folder.
     """
 
     backend: str
@@ -67,6 +68,7 @@ class Intent:
     limits: tuple[Limit, ...] = ()
     any_take: bool = False
     reservation: str | None = None
+    elsewhere: bool = False
 
 
 @dataclass(frozen=True, slots=True)

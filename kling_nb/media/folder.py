@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import functools
+import os
 import re
+import shutil
 import time
 from collections.abc import AsyncIterable, Callable, Collection, Iterator
 from contextlib import suppress
@@ -10,7 +14,7 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from kling_nb._files import place, sync, write_file
+from kling_nb._files import copy_file, place, sync, temporary_path, write_file
 from kling_nb.errors import MediaError
 from kling_nb.media.incoming import (
     CHECKPOINT_SUFFIX,
@@ -28,6 +32,8 @@ from kling_nb.video import Probe, probe
 
 _ABANDONED = re.compile(rf"\.kling-\d+-[0-9a-f]{{12}}\.part({re.escape(CHECKPOINT_SUFFIX)})?")
 _ABANDONED_SECONDS = 2 * 86_400.0
+LEAST_FREE = 32 * 2**20
+"""Bytes. With less room on its disk, a folder counts as full."""
 
 
 class MediaFolder:
@@ -152,13 +158,62 @@ class MediaFolder:
         incoming = Incoming(take.path.parent)
         return await incoming.receive(chunks, expected_size, None, lambda: _place_other(incoming, take, name))
 
+    def copy(self, take: Take) -> Take:
+        """Copy a take of another folder with the other files of its result. Its ratings stay behind.
+
+        Raises:
+            MediaError: The disk refuses.
+        """
+        known, temporary = take.sidecar, temporary_path(self.folder / "take")
+        prompt = str(known.input.get("prompt") or known.input.get("text") or known.endpoint)
+        with disk_errors(self.folder, unsent=True):
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                copy_file(take.path, temporary)
+                new = place_take(
+                    self._index, temporary, take.path.suffix, known, prompt=prompt, wanted=known.take
+                )
+            finally:
+                temporary.unlink(missing_ok=True)
+            for name, path in take.others().items():
+                target = new.path.with_name(f"{new.path.name.partition('.')[0]}.{name}{path.suffix}")
+                with suppress(FileExistsError):
+                    write_file(target, functools.partial(copy_file, path))
+            sync(self.folder)
+        return new
+
+    def check_writable(self) -> None:
+        """Raise unless a new take can be stored. Otherwise fal would be paid for a video without a place.
+
+        Raises:
+            MediaError: The folder cannot be written to, or its disk is full.
+        """
+        place = self.folder
+        while not place.exists() and place != place.parent:
+            place = place.parent
+        with disk_errors(self.folder, unsent=True):
+            if not place.is_dir():
+                raise NotADirectoryError(errno.ENOTDIR, f"{place} is not a folder")
+            if not os.access(place, os.W_OK | os.X_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+            if place == self.folder:  # a quota shows only when something is written
+                probe = temporary_path(place / "take")
+                try:
+                    probe.write_bytes(bytes(4096))
+                finally:
+                    probe.unlink(missing_ok=True)
+            if shutil.disk_usage(place).free < LEAST_FREE:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
     def _place(self, incoming: Incoming, draft: TakeDraft) -> Take:
         """Check a received file and give it a name. Any thread."""
         name = _printable_name(draft.file_name)
         found = check_type(incoming.head, draft.kind, name)
         sidecar = _sidecar(incoming, draft, found, _measures(incoming, draft, name))
         with disk_errors(self.folder):
-            take = place_take(self._index, incoming.path, found.suffix, sidecar, draft)
+            take = place_take(
+                self._index, incoming.path, found.suffix, sidecar, prompt=draft.prompt, wanted=draft.take
+            )
             sync(self.folder)
         return take
 
@@ -276,7 +331,9 @@ def _first_take(index: Index, sidecars: Related) -> Take | None:
     return None
 
 
-def place_take(index: Index, temporary: Path, extension: str, sidecar: Sidecar, draft: TakeDraft) -> Take:
+def place_take(
+    index: Index, temporary: Path, extension: str, sidecar: Sidecar, *, prompt: str, wanted: int | None
+) -> Take:
     """Give the complete file `temporary` its name in the folder, and write its sidecar.
 
     Each backend has its own numbers. If a local preview had number 1, `take=1` would be submitted, and paid
@@ -287,7 +344,8 @@ def place_take(index: Index, temporary: Path, extension: str, sidecar: Sidecar, 
         temporary: The file, complete and on the disk.
         extension: Extension of the new file, with its dot.
         sidecar: Its sidecar. Number and file name are filled in here.
-        draft: Has the prompt for the file name, and the number to use if it is free.
+        prompt: The prompt, for the file name.
+        wanted: The number to use if it is free; None for the next free one.
 
     Raises:
         MediaError: No name is free.
@@ -300,12 +358,12 @@ def place_take(index: Index, temporary: Path, extension: str, sidecar: Sidecar, 
     if earlier:
         return earlier
     used = _used_numbers(index, sidecar, related)  # Takes stored after this are found by their names.
-    number = draft.take or 1
+    number = wanted or 1
     while number < _MOST_TAKES:
         if number in used:
             number += 1
             continue
-        for stem in stems(draft.prompt, sidecar.fingerprint, number, sidecar.backend):
+        for stem in stems(prompt, sidecar.fingerprint, number, sidecar.backend):
             note = index.folder / f"{stem}.json"
             named = replace(sidecar, take=number, file=f"{stem}{extension}")
             take = _try_name(index, note, temporary, named)
@@ -313,11 +371,11 @@ def place_take(index: Index, temporary: Path, extension: str, sidecar: Sidecar, 
                 return take
             owner = read_sidecar(note)
             # Without a readable sidecar, another kernel may be storing this number now.
-            if (owner is None and draft.take is None) or (owner and _is_used(index, note, owner, named)):
+            if (owner is None and wanted is None) or (owner and _is_used(index, note, owner, named)):
                 break
         number += 1
     raise MediaError(
-        f"No name is free for another take of {draft.prompt[:40]!r} in {index.folder}. It was not stored.",
+        f"No name is free for another take of {prompt[:40]!r} in {index.folder}. It was not stored.",
         remedy="Move takes to another folder. Then %kling resume downloads the result, at no charge.",
     )
 

@@ -190,20 +190,28 @@ class _BackgroundWrites:
 
 
 @contextmanager
-def disk_errors(folder: Path) -> Iterator[None]:
+def disk_errors(folder: Path, *, unsent: bool = False) -> Iterator[None]:
     """Raise an OSError of the block as a `MediaError` that names the folder and the cause."""
     try:
         yield
     except OSError as error:
-        raise disk_error(error, folder) from error
+        raise disk_error(error, folder, unsent=unsent) from error
 
 
-def disk_error(error: OSError, folder: Path) -> MediaError:
-    """Return the error for a result that cannot be stored in `folder`."""
+def disk_error(error: OSError, folder: Path, *, unsent: bool = False) -> MediaError:
+    """Return the error for a result that cannot be stored in `folder`.
+
+    Args:
+        error: The error of the disk.
+        folder: The folder.
+        unsent: True if nothing was sent, so that there is no result at fal.
+    """
     resume = (
         "fal keeps the file for days, or as your account or lifecycle says: %kling resume downloads it,\n"
         "at no charge."
     )
+    if unsent:
+        resume = "Nothing was sent."
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return MediaError(f"The disk is full: nothing more fits in {folder}.", remedy=f"Make room. {resume}")
     if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:

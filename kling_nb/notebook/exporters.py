@@ -13,9 +13,9 @@ import traitlets
 from nbconvert.exporters import HTMLExporter
 from nbconvert.preprocessors import Preprocessor
 
+from kling_nb.media import MediaFolder
 from kling_nb.notebook.saved.freeze import freeze_notebook
 from kling_nb.request.file_types import HEAD, file_type
-from kling_nb.settings import current
 
 _MEDIA = re.compile(r'(<(?:video|audio|img)\s[^>]*?src=")([^"]*)(")')
 _CARD = "kling-card"
@@ -63,9 +63,8 @@ class EmbedMedia(Preprocessor):
     def _data(self, path: Path, folder: Path) -> str:
         """Return a file as a data URI. A notebook from outside must not read other files of this machine."""
         real = path.resolve()
-        media = current({"backend": "local"}).media  # only the folder is needed, and no key
-        if not any(real.is_relative_to(place.resolve()) for place in (folder, media)):
-            raise ValueError("it is neither in the notebook's folder nor in the folder of takes")
+        if not (real.is_relative_to(folder.resolve()) or _is_take(real)):
+            raise ValueError("it is neither in the notebook's folder nor a take")
         if real.stat().st_size > self.largest:
             raise ValueError("it is too large")
         data = real.read_bytes()
@@ -73,6 +72,11 @@ class EmbedMedia(Preprocessor):
         if not kind.startswith(("video/", "audio/", "image/")):
             raise ValueError(f"it is {kind}")
         return f"data:{kind};base64,{base64.b64encode(data).decode()}"
+
+
+def _is_take(file: Path) -> bool:
+    """Return True if a sidecar in its folder names the file. The folder may be that of another notebook."""
+    return any(media == file for media, _ in MediaFolder(file.parent).stored_files())
 
 
 class KlingHTMLExporter(HTMLExporter):

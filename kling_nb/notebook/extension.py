@@ -82,10 +82,10 @@ class _Extension:
         settings = current({"backend": "local"})  # only its folders are needed, and no key
         if not any((folder / LEDGER).exists() for folder in (settings.home, settings.media)):
             return
-        path = home.ledger_path(settings.home, settings.media)
-        ledger = ledgers.Ledger(path, lambda: rebuild.rows_of(settings.media))
+        folder = settings.ledger_folder
+        ledger = ledgers.Ledger(home.ledger_path(settings.home, folder), lambda: rebuild.rows_of(folder))
         try:
-            unfinished = ledger.entries(ledgers.Selection(folder=settings.media, unfinished=True), limit=1000)
+            unfinished = ledger.entries(ledgers.Selection(folder=folder, unfinished=True), limit=1000)
         except LedgerError as fault:  # the magics must load, so that the user can choose another folder
             self.magics.outputs.text(f"kling_nb: {fault.message}")
             return

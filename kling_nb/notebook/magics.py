@@ -11,6 +11,7 @@ from IPython.core.magic import Magics, line_magic, magics_class, no_var_expand
 
 from kling_nb._lazy import lazy
 from kling_nb.errors import UsageError
+from kling_nb.settings import from_code
 
 if TYPE_CHECKING:
     from kling_nb import api
@@ -51,8 +52,16 @@ class KlingMagics(Magics):
     ).tag(config=True)
 
     def __init__(self, shell: Any) -> None:
+        self._loading = True
         super().__init__(shell=shell, parent=shell)
+        self._loading = False
         self.shell: Any
+
+    @traitlets.validate("media")
+    def _place_media(self, proposal: Any) -> Any:
+        """Place a relative path of `%config` in the current folder. One of a configuration file stays."""
+        value = proposal["value"]
+        return value if self._loading or not value else str(from_code({"media": value})["media"])
 
     def config_values(self) -> dict[str, Any]:
         """Return the values set by `%config`; None for those that are not set.

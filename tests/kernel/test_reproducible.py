@@ -117,7 +117,7 @@ def test_from_a_clone_the_same_videos_bit_for_bit_at_no_cost(
     monkeypatch.setenv("FAL_KEY", fal.key)
     assert cli.main(["verify", str(clone / "demo.ipynb")]) == 1
     fox, cat, *_, total = capsys.readouterr().out.splitlines()
-    assert "stale     %%kling first" in fox
+    assert "stale      %%kling first" in fox
     assert "it depends on away" in cat
     assert "0 of 4" in total
     with pytest.raises(Exception, match="NoTake: Frozen: no take of 'another fox at dawn'"):

@@ -69,6 +69,10 @@ def made(world: World) -> None:
     world.submit().wait()
 
 
+def made_elsewhere(world: World) -> None:
+    world.submit(world.make_session(media=world.folder.with_name("other"))).wait()
+
+
 def running(world: World) -> None:
     """Another session has sent it, and fal is at work."""
     world.fal.script = Script([Run(), Hold(), Done()])
@@ -119,6 +123,7 @@ ALL = [
     (never_asked, Outcome.SUBMIT, 0, 1, None),
     (never_sent, Outcome.SUBMIT, 0, 1, None),
     (made, Outcome.REUSE, 1, 1, None),
+    (made_elsewhere, Outcome.COPY, 1, 1, None),
     (running, Outcome.FOLLOW, 1, 1, None),
     (left_running, Outcome.FOLLOW, 1, 1, None),
     (unanswered, Outcome.LOOK_UP, 1, 1, None),

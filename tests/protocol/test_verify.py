@@ -341,7 +341,7 @@ def test_what_was_submitted_already_costs_nothing_more(fal: ScriptedFal, capsys:
         status, said = verified(capsys, *cells)
         kite, boat, raft, total = said.splitlines()
         assert status == 1
-        assert "missing   %%kling" in kite
+        assert "missing    %%kling" in kite
         assert WORDS[Outcome.REFETCH].sentence in kite
         assert WORDS[Outcome.FOLLOW].sentence in boat
         assert WORDS[Outcome.LOOK_UP].sentence in raft

@@ -38,6 +38,7 @@ VALUES: dict[str, list[Any]] = {
     "daily_budget": [1.5, 0.0, 3.5, 4.5, 5.5],
     "max_cost": [1.5, 0.0, float("inf"), 4.5, 5.5],
     "frozen": [True, False, True, False, True],
+    "reuse_elsewhere": [True, False, True, False, True],
 }
 
 

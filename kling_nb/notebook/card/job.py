@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from kling_nb import front_end
 from kling_nb.api import default_session
 from kling_nb.catalog import shipped
 from kling_nb.catalog.endpoint import billed
@@ -186,10 +187,10 @@ def source_of(path: Path, folder: Path | None = None) -> str | None:
 
     Args:
         path: The file.
-        folder: The notebook's folder; by default the working folder.
+        folder: The notebook's folder; by default that of this process.
     """
     try:
-        return Path(os.path.relpath(path, folder or Path.cwd())).as_posix()
+        return Path(os.path.relpath(path, folder or front_end.base_folder())).as_posix()
     except ValueError:
         return None
 
@@ -202,12 +203,12 @@ def panel_card(media: Path, folder: Path | None = None) -> Bundle:
 
     Args:
         media: Folder of takes.
-        folder: The notebook's folder; by default the working folder.
+        folder: The notebook's folder; by default that of this process.
     """
     latest = ""
     with suppress(KlingError, OSError):
         take = MediaFolder(media).latest()
-        latest = card.html(card_of_take(take, None, folder or Path.cwd())) if take else ""
+        latest = card.html(card_of_take(take, None, folder or front_end.base_folder())) if take else ""
     more = " The latest take here:" if latest else ""
     note = f'<div style="margin:4px 0;opacity:0.8">{_PANEL_NOTE}{more}</div>'
     return {"text/html": f"<div>{note}{latest}</div>", "text/plain": _PANEL_NOTE}

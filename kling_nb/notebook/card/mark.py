@@ -198,10 +198,11 @@ def served_url(path: Path, environ: Mapping[str, str] | None = None) -> str | No
     root = env.get(ROOT)
     if not root:
         return None
-    try:
-        inside = path.resolve().relative_to(Path(root).resolve())
-    except (ValueError, OSError):
+    served, places = Path(root).resolve(), (path.absolute(), path.resolve())  # the first if it is a link
+    place = next((one for one in places if one.is_relative_to(served)), None)
+    if place is None:
         return None
+    inside = place.relative_to(served)
     if any(part.startswith(".") for part in inside.parts):  # servers do not serve hidden files
         return None
     base = "/" + env.get(BASE, "/").strip("/")

@@ -157,6 +157,8 @@ def _outcome_lines(plan: Plan) -> list[str]:
     """Return what a run would do and cost, with the take or job that it would use, and whether it may."""
     if plan.found is not None:
         detail = [f"Take {plan.found.sidecar.take}: {plan.found.path.name}."]
+    elif plan.elsewhere is not None:
+        detail = [f"It is {plan.elsewhere.path}."]
     elif plan.unfinished is not None and not plan.submits:
         detail = [f"Job {plan.unfinished.id}."]
     else:

@@ -34,7 +34,7 @@ class Renewal:
     def draw_card(self, mark: Mark, folder: Path) -> dict[str, Any] | None:
         """Return the MIME bundle of a mark's card for a notebook in `folder`, or None if nothing is known."""
         if mark.job is None:
-            return panel_card(self._media_folder(folder), folder)
+            return panel_card(media_folder(folder), folder)
         with suppress(KlingError, OSError):
             if mark.parts:
                 return self._draw_sweep(mark, folder)
@@ -64,7 +64,7 @@ class Renewal:
 
     def _find_take(self, part: Part, folder: Path, entry: Entry | None = None) -> Take | None:
         """Return the take of a request: next to the notebook, else from where it was stored."""
-        own = self._media_folder(folder)
+        own = media_folder(folder)
         if take := _find_in(self._folder(own), part):
             return take
         others = dict.fromkeys(Path(row.folder) for row in self._rows(part, entry))
@@ -91,15 +91,16 @@ class Renewal:
         home = current({"backend": "local"}).home  # this backend looks for no key
         return self._ledgers.setdefault(home, Ledger(home / "ledger.sqlite3"))
 
-    @staticmethod
-    def _media_folder(folder: Path) -> Path:
-        """Return the media folder of a kernel that runs in the notebook's folder."""
-        return (folder / os.environ.get(ENVIRONMENT["media"], "kling_media")).resolve()
-
     def _folder(self, place: Path) -> MediaFolder:
         while len(self._folders) > _FOLDERS_KEPT:
             self._folders.pop(next(iter(self._folders)), None)
         return self._folders.setdefault(place, MediaFolder(place))
+
+
+def media_folder(folder: Path) -> Path:
+    """Return the media folder of a notebook in `folder`, by the name that its kernel gives it."""
+    place = folder / (os.environ.get(ENVIRONMENT["media"]) or "kling_media")
+    return place.resolve() if ".." in place.parts else place
 
 
 def _part_of(mark: Mark, entry: Entry | None) -> Part:

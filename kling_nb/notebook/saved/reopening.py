@@ -63,7 +63,7 @@ def update_outputs(notebook: dict[str, Any], context: OutputContext) -> bool:
         if redundant:
             cell["outputs"] = [output for output in cell["outputs"] if id(output) not in redundant]
             changed = True
-    return _drop_models(notebook) or changed
+    return drop_models(notebook) or changed
 
 
 def _update_output(
@@ -102,8 +102,11 @@ def _redundant_outputs(marked: list[tuple[dict[str, Any], Mark]]) -> set[int]:
 # -- widget models in the notebook's metadata----------------------------------------------
 
 
-def _drop_models(notebook: dict[str, Any]) -> bool:
-    """Drop kling_nb's widget models and their layouts, except those inside a widget of the user."""
+def drop_models(notebook: dict[str, Any]) -> bool:
+    """Drop kling_nb's widget models and their layouts, except those inside a widget of the user.
+
+    nbconvert shows the card of an output if its notebook does not have the model.
+    """
     models = _models(notebook)
     ours = {key for key, model in models.items() if _is_ours(model)}
     if not ours:
@@ -155,7 +158,7 @@ def _outputs(notebook: dict[str, Any]) -> Iterator[dict[str, Any]]:
 # A card with several videos is not drawn again. Its table, errors and images stay, and only the URLs change.
 
 
-_PLAYS = re.compile(r'<(?:video|audio) src="([^"]*)"')
+_PLAYS = re.compile(r'<(?:video|audio|img) src="(?!data:)([^"]*)"')
 _PART = re.compile(r'<video src="([^"]*)" data-kling-part="(\d{1,6})"')
 
 

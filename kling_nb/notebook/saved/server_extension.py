@@ -18,7 +18,12 @@ from typing import TYPE_CHECKING, Any
 
 from kling_nb._lazy import lazy
 from kling_nb.notebook.card.mark import BASE, ROOT, Mark
-from kling_nb.notebook.saved.reopening import OutputContext, has_kling_outputs, update_outputs
+from kling_nb.notebook.saved.reopening import (
+    OutputContext,
+    drop_models,
+    has_kling_outputs,
+    update_outputs,
+)
 
 if TYPE_CHECKING:
     from kling_nb.notebook.saved import renewal as renewals
@@ -40,6 +45,7 @@ def _load_jupyter_server_extension(app: Any) -> None:
     if root and Path(root).is_dir():  # a contents manager without folders has no media folders either
         os.environ[ROOT], os.environ[BASE] = str(Path(root).resolve()), app.base_url
         update_on_read(app.contents_manager, app.kernel_manager, Path(root))
+        app.contents_manager.register_pre_save_hook(drop_models_on_save)
     app.log.debug("kling_nb updates its outputs when notebooks are opened")
 
 
@@ -75,6 +81,12 @@ def update_on_read(contents: Any, kernels: Any, root: Path) -> None:
         return update(found) if is_kling_notebook(found) else found
 
     contents.get = get_updated
+
+
+def drop_models_on_save(model: Any, **_: Any) -> None:
+    """Drop kling_nb's widget models from a notebook before it is saved ("Save Widget State")."""
+    if is_kling_notebook(model):
+        drop_models(model["content"])
 
 
 def is_kling_notebook(model: Any) -> bool:

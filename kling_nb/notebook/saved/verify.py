@@ -38,7 +38,7 @@ from kling_nb.settings import Unshown
 from kling_nb.sweeps.axes import combinations
 from kling_nb.video import Video
 
-Status = Literal["reusable", "stale", "missing", "unknown", "wrong"]
+Status = Literal["reusable", "elsewhere", "stale", "missing", "unknown", "wrong"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +48,9 @@ class VerifiedRequest:
     Attributes:
         number: Number of the code cell, from 1.
         line: The cell's first line.
-        status: "reusable": its take exists. "stale": it has no take, and the output is of another request.
-            "missing": it has no take. "unknown": only a run shows it. "wrong": it cannot be sent.
+        status: "reusable": its take exists. "elsewhere": in another folder. "stale": it has no take,
+            and the output is of another request. "missing": it has no take. "unknown": only a run shows it.
+            "wrong": it cannot be sent.
         text: The file of the take, or why there is none.
         cost: US dollars that running it would cost; 0 for a free preview, None if that is not known.
         on_fal: US dollars that fal would ask for it, even if a preview would be made; None if not known.
@@ -94,7 +95,7 @@ def report(found: list[VerifiedRequest]) -> str:
         return "No cell makes a kling_nb request."
     width = min(48, max(len(one.line) for one in found))
     lines = [
-        f"cell {one.number:>3}  {one.status:<8}  {clip(one.line, width):<{width}}  {one.text}"
+        f"cell {one.number:>3}  {one.status:<9}  {clip(one.line, width):<{width}}  {one.text}"
         for one in found
     ]
     count = sum(one.status == "reusable" for one in found)
@@ -139,8 +140,8 @@ def _verify_cell(number: int, cell: dict[str, Any], reader: Reader) -> Iterator[
                 line = f"{clip(title, 24)} [{request.part}]" if request.part else title
                 plan = reader.session().plan(request.prompt, **request.arguments)
                 yield _verify_plan(VerifiedRequest(number, line, "missing", ""), cell, plan)
-                if request.name and plan.found is not None:
-                    reader.learn(request.name, plan.found.result())
+                if request.name and (take := plan.found or plan.elsewhere):
+                    reader.learn(request.name, take.result())
     except KlingError as fault:
         if not may_fail:  # else its author wants to show the error
             yield VerifiedRequest(number, title, "wrong", fault.message.partition("\n")[0])
@@ -159,6 +160,9 @@ def _verify_plan(blank: VerifiedRequest, cell: dict[str, Any], plan: Plan) -> Ve
         path = plan.found.path.relative_to(plan.settings.media.parent)
         text = f"{path}, made by an earlier version in another form" if plan.about_earlier else str(path)
         return replace(blank, status="reusable", text=text, cost=0.0)
+    if plan.elsewhere is not None:
+        text = f"in another folder, a run copies it: {plan.elsewhere.path}"
+        return replace(blank, status="elsewhere", text=text, cost=0.0, submitted=True)
     if not plan.submits:
         return replace(blank, text=plan.words, cost=0.0, submitted=True)
     local = plan.settings.backend == "local"
@@ -237,7 +241,7 @@ class _Names(Fields):
 _CALLS = {"generate", "submit", "sweep"}
 _ASKS = re.compile(r"%%kling\b|\bkling_nb\.\w+\(|\bkling[-_]nb(\.cli)?\s+generate\b|\b(generate|sweep)\(")
 """Matches what looks like a request in text that is not read."""
-_SETS = {"configure", "putenv", "unsetenv", "chdir", "load_dotenv", "globals", "locals", "vars"}
+_SETS = {"configure", "putenv", "unsetenv", "chdir", "fchdir", "load_dotenv", "globals", "locals", "vars"}
 """Python names that may change a setting or any variable. `os.environ` has its own rule, `_ENVIRON`."""
 _RUNS = {"exec", "eval", "__import__", "import_module", "run_path", "run_module"}
 """Python names that may run any code."""

@@ -165,7 +165,7 @@ def cost(job: JobLike) -> str:
     if job.backend == "local":
         return "free preview"
     if job.reused:
-        return WORDS[Outcome.REUSE].brief
+        return WORDS[job.outcome or Outcome.REUSE].brief
     units = job.state.units or (error.billable_units if isinstance(error, ResponseError) else None)
     if units:
         request = job.request
@@ -179,7 +179,7 @@ def cost(job: JobLike) -> str:
 
 def _outcome_text(job: JobLike) -> str:
     """Return what the claim decided, if it was no new submission. `cost` says that a take was reused."""
-    if job.outcome in {None, Outcome.SUBMIT, Outcome.REUSE}:
+    if job.outcome in {None, Outcome.SUBMIT, Outcome.REUSE, Outcome.COPY}:
         return ""
     return WORDS[job.outcome].brief
 
