@@ -30,6 +30,7 @@ __all__ = [
     "np",
     "pillow",
     "platformdirs",
+    "reloaded_module",
 ]
 
 
@@ -70,6 +71,21 @@ def lazy(name: str) -> Any:
     import-linter see it.
     """
     return _LazyModule(name)
+
+
+def reloaded_module() -> str | None:
+    """Return a module of the package that was loaded again in this process, or None.
+
+    `%autoreload` and `importlib.reload` load a changed module again. Its state is lost: settings, and with
+    them limits and the chosen backend. What was loaded first is noted where a reload does not reach it.
+    """
+    noted = "loaded modules of kling_nb"
+    first = vars(sys.modules.setdefault(noted, ModuleType(noted)))
+    for name, module in list(sys.modules.items()):
+        spec = getattr(module, "__spec__", None)
+        if name.partition(".")[0] == "kling_nb" and first.setdefault(name, spec) is not spec:
+            return name
+    return None
 
 
 if TYPE_CHECKING:

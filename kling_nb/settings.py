@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from kling_nb import front_end
-from kling_nb._lazy import platformdirs
+from kling_nb._lazy import platformdirs, reloaded_module
 from kling_nb.catalog import DEFAULT_ENDPOINT
 from kling_nb.errors import UsageError
 from kling_nb.fal.auth import Key, find_key, forget
@@ -195,12 +195,17 @@ def _dotenv_file(value: Any) -> Path | None:
 
 def dotenv_note(settings: Settings) -> str:
     """Return a line about a `.env` file that is not read, or an empty text."""
-    if settings.key is not None or settings.dotenv is not None or not (Path.cwd() / DOTENV).is_file():
+    if (
+        settings.key is not None
+        or settings.dotenv is not None
+        or not (front_end.base_folder() / DOTENV).is_file()
+    ):
         return ""
     return "A .env file is in this folder. It is not read: %kling key .env (dotenv=True) uses its FAL_KEY."
 
 
 _configured = Unshown()
+reloaded_module()  # notes the modules that are loaded, so that a reload of this one is found
 
 
 def current(*layers: Mapping[str, Any]) -> Settings:

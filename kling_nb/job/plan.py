@@ -10,6 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from kling_nb._lazy import reloaded_module
 from kling_nb.catalog import Endpoint
 from kling_nb.catalog.endpoint import estimate, with_price
 from kling_nb.catalog.problem import quote
@@ -613,6 +614,7 @@ def check_allowed(plan: Plan) -> None:
         NoTake: `frozen`, and the request has no take.
         MissingKey: Backend fal without a key.
         InputError: There is no local preview of the endpoint.
+        UsageError: A module was reloaded.
         BudgetExceeded: A submission would cost more than `max_cost`, or a limit is set and no price is known.
     """
     if plan.outcome in {Outcome.REUSE, Outcome.COPY}:
@@ -621,7 +623,23 @@ def check_allowed(plan: Plan) -> None:
         raise no_take(plan.request, plan.settings, new=plan.new, take=plan.take)
     check_backend(plan)
     if plan.submits:
+        check_not_reloaded(plan.settings.backend)
         check_cost(plan.request, plan.settings)
+
+
+def check_not_reloaded(backend: str) -> None:
+    """Raise if a submission costs money and a module was reloaded, which may have lost a limit.
+
+    Raises:
+        UsageError: A module was reloaded.
+    """
+    module = reloaded_module() if backend == "fal" else None
+    if module is not None:
+        raise UsageError(
+            f"{module} was changed and loaded again in this process, so settings and limits may be lost."
+            " Nothing was sent.",
+            remedy="Restart the kernel and run the notebook again. What runs at fal is resumed.",
+        )
 
 
 def check_backend(plan: Plan) -> None:

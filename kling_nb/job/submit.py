@@ -30,6 +30,7 @@ from kling_nb.fal.platform import EarlierRequest, earlier_requests, name_depreca
 from kling_nb.fal.queue import AcceptedRequest
 from kling_nb.job.connections import Backend
 from kling_nb.job.inputs import Tally, Uploads, gather_by_name
+from kling_nb.job.plan import check_not_reloaded
 from kling_nb.job.record import JobRecord, failure_columns
 from kling_nb.ledger import Entry, Intent, Ledger, at_work
 from kling_nb.ledger.rows import SUBMIT_LEASE_SECONDS
@@ -143,6 +144,7 @@ class JobSubmission:
                 if self._patient and line.locked():
                     await self._wait_for_turn(backend, line, turn)
                 for attempt in count(1):
+                    check_not_reloaded(backend.name)
                     body = self._job.request.body(await self._upload(backend))
                     if self._job.cancellation.is_requested:
                         await self._record.cancel()
