@@ -1,4 +1,4 @@
-import { coverRule } from "../shared/card.js";
+import { coverRule, hasCard } from "../shared/card.js";
 import { button, element, write } from "../shared/dom.js";
 import { keepKeys } from "../shared/keys.js";
 import { GONE, LOCAL_PREVIEW, unansweredWords } from "../shared/words.js";
@@ -60,6 +60,7 @@ export function mount(el, live) {
     for (const one of tiles) one.update();
     player?.draw();
     cover.textContent = live.whole ? coverRule(live.id) : "";
+    root.style.display = live.kernel.missing && hasCard(live.id) ? "none" : "";
   };
   el.append(root);
   update();

@@ -1,4 +1,4 @@
-import { coverRule, covers } from "../shared/card.js";
+import { coverRule, covers, hasCard } from "../shared/card.js";
 import { element } from "../shared/dom.js";
 import { keepKeys } from "../shared/keys.js";
 import { facts } from "./facts.js";
@@ -45,8 +45,10 @@ export function mount(el, live) {
     root.dataset.state = state;
     for (const part of parts) part.update();
     const loading = shown.footage.phase === "loading";
-    const covering = covers({ state, failed: screens.failed(), loading, busy: kernel.busy });
+    const covering =
+      !kernel.missing && covers({ state, failed: screens.failed(), loading, busy: kernel.busy });
     cover.textContent = covering ? rule : "";
+    root.style.display = kernel.missing && hasCard(id) ? "none" : ""; // the card can play the file
   };
   el.append(root);
   update();

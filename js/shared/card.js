@@ -12,6 +12,10 @@ export function coverRule(jobId) {
   return `${OUTPUTS}:has([data-kling-job="${id}"]) [data-kling-card="${id}"] { display: none }`;
 }
 
+/** Whether the page has the static card of a job. @param {string} jobId */
+export const hasCard = (jobId) =>
+  Boolean(document.querySelector(`[data-kling-card="${CSS.escape(jobId)}"]`));
+
 /**
  * Whether the live view says all the card says. Not so where the video is made and cannot be
  * shown here: then the card, which plays the file from the server, is wanted.

@@ -29,6 +29,7 @@ export class Kernel {
   #late = new Set();
   /** @type {Set<number>} */
   #silent = new Set();
+  #answered = false;
   // Answers go to every page that shows the model, so ids of two pages must differ. They are
   // numbers, because ipykernel 7.4 remembers each text id until a message brings it back.
   #next = Math.floor(Math.random() * 2 ** 31) * 2 ** 20;
@@ -71,6 +72,15 @@ export class Kernel {
   }
 
   /**
+   * Whether the page has no kernel, as far as one can tell: one that nbconvert made shows saved widgets
+   * with a manager that has none, and drops every question.
+   */
+  get missing() {
+    const { widget_manager: manager } = this.model;
+    return this.busy && !this.#answered && Boolean(manager) && !("kernel" in manager);
+  }
+
+  /**
    * Asks the kernel.
    *
    * @param {string} kind one of the commands that the widget's protocol lists
@@ -104,6 +114,7 @@ export class Kernel {
    * @param {DataView[]} buffers
    */
   answer({ id, ok, msg }, buffers) {
+    this.#answered = true;
     const pending = this.#remove(id);
     if (ok) pending?.resolve({ msg, buffers });
     else pending?.reject(new Refused(String(msg?.error)));

@@ -23,8 +23,11 @@ export class Live {
   /** @param {Model} model */
   constructor(model) {
     this.model = model;
-    const redraw = () => this.redraw();
-    this.kernel = new Kernel(model, redraw, () => {
+    const onBusyChange = () => {
+      if (this.kernel.missing) this.connected = false;
+      this.redraw();
+    };
+    this.kernel = new Kernel(model, onBusyChange, () => {
       this.connected = this.#asking = false;
       this.restart();
       void this.refresh();

@@ -6,8 +6,12 @@ from typing import Any
 import nbformat
 import pytest
 from clips import clip_bytes
+from jupyter_server.services.contents.largefilemanager import LargeFileManager
+from nbconvert.exporters import HTMLExporter
 
 from kling_nb.notebook.exporters import EmbedMedia, KlingHTMLExporter
+from kling_nb.notebook.saved.reopening import STATE, VIEW
+from kling_nb.notebook.saved.server_extension import drop_models_on_save
 
 CLIP = clip_bytes(frames=2)
 
@@ -21,6 +25,36 @@ def page(folder: Path, src: str, **config: Any) -> str:
     exporter = KlingHTMLExporter(**config)
     made, _ = exporter.from_notebook_node(notebook, {"metadata": {"path": str(folder)}})
     return str(made)
+
+
+def test_a_notebook_saved_with_its_widgets_exports_cards(folder: Path) -> None:
+    """JupyterLab writes the state of all widgets into the notebook where the user asks for that."""
+    html = (
+        '<div class="kling-card" data-kling-state="READY"><video src="kling_media/a%20b.mp4"></video></div>'
+    )
+    ours, other = (
+        {VIEW: {"model_id": name, "version_major": 2, "version_minor": 0}} for name in ("ours", "other")
+    )
+    job = nbformat.v4.new_code_cell("1")
+    job.outputs = [
+        nbformat.v4.new_output(
+            "display_data", {**ours, "text/html": html}, metadata={"kling_nb": {"version": 1, "job": "j"}}
+        ),
+        nbformat.v4.new_output("display_data", other),
+    ]
+    models = {
+        "ours": {"state": {"_anywidget_id": "kling_nb.notebook.widgets.job.JobWidget"}},
+        "other": {"model_name": "IntSliderModel", "model_module": "@jupyter-widgets/controls", "state": {}},
+    }
+    saved = nbformat.v4.new_notebook(cells=[job])
+    saved.metadata["widgets"] = {STATE: {"state": models, "version_major": 2, "version_minor": 0}}
+    contents = LargeFileManager(root_dir=str(folder))
+    contents.register_pre_save_hook(drop_models_on_save)
+    contents.save({"type": "notebook", "format": "json", "content": saved}, "film.ipynb")
+    page, _ = HTMLExporter().from_filename(str(folder / "film.ipynb"))
+    assert 'src="kling_media/a%20b.mp4"' in page
+    assert '"model_id": "ours"' not in page
+    assert '"model_id": "other"' in page
 
 
 @pytest.fixture

@@ -262,6 +262,21 @@ def test_cancel_from_the_keyboard_and_a_busy_kernel(page):
     assert job.evaluate("(node) => node.contains(document.activeElement)")  # Tab goes on from here
 
 
+def test_on_a_page_without_a_kernel_the_card_stands_for_the_view(page):
+    """As nbconvert makes it of a notebook with saved widgets."""
+    stop_clock(page)
+    page.evaluate("model.silent = true; model.widget_manager = {}")
+    job = show(page, DONE, **FILM)
+    page.clock.run_for(1000)
+    expect(page.locator("#card")).to_be_visible()
+    expect(job).to_be_hidden()
+    page.evaluate("document.querySelector('#card').remove(); model.trigger('change:state')")
+    expect(job).to_be_visible()  # without a card it shows what was saved, and waits for no kernel
+    expect(job.locator(".kling-note")).to_be_hidden()
+    page.evaluate("model.wake()")  # a kernel after all
+    expect(job.get_by_role("group", name="Video player")).to_be_visible()
+
+
 def test_a_kernel_that_is_gone_says_how_to_get_the_job_back(page):
     job = show(page)
     page.evaluate("model.gone = true; model.trigger('comm_live_update')")
