@@ -124,12 +124,19 @@ def _inside_a_cell() -> bool:
     return False
 
 
-def has_viewer() -> bool:
-    """Return True if someone may see the outputs of the cell that runs.
+CARDS_ONLY = "KLING_NB_CARDS_ONLY"
+"""Set to 1 if pages cannot load widgets. The server extension sets it for kernels on its machine."""
 
+
+def has_viewer() -> bool:
+    """Return True if someone may see the outputs of the cell that runs, and widgets in them.
+
+    A page whose Content-Security-Policy forbids `blob:` scripts shows an error in place of each widget.
     Programs that run a notebook unattended (nbclient, papermill) accept no questions (`input()`), and would
     save the model and the source of every widget. Voilà accepts none either, but shows the notebook.
     """
+    if os.environ.get(CARDS_ONLY) == "1":
+        return False
     kernel = getattr(get_ipython(), "kernel", None)
     return bool(getattr(kernel, "_allow_stdin", True)) or any(
         name.startswith("VOILA_") for name in os.environ

@@ -13,7 +13,9 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from jupyter_lab import JupyterLab, ServedFolder
 from nbclient import NotebookClient
+from notebook_page import NotebookPage
 from playwright.sync_api import Locator, Page, expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(120)]
@@ -158,3 +160,20 @@ def test_an_exported_page_is_one_file_that_plays_anywhere(
     assert said.count('src="kling_media/a-paper-boat') >= 2
     inside = said[said.index('<div class="kling-card') :].partition("</div></div>")[0]
     assert "\n\n" not in inside  # a blank line ends HTML in Markdown
+
+
+def test_where_a_policy_forbids_widgets_the_card_is_shown(tmp_path: Path, home: Path, page: Page) -> None:
+    """JupyterLab shows `Click to show javascript error` in place of a widget whose script it may not load."""
+    policy = "script-src 'self' 'unsafe-inline' 'unsafe-eval'"
+    headers = f"--ServerApp.tornado_settings={{'headers': {{'Content-Security-Policy': \"{policy}\"}}}}"
+    folder = tmp_path / "work"
+    folder.mkdir()
+    server = JupyterLab(folder, own=tmp_path / "own", options=[headers])
+    with server, ServedFolder(server, folder, KLING_NB_HOME=str(home), KLING_NB_LOCAL_SPEED="inf") as lab:
+        NotebookPage(page, lab).run(
+            "%load_ext kling_nb", "%%kling boat\na paper boat", "print(6 * 7)", "boat"
+        )
+        expect(page.get_by_text("42", exact=True)).to_be_visible()
+        expect(page.locator(".kling-card video")).to_have_count(2)
+        expect(page.get_by_text("javascript error")).to_have_count(0)
+        expect(page.locator(".kling-widget")).to_have_count(0)

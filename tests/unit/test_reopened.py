@@ -14,7 +14,7 @@ from earlier_marks import as_saved_earlier
 
 from kling_nb.notebook.card.mark import Mark, Part
 from kling_nb.notebook.saved.reopening import STATE, VIEW, OutputContext, has_kling_outputs, update_outputs
-from kling_nb.notebook.saved.server_extension import alive_check, update_on_read
+from kling_nb.notebook.saved.server_extension import alive_check, allows_widgets, update_on_read
 
 JOB = "0123456789ab"
 KERNEL = "00000000-0000-4000-8000-000000000000"
@@ -262,6 +262,23 @@ class AsyncContents(Contents):
 def read(contents: Contents) -> Any:
     found = contents.get("sub/a.ipynb")
     return asyncio.run(found) if asyncio.iscoroutine(found) else found
+
+
+@pytest.mark.parametrize(
+    ("policy", "allowed"),
+    [
+        ("", True),
+        ("frame-ancestors 'self'; report-uri /api/security/csp-report", True),
+        ("default-src 'self'; script-src 'self' blob:", True),
+        ("script-src 'nonce-a' 'strict-dynamic'", True),
+        ("script-src 'self' 'unsafe-inline' 'unsafe-eval'", False),
+        ("DEFAULT-SRC *", False),  # `*` means hosts
+        ("script-src 'self'; script-src blob:", False),  # the first counts
+        ("script-src blob:; script-src-elem 'self'", False),
+    ],
+)
+def test_a_policy_that_forbids_widgets_is_known(policy: str, allowed: bool) -> None:
+    assert allows_widgets(policy) is allowed
 
 
 @pytest.mark.parametrize("kind", [Contents, AsyncContents])

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from kling_nb._lazy import lazy
 from kling_nb.notebook.card.mark import BASE, ROOT, Mark
+from kling_nb.notebook.ipykernel_quirks import CARDS_ONLY
 from kling_nb.notebook.saved.reopening import (
     OutputContext,
     drop_models,
@@ -44,9 +45,22 @@ def _load_jupyter_server_extension(app: Any) -> None:
     root = getattr(app.contents_manager, "root_dir", None)
     if root and Path(root).is_dir():  # a contents manager without folders has no media folders either
         os.environ[ROOT], os.environ[BASE] = str(Path(root).resolve()), app.base_url
+        policy = app.web_app.settings.get("headers", {}).get("Content-Security-Policy", "")
+        if not allows_widgets(policy):
+            os.environ[CARDS_ONLY] = "1"
         update_on_read(app.contents_manager, app.kernel_manager, Path(root))
         app.contents_manager.register_pre_save_hook(drop_models_on_save)
     app.log.debug("kling_nb updates its outputs when notebooks are opened")
+
+
+def allows_widgets(policy: str) -> bool:
+    """Return True if a Content-Security-Policy lets a page load scripts from `blob:`, as anywidget does."""
+    words = [directive.split() for directive in policy.lower().split(";")]
+    sources = {name: values for name, *values in filter(None, reversed(words))}  # the first of a name counts
+    for name in ("script-src-elem", "script-src", "default-src"):
+        if name in sources:
+            return not {"blob:", "'strict-dynamic'"}.isdisjoint(sources[name])
+    return True
 
 
 def update_on_read(contents: Any, kernels: Any, root: Path) -> None:
