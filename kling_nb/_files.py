@@ -7,8 +7,11 @@ crash leaves no partial file, and only one of two writers can create the name.
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -124,3 +127,75 @@ def _write_bytes(path: Path, data: bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
+
+
+# -- On what kind of disk a folder is.
+
+
+NETWORK = frozenset(
+    {"9p", "afs", "beegfs", "ceph", "cifs", "davfs", "glusterfs", "gpfs", "lustre", "ncpfs", "nfs", "nfs4"}
+    | {"orangefs", "smb2", "smb3", "smbfs", "webdav"}
+    | {f"fuse.{name}" for name in ("cephfs", "gcsfuse", "glusterfs", "rclone", "s3fs", "sshfs")}
+)
+"""Types of network file systems. WAL needs memory that all writers share, so SQLite does not support it there
+(sqlite.org/wal.html)."""
+
+_REMOTE = 4
+"""The constant DRIVE_REMOTE of Windows's GetDriveTypeW."""
+
+
+def is_network(folder: Path) -> bool:
+    """Return True if `folder`, which need not exist, is known to be on a network file system."""
+    if sys.platform == "win32":
+        return _is_network_drive(folder)
+    try:
+        mounts = Path("/proc/self/mountinfo").read_text("utf-8", "surrogateescape")
+    except OSError:
+        return _is_network_mount(folder)
+    return file_system_of(os.path.realpath(folder), mounts) in NETWORK
+
+
+def file_system_of(path: str, mounts: str) -> str | None:
+    """Return the type of the file system of `path`, read from the text of Linux's mountinfo (proc(5)).
+
+    It is that of the deepest mount point above the path. If two are mounted there, the later one counts.
+    """
+    best, kind = -1, None
+    for line in mounts.splitlines():
+        before, dash, after = line.partition(" - ")
+        fields = before.split(" ")
+        if not dash or len(fields) < 5:
+            continue
+        point = _unescape(fields[4]).rstrip("/")
+        if (path == point or path.startswith(f"{point}/")) and len(point) >= best:
+            best, kind = len(point), after.split(" ")[0]
+    return kind
+
+
+def _unescape(text: str) -> str:
+    """Return a path of mountinfo with its octal escapes replaced."""
+    for code, letter in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
+        text = text.replace(code, letter)
+    return text
+
+
+def _is_network_mount(folder: Path) -> bool:
+    """Ask the command `mount` of macOS and the BSDs: `//host/share on /Volumes/share (smbfs, …)`."""
+    try:
+        listing = subprocess.run(["/sbin/mount"], capture_output=True, timeout=5, check=False)
+    except (OSError, subprocess.SubprocessError):
+        return False
+    lines = re.findall(r" on (/.*) \((\w+)", listing.stdout.decode("utf-8", "replace"))
+    mounts = "\n".join(f"0 0 0 / {point.replace(' ', chr(92) + '040')} - {kind} x" for point, kind in lines)
+    return file_system_of(os.path.realpath(folder), mounts) in NETWORK
+
+
+def _is_network_drive(folder: Path) -> bool:
+    path = os.path.realpath(folder)
+    if path.startswith("\\\\"):
+        return True
+    import ctypes  # noqa: PLC0415 -- used on Windows only
+
+    windll = getattr(ctypes, "windll", None)
+    drive = os.path.splitdrive(path)[0] + "\\"
+    return windll is not None and windll.kernel32.GetDriveTypeW(drive) == _REMOTE

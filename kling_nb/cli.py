@@ -257,7 +257,7 @@ def _ledger(parsed: argparse.Namespace) -> int:
     path = ledger_path(settings.home, settings.ledger_folder)
     folders = dict.fromkeys([settings.ledger_folder, *(Path(folder).resolve() for folder in parsed.folders)])
     if parsed.what == "check":
-        health = rebuild.check(path, folders)
+        health = rebuild.check(path, folders, settings.index)
         print(tables.health(health))
         return 1 if health.whole is False else 0
     old, rows = rebuild.rebuild(path, folders)

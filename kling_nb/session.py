@@ -65,7 +65,9 @@ class Session:
         self._own = settings = _settings.from_code(settings)
         _settings.check_names(settings)
         self._background = BackgroundThread.get_shared()
-        self._connections = Connections(self._background, patience)
+        self._connections = Connections(
+            self._background, patience, lambda: self.settings(backend="local").index
+        )
         self._planner = Planner(self.settings, self._connections)
         self._running = RunningJobs(self._background)
         self._past = PastJobs(self._background, self)

@@ -99,6 +99,11 @@ class Settings:
         """The media folder as ledger rows name it: without symbolic links."""
         return self.media.resolve()
 
+    @property
+    def index(self) -> Path:
+        """Folder of the indexes of media folders. It may be deleted at any time."""
+        return self.home / "index"
+
 
 class Unshown(dict[str, Any]):
     """Values by name. The repr hides them from tracebacks that show variables, since one may be a key."""

@@ -51,11 +51,15 @@ class Connections:
     Args:
         background: Runs coroutines.
         patience: How long to wait for fal.
+        index: Returns the folder of the indexes of media folders.
     """
 
-    def __init__(self, background: BackgroundThread, patience: Patience | None) -> None:
+    def __init__(
+        self, background: BackgroundThread, patience: Patience | None, index: Callable[[], Path]
+    ) -> None:
         self._background = background
         self._patience = patience
+        self._index = index
         self._lock = ProcessLock()
         self._ledgers: dict[Path, Ledger] = {}
         self._merged: set[tuple[Path, Path]] = set()
@@ -92,7 +96,9 @@ class Connections:
     def media(self, folder: Path) -> MediaFolder:
         """Return the takes of a folder."""
         with self._lock:
-            return self._folders.setdefault(folder, MediaFolder(folder))
+            if folder not in self._folders:
+                self._folders[folder] = MediaFolder(folder, self._index())
+            return self._folders[folder]
 
     def media_of(self, entry: Entry, settings: Settings) -> MediaFolder:
         """Return the folder of a row's file: if it is that of the settings, by the name it has there."""

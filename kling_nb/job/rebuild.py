@@ -12,14 +12,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kling_nb._files import is_network
 from kling_nb.catalog.endpoint import estimate
 from kling_nb.catalog.shipped import endpoint
 from kling_nb.errors import LedgerError, UnknownEndpoint
 from kling_nb.events import State
 from kling_nb.ledger import Entry, Ledger
-from kling_nb.ledger.home import FILE_NAME, is_network
+from kling_nb.ledger.home import FILE_NAME
 from kling_nb.ledger.salvage import Row, is_intact, readable_rows, repair
-from kling_nb.media import MediaFolder, Sidecar
+from kling_nb.media import MediaFolder, Note, Sidecar, read_sidecar
 from kling_nb.request.request import VideoRequest
 
 if TYPE_CHECKING:
@@ -95,27 +96,35 @@ def reconcile(ledger: Ledger, bill: Mapping[str, BilledRequest], days: int, sinc
     )
 
 
-def check(path: Path, folders: Iterable[Path]) -> Health:
-    """Check a ledger and the folders of its files. Nothing is changed.
+def check(path: Path, folders: Iterable[Path], index: Path | None = None) -> Health:
+    """Check a ledger and the folders of its files. Nothing is changed, except the indexes in `index`.
 
     Raises:
         LedgerError: The ledger cannot be read, or is of a newer version.
     """
     network = is_network(path.parent)
-    filed = [(place, sidecar) for folder in folders for place, sidecar in MediaFolder(folder).stored_files()]
+    by_folder = {str(folder): stored_files(MediaFolder(folder, index)) for folder in folders}
+    files = [pair for pairs in by_folder.values() for pair in pairs]
     try:
         sound = is_intact(path) if path.exists() else None
     except sqlite3.Error as fault:
         raise LedgerError(f"The ledger {path} cannot be read: {fault}") from fault
     if not sound:
-        return Health(path, sound, unrecorded=tuple(place for place, _ in filed), network=network)
+        return Health(path, sound, unrecorded=tuple(place for place, _ in files), network=network)
     ledger = Ledger(path)
     try:
         entries = ledger.entries(limit=10**9)
     finally:
         ledger.close()
     known = {(entry.request_id, entry.backend) for entry in entries}
-    media = {folder: MediaFolder(Path(folder)) for folder in {entry.folder for entry in entries}}
+    for folder in {entry.folder for entry in entries} - by_folder.keys():
+        by_folder[folder] = stored_files(MediaFolder(Path(folder), index))
+    stored = {
+        (folder, note.request_id)
+        for folder, pairs in by_folder.items()
+        for _, note in pairs
+        if note.backend == "fal"
+    }
     return Health(
         path,
         whole=True,
@@ -125,13 +134,17 @@ def check(path: Path, folders: Iterable[Path]) -> Health:
             entry.id
             for entry in entries
             if (entry.state, entry.backend) == (State.READY, "fal")
-            and media[entry.folder].take_of_request(entry.request_id or "", "fal") is None
+            and (entry.folder, entry.request_id) not in stored
         ),
-        unrecorded=tuple(
-            place for place, sidecar in filed if (sidecar.request_id, sidecar.backend) not in known
-        ),
+        unrecorded=tuple(place for place, note in files if (note.request_id, note.backend) not in known),
         network=network,
     )
+
+
+def stored_files(media: MediaFolder) -> list[tuple[Path, Note]]:
+    """Return the files of all sidecars of a folder, by their present names. Their content is not read."""
+    with media.one_look():
+        return [(file, note) for note in media.notes() if (file := media.file_of(note)) is not None]
 
 
 def rebuild(path: Path, folders: Iterable[Path]) -> tuple[Path | None, int]:
@@ -159,8 +172,9 @@ def rebuild(path: Path, folders: Iterable[Path]) -> tuple[Path | None, int]:
 def rows_of(folder: Path) -> Iterator[Row]:
     """Yield rows for the takes in a folder, and the rows of a ledger that was written there."""
     yield from readable_rows(folder / FILE_NAME)
-    for place, sidecar in MediaFolder(folder).stored_files():
-        yield _row(folder, place, sidecar)
+    for place, note in stored_files(MediaFolder(folder)):
+        if sidecar := read_sidecar(note.path):
+            yield _row(folder, place, sidecar)
 
 
 def _row(folder: Path, place: Path, sidecar: Sidecar) -> Row:

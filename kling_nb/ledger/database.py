@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakSet
 
+from kling_nb._files import is_network
 from kling_nb.errors import LedgerError
-from kling_nb.ledger.home import is_network
 from kling_nb.ledger.rows import Entry
 from kling_nb.ledger.salvage import MediaRows, is_damage, repair
 from kling_nb.ledger.schema import NewerSchema, prepare

@@ -10,6 +10,17 @@ Nothing is overwritten.
 
 from kling_nb.media.folder import MediaFolder
 from kling_nb.media.incoming import Origin, PartialDownload
-from kling_nb.media.take import Result, Sidecar, Take, TakeDraft
+from kling_nb.media.index import Note
+from kling_nb.media.take import Result, Sidecar, Take, TakeDraft, read_sidecar
 
-__all__ = ["MediaFolder", "Origin", "PartialDownload", "Result", "Sidecar", "Take", "TakeDraft"]
+__all__ = [
+    "MediaFolder",
+    "Note",
+    "Origin",
+    "PartialDownload",
+    "Result",
+    "Sidecar",
+    "Take",
+    "TakeDraft",
+    "read_sidecar",
+]

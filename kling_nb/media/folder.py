@@ -9,9 +9,8 @@ import re
 import shutil
 import time
 from collections.abc import AsyncIterable, Callable, Collection, Iterator
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
 
 from kling_nb._files import copy_file, place, sync, temporary_path, write_file
@@ -25,7 +24,7 @@ from kling_nb.media.incoming import (
     find_partial,
     in_thread,
 )
-from kling_nb.media.index import Index
+from kling_nb.media.index import Index, Note, size_of
 from kling_nb.media.take import MAX_LINES, Sidecar, Take, TakeDraft, read_sidecar, slug, stems, timestamp
 from kling_nb.request.file_types import BYTES, GIF, JSON, M4A, MP4, NOUNS, TEXT, FileType, file_type
 from kling_nb.video import Probe, probe
@@ -43,11 +42,12 @@ class MediaFolder:
 
     Args:
         folder: The folder.
+        index: Folder for the index of a media folder with many takes; None keeps the index in memory.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, index: Path | None = None) -> None:
         self.folder = Path(folder).absolute()
-        self._index = Index(self.folder)
+        self._index = Index(self.folder, index)
         self._is_tidy = False
 
     def find(self, fingerprint: str, *, take: int | None = None, backends: Collection[str]) -> Take | None:
@@ -59,52 +59,54 @@ class MediaFolder:
             backends: Backends whose takes count. A take of fal is preferred to a local preview.
         """
 
-        def matches(sidecar: Sidecar) -> bool:
-            return sidecar.backend in backends and take in {None, sidecar.take}
+        def search() -> Take | None:
+            return next(self._takes(fingerprint, take=take, backends=backends), None)
 
-        return next(self._takes(fingerprint, matches), None)
+        return search() or (search() if self._index.list_once() else None)
 
     def takes(self, fingerprint: str) -> tuple[Take, ...]:
         """Return all takes of a request whose file is complete: fal's first, then by number."""
-        return tuple(self._takes(fingerprint, lambda _: True))
+        return tuple(self._takes(fingerprint))
 
     def take_of_request(self, request_id: str, backend: str) -> Take | None:
         """Return the take of one request to fal or to the local preview server, or None."""
+
+        def search() -> Take | None:
+            return _take_of_id(self._index, request_id, backend)
+
         if not request_id:
             return None
-        wanted = (request_id, backend)
-        same = self._index.sidecars(lambda known: (known.request_id, known.backend) == wanted)
-        return _first_take(self._index, same)
+        return search() or (search() if self._index.list_once() else None)
 
-    def stored_files(self) -> tuple[tuple[Path, Sidecar], ...]:
-        """Return the files of all sidecars, by their present names. The content of the files is not read."""
-        found = (
-            (self._index.media_of(note, sidecar, verify=False), sidecar)
-            for note, sidecar in self._index.sidecars(lambda _: True)
-        )
-        return tuple((media, sidecar) for media, sidecar in found if media is not None)
+    def one_look(self) -> AbstractContextManager[None]:
+        """Let all look-ups of this thread in a block share one look at the folder."""
+        return self._index.one_look()
+
+    def notes(self) -> list[Note]:
+        """Return what the index knows about all sidecars, the newest first. Their files may be missing."""
+        self._index.list_once()
+        return self._index.newest()
+
+    def file_of(self, note: Note) -> Path | None:
+        """Return the file of a sidecar by its present name, or None. The content of the file is not read."""
+        return self._index.file_of(note)
 
     def latest(self) -> Take | None:
         """Return the newest take whose file is complete, or None."""
-        for note, sidecar in sorted(
-            self._index.sidecars(lambda _: True),
-            key=lambda pair: datetime.fromisoformat(pair[1].finished_at),
-            reverse=True,
-        ):
-            if media := self._index.media_of(note, sidecar):
-                return Take(media, sidecar)
-        return None
+        notes = (note for limit in (20, -1) for note in self._index.newest(limit))
+        return next(filter(None, (_take(self._index, note) for note in notes)), None)
 
-    def _takes(self, fingerprint: str, wanted: Callable[[Sidecar], bool]) -> Iterator[Take]:
-        """Yield takes in order of preference. Only files of those that are wanted are read."""
-        same = self._index.sidecars(lambda known: known.fingerprint == fingerprint and wanted(known))
-        same.sort(key=lambda pair: (pair[1].backend != "fal", pair[1].take, pair[1].finished_at, pair[0]))
+    def _takes(
+        self, fingerprint: str, *, take: int | None = None, backends: Collection[str] = ("fal", "local")
+    ) -> Iterator[Take]:
+        """Yield takes in order of preference. Only those that are wanted are read."""
         seen: set[Path] = set()
-        for note, sidecar in same:
-            media = self._index.media_of(note, sidecar)
-            if media and media not in seen:
-                seen.add(media)
-                yield Take(media, sidecar)
+        for note in self._index.of_request(fingerprint):
+            if note.backend in backends and take in {None, note.take}:
+                found = _take(self._index, note)
+                if found and found.sidecar.fingerprint == fingerprint and found.path not in seen:
+                    seen.add(found.path)
+                    yield found
 
     async def store(
         self,
@@ -318,17 +320,25 @@ def _printable_name(file_name: str | None) -> str:
 
 _MOST_TAKES = 10_000
 
-Related = list[tuple[Path, Sidecar]]
-"""Sidecars with their paths."""
+_RECENT = 10.0
+"""Seconds. To place a take, such an old look is enough: takes stored since are found by their names."""
 
 
-def _first_take(index: Index, sidecars: Related) -> Take | None:
-    """Return the take of the first sidecar whose file is complete."""
-    for note, sidecar in sidecars:
-        media = index.media_of(note, sidecar)
-        if media:
-            return Take(media, sidecar)
-    return None
+def _take(index: Index, note: Note) -> Take | None:
+    """Return the take of a sidecar as it is on the disk, or None if its file is not complete."""
+    return _take_of(index, note.path, read_sidecar(note.path))
+
+
+def _take_of(index: Index, note: Path, sidecar: Sidecar | None) -> Take | None:
+    media = index.media_of(note, sidecar) if sidecar else None
+    return Take(media, sidecar) if media and sidecar else None
+
+
+def _take_of_id(index: Index, request_id: str | None, backend: str, *, recent: float = 0.0) -> Take | None:
+    """Return the take of one request to fal or to the local preview server, or None."""
+    notes = index.of_request_id(request_id, recent=recent) if request_id else ()
+    found = (_take(index, note) for note in notes if note.backend == backend)
+    return next((take for take in found if take and take.sidecar.request_id == request_id), None)
 
 
 def place_take(
@@ -351,13 +361,10 @@ def place_take(
         MediaError: No name is free.
         OSError: The disk refuses.
     """
-    related = index.sidecars(
-        lambda other: _is_same_request(other, sidecar) or other.fingerprint == sidecar.fingerprint
-    )
-    earlier = _first_take(index, [pair for pair in related if _is_same_request(pair[1], sidecar)])
+    earlier = _take_of_id(index, sidecar.request_id, sidecar.backend, recent=_RECENT)
     if earlier:
         return earlier
-    used = _used_numbers(index, sidecar, related)  # Takes stored after this are found by their names.
+    used = _used_numbers(index, sidecar)  # Takes stored after this are found by their names.
     number = wanted or 1
     while number < _MOST_TAKES:
         if number in used:
@@ -380,14 +387,14 @@ def place_take(
     )
 
 
-def _used_numbers(index: Index, sidecar: Sidecar, related: Related) -> set[int]:
+def _used_numbers(index: Index, sidecar: Sidecar) -> set[int]:
     """Return the numbers of the request's other takes. A sidecar without its file does not count."""
     return {
         other.take
-        for note, other in related
-        if (other.fingerprint, other.backend) == (sidecar.fingerprint, sidecar.backend)
-        and not _is_same_request(other, sidecar)
-        and index.media_of(note, other, verify=False)
+        for other in index.of_request(sidecar.fingerprint, recent=_RECENT)
+        if other.backend == sidecar.backend
+        and (other.request_id is None or other.request_id != sidecar.request_id)
+        and index.file_of(other)
     }
 
 
@@ -412,9 +419,7 @@ def _try_name(index: Index, note: Path, temporary: Path, sidecar: Sidecar) -> Ta
 def _take_at(index: Index, note: Path, sidecar: Sidecar) -> Take | None:
     """Return the take of the sidecar at `note` if it is of the same request."""
     owner = read_sidecar(note)
-    if owner is None or not _is_same_request(owner, sidecar):
-        return None
-    return _first_take(index, [(note, owner)])
+    return _take_of(index, note, owner) if owner and _is_same_request(owner, sidecar) else None
 
 
 def _is_same_request(one: Sidecar, other: Sidecar) -> bool:
@@ -424,4 +429,6 @@ def _is_same_request(one: Sidecar, other: Sidecar) -> bool:
 def _is_used(index: Index, note: Path, owner: Sidecar, wanted: Sidecar) -> bool:
     """Return True if `owner`, the sidecar at `note`, has a file and the wanted number."""
     same = (owner.fingerprint, owner.backend, owner.take) == (wanted.fingerprint, wanted.backend, wanted.take)
-    return same and index.media_of(note, owner, verify=False) is not None
+    return same and (
+        size_of(note.with_name(owner.file)) == owner.size or _take_of(index, note, owner) is not None
+    )

@@ -1,41 +1,99 @@
-"""`Index`: the sidecars and files of a media folder, read again only after a change.
+"""`Index`: what a media folder has, kept in a small SQLite file so that no look-up reads the whole folder.
 
-Every look-up lists the folder, because a user or another kernel may have moved files. Parsed sidecars and
-checksums are kept by path, time and size. In a folder of many takes, times and sizes of all files are read
-for at most a tenth of the time, because else each of a thousand jobs would read those of all others. Those of
-the sidecars that a look-up returns are always read.
+The file is in the home folder, next to the ledger. It has a row for each JSON file of the media folder: path,
+inode, time and size, and what a look-up of its sidecar needs. It may be deleted at any time. For a folder of
+few takes, without a place that can be written, and in a forked child, the same tables are in memory.
+
+The file system decides, not the index:
+
+- A look-up first compares the times of the folder and its subfolders with those at the last listing. They
+  change with each file that is added, renamed or deleted. If they differ, or were too young to be sure, the
+  folder is listed again. On network disks and on Windows, where these times may not change, it always is.
+- Sidecars that a look-up finds are read from the disk. A file counts if its content has the right SHA-256.
+- Before a process reports for the first time that there is no take, which may cost money, it lists the folder
+  itself and checks all stamps.
+- A sidecar that was edited in place is noticed when it is found. Else it is noticed by a check of all stamps:
+  at each look-up in a folder of few takes, every 5 seconds in one of 10,000.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from functools import cached_property
+from itertools import islice
 from pathlib import Path
-from threading import Lock
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
+from kling_nb._files import is_network
 from kling_nb.media.take import Sidecar, read_sidecar
-
-Stamp = tuple[str, int, int]
-"""Path, modification time in ns, size: a file that has not changed."""
 
 _DEEPEST = 12
 _FEW = 200
-"""Up to so many sidecars are all checked at each look-up."""
+"""Up to so many JSON files are all checked at each look-up."""
 
-_SHARE = 10
-"""At most one part in so many of the time is spent on checking more of them."""
+_CHECKS = 2_000
+"""In larger folders, so many files are checked in a second on average: 1 to 2 % of the time."""
+
+_COARSE, _FINE = 2_000_000_000, 50_000_000
+"""Nanoseconds after which a change gets another time: on FAT, and where times have digits below 1 ms."""
+
+_BUSY_SECONDS = 5.0
+_DAMAGED = {sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_ENCODING = ("utf-8", "surrogatepass")
+"""A sidecar may have lone surrogates, which have no UTF-8. So texts are stored as blobs."""
+
+_VERSION = 1
+_NOTES = """CREATE TABLE notes (
+path BLOB PRIMARY KEY, inode INTEGER, mtime INTEGER, bytes INTEGER, backend TEXT, take INTEGER, size INTEGER,
+finished REAL, fingerprint BLOB, request BLOB, file BLOB, endpoint BLOB)"""
+_TABLES = (
+    _NOTES,
+    "CREATE INDEX notes_by_fingerprint ON notes (fingerprint)",
+    "CREATE INDEX notes_by_request ON notes (request)",
+    "CREATE TABLE listing (state TEXT)",
+    f"PRAGMA user_version = {_VERSION}",
+)
+"""`notes`: each JSON file, from `backend` on NULL if it is no sidecar. `listing`: times of all folders."""
+
+_COLUMNS = "path, mtime, bytes, backend, take, size, finished, request, file, endpoint"
+
+T = TypeVar("T")
+Stamp = tuple[Any, int, int]
+"""Path or inode, modification time in ns, size: a file that has not changed."""
 
 
-class _Note(NamedTuple):
-    """A JSON file as it was read. `sidecar` is None if it is not a sidecar."""
+class Note(NamedTuple):
+    """What the index knows about a sidecar.
+
+    Attributes:
+        path: The sidecar.
+        stamp: Its modification time in ns and size when it was read.
+        backend: "fal" or "local".
+        take: Number of the take.
+        size: Bytes of the stored file.
+        finished: Unix seconds.
+        request_id: fal's id of the request, or None.
+        file: Name of the stored file.
+        endpoint: fal's id of the model.
+    """
 
     path: Path
-    stamp: Stamp
-    sidecar: Sidecar | None
+    stamp: tuple[int, int]
+    backend: str
+    take: int
+    size: int
+    finished: float
+    request_id: str | None
+    file: str
+    endpoint: str
 
 
 class Index:
@@ -45,61 +103,250 @@ class Index:
 
     Threads: any.
 
-    Attributes:
+    Args:
         folder: The folder.
+        store: Where the file of the index is kept; None keeps it in memory.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, store: Path | None = None) -> None:
         self.folder = folder
-        self._notes: dict[tuple[str, int], _Note] = {}
-        self._ordered: list[_Note] = []
-        self._next_full_check = 0.0
+        self._store = store
         self._checksums: dict[Stamp, str] = {}
-        self._lock = Lock()
+        self._look = threading.local()
+        self._root = len(os.fspath(folder).rstrip(os.sep)) + 1
+        self._start()
 
-    def sidecars(self, wanted: Callable[[Sidecar], bool]) -> list[tuple[Path, Sidecar]]:
-        """Return the readable sidecars for which `wanted` is true, with their paths, in order of path."""
+    def _start(self) -> None:
+        self._pid = os.getpid()
+        self._lock = threading.RLock()
+        self._db: sqlite3.Connection | None = None
+        self._known: dict[bytes, Stamp] = {}
+        self._known_version: int | None = None
+        self._listed = False
+        self._count = 0
+        self._looked_at = self._next_full_check = float("-inf")
+        self._sizes: tuple[Any, dict[int, list[str]]] | None = None
+
+    # -- look-ups
+
+    def of_request(self, fingerprint: str, *, recent: float = 0.0) -> list[Note]:
+        """Return the sidecars of a request: fal's first, then by number.
+
+        Args:
+            fingerprint: Fingerprint of the request.
+            recent: A look at the folder within the last so many seconds is enough.
+        """
+        return self._find("fingerprint", fingerprint, recent)
+
+    def of_request_id(self, request_id: str, *, recent: float = 0.0) -> list[Note]:
+        """Return the sidecars of one request to fal or to a local preview server. Arguments as above."""
+        return self._find("request", request_id, recent)
+
+    def newest(self, limit: int = -1) -> list[Note]:
+        """Return all sidecars, or the newest `limit` ones, the newest first."""
+        return self._select(f"fingerprint IS NOT NULL ORDER BY finished DESC, path LIMIT {limit}")
+
+    def list_once(self) -> bool:
+        """List the folder unless this process has done so. Return True if it was listed now."""
+        if (self._listed and self._pid == os.getpid()) or not self.folder.is_dir():
+            return False
+        self._run(self._list)
+        return True
+
+    @contextmanager
+    def one_look(self) -> Iterator[None]:
+        """Let all look-ups of this thread in the block share one look at the folder."""
+        outer = getattr(self._look, "shared", None)
+        self._look.shared = outer or _SharedLook()
+        try:
+            yield
+        finally:
+            self._look.shared = outer
+
+    def _find(self, column: str, value: str, recent: float) -> list[Note]:
+        where = f"{column} = ? ORDER BY backend != 'fal', take, finished, path"
+        return self._select(where, value.encode(*_ENCODING), recent=recent)
+
+    def _select(self, where: str, *values: bytes, recent: float = 0.0) -> list[Note]:
+        """Return the rows of a condition. Those that changed on the disk are read again before."""
+
+        def select(db: sqlite3.Connection) -> list[Note]:
+            self._refresh(db, recent)
+            for _ in range(2):
+                found = [self._note(row) for row in db.execute(query, values)]
+                changed = [note for note in found if _stamp(note.path) != note.stamp]
+                if not changed:
+                    break
+                self._read_again(db, changed)
+            return [note for note in found if note not in changed]
+
+        query = f"SELECT {_COLUMNS} FROM notes WHERE {where}"  # noqa: S608 -- from the callers above
+        return self._run(select) if self._db is not None or self.folder.is_dir() else []
+
+    def _note(self, row: tuple[Any, ...]) -> Note:
+        path, mtime, length, *numbers, request, file, endpoint = row
+        texts = [None if blob is None else blob.decode(*_ENCODING) for blob in (request, file, endpoint)]
+        return Note(self.folder / os.fsdecode(path), (mtime, length), *numbers, *texts)
+
+    def _read_again(self, db: sqlite3.Connection, notes: list[Note]) -> None:
+        self._known_version = None
+        with _transaction(db):
+            for note in notes:
+                path = os.fsencode(os.fspath(note.path)[self._root :])
+                try:
+                    _insert(db, path, note.path, note.path.stat())
+                except OSError:
+                    db.execute("DELETE FROM notes WHERE path = ?", (path,))
+
+    # -- the database
+
+    def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run work with the database: that in the file, or after an error of it one in memory."""
+        if self._pid != os.getpid():  # SQLite's connections and locks do not survive a fork.
+            self._of_parent = self._db
+            self._start()
+            self._store = None
         with self._lock:
-            self._update()
-            found = []
-            for note in self._ordered:
-                if note.sidecar and wanted(note.sidecar):
-                    sidecar = self._current(note)
-                    if sidecar and wanted(sidecar):
-                        found.append((note.path, sidecar))
-            return found
+            try:
+                return work(self._open())
+            except sqlite3.Error as fault:
+                if self._store is None:
+                    raise
+                self._give_up_file(damaged=fault.sqlite_errorcode & 0xFF in _DAMAGED)
+                return work(self._open())
 
-    def _update(self) -> None:
-        """List the folder. A replaced file has another inode, and a changed one another stamp."""
+    def _open(self) -> sqlite3.Connection:
+        if self._db is None:
+            if self._store is not None and is_network(self._store):  # WAL needs memory that processes share.
+                self._store = None
+            path = self._file() if self._store else None
+            self._db = _connect(path if path and (path.exists() or self._is_large()) else None)
+            self._count = self._db.execute("SELECT count(*) FROM notes").fetchone()[0]
+        return self._db
+
+    def _file(self) -> Path:
+        assert self._store is not None
+        name = hashlib.sha256(os.fsencode(os.path.realpath(self.folder))).hexdigest()[:24]
+        return self._store / f"{name}.sqlite3"
+
+    def _is_large(self) -> bool:
+        names = (entry.name for _, _, entries in _folders(self.folder) for entry in entries)
+        return sum(1 for _ in islice(filter(_may_be_sidecar, names), _FEW + 1)) > _FEW
+
+    def _give_up_file(self, *, damaged: bool) -> None:
+        """Use tables in memory from now on. Delete a damaged file, so that others make a new one."""
+        path = self._file()
+        with suppress(sqlite3.Error):
+            if self._db is not None:
+                self._db.close()
+        for ending in ("-wal", "-shm", "") if damaged else ():
+            with suppress(OSError):
+                path.with_name(path.name + ending).unlink(missing_ok=True)
+        self._db, self._store, self._known_version, self._listed = None, None, None, False
+
+    # -- the folder
+
+    def _refresh(self, db: sqlite3.Connection, recent: float) -> None:
+        """List the folder unless the index is known to be current."""
+        shared = getattr(self._look, "shared", None)
+        if not (shared and shared.done) and not self._is_fresh(db, recent):
+            self._list(db)
+        if shared:
+            shared.done = True
+
+    def _is_fresh(self, db: sqlite3.Connection, recent: float) -> bool:
+        now = time.monotonic()
+        if self._listed and now - self._looked_at < recent:
+            return True
+        if self._count <= _FEW or (self._listed and now >= self._next_full_check) or not self._state(db):
+            return False
+        self._looked_at = now
+        return True
+
+    def _state(self, db: sqlite3.Connection) -> str:
+        """Return the times of all folders if they are those of the last listing, else an empty text."""
+        row = db.execute("SELECT state FROM listing").fetchone()
+        state: str = row[0] if row else ""
+        try:
+            for name, *times in json.loads(state or "[]"):
+                if list(_times((self.folder / name).stat())) != times:
+                    return ""
+        except (OSError, ValueError):
+            return ""
+        return state
+
+    def _list(self, db: sqlite3.Connection) -> None:
+        """List the folder, and read what changed.
+
+        A replaced file has another inode, a changed one another stamp.
+        """
         start = time.monotonic()
-        full = len(self._notes) <= _FEW or start >= self._next_full_check
-        known, notes = self._notes, {}
-        for entry in _files(self.folder):
-            if not _may_be_sidecar(entry.name):
-                continue
-            handle = entry.path, entry.inode()
-            note = known.get(handle)
-            if note is None or full:
-                stamp = _stamp(entry)
-                if note is None or note.stamp != stamp:
-                    note = _read(stamp)
-            notes[handle] = note
+        full = self._count <= _FEW or not self._listed or start >= self._next_full_check
+        with _transaction(db):
+            version = db.execute("PRAGMA data_version").fetchone()[0]
+            if version != self._known_version:  # Another process has changed the tables.
+                rows = db.execute("SELECT path, inode, mtime, bytes FROM notes")
+                self._known = {path: (inode, *stamp) for path, inode, *stamp in rows}
+            self._known_version = None
+            found, state = self._read_changed(db, full)
+            for path in self._known.keys() - found.keys():
+                db.execute("DELETE FROM notes WHERE path = ?", (path,))
+            if [(state,)] != db.execute("SELECT state FROM listing").fetchall():
+                db.execute("DELETE FROM listing")
+                db.execute("INSERT INTO listing VALUES (?)", (state,))
+        self._known, self._known_version = found, version
+        self._listed, self._count, self._looked_at = True, len(found), start
         if full:
-            now = time.monotonic()
-            self._next_full_check = now + _SHARE * (now - start)
-        if notes.keys() != known.keys() or full:
-            self._ordered = sorted(notes.values(), key=lambda note: note.stamp)
-        self._notes = notes
+            self._next_full_check = time.monotonic() + len(found) / _CHECKS
 
-    def _current(self, note: _Note) -> Sidecar | None:
-        """Return the present content."""
-        with suppress(OSError):
-            status = note.path.stat()
-            stamp = (note.stamp[0], status.st_mtime_ns, status.st_size)
-            return note.sidecar if stamp == note.stamp else read_sidecar(note.path)
-        return None
+    def _read_changed(self, db: sqlite3.Connection, full: bool) -> tuple[dict[bytes, Stamp], str]:
+        """Read the sidecars that are new or changed.
 
-    def media_of(self, note: Path, sidecar: Sidecar, *, verify: bool = True) -> Path | None:
+        Returns:
+            Inode, time and size of each JSON file by its path; and the times of all folders, as text, if a
+            later change of any file will change them too.
+        """
+        found, times, firm = {}, [], True
+        for place, status, entries in _folders(self.folder):
+            times.append((place[self._root :], *_times(status)))
+            firm = firm and _is_old(max(status.st_mtime_ns, status.st_ctime_ns))
+            for entry in filter(lambda entry: _may_be_sidecar(entry.name), entries):
+                path, inode = os.fsencode(entry.path[self._root :]), entry.inode() % 2**63
+                known = self._known.get(path)
+                if known is None or known[0] != inode or full:
+                    try:
+                        stat = entry.stat()
+                    except OSError:  # It was deleted after it was listed.
+                        continue
+                    stamp = (inode, stat.st_mtime_ns, stat.st_size)
+                    if stamp != known:
+                        is_sidecar = _insert(db, path, Path(entry.path), stat)
+                        if not is_sidecar and not _is_old(stat.st_mtime_ns, _COARSE):
+                            firm, stamp = False, (-1, 0, 0)  # It may still be written.
+                    known = stamp
+                found[path] = known
+        is_large = len(found) > _FEW
+        return found, json.dumps(times) if firm and is_large and self._times_count else ""
+
+    @cached_property
+    def _times_count(self) -> bool:
+        """True if the times of a folder change with each file that is added or removed."""
+        return os.name != "nt" and not is_network(self.folder)
+
+    # -- files
+
+    def file_of(self, note: Note) -> Path | None:
+        """Return the file of a sidecar if there is one of its name and size. Its content is not read.
+
+        If there is none, it is searched as by `media_of`.
+        """
+        named = note.path.parent / note.file
+        if size_of(named) == note.size:
+            return named
+        sidecar = read_sidecar(note.path)
+        return self.media_of(note.path, sidecar) if sidecar else None
+
+    def media_of(self, note: Path, sidecar: Sidecar) -> Path | None:
         """Return the file of a sidecar; None if it is gone or changed.
 
         It is searched by the name in the sidecar, then by size in the sidecar's folder, then by size in all
@@ -108,16 +355,30 @@ class Index:
         Args:
             note: Path of the sidecar.
             sidecar: Its content.
-            verify: False checks only the size of the named file, which is enough to know that a name or
-                number is used.
         """
         named = note.parent / sidecar.file
-        if not verify and _size(named) == sidecar.size:
+        if size_of(named) == sidecar.size and self.checksum(named) == sidecar.sha256:
             return named
-        for path in self._candidates(note, named, sidecar):
-            if self.checksum(path) == sidecar.sha256:
-                return path
-        return None
+        others = [path for path in self._of_size(sidecar.size) if path not in (named, note)]
+        others.sort(key=lambda path: path.parent != note.parent)
+        return next((path for path in others if self.checksum(path) == sidecar.sha256), None)
+
+    def _of_size(self, size: int) -> list[Path]:
+        """Return the files of a size. They are listed once, until the folder changes."""
+        with self._lock:
+            shared = getattr(self._look, "shared", None)
+            key = shared or self._run(self._state)
+            if not self._sizes or not key or self._sizes[0] != key:
+                sizes: dict[int, list[str]] = {}
+                for _, _, entries in _folders(self.folder):
+                    for entry in entries:
+                        with suppress(OSError):
+                            status = entry.stat()
+                            sizes.setdefault(status.st_size, []).append(entry.path)
+                            if not shared and not _is_old(status.st_mtime_ns, _COARSE):
+                                key = ""  # It may still be written.
+                self._sizes = key, sizes
+            return [Path(path) for path in self._sizes[1].get(size, ()) if size_of(Path(path)) == size]
 
     def checksum(self, path: Path) -> str | None:
         """Return the SHA-256 of a file in hexadecimal, or None if it cannot be read.
@@ -141,39 +402,88 @@ class Index:
         status = path.stat()
         self._checksums[str(path), status.st_mtime_ns, status.st_size] = sha256
 
-    def _candidates(self, note: Path, named: Path, sidecar: Sidecar) -> Iterator[Path]:
-        if _size(named) == sidecar.size:
-            yield named
-        for folder, deep in ((note.parent, False), (self.folder, True)):
-            for entry in _files(folder, deep=deep):
-                path = Path(entry.path)
-                if path != named and _stamp(entry)[2] == sidecar.size and path != note:
-                    yield path
+
+class _SharedLook:
+    """One look at the folder, for all look-ups of a block. `done` is True after the first of them."""
+
+    done = False
 
 
-def _files(folder: Path, *, deep: bool = True) -> Iterator[os.DirEntry[str]]:
-    """Yield the files in `folder` and, if `deep`, in its subfolders."""
+def _connect(path: Path | None) -> sqlite3.Connection:
+    """Return a connection to the file of an index, or to one in memory."""
+    if path is not None:
+        with suppress(OSError):
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    db = sqlite3.connect(
+        path or ":memory:", timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+    )
+    try:
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = NORMAL")
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+        if version != _VERSION:
+            with _transaction(db):
+                for name in ("notes", "listing") if version else ():
+                    db.execute(f"DROP TABLE IF EXISTS {name}")
+                for statement in _TABLES:
+                    db.execute(statement)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+@contextmanager
+def _transaction(db: sqlite3.Connection) -> Iterator[None]:
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
+
+
+def _insert(db: sqlite3.Connection, path: bytes, place: Path, status: os.stat_result) -> bool:
+    """Read a JSON file into its row. Return False if it is no sidecar."""
+    row: list[Any] = [path, status.st_ino % 2**63, status.st_mtime_ns, status.st_size]
+    sidecar = read_sidecar(place)
+    if sidecar is None:
+        row += [None] * 8
+    else:
+        texts = (sidecar.fingerprint, sidecar.request_id, sidecar.file, sidecar.endpoint)
+        row += [sidecar.backend, sidecar.take, sidecar.size]
+        row += [datetime.fromisoformat(sidecar.finished_at).timestamp()]
+        row += [None if text is None else text.encode(*_ENCODING) for text in texts]
+    db.execute("INSERT OR REPLACE INTO notes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+    return sidecar is not None
+
+
+def _folders(folder: Path) -> Iterator[tuple[str, os.stat_result, list[os.DirEntry[str]]]]:
+    """Yield the folder and its subfolders: path, status before it was listed, and files."""
     waiting = [(str(folder), 0)]
     seen: set[str] = set()
     while waiting:
         path, depth = waiting.pop()
+        files: list[os.DirEntry[str]] = []
+        try:
+            status = os.stat(path)  # noqa: PTH116 -- a folder may have many
+        except OSError:
+            continue
         with suppress(OSError), os.scandir(path) as entries:
             for entry in entries:
                 if entry.name.startswith("."):
                     continue
                 if entry.is_file():
-                    yield entry
-                elif deep and depth < _DEEPEST and entry.is_dir():
+                    files.append(entry)
+                elif depth < _DEEPEST and entry.is_dir():
                     # A symbolic link may lead back to a folder above it.
                     real = os.path.realpath(entry.path) if entry.is_symlink() else entry.path
                     if real not in seen:
                         seen.add(real)
                         waiting.append((entry.path, depth + 1))
-
-
-def _read(stamp: Stamp) -> _Note:
-    path = Path(stamp[0])
-    return _Note(path, stamp, read_sidecar(path))
+        yield path, status, files
 
 
 def _may_be_sidecar(name: str) -> bool:
@@ -181,15 +491,27 @@ def _may_be_sidecar(name: str) -> bool:
     return name.endswith(".json") and not name.endswith(".data.json")
 
 
-def _stamp(entry: os.DirEntry[str]) -> Stamp:
+def _times(status: os.stat_result) -> tuple[int, int, int, int]:
+    """Return what changes if a file is added to a folder, or removed. A sync tool can set the first time."""
+    return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns
+
+
+def _is_old(changed: int, enough: int | None = None) -> bool:
+    """Return True if a change made now would get a later time than `changed`, in nanoseconds."""
+    enough = enough or (_FINE if changed % 1_000_000 else _COARSE)
+    return time.time_ns() - changed > enough
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
     try:
-        status = entry.stat()
-    except OSError:  # It was deleted after it was listed.
-        return entry.path, 0, -1
-    return entry.path, status.st_mtime_ns, status.st_size
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size
 
 
-def _size(path: Path) -> int | None:
+def size_of(path: Path) -> int | None:
+    """Return the size of a file in bytes, or None if there is none."""
     try:
         return path.stat().st_size if path.is_file() else None
     except OSError:

@@ -76,7 +76,8 @@ class EmbedMedia(Preprocessor):
 
 def _is_take(file: Path) -> bool:
     """Return True if a sidecar in its folder names the file. The folder may be that of another notebook."""
-    return any(media == file for media, _ in MediaFolder(file.parent).stored_files())
+    folder = MediaFolder(file.parent)
+    return any(folder.file_of(note) == file for note in folder.notes())
 
 
 class KlingHTMLExporter(HTMLExporter):

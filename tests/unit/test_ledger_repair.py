@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 from clips import make_clip
 
+from kling_nb._files import NETWORK, file_system_of, is_network
 from kling_nb.errors import LedgerError
 from kling_nb.events import State
 from kling_nb.job import rebuild as care
 from kling_nb.ledger import Intent, Ledger
-from kling_nb.ledger.home import NETWORK, file_system_of, is_network, ledger_path
+from kling_nb.ledger.home import ledger_path
 from kling_nb.ledger.salvage import readable_rows
 from kling_nb.ledger.schema import prepare
 from kling_nb.media import MediaFolder, TakeDraft

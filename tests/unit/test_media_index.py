@@ -1,10 +1,16 @@
 """The index of a folder with many takes reads only what changed."""
 
 import asyncio
+import hashlib
 import json
+import os
+import shutil
+import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+import textwrap
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,27 +33,33 @@ DRAFT = TakeDraft(
     url="https://v3.fal.media/files/a/output.mp4",
     kind="video",
 )
-opened: list[str] = []
+opened: dict[str, list[str]] = {"open": [], "os.scandir": []}
+"""Names of opened files, and of listed folders."""
 watched: list[str] = []
 
 
 def on_open(event: str, arguments: tuple[Any, ...]) -> None:
-    if event == "open" and watched and str(arguments[0]).startswith(watched[0]):
-        opened.append(Path(str(arguments[0])).name)
+    if event in opened and watched and str(arguments[0]).startswith(watched[0]):
+        opened[event].append(Path(str(arguments[0])).name)
 
 
 sys.addaudithook(on_open)  # It stays for the life of the process, and acts only while a folder is watched.
 
 
 @contextmanager
-def opens(folder: MediaFolder) -> Iterator[list[str]]:
+def opens(folder: MediaFolder, event: str = "open") -> Iterator[list[str]]:
     """Give a list to which the names of files opened in a folder are added."""
-    opened.clear()
+    opened[event].clear()
     watched[:] = [str(folder.folder)]
     try:
-        yield opened
+        yield opened[event]
     finally:
         watched.clear()
+
+
+def listings(folder: MediaFolder) -> AbstractContextManager[list[str]]:
+    """Give a list to which a name is added each time the folder is listed."""
+    return opens(folder, "os.scandir")
 
 
 def mark(number: int) -> str:
@@ -73,14 +85,14 @@ def found(folder: MediaFolder, number: int) -> Take | None:
     return folder.find(mark(number), backends={"fal"})
 
 
-def test_each_sidecar_is_read_once(large: MediaFolder) -> None:
+def test_each_sidecar_is_read_once_and_again_when_it_is_returned(large: MediaFolder) -> None:
     with opens(large) as files:
         assert found(large, 7)
-        assert len([name for name in files if name.endswith(".json")]) == TAKES
+        assert len([name for name in files if name.endswith(".json")]) == TAKES + 1
         files.clear()
         assert found(large, 8)
         assert large.take_of_request("request-9", "fal")
-        assert [name for name in files if name.endswith(".json")] == []
+        assert [name for name in files if name.endswith(".json")] == ["heron-8-1.json", "heron-9-1.json"]
 
 
 def test_another_take_opens_nothing_of_those_before(large: MediaFolder) -> None:
@@ -103,3 +115,258 @@ def test_a_sidecar_that_a_look_up_returns_is_always_checked(large: MediaFolder) 
         pass
     note.unlink()
     assert found(large, 7) is None
+
+
+# -- the file of the index, which other processes read
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    return tmp_path / "index"
+
+
+def other(folder: MediaFolder, store: Path) -> MediaFolder:
+    """Return the folder as another process has it, with the same file of the index."""
+    return MediaFolder(folder.folder, store)
+
+
+def truth(folder: MediaFolder) -> dict[int, Path | None]:
+    """Return what a look at the files shows, without a file of the index."""
+    plain = MediaFolder(folder.folder)
+    return {number: take.path if (take := found(plain, number)) else None for number in (7, 8, 9, TAKES)}
+
+
+def seen(folder: MediaFolder) -> dict[int, Path | None]:
+    return {number: take.path if (take := found(folder, number)) else None for number in (7, 8, 9, TAKES)}
+
+
+def test_another_process_reads_only_the_sidecar_that_it_returns(large: MediaFolder, store: Path) -> None:
+    first = other(large, store)
+    wait_until_old(large.folder)
+    assert found(first, 7)
+    with opens(large) as files:
+        assert found(other(large, store), 8)
+        assert [name for name in files if name.endswith(".json")] == ["heron-8-1.json"]
+    assert [path.suffix for path in store.iterdir()].count(".sqlite3") == 1
+
+
+def test_a_small_folder_has_no_file_of_the_index(large: MediaFolder, store: Path, tmp_path: Path) -> None:
+    small = MediaFolder(tmp_path / "small", store)
+    assert small.find("ab" * 32, backends={"fal"}) is None
+    asyncio.run(small.store(in_chunks(CLIP), DRAFT))
+    assert small.find("ab" * 32, backends={"fal"})
+    assert not store.exists()
+
+
+def wait_until_old(path: Path) -> None:
+    """Wait until a change would give the folder another time."""
+    while time.time_ns() - path.stat().st_mtime_ns < 100_000_000:
+        time.sleep(0.01)
+
+
+def note(folder: MediaFolder, number: int) -> Path:
+    return folder.folder / f"heron-{number}-1.json"
+
+
+def added(folder: MediaFolder) -> None:
+    content = json.loads(note(folder, 7).read_bytes())
+    note(folder, TAKES).write_text(json.dumps({**content, "fingerprint": mark(TAKES), "request_id": "new"}))
+
+
+def removed(folder: MediaFolder) -> None:
+    note(folder, 8).unlink()
+
+
+def moved(folder: MediaFolder) -> None:
+    (folder.folder / "best").mkdir()
+    for path in (note(folder, 7), note(folder, 7).with_suffix(".mp4")):
+        path.rename(folder.folder / "best" / path.name)
+
+
+def renamed(folder: MediaFolder) -> None:
+    note(folder, 8).rename(note(folder, 8).with_name("a note.json"))
+
+
+def replaced_with_its_old_times(folder: MediaFolder) -> None:
+    """Do what a sync tool does: the new file has the old one's size and times."""
+    status, old = note(folder, 8).stat(), note(folder, 8).read_text()
+    new = note(folder, 8).with_name(".sync")
+    new.write_text(old.replace(mark(8), mark(TAKES)))
+    os.utime(new, ns=(status.st_atime_ns, status.st_mtime_ns))
+    new.replace(note(folder, 8))
+
+
+def edited_in_place(folder: MediaFolder) -> None:
+    note(folder, 8).write_text(note(folder, 8).read_text().replace(mark(8), mark(TAKES)))
+
+
+def file_deleted(folder: MediaFolder) -> None:
+    note(folder, 9).with_suffix(".mp4").write_bytes(b"other")
+
+
+def index_of(folder: MediaFolder) -> Path:
+    return next((folder.folder.parent / "index").glob("*.sqlite3"))
+
+
+def index_deleted(folder: MediaFolder) -> None:
+    shutil.rmtree(folder.folder.parent / "index")
+
+
+def index_is_no_database(folder: MediaFolder) -> None:
+    index_of(folder).write_bytes(b"not a database" * 1000)
+
+
+def index_cut_short(folder: MediaFolder) -> None:
+    os.truncate(index_of(folder), 8_192)
+
+
+def index_of_another_folder(folder: MediaFolder) -> None:
+    away = folder.folder.rename(folder.folder.with_name("away"))
+    shutil.copytree(away, folder.folder)
+    removed(folder)
+
+
+CHANGES = (added, removed, moved, renamed, replaced_with_its_old_times, edited_in_place, file_deleted)
+FAULTS = (index_deleted, index_is_no_database, index_cut_short, index_of_another_folder)
+
+
+@pytest.mark.parametrize("change", [*CHANGES, *FAULTS], ids=lambda change: change.__name__)
+def test_the_files_decide_whatever_the_index_has(
+    large: MediaFolder, store: Path, change: Callable[[MediaFolder], None]
+) -> None:
+    warm = other(large, store)
+    wait_until_old(large.folder)
+    before = seen(warm)
+    assert before == truth(large)
+    change(large)
+    after = truth(large)
+    assert seen(other(large, store)) == after
+    while seen(warm) != after:  # An edit in place is noticed a moment later if the take was not returned.
+        assert change in {edited_in_place, replaced_with_its_old_times}
+    wait_until_old(large.folder)
+    assert seen(other(large, store)) == seen(warm) == after
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows has no forks")
+def test_a_forked_child_uses_no_connection_of_its_parent(large: MediaFolder, store: Path) -> None:
+    parent = other(large, store)
+    assert found(parent, 7)
+    program = textwrap.dedent(
+        """
+        import os, sys
+        from pathlib import Path
+        from kling_nb.media import MediaFolder
+
+        folder = MediaFolder(Path(sys.argv[1]), Path(sys.argv[2]))
+        look = lambda: folder.find(f"{7:064x}", backends={"fal"}) is not None
+        assert look()
+        child = os.fork()
+        if not child:
+            os._exit(0 if look() and folder._index._store is None else 1)
+        assert os.waitpid(child, 0)[1] == 0 and look()
+        """
+    )
+    run(program, large, store)
+
+
+KILLED = textwrap.dedent(
+    """
+    import os, sys
+    from pathlib import Path
+    from kling_nb.media import MediaFolder
+
+    folder, last = MediaFolder(Path(sys.argv[1]), Path(sys.argv[2])), int(sys.argv[3])
+    steps = iter(range(last))
+
+    def on_statement(_: str) -> None:
+        if next(steps, None) is None:
+            os.kill(os.getpid(), 9)
+
+    folder._index._run(lambda db: db.set_trace_callback(on_statement))
+    folder.find(f"{7:064x}", backends={"fal"})
+    """
+)
+
+
+def run(program: str, folder: MediaFolder, store: Path, *arguments: str, killed: bool = False) -> None:
+    command = [sys.executable, "-c", program, str(folder.folder), str(store), *arguments]
+    assert subprocess.run(command, check=False).returncode == (-9 if killed else 0)
+
+
+@pytest.mark.parametrize("statement", [3, 200, TAKES + 4])
+def test_a_process_killed_while_it_writes_the_index_loses_nothing(
+    large: MediaFolder, store: Path, statement: int
+) -> None:
+    wait_until_old(large.folder)
+    run(KILLED, large, store, str(statement), killed=True)
+    assert seen(other(large, store)) == truth(large)
+    removed(large)
+    run(KILLED, large, store, "3", killed=True)
+    assert seen(other(large, store)) == truth(large)
+
+
+WRITER = textwrap.dedent(
+    """
+    import asyncio, sys
+    from dataclasses import replace
+    from pathlib import Path
+    sys.path[:0] = sys.argv[5:]
+    from test_media_index import DRAFT, in_chunks
+    from kling_nb.media import MediaFolder
+
+    folder, name = MediaFolder(Path(sys.argv[1]), Path(sys.argv[2])), sys.argv[3]
+    for number in range(int(sys.argv[4])):
+        draft = replace(DRAFT, kind="data", request_id=f"{name}-{number}", fingerprint=f"{number % 20:064x}")
+        assert folder.find(draft.fingerprint, take=77, backends={"fal"}) is None
+        asyncio.run(folder.store(in_chunks(f"{name} {number}".encode()), draft))
+        assert folder.take_of_request(draft.request_id, "fal")
+    """
+)
+
+
+@pytest.mark.parametrize("count", [20, pytest.param(200, marks=pytest.mark.slow)])
+def test_two_kernels_that_write_takes_lose_none(large: MediaFolder, store: Path, count: int) -> None:
+    here = Path(__file__).parent
+    command = [sys.executable, "-c", WRITER, str(large.folder), str(store)]
+    paths = (str(here), str(here.parent))
+    kernels = [subprocess.Popen([*command, name, str(count), *paths]) for name in ("a", "b")]
+    while any(kernel.poll() is None for kernel in kernels):
+        shutil.rmtree(store, ignore_errors=True)  # at any time
+        time.sleep(0.1)
+    assert [kernel.returncode for kernel in kernels] == [0, 0]
+    for folder in (other(large, store), MediaFolder(large.folder)):
+        takes = [take for number in range(20) for take in folder.takes(mark(number))]
+        stored = [take.sidecar.request_id for take in takes if take.sidecar.kind == "data"]
+        assert sorted(stored) == sorted(f"{name}-{number}" for name in "ab" for number in range(count))
+        numbers = [(take.sidecar.fingerprint, take.sidecar.take) for take in takes]
+        assert len(set(numbers)) == len(numbers)
+
+
+def test_misses_are_remembered_until_the_folder_changes(large: MediaFolder) -> None:
+    lost = CLIP + b"the longest"
+    for number in (7, 8):
+        content = json.loads(note(large, number).read_bytes())
+        facts = {"size": len(lost), "sha256": hashlib.sha256(lost).hexdigest()}
+        note(large, number).write_text(json.dumps({**content, **facts}))
+    for path in large.folder.iterdir():
+        os.utime(path, (1, 1))  # Else any of them may still be written.
+    wait_until_old(large.folder)
+    assert found(large, 7) is None
+    with listings(large) as folders:
+        assert found(large, 7) is None
+        assert found(large, 8) is None
+        assert folders == []
+        (large.folder / "lost and found.mp4").write_bytes(lost)
+        assert found(large, 7)
+
+
+def test_one_look_serves_many_look_ups(large: MediaFolder) -> None:
+    with listings(large) as folders, large.one_look():
+        for number in range(1, 50):
+            assert found(large, number)
+            note(large, 100 + number).touch()
+            (large.folder / f"{number}.txt").touch()  # The folder changes all the time.
+        assert len(folders) == 1
+    with listings(large) as folders:
+        assert found(large, 7)
+        assert len(folders) == 1

@@ -198,16 +198,16 @@ def source_of(path: Path, folder: Path | None = None) -> str | None:
 _PANEL_NOTE = "Kling panel: run this cell to compose, queue and browse."
 
 
-def panel_card(media: Path, folder: Path | None = None) -> Bundle:
+def panel_card(media: MediaFolder, folder: Path | None = None) -> Bundle:
     """Return the card of a panel, for readers without a kernel: what to do, and the latest take.
 
     Args:
-        media: Folder of takes.
+        media: The takes.
         folder: The notebook's folder; by default that of this process.
     """
     latest = ""
     with suppress(KlingError, OSError):
-        take = MediaFolder(media).latest()
+        take = media.latest()
         latest = card.html(card_of_take(take, None, folder or front_end.base_folder())) if take else ""
     more = " The latest take here:" if latest else ""
     note = f'<div style="margin:4px 0;opacity:0.8">{_PANEL_NOTE}{more}</div>'
@@ -236,7 +236,8 @@ def job_bundle(job: Job, view: Any) -> tuple[Bundle, Bundle]:
 
 def panel_bundle(view: Any) -> tuple[Bundle, Bundle]:
     """Return a view of a panel with its card, and the output's metadata."""
-    return view_of(view) | panel_card(default_session().settings().media), here().to_metadata()
+    settings = default_session().settings()
+    return view_of(view) | panel_card(MediaFolder(settings.media, settings.index)), here().to_metadata()
 
 
 def view_of(bundle: Any) -> Bundle:

@@ -15,7 +15,7 @@ from kling_nb.notebook.card import grid as grid_card
 from kling_nb.notebook.card import html as card
 from kling_nb.notebook.card.job import card_of_entry, card_of_take, panel_card
 from kling_nb.notebook.card.mark import Mark, Part
-from kling_nb.settings import ENVIRONMENT, current
+from kling_nb.settings import ENVIRONMENT, Settings, current
 from kling_nb.video import Video
 
 _FOLDERS_KEPT = 8
@@ -34,7 +34,7 @@ class Renewal:
     def draw_card(self, mark: Mark, folder: Path) -> dict[str, Any] | None:
         """Return the MIME bundle of a mark's card for a notebook in `folder`, or None if nothing is known."""
         if mark.job is None:
-            return panel_card(media_folder(folder), folder)
+            return panel_card(self._folder(media_folder(folder)), folder)
         with suppress(KlingError, OSError):
             if mark.parts:
                 return self._draw_sweep(mark, folder)
@@ -88,13 +88,19 @@ class Renewal:
         return found if found and found.id == mark.job else None  # `get` also finds an id by its beginning
 
     def _ledger(self) -> Ledger:
-        home = current({"backend": "local"}).home  # this backend looks for no key
+        home = self._settings().home
         return self._ledgers.setdefault(home, Ledger(home / "ledger.sqlite3"))
+
+    @staticmethod
+    def _settings() -> Settings:
+        return current({"backend": "local"})  # this backend looks for no key
 
     def _folder(self, place: Path) -> MediaFolder:
         while len(self._folders) > _FOLDERS_KEPT:
             self._folders.pop(next(iter(self._folders)), None)
-        return self._folders.setdefault(place, MediaFolder(place))
+        if place not in self._folders:
+            self._folders[place] = MediaFolder(place, self._settings().index)
+        return self._folders[place]
 
 
 def media_folder(folder: Path) -> Path:
