@@ -318,13 +318,16 @@ class Ledger:
         """Return the row of a job id, a request id, or the start of one if it is the only row that fits."""
         if not self.exists() or not any_id:
             return None
-        pattern = any_id.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_") + "%"
+        low, high = any_id.lower(), f"{any_id.lower()}\U0010ffff"
         with self._file.connection() as db:
             exact = db.execute("SELECT * FROM jobs WHERE id = ?1 OR request_id = ?1", (any_id,)).fetchall()
+            # Ranges, because LIKE reads all rows. Ids are in lower case.
             query = (
-                "SELECT * FROM jobs WHERE id LIKE ?1 ESCAPE '\\' OR request_id LIKE ?1 ESCAPE '\\' LIMIT 2"
+                "SELECT * FROM jobs WHERE id BETWEEN ?1 AND ?2 OR request_id BETWEEN ?1 AND ?2"
+                " OR request_id BETWEEN ?3 AND ?4 LIMIT 2"
             )
-            rows = exact[:1] or db.execute(query, (pattern,)).fetchall()
+            values = (low, high, any_id, f"{any_id}\U0010ffff")
+            rows = exact[:1] or db.execute(query, values).fetchall()
         return Entry.from_row(rows[0]) if len(rows) == 1 else None
 
     def find_paid(self, fingerprint: str, folder: Path, take: int, *, any_take: bool = False) -> list[Entry]:

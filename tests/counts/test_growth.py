@@ -53,6 +53,8 @@ def looks(ledger: Ledger, folder: Path) -> dict[str, Callable[[], object]]:
         "paid": lambda: ledger.find_paid(fingerprint(77), folder, 1, any_take=True),
         "expected": lambda: ledger.expected_seconds("fal-ai/another", "fal"),
         "request": lambda: ledger.get("request-77"),
+        "start of an id": lambda: ledger.get(f"{77:012x}"[:-1]),
+        "mark of a take": lambda: ledger.get("take-0123abcd-1"),
         "unfinished": lambda: ledger.entries(Selection(folder=folder, unfinished=True)),
         "limits": lambda: ledger.check_limits((budget, today), 0.1),
         "claim": lambda: ledger.claim(replace(intent, limits=(budget, today), any_take=True)),
