@@ -12,8 +12,10 @@ import secrets
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 
 
@@ -127,6 +129,48 @@ def _write_bytes(path: Path, data: bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
+
+
+# -- Names in a folder, and when they may have changed.
+
+
+COARSE, _FINE = 2_000_000_000, 50_000_000
+"""Nanoseconds after which a change gets another time: on FAT, and where times have digits below 1 ms."""
+
+_listed: tuple[Path, tuple[int, ...], list[str]] | None = None
+
+
+def names_in(folder: Path) -> list[str]:
+    """Return the names in a folder, sorted. They are read again only if the folder may have changed.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    global _listed  # noqa: PLW0603 -- the last folder is enough, and an assignment is atomic
+    times, known = times_of(folder.stat()), _listed
+    if known is not None and known[:2] == (folder, times):
+        return known[2]
+    firm = is_old(max(times[2:])) and has_reliable_times(folder)
+    names = sorted(os.listdir(folder))  # noqa: PTH208 -- a folder may hold thousands
+    _listed = (folder, times, names) if firm else None
+    return names
+
+
+def times_of(status: os.stat_result) -> tuple[int, int, int, int]:
+    """Return what changes if a file is added to a folder, or removed. A sync tool can set the first time."""
+    return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns
+
+
+def is_old(changed: int, enough: int | None = None) -> bool:
+    """Return True if a change made now would get a later time than `changed`, in nanoseconds."""
+    enough = enough or (_FINE if changed % 1_000_000 else COARSE)
+    return time.time_ns() - changed > enough
+
+
+@lru_cache(64)
+def has_reliable_times(folder: Path) -> bool:
+    """Return True if the times of a folder change with each file that is added or removed."""
+    return os.name != "nt" and not is_network(folder)
 
 
 # -- On what kind of disk a folder is.

@@ -82,7 +82,6 @@ class Job:
         result: What waiting returns, once the job is ready.
         video: The result if it is a `Video`, else None.
         file: The path of the result, once the job is ready.
-        files: Further files of the result by name, e.g. the `audio` of a video.
         output: What the model returned, once known.
         expected_seconds: How long earlier jobs of this endpoint took, or None.
         notices: What the user should know about how the job was found, one line each.
@@ -110,7 +109,8 @@ class Job:
         self.result: Result | None = None
         self.video: Video | None = None
         self.file: Path | None = None
-        self.files: dict[str, Path] = {}
+        self._take: Take | None = None
+        self._files: dict[str, Path] | None = None
         self.output: dict[str, Any] | None = None
         self.expected_seconds: float | None = None
         self.notices: tuple[str, ...] = ()
@@ -128,6 +128,13 @@ class Job:
     def lines(self) -> Sequence[Logged]:
         """The log lines so far. The list grows while the job runs."""
         return self._lines
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """Further files of the result by name, e.g. the `audio` of a video. Searched at the first use."""
+        if self._files is None and self._take is not None:
+            self._files = self._take.others()
+        return self._files or {}
 
     @property
     def request_id(self) -> str | None:
@@ -318,7 +325,7 @@ class Job:
             MediaError: The file is damaged or missing.
         """
         result = take.result()
-        self.file, self.files = take.path, take.others()
+        self.file, self._take = take.path, take
         self.video = result if isinstance(result, Video) else None
         if isinstance(result, dict):
             self.output = result

@@ -27,12 +27,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
-from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from kling_nb._files import is_network
+from kling_nb._files import COARSE, has_reliable_times, is_network, is_old, times_of
 from kling_nb.media.take import Sidecar, read_sidecar
 
 _DEEPEST = 12
@@ -41,9 +40,6 @@ _FEW = 200
 
 _CHECKS = 2_000
 """In larger folders, so many files are checked in a second on average: 1 to 2 % of the time."""
-
-_COARSE, _FINE = 2_000_000_000, 50_000_000
-"""Nanoseconds after which a change gets another time: on FAT, and where times have digits below 1 ms."""
 
 _BUSY_SECONDS = 5.0
 _DAMAGED = {sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
@@ -269,7 +265,7 @@ class Index:
         state: str = row[0] if row else ""
         try:
             for name, *times in json.loads(state or "[]"):
-                if list(_times((self.folder / name).stat())) != times:
+                if list(times_of((self.folder / name).stat())) != times:
                     return ""
         except (OSError, ValueError):
             return ""
@@ -308,8 +304,8 @@ class Index:
         """
         found, times, firm = {}, [], True
         for place, status, entries in _folders(self.folder):
-            times.append((place[self._root :], *_times(status)))
-            firm = firm and _is_old(max(status.st_mtime_ns, status.st_ctime_ns))
+            times.append((place[self._root :], *times_of(status)))
+            firm = firm and is_old(max(status.st_mtime_ns, status.st_ctime_ns))
             for entry in filter(lambda entry: _may_be_sidecar(entry.name), entries):
                 path, inode = os.fsencode(entry.path[self._root :]), entry.inode() % 2**63
                 known = self._known.get(path)
@@ -321,17 +317,12 @@ class Index:
                     stamp = (inode, stat.st_mtime_ns, stat.st_size)
                     if stamp != known:
                         is_sidecar = _insert(db, path, Path(entry.path), stat)
-                        if not is_sidecar and not _is_old(stat.st_mtime_ns, _COARSE):
+                        if not is_sidecar and not is_old(stat.st_mtime_ns, COARSE):
                             firm, stamp = False, (-1, 0, 0)  # It may still be written.
                     known = stamp
                 found[path] = known
         is_large = len(found) > _FEW
-        return found, json.dumps(times) if firm and is_large and self._times_count else ""
-
-    @cached_property
-    def _times_count(self) -> bool:
-        """True if the times of a folder change with each file that is added or removed."""
-        return os.name != "nt" and not is_network(self.folder)
+        return found, json.dumps(times) if firm and is_large and has_reliable_times(self.folder) else ""
 
     # -- files
 
@@ -375,7 +366,7 @@ class Index:
                         with suppress(OSError):
                             status = entry.stat()
                             sizes.setdefault(status.st_size, []).append(entry.path)
-                            if not shared and not _is_old(status.st_mtime_ns, _COARSE):
+                            if not shared and not is_old(status.st_mtime_ns, COARSE):
                                 key = ""  # It may still be written.
                 self._sizes = key, sizes
             return [Path(path) for path in self._sizes[1].get(size, ()) if size_of(Path(path)) == size]
@@ -489,17 +480,6 @@ def _folders(folder: Path) -> Iterator[tuple[str, os.stat_result, list[os.DirEnt
 def _may_be_sidecar(name: str) -> bool:
     """Return False for a result that is JSON itself (`.data.json`) and must never count as a sidecar."""
     return name.endswith(".json") and not name.endswith(".data.json")
-
-
-def _times(status: os.stat_result) -> tuple[int, int, int, int]:
-    """Return what changes if a file is added to a folder, or removed. A sync tool can set the first time."""
-    return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns
-
-
-def _is_old(changed: int, enough: int | None = None) -> bool:
-    """Return True if a change made now would get a later time than `changed`, in nanoseconds."""
-    enough = enough or (_FINE if changed % 1_000_000 else _COARSE)
-    return time.time_ns() - changed > enough
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:

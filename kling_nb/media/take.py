@@ -30,9 +30,9 @@ Readers ignore names that they do not know, and refuse a version above their own
 from __future__ import annotations
 
 import json
-import os
 import re
 import unicodedata
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, fields
@@ -40,6 +40,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
+from kling_nb._files import names_in
 from kling_nb.errors import MediaError
 from kling_nb.video import MediaFile, Video
 
@@ -376,8 +377,8 @@ class Take:
         start = f"{self.path.name.partition('.')[0]}."
         found = {}
         with suppress(OSError):
-            names = os.listdir(self.path.parent)  # noqa: PTH208 -- a folder may hold thousands
-            for file in sorted(name for name in names if name.startswith(start)):
+            names = names_in(self.path.parent)
+            for file in names[bisect_left(names, start) : bisect_left(names, f"{start}\U0010ffff")]:
                 _, name, *rest = file.split(".")
                 if rest and file != self.path.name and name != "data":
                     found[name] = self.path.with_name(file)
