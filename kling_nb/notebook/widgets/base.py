@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mimetypes
+import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
@@ -134,8 +135,8 @@ def _answer_of(result: Any) -> Answer:
 
 @cache
 def poster_thread() -> ThreadPoolExecutor:
-    """Return the thread that decodes posters. A page asks for many at once, and cells must not wait."""
-    return ThreadPoolExecutor(1, "kling-posters")
+    """Return the threads that decode posters. A page asks for many at once, and cells must not wait."""
+    return ThreadPoolExecutor(min(4, os.cpu_count() or 1), "kling-posters")
 
 
 def read_chunk(path: Path, msg: Mapping[str, Any]) -> Answer:

@@ -18,6 +18,7 @@ from kling_nb.events import State
 from kling_nb.job.job import Job
 from kling_nb.job.plan import Outcome, Plan
 from kling_nb.ledger import Entry
+from kling_nb.notebook.card.html import poster_of
 from kling_nb.notebook.flags import as_cell
 from kling_nb.notebook.widgets import library
 from kling_nb.notebook.widgets.base import Answer, read_chunk
@@ -234,7 +235,7 @@ class Desk:
         """Return a small JPEG of a job's video, or no bytes. Slow: do not call it on a cell's thread."""
         with suppress(KlingError, OSError):
             video = self.job(job_id).video
-            return video.poster if video is not None else b""
+            return poster_of(video) if video is not None else b""
         return b""
 
     def attach(self, msg: Mapping[str, Any], buffers: Sequence[Any]) -> dict[str, Any]:

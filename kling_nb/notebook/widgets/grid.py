@@ -14,6 +14,7 @@ from traitlets import Int, Unicode
 
 from kling_nb.errors import MediaError, UsageError
 from kling_nb.notebook.card.grid import is_local, layout_of, prompt_of
+from kling_nb.notebook.card.html import poster_of
 from kling_nb.notebook.card.mark import served_url
 from kling_nb.notebook.widgets.base import Handler, answer_command, poster_thread, read_chunk
 from kling_nb.notebook.widgets.feed import FEED, Channel, Feed
@@ -119,7 +120,7 @@ class GridWidget(anywidget.AnyWidget):
     def _on_message(self, _widget: Any, content: Any, _buffers: Any) -> None:
         handlers: dict[str, Handler] = {
             "snapshot": lambda msg: (self._snapshot(), []),
-            "poster": lambda msg: poster_thread().submit(lambda: ({}, [self._video(msg).poster])),
+            "poster": lambda msg: poster_thread().submit(lambda: ({}, [poster_of(self._video(msg))])),
             "chunk": lambda msg: read_chunk(self._video(msg).path, msg),
             "cancel": lambda msg: self._source.cancel(self._number(msg) if "cell" in msg else None),
         }

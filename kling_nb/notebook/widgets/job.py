@@ -15,6 +15,7 @@ from kling_nb.errors import MediaError, UsageError
 from kling_nb.events import Event, JobState
 from kling_nb.job.job import Job, Presenter
 from kling_nb.notebook.card import html as card
+from kling_nb.notebook.card.html import poster_of
 from kling_nb.notebook.card.job import Bundle, card_of_file, job_bundle, text_bundle, view_of
 from kling_nb.notebook.card.mark import VIEW, Mark
 from kling_nb.notebook.ipykernel_quirks import has_viewer
@@ -234,7 +235,7 @@ class JobWidget(LiveWidget):
             "snapshot": self._snapshot,
             "cancel": lambda msg: self._take(msg).job.cancel_soon(),
             "chunk": lambda msg: read_chunk(_video_of(self._take(msg)).path, msg),
-            "poster": lambda msg: ({}, [_video_of(self._take(msg)).poster]),
+            "poster": lambda msg: ({}, [poster_of(_video_of(self._take(msg)))]),
             "quote": lambda msg: (takes.quote(self._take(msg).job, _changes(msg)), []),
             "generate": self._generate,
             "resume": self._resume,
