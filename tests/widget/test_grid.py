@@ -19,6 +19,7 @@ from kling_nb.events import Failed, JobState, Queued, State, Submitted
 from kling_nb.job.job import Job
 from kling_nb.notebook.card import grid as grid_card
 from kling_nb.notebook.card.grid import layout_of
+from kling_nb.notebook.card.mark import Mark
 from kling_nb.notebook.widgets import grid as grid_widget
 from kling_nb.notebook.widgets.feed import Feed
 from kling_nb.notebook.widgets.grid import GridWidget, StoryboardSource, SweepSource
@@ -216,6 +217,28 @@ def test_the_card_is_a_table_that_plays(study, monkeypatch, clip):
     assert "It was refused." in " ".join(page.texts)
     assert len(grid_card.sweep_html(study)) < 20_000
     assert "<video" not in grid_card.sweep_html(study, players=False)
+
+
+@pytest.mark.parametrize("durations", [(5,), (5, 10)])
+def test_the_card_of_a_large_sweep_plays_the_first_videos_and_links_to_the_others(
+    monkeypatch, clip, durations
+):
+    monkeypatch.chdir(clip.parent)
+    large = study_of([f"a fox, number {number}" for number in range(500 // len(durations))], durations)
+    finish(large[0], clip)
+    for cell in large[1:]:
+        cell.job = large[0].job
+    html = grid_card.sweep_html(large)
+    page = Reader(html)
+    assert len(html) < 300_000
+    assert len(page.all("video")) == 12
+    assert [link["data-kling-part"] for link in page.all("a")] == [str(part) for part in range(12, 500)]
+    assert {link["href"] for link in page.all("a")} == {"a%20fox%20%231.mp4"}
+    assert "The first 12 of 500 play here" in html
+    again = grid_card.html_of_takes(Mark("sweep"), [("a fox", large[0].video)] * 500, clip.parent)
+    assert len(Reader(again).all("video")) == 12
+    assert len(Reader(again).all("a")) == 488
+    assert "The first 12 of 500 play here" in again
 
 
 def test_the_text_has_a_line_for_each_cell(study):

@@ -17,7 +17,7 @@ from kling_nb.errors import KlingError
 from kling_nb.events import State
 from kling_nb.job.plan import WORDS, Outcome
 from kling_nb.notebook.card import words
-from kling_nb.notebook.card.html import href, transparent_gif
+from kling_nb.notebook.card.html import href, poster_of, transparent_gif
 from kling_nb.notebook.card.job import source_of
 from kling_nb.notebook.card.mark import Mark, Part
 from kling_nb.sweeps.axes import Axis
@@ -35,23 +35,53 @@ _CHIP = (
     "font-size:11px;padding:0 8px;border-radius:10px;"
     "border:1px solid rgba(220,150,20,0.8);background:rgba(220,150,20,0.18)"
 )
+_LINK = 60
+"""Characters of a link to a video that is left out."""
 _CAPTION = 200
 """Characters of a caption in a mark. A caption may be a prompt."""
 _STATES = {"WAITING": "waiting", "SKIPPED": "not started"}
 """The words for cells that have no job. Those of jobs are in `words.STATES`."""
+_ALL, _FIRST = 36, 12
+"""A card with more than `_ALL` videos shows players of the first ones only, or it would have megabytes."""
 
 
 def sweep_html(sweep: Sweep, *, players: bool = True) -> str:
-    """Return the sweep as one HTML fragment, about 8 kB for each video.
+    """Return the sweep as one HTML fragment, about 8 kB for each video, and never more than 300 kB.
 
     Args:
         sweep: What to show.
         players: False leaves out players and posters, for a card that will be drawn again at the end.
     """
-    layout = layout_of(sweep)
-    cells = [_cell(sweep, cell, layout, players=players) for cell in sweep]
-    body = _flow(cells) if layout.places is None else _table(layout, cells)
-    return frame_card(_mark(sweep, layout, done=players), _head(sweep, layout), body)
+    layout, shown = layout_of(sweep), _count_of_players(len(sweep))
+    cells = [
+        _cell(sweep, cell, layout, players=players)
+        if cell.index < shown or cell.video is None or not players
+        else _link(cell.video, layout.captions[cell.index] if layout.places is None else "video", cell.index)
+        for cell in sweep
+    ]
+    body = _flow(cells, shown) if layout.places is None else _table(layout, cells)
+    head = _head(sweep, layout) + _note(shown, len(sweep) if players else 0)
+    return frame_card(_mark(sweep, layout, done=players), head, body)
+
+
+def _count_of_players(count: int) -> int:
+    """Return how many of the videos of a card have players. The others are links."""
+    return count if count <= _ALL else _FIRST
+
+
+def _note(shown: int, count: int) -> str:
+    """Return a line that says what is left out."""
+    if shown >= count:
+        return ""
+    text = f"The first {shown} of {count} play here, to keep the notebook small. The others are links."
+    return f'<div style="{_QUIET};font-size:12px;margin-bottom:8px">{text}</div>'
+
+
+def _link(video: Video, caption: str, part: int, folder: Path | None = None) -> str:
+    """Return a link to a video that the card does not show. Arguments as for `player`."""
+    src = source_of(video.path, folder)
+    text = _text(caption, _LINK) or "video"
+    return f'<a href="{escape(href(src))}" data-kling-part="{part}">{text}</a>' if src else text
 
 
 def _mark(sweep: Sweep, layout: Layout, *, done: bool) -> Mark:
@@ -102,9 +132,11 @@ def html_of_takes(mark: Mark, shots: Sequence[tuple[str, Video | None]], folder:
         folder: The notebook's folder.
     """
     ready = [video for _, video in shots if video is not None]
-    missing = f'<span style="{_QUIET}">no video here</span>'
+    missing, shown = f'<span style="{_QUIET}">no video here</span>', _count_of_players(len(shots))
     cells = [
-        (player(video, caption, folder, part=part) if video else "")
+        _link(video, caption or f"video {part + 1}", part, folder)
+        if video and part >= shown
+        else (player(video, caption, folder, part=part) if video else "")
         + f'<div style="margin-top:2px"><strong style="font-weight:600">{_text(caption)}</strong>'
         + f"{'' if video else f' · {missing}'}</div>"
         for part, (caption, video) in enumerate(shots)
@@ -114,7 +146,8 @@ def html_of_takes(mark: Mark, shots: Sequence[tuple[str, Video | None]], folder:
         summary += ". Run the cell again to continue: videos that exist are reused, running jobs are resumed."
     local = any(video.backend == "local" for video in ready)
     mark = replace(mark, state=State.READY.value) if len(ready) == len(shots) else mark
-    return frame_card(mark, heading_row("Sweep", summary, local=local), _flow(cells))
+    head = heading_row("Sweep", summary, local=local) + _note(shown, len(shots))
+    return frame_card(mark, head, _flow(cells, shown))
 
 
 def sweep_text(sweep: Sweep) -> str:
@@ -196,9 +229,11 @@ def _table(layout: Layout, cells: list[str]) -> str:
     )
 
 
-def _flow(cells: list[str]) -> str:
-    inner = "".join(f'<div style="width:{_WIDEST}px;max-width:100%">{cell}</div>' for cell in cells)
-    return f'<div style="display:flex;flex-wrap:wrap;gap:10px">{inner}</div>'
+def _flow(cells: list[str], shown: int) -> str:
+    """Return the cells in a row that wraps. Those after the first ones, which are small, are lines below."""
+    inner = "".join(f'<div style="width:{_WIDEST}px;max-width:100%">{cell}</div>' for cell in cells[:shown])
+    lines = "".join(f"<div>{cell}</div>" for cell in cells[shown:])
+    return f'<div style="display:flex;flex-wrap:wrap;gap:10px">{inner}</div>{lines}'
 
 
 def _cell(sweep: Sweep, cell: SweepCell, layout: Layout, *, players: bool) -> str:
@@ -254,7 +289,7 @@ def player(video: Video, caption: str, folder: Path | None = None, *, part: int)
 def small_poster(video: Video) -> str:
     """Return the poster of a video as a data URI of at most 8 kB, or an empty text if the file is gone."""
     try:
-        jpeg = small_jpeg(pillow.open(BytesIO(video.poster)), _POSTER, _BYTES)
+        jpeg = small_jpeg(pillow.open(BytesIO(poster_of(video))), _POSTER, _BYTES)
     except (KlingError, OSError):
         return ""
     return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii")

@@ -158,13 +158,13 @@ def _outputs(notebook: dict[str, Any]) -> Iterator[dict[str, Any]]:
 # A card with several videos is not drawn again. Its table, errors and images stay, and only the URLs change.
 
 
-_PLAYS = re.compile(r'<(?:video|audio|img) src="(?!data:)([^"]*)"')
-_PART = re.compile(r'<video src="([^"]*)" data-kling-part="(\d{1,6})"')
+_PLAYS = re.compile(r'<(?:(?:video|audio|img) src="(?!data:)([^"]*)"|a href="([^"]*)" data-kling-part=)')
+_PART = re.compile(r'(<video src|<a href)="([^"]*)" data-kling-part="(\d{1,6})"')
 
 
 def files_exist(html: Any, folder: Path) -> bool:
     """Return True if every file that a card plays exists."""
-    return all(_exists(unescape(src), folder) for src in _PLAYS.findall(join_lines(html)))
+    return all(_exists(unescape(src or link), folder) for src, link in _PLAYS.findall(join_lines(html)))
 
 
 def relink(
@@ -181,12 +181,12 @@ def relink(
     moved: dict[str, str] = {}
 
     def replace_url(player: re.Match[str]) -> str:
-        src = unescape(player[1])
-        new = None if _exists(src, folder) else _url_of_part(int(player[2]), parts, folder, find_file)
+        src = unescape(player[2])
+        new = None if _exists(src, folder) else _url_of_part(int(player[3]), parts, folder, find_file)
         if new is None:
             return player[0]
         moved[unquote(src)] = unquote(new)
-        return f'<video src="{escape(new)}" data-kling-part="{player[2]}"'
+        return f'{player[1]}="{escape(new)}" data-kling-part="{player[3]}"'
 
     html = _PART.sub(replace_url, join_lines(data.get("text/html")))
     if not moved:
