@@ -7,6 +7,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
@@ -250,9 +251,10 @@ class Session:
             found, rest = tuple(axes), dict(given)
         settings = self.settings(max_cost=max_cost)
         rest |= {"max_cost": "none"} if settings.max_cost == math.inf else {}
-        cells = [
-            self._make_cell(index, found, place, rest) for index, place in enumerate(combinations(found))
-        ]
+        with self._one_look():
+            cells = [
+                self._make_cell(index, found, place, rest) for index, place in enumerate(combinations(found))
+            ]
         payment = SweepPayment(
             [cell.plan for cell in to_submit(cells)],
             settings,
@@ -267,6 +269,10 @@ class Session:
         payment.check()
         self._sweeps.add(study)
         return study.start() if start else study
+
+    def _one_look(self) -> AbstractContextManager[None]:
+        """Let the plans that this thread makes in a block share one look at the media folder."""
+        return self._connections.media(self.settings(backend="local").media).one_look()
 
     def _make_cell(
         self, index: int, axes: Sequence[Axis], place: tuple[int, ...], rest: Mapping[str, Any]

@@ -12,9 +12,12 @@ import nbformat
 import pytest
 from earlier_marks import as_saved_earlier
 
+from kling_nb.events import State
+from kling_nb.ledger import Intent, Ledger
 from kling_nb.notebook.card.mark import Mark, Part
+from kling_nb.notebook.saved.renewal import Renewal
 from kling_nb.notebook.saved.reopening import STATE, VIEW, OutputContext, has_kling_outputs, update_outputs
-from kling_nb.notebook.saved.server_extension import alive_check, allows_widgets, update_on_read
+from kling_nb.notebook.saved.server_extension import BoundedCards, alive_check, allows_widgets, update_on_read
 
 JOB = "0123456789ab"
 KERNEL = "00000000-0000-4000-8000-000000000000"
@@ -306,3 +309,30 @@ def test_damaged_outputs_stay_as_they_were_saved(tmp_path: Path, home: Path) -> 
     before = json.dumps(damaged)
     update_on_read(contents, Kernels(), tmp_path)
     assert json.dumps(read(contents)["content"]) == before
+
+
+def test_an_output_that_is_not_ready_in_time_is_shown_as_saved_and_current_the_next_time(
+    tmp_path: Path, home: Path
+) -> None:
+    ledger = Ledger(home / "ledger.sqlite3")
+    asked = Intent("fal", "fal-ai/x", {"prompt": "a boat"}, "a boat", "ab" * 32, tmp_path / "kling_media")
+    entry, _ = ledger.claim(asked)
+    ledger.update(entry.id, state=State.CANCELLED)
+    cards = BoundedCards(Renewal())
+    mark = Mark(entry.id, "gone", state="IN_QUEUE")
+    for seconds, expected in ((0, "saved"), (0, "cancelled"), (60, "cancelled")):
+        found = notebook(output(mark, **view(), **{"text/html": "saved"}))
+        with cards.within(seconds) as (draw_card, find_file):
+            update_outputs(found, OutputContext(tmp_path, lambda mark: False, draw_card, find_file))
+        cards._thread.submit(str).result()  # what was late has been drawn
+        assert expected in data_of(found)[0]["text/html"]
+        assert VIEW not in data_of(found)[0]
+
+
+def test_links_of_a_large_sweep_that_moved_are_found(tmp_path: Path) -> None:
+    link = '<a href="gone.mp4" data-kling-part="0">a fox</a>'
+    found = notebook(output(replace(SWEEP, state="READY"), **{"text/html": link}))
+    moved = tmp_path / "best" / "a fox.mp4"
+    context = OutputContext(tmp_path, lambda mark: False, never, lambda part, folder: moved)
+    assert update_outputs(found, context)
+    assert 'href="best/a%20fox.mp4" data-kling-part="0"' in data_of(found)[0]["text/html"]

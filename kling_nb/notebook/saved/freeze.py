@@ -47,7 +47,8 @@ def freeze_notebook(notebook: dict[str, Any], folder: Path) -> bool:
     context = OutputContext(
         folder, lambda mark: False, renewal.draw_card, renewal.find_file, forget_kernels=True
     )
-    return update_outputs(notebook, context)
+    with renewal.one_look():
+        return update_outputs(notebook, context)
 
 
 def read_notebook(path: Path) -> dict[str, Any]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +26,21 @@ _FOLDERS_KEPT = 8
 class Renewal:
     """Draws cards and finds files of saved outputs. It keeps ledgers and media folders open.
 
-    Threads: any. Nothing is written, and no host is contacted.
+    Threads: any. Nothing is written but indexes and posters in the home, and no host is contacted.
     """
 
     def __init__(self) -> None:
+        self._looks = threading.local()
         self._ledgers: dict[Path, Ledger] = {}
         self._folders: dict[Path, MediaFolder] = {}
+
+    @contextmanager
+    def one_look(self) -> Iterator[None]:
+        """Let everything that this thread does in the block share one look at each media folder."""
+        with ExitStack() as self._looks.stack:
+            self._looks.places = set()
+            yield
+        del self._looks.stack
 
     def draw_card(self, mark: Mark, folder: Path) -> dict[str, Any] | None:
         """Return the MIME bundle of a mark's card for a notebook in `folder`, or None if nothing is known."""
@@ -88,19 +99,23 @@ class Renewal:
         return found if found and found.id == mark.job else None  # `get` also finds an id by its beginning
 
     def _ledger(self) -> Ledger:
-        home = self._settings().home
+        home = self._settings.home
         return self._ledgers.setdefault(home, Ledger(home / "ledger.sqlite3"))
 
-    @staticmethod
-    def _settings() -> Settings:
+    @cached_property
+    def _settings(self) -> Settings:
         return current({"backend": "local"})  # this backend looks for no key
 
     def _folder(self, place: Path) -> MediaFolder:
         while len(self._folders) > _FOLDERS_KEPT:
             self._folders.pop(next(iter(self._folders)), None)
         if place not in self._folders:
-            self._folders[place] = MediaFolder(place, self._settings().index)
-        return self._folders[place]
+            self._folders[place] = MediaFolder(place, self._settings.index)
+        folder, stack = self._folders[place], getattr(self._looks, "stack", None)
+        if stack is not None and place not in self._looks.places:
+            self._looks.places.add(place)
+            stack.enter_context(folder.one_look())
+        return folder
 
 
 def media_folder(folder: Path) -> Path:

@@ -12,12 +12,15 @@ import functools
 import inspect
 import logging
 import os
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kling_nb._lazy import lazy
-from kling_nb.notebook.card.mark import BASE, ROOT, Mark
+from kling_nb.notebook.card.mark import BASE, ROOT, Mark, Part
 from kling_nb.notebook.ipykernel_quirks import CARDS_ONLY
 from kling_nb.notebook.saved.reopening import (
     OutputContext,
@@ -71,28 +74,31 @@ def update_on_read(contents: Any, kernels: Any, root: Path) -> None:
     get = contents.get
 
     @functools.cache
-    def renewal() -> renewals.Renewal:
-        return renewals.Renewal()
+    def cards() -> BoundedCards:
+        return BoundedCards(renewals.Renewal())
 
-    def update(model: Any) -> Any:
+    def update(model: Any, seconds: float) -> Any:
         folder = (root / model["path"].strip("/")).parent
-        context = OutputContext(folder, alive_check(kernels), renewal().draw_card, renewal().find_file)
         try:
-            update_outputs(model["content"], context)
+            with cards().within(seconds) as (draw_card, find_file):
+                context = OutputContext(folder, alive_check(kernels), draw_card, find_file)
+                update_outputs(model["content"], context)
         except Exception:
             log.exception("%s: the outputs could not be updated. It opens as saved.", model.get("path"))
         return model
 
     async def await_and_update(found: Any) -> Any:
         model = await found
-        return await asyncio.to_thread(update, model) if is_kling_notebook(model) else model
+        if is_kling_notebook(model):
+            await asyncio.to_thread(update, model, SECONDS)
+        return model
 
     @functools.wraps(get)
     def get_updated(*arguments: Any, **options: Any) -> Any:
         found = get(*arguments, **options)
         if inspect.isawaitable(found):
             return await_and_update(found)
-        return update(found) if is_kling_notebook(found) else found
+        return update(found, SECONDS_ON_LOOP) if is_kling_notebook(found) else found
 
     contents.get = get_updated
 
@@ -101,6 +107,56 @@ def drop_models_on_save(model: Any, **_: Any) -> None:
     """Drop kling_nb's widget models from a notebook before it is saved ("Save Widget State")."""
     if is_kling_notebook(model):
         drop_models(model["content"])
+
+
+SECONDS, SECONDS_ON_LOOP = 1.5, 0.03
+"""Limits for the update of a notebook: in a thread, and on the server's loop, where everything else waits.
+
+Only contents managers that are not asynchronous need the second one.
+"""
+
+DrawCard = Callable[[Mark, Path], dict[str, Any] | None]
+FindFile = Callable[[Part, Path], Path | None]
+
+
+class BoundedCards:
+    """Draws cards until a time limit. Later ones stay as they were saved, and are drawn for the next opening.
+
+    Threads: any.
+    """
+
+    def __init__(self, renewal: renewals.Renewal) -> None:
+        self._renewal = renewal
+        self._drawn: dict[tuple[Mark, Path], dict[str, Any] | None] = {}
+        self._thread = ThreadPoolExecutor(1, "kling-cards")
+
+    @contextmanager
+    def within(self, seconds: float) -> Iterator[tuple[DrawCard, FindFile]]:
+        """Give a function that draws a card, and one that finds a file. After the limit they return None."""
+        deadline, late = time.monotonic() + seconds, list[tuple[Mark, Path]]()
+
+        def draw_card(mark: Mark, folder: Path) -> dict[str, Any] | None:
+            if (mark, folder) in self._drawn:
+                return self._drawn.pop((mark, folder))
+            if time.monotonic() < deadline:
+                return self._renewal.draw_card(mark, folder)
+            late.append((mark, folder))
+            return None
+
+        def find_file(part: Part, folder: Path) -> Path | None:
+            return self._renewal.find_file(part, folder) if time.monotonic() < deadline else None
+
+        with self._renewal.one_look():
+            yield draw_card, find_file
+        if late:
+            self._thread.submit(self._draw, late)
+
+    def _draw(self, late: list[tuple[Mark, Path]]) -> None:
+        try:
+            with self._renewal.one_look():
+                self._drawn = {card: self._renewal.draw_card(*card) for card in late}
+        except Exception:
+            log.exception("Some cards could not be drawn. They are shown as saved.")
 
 
 def is_kling_notebook(model: Any) -> bool:

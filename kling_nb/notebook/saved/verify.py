@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import chdir, suppress
+from contextlib import ExitStack, chdir, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -78,7 +78,8 @@ def verify(path: Path) -> list[VerifiedRequest]:
     """
     notebook = read_notebook(path)
     reader = Reader()
-    with chdir(path.absolute().parent):  # its kernel would run there, and find media and images
+    # Its kernel would run there, and find media and images.
+    with chdir(path.absolute().parent), reader.looks:
         code = [cell for cell in notebook["cells"] if cell.get("cell_type") == "code"]
         return [one for number, cell in enumerate(code, 1) for one in _verify_cell(number, cell, reader)]
 
@@ -262,6 +263,7 @@ class Reader:
     """Reads the cells in order, and remembers the settings and variables that later cells depend on."""
 
     def __init__(self) -> None:
+        self.looks = ExitStack()  # one look at the media folder of each session
         self._sessions: list[tuple[Mapping[str, Any], Session]] = []
         self._config, self._configured = Unshown(), Unshown()
         self._doubt = ""  # why no later cell can be read reliably
@@ -278,10 +280,10 @@ class Reader:
         """
         configured = {name: value for name, value in self._configured.items() if value is not None}
         settings = Unshown({**self._config, **configured})
-        if not settings:
-            return default_session()
         if all(known != settings for known, _ in self._sessions):
-            self._sessions.append((settings, Session(**settings)))
+            session = Session(**settings) if settings else default_session()
+            self._sessions.append((settings, session))
+            self.looks.enter_context(session._one_look())  # noqa: SLF001 -- of no use to users
         return next(session for known, session in self._sessions if known == settings)
 
     def learn(self, name: str, value: object) -> None:
