@@ -113,11 +113,10 @@ def check(path: Path, folders: Iterable[Path], index: Path | None = None) -> Hea
         return Health(path, sound, unrecorded=tuple(place for place, _ in files), network=network)
     ledger = Ledger(path)
     try:
-        entries = ledger.entries(limit=10**9)
+        rows = ledger.columns("id", "state", "backend", "request_id", "folder")
     finally:
         ledger.close()
-    known = {(entry.request_id, entry.backend) for entry in entries}
-    for folder in {entry.folder for entry in entries} - by_folder.keys():
+    for folder in {row[-1] for row in rows} - by_folder.keys():
         by_folder[folder] = stored_files(MediaFolder(Path(folder), index))
     stored = {
         (folder, note.request_id)
@@ -125,16 +124,17 @@ def check(path: Path, folders: Iterable[Path], index: Path | None = None) -> Hea
         for _, note in pairs
         if note.backend == "fal"
     }
+    known = {(request_id, backend) for _, _, backend, request_id, _ in rows}
+    closed = {state.value for state in State if state.closed}
     return Health(
         path,
         whole=True,
-        rows=len(entries),
-        unfinished=sum(not entry.state.closed for entry in entries),
+        rows=len(rows),
+        unfinished=sum(state not in closed for _, state, *_ in rows),
         lost=tuple(
-            entry.id
-            for entry in entries
-            if (entry.state, entry.backend) == (State.READY, "fal")
-            and (entry.folder, entry.request_id) not in stored
+            job_id
+            for job_id, state, backend, request_id, folder in rows
+            if (state, backend) == (State.READY.value, "fal") and (folder, request_id) not in stored
         ),
         unrecorded=tuple(place for place, note in files if (note.request_id, note.backend) not in known),
         network=network,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sqlite3
 import time
 from collections import Counter
@@ -212,9 +213,13 @@ class Selection:
         if self.unfinished:
             conditions.append(UNFINISHED)
         for word in self.search.casefold().split():
-            # SQLite's LIKE ignores the case of ASCII letters only.
-            condition = "instr(casefold(prompt || ' ' || endpoint), ?)"
+            # SQLite's LIKE is ten times faster, but ignores the case of ASCII letters only.
+            condition = "(length(prompt) != length(CAST(prompt AS BLOB)) AND instr(casefold(prompt), ?))"
             values.append(word)
+            if word.isascii():
+                like = "%" + re.sub(r"([\\%_])", r"\\\1", word) + "%"
+                condition = f"(prompt LIKE ? ESCAPE '\\' OR endpoint LIKE ? ESCAPE '\\' OR {condition})"
+                values[-1:] = [like, like, word]
             if len(word) >= _PART_OF_ID:
                 condition = f"({condition} OR instr(id || ' ' || ifnull(request_id, ''), ?))"
                 values.append(word)

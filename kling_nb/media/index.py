@@ -116,7 +116,7 @@ class Index:
         self._pid = os.getpid()
         self._lock = threading.RLock()
         self._db: sqlite3.Connection | None = None
-        self._known: dict[bytes, Stamp] = {}
+        self._known: dict[str, Stamp] = {}
         self._known_version: int | None = None
         self._listed = False
         self._count = 0
@@ -282,11 +282,11 @@ class Index:
             version = db.execute("PRAGMA data_version").fetchone()[0]
             if version != self._known_version:  # Another process has changed the tables.
                 rows = db.execute("SELECT path, inode, mtime, bytes FROM notes")
-                self._known = {path: (inode, *stamp) for path, inode, *stamp in rows}
+                self._known = {os.fsdecode(path): (inode, *stamp) for path, inode, *stamp in rows}
             self._known_version = None
             found, state = self._read_changed(db, full)
             for path in self._known.keys() - found.keys():
-                db.execute("DELETE FROM notes WHERE path = ?", (path,))
+                db.execute("DELETE FROM notes WHERE path = ?", (os.fsencode(path),))
             if [(state,)] != db.execute("SELECT state FROM listing").fetchall():
                 db.execute("DELETE FROM listing")
                 db.execute("INSERT INTO listing VALUES (?)", (state,))
@@ -295,20 +295,24 @@ class Index:
         if full:
             self._next_full_check = time.monotonic() + len(found) / _CHECKS
 
-    def _read_changed(self, db: sqlite3.Connection, full: bool) -> tuple[dict[bytes, Stamp], str]:
+    def _read_changed(self, db: sqlite3.Connection, full: bool) -> tuple[dict[str, Stamp], str]:
         """Read the sidecars that are new or changed.
 
         Returns:
             Inode, time and size of each JSON file by its path; and the times of all folders, as text, if a
             later change of any file will change them too.
         """
-        found, times, firm = {}, [], True
+        found, times, firm, known_notes = {}, [], True, self._known
         for place, status, entries in _folders(self.folder):
             times.append((place[self._root :], *times_of(status)))
             firm = firm and is_old(max(status.st_mtime_ns, status.st_ctime_ns))
-            for entry in filter(lambda entry: _may_be_sidecar(entry.name), entries):
-                path, inode = os.fsencode(entry.path[self._root :]), entry.inode() % 2**63
-                known = self._known.get(path)
+            start = f"{place}{os.sep}"[self._root :]
+            for entry in entries:
+                name = entry.name
+                if not name.endswith(".json") or not _may_be_sidecar(name):
+                    continue
+                path, inode = start + name, entry.inode() % 2**63
+                known = known_notes.get(path)
                 if known is None or known[0] != inode or full:
                     try:
                         stat = entry.stat()
@@ -316,7 +320,7 @@ class Index:
                         continue
                     stamp = (inode, stat.st_mtime_ns, stat.st_size)
                     if stamp != known:
-                        is_sidecar = _insert(db, path, Path(entry.path), stat)
+                        is_sidecar = _insert(db, os.fsencode(path), Path(entry.path), stat)
                         if not is_sidecar and not is_old(stat.st_mtime_ns, COARSE):
                             firm, stamp = False, (-1, 0, 0)  # It may still be written.
                     known = stamp

@@ -53,6 +53,22 @@ def test_every_word_has_to_be_there_in_any_case_and_order(filled):
     assert prompts(filled, search="cow") == []
 
 
+def test_letters_that_fold_to_others_are_found(ledger, tmp_path):
+    for prompt in ("die Straße", "ﬁlm noir", "plain"):
+        ledger.claim(intent(prompt, tmp_path))
+    assert prompts(ledger, search="STRASSE") == ["die Straße"]
+    assert prompts(ledger, search="film") == ["ﬁlm noir"]
+    assert prompts(ledger, search="FAL-ai pl") == ["plain"]
+
+
+def test_a_page_has_its_rows_and_the_number_of_all(filled):
+    for search in ("", "red", "fox", "cow"):
+        wanted = Selection(search=search)
+        rows, total = filled.page(wanted, limit=1, offset=1)
+        assert [row.id for row in rows] == [row.id for row in filled.entries(wanted, limit=1, offset=1)]
+        assert total == filled.count(wanted)
+
+
 def test_signs_of_patterns_are_letters_like_others(filled):
     assert prompts(filled, search="0% pure_") == ["100% pure_gold"]
     assert prompts(filled, search="' OR 1 --") == []

@@ -149,12 +149,8 @@ def page(ledger: Ledger, msg: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(number, bool) or not isinstance(number, int) or number < 0:
         raise UsageError(f"page is {number!r}. It must be a whole number from 0 on.")
     wanted = _selection(msg)
-    rows = ledger.entries(wanted, limit=PAGE, offset=number * PAGE)
-    answer: dict[str, Any] = {
-        "page": number,
-        "total": ledger.count(wanted),
-        "rows": [entry_row(entry) for entry in rows],
-    }
+    rows, total = ledger.page(wanted, limit=PAGE, offset=number * PAGE)
+    answer: dict[str, Any] = {"page": number, "total": total, "rows": [entry_row(entry) for entry in rows]}
     if number == 0:
         answer |= {"endpoints": ledger.tally("endpoint"), "states": ledger.tally("state")}
     return answer
