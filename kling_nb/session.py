@@ -245,7 +245,7 @@ class Session:
         if axes is None:
             given = {name: as_list(value) for name, value in given.items()}
             named: Any = given.get("endpoint")
-            one = named[0] if named and isinstance(named, (list, tuple)) else named
+            one = named[0] if isinstance(named, (list, tuple)) and named else named
             found, rest = split(given, list_parameters(self.endpoint(one)))
         else:
             found, rest = tuple(axes), dict(given)

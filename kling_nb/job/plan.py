@@ -385,7 +385,7 @@ class Planner:
 
     def _request(self, call: Call, settings: Settings) -> tuple[VideoRequest, tuple[str, ...]]:
         """Return the request of a call and the notices about its endpoint."""
-        named, chosen = self._choose_endpoint(call.endpoint or settings.endpoint, call.images, settings)
+        named, chosen = self._choose_endpoint(_name(call.endpoint, settings), call.images, settings)
         try:
             request = _build(chosen, call)
         except InputError as fault:
@@ -422,7 +422,7 @@ class Planner:
         """Return the endpoint of an id or short name, by default the one set. See `Session.endpoint`."""
         settings = self._settings()
         book = self._connections.endpoints(settings)
-        return book.find(name or settings.endpoint, refresh=refresh, fetch=fetch)
+        return book.find(_name(name, settings), refresh=refresh, fetch=fetch)
 
     def endpoint_of_job(self, endpoint_id: str) -> Endpoint:
         """Return the endpoint of an existing job. A missing schema must not block the job's result."""
@@ -471,6 +471,11 @@ class Planner:
         folder, number = str(settings.ledger_folder), take or 1
         found.sort(key=lambda entry: (entry.folder != folder, entry.take != number))
         return next(iter(found), None)
+
+
+def _name(endpoint: Any, settings: Settings) -> str:
+    """Return the name of the endpoint as a text. None and an empty text mean the one that is set."""
+    return str(settings.endpoint if endpoint is None else endpoint) or settings.endpoint
 
 
 def _build(chosen: Endpoint, call: Call) -> VideoRequest:

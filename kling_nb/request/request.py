@@ -287,7 +287,7 @@ def build_request(
     Raises:
         InputError: The input is wrong.
     """
-    if fit is not None and fit not in FITS:
+    if fit is not None and not (isinstance(fit, str) and fit in FITS):
         raise InputError(
             f"fit is {quote(fit)}.", remedy=f"It must be {listing(FITS, 'or')}.", parameter="fit"
         )

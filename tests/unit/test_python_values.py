@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from kling_nb.catalog.shipped import endpoint
-from kling_nb.errors import InputError, UsageError
+from kling_nb.errors import InputError, KlingError, UsageError
 from kling_nb.request.request import VideoRequest, build_request
+from kling_nb.session import Session
 from kling_nb.sweeps.axes import split
 
 
@@ -68,6 +69,16 @@ def test_a_prompt_that_is_no_text_is_an_input_error(value):
         ask(value)
     assert caught.value.parameter == "prompt"
     assert "Nothing was sent." in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [Missing(), float("nan"), 1.5], ids=repr)
+@pytest.mark.parametrize("name", ["endpoint", "image", "take", "fit"])
+def test_any_argument_of_a_wrong_type_is_a_typed_error(tmp_path, name, value):
+    with Session(backend="local", home=tmp_path / "home", media=tmp_path / "media") as session:
+        with pytest.raises(KlingError):
+            session.plan("a fox", **{name: value})
+        with pytest.raises(KlingError):
+            session.sweep("a fox", start=False, **{name: [value, None]})
 
 
 def test_a_text_of_numpy_is_a_text():
