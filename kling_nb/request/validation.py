@@ -396,10 +396,11 @@ def _shots(values: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 def _shot_problems(endpoint: Endpoint, values: Mapping[str, Any]) -> Iterator[Problem]:
     """Compare the length of the shots with `duration`: its limits, and its value if it is given."""
-    shots, schema = _shots(values), endpoint.input_schema["properties"]
+    shots, schema = _shots(values), endpoint.input_schema.get("properties", {})
     if not shots:
         return
-    usual = schema["multi_prompt"].get("items", {}).get("properties", {}).get("duration", {}).get("default")
+    shot = schema.get("multi_prompt", {}).get("items", {}).get("properties", {})
+    usual = shot.get("duration", {}).get("default")
     lengths = [_seconds(shot.get("duration", usual)) for shot in shots]
     if None in lengths:
         return
@@ -454,20 +455,20 @@ def _count(value: Any) -> int:
 
 
 def _element_problems(schema: Schema, values: Mapping[str, Any]) -> Iterator[Problem]:
-    """Find elements that show nothing, and more than one with a video, which fal excludes."""
+    """Find elements that show nothing, and more than one with a video, where fal's words exclude that."""
     for name, part in schema.get("properties", {}).items():
         parts = part.get("items", {}).get("properties", {})
         files = [key for key, inner in parts.items() if media_of(inner)]
         given = values.get(name)
-        if not files or not isinstance(given, list):
+        if not files or not isinstance(given, list) or not all(isinstance(one, Mapping) for one in given):
             continue
         for index, element in enumerate(given):
-            if isinstance(element, Mapping) and not any(element.get(key) for key in files):
+            if not any(element.get(key) for key in files):
                 yield Problem(
                     (name, index), "blank", f"{name}.{index} shows nothing.", f"Give {listing(files, 'or')}."
                 )
         videos = [index for index, element in enumerate(given) if element.get("video_url")]
-        if len(videos) > 1:
+        if len(videos) > 1 and "one element" in str(parts.get("video_url", {}).get("description")):
             yield Problem(
                 (name, videos[1]),
                 "maxItems",
