@@ -62,7 +62,7 @@ WORDS = (
     Word("engine", "local preview server; background thread", ceiling=5, pattern="engines?"),
     Word("picture", "image", ceiling=80, pattern="pictures?"),
     Word("sound", "audio", ceiling=13, pattern="sounds?"),
-    Word("address", "URL", ceiling=24, pattern="address(?:es)?"),
+    Word("address", "URL", ceiling=25, pattern="address(?:es)?"),
     Word("filed", "stored", ceiling=15, pattern="fil(?:ed|ing)"),
     Word("see that", "check, validate", ceiling=0, pattern='(?<=""")see that'),
 )

@@ -99,7 +99,7 @@ class Storage:
                 if place is None and (
                     isinstance(fault, _FINAL) or not isinstance(fault, errors.ResponseError)
                 ):
-                    raise failure from fault
+                    raise failure from None
                 if place is None or getattr(fault, "status_code", None) not in EXPIRED:
                     routes = [other for other in routes if other != route]
                 progress.restart()

@@ -56,6 +56,7 @@ def test_subcommands() -> None:
     assert "v3-pro" in line_candidates(["use"])
     assert list(line_candidates(["show"])) == []  # an empty ledger
     assert list(line_candidates(["status"])) == []
+    assert "--reconcile" in line_candidates(["spend"])
 
 
 def event(text: str) -> Any:
