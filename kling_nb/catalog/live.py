@@ -128,7 +128,11 @@ class EndpointBook:
             for entry in self._load_all()
             if shipped.find(entry.id) is None and shipped.has_words(entry, word)
         )
-        return (*shipped.endpoints(word), *live)
+        package = (
+            entry if entry.has_schema else self.find_newer(entry, fetch=False)
+            for entry in shipped.endpoints(word)
+        )
+        return (*package, *live)
 
     def _find_live(self, endpoint_id: str, *, refresh: bool, fetch: bool) -> Endpoint:
         stored = self._load(endpoint_id)

@@ -120,6 +120,7 @@ def test_an_endpoint_without_a_schema_fetches_it_at_its_first_use(fal: ScriptedF
     assert video is not None
     assert fal.accepted[0].endpoint_id == V4
     assert (fal.count("openapi"), len(session.endpoints())) == (1, 85)
+    assert [len(one.parameters) for one in session.endpoints("kling/v4/text-to-video")] == [3]
 
 
 def test_an_endpoint_without_a_schema_says_so_if_fal_is_away(fal: ScriptedFal, session: Session) -> None:
