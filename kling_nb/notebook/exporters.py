@@ -13,7 +13,7 @@ import traitlets
 from nbconvert.exporters import HTMLExporter
 from nbconvert.preprocessors import Preprocessor
 
-from kling_nb.media import MediaFolder
+from kling_nb.media.take import read_sidecar
 from kling_nb.notebook.saved.freeze import freeze_notebook
 from kling_nb.request.file_types import HEAD, file_type
 
@@ -63,8 +63,8 @@ class EmbedMedia(Preprocessor):
     def _data(self, path: Path, folder: Path) -> str:
         """Return a file as a data URI. A notebook from outside must not read other files of this machine."""
         real = path.resolve()
-        if not (real.is_relative_to(folder.resolve()) or _is_take(real)):
-            raise ValueError("it is neither in the notebook's folder nor a take")
+        if not (real.is_relative_to(folder.resolve()) or _is_with_takes(real)):
+            raise ValueError("it is neither in the notebook's folder nor among takes")
         if real.stat().st_size > self.largest:
             raise ValueError("it is too large")
         data = real.read_bytes()
@@ -74,10 +74,9 @@ class EmbedMedia(Preprocessor):
         return f"data:{kind};base64,{base64.b64encode(data).decode()}"
 
 
-def _is_take(file: Path) -> bool:
-    """Return True if a sidecar in its folder names the file. The folder may be that of another notebook."""
-    folder = MediaFolder(file.parent)
-    return any(folder.file_of(note) == file for note in folder.notes())
+def _is_with_takes(file: Path) -> bool:
+    """Return True if a sidecar is in the folder of the file. It may be the folder of another notebook."""
+    return any(read_sidecar(path) for path in file.parent.glob("*.json"))
 
 
 class KlingHTMLExporter(HTMLExporter):

@@ -260,14 +260,15 @@ def test_what_a_notebook_configures_decides_what_it_would_pay(fal: ScriptedFal, 
         session.generate("a kite")
     ask = "%%kling\na kite"
     assert verified(capsys, ask)[0] == 0
-    for before in (
-        "import kling_nb\nkling_nb.configure(endpoint='v1-standard')",
-        "import kling_nb\nkling_nb.configure(media='other')",
-        "%kling use v1-standard",
+    for before, found in (
+        ("import kling_nb\nkling_nb.configure(endpoint='v1-standard')", "missing"),
+        ("import kling_nb\nkling_nb.configure(media='other')", "elsewhere"),
+        ("import kling_nb\nkling_nb.configure(media='other', reuse_elsewhere=False)", "missing"),
+        ("%kling use v1-standard", "missing"),
     ):
         status, said = verified(capsys, before, ask)
         assert status == 1
-        assert "missing" in said
+        assert found in said
     status, said = verified(capsys, "import kling_nb\nkling_nb.configure(**s.all)", ask)
     assert (status, "unknown" in said) == (3, True)
     assert len(fal.accepted) == 1

@@ -122,6 +122,38 @@ def test_only_the_first_tag_of_a_card_says_the_state(html: Any) -> None:
     assert Mark.of(found) == Mark(JOB)
 
 
+def test_a_file_without_a_sidecar_is_found_where_the_other_files_of_the_notebook_are(tmp_path: Path) -> None:
+    """The film of `join`, in a notebook that papermill wrote into another folder."""
+    for name in ("shot.mp4", "film & all.mp4"):
+        (tmp_path / "there" / "kling_media").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "there" / "kling_media" / name).touch()
+    (tmp_path / "here").mkdir()
+    shot, film, url, gone = (
+        output(
+            replace(READY, job=f"job of {src}"),
+            **{"text/html": f'<video src="{src}"></video><a href="{src}">'},
+        )
+        for src in (
+            "kling_media/shot.mp4",
+            "kling_media/film%20%26%20all.mp4",
+            "https://x.invalid/a",
+            "b.mp4",
+        )
+    )
+    film["data"]["text/plain"] = "ready kling_media/film & all.mp4"
+    found = notebook(film, shot, url, gone)
+    new = {"text/html": framed(READY, '<video src="../there/kling_media/shot.mp4"></video>')}
+
+    def draw(mark: Mark, _: Path) -> dict[str, Any] | None:
+        return new if mark.job == "job of kling_media/shot.mp4" else None
+
+    before = [copy.deepcopy(url["data"]), copy.deepcopy(gone["data"])]
+    assert update_outputs(found, OutputContext(tmp_path / "here", lambda mark: False, draw))
+    assert film["data"]["text/html"].count('"../there/kling_media/film%20%26%20all.mp4"') == 2
+    assert film["data"]["text/plain"] == "ready ../there/kling_media/film & all.mp4"
+    assert [url["data"], gone["data"]] == before
+
+
 @SAVED
 def test_a_finished_card_that_plays_is_not_looked_up(saved: Any, tmp_path: Path) -> None:
     (tmp_path / "a.mp4").touch()

@@ -54,22 +54,29 @@ def has_kling_outputs(notebook: dict[str, Any]) -> bool:
 def update_outputs(notebook: dict[str, Any], context: OutputContext) -> bool:
     """Update kling_nb's outputs, and drop its saved widget models. Return True if anything changed."""
     changed = False
+    lost: list[dict[str, Any]] = []
     for cell in notebook.get("cells", ()):
         marked = [(output, mark) for output in cell.get("outputs", ()) if (mark := Mark.of(output))]
         with_card = {mark.job for output, mark in marked if "text/html" in output.get("data", ())}
         for output, mark in marked:
-            changed |= _update_output(output, mark, with_card, context)
+            changed |= _update_output(output, mark, with_card, context, lost)
         redundant = _redundant_outputs(marked)
         if redundant:
             cell["outputs"] = [output for output in cell["outputs"] if id(output) not in redundant]
             changed = True
+    for output in lost:
+        changed |= _find_next_to_others(output["data"], notebook, context.folder)
     return drop_models(notebook) or changed
 
 
 def _update_output(
-    output: dict[str, Any], mark: Mark, with_card: set[str | None], context: OutputContext
+    output: dict[str, Any],
+    mark: Mark,
+    with_card: set[str | None],
+    context: OutputContext,
+    lost_outputs: list[dict[str, Any]],
 ) -> bool:
-    """Update one output. Return True if it changed."""
+    """Update one output. Return True if it changed. If its file is not found, add it to the last list."""
     data = output.setdefault("data", {})
     has_card_next = "text/html" not in data and mark.job in with_card
     alive = context.alive(mark)
@@ -84,6 +91,8 @@ def _update_output(
             data |= new
             output["metadata"] |= mark.to_metadata()
             changed = True
+        elif lost:
+            lost_outputs.append(output)
     if context.forget_kernels:
         changed |= forget_kernel(output["metadata"])
     return changed
@@ -196,6 +205,28 @@ def relink(
         longest_first = sorted(moved, key=len, reverse=True)
         old = re.compile("|".join(map(re.escape, longest_first)))
         data["text/plain"] = old.sub(lambda found: moved[found[0]], join_lines(data["text/plain"]))
+    return True
+
+
+def _find_next_to_others(data: dict[str, Any], notebook: dict[str, Any], folder: Path) -> bool:
+    """Set the URL of a missing file that is where the notebook's other files are. Return True if found.
+
+    That is how the film of `join` is found, which has no sidecar.
+    """
+    html, text = join_lines(data.get("text/html")), join_lines(data.get("text/plain"))
+    cards = (join_lines(one["data"].get("text/html")) for one in _outputs(notebook) if Mark.of(one))
+    paths = {src: folder / unquote(unescape(src)) for card in cards for src in _PLAYS.findall(card)}
+    places = dict.fromkeys(path.parent for path in paths.values() if path.is_file())
+    found = html
+    for src in _PLAYS.findall(html):
+        path = next(filter(Path.is_file, (place / paths[src].name for place in places)), None)
+        new = source_of(path, folder) if path and not _exists(unescape(src), folder) else None
+        if new:
+            found = found.replace(f'"{src}"', f'"{escape(href(new))}"')
+            text = text.replace(unquote(unescape(src)), new)
+    if found == html:
+        return False
+    data |= {"text/html": found, "text/plain": text}
     return True
 
 

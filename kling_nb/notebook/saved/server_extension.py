@@ -48,7 +48,8 @@ def _load_jupyter_server_extension(app: Any) -> None:
     root = getattr(app.contents_manager, "root_dir", None)
     if root and Path(root).is_dir():  # a contents manager without folders has no media folders either
         os.environ[ROOT], os.environ[BASE] = str(Path(root).resolve()), app.base_url
-        policy = app.web_app.settings.get("headers", {}).get("Content-Security-Policy", "")
+        settings = getattr(getattr(app, "web_app", None), "settings", {})
+        policy = settings.get("headers", {}).get("Content-Security-Policy", "")
         if not allows_widgets(policy):
             os.environ[CARDS_ONLY] = "1"
         update_on_read(app.contents_manager, app.kernel_manager, Path(root))
