@@ -1,4 +1,4 @@
-"""`kling-nb` on the command line: generate, jobs, resume, spend, ledger, freeze, verify, doctor, key."""
+"""`kling-nb` on the command line: generate, jobs, resume, ledger, media, freeze, verify and others."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import getpass
 import io
 import os
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -22,6 +23,7 @@ from kling_nb.fal import auth
 from kling_nb.job import rebuild
 from kling_nb.ledger.home import ledger_path
 from kling_nb.local.__main__ import main as local
+from kling_nb.media import MediaFolder
 from kling_nb.notebook import tables
 from kling_nb.notebook.card.job import card_text
 from kling_nb.notebook.flags import command_help, parse_words
@@ -117,6 +119,14 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("what", choices=("check", "rebuild"), help="check changes nothing")
     command.add_argument("folders", nargs="*", metavar="FOLDER", help="more folders of takes to search")
     command.set_defaults(run=_ledger)
+    command = commands.add_parser("media", help="show what the takes need, or delete old ones")
+    command.add_argument("what", choices=("status", "prune"), help="prune only lists, unless --delete")
+    command.add_argument("folder", nargs="?", type=Path, help="a folder of takes (default: the one in use)")
+    command.add_argument("--older-than", type=float, metavar="DAYS", help="takes stored before")
+    command.add_argument("--endpoint", metavar="NAME", help="takes of this endpoint")
+    command.add_argument("--delete", action="store_true", help="delete previews, and takes with a copy")
+    command.add_argument("--yes", action="store_true", help="with --delete: paid takes without a copy, too")
+    command.set_defaults(run=_media)
     command = commands.add_parser(
         "freeze", help="replace widgets in notebooks with static cards, for sharing"
     )
@@ -262,6 +272,31 @@ def _ledger(parsed: argparse.Namespace) -> int:
         return 1 if health.whole is False else 0
     old, rows = rebuild.rebuild(path, folders)
     print(f"{path} now has {rows} jobs." + (f" The old ledger is kept as {old}." if old else ""))
+    return 0
+
+
+def _media(parsed: argparse.Namespace) -> int:
+    settings = current({"backend": "local"})  # Only its folders are needed, so no key is searched.
+    media = MediaFolder((parsed.folder or settings.media).resolve(), settings.index)
+    chosen = parsed.older_than is not None or parsed.endpoint is not None
+    if parsed.what == "status":
+        if chosen or parsed.delete or parsed.yes:
+            raise UsageError("kling-nb media status takes no conditions.", remedy="Use kling-nb media prune.")
+        print(tables.media(media))
+        return 0
+    if not chosen or (parsed.older_than or 0) < 0:
+        raise UsageError(
+            "kling-nb media prune needs a condition.",
+            remedy="Give --older-than DAYS (a number from 0), --endpoint NAME, or both.",
+        )
+    before = None if parsed.older_than is None else time.time() - 86_400 * parsed.older_than
+    endpoint = default_session().endpoint(parsed.endpoint, fetch=False).id if parsed.endpoint else None
+    free, paid = media.choose(before=before, endpoint=endpoint)
+    deleted = [*free, *(paid if parsed.yes else ())] if parsed.delete else []
+    with media.one_look():
+        for take in deleted:
+            media.delete(take)
+    print(tables.pruned(free, paid, delete=parsed.delete, yes=parsed.yes))
     return 0
 
 

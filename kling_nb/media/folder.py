@@ -91,6 +91,54 @@ class MediaFolder:
         """Return the file of a sidecar by its present name, or None. The content of the file is not read."""
         return self._index.file_of(note)
 
+    def choose(
+        self, *, before: float | None = None, endpoint: str | None = None
+    ) -> tuple[list[Take], list[Take]]:
+        """Return the takes that meet the conditions: those to delete, and those to ask about first.
+
+        Those to ask about are the only copies of takes of fal, which were paid for. A copy is another take of
+        the same content that does not meet the conditions.
+
+        Args:
+            before: Unix seconds; only takes that were stored earlier.
+            endpoint: fal's id of a model; only its takes.
+        """
+        chosen: dict[Path, Take] = {}
+        others: dict[Path, Take] = {}
+        with self.one_look():
+            notes = self.notes()
+            wanted = {
+                note
+                for note in notes
+                if endpoint in {None, note.endpoint} and (before is None or note.finished < before)
+            }
+            sizes = {note.size for note in wanted}
+            for note in notes:
+                if note.size in sizes and (take := _take(self._index, note)):
+                    (chosen if note in wanted else others)[take.path] = take
+        copied = {take.sidecar.sha256 for path, take in others.items() if path not in chosen}
+        paid = [
+            take
+            for take in chosen.values()
+            if take.sidecar.backend == "fal" and take.sidecar.sha256 not in copied
+        ]
+        return [take for take in chosen.values() if take not in paid], paid
+
+    def delete(self, take: Take) -> None:
+        """Delete the files of a take, and last its sidecars.
+
+        Raises:
+            MediaError: A file cannot be deleted.
+        """
+        with disk_errors(self.folder), self.one_look():
+            notes = [
+                note
+                for note in self._index.of_request(take.sidecar.fingerprint)
+                if (found := _take(self._index, note)) and found.path == take.path
+            ]
+            for path in (*take.others().values(), take.path, *(note.path for note in notes)):
+                path.unlink(missing_ok=True)
+
     def latest(self) -> Take | None:
         """Return the newest take whose file is complete, or None."""
         notes = (note for limit in (20, -1) for note in self._index.newest(limit))

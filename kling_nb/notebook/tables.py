@@ -13,6 +13,7 @@ from kling_nb.catalog.endpoint import Control
 from kling_nb.catalog.problem import visible
 from kling_nb.catalog.shipped import short_name
 from kling_nb.ledger import Entry, Spending
+from kling_nb.media import MediaFolder, Note, Take
 from kling_nb.notebook.flags import BODY_PARAMETERS, FIXED_FLAGS, flag_of
 from kling_nb.session import Session
 from kling_nb.settings import dotenv_note
@@ -92,6 +93,61 @@ def health(report: Health) -> str:
         if len(problems) > _SHOWN:
             lines.append(f"{'':12}and {len(problems) - _SHOWN} more")
     return "\n".join(lines)
+
+
+def media(folder: MediaFolder) -> str:
+    """Return what the takes of a folder need, by endpoint."""
+    with folder.one_look():
+        notes = folder.notes()
+        present = [note for note in notes if folder.file_of(note) is not None]
+    groups: dict[tuple[str, str], list[Note]] = {}
+    for note in present:
+        groups.setdefault((short_name(note.endpoint), note.backend), []).append(note)
+    by_size = sorted(groups.items(), key=lambda item: -sum(note.size for note in item[1]))
+    rows = [
+        (
+            name,
+            backend,
+            str(len(group)),
+            _megabytes(sum(note.size for note in group)),
+            time.strftime("%Y-%m-%d", time.localtime(min(note.finished for note in group))),
+            time.strftime("%Y-%m-%d", time.localtime(max(note.finished for note in group))),
+        )
+        for (name, backend), group in by_size
+    ]
+    total = f"{folder.folder}: {len(present)} takes, {_megabytes(sum(note.size for note in present))}"
+    if missing := len(notes) - len(present):
+        total += f", {missing} sidecars without their file"
+    heads = ("ENDPOINT", "BACKEND", "TAKES", "SIZE", "OLDEST", "NEWEST")
+    return f"{total}\n{table(heads, rows)}" if rows else total
+
+
+def pruned(free: Sequence[Take], paid: Sequence[Take], *, delete: bool, yes: bool) -> str:
+    """Return which takes were deleted, would be, or were kept."""
+    lines = []
+    for takes, gone, kind in (
+        (free, delete, "previews, and takes with a copy"),
+        (paid, delete and yes, "paid takes, the only copies"),
+    ):
+        if takes:
+            size = _megabytes(sum(take.sidecar.size for take in takes))
+            verb = "Deleted" if gone else "Kept" if delete else "To delete"
+            lines.append(f"{verb}: {len(takes)} {kind}, {size}")
+            lines += [f"  {take.path.name}" for take in takes[:_SHOWN]]
+            lines += [f"  and {len(takes) - _SHOWN} more"] if len(takes) > _SHOWN else []
+    if not lines:
+        return "No take meets the conditions."
+    if not delete:
+        lines.append(
+            "Nothing was deleted. Add --delete" + (", and --yes for the paid ones." if paid else ".")
+        )
+    elif paid and not yes:
+        lines.append("Paid takes without a copy were kept. Add --yes to delete them, too.")
+    return "\n".join(lines)
+
+
+def _megabytes(count: int) -> str:
+    return f"{count / 1e6:,.1f} MB"
 
 
 def spending(groups: Sequence[Spending], by: str) -> str:
