@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import statistics
+import tempfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
-from benchmarks import causes
+from benchmarks import causes, scale
 from benchmarks.loopback import Loopback
 from benchmarks.rows_ledger import measured
 from benchmarks.table import Row, number
@@ -27,6 +29,20 @@ def rows(server: Loopback) -> Iterator[Row]:
             lambda step, name=name: statistics.median(ledgers[step][name]),
             whole=True,
         )
+    folders = {step: _look_ups(625 * step) for step in STEPS}
+    for name in folders[1]:
+        yield _grown(
+            f"takes in a folder ({name})", 625, lambda step, name=name: folders[step][name], whole=True
+        )
+
+
+def _look_ups(takes: int) -> dict[str, float]:
+    """Return the seconds of CPU of look-ups in a folder of so many takes."""
+    with tempfile.TemporaryDirectory(prefix="kling_nb-bench-") as folder:
+        place = Path(folder) / "scale"
+        scale.make(place, takes)
+        found = scale.measure(place, takes, ["fresh", "warm"], scale.HERE)
+        return {name: found[name] / 1000 for name in ("look-up, fresh process", "look-up, warm")}
 
 
 def _in_flight(server: Loopback) -> Callable[[int], float]:

@@ -100,7 +100,7 @@ def _clip() -> bytes:
 
         for number in range(120):
             image = np.full((SHAPE[1], SHAPE[0], 3), 40 + number, np.uint8)
-            image[40:120, number : number + 80] = 220
+            image[100:600, number : number + 600] = 220
             container.mux(stream.encode(av.VideoFrame.from_ndarray(image)))
         container.mux(stream.encode(None))
     return target.getvalue()
@@ -340,9 +340,13 @@ def posters(place: Path, takes: int) -> dict[str, float]:
 
     session = _session(place)
     desk = Desk(session, ENDPOINT, notify=lambda: None, on_draft=lambda *_: None)
-    ids = [entry.id for entry in session.jobs(limit=10 * takes) if entry.state == "READY"][:POSTERS]
+    ids = [
+        entry.id
+        for entry in session.jobs(limit=10 * takes)
+        if (entry.state, entry.backend) == ("READY", "fal")
+    ]
     shown: list[bytes] = []
-    spent = _cpu(lambda: shown.extend(desk.poster(one) for one in ids))
+    spent = _cpu(lambda: shown.extend(desk.poster(one) for one in ids[:POSTERS]))
     assert all(shown)
     return {f"{POSTERS} posters of the panel": spent}
 

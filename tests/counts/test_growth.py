@@ -1,5 +1,11 @@
-"""What a look into the ledger costs does not grow with it: the steps of SQLite's machine are counted."""
+"""What a look into ledger and media folder costs does not grow with them. No clock is read.
 
+The steps of SQLite's machine are counted, and the calls that ask the system about files.
+"""
+
+import hashlib
+import json
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -7,7 +13,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks.rows_ledger import fill, fingerprint
+from kling_nb.job.rebuild import stored_files
 from kling_nb.ledger import Intent, Ledger, Limit, Selection, session_of_this_process
+from kling_nb.media import MediaFolder
 
 
 def steps(ledger: Ledger, work: Callable[[], object]) -> int:
@@ -69,3 +77,85 @@ def test_a_look_into_a_large_ledger_takes_the_same_steps(
 ) -> None:
     short, long = (steps(ledger, looks(ledger, folder)[look]) for ledger in ledgers)
     assert long <= short * 1.1
+
+
+# -- the media folder
+
+
+def calls(work: Callable[[], object]) -> int:
+    """Return how often `work` asks the system about files: stat, listing, opening, and each entry of a list."""
+    taken = [0]
+
+    def count(_frame: object, event: str, called: object) -> None:
+        names = {"stat", "lstat", "scandir", "listdir", "inode", "is_file", "open"}
+        taken[0] += event == "c_call" and getattr(called, "__name__", "") in names
+
+    sys.setprofile(count)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    return taken[0]
+
+
+SIDECAR = {
+    "kling_nb": 1, "take": 1, "endpoint": "fal-ai/x", "input": {}, "backend": "fal", "kind": "data",
+    "content_type": "text/plain",
+    "sha256": hashlib.sha256(b"text").hexdigest(), "size": 4,
+    "created_at": "2025-01-01T00:00:00Z", "finished_at": "2025-01-01T00:00:00Z", "lines": [],
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """A folder with a few takes, and one with more."""
+    made = []
+    for takes in (250, 750):
+        made.append(tmp_path_factory.mktemp("takes"))
+        for number in range(takes):
+            own = {"fingerprint": fingerprint(number), "request_id": f"r-{number}", "file": f"{number}.txt"}
+            (made[-1] / f"{number}.txt").write_text("text")
+            (made[-1] / f"{number}.json").write_text(json.dumps(SIDECAR | own))
+    return made
+
+
+MEDIA_LOOKS: dict[str, Callable[[MediaFolder], object]] = {
+    "take": lambda media: media.find(fingerprint(76), backends={"fal"}),
+    "no take": lambda media: media.find(fingerprint("never"), backends={"fal"}),
+    "request": lambda media: media.take_of_request("r-76", "fal"),
+    "newest": lambda media: media.latest(),
+}
+
+
+@pytest.mark.parametrize("look", MEDIA_LOOKS)
+def test_a_look_into_a_large_folder_asks_the_system_as_often(folders: list[Path], look: str) -> None:
+    costs = []
+    for place in folders:
+        media = MediaFolder(place)
+        MEDIA_LOOKS[look](media)
+        wait_until_known(media)
+        # Now and then a look checks the stamps of all sidecars, too. So the least of a few counts.
+        costs.append(min(calls(lambda media=media: MEDIA_LOOKS[look](media)) for _ in range(5)))
+    assert costs[1] <= costs[0] <= 30
+
+
+def wait_until_known(media: MediaFolder) -> None:
+    """Wait until the folder has been left alone for long enough to be listed for good."""
+    while calls(lambda: media.find(fingerprint("never"), backends={"fal"})) > 30:
+        pass
+
+
+def test_a_new_process_reads_one_sidecar(folders: list[Path], tmp_path: Path) -> None:
+    for place in folders:
+        wait_until_known(first := MediaFolder(place, tmp_path))
+        assert first.find(fingerprint(76), backends={"fal"})
+        other = MediaFolder(place, tmp_path)
+        assert calls(lambda other=other: other.find(fingerprint(76), backends={"fal"})) <= 30
+
+
+def test_a_check_of_all_files_asks_for_each_once(folders: list[Path]) -> None:
+    costs = []
+    for place in folders:
+        media = MediaFolder(place)
+        costs.append(min(calls(lambda media=media: stored_files(media)) for _ in range(3)))
+    assert costs[1] <= 3.3 * costs[0]
