@@ -62,7 +62,7 @@ def ask(prompt, name="v1-pro", **parameters):
         np.float64(2),
         object(),
     ],
-    ids=repr,
+    ids=lambda value: repr(value).partition(" at 0x")[0],
 )
 def test_a_prompt_that_is_no_text_is_an_input_error(value):
     with pytest.raises(InputError, match="prompt must be a text, not") as caught:
