@@ -206,8 +206,11 @@ class Job:
 
     def _timeout_error(self, timeout: float | None) -> errors.WaitTimeout:
         """Return the error of a wait that took longer than `timeout` seconds."""
+        ended = f"Not finished after {timeout:g} s ({self.state.state.value}); the job goes on."
+        if self.state.held:
+            ended = f"Not sent after {timeout:g} s: the account runs its maximum of requests. It still waits."
         return errors.WaitTimeout(
-            f"Not finished after {timeout:g} s ({self.state.state.value}); the job goes on.",
+            ended,
             remedy=f"Run the cell again to keep waiting, or: %kling show {self.id}",
             request_id=self.request_id,
         )

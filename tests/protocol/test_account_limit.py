@@ -116,7 +116,7 @@ def test_a_wait_that_runs_out_leaves_the_job_waiting(
     make_session: MakeSession, fal: ScriptedFal, gate: Gate
 ) -> None:
     job = held(make_session(), fal)
-    with pytest.raises(errors.WaitTimeout):
+    with pytest.raises(errors.WaitTimeout, match="Not sent after"):
         job.wait(0.01)
     gate.open = True
     assert job.wait() is not None

@@ -288,7 +288,7 @@ def test_a_status_that_is_refused_a_few_times_ends_nothing(session: Session, pol
 
 
 def test_a_status_that_does_not_come_for_long_is_shown_once(session: Session, polled: ScriptedFal) -> None:
-    polled.fault("status", "nginx", times=60)
+    polled.fault("status", "nginx", times=32)
     job = session.submit("a cat")
     assert job.wait() is not None
     assert ["502" in line.message for line in job.lines if "no status" in line.message] == [True]
