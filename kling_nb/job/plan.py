@@ -408,13 +408,16 @@ class Planner:
     def _newer(self, chosen: Endpoint, parameter: str | None, settings: Settings) -> Endpoint | None:
         """Return an endpoint of the package with its live schema, if the choices of `parameter` may be old.
 
-        fal adds choices, such as effects. It is asked only with a key, and at most once a week.
+        fal adds to long lists, such as effects. It is asked only about these, with a key, once a week.
+        A mistake in any other parameter asks nothing of fal.
         """
         known = chosen.input_schema.get("properties", {}).get(parameter, {})
         if settings.backend != "fal" or settings.key is None or "enum" not in known or chosen.fetched_at:
             return None
         try:
-            return self._connections.endpoints(settings).find_newer(chosen)
+            is_long = len(known["enum"]) > _LONG_LIST
+            newer = self._connections.endpoints(settings).find_newer(chosen, fetch=is_long)
+            return newer if newer.fetched_at else None
         except KlingError:
             return None
 
@@ -497,6 +500,7 @@ def _about_earlier(request: VideoRequest | None, stored: Mapping[str, Any]) -> s
     )
 
 
+_LONG_LIST = 15
 _SHOWN = 200  # characters of a value in a notice
 
 
