@@ -10,6 +10,7 @@ import mimetypes
 import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -121,7 +122,10 @@ def earlier_call(
         if now is not None and [axis.values for axis in now.axes] != [axis.values for axis in was.axes]:
             return None
         varied = {name: value for name, value in values.items() if not name.startswith("choice")}
-        return Call.of(was.prompt(values), {"endpoint": usual, **was.call.submit_arguments(image), **varied})
+        with suppress(KlingError):  # an image that only the earlier reading names
+            arguments = {"endpoint": usual, **was.call.submit_arguments(image), **varied}
+            return Call.of(was.prompt(values), arguments)
+        return None
 
     return call
 

@@ -255,9 +255,9 @@ def test_reuse_names_files_that_are_not_kept(session, page):
 
 def test_a_cell_of_the_draft_and_of_a_job(session, page):
     page.ask("compose", endpoint=TEXT, values={"prompt": PROMPT, "duration": "10"})
-    assert page.ask("code")["text"] == f"%%kling --endpoint v1-pro --duration 10\n{PROMPT}"
+    assert page.ask("code")["text"] == f"%%kling --duration 10\n{PROMPT}"
     job_id = note(session, "an old one", state=State.FAILED)
-    assert page.ask("code", job=job_id)["text"] == "%%kling --endpoint v1-pro\nan old one"
+    assert page.ask("code", job=job_id)["text"] == "%%kling\nan old one"
 
 
 def test_cancel_is_answered_with_what_came_of_it(session, page):
