@@ -419,7 +419,7 @@ def test_the_ledger_of_another_folder_is_not_mixed_in(
 ) -> None:
     fal.script = Script([Run(), Hold(), Done()])
     make_session().submit("a cat")
-    make_session(media=tmp_path / "elsewhere").submit("a cat")
+    make_session(media=tmp_path / "elsewhere").submit("a dog")
     fal.wait_for("submit", 2)
     sessions = make_session(), make_session(media=tmp_path / "elsewhere")
     assert [len(session.jobs(here=True)) for session in sessions] == [1, 1]
