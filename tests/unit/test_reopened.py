@@ -14,7 +14,7 @@ from earlier_marks import as_saved_earlier
 
 from kling_nb.events import State
 from kling_nb.ledger import Intent, Ledger
-from kling_nb.notebook.card.mark import Mark, Part
+from kling_nb.notebook.card.mark import BASE, ROOT, Mark, Part, served_url
 from kling_nb.notebook.saved.renewal import Renewal
 from kling_nb.notebook.saved.reopening import STATE, VIEW, OutputContext, has_kling_outputs, update_outputs
 from kling_nb.notebook.saved.server_extension import BoundedCards, alive_check, allows_widgets, update_on_read
@@ -120,6 +120,26 @@ def test_only_the_first_tag_of_a_card_says_the_state(html: Any) -> None:
     found = output(Mark(JOB))
     found["data"]["text/html"] = html
     assert Mark.of(found) == Mark(JOB)
+
+
+def test_an_image_that_moved_is_looked_for_too(tmp_path: Path) -> None:
+    new = {"text/html": framed(READY, '<img src="kling_media/b.png">')}
+    found = notebook(output(READY, **{"text/html": '<img src="data:image/jpeg;base64,AA"><img src="a.png">'}))
+    assert updated(found, tmp_path, new=new)
+    assert data_of(found)[0]["text/html"] == new["text/html"]
+    poster = notebook(output(READY, **{"text/html": '<img src="data:image/jpeg;base64,AA">'}))
+    assert not update_outputs(poster, OutputContext(tmp_path, lambda mark: False, never, never))
+
+
+def test_a_file_behind_a_link_has_the_url_of_the_link(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "disk" / "a b.mp4").touch()
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root" / "kling_media").symlink_to(tmp_path / "disk", target_is_directory=True)
+    served = {ROOT: str(tmp_path / "root"), BASE: "/lab"}
+    linked = tmp_path / "root" / "kling_media" / "a b.mp4"
+    assert served_url(linked, served) == "/lab/files/kling_media/a%20b.mp4"
+    assert served_url(linked.resolve(), served) is None
 
 
 def test_a_file_without_a_sidecar_is_found_where_the_other_files_of_the_notebook_are(tmp_path: Path) -> None:
