@@ -198,18 +198,22 @@ class Index:
 
     def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run work with the database: that in the file, or after an error of it one in memory."""
-        if self._pid != os.getpid():  # SQLite's connections and locks do not survive a fork.
-            self._of_parent = self._db
-            self._start()
-            self._store = None
-        with self._lock:
+        with self._lock_of_process():
             try:
                 return work(self._open())
             except sqlite3.Error as fault:
                 if self._store is None:
                     raise
-                self._give_up_file(damaged=fault.sqlite_errorcode & 0xFF in _DAMAGED)
+                self._give_up_file(damaged=getattr(fault, "sqlite_errorcode", 0) & 0xFF in _DAMAGED)
                 return work(self._open())
+
+    def _lock_of_process(self) -> threading.RLock:
+        """Return the lock. A forked child starts again: locks and connections do not survive a fork."""
+        if self._pid != os.getpid():
+            self._of_parent = self._db
+            self._start()
+            self._store = None
+        return self._lock
 
     def _open(self) -> sqlite3.Connection:
         if self._db is None:
@@ -360,7 +364,7 @@ class Index:
 
     def _of_size(self, size: int) -> list[Path]:
         """Return the files of a size. They are listed once, until the folder changes."""
-        with self._lock:
+        with self._lock_of_process():
             shared = getattr(self._look, "shared", None)
             key = shared or self._run(self._state)
             if not self._sizes or not key or self._sizes[0] != key:

@@ -83,7 +83,7 @@ def test_a_look_into_a_large_ledger_takes_the_same_steps(
 
 
 def calls(work: Callable[[], object]) -> int:
-    """Return how often `work` asks the system about files: stat, lists, openings, each entry of a list."""
+    """Return how often `work` asks the system about files, or a listing about an entry."""
     taken = [0]
 
     def count(_frame: object, event: str, called: object) -> None:

@@ -158,6 +158,11 @@ def test_a_small_folder_has_no_file_of_the_index(large: MediaFolder, store: Path
     assert not store.exists()
 
 
+def test_without_a_place_for_the_index_takes_are_found(large: MediaFolder, store: Path) -> None:
+    store.write_text("a file stands here")
+    assert seen(other(large, store)) == truth(large)
+
+
 def wait_until_old(path: Path) -> None:
     """Wait until a change would give the folder another time."""
     while time.time_ns() - path.stat().st_mtime_ns < 100_000_000:

@@ -37,10 +37,12 @@ class Renewal:
     @contextmanager
     def one_look(self) -> Iterator[None]:
         """Let everything that this thread does in the block share one look at each media folder."""
-        with ExitStack() as self._looks.stack:
-            self._looks.places = set()
-            yield
-        del self._looks.stack
+        with ExitStack() as stack:
+            self._looks.stack, self._looks.places = stack, set()
+            try:
+                yield
+            finally:
+                self._looks.stack = None
 
     def draw_card(self, mark: Mark, folder: Path) -> dict[str, Any] | None:
         """Return the MIME bundle of a mark's card for a notebook in `folder`, or None if nothing is known."""
