@@ -346,6 +346,7 @@ def _text_of(part: Part, value: Evaluate) -> str:
 
 def _field_error(field: Field, fault: Exception) -> KlingError:
     reason = str(fault) if isinstance(fault, NameError) else f"{type(fault).__name__}: {fault}"
+    reason = " ".join(reason.split())[:200]
     literal = f"${field.source}" if field.source.startswith("$") else f"{{{field.source}}}"
     return UsageError(
         f"{_short(field.source)}: {reason}. Nothing was sent.",
