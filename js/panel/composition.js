@@ -186,7 +186,7 @@ export class Composition {
 const UNKNOWN = {
   backend: "fal",
   estimate: null,
-  price: "price unknown",
+  price: "no price on record",
   outcome: "SUBMIT",
   words: "",
   take: null,

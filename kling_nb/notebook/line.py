@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from kling_nb import front_end
 from kling_nb import settings as _settings
 from kling_nb._lazy import lazy
 from kling_nb.catalog import Endpoint
@@ -155,7 +156,7 @@ def _key(words: Sequence[str], session: Session, outputs: Outputs) -> None:
             remedy="%kling key .env uses the .env file of this folder. A key is never written on this line.",
         )
     if words:
-        file = Path(".env").absolute()
+        file = front_end.base_folder() / ".env"
         if not _key_names(file):
             raise UsageError(f"{file} has no FAL_KEY.", remedy="Write a line FAL_KEY=<id>:<secret> into it.")
         _settings.configure({"dotenv": True})

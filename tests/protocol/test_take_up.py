@@ -369,7 +369,7 @@ def test_an_unclear_job_by_id(make_session: MakeSession, fal: ScriptedFal) -> No
 
 def test_a_job_that_stopped_for_a_passing_fault_is_taken_up_by_id(session: Session, fal: ScriptedFal) -> None:
     """Also in the session in which it stopped."""
-    fault = fal.fault("download", "status", status=403, times=None)
+    fault = fal.fault("download", "status", status=500, times=None)
     job = session.submit("a cat")
     with pytest.raises(errors.MediaError):
         job.wait()
