@@ -52,6 +52,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
         # So that doctor asks no host of fal:
         "KLING_NB_QUEUE_URL": "http://127.0.0.1:9",
         "KLING_NB_REST_URL": "http://127.0.0.1:9",
+        "KLING_NB_API_URL": "http://127.0.0.1:9",
     }
 
 
