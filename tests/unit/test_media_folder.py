@@ -15,7 +15,6 @@ from pathlib import Path
 import pytest
 from clips import clip_bytes, in_chunks, numbered
 
-from kling_nb.cli import main
 from kling_nb.errors import MediaError
 from kling_nb.media import MediaFolder, Take, TakeDraft
 from kling_nb.media.incoming import disk_error
@@ -518,44 +517,3 @@ def test_old_downloads_of_a_killed_process_are_deleted(folder: MediaFolder) -> N
     assert not old.exists()
     assert young.exists()
     assert mine.exists()
-
-
-# -- kling-nb media
-
-
-def test_prune_lists_and_never_deletes_the_only_copy_of_a_paid_take_without_yes(
-    folder: MediaFolder, home: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def media(*words: str) -> str:
-        assert main(["media", *words[:1], str(folder.folder), *words[1:]]) == 0
-        return capsys.readouterr().out
-
-    old, copied = store(folder), store(folder, request_id="request-2", fingerprint="cd" * 32)
-    store(folder, OTHER, request_id="request-3", backend="local")
-    before = names(folder)
-    assert "3 takes" in media("status")
-    assert "No take meets" in media("prune", "--older-than", "1", "--delete", "--yes")
-    planned = media("prune", "--older-than", "0", "--endpoint", "v1-pro")
-    assert "To delete: 1 previews, and takes with a copy" in planned
-    assert "To delete: 2 paid takes, the only copies" in planned
-    assert "Add --delete, and --yes for the paid ones." in planned
-    assert "No take meets" in media("prune", "--endpoint", "v1.6-pro", "--delete")
-    assert names(folder) == before
-
-    note = old.path.with_suffix(".json")
-    note.write_text(json.dumps({**json.loads(note.read_text()), "finished_at": "2020-01-01T00:00:00Z"}))
-    assert "Deleted: 1 previews, and takes with a copy" in media("prune", "--older-than", "9", "--delete")
-    assert not old.path.exists()
-    assert not note.exists()
-    assert "Kept: 1 paid takes" in media("prune", "--older-than", "0", "--delete")
-    assert names(folder) == [copied.path.with_suffix(".json").name, copied.path.name]
-    assert "Deleted: 1 paid takes" in media("prune", "--older-than", "0", "--delete", "--yes")
-    assert names(folder) == []
-
-
-@pytest.mark.parametrize(
-    "words", [["prune", "--delete", "--yes"], ["prune", "--older-than", "-1"], ["status", "--yes"]]
-)
-def test_prune_needs_a_condition(words: list[str], home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["media", *words]) == 2
-    assert "kling-nb media" in capsys.readouterr().err
