@@ -86,7 +86,7 @@ _COVER = 0x400
 
 
 def _video_stream(container: InputContainer, path: Path) -> VideoStream:
-    streams = [stream for stream in container.streams.video if not int(stream.disposition) & _COVER]
+    streams = [stream for stream in container.streams.video if not stream.disposition.value & _COVER]
     if not streams:
         kind = "audio" if container.streams.audio else "no audio either"
         cover = " with a cover image" if container.streams.video else ""
@@ -579,11 +579,30 @@ class Probe:
 def probe(path: Path) -> Probe:
     """Read the facts of the file at `path`, and check that its first frame decodes.
 
-    All packets are read, because the header of a cut, damaged or growing file does not tell the truth.
+    All packets are read, because the header of a cut, damaged or growing file does not tell the truth. The
+    facts of a file that did not change are kept.
 
     Raises:
         MediaError: It is missing, damaged, truncated, without a duration, too large, or not a video.
     """
+    try:
+        state = path.stat()
+    except OSError:
+        return _read_facts(path)
+    key = state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns
+    if key not in _known:
+        if len(_known) >= _MOST_KNOWN:
+            _known.clear()
+        _known[key] = _read_facts(path)
+    return _known[key]
+
+
+_MOST_KNOWN = 64
+_known: dict[tuple[int, ...], Probe] = {}
+"""By device, number, size and time of change of the file, so a renamed file is known too."""
+
+
+def _read_facts(path: Path) -> Probe:
     with open_video(path, threads=False) as (container, stream):
         frame, packets = _read_packets(container, stream)
         if frame is None or not packets[stream.index].shown:
@@ -608,7 +627,7 @@ def probe(path: Path) -> Probe:
             rate=rate,
             steady=steady,
             length=length,
-            times=tuple(float(pts * video.base - video.start) for pts, _ in video.shown),
+            times=tuple((pts - video.shown[0][0]) * float(video.base) for pts, _ in video.shown),
             start=video.start,
             look=look,
             tracks=tuple(
@@ -717,15 +736,14 @@ USUAL_RATES = tuple(
 def _rate(stream: VideoStream, video: _Packets) -> tuple[Fraction, bool]:
     """Return the frames per second, and True if they are evenly spaced."""
     average = Fraction(stream.average_rate) if stream.average_rate else None
-    gaps = [(after[0] - before[0]) * video.base for before, after in pairwise(video.shown)]
+    gaps = [after[0] - before[0] for before, after in pairwise(video.shown)]  # in the time base
     if not gaps:
         return average or 1 / (video.end - video.start), True
-    usual = Fraction(median(gaps))
-    slack = max(min(2 * video.base, usual / 4), usual / 100)
-    steady = all(abs(gap - usual) <= slack for gap in gaps)
+    usual = median(gaps)
+    slack = max(min(2, usual / 4), usual / 100)
     near = [gap for gap in gaps if abs(gap - usual) <= usual / 4]
-    exact = len(near) / Fraction(sum(near)) if sum(near) else Fraction(24)
-    if not steady:
+    exact = len(near) / (sum(near) * video.base) if sum(near) else Fraction(24)
+    if any(abs(gap - usual) > slack for gap in gaps):
         whole = (rate for rate in USUAL_RATES if rate.denominator == 1)
         return min(whole, key=lambda rate: float(abs(rate / exact - 1))), False
     for rate in filter(None, (average, *USUAL_RATES)):
@@ -737,7 +755,7 @@ def _rate(stream: VideoStream, video: _Packets) -> tuple[Fraction, bool]:
 def _track(track: Any, packets: _Packets, start: Fraction) -> Track:
     context = track.codec_context
     ends = [pts + duration for pts, duration in packets.shown]
-    allowed = Fraction(1, 200) / packets.base
+    allowed = float(Fraction(1, 200) / packets.base)
     whole = all(after[0] - end <= allowed for end, after in zip(ends, packets.shown[1:], strict=False))
     return Track(
         index=track.index,
@@ -763,7 +781,7 @@ def _others(container: InputContainer, stream: VideoStream) -> Iterator[str]:
     """Yield what is in the file apart from its video and its audio."""
     for other in container.streams:
         if other.index != stream.index and other.type != "audio":
-            covers = other.type == "video" and int(other.disposition) & _COVER
+            covers = other.type == "video" and other.disposition.value & _COVER
             yield "cover image" if covers else f"second {other.type}" if other.type == "video" else other.type
 
 
