@@ -239,14 +239,14 @@ _PATIENCE = 1.0
 
 
 @contextmanager
-def _progress(count: int, on_progress: OnProgress | None) -> Iterator[OnProgress]:
+def _progress(count: int, on_progress: OnProgress | None, after: float = _PATIENCE) -> Iterator[OnProgress]:
     """Give the function that reports progress: the user's, or one that rewrites a line."""
     started = time.monotonic()
     lines: list[Callable[[str], None]] = []
     what = f"{count} shots" if count > 1 else "1 shot"
 
     def report(done: float, total: float) -> None:
-        if time.monotonic() - started < _PATIENCE:
+        if time.monotonic() - started < after:
             return
         if not lines:
             lines.append((front_end.open_line or _terminal_line)())

@@ -429,7 +429,7 @@ def quantize(
     """Yield the RGB frames of `size` in the colours of the palette, with their tags."""
     graph, source, sink = _graph(*size, "rgb24")
     colours = graph.add("buffer", _source(palette.width, palette.height, palette.format.name))
-    use = graph.add("paletteuse", "diff_mode=rectangle")
+    use = graph.add("paletteuse", "dither=floyd_steinberg:diff_mode=rectangle")
     source.link_to(use, 0, 0)
     colours.link_to(use, 0, 1)
     use.link_to(sink)
@@ -544,6 +544,7 @@ class Probe:
         height: Pixels, as shown.
         fps: Frames per second, on average.
         duration: Seconds from the first shown frame to the end of the last one; more than 0.
+        announced: Seconds by the header if the file is truncated, so that `duration` is less. Else None.
         frame_count: Frames that are shown.
         codec: FFmpeg's name of the codec, such as `h264`.
         rate: Frames per second, exactly; if they are not evenly spaced, the usual rate nearest to most.
@@ -562,6 +563,7 @@ class Probe:
     height: int
     fps: float
     duration: float
+    announced: float | None
     frame_count: int
     codec: str
     rate: Fraction
@@ -583,7 +585,7 @@ def probe(path: Path) -> Probe:
     facts of a file that did not change are kept.
 
     Raises:
-        MediaError: It is missing, damaged, truncated, without a duration, too large, or not a video.
+        MediaError: It is missing, damaged, without a duration, too large, or not a video.
     """
     try:
         state = path.stat()
@@ -610,7 +612,6 @@ def _read_facts(path: Path) -> Probe:
         look = look_at(stream, frame)
         _check_size(path, *look.shown)
         video = packets[stream.index]
-        _check_whole(path, container, stream, packets)
         if video.end <= video.start:
             raise MediaError(f"{path.name} has no duration.")
         length, count = video.end - video.start, len(video.shown)
@@ -622,6 +623,7 @@ def _read_facts(path: Path) -> Probe:
             height=look.shown[1],
             fps=float(rate if steady else count / length),
             duration=float(length),
+            announced=_announced(container, stream, packets),
             frame_count=count,
             codec=stream.codec_context.name,
             rate=rate,
@@ -707,10 +709,8 @@ def _read_packets(
     return frame, packets
 
 
-def _check_whole(
-    path: Path, container: InputContainer, stream: VideoStream, packets: dict[int, _Packets]
-) -> None:
-    """Raise if the packets end before the time that the header announces."""
+def _announced(container: InputContainer, stream: VideoStream, packets: dict[int, _Packets]) -> float | None:
+    """Return the seconds that the header announces if the packets end before, else None."""
     video = packets[stream.index]
     end, announced = video.end, Fraction(0)
     if stream.duration:
@@ -718,13 +718,8 @@ def _check_whole(
     elif container.duration:  # the end of the longest stream
         end = max(one.end for one in packets.values() if one.shown)
         announced = Fraction(container.duration + max(0, container.start_time or 0), 1_000_000)
-    missing = announced - end
-    if video.damaged or missing > max(Fraction(1, 4), 3 * (video.shown[-1][1] * video.base)):
-        raise MediaError(
-            f"{path.name} is truncated after {float(video.end - video.start):.1f} s"
-            + (f" of {float(announced - video.start):.1f} s." if missing > 0 else "."),
-            remedy="Copy or download the file again.",
-        )
+    is_short = announced - end > max(Fraction(1, 4), 3 * (video.shown[-1][1] * video.base))
+    return float(max(announced, end) - video.start) if is_short or video.damaged else None
 
 
 USUAL_RATES = tuple(

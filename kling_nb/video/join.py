@@ -129,7 +129,9 @@ class Film:
     def changes(self, number: int) -> list[str]:
         """Return what a shot lost and what was changed, in words."""
         facts, track, look = self.shots[number], self.tracks[number], self.shots[number].look
-        found = [(True, f"{other} left out") for other in facts.others]
+        whole = facts.announced or facts.duration
+        found = [(facts.announced is not None, f"truncated after {facts.duration:.1f} s of {whole:.1f} s")]
+        found += [(True, f"{other} left out") for other in facts.others]
         if self.audio == "none":
             found += [(bool(facts.tracks), "audio left out")]
         else:
@@ -351,11 +353,14 @@ def _copied(film: Film, out: Any, kinds: Sequence[str]) -> Row:
                 seconds = packet.dts * bases[packet.stream_index]
                 if kind == "audio":
                     # A packet whose middle is before or after its shot would overlap the audio of another.
-                    middle = packet.pts + (packet.duration or 0) / 2
-                    if middle >= end or (number and middle < start) or packet.dts <= last:
+                    # Before the first shot, one packet prepares the decoder.
+                    length = packet.duration or 0
+                    middle = packet.pts + length / 2
+                    first = start if number else start - length
+                    if not first <= middle < end or packet.dts <= last:
                         continue
                     last = packet.dts
-                    packet.duration = min(packet.duration, end - packet.pts)
+                    packet.duration = min(length, end - packet.pts)
                 packet.stream = targets[kind]
                 yield seconds, packet
 

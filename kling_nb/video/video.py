@@ -85,6 +85,11 @@ class Video:
         """
         path = Path(path).absolute()
         found = probe(path)
+        if found.announced is not None:
+            raise MediaError(
+                f"{path.name} is truncated after {found.duration:.1f} s of {found.announced:.1f} s.",
+                remedy="Copy or download the file again.",
+            )
         return cls(
             path=path,
             width=found.width,
@@ -358,7 +363,7 @@ _LONGEST_GIF = 300.0
 """Seconds. Kling's clips have 15, but a damaged header may claim years."""
 
 _PALETTE_FRAMES = 16
-_PALETTE_WIDTH = 160
+_PALETTE_WIDTH = 320
 """Pixels of the frames that the palette is made of."""
 
 

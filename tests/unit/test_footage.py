@@ -228,6 +228,9 @@ def test_a_truncated_file_says_where_it_ends(container: str, tmp_path: Path) -> 
     path = truncated(take.write(tmp_path / f"cut.{container}"), 0.6)
     with pytest.raises(MediaError, match=r"is truncated after [123]\.\d s of [234]\.\d s"):
         Video.from_file(path)
+    found = probe(path)  # Its frames are there, so a result that was paid for is stored.
+    assert found.frame_count == pytest.approx(found.duration * 24, abs=2)
+    assert plan_film([path], Wish()).changes(0)[0].startswith("truncated after")
 
 
 def test_the_error_says_what_a_file_is(tmp_path: Path) -> None:

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from clips import colourful, make_clip
 
-from kling_nb import Storyboard, Video, join
+from kling_nb import Storyboard, Video, front_end, join
 from kling_nb.errors import InputError, MediaError, UsageError
+from kling_nb.notebook.output.kernel import open_line
+from kling_nb.sweeps.storyboard import _progress
 from kling_nb.video.join import Wish, plan_film
 
 
@@ -157,3 +159,40 @@ def test_one_shot_and_names_of_other_files_are_refused(shots, tmp_path):
     with pytest.raises(InputError, match=r"must end in \.gif"):
         shots[0].to_gif(tmp_path / "film.mp4")
     assert not list(tmp_path.glob("film.*"))
+
+
+def test_a_long_join_rewrites_one_line_of_its_cell():
+    class Shell:
+        def __init__(self):
+            self.display_pub, self.published = self, []
+
+        def publish(self, data, metadata, transient, update):
+            self.published.append((data["text/plain"], transient["display_id"], update))
+
+    def stopped():
+        with _progress(1, None, after=0) as report:
+            report(0, 4)
+            raise KeyboardInterrupt
+
+    shell = Shell()
+    front_end.open_line = lambda: open_line(shell)
+    try:
+        with _progress(3, None, after=0) as report:
+            for done in (1, 1, 4):
+                report(done, 4)
+        with pytest.raises(KeyboardInterrupt):
+            stopped()
+        with _progress(3, None) as report:
+            report(1, 4)  # a short join shows nothing
+    finally:
+        front_end.open_line = None
+    texts = [text.partition(" in ")[0] for text, _, _ in shell.published]
+    assert texts == [
+        "Joining 3 shots: 25 %",
+        "Joining 3 shots: 100 %",
+        "Joined 3 shots",
+        "Joining 1 shot: 0 %",
+        "Joining 1 shot was stopped.",
+    ]
+    assert [update for _, _, update in shell.published] == [False, True, True, False, True]
+    assert len({display_id for _, display_id, _ in shell.published}) == 2
