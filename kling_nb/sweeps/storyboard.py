@@ -84,7 +84,7 @@ class Storyboard:
             audio: "keep", or "mute" for a film without audio.
             on_progress: Called as `on_progress(done, total)`, in seconds of the film, in place of the line
                 that shows the progress. An exception that it raises stops the work.
-            overwrite: Replace another file of that name.
+            overwrite: Replace another file of that name, or a film of these shots by an earlier version.
 
         Raises:
             InputError: `fit`, `size`, `fps` or `audio` has a value that is not allowed.
@@ -109,9 +109,8 @@ class Storyboard:
         # A film that contains a preview must be marked as LOCAL PREVIEW too.
         backend = "local" if any(shot.backend == "local" for shot in self.shots) else None
         about = _film_of(sidecar, target, hashes, asked)
-        if about is not None and not _is_outdated(about):
+        if about is not None and not (overwrite and _is_outdated(about)):
             return Video.from_file(target, backend=backend, notes=_notes(about))
-        overwrite = overwrite or about is not None
         if not overwrite and sidecar.exists() and not _is_sidecar(sidecar):
             raise UsageError(
                 f"{sidecar.name} already exists in {sidecar.parent}, and the film's sidecar needs that name.",

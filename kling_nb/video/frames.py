@@ -307,9 +307,9 @@ class _Chain:
 
     def __init__(self, look: Look, steps: Sequence[Step]) -> None:
         self._graph, self._source, self._sink = _graph(*look.coded, look.format)
-        row = [self._graph.add(name, options) for name, options in steps]
         self._count = 0
         try:
+            row = [self._graph.add(name, options) for name, options in steps]
             self._graph.link_nodes(self._source, *row, self._sink)
             tables = [node for node, (name, _) in zip(row, steps, strict=True) if name == "haldclut"]
             sources = [_table_source(self._graph, table) for table in tables]
@@ -317,6 +317,8 @@ class _Chain:
         except av.FFmpegError as error:
             what = f"frames of {look.coded[0]}×{look.coded[1]} {look.format}"
             raise MediaError(f"FFmpeg cannot convert {what}: {error.strerror}.") from error
+        except ValueError as error:  # "no filter bwdif", in a PyAV that is not from PyPI
+            raise MediaError(f"PyAV has {error}.", remedy="Install PyAV from PyPI: pip install av") from error
         for source in sources:
             source.push(_table(look))
             source.push(None)

@@ -231,10 +231,12 @@ def plan_film(paths: Sequence[Path], wish: Wish) -> Film:
 
 
 def _encode_all(film: Film, why: str, audio: str = "encoded") -> Film:
-    """Return the film with all frames encoded. Each shot starts at a frame of the film."""
-    counts = accumulate(max(1, round(shot.length * film.rate)) for shot in film.shots)
+    """Return the film with all frames encoded. Each shot starts at the nearest frame of the film."""
+    frames = [0]
+    for end in accumulate(shot.length for shot in film.shots):
+        frames.append(max(frames[-1] + 1, round(end * film.rate)))
     audio = "none" if film.audio == "none" else audio
-    return replace(film, why=why, audio=audio, edges=(Fraction(0), *(count / film.rate for count in counts)))
+    return replace(film, why=why, audio=audio, edges=tuple(count / film.rate for count in frames))
 
 
 def _why_encoded(shots: Sequence[Probe], size: tuple[int, ...], wish: Wish) -> str:

@@ -318,6 +318,13 @@ def test_films_of_films_do_not_get_longer(plain: Path, tmp_path: Path) -> None:
     assert lengths == [pytest.approx(6), pytest.approx(6, abs=0.012)]
 
 
+def test_shots_of_another_rate_do_not_add_up_to_another_length(tmp_path: Path) -> None:
+    first = replace(PLAIN, audio=(), flashes=()).write(tmp_path / "first.mp4")
+    ntsc = replace(TAKES["NTSC"], frames=7).write(tmp_path / "ntsc.mkv")
+    film = plan_film([first, *[ntsc] * 20], Wish())
+    assert float(film.edges[-1]) == pytest.approx(1 + 20 * 7 * 1001 / 30000, abs=1 / 48)
+
+
 REASONS = {
     "rotated left": "size",
     "upside down": "rotation",
@@ -458,7 +465,7 @@ def test_a_film_whose_packets_cannot_be_copied_is_encoded(tmp_path: Path) -> Non
     assert [number_of(image) for image in film.frames()] == [*range(24)] * 2
 
 
-def test_a_film_of_an_earlier_version_gets_its_tags(plain: Path, tmp_path: Path) -> None:
+def test_a_film_of_an_earlier_version_is_joined_again_if_asked(plain: Path, tmp_path: Path) -> None:
     other = Take(frames=4).write(tmp_path / "sd.mp4")
     film = join([plain, other], tmp_path / "film.mp4")
     sidecar = tmp_path / "film.json"
@@ -466,6 +473,8 @@ def test_a_film_of_an_earlier_version_gets_its_tags(plain: Path, tmp_path: Path)
     old = {key: value for key, value in about.items() if key not in {"video", "audio", "why", "asked"}}
     sidecar.write_text(json.dumps(old))
     join([plain, other], film.path)
+    assert json.loads(sidecar.read_text()) == old  # No file of a user is changed without being asked.
+    join([plain, other], film.path, overwrite=True)
     assert json.loads(sidecar.read_text())["video"] == "encoded"
 
 

@@ -1,6 +1,8 @@
 """`join`: packets are copied if the shots agree, else all frames are encoded again."""
 
+import io
 import json
+from contextlib import redirect_stderr
 from fractions import Fraction
 from pathlib import Path
 
@@ -196,3 +198,15 @@ def test_a_long_join_rewrites_one_line_of_its_cell():
     ]
     assert [update for _, _, update in shell.published] == [False, True, True, False, True]
     assert len({display_id for _, display_id, _ in shell.published}) == 2
+
+
+def test_a_long_join_rewrites_one_line_of_the_terminal_and_none_of_a_file():
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    for stream, lines in ((Terminal(), ["Joining 2 shots: 50 %", "Joined 2 shots"]), (io.StringIO(), [])):
+        with redirect_stderr(stream), _progress(2, None, after=0) as report:
+            report(1, 2)
+        shown = stream.getvalue().replace("\x1b[K", "").split("\r")[1:]
+        assert [line.partition(" in ")[0] for line in shown] == lines
