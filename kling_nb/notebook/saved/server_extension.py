@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,10 +79,11 @@ def update_on_read(contents: Any, kernels: Any, root: Path) -> None:
     def cards() -> BoundedCards:
         return BoundedCards(renewals.Renewal())
 
-    def update(model: Any, seconds: float) -> Any:
+    def update(model: Any, *, on_loop: bool = False) -> Any:
         folder = (root / model["path"].strip("/")).parent
         try:
-            with cards().within(seconds) as (draw_card, find_file):
+            limits = (SECONDS_ON_LOOP, 0) if on_loop else (SECONDS, AT_LEAST)
+            with cards().within(*limits) as (draw_card, find_file):
                 context = OutputContext(folder, alive_check(kernels), draw_card, find_file)
                 update_outputs(model["content"], context)
         except Exception:
@@ -91,7 +93,7 @@ def update_on_read(contents: Any, kernels: Any, root: Path) -> None:
     async def await_and_update(found: Any) -> Any:
         model = await found
         if is_kling_notebook(model):
-            await asyncio.to_thread(update, model, SECONDS)
+            await asyncio.to_thread(update, model)
         return model
 
     @functools.wraps(get)
@@ -99,7 +101,7 @@ def update_on_read(contents: Any, kernels: Any, root: Path) -> None:
         found = get(*arguments, **options)
         if inspect.isawaitable(found):
             return await_and_update(found)
-        return update(found, SECONDS_ON_LOOP) if is_kling_notebook(found) else found
+        return update(found, on_loop=_is_loop_running()) if is_kling_notebook(found) else found
 
     contents.get = get_updated
 
@@ -110,11 +112,11 @@ def drop_models_on_save(model: Any, **_: Any) -> None:
         drop_models(model["content"])
 
 
-SECONDS, SECONDS_ON_LOOP = 1.5, 0.03
-"""Limits for the update of a notebook: in a thread, and on the server's loop, where everything else waits.
+SECONDS, AT_LEAST = 1.5, 50
+"""Limit for the update of a notebook in a thread. So many cards are drawn in any case."""
 
-Only contents managers that are not asynchronous need the second one.
-"""
+SECONDS_ON_LOOP = 0.03
+"""The limit on the server's loop, where everything else waits. Only synchronous contents managers need it."""
 
 DrawCard = Callable[[Mark, Path], dict[str, Any] | None]
 FindFile = Callable[[Part, Path], Path | None]
@@ -132,20 +134,21 @@ class BoundedCards:
         self._thread = ThreadPoolExecutor(1, "kling-cards")
 
     @contextmanager
-    def within(self, seconds: float) -> Iterator[tuple[DrawCard, FindFile]]:
+    def within(self, seconds: float, at_least: int = 0) -> Iterator[tuple[DrawCard, FindFile]]:
         """Give a function that draws a card, and one that finds a file. After the limit they return None."""
-        deadline, late = time.monotonic() + seconds, list[tuple[Mark, Path]]()
+        deadline, late, calls = time.monotonic() + seconds, list[tuple[Mark, Path]](), count()
 
         def draw_card(mark: Mark, folder: Path) -> dict[str, Any] | None:
             if (mark, folder) in self._drawn:
                 return self._drawn.pop((mark, folder))
-            if time.monotonic() < deadline:
+            if next(calls) < at_least or time.monotonic() < deadline:
                 return self._renewal.draw_card(mark, folder)
             late.append((mark, folder))
             return None
 
         def find_file(part: Part, folder: Path) -> Path | None:
-            return self._renewal.find_file(part, folder) if time.monotonic() < deadline else None
+            in_time = next(calls) < at_least or time.monotonic() < deadline
+            return self._renewal.find_file(part, folder) if in_time else None
 
         with self._renewal.one_look():
             yield draw_card, find_file
@@ -158,6 +161,14 @@ class BoundedCards:
                 self._drawn = {card: self._renewal.draw_card(*card) for card in late}
         except Exception:
             log.exception("Some cards could not be drawn. They are shown as saved.")
+
+
+def _is_loop_running() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def is_kling_notebook(model: Any) -> bool:
