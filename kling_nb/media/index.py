@@ -411,8 +411,8 @@ class _SharedLook:
 def _connect(path: Path | None) -> sqlite3.Connection:
     """Return a connection to the file of an index, or to one in memory."""
     if path is not None:
-        with suppress(OSError):
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with suppress(OSError):  # A home is not made for an index alone.
+            path.parent.mkdir(mode=0o700, exist_ok=True)
     db = sqlite3.connect(
         path or ":memory:", timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
     )

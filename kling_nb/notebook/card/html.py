@@ -143,7 +143,8 @@ def poster_of(video: Video) -> bytes:
             return data
     content = wanted + hashlib.sha256(video.poster).digest() + video.poster
     with suppress(OSError):
-        place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for folder in (place.parents[1], place.parent):  # A home is not made for posters alone.
+            folder.mkdir(mode=0o700, exist_ok=True)
         # A function as content is not synced. A file that is cut short is not used.
         write_file(place, lambda temporary: temporary.write_bytes(content), overwrite=True)
     return video.poster
