@@ -10,10 +10,10 @@ import io
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from kling_nb import doctor
 from kling_nb.api import default_session, local_notice
@@ -35,7 +35,6 @@ from kling_nb.settings import current
 
 if TYPE_CHECKING:
     from kling_nb.job.job import Job
-    from kling_nb.session import Session
 
 VERIFY = (
     "Read the notebook without running it. List for each %%kling cell if its take is here, and what it would "
@@ -155,7 +154,7 @@ def _generate(words: list[str]) -> int:
     prompt, call = parse_words(words, default_endpoint=settings.endpoint)
     arguments = call.submit_arguments()
     if prompt == "-":
-        prompt = _prompt_from_input(session, arguments)
+        prompt = _prompt_from_input()
     if call.dry_run:
         print(plan_text(session.plan(prompt, **arguments)))
         return 0
@@ -167,6 +166,8 @@ def _generate(words: list[str]) -> int:
     if settings.backend == "local" and not settings.chosen and not call.quiet:
         _note(local_notice())
     job = session.submit(prompt, **arguments)
+    for line in () if call.quiet else job.notices:
+        _note(line)
     if not call.wait:
         wait(job._answered)
         if job.error is not None:
@@ -183,11 +184,10 @@ def _generate(words: list[str]) -> int:
     return 0
 
 
-def _prompt_from_input(session: Session, arguments: Mapping[str, Any]) -> str:
-    """Read the prompt from standard input.
+def _prompt_from_input() -> str:
+    """Read the prompt from standard input, with line ends as Python's text files have them.
 
-    A byte order mark and the line ends of Windows are no part of it. Earlier versions sent them: what was
-    paid for in that form is shown, and nothing is sent.
+    A byte order mark stays for `VideoRequest.build`, which removes it and knows what an earlier version sent.
     """
     if sys.stdin is None:
         raise UsageError(
@@ -201,17 +201,7 @@ def _prompt_from_input(session: Session, arguments: Mapping[str, Any]) -> str:
         raise UsageError(
             f"The prompt on standard input is not text in {encoding}.", remedy="Save it as UTF-8."
         ) from None
-    earlier = text.strip()
-    prompt = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n").strip()
-    if prompt != earlier and not arguments.get("new") and session.plan(prompt, **arguments).submits:
-        with suppress(KlingError):
-            plan = session.plan(earlier, **arguments)
-            if not plan.submits:
-                _note(
-                    "Made by an earlier version, which sent the prompt with its byte order mark or line ends."
-                )
-                return earlier
-    return prompt
+    return text.replace("\r\n", "\n").replace("\r", "\n").strip()
 
 
 def _jobs(parsed: argparse.Namespace) -> int:

@@ -97,7 +97,7 @@ def test_an_image_in_its_old_form_is_shown_with_the_reason_and_not_bought_again(
     turned.getexif()[0x0112] = 6
     plan = session.plan("a cat", endpoint="v1-standard-image", image=turned)
     assert plan.outcome is Outcome.REUSE
-    assert "Made by an earlier version" in plan.notices[-1]
+    assert "Made by an earlier version" in plan.about_earlier
     assert session.submit("a cat", endpoint="v1-standard-image", image=turned).reused
     assert session.plan("a cat", endpoint="v1-standard-image", image=turned, new=True).submits
     assert len(fal.accepted) == 1

@@ -28,7 +28,7 @@ class Outputs:
 
 def shown(session: Session, line: str = "spend --reconcile") -> str:
     outputs = Outputs()
-    run_line(line, session, outputs)  # type: ignore[arg-type]
+    run_line(line, session, outputs, {})  # type: ignore[arg-type]
     return outputs.shown
 
 

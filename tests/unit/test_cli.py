@@ -8,16 +8,20 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from scripted import Done, Fail, Hold, Log, Queue, Run, Script, ScriptedFal
 
+import kling_nb
+from kling_nb.catalog.shipped import endpoint
 from kling_nb.cli import main
 from kling_nb.events import State
 from kling_nb.ledger import Ledger
 from kling_nb.notebook.output.terminal import TerminalOutputs
+from kling_nb.request.request import VideoRequest
 
 pytestmark = pytest.mark.program
 
@@ -427,15 +431,16 @@ def test_a_byte_order_mark_and_line_ends_of_windows_make_no_other_request(
 def test_what_was_paid_for_with_a_byte_order_mark_is_not_bought_again(
     here: Here, fal: ScriptedFal, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    earlier = "\ufeffa cat\r\non two lines"
-    assert here("generate", earlier, "--quiet") == 0
-    file = capsys.readouterr().out
-    assert here("generate", "-", stdin=typed(f"{earlier}\r\n".encode())) == 0
+    session = kling_nb.Session()
+    old = VideoRequest(endpoint("v1-pro"), {"prompt": "\ufeffa cat\non two lines"}, {})
+    file = session._launch(replace(session.plan("x"), request=old)).wait().path
+    written = "\ufeffa cat\r\non two lines\r\n".encode()
+    assert here("generate", "-", stdin=typed(written)) == 0
     out, err = capsys.readouterr()
-    assert out == file
+    assert out == f"{file}\n"
     assert "earlier version" in err
     assert len(fal.accepted) == 1
-    assert here("generate", "-", "--new", "--quiet", stdin=typed(earlier.encode())) == 0
+    assert here("generate", "-", "--new", "--quiet", stdin=typed(written)) == 0
     assert fal.accepted[1].input["prompt"] == "a cat\non two lines"
 
 

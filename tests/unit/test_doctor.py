@@ -43,7 +43,7 @@ def test_with_a_server_that_answers(fal: ScriptedFal, home: Path) -> None:
     assert findings["Price"].text == "v1-pro: $0.098 per second now, at the default settings"
     assert {one.method for one in fal.requests} == {"GET"}  # nothing that could cost
     with_key = [one.target for one in fal.requests if "authorization" in one.headers]
-    assert [target.partition("?")[0] for target in with_key] == ["/v1/models/pricing"]
+    assert [target.partition("?")[0] for target in with_key] == ["/v1/models", "/v1/models/pricing"]
     assert findings["Python"].good
     assert findings["kling_nb"].good
     assert findings["Key"].text == "environment variable FAL_KEY"

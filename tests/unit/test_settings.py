@@ -289,15 +289,15 @@ def test_no_variable_can_allow_it(downloaded: Path, monkeypatch: pytest.MonkeyPa
 def test_the_magic_line_allows_it(downloaded: Path) -> None:
     shown: list[str] = []
     outputs = SimpleNamespace(text=shown.append)
-    run_line("key", Session(), outputs)  # type: ignore[arg-type]
-    run_line("key .env", Session(), outputs)  # type: ignore[arg-type]
+    run_line("key", Session(), outputs, {})  # type: ignore[arg-type]
+    run_line("key .env", Session(), outputs, {})  # type: ignore[arg-type]
     assert shown[0].startswith("Key: none.\nA .env file is in this folder.")
     assert shown[1] == f"Key: file {downloaded / '.env'}: FAL_KEY."
     with pytest.raises(UsageError, match="does not know"):
-        run_line("key env:secret", Session(), outputs)  # type: ignore[arg-type]
+        run_line("key env:secret", Session(), outputs, {})  # type: ignore[arg-type]
     (downloaded / ".env").write_text("OTHER=1")
     with pytest.raises(UsageError, match="has no FAL_KEY"):
-        run_line("key .env", Session(), outputs)  # type: ignore[arg-type]
+        run_line("key .env", Session(), outputs, {})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("content", [b"FAL_KEY=a:\xff", b"X=1\n" * 20_000])

@@ -173,7 +173,7 @@ _PART = re.compile(r'(<video src|<a href)="([^"]*)" data-kling-part="(\d{1,6})"'
 
 def files_exist(html: Any, folder: Path) -> bool:
     """Return True if every file that a card plays exists."""
-    return all(_exists(unescape(src or link), folder) for src, link in _PLAYS.findall(join_lines(html)))
+    return all(_exists(unescape(src), folder) for src in _sources(join_lines(html)))
 
 
 def relink(
@@ -215,10 +215,10 @@ def _find_next_to_others(data: dict[str, Any], notebook: dict[str, Any], folder:
     """
     html, text = join_lines(data.get("text/html")), join_lines(data.get("text/plain"))
     cards = (join_lines(one["data"].get("text/html")) for one in _outputs(notebook) if Mark.of(one))
-    paths = {src: folder / unquote(unescape(src)) for card in cards for src in _PLAYS.findall(card)}
+    paths = {src: folder / unquote(unescape(src)) for card in cards for src in _sources(card)}
     places = dict.fromkeys(path.parent for path in paths.values() if path.is_file())
     found = html
-    for src in _PLAYS.findall(html):
+    for src in _sources(html):
         path = next(filter(Path.is_file, (place / paths[src].name for place in places)), None)
         new = source_of(path, folder) if path and not _exists(unescape(src), folder) else None
         if new:
@@ -228,6 +228,11 @@ def _find_next_to_others(data: dict[str, Any], notebook: dict[str, Any], folder:
         return False
     data |= {"text/html": found, "text/plain": text}
     return True
+
+
+def _sources(html: str) -> list[str]:
+    """Return the URLs of all files that a card plays or links to."""
+    return [src or link for src, link in _PLAYS.findall(html)]
 
 
 def join_lines(text: Any) -> str:
