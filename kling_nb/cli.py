@@ -27,7 +27,7 @@ from kling_nb.media import MediaFolder
 from kling_nb.notebook import tables
 from kling_nb.notebook.card.job import card_text
 from kling_nb.notebook.flags import command_help, parse_words
-from kling_nb.notebook.line import reconciled
+from kling_nb.notebook.line import reconcile_text
 from kling_nb.notebook.output.terminal import plan_text, show_text, wait_with_progress
 from kling_nb.notebook.saved.freeze import freeze
 from kling_nb.notebook.saved.verify import exit_status, report, verify
@@ -245,7 +245,7 @@ async def _print_files(jobs: Sequence[Job]) -> int:
 def _spend(parsed: argparse.Namespace) -> int:
     session = default_session()
     print(
-        reconciled(session, parsed.days)
+        reconcile_text(session, parsed.days)
         if parsed.reconcile
         else tables.spending(session.spending(parsed.by), parsed.by)
     )

@@ -147,10 +147,9 @@ class UnreachableError(KlingError):
 
 
 class ResultUnavailable(UnreachableError):
-    """fal cannot give the status or result of an accepted request now. It is paid for and stays open.
+    """fal accepted the request, but cannot give its status or result now. The job is paid for and not lost.
 
-    A 5xx without `X-Fal-Error-Type`, or an answer to another request, says nothing about this request
-    (FAL-PROTOCOL §16.3).
+    The cause is an answer that does not describe this request, such as a 5xx without `X-Fal-Error-Type`.
 
     Attributes:
         status_code: HTTP status of the last answer.
@@ -309,19 +308,17 @@ class ContentRefused(InputRefused):
     """The content policy refused the input or the result."""
 
 
+# 429 handling: `fal/follow.py` asks again for a status, `fal/patience.py` repeats other GETs after
+# `Retry-After`, `fal/queue.py` never takes it for the end of a result, and a submission is refused or waits.
 class RateLimited(ResponseError):
-    """429: too many requests.
-
-    429 handling: a status is polled on (`fal/follow.py`), other GETs are tried again after `Retry-After`
-    (`fal/patience.py`), a result never ends by it (`fal/queue.py`), a submission is refused, or waits
-    (`TooManyRunning`).
-    """
+    """429: fal received too many requests. Jobs that fal has accepted go on."""
 
 
 class TooManyRunning(RateLimited):
-    """429 of a submission, in fal's own form: the account runs its maximum of requests. Nothing was accepted.
+    """fal refused a submission with 429: the account runs its maximum of requests. Nothing was accepted.
 
-    A job waits and submits again, unless `max_queue_length` is set. `Session.client` raises it.
+    A job waits and submits again, unless `max_queue_length` is set. `Session.client` does not wait: it raises
+    this error.
 
     Attributes:
         retry_after: Seconds that fal asks to wait, or None.

@@ -405,7 +405,7 @@ class Session:
             self.settings,
             self._connections,
             self._planner.endpoint_of_job,
-            self._planner.priced,
+            self._planner.with_price_of_today,
         )
 
     # -- jobs ---------------------------------------------------------------------
@@ -495,7 +495,7 @@ class Session:
             UsageError: No such job.
             MissingKey: It is unfinished, it is fal's, and there is no key to ask with.
         """
-        known = self._running.named(job_id)
+        known = self._running.get_by_name(job_id)
         if known is not None and not known.done:
             return known
         entry = self._connections.ledger(self.settings()).get(job_id)

@@ -191,7 +191,7 @@ def _has_voice(value: Any) -> bool:
     return isinstance(value, (list, tuple)) and any(map(_has_voice, value))
 
 
-def billed(endpoint: Endpoint, resolved: Mapping[str, Any], units: str) -> str:
+def units_text(endpoint: Endpoint, resolved: Mapping[str, Any], units: str) -> str:
     """Return billed units as text, with unit price and total where the unit price is that of these units.
 
     Args:

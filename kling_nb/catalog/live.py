@@ -294,7 +294,7 @@ class PriceBook:
         self._asked: dict[str, tuple[float, Price | None]] = {}
         self._failed: dict[str, float] = {}
 
-    def priced(self, endpoint: Endpoint, ask: AskPrice | None) -> Endpoint:
+    def with_price(self, endpoint: Endpoint, ask: AskPrice | None) -> Endpoint:
         """Return the endpoint with fal's price of today, or unchanged if there is none that can be applied.
 
         Args:

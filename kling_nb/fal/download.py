@@ -168,7 +168,7 @@ def _download_from(url: str, response: httpx.Response, after: Beginning | None, 
     if response.status_code != 200 and not part:
         kind = _REFUSALS.get(response.status_code, errors.MediaError)
         raise kind(
-            f"The media host answered {response.status_code} for {_shown(url)}",
+            f"The media host answered {response.status_code} for {_hide_query(url)}",
             remedy="Run the cell again: it fetches the result again, at no extra charge.",
         )
     length = response.headers.get("content-length", "")
@@ -187,7 +187,7 @@ def _download_from(url: str, response: httpx.Response, after: Beginning | None, 
     )
 
 
-def _shown(url: str) -> str:
+def _hide_query(url: str) -> str:
     """Return a URL for a message, without its query: that may be a signature, with which anyone may fetch."""
     return url.partition("?")[0][:200]
 
@@ -205,6 +205,6 @@ def _check(http: Http, url: str) -> None:
     if http.hosts.may_fetch(url):
         return
     raise errors.MediaError(
-        f"The result's URL is not allowed: {_shown(url)}",
+        f"The result's URL is not allowed: {_hide_query(url)}",
         remedy="fal serves media over https only.",
     )

@@ -34,11 +34,11 @@ REMEDY: Mapping[type[ResponseError], str] = {
 }
 """The remedy for each class of error, unless its type has a better one in `TYPES`."""
 
-_SERVER_FAULT = "fal does not bill server errors. Run the cell again for a new attempt."
+_SERVER_FAULT = "A server of fal failed. fal does not bill that. Run the cell again: it sends a new job."
 """Only for types that fal documents as free, those in `FREE_TYPES`."""
 
 _NUMBER = "Give the named parameter a value within its limit, then run the cell again."
-_ARCHIVE = "Give a .zip with an allowed number of files of these types."
+_ARCHIVE = "Give another .zip file. The message names the allowed types and number of files."
 _NOT_GENERATED = "Nothing was generated. Run the cell again for a new attempt."
 
 TYPES: Mapping[str, tuple[type[ResponseError], str]] = {
@@ -89,7 +89,7 @@ TYPES: Mapping[str, tuple[type[ResponseError], str]] = {
     # request errors, §11.2
     "request_timeout": (
         PlatformError,
-        "It ran longer than fal allows. fal does not bill server errors. Run the cell again or ask for less.",
+        "The job ran longer than fal allows. fal does not bill that. Run the cell again, or ask for less.",
     ),
     "startup_timeout": (
         PlatformError,

@@ -138,16 +138,16 @@ class _Parts:
                 worker.cancel()
             await asyncio.gather(*workers, return_exceptions=True)
         tags = [tag for _, tag in sorted(self._tags.items())]
-        await self._permitted("complete", lambda url, token: self._wire.complete(url, tags, token))
+        await self._send_with_token("complete", lambda url, token: self._wire.complete(url, tags, token))
 
     async def _work(self, starts: Iterator[tuple[int, int]]) -> None:
         for number, start in starts:
-            self._tags[number] = await self._permitted(
+            self._tags[number] = await self._send_with_token(
                 str(number),
                 lambda url, token, start=start: self._wire.put_part(url, lambda: self._body(start), token),  # type: ignore[misc]
             )
 
-    async def _permitted(self, tail: str, send: Callable[[str, dict[str, str]], Awaitable[T]]) -> T:
+    async def _send_with_token(self, tail: str, send: Callable[[str, dict[str, str]], Awaitable[T]]) -> T:
         """Call `send` with a URL below the upload's, and with its headers.
 
         If the upload URL has expired, the rest of the same upload is sent with a token, as fal's Python

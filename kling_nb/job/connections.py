@@ -129,7 +129,7 @@ class Connections:
             book = EndpointBook(settings.home / "schemas", fetch, settings.media / "schemas")
             return self._endpoint_books.setdefault((settings.home, hosts, settings.media), book)
 
-    def priced(self, endpoint: Endpoint, settings: Settings, *, ask: bool) -> Endpoint:
+    def with_price_of_today(self, endpoint: Endpoint, settings: Settings, *, ask: bool) -> Endpoint:
         """Return the endpoint with fal's price of today if it has none. Wait for fal if `ask` is set."""
 
         def ask_fal(endpoint_id: str) -> tuple[float, str, str] | None:
@@ -147,7 +147,7 @@ class Connections:
         with self._lock:
             path = settings.home / "prices.json"
             book = self._price_books.setdefault(path, PriceBook(path))
-        return book.priced(endpoint, ask_fal if ask else None)
+        return book.with_price(endpoint, ask_fal if ask else None)
 
     async def live_price(self, settings: Settings, endpoint_id: str) -> platform.LivePrice:
         """Return fal's price of an endpoint. Background thread."""

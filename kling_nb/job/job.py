@@ -186,7 +186,7 @@ class Job:
             return await wait_async(self._done, timeout)
         except asyncio.CancelledError:
             if cell_was_interrupted():
-                raise await self._interrupted() from None
+                raise await self._interrupt_error() from None
             raise
         except TimeoutError as fault:
             if self._done.done():
@@ -235,7 +235,7 @@ class Job:
             request_id=self.request_id,
         )
 
-    async def _interrupted(self) -> errors.KlingError:
+    async def _interrupt_error(self) -> errors.KlingError:
         """Handle the interrupt of a cell that awaits the job, and return the error for the cell."""
         try:
             return await wait_async(self._spawn_interrupt())

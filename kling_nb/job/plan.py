@@ -289,7 +289,7 @@ class Planner:
         if plan.submits:
             if not settings.frozen:
                 request.check(rehearsal=settings.backend == "local")
-            plan = replace(plan, request=self.priced(plan.request, settings))
+            plan = replace(plan, request=self.with_price_of_today(plan.request, settings))
         return replace(plan, refusal=self._refusal(plan))
 
     def _find_earlier(self, plan: Plan) -> Plan:
@@ -328,12 +328,12 @@ class Planner:
         request = as_recorded(plan.request, plan.request.fingerprint, stored)
         return replace(plan, request=request, about_earlier=_about_earlier(None, stored))
 
-    def priced(self, request: VideoRequest, settings: Settings) -> VideoRequest:
+    def with_price_of_today(self, request: VideoRequest, settings: Settings) -> VideoRequest:
         """Return the request with fal's price of today if none is on record. Ask fal if a limit needs it."""
         unknown = request.endpoint.price is None and own_price(request.endpoint, settings) is None
         if settings.backend != "fal" or settings.key is None or settings.frozen or not unknown:
             return request
-        endpoint = self._connections.priced(request.endpoint, settings, ask=is_limited(settings))
+        endpoint = self._connections.with_price_of_today(request.endpoint, settings, ask=is_limited(settings))
         return request if endpoint is request.endpoint else replace(request, endpoint=endpoint)
 
     def _find_elsewhere(self, plan: Plan) -> Plan:

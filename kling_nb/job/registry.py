@@ -55,7 +55,7 @@ class RunningJobs:
         """Return the job of a ledger row, if there is one."""
         return self._jobs.get(job_id)
 
-    def named(self, any_id: str) -> Job | None:
+    def get_by_name(self, any_id: str) -> Job | None:
         """Return the job of a job id or a request id, if there is one."""
         return next((job for job in list(self._jobs.values()) if any_id in {job.id, job.request_id}), None)
 

@@ -161,7 +161,7 @@ class JobStarter:
             # The job that an earlier version sent has failed since the plan was made.
             ledger.withdraw(entry.id)
             raise KlingError(
-                "The job that an earlier version sent has just ended. Nothing was sent.",
+                "A job that an earlier version of kling_nb sent has just failed. This run sent nothing.",
                 remedy="Run the cell again.",
             )
         if fresh and too_expensive is not None:

@@ -407,7 +407,7 @@ async def look_up(backend: Backend, ledger: Ledger, entry: Entry, endpoint: Endp
     if found.request_id is not None:
         return found
     if len(free) == 1:
-        raise _sent_twice_error(entry)
+        raise _other_kernel_error(entry)
     if not free and (adopted := await asyncio.to_thread(_adopted_ids, ledger, same)):
         raise _adopted_error(entry, adopted)
     if other_key and not free:
@@ -533,12 +533,12 @@ def _other_key_error(entry: Entry) -> errors.SubmissionUncertain:
     """Return the error of a row that may be of another account, whose requests this key does not list."""
     return uncertain_error(
         entry,
-        "It was sent with another key than the one set now, which lists no such request.",
+        "It was sent with another key. With the key that is set now, fal lists no such request.",
         "Set that key and run the cell again to look for it at fal. It was not sent again.",
     )
 
 
-def _sent_twice_error(entry: Entry) -> errors.SubmissionUncertain:
+def _other_kernel_error(entry: Entry) -> errors.SubmissionUncertain:
     return uncertain_error(
         entry,
         "fal lists one such request, but another kernel is sending the same request now.",
@@ -549,7 +549,7 @@ def _sent_twice_error(entry: Entry) -> errors.SubmissionUncertain:
 def _adopted_error(entry: Entry, adopted: Sequence[str]) -> errors.SubmissionUncertain:
     return uncertain_error(
         entry,
-        f"fal lists {', '.join(adopted[:3])}, which get_job has already resumed. It is most likely this job.",
+        f"fal lists {', '.join(adopted[:3])}. get_job has already opened it. It is most likely this job.",
         "Get it: kling_nb.get_job(ID). It was not sent again. For another take: --new (API: new=True).",
     )
 
@@ -569,19 +569,20 @@ def _no_match_error(
     unseen = sum(request.input is None for request in listed)
     if unseen:
         return uncertain_error(
-            entry, f"fal lists {unseen} requests of that time without their inputs, so none can be matched."
+            entry,
+            f"fal lists {unseen} requests of that time, but not their inputs, so kling_nb cannot match them.",
         )
     nearly = f" Nearly the same: {', '.join(near)}." if near else ""
     if time.time() - (entry.sent_at or entry.created_at) < LIST_LAG:
         return uncertain_error(
             entry,
             f"fal lists no such request yet.{nearly}",
-            "fal may list it only after its end: run the cell again, for two hours. It was not sent again;\n"
-            "to send it anyway: --new (API: new=True).",
+            "fal may list it only when it has ended. Run the cell again from time to time, for two hours.\n"
+            "It was not sent again. To send it anyway, and perhaps pay twice: --new (API: new=True).",
         )
     return uncertain_error(
         entry,
         f"fal lists no such request.{nearly}",
-        "So it was most likely not accepted. It was not sent again; to send it: --new (API: new=True).\n"
+        "Most likely fal did not accept it. It was not sent again. To send it: --new (API: new=True).\n"
         "The list may be late: %kling resume looks again.",
     )

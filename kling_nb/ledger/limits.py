@@ -67,7 +67,8 @@ def check_limits(
             raise BudgetExceeded(
                 f"This would cost about ${cost:.2f}, and {limit.name} leaves"
                 f" ${max(left, 0):.2f} of ${limit.usd:.2f}{for_sweep}. Nothing was sent.",
-                remedy="Raise the limit, or lift it for this one: --max-cost none (API: max_cost='none').",
+                remedy="Raise the limit, or turn all limits off for this request:\n"
+                "--max-cost none (API: max_cost='none').",
             )
 
 

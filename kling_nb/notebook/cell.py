@@ -176,7 +176,7 @@ class CellRun:
         try:
             result = await job.wait_async(self.timeout)
         except asyncio.CancelledError:
-            raise await job._interrupted() from None
+            raise await job._interrupt_error() from None
         self.assign(result)
 
     @property
@@ -302,7 +302,7 @@ class SweepRun:
         try:
             await sweep.wait_async(self._run.timeout)
         except asyncio.CancelledError:
-            raise await sweep._interrupted() from None
+            raise await sweep._interrupt_error() from None
         finally:
             if sweep.done:
                 await asyncio.to_thread(shown.finish)

@@ -118,8 +118,14 @@ _FLAGS = (
         "fit",
         value={"choices": FITS},
     ),
-    Flag("--take", "number of the take", "take", varies=True, value={"type": _count, "metavar": "N"}),
-    Flag("--new", "make another take, even if one exists", "new", value=_switch()),
+    Flag(
+        "--take",
+        "show take N; if it does not exist, make it, which costs money",
+        "take",
+        varies=True,
+        value={"type": _count, "metavar": "N"},
+    ),
+    Flag("--new", "make another take, even if one exists; this costs money", "new", value=_switch()),
     Flag("--no-wait", "do not wait; NAME receives the Job", value=_switch()),
     Flag(
         "--timeout",
@@ -135,7 +141,7 @@ _FLAGS = (
     ),
     Flag(
         "--max-cost",
-        'highest cost in US dollars; "none" removes every limit',
+        'highest cost in US dollars; "none" turns all limits off for this cell',
         "max_cost",
         value={"metavar": "USD"},
     ),

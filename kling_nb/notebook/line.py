@@ -88,7 +88,7 @@ def _spend(words: Sequence[str], session: Session, outputs: Outputs) -> None:
     by = words[0] if words else "day"
     if by == "--reconcile":
         days = words[1] if words[1:] else "30"
-        outputs.text(reconciled(session, int(days) if days.isascii() and days.isdigit() else days))
+        outputs.text(reconcile_text(session, int(days) if days.isascii() and days.isdigit() else days))
         return
     if words[1:]:
         raise UsageError("%kling spend takes one grouping.", remedy="Write day, endpoint or notebook.")
@@ -97,7 +97,7 @@ def _spend(words: Sequence[str], session: Session, outputs: Outputs) -> None:
     outputs.text(tables.spending(session.spending(cast("Grouping", by)), by))
 
 
-def reconciled(session: Session, days: Any) -> str:
+def reconcile_text(session: Session, days: Any) -> str:
     """Return fal's bill of the last days next to the ledger."""
     return tables.reconciliation(session.reconcile(days), {one.id for one in session.endpoints()})
 

@@ -206,7 +206,7 @@ class Breach:
         side, _, what = self.name.partition("_")
         words, digits, scale = _WORDS[what]
         most = "at most" if side == "max" else "at least"
-        value = _rounded(self.value / scale, digits, up=side == "max")
+        value = _round(self.value / scale, digits, up=side == "max")
         return f"{words.format(value)}; {most} {_number(self.limit / scale, digits)} is allowed"
 
 
@@ -312,7 +312,7 @@ def _measure_input(place: Place, file: LocalFile | None) -> tuple[Measures | Non
     return None, ""
 
 
-def _rounded(value: float, digits: int, *, up: bool) -> str:
+def _round(value: float, digits: int, *, up: bool) -> str:
     """Return a number rounded away from its limit, so that it is never shown as equal to it."""
     factor = 10.0**digits
     return _number((math.ceil if up else math.floor)(value * factor) / factor, digits)

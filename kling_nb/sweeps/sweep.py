@@ -158,7 +158,7 @@ class Sweep:
         id: Identifies the sweep in a notebook's outputs.
         axes: What varies.
         cells: All variations.
-        concurrency: How many cells run at once. It becomes lower when fal accepts fewer of the account.
+        concurrency: How many cells run at once. The sweep lowers it if fal accepts fewer requests at once.
     """
 
     def __init__(
@@ -286,7 +286,7 @@ class Sweep:
             await wait_async(self._done, timeout)
         except asyncio.CancelledError:
             if cell_was_interrupted():
-                raise await self._interrupted() from None
+                raise await self._interrupt_error() from None
             raise
         except TimeoutError as fault:
             raise self._timeout_error(timeout) from fault
@@ -298,7 +298,7 @@ class Sweep:
     def _timeout_error(self, timeout: float | None) -> WaitTimeout:
         return WaitTimeout(
             f"Not finished after {timeout:g} s ({self.summary()}); the sweep goes on.",
-            remedy="Run the cell again to keep waiting: finished cells are reused, running ones resumed.",
+            remedy="Run the cell again: kling_nb reuses finished videos and resumes running jobs.",
         )
 
     def _check_results(self) -> Sweep:
@@ -334,7 +334,7 @@ class Sweep:
         """Handle an interrupt of the waiting cell, and return the error for the cell."""
         return self._background.spawn(self._handle_interrupt())
 
-    async def _interrupted(self) -> Interrupted:
+    async def _interrupt_error(self) -> Interrupted:
         """Handle the interrupt of a cell that awaits the sweep, and return the error for the cell."""
         try:
             return await wait_async(self._spawn_interrupt())
@@ -353,7 +353,7 @@ class Sweep:
         return Interrupted(
             f"Stopped waiting: {skipped} not started, {len(queued)} cancelled in the queue,"
             f" {len(jobs) - len(queued)} still running.",
-            remedy="Run the cell again to continue: finished cells are reused, running ones resumed.",
+            remedy="Run the cell again: kling_nb reuses finished videos and resumes running jobs.",
         )
 
     async def _stop_starting(self) -> int:

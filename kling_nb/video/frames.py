@@ -215,7 +215,7 @@ class Look:
     alpha: bool
 
     @property
-    def unturned(self) -> tuple[int, int]:
+    def stored_size(self) -> tuple[int, int]:
         """Width and height with square pixels, before the frame is turned."""
         return max(1, round(self.coded[0] * self.pixel)), self.coded[1]
 
@@ -227,7 +227,7 @@ class Look:
     @property
     def shown(self) -> tuple[int, int]:
         """Width and height, as shown."""
-        width, height = self.unturned
+        width, height = self.stored_size
         return (height, width) if self.sideways else (width, height)
 
     @property
@@ -857,7 +857,7 @@ def sample(path: Path, times: Iterable[float], steps: Steps) -> Iterator[tuple[i
     with open_video(path) as (container, stream):
         # Times of frames are rounded to the time base of the file, which is 1 ms in Matroska.
         tolerance = min(max(1e-4, float(stream.time_base or 0)), 2e-3)
-        yield from apply(stream, _counted(frames_from(container, stream, 0), times, tolerance), steps)
+        yield from apply(stream, _count_showings(frames_from(container, stream, 0), times, tolerance), steps)
 
 
 def key_frames(path: Path, steps: Steps) -> Iterator[VideoFrame]:
@@ -868,7 +868,7 @@ def key_frames(path: Path, steps: Steps) -> Iterator[VideoFrame]:
             yield frame
 
 
-def _counted(
+def _count_showings(
     frames: Iterable[tuple[float, VideoFrame]], times: Iterable[float], tolerance: float
 ) -> Iterator[tuple[int | None, VideoFrame]]:
     """Yield each frame with the number of times at which it is shown, or None."""

@@ -309,9 +309,9 @@ def _write(film: Film, target: Path, on_progress: OnProgress | None) -> None:
         kind for kind, is_so in (("video", not film.encoded), ("audio", film.audio == "copied")) if is_so
     ]
     with av.open(str(target), "w", format="mp4", options={"movflags": "+faststart"}) as out:
-        rows = [_copied(film, out, copied)] if copied else []
-        rows += [_encoded_video(film, out)] if film.encoded else []
-        rows += [_encoded_audio(film, out)] if film.audio == "encoded" else []
+        rows = [_copy_packets(film, out, copied)] if copied else []
+        rows += [_encode_video(film, out)] if film.encoded else []
+        rows += [_encode_audio(film, out)] if film.audio == "encoded" else []
         for row in rows:
             next(row)  # An MP4 needs all streams before any packet.
         total, reported = float(film.edges[-1]), -1
@@ -324,7 +324,7 @@ def _write(film: Film, target: Path, on_progress: OnProgress | None) -> None:
         on_progress(total, total)
 
 
-def _copied(film: Film, out: Any, kinds: Sequence[str]) -> Row:
+def _copy_packets(film: Film, out: Any, kinds: Sequence[str]) -> Row:
     """Yield the packets of all shots, of the video, the audio or both."""
     targets: dict[str, Any] = {}
     last = -(2**62)
@@ -367,7 +367,7 @@ def _copied(film: Film, out: Any, kinds: Sequence[str]) -> Row:
                 yield seconds, packet
 
 
-def _encoded_video(film: Film, out: Any) -> Row:
+def _encode_video(film: Film, out: Any) -> Row:
     """Yield the packets of all frames."""
     options = {"crf": _QUALITY, "preset": "medium", "rc-lookahead": _LOOKAHEAD}
     stream = out.add_stream("libx264", rate=film.rate, options=options)
@@ -415,7 +415,7 @@ def _inner(own: tuple[int, int], size: tuple[int, int], fit: str) -> tuple[int, 
     return tuple(side if abs(one - side) <= 2 else max(2, one) for one, side in zip(inner, size, strict=True))  # type: ignore[return-value]
 
 
-def _encoded_audio(film: Film, out: Any) -> Row:
+def _encode_audio(film: Film, out: Any) -> Row:
     """Yield the packets of the audio of all shots."""
     stream = out.add_stream("aac", rate=SAMPLE_RATE, layout="stereo")
     yield 0.0, None

@@ -74,6 +74,21 @@ def test_panel_grid_and_storyboard_are_drawn_in_every_theme(host: Host, fal: Scr
         assert serious_faults(host.frame, "main", CONTRAST) == [], theme
 
 
+@pytest.mark.parametrize("box", ["HBox", "VBox", "Tab", "Accordion", "GridBox", "Stack"])
+def test_a_widget_has_its_width_in_every_container(host: Host, fal: ScriptedFal, box: str) -> None:
+    fal.script = Script(instant())
+    host.run(
+        "import kling_nb, ipywidgets\n"
+        "jobs = [kling_nb.submit(text) for text in ('a red fox', 'a grey wolf')]\n"
+        "[job.wait() for job in jobs]\n"
+        f"ipywidgets.{box}([job.widget() for job in jobs], selected_index=0)"
+    )
+    view = host.cell.locator(".kling-job").first
+    expect(view).to_be_visible()
+    width = view.bounding_box()["width"]  # type: ignore[index]
+    assert width > 300
+
+
 def test_a_kernel_that_was_restarted_hides_no_paid_job(host: Host, fal: ScriptedFal) -> None:
     fal.script = HELD
     cell = host.begin("%%kling boat --no-wait\na glass boat")

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -431,9 +432,9 @@ def test_a_byte_order_mark_and_line_ends_of_windows_make_no_other_request(
 def test_what_was_paid_for_with_a_byte_order_mark_is_not_bought_again(
     here: Here, fal: ScriptedFal, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    session = kling_nb.Session()
     old = VideoRequest(endpoint("v1-pro"), {"prompt": "\ufeffa cat\non two lines"}, {})
-    file = session._launch(replace(session.plan("x"), request=old)).wait().path
+    with closing(kling_nb.Session()) as session:
+        file = session._launch(replace(session.plan("x"), request=old)).wait().path
     written = "\ufeffa cat\r\non two lines\r\n".encode()
     assert here("generate", "-", stdin=typed(written)) == 0
     out, err = capsys.readouterr()

@@ -7,7 +7,7 @@ import pytest
 from clips import clip_bytes
 
 from kling_nb.catalog import Endpoint, Price
-from kling_nb.catalog.endpoint import billed, estimate, price_of_unit
+from kling_nb.catalog.endpoint import estimate, price_of_unit, units_text
 from kling_nb.catalog.shipped import endpoint, endpoints
 from kling_nb.request.request import VideoRequest
 
@@ -133,7 +133,7 @@ def test_defaults_of_every_endpoint_give_a_sensible_price_or_none(one: Endpoint)
     ],
 )
 def test_billed_units_in_words(price: Price | None, units: str, text: str) -> None:
-    assert billed(priced(price), {"duration": "5"}, units) == text
+    assert units_text(priced(price), {"duration": "5"}, units) == text
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from typing import Any
 from kling_nb import front_end
 from kling_nb.api import default_session
 from kling_nb.catalog import shipped
-from kling_nb.catalog.endpoint import billed
+from kling_nb.catalog.endpoint import units_text
 from kling_nb.errors import KlingError
 from kling_nb.events import State
 from kling_nb.job.job import Job
@@ -45,7 +45,7 @@ def card_of(job: Job) -> Card:
         take=getattr(job.result, "take", None),
         reused=job.reused,
         units=state.units,
-        billed=billed(request.endpoint, request.resolved, state.units) if state.units else "",
+        billed=units_text(request.endpoint, request.resolved, state.units) if state.units else "",
         elapsed=job.finished_at - job.created_at if job.finished_at and not job.reused else None,
         error=str(job.error) if job.error is not None else None,
         lines=tuple((line.timestamp, line.message) for line in job.lines),
@@ -107,7 +107,7 @@ def card_of_take(take: Take, job_id: str | None, folder: Path) -> Card:
         backend=known.backend,
         take=known.take,
         units=known.billable_units,
-        billed=_billed(known.endpoint, given, known.billable_units),
+        billed=_units_text(known.endpoint, given, known.billable_units),
         elapsed=(end - start).total_seconds(),
         lines=known.lines,
         video=result if isinstance(result, Video) else None,
@@ -165,9 +165,9 @@ def _title(endpoint_id: str) -> str:
         return endpoint_id or "Video"
 
 
-def _billed(endpoint_id: str, resolved: Mapping[str, Any], units: str | None) -> str:
+def _units_text(endpoint_id: str, resolved: Mapping[str, Any], units: str | None) -> str:
     endpoint = shipped.find(endpoint_id)
-    return billed(endpoint, resolved, units) if units and endpoint is not None else ""
+    return units_text(endpoint, resolved, units) if units and endpoint is not None else ""
 
 
 def _with_defaults(endpoint_id: str, given: dict[str, Any]) -> dict[str, Any]:

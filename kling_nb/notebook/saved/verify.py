@@ -460,7 +460,7 @@ class Reader:
             self._ours |= bound | {"kling_nb"}
         if not isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
             self._bound |= bound  # inside a function, a name may be an argument
-        literals = self._assigned(statement) if sure else {}
+        literals = self._literals_of(statement) if sure else {}
         match statement:
             case ast.Expr(value=ast.Call(func=function, args=[], keywords=keywords)) if (
                 self._ours
@@ -512,7 +512,7 @@ class Reader:
         except (TypeError, SyntaxError, MemoryError, RecursionError) as fault:
             raise ValueError from fault
 
-    def _assigned(self, statement: ast.stmt) -> dict[str, Any]:
+    def _literals_of(self, statement: ast.stmt) -> dict[str, Any]:
         """Return the variables that a statement sets to literals, with their values."""
         match statement:
             case (

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from kling_nb.catalog import Endpoint
-from kling_nb.catalog.endpoint import billed
+from kling_nb.catalog.endpoint import units_text
 from kling_nb.catalog.shipped import endpoint
 from kling_nb.errors import UnknownEndpoint, UsageError
 from kling_nb.events import Event, JobState, Logged, State
@@ -83,7 +83,7 @@ def detail(job: Job) -> dict[str, Any]:
     return {
         "prompt": clip(request.prompt),
         "parameters": parameters,
-        "units": billed(request.endpoint, request.resolved, job.state.units) if job.state.units else None,
+        "units": units_text(request.endpoint, request.resolved, job.state.units) if job.state.units else None,
         "url": served_url(job.file) if job.file else None,
         **log(job.lines),
         **_measures(job.video),
