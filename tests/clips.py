@@ -14,7 +14,7 @@ Painter = Callable[[int, int, int], np.ndarray]
 
 
 def numbered(index: int, width: int, height: int) -> np.ndarray:
-    """A grey of `10 * index`, brighter on the left quarter, so that turned frames can be told."""
+    """A grey of `10 * index`, brighter on the left quarter, so that turned frames can be recognised."""
     picture = np.full((height, width, 3), min(10 * index, 200), np.uint8)
     picture[:, : width // 4] = 255
     return picture

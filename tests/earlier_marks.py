@@ -17,8 +17,8 @@ def as_saved_earlier(output: dict[str, Any]) -> dict[str, Any]:
     if html is not None:
         found["data"]["text/html"] = re.sub(r' data-kling-(state|request|parts)="[^"]*"', "", html)
     elif mark.state is None:
-        # A view alone: that of a job said what it was when it appeared, that of a sweep how it would end.
+        # A view alone: that of a job had its state when it appeared, that of a sweep its last one.
         mark = Mark(state="SUBMITTING" if mark.fingerprint else "READY")
-    said = {"state": mark.state, "request": mark.request, "parts": [one.to_json() for one in mark.parts]}
-    found["metadata"][KEY] |= {name: value for name, value in said.items() if value}
+    shown = {"state": mark.state, "request": mark.request, "parts": [one.to_json() for one in mark.parts]}
+    found["metadata"][KEY] |= {name: value for name, value in shown.items() if value}
     return found

@@ -15,7 +15,7 @@ PATIENCE = 40.0
 
 @dataclass
 class Cell:
-    """What one executed cell said.
+    """What one executed cell has shown.
 
     Attributes:
         reply: Content of the execute_reply: "status", and for errors "ename", "evalue", "traceback".

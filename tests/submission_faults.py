@@ -13,8 +13,8 @@ def renamed(request_id: str) -> Callable[[Any], Any]:
     """The answer to a submission, with another request's id."""
 
     def edit(reply: Any) -> Any:
-        said = json.loads(reply.body)
-        text = reply.body.decode().replace(said["request_id"], request_id)
+        shown = json.loads(reply.body)
+        text = reply.body.decode().replace(shown["request_id"], request_id)
         return replace(reply, body=text.encode())
 
     return edit

@@ -1,4 +1,4 @@
-"""A web server that keeps what is posted to it and answers as it is told; for several folders."""
+"""A web server that keeps what is posted to it and answers as the test wants; for several folders."""
 
 import threading
 from collections.abc import Iterator

@@ -16,7 +16,7 @@ NOT_ANSWERED_YET = "The job will be cancelled as soon as fal answers the submiss
 NO_ANSWER = "fal did not answer the cancel. The job may go on."
 OUTCOMES = {
     CancelOutcome.REMOVED: "Cancelled. Not charged.",
-    CancelOutcome.REQUESTED: "fal was asked to stop the job. If it still finishes, you pay and get the video.",
+    CancelOutcome.REQUESTED: "fal was asked to stop the job. If it still finishes, you pay and get it.",
     CancelOutcome.ALREADY_COMPLETED: "Too late: the job has finished. Its result is fetched.",
     CancelOutcome.NOT_FOUND: "fal does not know this request, or no longer does.",
 }

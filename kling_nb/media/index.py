@@ -7,7 +7,7 @@ few takes, without a place that can be written, and in a forked child, the same 
 The file system decides, not the index:
 
 - A look-up first compares the times of the folder and its subfolders with those at the last listing. They
-  change with each file that is added, renamed or deleted. If they differ, or were too young to be sure, the
+  change with each file that is added, renamed or deleted. If they differ, or are too recent to be sure, the
   folder is listed again. On network disks and on Windows, where these times may not change, it always is.
 - Sidecars that a look-up finds are read from the disk. A file counts if its content has the right SHA-256.
 - Before a process reports for the first time that there is no take, which may cost money, it lists the folder

@@ -276,7 +276,7 @@ def decode_base64(payload: str) -> bytes:
     try:
         return base64.b64decode("".join(unquote(payload).split()), validate=True)
     except binascii.Error as error:
-        raise DataUriError(f"that does not decode: {error}") from None
+        raise DataUriError(f"that cannot be decoded: {error}") from None
     except ValueError:  # The text has characters outside of ASCII.
         raise DataUriError(f"that is not base64: {quote(payload)}") from None
 

@@ -361,7 +361,7 @@ class Sweep:
         skipped = 0
         while self._waiting:
             cell = self._waiting.popleft()
-            cell.error = Interrupted("This cell was not started.")
+            cell.error = Interrupted("This cell of the sweep was not started. Nothing was sent.")
             self._notify(cell)
             skipped += 1
         await asyncio.to_thread(self._payment.release)

@@ -1,4 +1,4 @@
-"""marimo, Voilà and an exported page, in Chromium: what plays where nobody is JupyterLab."""
+"""marimo, Voilà and an exported page, in Chromium: what plays where no one is JupyterLab."""
 
 import os
 import shutil
@@ -79,9 +79,9 @@ def serving(folder: Path, home: Path, *command: str) -> Iterator[str]:
                 socket.create_connection(("127.0.0.1", port)).close()
                 break
             except OSError:
-                said = (folder / "server.log").read_text(errors="replace")
-                assert process.poll() is None, said
-                assert time.monotonic() < deadline, said
+                shown = (folder / "server.log").read_text(errors="replace")
+                assert process.poll() is None, shown
+                assert time.monotonic() < deadline, shown
                 time.sleep(0.05)
         yield f"http://127.0.0.1:{port}"
     finally:
@@ -156,9 +156,9 @@ def test_an_exported_page_is_one_file_that_plays_anywhere(
     assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
     assert page.locator(".kling-card h1, .kling-card b").count() == 0
 
-    said = (workspace / "a.md").read_text()
-    assert said.count('src="kling_media/a-paper-boat') >= 2
-    inside = said[said.index('<div class="kling-card') :].partition("</div></div>")[0]
+    shown = (workspace / "a.md").read_text()
+    assert shown.count('src="kling_media/a-paper-boat') >= 2
+    inside = shown[shown.index('<div class="kling-card') :].partition("</div></div>")[0]
     assert "\n\n" not in inside  # a blank line ends HTML in Markdown
 
 

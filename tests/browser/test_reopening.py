@@ -131,8 +131,8 @@ def plays(page: Page, count: int) -> None:
 
 
 def has_no_error(page: Page) -> bool:
-    said = page.locator("body").inner_text()
-    return "model not found" not in said and "Error displaying" not in said
+    shown = page.locator("body").inner_text()
+    return "model not found" not in shown and "Error displaying" not in shown
 
 
 @in_one("jupyterlab")

@@ -32,7 +32,7 @@ def run_all(page: Page, notebook: NotebookPage) -> None:
     notebook.menu("Run", "Run All Cells")
 
 
-def job_beside_a_panel(page: Page, notebook: NotebookPage, fal: ScriptedFal) -> tuple[Locator, Locator]:
+def job_next_to_a_panel(page: Page, notebook: NotebookPage, fal: ScriptedFal) -> tuple[Locator, Locator]:
     """A job that fal goes on with until it is released, and a panel."""
     fal.script = Script([Queue(0), Run(), Log("Loading"), Hold(), *instant()[-1:]])
     notebook.open(
@@ -62,7 +62,7 @@ def kernel_is_gone(job: Locator, panel: Locator) -> None:
 def test_a_kernel_that_is_stopped_interrupted_restarted_or_killed_hides_no_paid_job(
     page: Page, notebook: NotebookPage, fal: ScriptedFal
 ) -> None:
-    job, panel = job_beside_a_panel(page, notebook, fal)
+    job, panel = job_next_to_a_panel(page, notebook, fal)
 
     process = process_of(page)
     os.kill(process, signal.SIGSTOP)  # as one that swaps, or computes without a pause
@@ -104,7 +104,7 @@ def test_a_kernel_that_is_stopped_interrupted_restarted_or_killed_hides_no_paid_
 def test_a_kernel_that_is_shut_down_hides_no_paid_job(
     page: Page, notebook: NotebookPage, fal: ScriptedFal
 ) -> None:
-    job, panel = job_beside_a_panel(page, notebook, fal)
+    job, panel = job_next_to_a_panel(page, notebook, fal)
     notebook.menu("Kernel", "Shut Down Kernel")
     kernel_is_gone(job, panel)
     assert len(fal.accepted) == 1

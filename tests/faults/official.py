@@ -48,8 +48,8 @@ def attempt(fal: ScriptedFal, exchange: str, fault: Fault, *, lasting: bool) -> 
     prompt = f"official {exchange} {time.monotonic_ns()}"
     fal.script = SCRIPTS["plain"]
     armed = fault.arm(fal, exchange, LASTING if lasting else 1)
-    said: list[bool] = []
-    work = threading.Thread(target=lambda: said.append(_delivered(client, prompt)))
+    shown: list[bool] = []
+    work = threading.Thread(target=lambda: shown.append(_delivered(client, prompt)))
     work.start()
     work.join(DEADLINE)
     hung = work.is_alive()
@@ -60,7 +60,7 @@ def attempt(fal: ScriptedFal, exchange: str, fault: Fault, *, lasting: bool) -> 
         if isinstance(held, httpx.Client):
             held.close()  # it leaves that to the collector
     leaked = len(fal.stray_keys) > strays
-    return OfficialTrial(len(fal.accepted) - accepted, said == [True] and not hung, leaked, hung)
+    return OfficialTrial(len(fal.accepted) - accepted, shown == [True] and not hung, leaked, hung)
 
 
 def _delivered(client: SyncClient, prompt: str) -> bool:

@@ -66,14 +66,14 @@ def attempt(bench: Bench, exchange: str, fault: Fault, *, lasting: bool = False)
     """Run a job whose `exchange` meets `fault`, once or as long as it lasts; then go on without it."""
     bench.trials += 1
     prompt = f"{exchange} {bench.trials} of {id(bench):x}"
-    begun = time.monotonic()
+    started = time.monotonic()
     bench.fal.script = SCRIPTS[str(fault.options.get("name", "plain"))]
     try:
         outcome, struck = _Run(bench, exchange, fault, lasting, prompt).outcome()
     finally:
         bench.fal.clear_faults()
         bench.fal.script = SCRIPTS["plain"]
-    return Trial(outcome, struck, bench.accepted(prompt), time.monotonic() - begun)
+    return Trial(outcome, struck, bench.accepted(prompt), time.monotonic() - started)
 
 
 class _Run:
@@ -126,15 +126,15 @@ class _Run:
         job = self._submitted()
         self._until(lambda: job.state.state is State.IN_QUEUE)
         if self.fault.kind == "refused":
-            said = self._while_refused(lambda: self._asked_to_cancel(job))
+            shown = self._while_refused(lambda: self._asked_to_cancel(job))
         else:
             self._arm("cancel")
-            said = self._asked_to_cancel(job)()
+            shown = self._asked_to_cancel(job)()
         self._lift()
-        if said is not None:
+        if shown is not None:
             self.fal.jobs[-1].finish()
         self._ended(job)
-        after = "" if said is None else f" {type(said).__name__}"
+        after = "" if shown is None else f" {type(shown).__name__}"
         if job.state.state is State.CANCELLED:
             return f"CANCELLED{after}"
         assert job.state.state is State.READY, job.state
@@ -159,12 +159,12 @@ class _Run:
             self._submitted().wait(DEADLINE)
         if self.fault.kind == "refused":
             with self.fal.refusing():
-                said = self._way_on(self.session)
+                shown = self._way_on(self.session)
         else:
             self._arm("lookup")
-            said = self._way_on(self.session)
+            shown = self._way_on(self.session)
         self._lift()
-        return said if said == "READY" else f"{said}, then {self._way_on()}"
+        return shown if shown == "READY" else f"{shown}, then {self._way_on()}"
 
     # -- parts of them
 
@@ -202,7 +202,7 @@ class _Run:
     def _while_refused(
         self, begin: Callable[[], Callable[[], T]], over: Callable[[], bool] = lambda: False
     ) -> T:
-        """What `begin` gives, nobody listening for three waits between tries, or until it gives up."""
+        """What `begin` gives, no one listening for three waits between tries, or until it gives up."""
         clock = self.bench.clock
         before = clock.waits
         if not self.lasting:
@@ -299,7 +299,7 @@ class _Run:
 
     @contextmanager
     def _clock(self) -> Iterator[None]:
-        """The wall clock of this process jumps, after the submission has begun."""
+        """The wall clock of this process jumps, after the submission has started."""
         if self.fault.kind != "clock":
             yield
             return

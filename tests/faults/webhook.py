@@ -54,7 +54,7 @@ FORGERIES: Mapping[str, Callable[[], Delivery]] = {
 
 
 def judged(delivery: Callable[[], Delivery]) -> str:
-    """What a receiver is told, in the words of the table."""
+    """What a receiver gets, in the words of the table."""
     headers, body = delivery()
     try:
         event = verify(headers, body, now=NOW, keys=[FAL.public_key().public_bytes_raw()])

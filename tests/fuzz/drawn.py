@@ -133,11 +133,11 @@ def sidecar(chance: Random) -> bytes:
     """A sidecar that anyone may have written."""
     if chance.random() < 0.3:
         return body(chance)
-    said = {
+    shown = {
         chance.choice(SIDECAR): chance.choice(PLACES) if chance.random() < 0.3 else value(chance)
         for _ in range(chance.randrange(len(SIDECAR)))
     }
-    data = json.dumps({"kling_nb": 1, **said}).encode()
+    data = json.dumps({"kling_nb": 1, **shown}).encode()
     return spoilt(chance, data) if chance.random() < 0.2 else data
 
 

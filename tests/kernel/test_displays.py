@@ -31,10 +31,14 @@ def says(kernel: RunningKernel, cell: Cell, state: str) -> None:
 
 def check(kernel: RunningKernel, *, updated: int) -> None:
     """See that no display changed its metadata, and that so many were brought up to date."""
-    assert all("kling_nb" in said[0] for said in kernel.published.values())
-    changed = {name: said for name, said in kernel.published.items() if any(one != said[0] for one in said)}
+    assert all("kling_nb" in text_shown[0] for text_shown in kernel.published.values())
+    changed = {
+        name: text_shown
+        for name, text_shown in kernel.published.items()
+        if any(one != text_shown[0] for one in text_shown)
+    }
     assert changed == {}
-    assert sum(len(said) > 1 for said in kernel.published.values()) >= updated
+    assert sum(len(text_shown) > 1 for text_shown in kernel.published.values()) >= updated
 
 
 def test_a_job_that_ends_well_fails_or_is_cancelled(kernel: RunningKernel, fal: ScriptedFal) -> None:

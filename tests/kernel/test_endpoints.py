@@ -73,11 +73,11 @@ def test_any_other_endpoint_by_its_live_schema(shared: RunningKernel, server: Sc
     assert ID in shown["text/html"]
 
 
-def test_an_id_that_nobody_knows(shared: RunningKernel) -> None:
+def test_an_id_that_no_one_knows(shared: RunningKernel) -> None:
     for code in (
-        "%%kling --endpoint nobody/nothing\nx",
-        "%kling use nobody/nothing",
-        "%kling endpoints nobody/nothing",
+        "%%kling --endpoint no one/nothing\nx",
+        "%kling use no one/nothing",
+        "%kling endpoints no one/nothing",
     ):
         message = refusal(shared, code)
         assert "does not come with kling_nb" in message
@@ -120,14 +120,20 @@ def test_shots_instead_of_a_prompt(shared: RunningKernel, server: ScriptedFal) -
 def test_speech_gives_a_sound(shared: RunningKernel, server: ScriptedFal, tmp_path: Path) -> None:
     url = server.cdn.put("speech.mp3", SOUND, "audio/mpeg")
     server.script = Script([Done(output={"audio": {"url": url}})])
-    cell = shared.ok("%%kling said --endpoint tts\nGood evening")
+    cell = shared.ok("%%kling text_shown --endpoint tts\nGood evening")
     assert "<audio src=" in cell.html()
     assert "controls" in cell.html()
-    assert shared.value("type(said).__name__, said.kind, said.content_type") == "MediaFile audio audio/mpeg"
-    assert shared.value(f"said.save({str(tmp_path / 'copy.mp3')!r}).read_bytes() == said.read()") == "True"
-    again = shared.ok("said")
+    assert (
+        shared.value("type(text_shown).__name__, text_shown.kind, text_shown.content_type")
+        == "MediaFile audio audio/mpeg"
+    )
+    assert (
+        shared.value(f"text_shown.save({str(tmp_path / 'copy.mp3')!r}).read_bytes() == text_shown.read()")
+        == "True"
+    )
+    again = shared.ok("text_shown")
     assert "<audio src=" in again.html()
-    assert "already made, free" in shared.ok("%%kling said --endpoint tts\nGood evening").html()
+    assert "already made, free" in shared.ok("%%kling text_shown --endpoint tts\nGood evening").html()
 
 
 def test_try_on_gives_a_picture_that_can_be_used_again(shared: RunningKernel, server: ScriptedFal) -> None:
@@ -155,7 +161,7 @@ def test_a_voice_gives_data(shared: RunningKernel, server: ScriptedFal) -> None:
     assert shared.value("voice") == "{'voice_id': 'v-<1>'}"
 
 
-def test_a_video_with_its_sound_beside_it(shared: RunningKernel, server: ScriptedFal) -> None:
+def test_a_video_with_its_sound_next_to_it(shared: RunningKernel, server: ScriptedFal) -> None:
     url = server.cdn.put("new.mp3", SOUND, "audio/mpeg")
     video = {"url": server.cdn.put("new.mp4", sample_mp4(), "video/mp4")}
     server.script = Script([Done(output={"video": video, "audio": {"url": url}})])

@@ -14,20 +14,20 @@ NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "fal-api.ipynb"
 
 @pytest.fixture
 def executed(tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """What each code cell said, by its source."""
+    """What each code cell shown, by its source."""
     monkeypatch.setenv("KLING_NB_LOCAL_SPEED", "inf")
     notebook = nbformat.read(shutil.copy(NOTEBOOK, tmp_path), as_version=4)
     NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(tmp_path)}}).execute()
-    return {cell.source: said(cell.outputs) for cell in notebook.cells if cell.cell_type == "code"}
+    return {cell.source: shown(cell.outputs) for cell in notebook.cells if cell.cell_type == "code"}
 
 
-def said(outputs: list[Any]) -> str:
+def shown(outputs: list[Any]) -> str:
     texts = [output.get("text") or str(output.get("data", "")) for output in outputs]
     return "\n".join(texts)
 
 
 def of(executed: dict[str, str], part: str) -> str:
-    """What the one cell with `part` in it said."""
+    """What the one cell with `part` in it shown."""
     (text,) = (text for source, text in executed.items() if part in source)
     return text
 

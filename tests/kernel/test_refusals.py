@@ -111,7 +111,7 @@ def test_no_money(shared: RunningKernel, server: ScriptedFal) -> None:
 def test_an_unknown_app(shared: RunningKernel, server: ScriptedFal) -> None:
     body = {"detail": 'Application "fal-ai/kling-video" not found'}
     server.fault("submit", "status", status=404, body=body)
-    message = refusal(shared, "%%kling\na cat for nobody")
+    message = refusal(shared, "%%kling\na cat for no one")
     assert "404" in message
     assert "%kling endpoints" in message
 

@@ -58,14 +58,14 @@ def test_a_failing_cell_fails_at_the_end_and_the_rest_is_kept(
 
 
 def test_a_mistake_is_answered_before_anything_is_sent(kernel: RunningKernel, fal: ScriptedFal) -> None:
-    for line, said in (
+    for line, output in (
         ("--grid lenght=5,10", "lenght"),
         ("--grid duration=5,10 --duration 5", "given twice"),
         ("--grid duration=7,10", "duration"),
         ("--grid", "needs values to vary"),
     ):
         cell = kernel.run(f"%%kling {line}\na fox")
-        assert said in cell.message
+        assert output in cell.message
     assert not fal.accepted
 
 
@@ -81,7 +81,7 @@ def test_an_interrupt_begins_nothing_more(kernel: RunningKernel, fal: ScriptedFa
     assert len(fal.accepted) == 1
 
 
-def test_a_sweep_that_nobody_saw_end_is_drawn_when_its_notebook_is_opened(
+def test_a_sweep_that_no_one_saw_end_is_drawn_when_its_notebook_is_opened(
     kernel: RunningKernel, fal: ScriptedFal, tmp_path: Path
 ) -> None:
     folder = tmp_path / "work"
@@ -136,10 +136,10 @@ def test_with_the_server_extension_a_view_and_its_card_are_one_output_without_it
     kernel: RunningKernel, fal: ScriptedFal, tmp_path: Path
 ) -> None:
     sweep, strip = "%%kling study --grid\na {fox|wolf}", "import kling_nb\nkling_nb.Storyboard(study.videos)"
-    for cell, said in ((kernel.ok(sweep), "Sweep: 2 choices"), (kernel.ok(strip), "Storyboard: 2 shots, ")):
+    for cell, output in ((kernel.ok(sweep), "Sweep: 2 choices"), (kernel.ok(strip), "Storyboard: 2 shots, ")):
         view, card = cell.displays
         assert set(view) == {WIDGET, "text/plain"}
-        assert view["text/plain"].startswith(said)
+        assert view["text/plain"].startswith(output)
         assert "to come" not in view["text/plain"]  # nothing that the end makes untrue
         assert set(card) == {"text/html", "text/plain"}
     root = tmp_path / "work"

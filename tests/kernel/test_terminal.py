@@ -74,7 +74,7 @@ def test_line_magics_print_tables(terminal: pexpect.spawn) -> None:
     terminal.expect("Backend   fal")
 
 
-def test_a_panel_is_said_to_need_a_notebook(terminal: pexpect.spawn) -> None:
+def test_a_panel_is_shown_to_need_a_notebook(terminal: pexpect.spawn) -> None:
     terminal.sendline("import kling_nb")
     terminal.expect(PROMPT)
     for line in ("%kling panel", "kling_nb.Panel()"):

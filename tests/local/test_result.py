@@ -43,7 +43,7 @@ def test_405_under_the_full_id(server):
         assert (reply.status_code, reply.json()) == (405, {"detail": "Method Not Allowed"})
 
 
-def test_failure_is_told_in_the_status_too(server):
+def test_failure_is_reported_in_the_status_too(server):
     job = server.submit(TEXT, {"prompt": "x", "duration": "7"})
     status = server.finish(job)
     assert status["status"] == "COMPLETED"
@@ -119,7 +119,7 @@ def test_long_inputs_are_not_sent_back_whole(server, image_uri):
     assert len(reply.content) < 1500
 
 
-def test_broken_json_is_said_to_be_broken(server):
+def test_broken_json_is_shown_to_be_broken(server):
     job = server.http.post(f"/{TEXT}", content=b'{"prompt": ').json()
     server.finish(job)
     ((path, kind, _),) = details(server.http.get(job["response_url"]))

@@ -17,15 +17,15 @@ MakeSession = Callable[..., Session]
 
 def test_in_the_queue(session: Session, fal: ScriptedFal, ledger: Ledger) -> None:
     fal.script = Script([Queue(3), Hold(), Run(), Done()])
-    told: list[Event] = []
-    job = session.submit("a cat", on_event=lambda event, _: told.append(event))
+    reported: list[Event] = []
+    job = session.submit("a cat", on_event=lambda event, _: reported.append(event))
     fal.wait_for(lambda: job.state.queue_position == 3)
     assert "Not charged" in job.cancel()
     with pytest.raises(errors.JobCancelled, match=job.id) as caught:
         job.wait()
     assert caught.value.request_id == fal.job().request_id
     assert job.state.state is State.CANCELLED
-    assert told[-1] == Cancelled()
+    assert reported[-1] == Cancelled()
     assert ledger.entries()[0].state is State.CANCELLED
     assert "already ended" in job.cancel()
     assert fal.count("cancel") == 1
@@ -150,7 +150,7 @@ def test_before_fal_has_answered(session: Session, fal: ScriptedFal, ledger: Led
     assert ledger.entries()[0].state is State.CANCELLED
 
 
-def test_a_cancel_that_was_to_come_later_and_failed_is_told(session: Session, fal: ScriptedFal) -> None:
+def test_a_cancel_that_was_to_come_later_and_failed_is_reported(session: Session, fal: ScriptedFal) -> None:
     fal.script = Script([Queue(3), Hold(), Run(), Done()])
     stall = fal.fault("submit", "stall")
     fal.fault("cancel", "status", status=401, times=None)

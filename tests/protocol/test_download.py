@@ -95,7 +95,7 @@ def test_a_part_that_is_not_the_rest_is_not_used(
     assert session.generate("a cat").path.read_bytes() == CLIP
 
 
-def test_a_file_that_was_replaced_meanwhile_begins_anew(session: Session, fal: ScriptedFal) -> None:
+def test_a_file_that_was_replaced_meanwhile_begins_again(session: Session, fal: ScriptedFal) -> None:
     """Half of one version and half of another would be no video, and might yet play."""
     other = clip_bytes(frames=30, size=(320, 240), fps=12)
     fal.fault("download", "close", at="mid_body")
@@ -171,7 +171,7 @@ def unreadable(part: Path) -> None:
 
 
 @pytest.mark.parametrize("change", [cut_short, altered, unreadable])
-def test_a_part_that_is_not_what_was_said_is_fetched_anew(
+def test_a_part_that_is_not_what_was_shown_is_fetched_again(
     session: Session, fal: ScriptedFal, run: Any, tmp_path: Path, change: Callable[[Path], None]
 ) -> None:
     change(killed_in_the_middle(fal, run, tmp_path / "media"))
@@ -179,7 +179,7 @@ def test_a_part_that_is_not_what_was_said_is_fetched_anew(
     assert parts(fal) == [None]
 
 
-def test_a_part_of_another_version_is_fetched_anew(
+def test_a_part_of_another_version_is_fetched_again(
     session: Session, fal: ScriptedFal, run: Any, tmp_path: Path
 ) -> None:
     killed_in_the_middle(fal, run, tmp_path / "media")

@@ -1,4 +1,4 @@
-"""Files as inputs of jobs, and `upload`: what is sent once, what is sent anew, and what a failure costs."""
+"""Files as inputs of jobs, and `upload`: what is sent once, what is sent again, and what a failure costs."""
 
 import base64
 import io
@@ -82,7 +82,7 @@ class TestJobs:
         job.wait()
         assert fal.cdn.get(fal.accepted[-1].input["video_url"]).data == first.path.read_bytes()
 
-    def test_progress_is_told_and_nothing_else_is_disturbed(self, session, picture):
+    def test_progress_is_reported_and_nothing_else_is_disturbed(self, session, picture):
         seen = []
         job = session.submit(
             "a cat", image=picture, on_event=lambda event, state: seen.append((event, state))
@@ -93,8 +93,8 @@ class TestJobs:
         assert steps[-1][0] == Uploading(len(PNG), len(PNG))
         assert all(state.state is State.SUBMITTING for _, state in steps)
         assert all((state.uploaded, state.upload_size) == (event.sent, event.total) for event, state in steps)
-        said = [line.message for line in job.lines if line.message.startswith("kling_nb: upload")]
-        assert said == [
+        shown = [line.message for line in job.lines if line.message.startswith("kling_nb: upload")]
+        assert shown == [
             f"kling_nb: uploading cat.png ({len(PNG):,} bytes)",
             "kling_nb: uploaded cat.png",
         ]
@@ -263,7 +263,7 @@ class TestOnceADay:
         assert second.wait() is not None
         assert fal.count("upload") == 1
 
-    def test_after_all_gave_up_it_begins_anew(self, session, fal, picture):
+    def test_after_all_gave_up_it_begins_again(self, session, fal, picture):
         fault = fal.fault("upload", "stall", at="after_body")
         first = session.submit("a cat", image=picture)
         fal.wait_for("upload")

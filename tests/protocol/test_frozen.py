@@ -49,15 +49,15 @@ def test_nothing_is_submitted_and_what_is_there_is_shown(fal: ScriptedFal, ask: 
         assert before < len(fal.requests)
 
 
-def test_a_sweep_of_the_module_says_no_price_that_nobody_will_pay(
+def test_a_sweep_of_the_module_says_no_price_that_no_one_will_pay(
     fal: ScriptedFal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said: list[str] = []
-    monkeypatch.setattr(kling_nb.front_end, "say", said.append)
+    text_shown: list[str] = []
+    monkeypatch.setattr(kling_nb.front_end, "say", text_shown.append)
     monkeypatch.setenv("KLING_NB_FROZEN", "1")
     with pytest.raises(NoTake, match="no take of 'a boat' is in kling_media/"):
         kling_nb.sweep(["a boat", "a kite"])
-    assert not said
+    assert not text_shown
     assert not fal.accepted
 
 
@@ -80,6 +80,6 @@ def test_by_environment_and_argument(fal: ScriptedFal, monkeypatch: pytest.Monke
         with pytest.raises(UsageError, match="not 'perhaps'"):
             session.submit("a boat")
         monkeypatch.delenv("KLING_NB_FROZEN")
-        said = plan_text(session.plan("a boat", frozen=True))
-        assert "A run would be refused now: Frozen: no take of 'a boat' is in kling_media/." in said
+        text_shown = plan_text(session.plan("a boat", frozen=True))
+        assert "A run would be refused now: Frozen: no take of 'a boat' is in kling_media/." in text_shown
     assert not fal.accepted

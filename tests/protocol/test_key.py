@@ -158,9 +158,9 @@ def test_it_is_in_no_text(
             texts += ["".join(traceback.format_exception(error)), repr(error), str(error.__dict__)]
             texts.append(repr(error.__cause__))
         fal.clear_faults()
-    said = capsys.readouterr()
+    output = capsys.readouterr()
     assert caplog.records
-    for text in (*texts, caplog.text, said.out, said.err):
+    for text in (*texts, caplog.text, output.out, output.err):
         assert secret not in text
 
 
@@ -243,7 +243,7 @@ def test_an_error_survives_a_pickle_without_it(session: Session, fal: ScriptedFa
     assert fal.key.encode() not in pickle.dumps(str(caught.value))
 
 
-def test_a_key_made_anew_for_each_call(make_session: MakeSession, fal: ScriptedFal) -> None:
+def test_a_key_made_again_for_each_call(make_session: MakeSession, fal: ScriptedFal) -> None:
     """`credentials` may be a function; what it gives is used from the next call on."""
     keys = ["wrong:key", fal.key]
     session = make_session(credentials=lambda: keys[0])

@@ -104,7 +104,7 @@ def test_refresh_without_fal_is_an_error_and_leaves_what_there_is(fal: ScriptedF
         assert session.endpoint(ID).notice == ""
 
 
-def test_an_old_one_is_asked_for_anew(
+def test_an_old_one_is_asked_for_again(
     fal: ScriptedFal, again: Callable[[], Session], session: Session, stored: Path
 ) -> None:
     session.endpoint(ID)
@@ -116,7 +116,7 @@ def test_an_old_one_is_asked_for_anew(
     assert fal.count("openapi") == 2
 
 
-def test_an_old_one_serves_while_fal_is_away_and_its_age_is_told(
+def test_an_old_one_serves_while_fal_is_away_and_its_age_is_reported(
     fal: ScriptedFal, again: Callable[[], Session], session: Session, stored: Path
 ) -> None:
     session.endpoint(ID)
@@ -130,7 +130,7 @@ def test_an_old_one_serves_while_fal_is_away_and_its_age_is_told(
     assert found.notice in plan_text(later.plan(endpoint=ID, image=PNG))
 
 
-def test_old_or_new_it_is_used_without_asking_where_nobody_may_wait(
+def test_old_or_new_it_is_used_without_asking_where_no_one_may_wait(
     fal: ScriptedFal, again: Callable[[], Session], session: Session, stored: Path
 ) -> None:
     with pytest.raises(UnknownEndpoint):

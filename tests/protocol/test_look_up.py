@@ -40,7 +40,7 @@ def elsewhere(fal: ScriptedFal, **values: Any) -> None:
     httpx.post(url, json=values, headers=headers, trust_env=False, verify=False).raise_for_status()
 
 
-def said(job: Job) -> str:
+def shown(job: Job) -> str:
     with pytest.raises(errors.SubmissionUncertain) as caught:
         job.wait()
     assert len(str(caught.value).splitlines()) <= 4
@@ -83,14 +83,14 @@ def test_one_that_another_row_has_is_not_it(session: Session, fal: ScriptedFal) 
     with pytest.raises(errors.SubmissionUncertain):
         job.wait()
     assert session.generate("a cat", new=True) is not None
-    assert "lists no such request" in said(session.get_job(job.id))
+    assert "lists no such request" in shown(session.get_job(job.id))
     assert len(fal.accepted) == 1
 
 
 def test_of_two_that_it_can_be_none_is_taken(session: Session, fal: ScriptedFal, ledger: Ledger) -> None:
     unclear(session, fal)
     elsewhere(fal, prompt="a cat")
-    words = said(session.submit("a cat"))
+    words = shown(session.submit("a cat"))
     assert "2 requests" in words
     assert all(job.request_id in words for job in fal.jobs)
     assert ledger.entries()[0].state is State.UNCERTAIN
@@ -102,11 +102,11 @@ def test_of_two_that_it_can_be_none_is_taken(session: Session, fal: ScriptedFal,
 
 
 def test_one_that_was_taken_up_by_its_id_is_named(session: Session, fal: ScriptedFal) -> None:
-    """Who is told that fal lists none would buy it again."""
+    """A user who reads that fal lists none would buy it again."""
     unclear(session, fal)
     request_id = fal.jobs[0].request_id
     assert session.get_job(request_id, endpoint="v1-pro").wait() is not None
-    words = said(session.submit("a cat"))
+    words = shown(session.submit("a cat"))
     assert request_id in words
     assert "most likely not accepted" not in words
 
@@ -133,18 +133,18 @@ async def _outcome(end: Any) -> str:
 def test_soon_after_it_was_sent_the_list_may_be_late(
     make_session: MakeSession, fal: ScriptedFal, ledger: Ledger
 ) -> None:
-    """Who is told to send it anew a second later would pay twice."""
+    """A user who sends it again a second later would pay twice."""
     job_id = unclear(make_session(), fal)
     fal.fault("lookup", "no_items", times=2)
-    assert "yet" in said(make_session().get_job(job_id))
+    assert "yet" in shown(make_session().get_job(job_id))
     entry = ledger.get(job_id)
     assert entry is not None
     assert entry.sent_at is not None
     ledger.update(job_id, sent_at=entry.sent_at - LIST_LAG + 60)
     fal.fault("lookup", "no_items", times=2)
-    assert "yet" in said(make_session().get_job(job_id))
+    assert "yet" in shown(make_session().get_job(job_id))
     ledger.update(job_id, sent_at=entry.sent_at - LIST_LAG)
-    assert "most likely not accepted" in said(make_session().get_job(job_id))
+    assert "most likely not accepted" in shown(make_session().get_job(job_id))
 
 
 @pytest.mark.parametrize("minutes", [-60, 60])
@@ -152,12 +152,12 @@ def test_one_of_another_time_is_not_it(session: Session, fal: ScriptedFal, minut
     unclear(session, fal)
     job = fal.job()
     job.submission = replace(job.submission, at=job.submission.at + timedelta(minutes=minutes))
-    assert "lists no such request" in said(session.submit("a cat"))
+    assert "lists no such request" in shown(session.submit("a cat"))
 
 
 @pytest.mark.parametrize("hours", [-7, 7])
 def test_a_clock_that_is_wrong_hides_nothing(session: Session, fal: ScriptedFal, hours: int) -> None:
-    """As after a virtual machine has slept. Who is told that fal lists none would buy it again."""
+    """As after a virtual machine has slept. A user who reads that fal lists none would buy it again."""
     real = time.time
 
     def dated(reply: Any) -> Any:
@@ -188,7 +188,7 @@ def test_any_other_value_does(session: Session, fal: ScriptedFal, change: dict[s
     unclear(session, fal)
     job = fal.job()
     job.submission = replace(job.submission, input={**job.input, **change})
-    assert "lists no such request" in said(session.submit("a cat"))
+    assert "lists no such request" in shown(session.submit("a cat"))
 
 
 def test_a_picture_tells_by_the_address_it_was_sent_under(
@@ -212,10 +212,10 @@ def test_a_picture_that_went_along_tells_by_its_bytes(
     assert len(fal.accepted) == 1
 
 
-def test_without_inputs_it_cannot_be_told(session: Session, fal: ScriptedFal, ledger: Ledger) -> None:
+def test_without_inputs_it_cannot_be_reported(session: Session, fal: ScriptedFal, ledger: Ledger) -> None:
     fal.platform.keeps_payloads = False
     unclear(session, fal)
-    assert "without their inputs" in said(session.submit("a cat"))
+    assert "without their inputs" in shown(session.submit("a cat"))
     assert ledger.entries()[0].state is State.UNCERTAIN
 
 
@@ -237,7 +237,7 @@ def test_a_list_that_cannot_be_had(
 ) -> None:
     unclear(session, fal)
     fal.fault("lookup", kind, times=None, **options)
-    said(session.submit("a cat"))
+    shown(session.submit("a cat"))
     assert ledger.entries()[0].state is State.UNCERTAIN
     fal.clear_faults()
     assert session.submit("a cat").wait() is not None
@@ -255,11 +255,11 @@ def test_with_another_key_an_empty_list_proves_nothing(
     ledger.update(job_id, sent_at=time.time() - 2 * LIST_LAG)
     first, fal.key = fal.key, OTHER_KEY
     fal.fault("lookup", "no_items", times=2)
-    assert "another key" in said(make_session(credentials=OTHER_KEY).submit("a cat"))
+    assert "another key" in shown(make_session(credentials=OTHER_KEY).submit("a cat"))
     assert fal.count("lookup") >= 1
     fal.clear_faults()
     fal.fault("lookup", "status", status=403, body={"detail": "No"})
-    assert "another key" in said(make_session(credentials=OTHER_KEY).submit("a cat"))
+    assert "another key" in shown(make_session(credentials=OTHER_KEY).submit("a cat"))
     fal.key = first
     ledger.update(job_id, sent_at=time.time())
     assert make_session().submit("a cat").wait() is not None
@@ -290,7 +290,7 @@ def test_it_is_found_whatever_the_times_of_the_list_mean(
     ledger.update(job_id, sent_at=time.time() - 3 * 3600)
     if not unfinished:  # fal lists it once it has ended, long after it was sent
         ledger.update(job_id, sent_at=time.time() - LIST_LAG + 60)
-        assert "yet" in said(make_session().get_job(job_id))
+        assert "yet" in shown(make_session().get_job(job_id))
         ledger.update(job_id, sent_at=time.time() - 3 * 3600)
     for job in fal.jobs:
         job.finish()
@@ -329,7 +329,7 @@ def test_requests_that_nearly_match_are_named(session: Session, fal: ScriptedFal
     elsewhere(fal, prompt="a cat", duration="10")
     elsewhere(fal, prompt="a dog", duration="10", aspect_ratio="1:1")
     assert session.generate("a cat", seed=None, aspect_ratio="9:16") is not None  # a row of its own
-    words = said(session.submit("a cat"))
+    words = shown(session.submit("a cat"))
     assert f"Nearly the same: {fal.jobs[0].request_id} (another duration)." in words
     assert not any(job.request_id in words for job in fal.jobs[1:])
 
@@ -354,7 +354,7 @@ def test_while_another_kernel_sends_the_same_nothing_is_taken(
     stall = fal.fault("submit", "stall")
     program = run("import kling_nb; print(kling_nb.generate('a cat', new=True).path.name, flush=True)")
     fal.wait_for("submit", 2)
-    assert "another kernel" in said(session.get_job(job.id))
+    assert "another kernel" in shown(session.get_job(job.id))
     stall.release()
     assert program.says()
-    assert "lists no such request" in said(session.get_job(job.id))
+    assert "lists no such request" in shown(session.get_job(job.id))

@@ -241,8 +241,8 @@ def test_kernels_share_the_budget_of_a_day(fal: ScriptedFal, tmp_path: Any) -> N
     for kernel in kernels:
         assert kernel.stdout is not None
         assert kernel.stdout.readline() == "ready\n"
-    said = [kernel.communicate("go\n")[0].strip() for kernel in kernels]
-    assert sorted(said) == ["over", "over", "sent", "sent"]  # 2 × $0.49 of $1.20
+    output = [kernel.communicate("go\n")[0].strip() for kernel in kernels]
+    assert sorted(output) == ["over", "over", "sent", "sent"]  # 2 × $0.49 of $1.20
     assert len(fal.accepted) == 2
 
 
@@ -278,7 +278,7 @@ def test_fal_is_asked_for_its_price_with_the_key(make_session: MakeSession, fal:
         make_session().live_price("v3-pro")
 
 
-def test_a_ledger_made_anew_from_sidecars_remembers_what_was_spent(
+def test_a_ledger_made_again_from_sidecars_remembers_what_was_spent(
     make_session: MakeSession, fal: ScriptedFal, tmp_path: Path
 ) -> None:
     """By the sidecar; by the catalogue where an older one does not say it."""
@@ -286,10 +286,10 @@ def test_a_ledger_made_anew_from_sidecars_remembers_what_was_spent(
     submit(session, "one")
     session.submit("two").wait(20)
     for place in (tmp_path / "media").glob("*.json"):
-        said = json.loads(place.read_bytes())
-        if said["input"]["prompt"] == "one":
-            assert said.pop("estimate_usd") == pytest.approx(0.49)
-            place.write_text(json.dumps(said))
+        output = json.loads(place.read_bytes())
+        if output["input"]["prompt"] == "one":
+            assert output.pop("estimate_usd") == pytest.approx(0.49)
+            place.write_text(json.dumps(output))
     session.close()
     home = tmp_path / "home" / "ledger.sqlite3"
     home.unlink()

@@ -124,7 +124,7 @@ def test_a_notebook_that_left_its_media_behind_finds_them_by_the_ledger(shell: S
     assert [mark.is_final for output in outputs if (mark := Mark.of(output))] == [True] * 3
     (tmp_path / "home" / "ledger.sqlite3").rename(tmp_path / "ledger away")
     plays, _ = opened(shell.saved(), elsewhere)
-    assert all(src.startswith("kling_media/") for src in plays)  # in a clone nobody knows better
+    assert all(src.startswith("kling_media/") for src in plays)  # in a clone no one knows better
 
 
 @pytest.mark.parametrize("earlier", [False, True])

@@ -1,4 +1,4 @@
-"""The way of a job in which all goes well: what is asked of fal, and what is told."""
+"""The way of a job in which all goes well: what is asked of fal, and what is reported."""
 
 import asyncio
 import json
@@ -51,8 +51,8 @@ def test_events_come_in_order_and_lines_once(session: Session, fal: ScriptedFal)
     events: list[tuple[Event, JobState]] = []
     job = session.submit("a cat", on_event=lambda event, state: events.append((event, state)))
     job.wait()
-    told = [event for event, _ in events]
-    assert gathered(told) == [
+    reports = [event for event, _ in events]
+    assert gathered(reports) == [
         "Submitted",
         "Queued",
         "Running",
@@ -61,16 +61,16 @@ def test_events_come_in_order_and_lines_once(session: Session, fal: ScriptedFal)
         "Downloading",
         "Ready",
     ]
-    assert told[0] == Submitted(fal.job().request_id)
-    positions = [event.position for event in told if isinstance(event, Queued)]
+    assert reports[0] == Submitted(fal.job().request_id)
+    positions = [event.position for event in reports if isinstance(event, Queued)]
     assert (positions[0], positions[-1]) == (2, 0)
     lines = ["Loading model", "Sampling 10%", "Sampling 60%", "Encoding video"]
-    assert [event.message for event in told if isinstance(event, Logged)] == lines
+    assert [event.message for event in reports if isinstance(event, Logged)] == lines
     assert [line.message for line in job.lines] == lines
     assert job.lines[0].timestamp == "2024-12-20T15:37:00.117120".replace("37", "00")
-    assert Completed(None, None, 126.7) in told
-    assert told[-1] == Ready("5")
-    sizes = [event.received for event in told if isinstance(event, Downloading)]
+    assert Completed(None, None, 126.7) in reports
+    assert reports[-1] == Ready("5")
+    sizes = [event.received for event in reports if isinstance(event, Downloading)]
     assert sizes == sorted(sizes)
     assert job.video is not None
     assert sizes[-1] == job.video.path.stat().st_size
@@ -129,14 +129,14 @@ def test_takes(session: Session, fal: ScriptedFal) -> None:
 
 def test_two_calls_of_one_session_are_one_job(session: Session, fal: ScriptedFal) -> None:
     fal.script = Script([Queue(0), Hold(), Run(), Done()])
-    told: list[Event] = []
+    reports: list[Event] = []
     first = session.submit("a cat")
     fal.wait_for("stream")
-    second = session.submit("a cat", on_event=lambda event, _: told.append(event))
+    second = session.submit("a cat", on_event=lambda event, _: reports.append(event))
     assert second is first
     fal.release()
     assert first.wait() is second.wait()
-    assert isinstance(told[-1], Ready)
+    assert isinstance(reports[-1], Ready)
     assert len(fal.accepted) == 1
 
 

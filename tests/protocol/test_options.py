@@ -58,7 +58,7 @@ def test_all_of_them_arrive_and_with_the_submission_only(session: Session, fal: 
         assert record is sent or not set(HEADERS) & set(record.headers), record.exchange
 
 
-def test_without_options_nothing_is_said(session: Session, fal: ScriptedFal) -> None:
+def test_without_options_nothing_is_shown(session: Session, fal: ScriptedFal) -> None:
     session.generate("a cat")
     sent = fal.last("submit")
     assert sent.query == {}

@@ -110,7 +110,7 @@ def deleted(world: World) -> None:
 
 
 def forgotten(world: World) -> None:
-    """fal forgot it while no kernel looked, and said so once."""
+    """fal forgot it while no kernel looked, and text_shown so once."""
     left_running(world)
     world.fal.job().forget()
     world.fal.script = Script()
@@ -192,7 +192,7 @@ def test_all_that_show_a_plan_say_what_the_run_then_does(
     assert WORDS[outcome].brief in dry_run_text(study).splitlines()[1]
     assert (study[0].outcome, study.records[0]["outcome"]) == (outcome, outcome.value)
 
-    assert len(fal.requests) == asked  # looking asks nobody
+    assert len(fal.requests) == asked  # looking asks no one
     assert len(fal.accepted) == before
 
     job = world.submit(session)

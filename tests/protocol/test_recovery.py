@@ -56,7 +56,7 @@ def test_a_file_that_was_deleted_is_fetched_again(
     assert session.submit("a cat").reused
 
 
-def test_an_address_that_is_gone_is_asked_for_anew(
+def test_an_address_that_is_gone_is_asked_for_again(
     make_session: MakeSession, fal: ScriptedFal, tmp_path: Path
 ) -> None:
     video = make_session().generate("a cat")
@@ -73,7 +73,7 @@ def test_an_address_that_is_gone_is_asked_for_anew(
 def test_a_result_that_fal_keeps_no_longer(
     make_session: MakeSession, fal: ScriptedFal, ledger: Ledger
 ) -> None:
-    """It is said to be gone, as often as it is asked for, and bought again only where that is said."""
+    """It is shown to be gone, as often as it is asked for, and bought again only where that is shown."""
     first = make_session().submit("a cat")
     video = first.wait()
     video.path.unlink()
@@ -82,9 +82,9 @@ def test_a_result_that_fal_keeps_no_longer(
     for _ in range(2):
         with pytest.raises(errors.ResultGone) as caught:
             make_session().generate("a cat")
-        said = str(caught.value)
-        assert all(known in said for known in (first.id, str(first.request_id), str(video.path), "units 5"))
-        assert len(said.splitlines()) <= 4
+        shown = str(caught.value)
+        assert all(known in shown for known in (first.id, str(first.request_id), str(video.path), "units 5"))
+        assert len(shown.splitlines()) <= 4
     assert [entry.state for entry in ledger.entries()] == [State.READY]
     assert len(fal.accepted) == 1
     assert make_session().generate("a cat", new=True) is not None
@@ -93,7 +93,7 @@ def test_a_result_that_fal_keeps_no_longer(
 
 
 def forgotten(make_session: MakeSession, fal: ScriptedFal) -> Job:
-    """A job that was submitted, and that fal forgot while nobody looked."""
+    """A job that was submitted, and that fal forgot while no one looked."""
     fal.script = Script([Run(), Hold(), Done()])
     with make_session() as session:
         job = session.submit("a cat", endpoint=PRICED)
@@ -110,13 +110,13 @@ def says_gone(job: Job) -> str:
     return str(caught.value)
 
 
-def test_an_unfinished_job_that_fal_forgot_is_not_bought_anew(
+def test_an_unfinished_job_that_fal_forgot_is_not_bought_again(
     make_session: MakeSession, fal: ScriptedFal, ledger: Ledger
 ) -> None:
     first = forgotten(make_session, fal)
     session = make_session()
     (job,) = session.resume()
-    said = says_gone(job)
+    shown = says_gone(job)
     known = (
         first.id,
         str(first.request_id),
@@ -124,14 +124,14 @@ def test_an_unfinished_job_that_fal_forgot_is_not_bought_anew(
         "about $0.49",
         time.strftime("%Y-%m-%d"),
     )
-    assert all(word in said for word in known)
+    assert all(word in shown for word in known)
     (entry,) = ledger.entries()
     assert (entry.state, entry.error_type, entry.reserved_usd) == (State.FAILED, "result_gone", 0.49)
     assert session.resume() == make_session().resume() == []
     for kernel in (session, make_session()):  # the same, and another
-        assert says_gone(kernel.submit("a cat", endpoint=PRICED)) == said
-        assert says_gone(kernel.submit("a cat", endpoint=PRICED, take=1)) == said
-        assert says_gone(kernel.get_job(first.id)) == said
+        assert says_gone(kernel.submit("a cat", endpoint=PRICED)) == shown
+        assert says_gone(kernel.submit("a cat", endpoint=PRICED, take=1)) == shown
+        assert says_gone(kernel.get_job(first.id)) == shown
     assert (len(fal.accepted), len(ledger.entries())) == (1, 1)
     assert sum(group.usd for group in session.spending()) == 0.49
     assert session.generate("a cat", endpoint=PRICED, new=True) is not None
@@ -145,9 +145,9 @@ def test_one_that_fal_forgets_while_it_is_followed(
     fal.script = Script([Run(), Done()])
     fal.fault("result", "status", status=404, body={"detail": "Request not found"}, times=None)
     first = session.submit("a cat")
-    said = says_gone(first)
-    assert str(first.request_id) in said
-    assert says_gone(session.submit("a cat")) == said
+    shown = says_gone(first)
+    assert str(first.request_id) in shown
+    assert says_gone(session.submit("a cat")) == shown
     fal.clear_faults()  # it had only lost it for a while
     assert session.generate("a cat") is not None
     (entry,) = ledger.entries()
@@ -162,7 +162,7 @@ def test_without_a_key_the_ledger_says_that_it_is_gone(make_session: MakeSession
     assert len(fal.requests) == before
 
 
-def test_a_sweep_buys_no_cell_anew_that_is_gone(make_session: MakeSession, fal: ScriptedFal) -> None:
+def test_a_sweep_buys_no_cell_again_that_is_gone(make_session: MakeSession, fal: ScriptedFal) -> None:
     says_gone(make_session().get_job(forgotten(make_session, fal).id))
     study = make_session().sweep(["a cat", "a dog"], endpoint=PRICED)
     with pytest.raises(errors.SweepIncomplete, match="no longer has the result"):
@@ -198,7 +198,7 @@ def test_a_panel_takes_it_up_and_buys_only_a_new_take(make_session: MakeSession,
     asked = {"endpoint": PRICED, "values": {"prompt": "a cat"}, "author": 1}
     assert desk.compose(asked)["quote"]["outcome"] == "RESULT_GONE"
     before = len(fal.requests)
-    assert desk.open(first.id)["resumable"]  # to look at it asks nobody
+    assert desk.open(first.id)["resumable"]  # to look at it asks no one
     assert len(fal.requests) == before
     says_gone(desk.submit(asked))
     assert len(fal.accepted) == 1
@@ -221,13 +221,13 @@ def test_verify_says_what_only_new_would_make(
     whole = {"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [{**cell, "execution_count": None}]}
     notebook.write_text(json.dumps(whole))
     program = run(f"from kling_nb.cli import main; print(main(['verify', {str(notebook)!r}]))")
-    said = program.finish()[1]
-    assert "fal no longer keeps the result and is asked once more. Another take: about $0.49." in said
-    assert said.endswith("1\n")
+    shown = program.finish()[1]
+    assert "fal no longer keeps the result and is asked once more. Another take: about $0.49." in shown
+    assert shown.endswith("1\n")
     assert len(fal.accepted) == 1
 
 
-def test_a_job_that_fal_reports_as_failed_is_submitted_anew(
+def test_a_job_that_fal_reports_as_failed_is_submitted_again(
     make_session: MakeSession, fal: ScriptedFal
 ) -> None:
     fal.script = Script(
@@ -244,7 +244,7 @@ def test_a_job_that_fal_reports_as_failed_is_submitted_anew(
 
 
 @pytest.mark.parametrize("number", [1, 2])
-def test_a_deleted_file_of_another_take_is_not_bought_anew(
+def test_a_deleted_file_of_another_take_is_not_bought_again(
     make_session: MakeSession, fal: ScriptedFal, number: int
 ) -> None:
     """One that was made with --new, and has its number only since it was filed."""
@@ -263,7 +263,7 @@ def test_a_deleted_file_of_another_take_is_not_bought_anew(
 def test_a_file_that_the_ledger_has_not_heard_of(
     make_session: MakeSession, fal: ScriptedFal, ledger: Ledger, tmp_path: Path, knows_result: bool
 ) -> None:
-    """Killed between the file and the row: nobody is asked, neither fal nor the media host."""
+    """Killed between the file and the row: no one is asked, neither fal nor the media host."""
     first = make_session().submit("a cat")
     first.wait()
     row = {"state": State.DOWNLOADING, "media_path": None, "finished_at": None}
@@ -305,7 +305,7 @@ def test_two_kernels_that_resume_the_same_job_end_with_one_file(
 
 
 def interrupted(session: Session, ledger: Ledger) -> str:
-    """What an interrupt right after the claim leaves: a row of this process that nobody is at."""
+    """What an interrupt right after the claim leaves: a row of this process that no one is at."""
     request = session.request("a cat")
     entry, fresh = ledger.claim(
         Intent(

@@ -189,7 +189,7 @@ def test_a_download_that_is_elsewhere(session: Session, fal: ScriptedFal) -> Non
 
 
 @pytest.mark.parametrize("place", ["http://example.com/", "ftp://127.0.0.1/", "//"])
-def test_a_download_that_is_where_nobody_should_look(session: Session, fal: ScriptedFal, place: str) -> None:
+def test_a_download_that_is_where_no_one_should_look(session: Session, fal: ScriptedFal, place: str) -> None:
     def elsewhere(reply: Any) -> Any:
         return replace(reply, status=302, headers=(("location", place),), body=b"")
 
@@ -299,7 +299,7 @@ def test_an_upload_that_goes_on_failing(
     assert session.generate("a cat", image=picture) is not None
 
 
-def test_an_upload_is_not_sent_where_nobody_should_look(
+def test_an_upload_is_not_sent_where_no_one_should_look(
     session: Session, fal: ScriptedFal, picture: Path
 ) -> None:
     fal.fault("upload_initiate", "foreign_urls", to="http://example.com", times=None)

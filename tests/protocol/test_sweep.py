@@ -179,7 +179,7 @@ SWEEP = """
 import kling_nb
 kling_nb.configure(prices={"v1-pro": 0.1}, daily_budget=2)
 study = kling_nb.sweep(["a fox", "a wolf", "a cat", "a heron"], concurrency=1)
-print("begun", flush=True)
+print("started", flush=True)
 study.wait()
 """
 
@@ -189,7 +189,7 @@ def test_a_sweep_whose_process_was_killed_is_completed_with_the_money_it_held(
 ) -> None:
     fal.script = Script((Queue(0), Run(), Hold(), Done()))
     program = run(SWEEP)
-    assert program.says() == "begun"
+    assert program.says() == "started"
     fal.wait_for(lambda: submissions(fal) == 1 and fal.open_streams)
     session = make_session(prices={"v1-pro": 0.1}, daily_budget=2)
     with pytest.raises(BudgetExceeded, match="reserved for a running sweep"):
@@ -255,9 +255,9 @@ def test_an_interrupt_says_what_became_of_the_cells(session: Session, fal: Scrip
     fal.script = Script((Queue(0), Run(), Hold(), Done()))
     study = session.sweep(["a fox", "a wolf"], concurrency=1)
     fal.wait_for(lambda: study[0].state == "IN_PROGRESS")
-    told = study._spawn_interrupt().result(20)
-    assert isinstance(told, Interrupted)
-    assert "1 not started, 0 cancelled in the queue, 1 still running" in str(told)
+    reported = study._spawn_interrupt().result(20)
+    assert isinstance(reported, Interrupted)
+    assert "1 not started, 0 cancelled in the queue, 1 still running" in str(reported)
     fal.jobs[0].release()
     study.wait(20, check=False)
 

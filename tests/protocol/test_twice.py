@@ -56,7 +56,7 @@ def test_an_id_that_another_job_has_is_not_taken(
     assert [entry.state for entry in ledger.entries()] == [State.READY] * 2
 
 
-def test_an_id_that_nobody_has_ends_as_gone_and_is_not_bought_anew(
+def test_an_id_that_no_one_has_ends_as_gone_and_is_not_bought_again(
     make_session: MakeSession, fal: ScriptedFal
 ) -> None:
     fal.fault("submit", "edit", edit=renamed("019e0000-ffff-7000-8000-000000000000"))
@@ -151,7 +151,7 @@ def test_a_folder_by_another_name_is_the_same(
 
 
 @pytest.mark.parametrize("ready", [False, True])
-def test_a_notebook_that_is_moved_with_its_folder_buys_nothing_anew(
+def test_a_notebook_that_is_moved_with_its_folder_buys_nothing_again(
     make_session: MakeSession, fal: ScriptedFal, ledger: Ledger, tmp_path: Path, ready: bool
 ) -> None:
     here, there = tmp_path / "before", tmp_path / "after"
@@ -282,6 +282,6 @@ def test_a_forked_process_follows_the_job_itself(fal: ScriptedFal, run: Any) -> 
     assert program.says() == "True False True"
     fal.wait_for("stream", 2)
     fal.release()
-    said = {program.says(), program.says()}
-    assert said == {fal.jobs[0].request_id}
+    output = {program.says(), program.says()}
+    assert output == {fal.jobs[0].request_id}
     assert len(fal.accepted) == 1

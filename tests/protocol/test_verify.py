@@ -240,8 +240,8 @@ def test_a_notebook_is_read_and_not_run(cells: tuple[str, ...], home: Path) -> N
 def test_a_grid_without_axes_is_wrong(fal: ScriptedFal, capsys: Report) -> None:
     with Session() as session:
         session.generate("a kite")
-    status, said = verified(capsys, "%%kling --grid\na kite")
-    assert (status, "needs values to vary" in said) == (1, True)
+    status, shown = verified(capsys, "%%kling --grid\na kite")
+    assert (status, "needs values to vary" in shown) == (1, True)
 
 
 def test_what_fails_may_not_have_been_run(home: Path) -> None:
@@ -266,11 +266,11 @@ def test_what_a_notebook_configures_decides_what_it_would_pay(fal: ScriptedFal, 
         ("import kling_nb\nkling_nb.configure(media='other', reuse_elsewhere=False)", "missing"),
         ("%kling use v1-standard", "missing"),
     ):
-        status, said = verified(capsys, before, ask)
+        status, shown = verified(capsys, before, ask)
         assert status == 1
-        assert found in said
-    status, said = verified(capsys, "import kling_nb\nkling_nb.configure(**s.all)", ask)
-    assert (status, "unknown" in said) == (3, True)
+        assert found in shown
+    status, shown = verified(capsys, "import kling_nb\nkling_nb.configure(**s.all)", ask)
+    assert (status, "unknown" in shown) == (3, True)
     assert len(fal.accepted) == 1
 
 
@@ -278,9 +278,9 @@ def test_calls_in_python_are_left_to_a_frozen_run(fal: ScriptedFal, capsys: Repo
     with Session() as session:
         session.generate("a kite")
     call = "import kling_nb\nkling_nb.generate('a kite')"
-    status, said = verified(capsys, "%%kling\na kite", call)
+    status, shown = verified(capsys, "%%kling\na kite", call)
     assert status == 3
-    kite, python, total = said.splitlines()
+    kite, python, total = shown.splitlines()
     assert "reusable" in kite
     assert "unknown" in python
     assert "check it with a frozen run" in python
@@ -294,21 +294,21 @@ def test_a_shot_goes_on_from_the_take_before_it(fal: ScriptedFal, capsys: Report
         session.generate("it falls", image=one.last_frame)  # type: ignore[union-attr]
     cells = ("%%kling one\na kite", "%%kling --image one.last_frame\nit falls")
     assert verified(capsys, *cells)[0] == 0
-    status, said = verified(capsys, cells[0], "one = other", cells[1])
-    assert (status, "it depends on the image one.last_frame" in said) == (3, True)
-    status, said = verified(capsys, "%%kling one --no-wait\na kite", cells[1])
-    assert (status, "it depends on the image one.last_frame" in said) == (3, True)  # `one` is a Job
+    status, shown = verified(capsys, cells[0], "one = other", cells[1])
+    assert (status, "it depends on the image one.last_frame" in shown) == (3, True)
+    status, shown = verified(capsys, "%%kling one --no-wait\na kite", cells[1])
+    assert (status, "it depends on the image one.last_frame" in shown) == (3, True)  # `one` is a Job
 
 
 def test_the_same_request_is_paid_once_and_another_take_each_time(fal: ScriptedFal, capsys: Report) -> None:
     priced = "import kling_nb\nkling_nb.configure(prices={'v1-pro': 0.1})"
     same = "%%kling\na boat"
-    _, said = verified(
+    _, shown = verified(
         capsys, priced, same, f"%%time\n{same}", "%%kling again\na boat", "%%kling --take 1\na boat"
     )
-    assert said.endswith("0 of 4 requests have their take. To complete: about $0.50.\n")
-    _, said = verified(capsys, priced, same, "%%kling --take 2\na boat", *["%%kling --new\na boat"] * 2)
-    assert said.endswith("To complete: about $2.00.\n")
+    assert shown.endswith("0 of 4 requests have their take. To complete: about $0.50.\n")
+    _, shown = verified(capsys, priced, same, "%%kling --take 2\na boat", *["%%kling --new\na boat"] * 2)
+    assert shown.endswith("To complete: about $2.00.\n")
 
 
 def test_a_clone_without_a_key_learns_what_fal_would_ask(
@@ -317,9 +317,9 @@ def test_a_clone_without_a_key_learns_what_fal_would_ask(
     monkeypatch.delenv("FAL_KEY")
     monkeypatch.delenv("KLING_NB_BACKEND")
     priced = "import kling_nb\nkling_nb.configure(prices={'v1-pro': 0.1})"
-    _, said = verified(capsys, priced, "%%kling\na boat", "%%kling\na kite", "%%kling\na kite")
-    assert "free preview (about $0.50 on fal)" in said
-    assert said.endswith("To complete: 2 free previews (about $1.00 on fal).\n")
+    _, shown = verified(capsys, priced, "%%kling\na boat", "%%kling\na kite", "%%kling\na kite")
+    assert "free preview (about $0.50 on fal)" in shown
+    assert shown.endswith("To complete: 2 free previews (about $1.00 on fal).\n")
 
 
 def test_what_was_submitted_already_costs_nothing_more(fal: ScriptedFal, capsys: Report) -> None:
@@ -339,16 +339,16 @@ def test_what_was_submitted_already_costs_nothing_more(fal: ScriptedFal, capsys:
             unclear.wait()
         cells = [f"%%kling --endpoint {PRICED}\n{what}" for what in ("a kite", "a boat", "a raft")]
         before = len(fal.accepted)
-        status, said = verified(capsys, *cells)
-        kite, boat, raft, total = said.splitlines()
+        status, shown = verified(capsys, *cells)
+        kite, boat, raft, total = shown.splitlines()
         assert status == 1
         assert "missing    %%kling" in kite
         assert WORDS[Outcome.REFETCH].sentence in kite
         assert WORDS[Outcome.FOLLOW].sentence in boat
         assert WORDS[Outcome.LOOK_UP].sentence in raft
         assert total == "0 of 3 requests have their take. Running the notebook costs nothing."
-        _, said = verified(capsys, *cells, f"%%kling --endpoint {PRICED}\na whale")
-        assert said.endswith("0 of 4 requests have their take. To complete: about $0.49.\n")
+        _, shown = verified(capsys, *cells, f"%%kling --endpoint {PRICED}\na whale")
+        assert shown.endswith("0 of 4 requests have their take. To complete: about $0.49.\n")
         assert len(fal.accepted) == before
 
 
@@ -359,13 +359,13 @@ def test_a_sweep_that_changed_is_stale_cell_by_cell(fal: ScriptedFal, capsys: Re
     mark = Mark("sweep-0123", state="READY", parts=parts)
     html = f'<div class="kling-card"{mark.to_attributes()}></div>'
     output = {"output_type": "display_data", "data": {"text/html": html}, "metadata": mark.to_metadata()}
-    status, said = verified(capsys, "%%kling --grid\na {fox|cat}", outputs=[output])
-    fox, cat, _ = said.splitlines()
+    status, shown = verified(capsys, "%%kling --grid\na {fox|cat}", outputs=[output])
+    fox, cat, _ = shown.splitlines()
     assert status == 1
     assert "missing" in fox
     assert "stale" in cat
 
 
 def test_requests_of_other_libraries_are_none_of_ours(fal: ScriptedFal, capsys: Report) -> None:
-    status, said = verified(capsys, "form.submit()\npool.submit(work, 3)")
-    assert (status, said) == (0, "No cell makes a kling_nb request.\n")
+    status, shown = verified(capsys, "form.submit()\npool.submit(work, 3)")
+    assert (status, shown) == (0, "No cell makes a kling_nb request.\n")

@@ -115,10 +115,10 @@ def test_an_interrupt_while_it_runs_does_not(fal: ScriptedFal, run: Any, ledger:
     program = run(INTERRUPTED)
     fal.wait_for(lambda: ledger.entries() and ledger.entries()[0].state is State.IN_PROGRESS)
     program.process.send_signal(signal.SIGINT)
-    said = program.says()
-    assert "keeps running at fal" in said
-    assert fal.job().request_id in said
-    assert "%kling cancel" in said
+    shown = program.says()
+    assert "keeps running at fal" in shown
+    assert fal.job().request_id in shown
+    assert "%kling cancel" in shown
     assert program.says() == "IN_PROGRESS"
     code, _, complaints = program.finish()
     assert (code, complaints) == (0, "")

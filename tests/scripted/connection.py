@@ -134,7 +134,7 @@ class Connection:
         return False
 
     async def _while_connected(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run `work`, and drop it as soon as the client hangs up: nobody would read the rest."""
+        """Run `work`, and drop it as soon as the client hangs up: no one would read the rest."""
         tasks = {asyncio.create_task(work), asyncio.create_task(self._hang_up())}
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

@@ -72,7 +72,7 @@ class Listeners:
         for door in self._doors:
             door.close()
         # A connection that was just accepted reaches `serve` only some turns of the loop later, and one
-        # that nobody ends is warned of when the loop is gone.
+        # that no one ends is warned of when the loop is gone.
         for _ in range(ACCEPTING_TURNS):
             await asyncio.sleep(0)
         await hang_up()

@@ -169,7 +169,7 @@ class PlatformApi:
 
 
 def _span(query: Mapping[str, str]) -> tuple[datetime, datetime]:
-    """From `start` (a day ago unless said; 90 days when one request is named) to `end`, which is excluded."""
+    """Between `start` (a day ago unless given; 90 days when one request is named) and `end`."""
     now = datetime.now(UTC)
     start = now - timedelta(days=90 if "request_id" in query else 1)
     if "start" in query:

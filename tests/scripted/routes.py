@@ -1,4 +1,4 @@
-"""Which exchange a request is, told from its method and address alone.
+"""Find the exchange of a request by its method and URL alone.
 
 So the exchange is known before the body is read, and a fault can strike there.
 """
@@ -31,7 +31,7 @@ EXCHANGES = (
     "multipart_start",
     "multipart_part",
     "multipart_complete",
-    # on either: an address that nobody should ask for
+    # on either: an address that no one should ask for
     "stray",
 )
 FAULT_POINTS = ("connect", *EXCHANGES)

@@ -26,21 +26,21 @@ from kling_nb.video import Video
 used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + {megabytes} * 2**20,) * 2)
 path = Path(sys.argv[1])
-def told(act):
+def reported(act):
     try:
         act()
         return "fine"
     except KlingError as error:
         return type(error).__name__
-said = []
+output = []
 def opened():
     video = Video.from_file(path)
-    said.append(told(lambda: video.poster))
-    said.append(told(lambda: video.last_frame))
-    said.append(told(lambda: video.frame(video.duration)))
-    said.append(told(lambda: next(iter(video.frames()))))
-    said.append(told(lambda: video.to_gif(path.with_suffix(".gif"), width=64)))
-print(told(opened), *said)
+    output.append(reported(lambda: video.poster))
+    output.append(reported(lambda: video.last_frame))
+    output.append(reported(lambda: video.frame(video.duration)))
+    output.append(reported(lambda: next(iter(video.frames()))))
+    output.append(reported(lambda: video.to_gif(path.with_suffix(".gif"), width=64)))
+print(reported(opened), *output)
 """
 
 

@@ -84,9 +84,9 @@ def test_a_sidecar_that_names_another_file_gives_nothing(bench: Bench, tmp_path:
     job = bench.session().submit("a cat")
     job.wait(20)
     (sidecar,) = media.glob("*.json")
-    told = json.loads(sidecar.read_bytes())
+    reported = json.loads(sidecar.read_bytes())
     for name in ("../../../../secret.mp4", str(secret), "..\\secret.mp4"):
-        sidecar.write_text(json.dumps({**told, "file": name}), encoding="utf-8")
+        sidecar.write_text(json.dumps({**reported, "file": name}), encoding="utf-8")
         again = bench.session().plan("a cat")
         found = again.found.path if again.found else None
         assert found is None or found.parent == media

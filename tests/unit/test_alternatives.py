@@ -137,13 +137,13 @@ def test_grid_axes():
 
 
 def test_grid_axes_that_make_no_sense():
-    for words, said in [
+    for words, shown in [
         (("duration",), "has no name"),
         (("duration=",), "has no name or no values"),
         (("duration=5", "duration=10"), "given twice"),
         (("lenght=5",), "lenght"),
     ]:
-        with pytest.raises(InputError, match=said):
+        with pytest.raises(InputError, match=shown):
             grid(*words)
     with pytest.raises(UsageError, match="given twice"):
         grid("duration=5,10", duration="5")

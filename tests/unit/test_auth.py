@@ -79,10 +79,10 @@ def test_a_key_in_the_wrong_form_is_recognised_with_a_remedy(variables: dict[str
 def test_what_cannot_be_a_key_is_refused_and_not_repeated(value: Any) -> None:
     with pytest.raises(UsageError) as caught:
         find_key(value, {})
-    said = str(caught.value)
-    assert "credentials" in said
-    assert len(said.splitlines()) <= 4
-    assert not str(value).strip() or str(value) not in said
+    output = str(caught.value)
+    assert "credentials" in output
+    assert len(output.splitlines()) <= 4
+    assert not str(value).strip() or str(value) not in output
 
 
 def test_a_function_that_gives_nothing() -> None:
@@ -107,7 +107,7 @@ STORED = "b2:stored"
 
 
 @pytest.fixture(autouse=True)
-def asked_anew() -> Iterator[None]:
+def asked_again() -> Iterator[None]:
     key_stores.forget()
     yield
     key_stores.forget()
@@ -258,31 +258,31 @@ def colab(folder: Path, *, answer: str = "c0:lab", shell: str = "colab", **envir
 
 
 def test_a_colab_secret(tmp_path: Path) -> None:
-    said, asked = colab(tmp_path)
-    assert said.startswith("fal Colab secret FAL_KEY\n")
-    assert "c0:lab" not in said
+    output, asked = colab(tmp_path)
+    assert output.startswith("fal Colab secret FAL_KEY\n")
+    assert "c0:lab" not in output
     assert asked.count("asked for FAL_KEY") == 1
-    assert "'keyring'" not in said
+    assert "'keyring'" not in output
 
 
 def test_no_colab_secret(tmp_path: Path) -> None:
-    said, asked = colab(tmp_path, answer="raise")
-    assert said.startswith("local None\n")
+    output, asked = colab(tmp_path, answer="raise")
+    assert output.startswith("local None\n")
     assert asked.count("asked for FAL_KEY") == 1
 
 
 def test_the_environment_comes_before_colab(tmp_path: Path) -> None:
-    said, asked = colab(tmp_path, FAL_KEY="a:1")
-    assert said == "fal environment variable FAL_KEY\nimported []\n"
+    output, asked = colab(tmp_path, FAL_KEY="a:1")
+    assert output == "fal environment variable FAL_KEY\nimported []\n"
     assert asked == ""
 
 
 @pytest.mark.parametrize("shell", ["ipython", "none"])
 def test_colab_is_not_asked_outside_of_its_kernel(tmp_path: Path, shell: str) -> None:
     """Although its module can be imported: asking would wait for a front end that is not there."""
-    said, asked = colab(tmp_path, shell=shell)
-    assert said.startswith("local None\n")
-    assert "userdata" not in said
+    output, asked = colab(tmp_path, shell=shell)
+    assert output.startswith("local None\n")
+    assert "userdata" not in output
     assert asked == ""
 
 

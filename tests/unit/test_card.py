@@ -115,7 +115,7 @@ def ready(video: Video) -> Card:
 
 def test_a_finished_card_shows_everything_about_the_take(ready: Card) -> None:
     page = Page(html(ready))
-    for said in (
+    for shown in (
         "Kling 1.0 Pro",
         "A heron lands on a frozen lake",
         "duration 5 · aspect_ratio 16:9 · cfg_scale 0.5",
@@ -125,7 +125,7 @@ def test_a_finished_card_shows_everything_about_the_take(ready: Card) -> None:
         "Log · 2 lines",
         "22:13:25  Denoising 1/4\nUploading",
     ):
-        assert said in page.text
+        assert shown in page.text
     assert "LOCAL PREVIEW" not in page.text
     assert page.elements[0][1]["data-kling-card"] == "3f9c1a2044de"
     assert "kling-card" in page.elements[0][1]["class"].split()
@@ -192,7 +192,7 @@ def test_a_reused_take_says_that_it_cost_nothing(ready: Card) -> None:
 
 
 @pytest.mark.parametrize(
-    ("state", "word", "said"),
+    ("state", "word", "shown"),
     [
         ("SUBMITTING", "submitting", "Sending the request."),
         ("IN_QUEUE", "in queue", "Waiting in the queue."),
@@ -204,14 +204,14 @@ def test_a_reused_take_says_that_it_cost_nothing(ready: Card) -> None:
         ("SOMETHING_NEW", "something_new", ""),
     ],
 )
-def test_a_job_without_a_result_says_where_it_stands(state: str, word: str, said: str) -> None:
+def test_a_job_without_a_result_says_where_it_stands(state: str, word: str, shown: str) -> None:
     card = replace(CARD, state=state, take=None, units=None, elapsed=None)
     page = Page(html(card))
     assert word in page.text
-    assert said in page.text
+    assert shown in page.text
     assert not {"video", "img"} & {tag for tag, _ in page.elements}
     assert word in text(card)
-    assert said in text(card)
+    assert shown in text(card)
 
 
 @pytest.mark.parametrize("state", [State.CANCELLED, State.UNCERTAIN, State.FAILED])
@@ -250,7 +250,7 @@ def test_other_kinds_have_their_own_form(kind: str, tag: str) -> None:
     assert page.of("a")["href"] == "kling_media/result%20one"
 
 
-def test_values_are_said_as_a_person_reads_them() -> None:
+def test_values_are_shown_as_a_person_reads_them() -> None:
     parameters = {
         "image_url": "data:image/png;base64," + "A" * 4000,
         "tail_image_url": {"sha256": "0" * 64, "name": "tail.png"},
@@ -259,10 +259,10 @@ def test_values_are_said_as_a_person_reads_them() -> None:
         "prompt": CARD.prompt,
         "path": Path("a.png"),
     }
-    said = Page(html(replace(CARD, parameters=parameters))).text
-    assert "image_url image/png, 3,016 bytes · tail_image_url tail.png · generate_audio true" in said
-    assert 'elements [{"a": 1}] · path a.png' in said
-    assert said.count(CARD.prompt) == 1
+    shown = Page(html(replace(CARD, parameters=parameters))).text
+    assert "image_url image/png, 3,016 bytes · tail_image_url tail.png · generate_audio true" in shown
+    assert 'elements [{"a": 1}] · path a.png' in shown
+    assert shown.count(CARD.prompt) == 1
 
 
 def test_a_finished_video_is_shown_with_the_defaults_of_its_endpoint(video: Video) -> None:
@@ -275,7 +275,7 @@ def test_a_finished_video_is_shown_with_the_defaults_of_its_endpoint(video: Vide
 
 
 @pytest.mark.parametrize(
-    ("seconds", "said"),
+    ("seconds", "shown"),
     [
         (0, "0.0 s"),
         (-1, "0.0 s"),
@@ -285,8 +285,8 @@ def test_a_finished_video_is_shown_with_the_defaults_of_its_endpoint(video: Vide
         (3725, "1 h 2 min 5 s"),
     ],
 )
-def test_durations(seconds: float, said: str) -> None:
-    assert duration(seconds) == said
+def test_durations(seconds: float, shown: str) -> None:
+    assert duration(seconds) == shown
 
 
 # -- addresses --------------------------------------------------------------------------
@@ -317,20 +317,20 @@ def test_file_names_of_addresses() -> None:
 # -- hostile text -------------------------------------------------------------------------
 
 
-def hostile_card(said: str, **values: Any) -> Card:
+def hostile_card(shown: str, **values: Any) -> Card:
     return Card(
-        job_id=said,
+        job_id=shown,
         state=values.pop("state", "FAILED"),
-        title=said,
-        endpoint=said,
-        prompt=said,
-        parameters={said: said, "nested": [said]},
-        request_id=said,
+        title=shown,
+        endpoint=shown,
+        prompt=shown,
+        parameters={shown: shown, "nested": [shown]},
+        request_id=shown,
         backend="fal",
-        units=said,
-        error=said,
-        lines=((said, said),),
-        src=said,
+        units=shown,
+        error=shown,
+        lines=((shown, shown),),
+        src=shown,
         **values,
     )
 
@@ -362,12 +362,12 @@ outside = st.text(max_size=60) | st.text(alphabet="<>&\"'/= ax\n\0\x1b\u202e\ud8
 
 
 @settings(derandomize=True, max_examples=300, deadline=None)
-@given(said=outside, state=st.sampled_from(["READY", "FAILED", "UNCERTAIN"]))
-def test_any_text_stays_text(said: str, state: str) -> None:
-    card = hostile_card(said, state=state)
+@given(shown=outside, state=st.sampled_from(["READY", "FAILED", "UNCERTAIN"]))
+def test_any_text_stays_text(shown: str, state: str) -> None:
+    card = hostile_card(shown, state=state)
     page = check_harmless(card)
-    if said.strip():
-        assert clean(said)[:50].replace("\r", "") in page.text
+    if shown.strip():
+        assert clean(shown)[:50].replace("\r", "") in page.text
     lines = text(card).splitlines()
     assert 1 <= len(lines) <= 6
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]", text(card))

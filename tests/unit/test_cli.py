@@ -107,7 +107,7 @@ def test_generate_without_waiting_waits_for_the_request_id(
     assert done.stderr == ""
 
 
-def test_a_submission_that_is_refused_is_told_without_waiting_too(shell: Shell, fal: ScriptedFal) -> None:
+def test_a_submission_that_is_refused_is_reported_without_waiting_too(shell: Shell, fal: ScriptedFal) -> None:
     fal.fault("submit", "no_money")
     done = shell("generate", "a cat", "--no-wait")
     assert (done.returncode, done.stdout) == (1, "")
@@ -125,7 +125,7 @@ def test_a_dry_run_sends_nothing(shell: Shell, fal: ScriptedFal, tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "said"),
+    ("words", "code", "shown"),
     [
         (("generate", "a cat", "--nonsense"), 2, "has no flag --nonsense"),
         (("generate", "a", "cat"), 2, "in quotes"),
@@ -140,17 +140,17 @@ def test_a_dry_run_sends_nothing(shell: Shell, fal: ScriptedFal, tmp_path: Path)
     ],
 )
 def test_what_cannot_be_done(
-    shell: Shell, fal: ScriptedFal, words: tuple[str, ...], code: int, said: str
+    shell: Shell, fal: ScriptedFal, words: tuple[str, ...], code: int, shown: str
 ) -> None:
     done = shell(*words)
     assert done.returncode == code
-    assert said in done.stderr
+    assert shown in done.stderr
     assert done.stdout == ""
     assert "Traceback" not in done.stderr
     assert not fal.requests
 
 
-def test_a_failure_is_told_in_a_few_lines(shell: Shell, fal: ScriptedFal) -> None:
+def test_a_failure_is_reported_in_a_few_lines(shell: Shell, fal: ScriptedFal) -> None:
     detail = {"loc": ["body", "prompt"], "msg": "too odd", "type": "value_error"}
     fal.script = Script([Queue(0), Run(), Log("\x1b[2JLoading"), Fail.refused(detail)])
     done = shell("generate", "a cat")
@@ -175,11 +175,11 @@ def test_an_interrupt(environment: dict[str, str], fal: ScriptedFal, tmp_path: P
     )
     fal.wait_for("stream")
     process.send_signal(signal.SIGINT)
-    out, said = process.communicate()
+    out, shown = process.communicate()
     assert process.returncode == 130
     assert out == ""
-    assert "Not charged" in said
-    assert "Traceback" not in said
+    assert "Not charged" in shown
+    assert "Traceback" not in shown
     assert fal.count("cancel") == 1
 
 
@@ -198,10 +198,10 @@ def test_jobs(shell: Shell, fal: ScriptedFal, tmp_path: Path) -> None:
     shell("generate", "a cat", "--quiet")
     fal.script = Script([Run(), Hold()])
     shell("generate", "a dog", "--no-wait")
-    said = shell("jobs").stdout
-    assert "a cat" in said
-    assert "a dog" in said
-    assert State.READY.value in said
+    shown = shell("jobs").stdout
+    assert "a cat" in shown
+    assert "a dog" in shown
+    assert State.READY.value in shown
     assert "a cat" not in shell("jobs", "--unfinished").stdout
     assert "a cat" not in shell("jobs", "-n", "1").stdout
 
@@ -233,13 +233,13 @@ def test_help(capsys: pytest.CaptureFixture[str], monkeypatch: Any, home: Path) 
     with pytest.raises(SystemExit) as caught:
         main(["--help"])
     assert caught.value.code == 0
-    said = capsys.readouterr().out
+    shown = capsys.readouterr().out
     for command in ("generate", "jobs", "doctor", "local"):
-        assert command in said
+        assert command in shown
     assert main(["generate", "--help"]) == 0
-    said = capsys.readouterr().out
-    assert "--aspect-ratio" in said
-    assert "PROMPT" in said
+    shown = capsys.readouterr().out
+    assert "--aspect-ratio" in shown
+    assert "PROMPT" in shown
     assert main(["generate", "--endpoint", "tts", "--help"]) == 0
     assert "--voice-id" in capsys.readouterr().out
 
@@ -283,36 +283,36 @@ def test_an_interrupt_of_resume_cancels_nothing(
     )
     fal.wait_for("stream", streams + 1)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=20)
+    _, shown = process.communicate(timeout=20)
     assert process.returncode == 130
-    assert b"kling-nb resume" in said
+    assert b"kling-nb resume" in shown
     assert fal.count("cancel") == 0
     assert ledger.entries()[0].state is State.IN_QUEUE
 
 
 def test_ledger_check_and_rebuild(shell: Shell, tmp_path: Path, ledger: Ledger) -> None:
-    said = shell("ledger", "check")
-    assert (said.returncode, said.stderr) == (0, "")
-    assert "not there yet" in said.stdout
+    shown = shell("ledger", "check")
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert "not there yet" in shown.stdout
     path = Path(shell("generate", "a cat", "--quiet").stdout.strip())
     (entry,) = ledger.entries()
-    said = shell("ledger", "check")
-    assert "in order" in said.stdout
-    assert "1, 0 unfinished" in said.stdout
+    shown = shell("ledger", "check")
+    assert "in order" in shown.stdout
+    assert "1, 0 unfinished" in shown.stdout
     path.rename(tmp_path / "elsewhere.mp4")
     assert f"No file     {entry.id}" in shell("ledger", "check").stdout
     (tmp_path / "elsewhere.mp4").rename(path)
 
     ledger.close()
     ledger.path.write_bytes(b"not a ledger any more " * 200)
-    said = shell("ledger", "check")
-    assert said.returncode == 1
-    assert "DAMAGED" in said.stdout
-    assert f"No row      {path}" in said.stdout
-    said = shell("ledger", "rebuild")
-    assert said.returncode == 0
-    assert "now has 1 jobs" in said.stdout
-    assert "set-aside" in said.stdout
+    shown = shell("ledger", "check")
+    assert shown.returncode == 1
+    assert "DAMAGED" in shown.stdout
+    assert f"No row      {path}" in shown.stdout
+    shown = shell("ledger", "rebuild")
+    assert shown.returncode == 0
+    assert "now has 1 jobs" in shown.stdout
+    assert "set-aside" in shown.stdout
     assert [one.request_id for one in ledger.entries()] == [entry.request_id]
     assert shell("ledger", "check").returncode == 0
 

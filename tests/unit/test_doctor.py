@@ -117,9 +117,9 @@ def test_with_settings_that_make_no_sense(monkeypatch: pytest.MonkeyPatch) -> No
     assert found()["Settings"].good is False
     monkeypatch.setenv("KLING_NB_BACKEND", "fal")
     monkeypatch.setenv("FAL_KEY", f"{KEY} twice")
-    said = report(examine())
-    assert "FAL_KEY" in said
-    assert "feedfacecafe" not in said
+    shown = report(examine())
+    assert "FAL_KEY" in shown
+    assert "feedfacecafe" not in shown
 
 
 def test_with_a_folder_that_cannot_be(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -129,15 +129,15 @@ def test_with_a_folder_that_cannot_be(monkeypatch: pytest.MonkeyPatch, tmp_path:
 
 
 def test_a_report_is_aligned_and_shows_no_key() -> None:
-    said = report(examine())
+    shown = report(examine())
     for part in KEY.split(":"):
-        assert part not in said
-    marks = {line[:2] for line in said.splitlines()}
+        assert part not in shown
+    marks = {line[:2] for line in shown.splitlines()}
     assert marks <= {"ok", "!!", "--"}
     assert report([Finding("A", True, "a"), Finding("Long", None, "b")]) == "ok  A     a\n--  Long  b"
 
 
-def test_what_is_missing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_missing_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     optional = {name for name in doctor.PACKAGES if name in doctor.OPTIONAL}
     assert optional
     for finding in examine():

@@ -124,7 +124,7 @@ def test_a_loop_that_is_closed_before_the_work_ends() -> None:
             await wait_async(future, 0.01)
 
     asyncio.run(give_up())
-    future.set_result(1)  # nobody waits any more; nothing is raised or logged
+    future.set_result(1)  # no one waits any more; nothing is raised or logged
 
 
 NESTED = """

@@ -167,10 +167,10 @@ REFUSED = [
 def test_what_cannot_be_understood(line: str, words: str) -> None:
     with pytest.raises(UsageError) as caught:
         parsed(line)
-    said = str(caught.value)
-    assert words in said
-    assert "Nothing was sent" in said
-    assert len(said.splitlines()) <= 4
+    output = str(caught.value)
+    assert words in output
+    assert "Nothing was sent" in output
+    assert len(output.splitlines()) <= 4
 
 
 def test_the_flags_of_the_endpoint_are_suggested_first() -> None:

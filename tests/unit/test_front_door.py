@@ -52,7 +52,7 @@ def test_names_are_listed_sorted_and_complete():
 
 # A submodule that is imported becomes an attribute of the package, and must not hide a name.
 @pytest.mark.parametrize("name", NAMES)
-def test_name_is_what_it_says_beside_all_submodules(name):
+def test_name_is_what_it_says_next_to_all_submodules(name):
     for module in submodules():
         import_module(module)
     value = getattr(kling_nb, name)
@@ -61,7 +61,7 @@ def test_name_is_what_it_says_beside_all_submodules(name):
 
 @pytest.mark.program
 def test_each_submodule_can_be_the_first_one_imported():
-    # Each module runs anew thousands of times, so its code is read once, and what is left of it is left.
+    # Each module runs again thousands of times, so its code is read once, and what is left of it is left.
     program = f"""
 import functools, gc, importlib, sys
 from importlib.machinery import SourceFileLoader

@@ -46,7 +46,7 @@ def test_what_is_sent(options: dict[str, Any], headers: dict[str, str]) -> None:
     assert SubmitOptions(**options).to_headers() == headers
 
 
-def test_the_length_of_the_queue_is_said_in_the_address() -> None:
+def test_the_length_of_the_queue_is_shown_in_the_address() -> None:
     assert SubmitOptions(max_queue_length=0).to_query() == {"fal_max_queue_length": "0"}
     assert SubmitOptions().to_query() == {}
 
@@ -151,7 +151,7 @@ def test_tags_come_apart_again(tags: dict[str, str]) -> None:
     assert dict(pair.split("=", 1) for pair in sent.split(",") if pair) == tags
 
 
-def test_options_are_told_from_parameters() -> None:
+def test_options_are_reported_from_parameters() -> None:
     options, rest = SubmitOptions.split({"duration": 10, "priority": "low", "hint": None, "no_retry": True})
     assert rest == {"duration": 10}
     assert options == SubmitOptions(priority="low", no_retry=True)

@@ -1,4 +1,4 @@
-"""Cards drawn anew from the ledger's rows: what there is to say of a job whose kernel is gone."""
+"""Cards drawn again from the ledger's rows: what there is to say of a job whose kernel is gone."""
 
 import os
 from pathlib import Path
@@ -54,16 +54,16 @@ def test_a_job_of_fal_goes_on_and_a_preview_ended_with_its_engine(ledger: Ledger
     assert mark.state == "FAILED"
 
 
-def test_an_end_that_nobody_saw_is_said(ledger: Ledger, tmp_path: Path) -> None:
+def test_an_end_that_no_one_saw_is_shown(ledger: Ledger, tmp_path: Path) -> None:
     job = claimed(ledger, tmp_path, "fal")
-    for state, error, said in (
+    for state, error, shown in (
         (State.FAILED, "It was refused.", "It was refused."),
         (State.CANCELLED, None, "cancelled"),
         (State.READY, None, "is no longer in"),
     ):
         ledger.update(job, state=state, error=error)
         html, _ = card(job, tmp_path) or pytest.fail("no card")
-        assert said in html
+        assert shown in html
 
 
 def test_what_is_not_known_stays(ledger: Ledger, tmp_path: Path) -> None:

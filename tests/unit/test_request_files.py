@@ -323,7 +323,7 @@ class TestNestedFiles:
         error = refused([URL, None], "v1.6-pro-elements", "input_image_urls")
         assert error.parameter == "input_image_urls.1"
 
-    def test_that_are_wrong_beside_other_problems_make_one_message(self, folder):
+    def test_that_are_wrong_next_to_other_problems_make_one_message(self, folder):
         with pytest.raises(InputError) as caught:
             build("no.png", duration=7)
         lines = str(caught.value).splitlines()

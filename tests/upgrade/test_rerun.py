@@ -179,7 +179,7 @@ class Rerun:
         project: As it is now.
         outputs: What each cell of each notebook gave, in the form of nbformat.
         errors: The error of each cell that failed, by notebook and number.
-        rows: What the ledger said before.
+        rows: What the ledger shown before.
         media: Files and their checksums before.
         ended: What became of the jobs that failed or were cancelled.
     """
@@ -302,7 +302,7 @@ def command(*words: str) -> int:
 
 
 @pytest.mark.parametrize("name", EXPECTED["verify"])
-def test_verify_says_what_it_said(project: Project, capsys: pytest.CaptureFixture[str], name: str) -> None:
+def test_verify_says_what_it_shown(project: Project, capsys: pytest.CaptureFixture[str], name: str) -> None:
     """Calls in Python are not read any more: only running can tell. Formats in fields are read now."""
     status = command("verify", name)
     found = re.findall(r"^cell +(\d+)  (\w+)", capsys.readouterr().out, re.MULTILINE)

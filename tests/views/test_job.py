@@ -155,7 +155,7 @@ def test_no_state_shuts_anybody_out(page, state):
         assert serious_faults(page, ".kling-job") == []
 
 
-def test_queue_progress_and_local_preview_are_said(page):
+def test_queue_progress_and_local_preview_are_shown(page):
     job = show(page, {"backend": "local"})
     expect(job.locator(".kling-chip")).to_have_text("In queue")
     expect(job.get_by_role("status").first).to_have_text("In queue, 2 ahead in the queue")
@@ -191,7 +191,7 @@ def test_time_and_progress_are_measured_against_what_is_usual(page):
     bar = job.get_by_role("progressbar", name="Progress")
     expect(bar).to_have_attribute("aria-valuenow", "25")
     page.clock.run_for(80_000)
-    expect(bar).not_to_have_attribute("aria-valuenow", "100")  # longer than usual: nobody knows
+    expect(bar).not_to_have_attribute("aria-valuenow", "100")  # longer than usual: no one knows
 
 
 def test_log_follows_the_newest_line_until_the_reader_scrolls_up(page):
@@ -325,9 +325,9 @@ def test_frames_are_stepped_scrubbed_and_looped_from_the_keyboard(page):
     player.focus()
     page.keyboard.press(" ")
     seen = page.evaluate(
-        """() => new Promise((told) => { const seen = new Set(); const v = document.querySelector('video');
+        """() => new Promise((tell) => { const seen = new Set(); const v = document.querySelector('video');
           const look = (_, { mediaTime }) => { seen.add(Math.floor(mediaTime * 8 + 0.01));
-            seen.size >= 3 && performance.now() > end ? told([...seen]) : v.requestVideoFrameCallback(look) };
+            seen.size >= 3 && performance.now() > end ? tell([...seen]) : v.requestVideoFrameCallback(look) };
           const end = performance.now() + 1500; v.requestVideoFrameCallback(look) })"""
     )
     # In that time all of the clip would have gone by more than once, its first frame too. How far it runs on
@@ -425,7 +425,7 @@ def test_what_cannot_be_saved_says_why_and_what_is_on_its_way_is_waited_for(page
     assert asked(page, "chunk") == 2
 
 
-def test_where_there_is_no_cell_it_is_said_why(page):
+def test_where_there_is_no_cell_it_is_shown_why(page):
     job = show(page, cell="", no_cell="A flag of %%kling cannot say this.")
     copy = job.get_by_role("button", name="Copy as cell")
     expect(copy).to_be_disabled()
@@ -591,8 +591,8 @@ def test_clean_up_leaves_nothing(page, window):
     expect(page.locator("#card")).to_be_visible()
     assert page.locator("[data-kling-job]").count() == 0
     gone = page.evaluate(
-        "(url) => new Promise((told) => { const v = document.createElement('video');"
-        " v.onerror = () => told(true); v.onloadeddata = () => told(false); v.src = url })",
+        "(url) => new Promise((tell) => { const v = document.createElement('video');"
+        " v.onerror = () => tell(true); v.onloadeddata = () => tell(false); v.src = url })",
         url,
     )
     assert gone is True
@@ -616,8 +616,8 @@ def test_card_shows_where_the_video_cannot_be_had(page):
 
 
 def test_a_result_that_is_no_video_leaves_the_card(page):
-    told = {"message": "The result is not a video."}
-    job = show(page, {**DONE, **told, "width": None, "height": None, "duration": None})
+    tell = {"message": "The result is not a video."}
+    job = show(page, {**DONE, **tell, "width": None, "height": None, "duration": None})
     expect(job.locator(".kling-why > span")).to_contain_text("not a video")
     expect(page.locator("#card")).to_be_visible()
     assert asked(page, "chunk") == asked(page, "poster") == 0
@@ -644,7 +644,7 @@ def test_motion_is_as_the_reader_wants_it(page, motion):
     assert running == (0 if motion == "reduce" else 1)
 
 
-def test_in_forced_colours_what_is_pressed_focused_or_running_can_be_told(page):
+def test_in_forced_colours_what_is_pressed_focused_or_running_can_be_reported(page):
     page.emulate_media(forced_colors="active")
     job = show(page)
     finish(page, job)

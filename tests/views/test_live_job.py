@@ -12,11 +12,11 @@ from views.live import opened
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 REFUSED = {"loc": ["body", "prompt"], "msg": "The prompt names a brand", "type": "content_policy_violation"}
-LOOPED = """(video) => new Promise((told) => {
+LOOPED = """(video) => new Promise((reported) => {
   const seen = [];
   const look = (_, { mediaTime }) => {
     seen.push(Math.floor(mediaTime * 24 + 0.01));
-    if (seen.at(-1) < seen.at(-2)) told(seen);
+    if (seen.at(-1) < seen.at(-2)) reported(seen);
     else video.requestVideoFrameCallback(look) };
   video.requestVideoFrameCallback(look) })"""
 """The frames that are shown until the first step back."""
@@ -81,7 +81,7 @@ def test_the_player_the_log_and_the_cell_of_a_take(page, live, session, tmp_cwd)
     assert live.clipboard() == "%%kling --endpoint v3-pro --duration 3\na paper boat"
 
 
-def test_what_is_refused_is_said_and_nothing_stands_in_the_way_of_a_screen_reader(page, live, session):
+def test_what_is_refused_is_shown_and_nothing_stands_in_the_way_of_a_screen_reader(page, live, session):
     job = live.job(JobWidget(session.submit("a paper boat", endpoint="v3-pro", duration=3)))
     expect(player_of(job)).to_be_visible()
     job.get_by_text("Parameters ·").click()

@@ -59,9 +59,9 @@ def test_a_later_answer_that_never_comes_is_answered(send, sent, end):
         later.set_exception(UsageError("no route"))
     else:
         later.cancel()
-    (told,) = sent
-    assert told["ok"] is False
-    assert told["msg"]["error"]
+    (reported,) = sent
+    assert reported["ok"] is False
+    assert reported["msg"]["error"]
 
 
 def test_a_panel_answers_a_cancel_that_was_itself_cancelled(panel):
@@ -121,7 +121,7 @@ def test_a_panel_shows_what_its_observers_raise_and_goes_on(panel, tmp_path):
     assert ["`request`" in faults(panel)[0], "`value`" in faults(panel)[1]] == [True, True]
 
 
-def test_uploads_that_nobody_goes_on_with_are_let_go():
+def test_uploads_that_no_one_goes_on_with_are_let_go():
     now = [0.0]
     files = Attachments(clock=lambda: now[0])
     about = {"total": 10, "name": "a.png", "type": "image/png"}

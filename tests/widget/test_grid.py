@@ -39,7 +39,7 @@ def plan_of(prompt, **values):
 
 
 def study_of(prompts=("a fox", "a wolf"), durations=(5, 10)):
-    """A sweep that nobody runs: the test plays its engine."""
+    """A sweep that no one runs: the test plays its engine."""
     axes = [Axis.of("prompt", prompts), Axis.of("duration", durations)]
     cells = []
     for index, place in enumerate(combinations(axes)):
@@ -136,19 +136,19 @@ def test_the_snapshot_says_where_each_cell_stands(pair):
     json.dumps(msg)
 
 
-def test_changes_are_told(pair, study):
+def test_changes_are_reported(pair, study):
     _, comm = pair
     before = comm.ask("snapshot")[0]["msg"]["revision"]
     begin(study[3], Submitted("r-3"))
     study._notify(study[3])
 
-    def told():
+    def reported():
         return [
             m for m in comm.updates() if m["revision"] > before and any(c["cell"] == 3 for c in m["cells"])
         ]
 
-    comm.wait_for(told)
-    assert next(cell for cell in told()[-1]["cells"] if cell["cell"] == 3)["state"] == "IN_QUEUE"
+    comm.wait_for(reported)
+    assert next(cell for cell in reported()[-1]["cells"] if cell["cell"] == 3)["state"] == "IN_QUEUE"
 
 
 def test_pieces_and_posters(pair, clip):
@@ -161,7 +161,7 @@ def test_pieces_and_posters(pair, clip):
 
 
 @pytest.mark.parametrize(
-    ("kind", "msg", "said"),
+    ("kind", "msg", "shown"),
     [
         ("poster", {"cell": 3}, "no video"),
         ("chunk", {"cell": 9, "offset": 0, "length": 1}, "from 0 to 3"),
@@ -170,11 +170,11 @@ def test_pieces_and_posters(pair, clip):
         ("dance", {}, "Unknown command"),
     ],
 )
-def test_every_command_is_answered(pair, kind, msg, said):
+def test_every_command_is_answered(pair, kind, msg, shown):
     _, comm = pair
     reply, _ = comm.ask(kind, msg, 5)
     assert reply["ok"] is False
-    assert said in reply["msg"]["error"]
+    assert shown in reply["msg"]["error"]
 
 
 # -- layout and static forms -----------------------------------------------------------------

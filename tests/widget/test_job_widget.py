@@ -132,11 +132,11 @@ def test_all_lines_arrive_once_in_order_and_merged(job):
         ),
     ],
 )
-def test_every_end_is_told_and_saved(job, event, state, message):
+def test_every_end_is_reported_and_saved(job, event, state, message):
     widget, comm = widget_of(job)
     job._apply(Running(), event)
-    told = {"state": state, "message": message, "finished_at": job.finished_at}
-    comm.wait_for(lambda: told.items() <= comm.updates()[-1].items() if comm.updates() else False)
+    reported = {"state": state, "message": message, "finished_at": job.finished_at}
+    comm.wait_for(lambda: reported.items() <= comm.updates()[-1].items() if comm.updates() else False)
     comm.wait_for(lambda: comm.traits().get("finished_at") == job.finished_at)
     assert (widget.state, widget.message, widget.finished_at) == (state, message, job.finished_at)
     assert not job.listeners
@@ -265,7 +265,7 @@ def test_a_chunk_that_makes_no_sense_is_refused(job, clip, msg, word):
     assert buffers == []
 
 
-def test_a_file_that_is_gone_is_told(job, clip):
+def test_a_file_that_is_gone_is_reported(job, clip):
     _, comm = widget_of(job)
     ready(job, clip)
     clip.unlink()

@@ -63,7 +63,7 @@ def finished(path, number, **values):
     return job
 
 
-def test_earlier_takes_stand_beside_in_order(tmp_path):
+def test_earlier_takes_stand_next_to_in_order(tmp_path):
     found = [finished(tmp_path / f"{number}.mp4", number) for number in (1, 3)]
     job = finished(tmp_path / "2.mp4", 2)
     job.maker = Maker(found=found)
@@ -108,7 +108,7 @@ def test_setting_take_shows_another_and_can_be_observed(tmp_path):
     assert widget.take == 1
 
 
-def test_a_job_that_is_not_shown_goes_on_and_is_told(tmp_path):
+def test_a_job_that_is_not_shown_goes_on_and_is_reported(tmp_path):
     job = MemoryJob()
     job.maker = Maker(found=[finished(tmp_path / "1.mp4", 1)])
     widget, comm = widget_of(job)
@@ -214,11 +214,11 @@ def test_a_quote_of_a_real_session_says_what_would_happen(home, tmp_cwd, monkeyp
         monkeypatch.setenv("KLING_NB_BACKEND", "fal")
     with Session(backend="fal") as session:
         job.maker = session
-        told = quote(3, duration="10")
-        assert told["backend"] == "fal"
-        assert told["outcome"] == "SUBMIT"
-        assert told["words"].startswith("About $")
-        assert told["refusal"] == str(MissingKey())
+        reported = quote(3, duration="10")
+        assert reported["backend"] == "fal"
+        assert reported["outcome"] == "SUBMIT"
+        assert reported["words"].startswith("About $")
+        assert reported["refusal"] == str(MissingKey())
         reply, _ = comm.ask("generate", {"key": 1, "changes": {}, "backend": "fal"}, number=4)
         assert reply["msg"]["error"] == str(MissingKey())
 
@@ -264,7 +264,7 @@ def test_a_poster_is_a_small_jpeg(tmp_path):
     assert len(jpeg) < 20_000
 
 
-def test_costs_are_said_as_far_as_they_are_known(tmp_path):
+def test_costs_are_shown_as_far_as_they_are_known(tmp_path):
     job = MemoryJob()
     assert cost(job) == ""
     job.backend = "fal"
