@@ -34,7 +34,7 @@ REMEDY: Mapping[type[ResponseError], str] = {
 }
 """The remedy for each class of error, unless its type has a better one in `TYPES`."""
 
-_SERVER_FAULT = "A server of fal failed. fal does not bill that. Run the cell again: it sends a new job."
+_SERVER_FAULT = "fal does not bill server errors. Run the cell again: it sends a new job."
 """Only for types that fal documents as free, those in `FREE_TYPES`."""
 
 _NUMBER = "Give the named parameter a value within its limit, then run the cell again."
@@ -89,7 +89,7 @@ TYPES: Mapping[str, tuple[type[ResponseError], str]] = {
     # request errors, §11.2
     "request_timeout": (
         PlatformError,
-        "The job ran longer than fal allows. fal does not bill that. Run the cell again, or ask for less.",
+        "The job ran longer than fal allows. fal does not bill server errors. Run the cell again.",
     ),
     "startup_timeout": (
         PlatformError,

@@ -91,7 +91,7 @@ class Reader:
         cell = self._kernel.start(text.rstrip("\n"))
         self._kernel.wait_until(lambda: cell.done or self._kernel.asks)
         if not cell.done:
-            self._kernel.answer("key-of:no one")
+            self._kernel.answer("key-of:nobody")
         self._kernel.finish(cell)
         assert cell.ok, cell.message or cell.reply
 

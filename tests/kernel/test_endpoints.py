@@ -75,9 +75,9 @@ def test_any_other_endpoint_by_its_live_schema(shared: RunningKernel, server: Sc
 
 def test_an_id_that_no_one_knows(shared: RunningKernel) -> None:
     for code in (
-        "%%kling --endpoint no one/nothing\nx",
-        "%kling use no one/nothing",
-        "%kling endpoints no one/nothing",
+        "%%kling --endpoint nobody/nothing\nx",
+        "%kling use nobody/nothing",
+        "%kling endpoints nobody/nothing",
     ):
         message = refusal(shared, code)
         assert "does not come with kling_nb" in message

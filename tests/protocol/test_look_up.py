@@ -108,7 +108,7 @@ def test_one_that_was_taken_up_by_its_id_is_named(session: Session, fal: Scripte
     assert session.get_job(request_id, endpoint="v1-pro").wait() is not None
     words = shown(session.submit("a cat"))
     assert request_id in words
-    assert "most likely not accepted" not in words
+    assert "Most likely fal did not accept it" not in words
 
 
 def test_two_that_were_not_answered_do_not_share_one(make_session: MakeSession, fal: ScriptedFal) -> None:
@@ -144,7 +144,7 @@ def test_soon_after_it_was_sent_the_list_may_be_late(
     fal.fault("lookup", "no_items", times=2)
     assert "yet" in shown(make_session().get_job(job_id))
     ledger.update(job_id, sent_at=entry.sent_at - LIST_LAG)
-    assert "most likely not accepted" in shown(make_session().get_job(job_id))
+    assert "Most likely fal did not accept it" in shown(make_session().get_job(job_id))
 
 
 @pytest.mark.parametrize("minutes", [-60, 60])
@@ -215,7 +215,7 @@ def test_a_picture_that_went_along_tells_by_its_bytes(
 def test_without_inputs_it_cannot_be_reported(session: Session, fal: ScriptedFal, ledger: Ledger) -> None:
     fal.platform.keeps_payloads = False
     unclear(session, fal)
-    assert "without their inputs" in shown(session.submit("a cat"))
+    assert "but not their inputs" in shown(session.submit("a cat"))
     assert ledger.entries()[0].state is State.UNCERTAIN
 
 

@@ -303,7 +303,7 @@ def test_a_job_of_an_earlier_version_that_just_failed_is_not_sent_again_in_its_o
     plan = session.plan("a cat!", endpoint=PRICED, earlier=WAS)
     (entry,) = world.ledger.entries()
     world.ledger.update(entry.id, state=State.FAILED, error="fal refused it")
-    with pytest.raises(errors.KlingError, match="just ended"):
+    with pytest.raises(errors.KlingError, match="just failed"):
         session._launch(plan)
     assert len(world.ledger.entries()) == len(world.fal.accepted) == 1
     assert session.plan("a cat!", endpoint=PRICED, earlier=WAS).request.prompt == "a cat!"

@@ -382,7 +382,7 @@ def test_cancel_reaches_an_open_stream(fal: ScriptedFal, http: httpx.Client) -> 
 
 
 def test_unknown_requests_and_wrong_addresses(fal: ScriptedFal, http: httpx.Client) -> None:
-    base = f"/{APP}/requests/no one"
+    base = f"/{APP}/requests/nobody"
     assert (http.get(f"{base}/status").status_code, http.get(f"{base}/status").json()) == (
         404,
         {"status": "NOT_FOUND"},

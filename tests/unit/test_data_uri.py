@@ -27,8 +27,8 @@ def test_content_and_type(text: str, expected: DataUri) -> None:
     [
         ("https://host/a,b", "without data:"),
         ("data:image/png;base64", "without a comma"),
-        ("data:image/png;base64,A", "does not decode"),
-        ("data:image/png;base64,AA*C", "does not decode"),
+        ("data:image/png;base64,A", "cannot be decoded"),
+        ("data:image/png;base64,AA*C", "cannot be decoded"),
         ("data:image/png;base64,猫", "is not base64"),
         ("data:text/plain,\ud800", "broken character"),
     ],

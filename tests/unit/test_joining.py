@@ -47,7 +47,7 @@ def test_shots_that_differ_get_the_shape_of_the_first(shots, tmp_path):
     last = np.asarray(film.last_frame)
     assert last[:, :16].mean() < 12  # The bars are black.
     assert last[:, 26:38].mean() > 60
-    assert json.loads((tmp_path / "film.json").read_text())["encoded_again"] is True
+    assert json.loads((tmp_path / "film.json").read_text())["encoded_anew"] is True
 
 
 def with_audio(path, seconds=2.0, hertz=440, rate=48_000):
@@ -80,7 +80,7 @@ def loudness(film, start, stop):
 def test_audio_is_joined_too(tmp_path):
     shots = [with_audio(tmp_path / "a.mp4"), with_audio(tmp_path / "b.mp4", hertz=880)]
     film = join(shots, tmp_path / "film.mp4")
-    assert json.loads((tmp_path / "film.json").read_text())["encoded_again"] is False
+    assert json.loads((tmp_path / "film.json").read_text())["encoded_anew"] is False
     assert film.duration == pytest.approx(4)
     assert loudness(film, 0.5, 1.5) > 0.2
     assert loudness(film, 2.5, 3.5) > 0.2
@@ -96,7 +96,7 @@ def test_a_shot_without_audio_is_silent(shots, tmp_path):
 def test_the_sidecar_lists_the_shots(shots, tmp_path):
     film = join(shots, tmp_path / "film.mp4")
     about = json.loads((tmp_path / "film.json").read_text())
-    assert (about["kling_nb_film"], about["file"], about["encoded_again"]) == (1, "film.mp4", False)
+    assert (about["kling_nb_film"], about["file"], about["encoded_anew"]) == (1, "film.mp4", False)
     assert [shot["file"] for shot in about["shots"]] == ["shot0.mp4", "shot1.mp4", "shot2.mp4"]
     assert [shot["start"] for shot in about["shots"]] == [0, 2, 4.4]
     assert str(tmp_path) not in (tmp_path / "film.json").read_text()

@@ -237,7 +237,7 @@ class TestBareBase64:
 
     def test_that_is_cut_off_is_refused_as_such(self):
         error = refused(base64.b64encode(PNG).decode()[:-3])
-        assert "is base64 that does not decode" in error.message
+        assert "is base64 that cannot be decoded" in error.message
 
     def test_of_another_kind_is_named(self):
         assert "is an MP4 video, not an image" in refused(base64.b64encode(MP4 + bytes(99)).decode()).message
@@ -432,7 +432,7 @@ class TestAnyFileForUpload:
             ("page.png", None, "is a web page (HTML), although its name is that of an image"),
             (MP4, "image/png", '"file.mp4" is a video, not "image/png"'),
             ("ftp://host/a", None, 'cannot be read from "ftp:"'),
-            ("data:image/png;base64,abc", None, "does not decode"),
+            ("data:image/png;base64,abc", None, "cannot be decoded"),
             (7, None, "takes a URL, a path or bytes, not 7"),
         ],
     )
