@@ -63,6 +63,7 @@ def test_a_job_is_cancelled_and_another_take_is_made_and_compared(host: Host, fa
 
 
 def test_panel_grid_and_storyboard_are_drawn_in_every_theme(host: Host, fal: ScriptedFal) -> None:
+    fal.script = Script(instant())
     host.run("import kling_nb\nkling_nb.Panel()")
     expect(host.cell.get_by_role("textbox", name="Prompt", exact=True)).to_be_visible()
     host.run("%%kling study --grid aspect_ratio=16:9,1:1\na sea at night")
