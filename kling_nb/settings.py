@@ -47,6 +47,7 @@ NAMES = (*ENVIRONMENT, "credentials", "dotenv", "prices")
 """The names of all settings. `dotenv` has no variable, which would hold for downloaded folders too."""
 
 DOTENV = ".env"
+_PATHS = {"home", "media", "ca_bundle"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,8 +166,8 @@ def resolve(*layers: Mapping[str, Any], environ: Mapping[str, str] | None = None
         key=key,
         account=account,
         dotenv=dotenv,
-        home=_folder(pick("home", None) or _default_home()).resolve(),
-        media=_folder(pick("media", "kling_media")),
+        home=_absolute(pick("home", None) or _default_home()).resolve(),
+        media=_absolute(pick("media", "kling_media")),
         timeout=_seconds("timeout", pick("timeout", None)),
         local_speed=_seconds("local_speed", pick("local_speed", 1.0)) or 1.0,
         inline_limit=_bytes("inline_limit", pick("inline_limit", 0)),
@@ -200,11 +201,9 @@ def _dotenv_file(value: Any) -> Path | None:
 
 def dotenv_note(settings: Settings) -> str:
     """Return a line about a `.env` file that is not read, or an empty text."""
-    if (
-        settings.key is not None
-        or settings.dotenv is not None
-        or not (front_end.base_folder() / DOTENV).is_file()
-    ):
+    if settings.key is not None or settings.dotenv is not None:
+        return ""
+    if not os.path.isfile(front_end.base_folder() / DOTENV):  # noqa: PTH113 -- Path.is_file may raise
         return ""
     return "A .env file is in this folder. It is not read: %kling key .env (dotenv=True) uses its FAL_KEY."
 
@@ -242,7 +241,7 @@ def _default_home() -> Path:
     return Path(platformdirs.user_data_dir("kling_nb", appauthor=False))
 
 
-def _folder(value: Any) -> Path:
+def _absolute(value: Any) -> Path:
     """Return an absolute path. A symbolic link keeps its name, so that cards can name it too."""
     path = Path(value).expanduser()
     path = path if path.is_absolute() else front_end.base_folder().resolve() / path
@@ -256,7 +255,7 @@ def from_code(values: Mapping[str, Any]) -> Unshown:
     a folder to which the process changes later.
     """
     fixed = {
-        name: Path(value).expanduser().absolute() if name in {"home", "media"} and value else value
+        name: Path(value).expanduser().absolute() if name in _PATHS and value else value
         for name, value in values.items()
     }
     if fixed.get("dotenv") is not None:
@@ -270,7 +269,7 @@ def _route(proxy: Any, ca_bundle: Any) -> Route:
         Proxy(url, "The setting proxy")  # it raises if the URL cannot be used
     return Route(
         url,
-        None if ca_bundle is None else str(Path(ca_bundle).expanduser().resolve()),
+        None if ca_bundle is None else str(_absolute(ca_bundle).resolve()),
     )
 
 

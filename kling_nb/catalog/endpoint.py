@@ -165,14 +165,24 @@ def estimate(
     if price.usd_per_second is None or seconds is None:
         return None
     seconds = math.ceil(seconds / price.step) * price.step if price.step else seconds
-    variants, resolution = price.variants, str(resolved.get("resolution", ""))
-    if any(name.startswith("video_") for name in variants) and _has_video(resolved):
+    if _bills_input(price, resolved):
         if input_seconds is None:
             return None
-        total = max(seconds + input_seconds, 2 * seconds)
-        return total * variants.get(f"video_{resolution}", price.usd_per_second)
-    audio = _audio_variant(price, resolved)
-    return seconds * variants.get(resolution, variants.get(audio, price.usd_per_second))
+        seconds = max(seconds + input_seconds, 2 * seconds)
+    return seconds * _rate(price, price.usd_per_second, resolved)
+
+
+def _rate(price: Price, usual: float, resolved: Mapping[str, Any]) -> float:
+    """Return the price of a second at the settings of a request, `usual` if they have none of their own."""
+    resolution, variants = str(resolved.get("resolution", "")), price.variants
+    if _bills_input(price, resolved):
+        return variants.get(f"video_{resolution}", usual)
+    return variants.get(resolution, variants.get(_audio_variant(price, resolved), usual))
+
+
+def _bills_input(price: Price, resolved: Mapping[str, Any]) -> bool:
+    """Return True if the seconds of a video in the input are billed too."""
+    return any(name.startswith("video_") for name in price.variants) and _has_video(resolved)
 
 
 def _audio_variant(price: Price, resolved: Mapping[str, Any]) -> str:
@@ -191,23 +201,26 @@ def _has_voice(value: Any) -> bool:
     return isinstance(value, (list, tuple)) and any(map(_has_voice, value))
 
 
-def units_text(endpoint: Endpoint, resolved: Mapping[str, Any], units: str) -> str:
+def units_text(
+    endpoint: Endpoint, resolved: Mapping[str, Any], units: str, input_seconds: float | None = None
+) -> str:
     """Return billed units as text, with unit price and total where the unit price is that of these units.
 
     Args:
         endpoint: Where the request went.
         resolved: Its input with the defaults.
         units: `x-fal-billable-units`, a decimal.
+        input_seconds: As in `estimate`.
     """
-    count, price, text = _number(units), endpoint.price, f"{units[:20]} billable units"
+    count, price, text = number_of(units), endpoint.price, f"{units[:20]} billable units"
     if count is None or price is None:
         return text
     rate = price.usd_per_video
     if price.usd_per_second is not None:
-        rate = price.variants.get(_audio_variant(price, resolved), price.usd_per_second)
+        rate = _rate(price, price.usd_per_second, resolved)
     if rate is None:
         return text
-    expected = estimate(endpoint, resolved)
+    expected = estimate(endpoint, resolved, input_seconds)
     # fal may weigh units by their settings. Only the rate that it reports itself then fits them.
     if price.note == LIVE_PRICE or (expected is not None and abs(count * rate - expected) < 1e-6):
         return f"{text} × ${rate:g} = ${count * rate:.2f}"
@@ -245,10 +258,10 @@ def with_price(endpoint: Endpoint, usd_per_second: float) -> Endpoint:
 def _seconds(resolved: Mapping[str, Any]) -> float | None:
     shots = resolved.get("multi_prompt")
     if isinstance(shots, (list, tuple)) and shots:
-        lengths = [_number(shot.get("duration")) for shot in shots if isinstance(shot, Mapping)]
+        lengths = [number_of(shot.get("duration")) for shot in shots if isinstance(shot, Mapping)]
         known = [length for length in lengths if length is not None]
         return sum(known) if len(known) == len(shots) else None
-    return _number(resolved.get("duration"))
+    return number_of(resolved.get("duration"))
 
 
 def _has_video(value: Any) -> bool:
@@ -258,7 +271,8 @@ def _has_video(value: Any) -> bool:
     return isinstance(value, (list, tuple)) and any(map(_has_video, value))
 
 
-def _number(value: Any) -> float | None:
+def number_of(value: Any) -> float | None:
+    """Return a value as a number, or None if it is none."""
     try:
         return float(value)
     except (TypeError, ValueError):
@@ -368,7 +382,7 @@ def _kind(name: str, schema: Mapping[str, Any]) -> ControlKind:
     if media_of(schema):
         return "media"
     if "enum" in schema:
-        return "stepped" if all(_is_number(option) for option in schema["enum"]) else "choice"
+        return "stepped" if all(_isnumber_of(option) for option in schema["enum"]) else "choice"
     match schema.get("type"):
         case "boolean":
             return "switch"
@@ -381,7 +395,7 @@ def _kind(name: str, schema: Mapping[str, Any]) -> ControlKind:
             return "json"
 
 
-def _is_number(option: Any) -> bool:
+def _isnumber_of(option: Any) -> bool:
     """Return True for a number and for a number written as text: Kling's durations are "5" and "10"."""
     if isinstance(option, str):
         return _NUMBER.fullmatch(option) is not None

@@ -273,7 +273,7 @@ def _schema_error(endpoint_id: str, why: str) -> UnknownEndpoint:
 # -- Prices that fal's API gives, for endpoints without one on record.
 
 
-PRICE_SECONDS = 86_400.0
+_PRICE_AGE_SECONDS = 86_400.0
 """Age up to which a price is used. fal is asked once a day."""
 
 _PRICE_PAUSE_SECONDS = 60.0
@@ -302,7 +302,7 @@ class PriceBook:
             ask: Asks fal, if no price of today is stored. None never asks.
         """
         known = self._asked.get(endpoint.id) or self._load(endpoint)
-        if known is None or not 0 <= time.time() - known[0] < PRICE_SECONDS:
+        if known is None or not 0 <= time.time() - known[0] < _PRICE_AGE_SECONDS:
             known = self._ask(endpoint, ask) if ask is not None else None
         price = known[1] if known else None
         return endpoint if price is None else replace(endpoint, price=price)
@@ -319,7 +319,7 @@ class PriceBook:
         stored = self._read()
         stored[endpoint.id] = {"asked_at": now, "answer": answer}
         with suppress(OSError):
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._path.parent.mkdir(mode=0o700, exist_ok=True)  # makes no home for a cache alone
             write_file(self._path, json.dumps(stored).encode(), overwrite=True)
         self._asked[endpoint.id] = (now, _price(endpoint, now, answer))
         return self._asked[endpoint.id]

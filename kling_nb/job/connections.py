@@ -41,7 +41,7 @@ else:  # boundary 1 of `_lazy`: with the first job, upload or schema
 
 log = logging.getLogger(__name__)
 
-PRICE_SECONDS = 10.0
+PRICE_WAIT_SECONDS = 10.0
 """How long a call waits for fal's price."""
 
 
@@ -135,7 +135,7 @@ class Connections:
         def ask_fal(endpoint_id: str) -> tuple[float, str, str] | None:
             asking = self._background.spawn(self.live_price(settings, endpoint_id))
             try:
-                price = wait(asking, PRICE_SECONDS)
+                price = wait(asking, PRICE_WAIT_SECONDS)
             except ResponseError as fault:
                 if fault.status_code == 404:
                     return None

@@ -103,9 +103,8 @@ class JobRun:
         entry = self._record.entry
         if not self._job.state.resumed:  # this entry was read before the request was sent
             entry = replace(entry, sent_at=entry.created_at, request_id=self._job.request_id)
-        if (
-            self._submission.other_key and not entry.is_result_gone
-        ):  # this key does not find another account's requests
+        # This key does not find requests of another account.
+        if self._submission.other_key and not entry.is_result_gone:
             return other_key_error(entry)
         return result_gone_error(entry)
 

@@ -238,21 +238,21 @@ class MediaFolder:
         Raises:
             MediaError: The folder cannot be written to, or its disk is full.
         """
-        place = self.folder
-        while not place.exists() and place != place.parent:
-            place = place.parent
+        existing = self.folder
         with disk_errors(self.folder, unsent=True):
-            if not place.is_dir():
-                raise NotADirectoryError(errno.ENOTDIR, f"{place} is not a folder")
-            if not os.access(place, os.W_OK | os.X_OK):
+            while not os.path.lexists(existing) and existing != existing.parent:
+                existing = existing.parent  # a link to a disk that is not there exists, and is no folder
+            if not existing.is_dir():
+                raise NotADirectoryError(errno.ENOTDIR, f"{existing} is not a folder")
+            if not os.access(existing, os.W_OK | os.X_OK):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-            if place == self.folder:  # a quota shows only when something is written
-                probe = temporary_path(place / "take")
+            if existing == self.folder:  # a quota shows only when something is written
+                sample = temporary_path(existing / "take")
                 try:
-                    probe.write_bytes(bytes(4096))
+                    sample.write_bytes(bytes(4096))
                 finally:
-                    probe.unlink(missing_ok=True)
-            if shutil.disk_usage(place).free < LEAST_FREE:
+                    sample.unlink(missing_ok=True)
+            if shutil.disk_usage(existing).free < LEAST_FREE:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def _place(self, incoming: Incoming, draft: TakeDraft) -> Take:

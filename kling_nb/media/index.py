@@ -210,6 +210,7 @@ class Index:
     def _lock_of_process(self) -> threading.RLock:
         """Return the lock. A forked child starts again: locks and connections do not survive a fork."""
         if self._pid != os.getpid():
+            # Kept, so that the child does not close its parent's connection: that drops the parent's locks.
             self._of_parent = self._db
             self._start()
             self._store = None

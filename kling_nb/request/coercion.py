@@ -17,7 +17,8 @@ from itertools import islice
 from typing import Any
 
 from kling_nb.catalog.problem import InvalidValue, Problem, ValuePath, dotted_path, quote
-from kling_nb.request.limits import Place, conform, size_in_words
+from kling_nb.errors import UsageError
+from kling_nb.request.limits import Place, conform, item_schema, size_in_words
 from kling_nb.request.local_file import LocalFile, MediaSlot
 from kling_nb.request.media_input import media_text, read_media
 
@@ -34,7 +35,10 @@ def as_list(value: Any) -> Any:
     if isinstance(value, (range, KeysView, ValuesView)):
         return list(value)
     if isinstance(value, Iterator) and not hasattr(value, "read"):  # An open file is an iterator, too.
-        return list(islice(value, _LONGEST))
+        values = list(islice(value, _LONGEST + 1))
+        if len(values) > _LONGEST:
+            raise UsageError(f"A generator gave more than {_LONGEST:,} values.", remedy="Give a list.")
+        return values
     if getattr(value, "ndim", None) == 1 and callable(getattr(value, "tolist", None)):
         return value.tolist()
     return value
@@ -87,7 +91,7 @@ class Coercion:
 
     def _list(self, schema: Mapping[str, Any], given: Any, path: ValuePath) -> Any:
         value = as_list(given)
-        items = schema.get("items", {})
+        items = item_schema(schema)
         if "x-fal-media" in items:
             value = _file_list(value)
         elif isinstance(value, str):

@@ -20,7 +20,7 @@ from kling_nb._lazy import av, image_ops, pillow
 from kling_nb.catalog.problem import Problem, ValuePath, dotted_path, listing, quote
 from kling_nb.request.file_types import HEAD, FileType, detect
 from kling_nb.request.local_file import LocalFile, MediaSlot
-from kling_nb.request.media_input import DataUriError, is_data_uri, parse_data_uri, plain_image
+from kling_nb.request.media_input import ORIENTATION, DataUriError, is_data_uri, parse_data_uri, plain_image
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -31,7 +31,6 @@ PREVIEW = "LOCAL PREVIEW"
 FITS = ("crop", "pad", "scale")
 """How an image is made to conform: cut its edges off, add black bars, or stretch it."""
 
-_ORIENTATION = 0x0112  # the EXIF tag; from 5 on, width and height are swapped
 _SENT_BY_ALL = frozenset({"jpg", "png", "webp"})  # what `fit` leaves in its format if fal states none
 _TOLERANCE = 1e-6
 _VIDEO = {
@@ -73,9 +72,13 @@ def places(schema: Mapping[str, Any], value: Any, path: ValuePath = ()) -> Itera
             if name in value:
                 yield from places(_with_conditions(part, value), value[name], (*path, name))
     elif isinstance(value, list):
-        items = {**({"x-fal": schema["x-fal"]} if "x-fal" in schema else {}), **schema.get("items", {})}
         for index, item in enumerate(value):
-            yield from places(items, item, (*path, index))
+            yield from places(item_schema(schema), item, (*path, index))
+
+
+def item_schema(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the schema of the items of a list, with the limits of the list."""
+    return {**({"x-fal": schema["x-fal"]} if "x-fal" in schema else {}), **schema.get("items", {})}
 
 
 def _with_conditions(part: Mapping[str, Any], values: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -154,7 +157,7 @@ def size_in_words(file: LocalFile) -> str:
 def _image_size(file: IO[bytes]) -> dict[str, float]:
     try:
         with pillow.open(file) as image:
-            turned = image.getexif().get(_ORIENTATION, 1) >= 5
+            turned = image.getexif().get(ORIENTATION, 1) >= 5  # from there on, width and height are swapped
             width, height = reversed(image.size) if turned else image.size
             return {"width": width, "height": height}
     except (OSError, SyntaxError, ValueError, TypeError, pillow.DecompressionBombError):
@@ -172,7 +175,7 @@ def _stream(file: IO[bytes]) -> tuple[dict[str, float], bool]:
             elif container.duration:
                 values["duration"] = container.duration / 1_000_000
             if container.streams.video:
-                video = container.streams.video[0]
+                video = container.streams.video[0]  # without its rotation
                 values |= {"width": video.codec_context.width, "height": video.codec_context.height}
                 values |= {"fps": float(video.average_rate)} if video.average_rate else {}
                 values |= {"frames": video.frames} if video.frames else {}
@@ -207,7 +210,7 @@ class Breach:
         words, digits, scale = _WORDS[what]
         most = "at most" if side == "max" else "at least"
         value = _round(self.value / scale, digits, up=side == "max")
-        return f"{words.format(value)}; {most} {_number(self.limit / scale, digits)} is allowed"
+        return f"{words.format(value)}; {most} {_number_text(self.limit / scale, digits)} is allowed"
 
 
 _WORDS = {
@@ -315,10 +318,10 @@ def _measure_input(place: Place, file: LocalFile | None) -> tuple[Measures | Non
 def _round(value: float, digits: int, *, up: bool) -> str:
     """Return a number rounded away from its limit, so that it is never shown as equal to it."""
     factor = 10.0**digits
-    return _number((math.ceil if up else math.floor)(value * factor) / factor, digits)
+    return _number_text((math.ceil if up else math.floor)(value * factor) / factor, digits)
 
 
-def _number(value: float, digits: int) -> str:
+def _number_text(value: float, digits: int) -> str:
     text = f"{value:,.{digits}f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
 

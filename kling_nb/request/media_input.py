@@ -439,9 +439,10 @@ def _pillow_file(slot: MediaSlot, image: Image) -> LocalFile:
         plain = plain_image(image)
         file = _png_file(slot, plain)
         mode = image.mode if image.mode in _PNG_MODES else _CONVERTED.get(image.mode)
-        if (plain.mode, plain.size) == (mode, image.size) and image.getexif().get(_ORIENTATION, 1) == 1:
-            return file
-        if mode is None or (image.mode == "P" and plain.mode == "RGBA"):
+        if image.mode == "P" and "transparency" in image.info:
+            mode = "RGBA"
+        upright = image.getexif().get(ORIENTATION, 1) == 1
+        if mode is None or (upright and (plain.mode, plain.size) == (mode, image.size)):
             return file
         before = image if image.mode == mode else image.convert(mode)
         return replace(file, earlier=_pixel_hash(before))
@@ -473,7 +474,8 @@ def _pixel_hash(image: Image) -> str:
     return pixels.hexdigest()
 
 
-_ORIENTATION = 0x0112  # the EXIF tag
+ORIENTATION = 0x0112
+"""The EXIF tag."""
 
 
 class _NoBytesError(Exception):

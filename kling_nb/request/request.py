@@ -17,11 +17,11 @@ from types import MappingProxyType
 from typing import Any
 
 from kling_nb.catalog import Endpoint
-from kling_nb.catalog.problem import Problem, input_error, listing, quote
+from kling_nb.catalog.problem import Problem, dotted_path, input_error, listing, quote
 from kling_nb.catalog.shipped import endpoint, endpoints
 from kling_nb.errors import InputError, UnknownEndpoint
 from kling_nb.request.coercion import Coercion
-from kling_nb.request.limits import FITS, limit_problems, measure_file
+from kling_nb.request.limits import FITS, limit_problems, measure_file, places
 from kling_nb.request.local_file import LocalFile
 from kling_nb.request.validation import problems, rule_problems, warnings
 
@@ -116,12 +116,20 @@ class VideoRequest:
 
     @cached_property
     def input_seconds(self) -> float | None:
-        """The length of the local videos in the input, else of its audio, or None if there are none."""
-        for kind in ("video/", "audio/"):
-            files = [file for file in self.files.values() if file.content_type.startswith(kind)]
-            lengths = [length for file in files if (length := measure_file(file).values.get("duration"))]
-            if lengths:
-                return sum(lengths)
+        """The length of the videos in the input, else of its audio; None if there are none or one is unknown.
+
+        Files by URL have no known length.
+        """
+        for kind in ("video", "audio"):
+            found = [
+                place
+                for place in places(self.endpoint.input_schema, self.input)
+                if place.schema["x-fal-media"] == kind
+            ]
+            files = [self.files.get(dotted_path(place.path)) for place in found]
+            lengths = [measure_file(file).values.get("duration") if file else None for file in files]
+            if found:
+                return None if None in lengths else sum(length for length in lengths if length)
         return None
 
     @property

@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Any
 
 from kling_nb._lazy import jsonschema_rs
-from kling_nb.catalog.endpoint import Endpoint, media_of
+from kling_nb.catalog.endpoint import Endpoint, media_of, number_of
 from kling_nb.catalog.problem import (
     Problem,
     ValuePath,
@@ -401,12 +401,12 @@ def _shot_problems(endpoint: Endpoint, values: Mapping[str, Any]) -> Iterator[Pr
         return
     shot = schema.get("multi_prompt", {}).get("items", {}).get("properties", {})
     usual = shot.get("duration", {}).get("default")
-    lengths = [_seconds(shot.get("duration", usual)) for shot in shots]
+    lengths = [number_of(shot.get("duration", usual)) for shot in shots]
     if None in lengths:
         return
     total = sum(length for length in lengths if length is not None)
     duration = schema.get("duration", {})
-    allowed = [number for option in duration.get("enum", ()) if (number := _seconds(option)) is not None]
+    allowed = [number for option in duration.get("enum", ()) if (number := number_of(option)) is not None]
     low = min(allowed, default=duration.get("minimum", 0))
     high = max(allowed, default=duration.get("maximum", total))
     if not low <= total <= high:
@@ -416,7 +416,7 @@ def _shot_problems(endpoint: Endpoint, values: Mapping[str, Any]) -> Iterator[Pr
             f"The shots of multi_prompt last {total:g} s in all; {low:g} to {high:g} s are allowed.",
             "Change the duration of some shots.",
         )
-    given = _seconds(values.get("duration"))
+    given = number_of(values.get("duration"))
     if given is not None and given != total:
         yield Problem(
             ("duration",),
@@ -424,13 +424,6 @@ def _shot_problems(endpoint: Endpoint, values: Mapping[str, Any]) -> Iterator[Pr
             f"duration is {given:g}, and the shots of multi_prompt last {total:g} s in all.",
             "Leave duration out, or make both equal.",
         )
-
-
-def _seconds(value: Any) -> float | None:
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return None
 
 
 def _count_problems(schema: Schema, values: Mapping[str, Any]) -> Iterator[Problem]:

@@ -11,7 +11,6 @@ from typing import Any
 
 from kling_nb.catalog import Endpoint
 from kling_nb.errors import UsageError
-from kling_nb.request.coercion import as_list
 
 LARGEST = 500
 """Most cells of one sweep. More is most likely a typing error, and an expensive one."""
@@ -60,16 +59,15 @@ def split(
 ) -> tuple[tuple[Axis, ...], dict[str, Any]]:
     """Return the axes among the arguments, in their order, and the other arguments.
 
-    A list or tuple is an axis, and so are a range, a generator, a pandas Series and an array with one axis. A
-    parameter whose value is a list itself (one of `lists`) is an axis if it is a tuple or a list of lists.
+    A list or tuple is an axis; `as_list` makes lists of other values. A parameter whose value is a list itself
+    (one of `lists`) is an axis if it is a tuple or a list of lists.
 
     Raises:
         UsageError: A list is empty.
     """
     axes = []
     rest = {}
-    for name, given in arguments.items():
-        value = as_list(given)
+    for name, value in arguments.items():
         if _is_axis(value, name in lists):
             axes.append(Axis.of(name, value))
         else:

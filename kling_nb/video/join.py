@@ -191,7 +191,7 @@ def join_clips(
             _write(film, target, on_progress)
             if not film.encoded:
                 _check_copy(film, target)
-        except (av.FFmpegError, _CopyFailed) as error:
+        except (av.FFmpegError, ValueError, _CopyFailed) as error:
             if film.encoded and film.audio != "copied":
                 raise
             film = _encode_all(film, f"the packets could not be copied ({error})")

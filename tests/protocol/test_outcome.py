@@ -142,13 +142,16 @@ def world(
     return world
 
 
+in_every_past = pytest.mark.parametrize(
+    ("past", "outcome", "before", "after", "fault"), ALL, ids=[past.__name__ for past, *_ in ALL]
+)
+
+
 def test_every_outcome_is_in_the_table() -> None:
     assert set(WORDS) == set(Outcome) == {outcome for _, outcome, *_ in ALL}
 
 
-@pytest.mark.parametrize(
-    ("past", "outcome", "before", "after", "fault"), ALL, ids=[past.__name__ for past, *_ in ALL]
-)
+@in_every_past
 def test_all_that_show_a_plan_say_what_the_run_then_does(
     world: World,
     past: Callable[[World], None],
@@ -253,9 +256,7 @@ def test_an_accepted_row_is_followed_and_one_being_sent_is_waited_for(world: Wor
 WAS = Call(prompt="a cat", endpoint=PRICED)
 
 
-@pytest.mark.parametrize(
-    ("past", "outcome", "before", "after", "fault"), ALL, ids=[past.__name__ for past, *_ in ALL]
-)
+@in_every_past
 def test_what_an_earlier_version_paid_for_is_shown_with_the_reason(
     world: World,
     past: Callable[[World], None],

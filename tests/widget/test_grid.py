@@ -117,8 +117,8 @@ def test_fields(pair):
 def test_a_storyboard_speaks_the_same(clip):
     sheet = StoryboardSource(Storyboard([clip, clip]))
     assert set(sheet.cell(0)) == set(js_list("CELL_FIELDS"))
-    beside = {"now", "revision", "done", "summary", "cells"}
-    assert set(sheet.describe()) == set(js_typedef("Snapshot")) - beside
+    added = {"now", "revision", "done", "summary", "cells"}
+    assert set(sheet.describe()) == set(js_typedef("Snapshot")) - added
 
 
 # -- the kernel's side --------------------------------------------------------------------

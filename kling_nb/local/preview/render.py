@@ -21,7 +21,8 @@ from kling_nb.local.preview.clip import FPS, Clip, frame_size, make_melody, writ
 from kling_nb.local.preview.input_image import CameraMove, open_image
 from kling_nb.local.preview.scene import Scene
 from kling_nb.local.preview.scenery import choose_scenery
-from kling_nb.local.preview.title_card import LABEL, TitleCard, clear_card
+from kling_nb.local.preview.title_card import TitleCard, clear_card
+from kling_nb.request.limits import PREVIEW
 
 _STEPS = 40  # The log counts the frames in this many steps, like those of a diffusion sampler.
 
@@ -101,7 +102,7 @@ def _video(order: Order, seconds: float, log: Callable[[str], None], pace: Pace)
 
     with tempfile.TemporaryDirectory(prefix="kling-nb-render-") as folder:
         path = Path(folder) / "output.mp4"
-        write_clip(path, paced_frames(), clip.size, f"{LABEL} of kling_nb, not made by a model")
+        write_clip(path, paced_frames(), clip.size, f"{PREVIEW} of kling_nb, not made by a model")
         return OutputFile(path.read_bytes(), "output.mp4", "video/mp4", clip.size)
 
 

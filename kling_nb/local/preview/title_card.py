@@ -17,8 +17,7 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from kling_nb.local.preview.clip import FPS, Clip
 from kling_nb.local.preview.scenery import Colour
-
-LABEL = "LOCAL PREVIEW"
+from kling_nb.request.limits import PREVIEW
 
 _FAINT = 215  # Opacity, of 255, of the small print.
 _WHITE = (230.0, 128.0, 128.0)
@@ -54,7 +53,7 @@ class TitleCard:
             at = (margin - face.size / 18, top + number * face.size * _LEADING)
             pen.text(at, line, fill=255, font=face, stroke_width=face.size / 80)
         radius, x, y = small * 0.3, *np.ogrid[:width, :height]
-        letters.paste(_small_print(LABEL, small, 0.14), (margin + small * 6 // 5, margin))
+        letters.paste(_small_print(PREVIEW, small, 0.14), (margin + small * 6 // 5, margin))
         name = shorten([clip.name], 1, font(None, small), width - 2 * margin - 7 * small)[0]
         letters.paste(_small_print(name, small, 0.02), (margin, self._foot))
         far = np.hypot(x - margin - radius, y - margin - small * 0.66).T
@@ -90,7 +89,7 @@ def clear_card(image: Image.Image) -> Image.Image:
     """Return a frame of a preview with its title card blurred away; any other image as it is."""
     (width, height), short = image.size, min(image.size)
     margin, small = round(short * 0.055), max(round(short * 0.04), 7)
-    mark = np.asarray(_small_print(LABEL, small, 0.14), np.float32) / _FAINT
+    mark = np.asarray(_small_print(PREVIEW, small, 0.14), np.float32) / _FAINT
     left = margin + small * 6 // 5
     place = np.asarray(image.convert("L"), np.float32)[margin:, left:][: mark.shape[0], : mark.shape[1]]
     if place.shape != mark.shape:

@@ -83,7 +83,9 @@ def detail(job: Job) -> dict[str, Any]:
     return {
         "prompt": clip(request.prompt),
         "parameters": parameters,
-        "units": units_text(request.endpoint, request.resolved, job.state.units) if job.state.units else None,
+        "units": units_text(request.endpoint, request.resolved, job.state.units, request.input_seconds)
+        if job.state.units
+        else None,
         "url": served_url(job.file) if job.file else None,
         **log(job.lines),
         **_measures(job.video),

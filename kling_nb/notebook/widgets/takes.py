@@ -170,7 +170,9 @@ def cost(job: JobLike) -> str:
     if units:
         request = job.request
         return (
-            "not charged" if units in {"0", "0.0"} else units_text(request.endpoint, request.resolved, units)
+            "not charged"
+            if units in {"0", "0.0"}
+            else units_text(request.endpoint, request.resolved, units, request.input_seconds)
         )
     if isinstance(error, errors.PlatformError):
         return "not charged"
