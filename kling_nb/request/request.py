@@ -17,6 +17,7 @@ from types import MappingProxyType
 from typing import Any
 
 from kling_nb.catalog import Endpoint
+from kling_nb.catalog.endpoint import units_text
 from kling_nb.catalog.problem import Problem, dotted_path, input_error, listing, quote
 from kling_nb.catalog.shipped import endpoint, endpoints
 from kling_nb.errors import InputError, UnknownEndpoint
@@ -131,6 +132,10 @@ class VideoRequest:
             if found:
                 return None if None in lengths else sum(length for length in lengths if length)
         return None
+
+    def units_text(self, units: str) -> str:
+        """Return billed units (`x-fal-billable-units`) as text, with unit price and total if they are known."""
+        return units_text(self.endpoint, self.resolved, units, self.input_seconds)
 
     @property
     def warnings(self) -> tuple[str, ...]:

@@ -59,8 +59,8 @@ def split(
 ) -> tuple[tuple[Axis, ...], dict[str, Any]]:
     """Return the axes among the arguments, in their order, and the other arguments.
 
-    A list or tuple is an axis; `as_list` makes lists of other values. A parameter whose value is a list itself
-    (one of `lists`) is an axis if it is a tuple or a list of lists.
+    A list or tuple is an axis; `as_list` makes lists of other values. A parameter whose value is itself a
+    list (one of `lists`) is an axis if it is a tuple or a list of lists.
 
     Raises:
         UsageError: A list is empty.

@@ -45,9 +45,7 @@ def card_of(job: Job) -> Card:
         take=getattr(job.result, "take", None),
         reused=job.reused,
         units=state.units,
-        billed=units_text(request.endpoint, request.resolved, state.units, request.input_seconds)
-        if state.units
-        else "",
+        billed=request.units_text(state.units) if state.units else "",
         elapsed=job.finished_at - job.created_at if job.finished_at and not job.reused else None,
         error=str(job.error) if job.error is not None else None,
         lines=tuple((line.timestamp, line.message) for line in job.lines),

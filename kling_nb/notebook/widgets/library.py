@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from kling_nb.catalog import Endpoint
-from kling_nb.catalog.endpoint import units_text
 from kling_nb.catalog.shipped import endpoint
 from kling_nb.errors import UnknownEndpoint, UsageError
 from kling_nb.events import Event, JobState, Logged, State
@@ -83,9 +82,7 @@ def detail(job: Job) -> dict[str, Any]:
     return {
         "prompt": clip(request.prompt),
         "parameters": parameters,
-        "units": units_text(request.endpoint, request.resolved, job.state.units, request.input_seconds)
-        if job.state.units
-        else None,
+        "units": request.units_text(job.state.units) if job.state.units else None,
         "url": served_url(job.file) if job.file else None,
         **log(job.lines),
         **_measures(job.video),

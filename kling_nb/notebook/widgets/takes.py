@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from kling_nb import errors
 from kling_nb.api import default_session
-from kling_nb.catalog.endpoint import units_text
 from kling_nb.errors import InputError, KlingError, ResponseError, ResultGone, UsageError
 from kling_nb.events import Event, JobState, Logged, State
 from kling_nb.job.plan import WORDS, Outcome, Plan
@@ -168,12 +167,7 @@ def cost(job: JobLike) -> str:
         return WORDS[job.outcome or Outcome.REUSE].brief
     units = job.state.units or (error.billable_units if isinstance(error, ResponseError) else None)
     if units:
-        request = job.request
-        return (
-            "not charged"
-            if units in {"0", "0.0"}
-            else units_text(request.endpoint, request.resolved, units, request.input_seconds)
-        )
+        return "not charged" if units in {"0", "0.0"} else job.request.units_text(units)
     if isinstance(error, errors.PlatformError):
         return "not charged"
     if state is State.FAILED and job.state.request_id is None:
