@@ -134,9 +134,8 @@ class Follower:
                 if refused >= REFUSAL_PATIENCE and isinstance(fault, ResponseError):
                     raise unavailable_error("status", fault, ref) from fault
                 if attempt == REFUSAL_PATIENCE:
-                    text = (
-                        f"kling_nb: there is no status at the moment: {fault.message} It is asked for again."
-                    )
+                    reason = fault.message.rstrip(".")
+                    text = f"kling_nb: there is no status at the moment: {reason}. It is asked for again."
                     yield Logged(text, None, "WARN")
             else:
                 yield status

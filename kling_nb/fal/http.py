@@ -104,7 +104,7 @@ class Http:
         Raises:
             UsageError: The message names the variable or setting at fault.
         """
-        for base in (self.hosts.queue, self.hosts.rest):
+        for base in (self.hosts.queue, self.hosts.rest, self.hosts.api):
             connection_options(base, self.hosts.route)
 
     def key_header(self, url: str) -> dict[str, str]:

@@ -263,7 +263,7 @@ async def is_deprecated(http: Http, endpoint_id: str) -> bool:
     False also means that fal does not answer or does not list it: this is only a hint.
     """
     url = f"{http.hosts.api.rstrip('/')}/v1/models?endpoint_id={quote(endpoint_id, safe='')}"
-    with suppress(httpx.RequestError):
+    with suppress(httpx.RequestError, errors.KlingError):
         answer = await http.answer(http.short, "GET", url, headers=http.key_header(url))
         models = (json_object(answer.content) or {}).get("models") if answer.is_success else None
         for model in models if isinstance(models, list) else ():

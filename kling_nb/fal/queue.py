@@ -22,7 +22,7 @@ from kling_nb.fal.http import (
 )
 from kling_nb.fal.options import SubmitOptions
 from kling_nb.fal.patience import parse_retry_after
-from kling_nb.fal.refusals import LATER_TYPES, REMEDY, from_response, type_in
+from kling_nb.fal.refusals import LATER_TYPES, REMEDY, TYPES, from_response, type_in
 from kling_nb.fal.replies import CancelOutcome, QueueResult, Status, json_object, parse_status
 
 RESULT_PATIENCE = 8
@@ -360,7 +360,7 @@ def _clip(text: str) -> str:
 
 def _has_error_type(response: httpx.Response, data: Mapping[str, Any] | None) -> bool:
     """Return True if an error answer has one of fal's documented error types (FAL-PROTOCOL §11.2)."""
-    return "x-fal-error-type" in response.headers or bool(data and data.get("error_type"))
+    return "x-fal-error-type" in response.headers or type_in(data or {}, {}) in TYPES
 
 
 def _may_come_later(response: httpx.Response, data: Mapping[str, Any] | None) -> bool:

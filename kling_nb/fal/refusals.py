@@ -175,7 +175,7 @@ def from_response(
     message = "; ".join(_describe(detail) for detail in details) or f"{_opening(what, status_code)} {text}"
     return kind(
         _clip(_one_line(message).rstrip(":"), 600),
-        remedy=_remedy(kind, [error_type, *(detail.type for detail in details), *_types_of_headers(headers)]),
+        remedy=_remedy(kind, [error_type, *(detail.type for detail in details)]),
         request_id=request_id or headers.get("x-fal-request-id"),
         status_code=status_code,
         error_type=error_type or (details[0].type if details else None),
@@ -189,7 +189,10 @@ def type_in(data: Mapping[str, Any], headers: Mapping[str, str]) -> str | None:
     parts = (data, *(part for name in ("detail", "error") if isinstance(part := data.get(name), dict)))
     named = [text for part in parts for key in ("error_type", "type") if (text := _text(part.get(key)))]
     known = [text for text in named if text in TYPES]
-    return next(iter(known), None) or _text(data.get("error_type")) or headers.get("x-fal-error-type")
+    # The caller's start timeout is named by a header of its own (FAL-PROTOCOL §3.2).
+    start_timeout = "startup_timeout" if "x-fal-request-timeout-type" in headers else None
+    header = headers.get("x-fal-error-type") or start_timeout
+    return next(iter(known), None) or _text(data.get("error_type")) or header
 
 
 def from_error_text(text: str, error_type: str | None, *, request_id: str | None) -> ResponseError:
@@ -231,11 +234,6 @@ def _remedy(kind: type[ResponseError], types: Sequence[str | None]) -> str:
     """Return the remedy of the first type that belongs to this class, or the remedy of the class."""
     known = (TYPES[name] for name in types if name is not None and name in TYPES)
     return next((remedy for of, remedy in known if of is kind), REMEDY.get(kind, ""))
-
-
-def _types_of_headers(headers: Mapping[str, str]) -> list[str]:
-    """Return the error type that only a header names: the caller's start timeout (FAL-PROTOCOL §3.2)."""
-    return ["startup_timeout"] if "x-fal-request-timeout-type" in headers else []
 
 
 def _opening(what: str, status: int) -> str:

@@ -48,7 +48,7 @@ def row_of_cancelled(state: State) -> dict[str, Any]:
 
     Nothing is billed for a job that had not started. A runner that was stopped may have cost something.
     """
-    unpaid = {} if state is State.IN_PROGRESS else {"reserved_usd": 0.0}
+    unpaid = {"reserved_usd": 0.0} if state in {State.SUBMITTING, State.IN_QUEUE} else {}
     return {"state": State.CANCELLED, **unpaid}
 
 

@@ -197,7 +197,7 @@ class Client:
                     remedy="Wait for it: `async for event in client.events(…)`, or get_job(…).wait().",
                     request_id=request_id,
                 )
-            return await _fetch_result(found)
+            return await _fetch_result(found, reported=status.error is not None)
 
         return await self._work(ask())
 
@@ -321,9 +321,9 @@ def _intent(request: VideoRequest, settings: Settings) -> Intent:
     )
 
 
-async def _fetch_result(found: _Found) -> QueueResult:
+async def _fetch_result(found: _Found, *, reported: bool) -> QueueResult:
     try:
-        result = await found.backend.client.result(found.ref)
+        result = await found.backend.client.result(found.ref, reported=reported)
     except errors.KlingError as fault:
         if errors.is_final(fault):
             await found.note(**failure_columns(fault, accepted=True))

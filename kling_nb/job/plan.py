@@ -346,7 +346,7 @@ class Planner:
                 found = None if runs else self.take_of(entry, plan.settings)
                 if not runs and found is None:
                     continue
-                plan = replace(plan, elsewhere=found, unfinished=entry if runs else None)
+                plan = replace(plan, elsewhere=found, unfinished=entry if runs else plan.unfinished)
                 if fingerprint == request.fingerprint:
                     return plan
                 stored = found.sidecar.input if found else entry.input

@@ -179,6 +179,8 @@ class JobRun:
         unknown = isinstance(fault, (*errors.NOT_FINAL, errors.RequestNotFound))
         if ended.error is not None and unknown:
             return from_error_text(ended.error, ended.error_type, request_id=request_id)
+        if isinstance(fault, errors.ResponseError) and fault.error_type is None:
+            fault.error_type = ended.error_type
         return fault
 
     async def _follow(self, backend: Backend, ref: RequestRef) -> Completed:

@@ -102,6 +102,8 @@ class JobStarter:
             return _with_notices(self._past.of_take(plan.request, plan.found), plan)
         check_allowed(plan)
         if plan.elsewhere is not None:
+            if plan.unfinished is not None:  # a row of this folder that was never sent: it is not needed
+                self._connections.ledger(plan.settings).drop_unsent(plan.unfinished.id)
             return _with_notices(self._copy(plan, plan.elsewhere), plan)
         if plan.settings.backend == "fal":
             self._connections.media(plan.settings.media).check_writable()

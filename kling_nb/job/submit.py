@@ -160,7 +160,9 @@ class JobSubmission:
                         # The row says "not sent" before the wait, so that after a kill a run sends it.
                         if not await asyncio.to_thread(ledger.mark_unsent, self._job.id):
                             break
-                        await self._wait_for_turn(backend, line, turn, TURN.delay(attempt, fault.retry_after))
+                        # Not at once, also with `Retry-After: 0`: the limit is still reached.
+                        seconds = max(TURN.first, TURN.delay(attempt, fault.retry_after))
+                        await self._wait_for_turn(backend, line, turn, seconds)
         self.fresh, self._intent = False, None  # another process submits this row
         return await self._find(backend)
 

@@ -490,17 +490,24 @@ def _paid_rows(
 def _rows_elsewhere(
     db: sqlite3.Connection, fingerprint: str, folder: Path, take: int | None, any_take: bool
 ) -> Iterator[Entry]:
-    """Yield rows of other folders: finished ones whose file exists, then those that fal may be working on."""
+    """Yield rows of other folders: finished ones, those that fal may be working on, then moved ones.
+
+    A moved one is finished, and its file is not where it was. The caller looks for its new name.
+    """
     rows = db.execute(
         "SELECT * FROM jobs WHERE fingerprint = ?1 AND (?3 OR take = ?2) AND backend = 'fal'"
         f" AND (+state = 'READY' OR {UNFINISHED}) ORDER BY state != 'READY', take, created_at DESC",
         (fingerprint, take, any_take),
     )
+    moved = []
     for entry in map(Entry.from_row, rows.fetchall()):
-        ready = entry.state is State.READY
-        usable = ready and os.path.isfile(entry.media_path or "")  # noqa: PTH113 -- any text may be there
-        if (usable or not (ready or entry.is_unsent)) and not entry.belongs_in(folder):
+        if entry.belongs_in(folder) or entry.is_unsent:
+            continue
+        if entry.state is not State.READY or os.path.isfile(entry.media_path or ""):  # noqa: PTH113 -- any text
             yield entry
+        else:
+            moved.append(entry)
+    yield from moved
 
 
 def _has_request(db: sqlite3.Connection, request_id: str) -> bool:

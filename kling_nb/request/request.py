@@ -134,7 +134,7 @@ class VideoRequest:
         return None
 
     def units_text(self, units: str) -> str:
-        """Return billed units (`x-fal-billable-units`) as text, with unit price and total if they are known."""
+        """Return billed units (`x-fal-billable-units`) as text, with price and total if they are known."""
         return units_text(self.endpoint, self.resolved, units, self.input_seconds)
 
     @property

@@ -68,6 +68,14 @@ def test_retry_after_is_honoured(session: Session, fal: ScriptedFal, clock: Any)
     assert clock.waits[0] == 77.0
 
 
+def test_a_retry_after_of_nothing_is_no_hurry(session: Session, fal: ScriptedFal, clock: Any) -> None:
+    for _ in range(3):
+        fal.fault("submit", "at_limit", retry_after=0)
+    assert session.generate("a cat") is not None
+    assert all(seconds >= 2.0 for seconds in clock.waits[:3])
+    assert fal.count("submit") == 4
+
+
 def test_the_row_says_not_sent_while_the_job_waits(
     make_session: MakeSession, fal: ScriptedFal, ledger: Ledger, gate: Gate
 ) -> None:

@@ -130,6 +130,16 @@ def test_a_take_that_is_no_longer_there_is_not_copied(
     assert len(fal.accepted) == 2
 
 
+def test_a_take_that_was_renamed_there_is_copied(here: Session, there: Session, fal: ScriptedFal) -> None:
+    first = there.generate("a cat")
+    sidecar = first.path.with_suffix(".json")
+    first.path.rename(first.path.with_name("best.mp4"))
+    sidecar.rename(sidecar.with_name("best.json"))
+    assert here.plan("a cat").outcome is Outcome.COPY
+    assert here.generate("a cat").request_id == first.request_id
+    assert len(fal.accepted) == 1
+
+
 def test_a_job_of_another_folder_is_followed_stored_there_and_copied(
     make_session: MakeSession, there: Session, fal: ScriptedFal, ledger: Ledger, tmp_path: Path
 ) -> None:
@@ -206,6 +216,7 @@ def test_a_row_that_was_never_sent_gives_way_to_a_take_elsewhere(
     assert there.plan("a cat").outcome is Outcome.COPY
     assert there.submit("a cat").outcome is Outcome.COPY
     assert len(fal.accepted) == 1
+    assert ledger.get(unsent.id).state is State.FAILED  # nothing is left to resume or to count
 
 
 def test_a_sweep_copies_what_another_folder_has_and_buys_the_rest(
@@ -261,6 +272,16 @@ for options, filled in (("size=8m", 0), ("size=64m", 48), ("ro", 0), ("size=64m"
     except kling_nb.errors.MediaError as fault:
         print(str(fault).replace("\\n", " "))
 """
+
+
+def test_a_link_to_a_disk_that_is_not_there_is_found_before_anything_is_sent(
+    make_session: MakeSession, fal: ScriptedFal, tmp_path: Path
+) -> None:
+    link = tmp_path / "linked"
+    link.symlink_to(tmp_path / "unmounted" / "takes")
+    with pytest.raises(errors.MediaError, match="Nothing was sent"):
+        make_session(media=link).submit("a cat")
+    assert not fal.accepted
 
 
 def test_a_folder_that_is_a_file_is_found_before_anything_is_sent(
