@@ -195,9 +195,7 @@ class Http:
                             )
         except TimeoutError as fault:
             raise httpx.ReadTimeout(f"the reply was not complete after {patience:g} s") from fault
-        except (
-            httpx.InvalidURL
-        ) as fault:  # httpx parses the target of a redirect even if it does not follow it.
+        except httpx.InvalidURL as fault:  # httpx parses the target of a redirect that it does not follow
             raise httpx.RemoteProtocolError(f"it redirects to an invalid URL: {fault}") from fault
         headers = {name: value for name, value in response.headers.items() if name not in _ENCODING_HEADERS}
         return httpx.Response(

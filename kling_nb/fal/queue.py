@@ -22,7 +22,7 @@ from kling_nb.fal.http import (
 )
 from kling_nb.fal.options import SubmitOptions
 from kling_nb.fal.patience import parse_retry_after
-from kling_nb.fal.refusals import LATER_TYPES, REMEDY, TYPES, from_response, type_in
+from kling_nb.fal.refusals import LATER_TYPES, REMEDY, TYPES, clip, from_response, type_in
 from kling_nb.fal.replies import CancelOutcome, QueueResult, Status, json_object, parse_status
 
 RESULT_PATIENCE = 8
@@ -323,7 +323,7 @@ def _no_result(response: httpx.Response, ref: RequestRef, *, reported: bool) -> 
 def unavailable_error(what: str, answer: errors.ResponseError, ref: RequestRef) -> errors.ResultUnavailable:
     """Return the error of a request that fal has accepted and whose status or result it does not give."""
     return errors.ResultUnavailable(
-        f"fal cannot give the {what} now ({_clip(answer.message)}).",
+        f"fal cannot give the {what} now ({clip(answer.message, 200)}).",
         remedy=(
             "The job is paid for. Run the cell again later to fetch the result at no extra charge.\n"
             "To buy another one: --new (API: new=True)."
@@ -352,10 +352,6 @@ def _is_own(response: httpx.Response, ref: RequestRef) -> bool:
 def _is_of_another(response: httpx.Response, ref: RequestRef) -> bool:
     """Return True if the header of an answer names another request."""
     return "x-fal-request-id" in response.headers and not _is_own(response, ref)
-
-
-def _clip(text: str) -> str:
-    return text if len(text) <= 200 else text[:199] + "…"
 
 
 def _has_error_type(response: httpx.Response, data: Mapping[str, Any] | None) -> bool:

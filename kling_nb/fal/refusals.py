@@ -170,11 +170,11 @@ def from_response(
     data = _json_object(body)
     details = _details(data.get("detail"))
     error_type = type_in(data, headers)
-    text = _words(data) if data else _clip(" ".join(body.decode("utf-8", "replace").split()), 120)
+    text = _words(data) if data else clip(" ".join(body.decode("utf-8", "replace").split()), 120)
     kind = _kind(status_code, text, details, error_type, request_id)
     message = "; ".join(_describe(detail) for detail in details) or f"{_opening(what, status_code)} {text}"
     return kind(
-        _clip(_one_line(message).rstrip(":"), 600),
+        clip(_one_line(message).rstrip(":"), 600),
         remedy=_remedy(kind, [error_type, *(detail.type for detail in details)]),
         request_id=request_id or headers.get("x-fal-request-id"),
         status_code=status_code,
@@ -199,7 +199,7 @@ def from_error_text(text: str, error_type: str | None, *, request_id: str | None
     """Return the error of a request that fal reports as COMPLETED with an `error` (FAL-PROTOCOL §4)."""
     kind = _kind(0, text, (), error_type, request_id)
     return kind(
-        _clip(_one_line(f"fal reports that the request failed: {text}"), 600),
+        clip(_one_line(f"fal reports that the request failed: {text}"), 600),
         remedy=_remedy(kind, [error_type]),
         request_id=request_id,
         status_code=0,
@@ -243,7 +243,7 @@ def _opening(what: str, status: int) -> str:
 def _describe(detail: Detail) -> str:
     where = f"{detail.parameter}: " if detail.parameter else ""
     limits = ", ".join(
-        f"{key} {_clip(str(value), 120)}" for key, value in detail.context.items() if key != "error"
+        f"{key} {clip(str(value), 120)}" for key, value in detail.context.items() if key != "error"
     )
     return f"{where}{detail.message}" + (f" ({limits})" if limits else "")
 
@@ -287,7 +287,7 @@ def _words(value: Any, depth: int = 8) -> str:
     if isinstance(value, list):
         return "; ".join(filter(None, (_words(part, depth - 1) for part in value[:20])))
     found = next(filter(None, (_words(value.get(name), depth - 1) for name in _WORDS)), "")
-    return found or (_clip(str(value), 300) if value else "")
+    return found or (clip(str(value), 300) if value else "")
 
 
 def _text(value: Any) -> str | None:
@@ -299,5 +299,6 @@ def _one_line(text: str) -> str:
     return " ".join("".join(char if char.isprintable() else " " for char in text).split())
 
 
-def _clip(text: str, limit: int) -> str:
+def clip(text: str, limit: int) -> str:
+    """Return a text of at most `limit` characters."""
     return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -166,12 +166,8 @@ class Connections:
     def _backend(
         self, name: str, hosts: Hosts, settings: Settings, *, has_ended: Callable[[], bool] = lambda: False
     ) -> Backend:
-        handle = (
-            os.getpid(),
-            name,
-            hosts,
-            settings.key,
-        )  # a forked process must not use its parent's connections
+        # A forked process must not use its parent's connections.
+        handle = (os.getpid(), name, hosts, settings.key)
         if handle not in self._backends:
             self._backends[handle] = _open_backend(
                 name, hosts, settings.key, has_ended=has_ended, patience=self._patience

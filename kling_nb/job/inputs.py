@@ -60,11 +60,8 @@ class Uploads:
             return await asyncio.to_thread(_data_uri, file)
         lifecycle = lifecycle or Lifecycle()
         upload = Upload(file.sha256, file.content_type, storage.host, account or "", lifecycle.seconds or 0)
-        handle: tuple[object, ...] = (
-            os.getpid(),
-            upload,
-            file.stamp,
-        )  # a forked process must not wait for its parent's task
+        # A forked process must not wait for its parent's task.
+        handle: tuple[object, ...] = (os.getpid(), upload, file.stamp)
         if file.sha256 or handle not in self._running:
             await self._wait_for_hashes(file.size)
         if not file.sha256 and handle not in self._running and await self._may_know(upload, file.size):

@@ -216,6 +216,17 @@ async def test_a_result_that_cannot_be_had_just_now_is_no_failure(
     assert (await session.client.result(ENDPOINT, ref.request_id)).data["video"]
 
 
+async def test_a_failure_that_only_the_status_names_closes_the_row(
+    session: Session, fal: ScriptedFal, ledger: Ledger
+) -> None:
+    fal.script = Script([Run(), Fail.plain(500)])
+    ref = await session.client.submit(ENDPOINT, CAT)
+    await finished(session, ref)
+    with pytest.raises(errors.PlatformError):
+        await session.client.result(ENDPOINT, ref.request_id)
+    assert ledger.entries()[0].state is State.FAILED
+
+
 @pytest.mark.parametrize("call", ["status", "result"])
 async def test_an_unknown_request(session: Session, fal: ScriptedFal, call: str) -> None:
     with pytest.raises(errors.RequestNotFound):
