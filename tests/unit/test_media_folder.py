@@ -415,6 +415,7 @@ def test_a_relative_folder_stays_where_it_was_meant(tmp_cwd: Path, tmp_path: Pat
         (b"<!doctype html><title>502</title>", None, "output.mp4 should be a video, but it is a web page"),
         (b'{"detail": "gone"}', None, "is application/json"),
     ],
+    ids=["nothing", "cut", "longer", "damaged", "page", "json"],
 )
 def test_what_is_not_the_promised_file_is_not_stored(
     folder: MediaFolder, data: bytes, expected_size: int | None, words: str
