@@ -1,4 +1,4 @@
-"""marimo, Voilà and an exported page, in Chromium: what plays where no one is JupyterLab."""
+"""marimo, Voilà and an exported page, in Chromium: what plays outside JupyterLab."""
 
 import os
 import shutil

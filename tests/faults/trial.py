@@ -1,12 +1,14 @@
-"""One trial: a job, a fault on one of its exchanges, what came of it, and whether there is a way on."""
+"""One trial: a job with a fault on one exchange, its outcome, and the same request without the fault."""
 
 import io
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from typing import TypeVar
 
+from PIL import Image
 from scripted import Done, Fail, Hold, Log, Queue, Run, Script
 from scripted.faults import Fault as Armed
 
@@ -19,7 +21,7 @@ from .bench import Bench
 from .fault import Fault
 
 DEADLINE = 30.0
-"""Seconds that a trial may take. Its longest chain of waits (six tries of 0.2 s, four times) has 5."""
+"""Most seconds of one wait of a trial. The longest one (six tries of 0.2 s, four times) takes 5."""
 
 LASTING = 26
 """Uses after which a fault that lasts is lifted: more than the tries of any request, redirects included."""
@@ -42,18 +44,18 @@ T = TypeVar("T")
 
 
 class Hang(AssertionError):
-    """Something did not end by its deadline."""
+    """A wait did not end by its deadline."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What came of one.
+    """The outcome of one trial.
 
     Attributes:
-        outcome: in the words of the table.
-        struck: how many exchanges the fault met.
-        accepted: submissions that fal took, over both runs; more than one is a duplicate.
-        seconds: it took.
+        outcome: Its name in the table.
+        struck: Number of exchanges with the fault.
+        accepted: Number of submissions that fal accepted in both runs; more than one is a duplicate.
+        seconds: Its duration.
     """
 
     outcome: str
@@ -63,7 +65,7 @@ class Trial:
 
 
 def attempt(bench: Bench, exchange: str, fault: Fault, *, lasting: bool = False) -> Trial:
-    """Run a job whose `exchange` meets `fault`, once or as long as it lasts; then go on without it."""
+    """Run a job with `fault` on `exchange`, once or at each try, then ask again without the fault."""
     bench.trials += 1
     prompt = f"{exchange} {bench.trials} of {id(bench):x}"
     started = time.monotonic()
@@ -77,7 +79,7 @@ def attempt(bench: Bench, exchange: str, fault: Fault, *, lasting: bool = False)
 
 
 class _Run:
-    """One trial under way."""
+    """A running trial."""
 
     def __init__(self, bench: Bench, exchange: str, fault: Fault, lasting: bool, prompt: str) -> None:
         self.bench, self.fal = bench, bench.fal
@@ -92,19 +94,19 @@ class _Run:
         return self.bench.session(HASTY.get(self.exchange, "answer"))
 
     def outcome(self) -> tuple[str, int]:
-        run = {"cancel": self._cancelled, "lookup": self._looked_up}.get(self.exchange, self._made)
+        run = {"cancel": self._run_cancel, "lookup": self._run_look_up}.get(self.exchange, self._run_job)
         before, strays = len(self.fal.requests), len(self.fal.stray_keys)
         with self._clock():
             outcome = run()
         struck = self.armed.used if self.armed is not None else 0
         if self.fault.kind in {"refused", "clock", "script", "private"} or self.exchange == "lookup":
             struck = struck or 1
-        assert struck, "the fault met nothing"
+        assert struck, "no exchange had the fault"
         assert len(self.fal.stray_keys) == strays, "the key reached another host"
-        self._nothing_strayed(before)
+        self._check_hosts(before)
         return outcome, struck
 
-    def _nothing_strayed(self, before: int) -> None:
+    def _check_hosts(self, before: int) -> None:
         strayed = [
             one for one in self.fal.requests[before:] if one.exchange == "stray" and one.listener == "media"
         ]
@@ -112,35 +114,35 @@ class _Run:
 
     # -- the exchanges
 
-    def _made(self) -> str:
+    def _run_job(self) -> str:
         """A job, from the submission to its file."""
-        if self.exchange == "status":  # which is asked for only where there is no stream
+        if self.exchange == "status":  # A status is requested only without a stream.
             self.fal.fault("stream", "status", status=405, times=None)
         if self.fault.kind == "refused":
-            return self._judged(self._refused())
+            return self._judge(self._run_refused())
         self._arm(self.exchange)
-        return self._judged(self._ended(self._submitted()))
+        return self._judge(self._wait_for_end(self._submit()))
 
-    def _cancelled(self) -> str:
+    def _run_cancel(self) -> str:
         self.fal.script = SCRIPTS["queued"]
-        job = self._submitted()
+        job = self._submit()
         self._until(lambda: job.state.state is State.IN_QUEUE)
         if self.fault.kind == "refused":
-            shown = self._while_refused(lambda: self._asked_to_cancel(job))
+            shown = self._while_refused(lambda: self._ask_to_cancel(job))
         else:
             self._arm("cancel")
-            shown = self._asked_to_cancel(job)()
+            shown = self._ask_to_cancel(job)()
         self._lift()
         if shown is not None:
             self.fal.jobs[-1].finish()
-        self._ended(job)
+        self._wait_for_end(job)
         after = "" if shown is None else f" {type(shown).__name__}"
         if job.state.state is State.CANCELLED:
             return f"CANCELLED{after}"
         assert job.state.state is State.READY, job.state
         return f"goes on{after}"
 
-    def _asked_to_cancel(self, job: Job) -> Callable[[], errors.KlingError | None]:
+    def _ask_to_cancel(self, job: Job) -> Callable[[], errors.KlingError | None]:
         asked = job.cancel_soon()
 
         def answer() -> errors.KlingError | None:
@@ -152,25 +154,25 @@ class _Run:
 
         return answer
 
-    def _looked_up(self) -> str:
+    def _run_look_up(self) -> str:
         """A submission whose answer was lost, looked up at the platform API."""
         self.fal.fault("submit", "reset")
         with suppress(errors.SubmissionUncertain):
-            self._submitted().wait(DEADLINE)
+            self._submit().wait(DEADLINE)
         if self.fault.kind == "refused":
             with self.fal.refusing():
-                shown = self._way_on(self.session)
+                shown = self._ask_again(self.session)
         else:
             self._arm("lookup")
-            shown = self._way_on(self.session)
+            shown = self._ask_again(self.session)
         self._lift()
-        return shown if shown == "READY" else f"{shown}, then {self._way_on()}"
+        return shown if shown == "READY" else f"{shown}, then {self._ask_again()}"
 
     # -- parts of them
 
-    def _submitted(self) -> Job:
+    def _submit(self) -> Job:
         image = _picture() if self.exchange in {"upload_initiate", "upload"} else None
-        # bytes that no other trial has sent, or they were uploaded already
+        # No two trials may send the same bytes, because a file is uploaded only once.
         return self.session.submit(self.prompt, image=image and image + self.prompt.encode())
 
     def _arm(self, exchange: str) -> None:
@@ -183,26 +185,26 @@ class _Run:
             return
         self.armed = self.fault.arm(self.fal, exchange, None if self.lasting else 1)
 
-    def _refused(self) -> Job:
-        """Nobody listens when it comes to the exchange; once means: again from the fourth try on."""
-        if self.exchange == "submit":  # where it is not tried again
+    def _run_refused(self) -> Job:
+        """Refuse connections when the exchange is due; if the fault does not last, until the fourth try."""
+        if self.exchange == "submit":  # It has no second try.
             with self.fal.refusing():
-                return self._ended(self._submitted())
+                return self._wait_for_end(self._submit())
         if self.exchange == "upload_initiate":
-            return self._while_refused(self._started)
+            return self._while_refused(self._start)
         door = self.fal.fault(self.exchange, "stall", at="before_body")
-        job = self._submitted()
+        job = self._submit()
         self._until(lambda: door.used or job.done)
-        return self._while_refused(lambda: lambda: self._ended(job), lambda: job.done)
+        return self._while_refused(lambda: lambda: self._wait_for_end(job), lambda: job.done)
 
-    def _started(self) -> Callable[[], Job]:
-        job = self._submitted()
-        return lambda: self._ended(job)
+    def _start(self) -> Callable[[], Job]:
+        job = self._submit()
+        return lambda: self._wait_for_end(job)
 
     def _while_refused(
         self, begin: Callable[[], Callable[[], T]], over: Callable[[], bool] = lambda: False
     ) -> T:
-        """What `begin` gives, no one listening for three waits between tries, or until it gives up."""
+        """Return the result of `begin`; no connection is accepted for three waits, or to its end."""
         clock = self.bench.clock
         before = clock.waits
         if not self.lasting:
@@ -218,8 +220,8 @@ class _Run:
         self.waited = self.lasting
         return end()
 
-    def _ended(self, job: Job) -> Job:
-        """Wait for the job's end; a fault that it outlasts is lifted."""
+    def _wait_for_end(self, job: Job) -> Job:
+        """Wait for the job's end. A lasting fault is removed after more tries than one wait has."""
         stalls = LASTING_STALLS_OF_AN_UPLOAD if self.exchange == "upload" else LASTING_STALLS
         limit = stalls if self.fault.stalls else LASTING
         armed = self.armed
@@ -245,9 +247,9 @@ class _Run:
         except AssertionError as fault:
             raise Hang(str(fault)) from fault
 
-    # -- what came of it
+    # -- the outcome
 
-    def _judged(self, job: Job) -> str:
+    def _judge(self, job: Job) -> str:
         self._lift()
         error = job.error
         if error is None:
@@ -256,50 +258,50 @@ class _Run:
             assert job.file.is_file()
             assert self.bench.accepted(self.prompt) == 1
             if self.exchange in {"stream", "status"} and self.fault.kind != "script":
-                self._has_every_line(job)
+                self._check_lines(job)
             return "WAITS" if self.waited else "READY"
         assert isinstance(error, errors.KlingError), repr(error)
         assert type(error) is not errors.KlingError, f"an error of no kind: {error}"
         assert len(str(error).splitlines()) <= 4, error
         name = type(error).__name__
         if isinstance(error, errors.SubmissionUncertain):
-            self._way_on()
+            self._ask_again()
             return "UNCERTAIN"
         entry = self.bench.ledger.get(job.id)
         assert entry is not None
         if not self.bench.accepted(self.prompt):
-            assert self._way_on() == "READY"
+            assert self._ask_again() == "READY"
             return f"refused {name}"
         if entry.state is State.FAILED and not entry.is_result_gone:
             return f"failed {name}"
-        assert self._way_on() == "READY"
+        assert self._ask_again() == "READY"
         if entry.is_result_gone:
             return f"gone {name}"
         return f"kept {name}"
 
-    def _has_every_line(self, job: Job) -> None:
-        """Each line of its log once, whatever way it came."""
+    def _check_lines(self, job: Job) -> None:
+        """Check that the job has each line of the log once, from stream or status."""
         found = [line.message for line in job.lines]
         assert [found.count(line) for line in ("Sampling 10%", "Sampling 60%")] == [1, 1], found
 
-    def _way_on(self, session: Session | None = None) -> str:
-        """The same asked for again, all being well: it must come to its video, or say that it is unclear."""
-        job = (session or self.bench.session()).submit(self.prompt, image=self._same_image())
-        self._ended(job)
+    def _ask_again(self, session: Session | None = None) -> str:
+        """Submit the same request without a fault: it must end with its video, or as uncertain."""
+        job = (session or self.bench.session()).submit(self.prompt, image=self._image())
+        self._wait_for_end(job)
         if job.error is None:
             return "READY"
         assert isinstance(job.error, errors.SubmissionUncertain), job.error
         assert job.error.remedy
         return "UNCERTAIN"
 
-    def _same_image(self) -> bytes | None:
+    def _image(self) -> bytes | None:
         if self.exchange not in {"upload_initiate", "upload"}:
             return None
         return _picture() + self.prompt.encode()
 
     @contextmanager
     def _clock(self) -> Iterator[None]:
-        """The wall clock of this process jumps, after the submission has started."""
+        """Let the wall clock of this process jump after the submission was accepted."""
         if self.fault.kind != "clock":
             yield
             return
@@ -311,14 +313,8 @@ class _Run:
             time.time = real
 
 
+@cache
 def _picture() -> bytes:
-    if not _drawn:
-        from PIL import Image
-
-        buffer = io.BytesIO()
-        Image.new("RGB", (320, 320), "orange").save(buffer, "JPEG")
-        _drawn.append(buffer.getvalue())
-    return _drawn[0]
-
-
-_drawn: list[bytes] = []
+    buffer = io.BytesIO()
+    Image.new("RGB", (320, 320), "orange").save(buffer, "JPEG")
+    return buffer.getvalue()

@@ -121,7 +121,7 @@ def test_refuses_flags_that_make_no_sense(flags):
     assert flags[0] in done.stderr
 
 
-def test_listens_on_the_port_it_is_reported(tmp_path: Path):
+def test_listens_on_the_port_that_is_given(tmp_path: Path):
     with running("--speed", "inf") as first:
         port = first.url.rpartition(":")[2]
     with running("--speed", "inf", "--port", port) as second:

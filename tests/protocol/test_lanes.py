@@ -60,15 +60,15 @@ async def server() -> AsyncIterator[tuple[Counting, str]]:
 async def test_one_after_the_other_share_a_connection(server: tuple[Counting, str]) -> None:
     _, url = server
     async with httpx.AsyncClient(transport=Lanes(connection, kept=2)) as client:
-        shown = [(await client.get(url)).text for _ in range(5)]
-    assert shown == ["1"] * 5
+        numbers = [(await client.get(url)).text for _ in range(5)]
+    assert numbers == ["1"] * 5
 
 
 async def test_where_none_is_kept_each_has_its_own(server: tuple[Counting, str]) -> None:
     _, url = server
     async with httpx.AsyncClient(transport=Lanes(connection)) as client:
-        shown = [(await client.get(url)).text for _ in range(3)]
-    assert shown == ["1", "2", "3"]
+        numbers = [(await client.get(url)).text for _ in range(3)]
+    assert numbers == ["1", "2", "3"]
 
 
 async def test_so_many_at_once_and_as_many_kept(server: tuple[Counting, str]) -> None:
@@ -125,10 +125,10 @@ async def test_a_proxy_of_the_environment_is_asked_for_other_machines_only(
     server: tuple[Counting, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counting, url = server
-    shown: list[bytes] = []
+    asked: list[bytes] = []
 
     async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        shown.append(await reader.readline())
+        asked.append(await reader.readline())
         writer.write(b"HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\n\r\n")
         writer.close()
 
@@ -139,9 +139,9 @@ async def test_a_proxy_of_the_environment_is_asked_for_other_machines_only(
     with pytest.raises(httpx.ProxyError) as caught:
         await http.submissions.post("https://queue.fal.invalid/x")
     assert is_unsent(caught.value)
-    assert shown == [b"CONNECT queue.fal.invalid:443 HTTP/1.1\r\n"]
+    assert asked == [b"CONNECT queue.fal.invalid:443 HTTP/1.1\r\n"]
     assert (await http.short.get(url)).text == "1"
-    assert len(shown) == counting.connections == 1
+    assert len(asked) == counting.connections == 1
     await http.aclose()
     proxy.close()
 

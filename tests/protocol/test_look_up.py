@@ -212,7 +212,9 @@ def test_a_picture_that_went_along_tells_by_its_bytes(
     assert len(fal.accepted) == 1
 
 
-def test_without_inputs_it_cannot_be_reported(session: Session, fal: ScriptedFal, ledger: Ledger) -> None:
+def test_without_inputs_no_request_can_be_recognised(
+    session: Session, fal: ScriptedFal, ledger: Ledger
+) -> None:
     fal.platform.keeps_payloads = False
     unclear(session, fal)
     assert "but not their inputs" in shown(session.submit("a cat"))

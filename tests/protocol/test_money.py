@@ -281,7 +281,7 @@ def test_fal_is_asked_for_its_price_with_the_key(make_session: MakeSession, fal:
 def test_a_ledger_made_again_from_sidecars_remembers_what_was_spent(
     make_session: MakeSession, fal: ScriptedFal, tmp_path: Path
 ) -> None:
-    """By the sidecar; by the catalogue where an older one does not say it."""
+    """From the sidecar, or from the catalogue where an older sidecar has no estimate."""
     session = make_session(prices={"v1-pro": 0.02})
     submit(session, "one")
     session.submit("two").wait(20)

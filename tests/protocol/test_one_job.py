@@ -1,4 +1,4 @@
-"""The way of a job in which all goes well: what is asked of fal, and what is reported."""
+"""A job without faults: the requests to fal, and the events."""
 
 import asyncio
 import json

@@ -30,7 +30,7 @@ def test_video_to_audio_gives_both(session: Session, fal: ScriptedFal) -> None:
 @pytest.mark.parametrize(
     "audio", [{"url": "https://[half"}, {"file_data": "?"}, {"url": "file:///etc/passwd"}]
 )
-def test_one_that_cannot_be_had_is_reported_and_the_video_is_there(
+def test_a_file_that_cannot_be_downloaded_is_reported_and_the_video_is_there(
     session: Session, fal: ScriptedFal, audio: dict[str, str]
 ) -> None:
     video = {"url": fal.cdn.put("a.mp4", sample_mp4(), "video/mp4")}

@@ -17,7 +17,7 @@ with the local preview server, so that it can disagree with them. A test in ten 
             assert not fal.stray_keys                              # and the CDN never saw the key
 
 Jobs do not follow the clock: each look at one moves it a step on, a `Hold` keeps it until
-`fal.release()`, `fal.advance()` forces a step (see `script`). Faults are reported by exchange,
+`fal.release()`, `fal.advance()` forces a step (see `script`). A fault is given by exchange,
 kind and place (see `faults`). Files come from `fal.media_url`, a second host. All that
 arrives is in `fal.requests`; wait with `fal.wait_for`, never by sleeping. With more than one
 job, name it: `fal.job(request_id).release()`. `fal.refusing()` is a server that is not there.

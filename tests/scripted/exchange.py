@@ -44,7 +44,7 @@ def handlers(queue: QueueApi, platform: PlatformApi, storage: Storage, cdn: Cdn)
 class Desk:
     """Serves the connections of both listeners. Belongs to the server's loop.
 
-    `problems` holds what went wrong in this server itself, so that a test is reported.
+    `problems` holds what went wrong in this server itself, so that a test fails by it.
     """
 
     def __init__(self, key: Callable[[], str], recorder: Recorder, faults: FaultList) -> None:

@@ -7,7 +7,7 @@
     fal.fault("stream", "stall", at="after_head", frame=1)
     fal.fault("submit", "nginx", handled=True)           # 502 page, and the job is in the queue all the same
 
-Three families, reported apart by where the fault stands:
+Three families, which differ in the place of the fault:
 
 *cuts* (`reset`, `close`, `stall`) end or hold the connection `at` a place: "before_body", "in_body"
 (half of it was read), "after_body", "mid_head", "after_head", "mid_body", or a number of bytes of

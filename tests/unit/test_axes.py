@@ -49,6 +49,6 @@ def test_labels():
     assert label(object()) == "object"
 
 
-def test_pictures_in_memory_are_reported_apart():
+def test_images_in_memory_have_different_labels():
     axis = Axis.of("image", [Image.new("RGB", (8, 8)), Image.new("RGB", (8, 8)), Path("cat.png")])
     assert axis.labels == ("Image 1", "Image 2", "cat.png")

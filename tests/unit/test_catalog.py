@@ -162,7 +162,7 @@ class TestEachEndpoint:
         )
 
 
-def test_results_are_reported_apart():
+def test_kinds_of_results_are_recognised():
     kinds = {name: endpoint(name).output_kind for name in ("v3-pro", "tts", "try-on", "create-voice")}
     assert kinds == {"v3-pro": "video", "tts": "audio", "try-on": "image", "create-voice": "data"}
     assert endpoint("create-voice").output_pointer == ""

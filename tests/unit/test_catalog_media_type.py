@@ -125,6 +125,6 @@ def test_iso_media_by_brand(head, mime):
         (b"RIFF\0\0\0\0AVI LIST", "an AVI video"),
     ],
 )
-def test_what_is_none_of_them_is_shown_as_far_as_it_can_be_reported(head, words):
+def test_what_is_no_media_type_has_a_noun_where_it_is_recognised(head, words):
     assert detect(head) is None
     assert file_type(head).noun == words

@@ -410,7 +410,7 @@ class TestDataUri:
 
 
 class TestAnyFileForUpload:
-    def test_is_reported_by_content_then_by_name(self, folder):
+    def test_type_is_recognised_by_content_then_by_name(self, folder):
         (folder / "a.jpg").write_bytes(PNG)
         (folder / "notes.txt").write_text("notes")
         (folder / "blob").write_bytes(b"\0\1\2")

@@ -151,7 +151,7 @@ def test_tags_come_apart_again(tags: dict[str, str]) -> None:
     assert dict(pair.split("=", 1) for pair in sent.split(",") if pair) == tags
 
 
-def test_options_are_reported_from_parameters() -> None:
+def test_options_are_split_from_parameters() -> None:
     options, rest = SubmitOptions.split({"duration": 10, "priority": "low", "hint": None, "no_retry": True})
     assert rest == {"duration": 10}
     assert options == SubmitOptions(priority="low", no_retry=True)

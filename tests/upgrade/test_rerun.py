@@ -302,7 +302,9 @@ def command(*words: str) -> int:
 
 
 @pytest.mark.parametrize("name", EXPECTED["verify"])
-def test_verify_says_what_it_shown(project: Project, capsys: pytest.CaptureFixture[str], name: str) -> None:
+def test_verify_says_what_is_expected(
+    project: Project, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
     """Calls in Python are not read any more: only running can tell. Formats in fields are read now."""
     status = command("verify", name)
     found = re.findall(r"^cell +(\d+)  (\w+)", capsys.readouterr().out, re.MULTILINE)

@@ -325,9 +325,9 @@ def test_frames_are_stepped_scrubbed_and_looped_from_the_keyboard(page):
     player.focus()
     page.keyboard.press(" ")
     seen = page.evaluate(
-        """() => new Promise((tell) => { const seen = new Set(); const v = document.querySelector('video');
+        """() => new Promise((done) => { const seen = new Set(); const v = document.querySelector('video');
           const look = (_, { mediaTime }) => { seen.add(Math.floor(mediaTime * 8 + 0.01));
-            seen.size >= 3 && performance.now() > end ? tell([...seen]) : v.requestVideoFrameCallback(look) };
+            seen.size >= 3 && performance.now() > end ? done([...seen]) : v.requestVideoFrameCallback(look) };
           const end = performance.now() + 1500; v.requestVideoFrameCallback(look) })"""
     )
     # In that time all of the clip would have gone by more than once, its first frame too. How far it runs on
@@ -591,8 +591,8 @@ def test_clean_up_leaves_nothing(page, window):
     expect(page.locator("#card")).to_be_visible()
     assert page.locator("[data-kling-job]").count() == 0
     gone = page.evaluate(
-        "(url) => new Promise((tell) => { const v = document.createElement('video');"
-        " v.onerror = () => tell(true); v.onloadeddata = () => tell(false); v.src = url })",
+        "(url) => new Promise((done) => { const v = document.createElement('video');"
+        " v.onerror = () => done(true); v.onloadeddata = () => done(false); v.src = url })",
         url,
     )
     assert gone is True
@@ -616,8 +616,8 @@ def test_card_shows_where_the_video_cannot_be_had(page):
 
 
 def test_a_result_that_is_no_video_leaves_the_card(page):
-    tell = {"message": "The result is not a video."}
-    job = show(page, {**DONE, **tell, "width": None, "height": None, "duration": None})
+    failure = {"message": "The result is not a video."}
+    job = show(page, {**DONE, **failure, "width": None, "height": None, "duration": None})
     expect(job.locator(".kling-why > span")).to_contain_text("not a video")
     expect(page.locator("#card")).to_be_visible()
     assert asked(page, "chunk") == asked(page, "poster") == 0
@@ -644,7 +644,7 @@ def test_motion_is_as_the_reader_wants_it(page, motion):
     assert running == (0 if motion == "reduce" else 1)
 
 
-def test_in_forced_colours_what_is_pressed_focused_or_running_can_be_reported(page):
+def test_in_forced_colours_pressed_focused_and_running_differ(page):
     page.emulate_media(forced_colors="active")
     job = show(page)
     finish(page, job)

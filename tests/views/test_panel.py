@@ -56,7 +56,7 @@ def opened_in(panel):
     return panel.get_by_role("region", name="Opened")
 
 
-def test_a_search_in_one_view_is_reported_by_the_other_whatever_was_typed_there(page):
+def test_a_search_in_one_view_is_shown_by_the_other_whatever_was_typed_there(page):
     one, other = show(page), show(page)
     search_of(other).fill("zz")
     expect(one.get_by_text("Nothing fits.")).to_be_visible()

@@ -195,7 +195,7 @@ def job(name):
 
 
 class Sheet:
-    """What a grid shows, in memory: `cells` by their number, the rest is reported by `fields`."""
+    """What a grid shows, in memory: `cells` by their number, other fields as `fields`."""
 
     def __init__(self, name, cells, **fields):
         self.id, self.count = f"scene-{name}", len(cells)

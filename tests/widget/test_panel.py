@@ -292,7 +292,7 @@ def test_nothing_but_the_switch_is_saved(panel, page):
     assert repr(panel) == "<Panel v1-pro>"
 
 
-def test_the_files_gone_is_shown(session, page):
+def test_a_file_that_is_gone_is_shown(session, page):
     job_id = note(session, "lost", state=State.READY, media_path="kling_media/lost.mp4")
     opened = page.ask("open", job=job_id)
     assert opened["row"]["state"] == "FAILED"
