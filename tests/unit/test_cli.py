@@ -57,11 +57,37 @@ def environment(fal: ScriptedFal, tmp_path: Path) -> dict[str, str]:
 
 
 @pytest.fixture
-def shell(environment: dict[str, str], tmp_path: Path) -> Shell:
-    def call(*words: str, stdin: str | None = None, **more: str) -> subprocess.CompletedProcess[str]:
+def shell(environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shell:
+    """Run a command in this process, which takes a tenth of the time of a process for each."""
+
+    def call(*words: str, stdin: str = "", **more: str) -> subprocess.CompletedProcess[str]:
+        streams = {name: io.TextIOWrapper(io.BytesIO(), "utf-8") for name in ("stdout", "stderr")}
+        with monkeypatch.context() as patch:
+            patch.chdir(tmp_path)
+            for name, value in {**environment, **more}.items():
+                patch.setenv(name, value)
+            patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode()), "utf-8"))
+            for name, stream in streams.items():
+                patch.setattr(sys, name, stream)
+            try:
+                code = main(words)
+            except SystemExit as end:  # argparse ends so.
+                code = end.code if isinstance(end.code, int) else 1
+        for stream in streams.values():
+            stream.flush()
+        output, errors = (stream.buffer.getvalue().decode() for stream in streams.values())
+        return subprocess.CompletedProcess(words, code, output, errors)
+
+    return call
+
+
+@pytest.fixture
+def process(environment: dict[str, str], tmp_path: Path) -> Shell:
+    """Run a command in a process of its own, as a shell does."""
+
+    def call(*words: str, **more: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [COMMAND, *words],
-            input=stdin,
             capture_output=True,
             text=True,
             cwd=tmp_path,
@@ -245,12 +271,12 @@ def test_help(capsys: pytest.CaptureFixture[str], monkeypatch: Any, home: Path) 
 
 
 def test_resume_brings_what_is_unfinished(
-    shell: Shell, fal: ScriptedFal, tmp_path: Path, ledger: Ledger
+    shell: Shell, process: Shell, fal: ScriptedFal, tmp_path: Path, ledger: Ledger
 ) -> None:
     assert shell("resume").stderr == "No unfinished jobs.\n"
     ends = [Done(), Done(), Fail.platform("runner_disconnected", 503, "The runner failed")]
     fal.scripts.queue.extend(Script([Queue(0), Run(), Hold(), end]) for end in ends)
-    job_ids = [shell("generate", "--no-wait", f"cat {number}").stdout.strip() for number in range(3)]
+    job_ids = [process("generate", "--no-wait", f"cat {number}").stdout.strip() for number in range(3)]
     lost = job_ids[2]
     for job in fal.jobs:
         job.release()
@@ -269,12 +295,12 @@ def test_resume_brings_what_is_unfinished(
 
 
 def test_an_interrupt_of_resume_cancels_nothing(
-    shell: Shell, environment: dict[str, str], fal: ScriptedFal, tmp_path: Path, ledger: Ledger
+    process: Shell, environment: dict[str, str], fal: ScriptedFal, tmp_path: Path, ledger: Ledger
 ) -> None:
     fal.script = Script([Queue(0), Hold(), Run(), Done()])
-    job_id = shell("generate", "--no-wait", "a cat").stdout.strip()
+    job_id = process("generate", "--no-wait", "a cat").stdout.strip()
     streams = fal.count("stream")
-    process = subprocess.Popen(
+    resume = subprocess.Popen(
         [COMMAND, "resume", job_id],
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -282,19 +308,19 @@ def test_an_interrupt_of_resume_cancels_nothing(
         cwd=tmp_path,
     )
     fal.wait_for("stream", streams + 1)
-    process.send_signal(signal.SIGINT)
-    _, shown = process.communicate(timeout=20)
-    assert process.returncode == 130
+    resume.send_signal(signal.SIGINT)
+    _, shown = resume.communicate(timeout=20)
+    assert resume.returncode == 130
     assert b"kling-nb resume" in shown
     assert fal.count("cancel") == 0
     assert ledger.entries()[0].state is State.IN_QUEUE
 
 
-def test_ledger_check_and_rebuild(shell: Shell, tmp_path: Path, ledger: Ledger) -> None:
+def test_ledger_check_and_rebuild(shell: Shell, process: Shell, tmp_path: Path, ledger: Ledger) -> None:
     shown = shell("ledger", "check")
     assert (shown.returncode, shown.stderr) == (0, "")
     assert "not there yet" in shown.stdout
-    path = Path(shell("generate", "a cat", "--quiet").stdout.strip())
+    path = Path(process("generate", "a cat", "--quiet").stdout.strip())
     (entry,) = ledger.entries()
     shown = shell("ledger", "check")
     assert "in order" in shown.stdout
