@@ -62,6 +62,7 @@ def pytest_configure(config: pytest.Config) -> None:
         }
     )
     loopback_only.install()
+    sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]  # As in guard/sitecustomize.py.
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
