@@ -6,6 +6,7 @@ before anything is imported, and a request that leaves loopback fails the test t
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -62,6 +63,8 @@ def pytest_configure(config: pytest.Config) -> None:
         }
     )
     loopback_only.install()
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # So does a shell that starts the tests with `&`.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]  # As in guard/sitecustomize.py.
 
 
