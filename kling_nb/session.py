@@ -168,8 +168,9 @@ class Session:
             notebook: Noted in the ledger.
             webhook_url: Where fal delivers the result too; see `kling_nb.fal.webhooks.verify`. It is not
                 part of the request, so a take made without one is reused.
-            fit: Make an image that breaks a limit of the endpoint conform: "crop" its edges, "pad" it with
-                black bars, or "scale" it, which may distort it. HEIC, AVIF and GIF become JPEG or PNG.
+            fit: Make an image or a clip that breaks a limit of the endpoint conform: "crop" its edges, "pad"
+                it with black bars, or "scale" it, which may distort it. HEIC, AVIF and GIF become JPEG or
+                PNG. A clip is also cut if it is too long, and becomes MP4.
             on_event: Called as `on_event(event, state)` from the background thread.
             **parameters: The endpoint's parameters, e.g. `duration=10`, and options of the submission,
                 e.g. `priority="low"` or `tags={"project": "reel-7"}`: see `kling_nb.fal.options`. An

@@ -1,20 +1,33 @@
-"""`Uploads`: turn local files into URLs that fal can read, and upload the same bytes once a day."""
+"""`Uploads`: turn local files into URLs that fal can read, and upload the same bytes once a day.
+
+A clip that `fit` has to convert is converted here, just before it is sent. So a plan costs no time, and a
+clip whose URL is known is not converted again.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import base64
 import os
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
+import tempfile
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-from kling_nb.errors import LedgerError, MediaInputError
+from kling_nb.errors import LedgerError, MediaError, MediaInputError
 from kling_nb.fal.options import Lifecycle
 from kling_nb.fal.storage import OnProgress, Storage
 from kling_nb.ledger import Ledger, Upload
-from kling_nb.request.local_file import LocalFile
+from kling_nb.request.limits import Place, breaches, measure_file
+from kling_nb.request.local_file import ClipFit, LocalFile
+from kling_nb.request.media_input import for_upload
+from kling_nb.video.join import Bounds, Wish, join_clips
+
+OnLine = Callable[[str], None]
+"""Called with a line of text for the log of a job."""
 
 
 class Uploads:
@@ -41,6 +54,7 @@ class Uploads:
         lifecycle: Lifecycle | None = None,
         inline_limit: int = 0,
         on_progress: OnProgress | None = None,
+        on_line: OnLine = lambda _: None,
     ) -> str:
         """Return the URL of the file, or a data URI with its bytes.
 
@@ -51,12 +65,13 @@ class Uploads:
             lifecycle: How long fal keeps the file.
             inline_limit: Size in bytes up to which the file becomes a data URI, unless it is audio.
             on_progress: See `Storage.upload`; not called if nothing has to be sent.
+            on_line: Called when a clip is converted.
 
         Raises:
-            KlingError: The upload failed. Uploads are free.
+            KlingError: The upload or the conversion failed. Uploads are free.
         """
         # fal does not read data URIs of most audio types, e.g. audio/wav (FAL-PROTOCOL §16.6).
-        if file.size <= inline_limit and not file.content_type.startswith("audio/"):
+        if file.fit is None and file.size <= inline_limit and not file.content_type.startswith("audio/"):
             return await asyncio.to_thread(_data_uri, file)
         lifecycle = lifecycle or Lifecycle()
         upload = Upload(file.sha256, file.content_type, storage.host, account or "", lifecycle.seconds or 0)
@@ -74,7 +89,11 @@ class Uploads:
                 return known
         if handle not in self._running:
             shared = self._running[handle] = _SharedUpload()
-            shared.task = asyncio.create_task(self._send(storage, file, lifecycle, upload, shared.report))
+            shared.task = asyncio.create_task(
+                self._send(
+                    storage, file, upload, lifecycle=lifecycle, on_progress=shared.report, on_line=on_line
+                )
+            )
             if not file.sha256:
                 self._track(shared.task, file.size)
         shared = self._running[handle]
@@ -88,11 +107,14 @@ class Uploads:
         self,
         storage: Storage,
         file: LocalFile,
-        lifecycle: Lifecycle,
         upload: Upload,
+        *,
+        lifecycle: Lifecycle,
         on_progress: OnProgress,
+        on_line: OnLine,
     ) -> str:
-        url = await storage.upload(file, lifecycle=lifecycle, on_progress=on_progress)
+        async with _converted(file, on_line) as ready:
+            url = await storage.upload(ready, lifecycle=lifecycle, on_progress=on_progress)
         if file.sha256:
             await self._note(file, upload, url)
         else:
@@ -206,6 +228,61 @@ async def gather_by_name(work: Mapping[str, Awaitable[str]]) -> dict[str, str]:
             task.cancel()
         await asyncio.gather(*tasks.values(), return_exceptions=True)
     return {name: task.result() for name, task in tasks.items()}
+
+
+@asynccontextmanager
+async def _converted(file: LocalFile, on_line: OnLine) -> AsyncIterator[LocalFile]:
+    """Give the file, or the new one if `fit` has to convert it. The new one is deleted after the block."""
+    if file.fit is None:
+        yield file
+        return
+    with tempfile.TemporaryDirectory(prefix="kling_nb-fit-", ignore_cleanup_errors=True) as folder:
+        on_line(f"converting {file.fit.source.name}")
+        stop = threading.Event()
+        work = asyncio.ensure_future(asyncio.to_thread(_convert, file, file.fit, Path(folder), stop))
+        try:
+            ready, changes = await asyncio.shield(work)
+        finally:
+            stop.set()
+            await asyncio.gather(work, return_exceptions=True)  # The folder is in use until then.
+        on_line(f"converted {file.fit.source.name}: {', '.join(changes) or 'its frames were copied'}")
+        yield ready
+
+
+def _convert(
+    file: LocalFile, fit: ClipFit, folder: Path, stop: threading.Event
+) -> tuple[LocalFile, list[str]]:
+    """Return the converted file in `folder`, and what was changed, in words. Block."""
+
+    def check(_done: float, _total: float) -> None:
+        if stop.is_set():
+            raise InterruptedError
+
+    name, source, target = fit.source.name, fit.source.path, folder / "fitted.mp4"
+    stamp = fit.source.verify()
+    if source is None:
+        source = folder / "source"
+        source.write_bytes(fit.source.read())
+    wish = Wish("letterbox" if fit.how == "pad" else fit.how, fit.size, fit.fps)
+    try:
+        film = join_clips([source], target, wish, check, Bounds(fit.seconds, fit.limits.get("max_file_size")))
+    except (MediaError, OSError) as error:
+        raise _conversion_error(name, str(error)) from error
+    fit.source.verify(stamp)
+    made = for_upload(target)
+    assert isinstance(made, LocalFile)
+    place = Place((), {"x-fal-media": "video", "x-fal": fit.limits}, "")
+    broken = breaches(place, measure_file(made))
+    if broken:
+        raise _conversion_error(name, " and ".join(f"The result {breach.text}" for breach in broken) + ".")
+    return replace(made, name=file.name), film.changes(0)
+
+
+def _conversion_error(name: str, why: str) -> MediaInputError:
+    return MediaInputError(
+        f"{name} cannot be converted. {why}",
+        remedy="Nothing was sent. Convert it with another program, and leave fit out.",
+    )
 
 
 def _data_uri(file: LocalFile) -> str:

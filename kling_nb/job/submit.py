@@ -247,10 +247,11 @@ class JobSubmission:
         files = {**_refused_audio(self._job.request.input), **self._job.request.files}
         if not files:
             return {}
-        tally = Tally(
-            lambda sent, total: self._job._apply(Uploading(sent, total)),
-            lambda line: self._job._apply(Logged(f"kling_nb: {line}")),
-        )
+
+        def log_line(line: str) -> None:
+            self._job._apply(Logged(f"kling_nb: {line}"))
+
+        tally = Tally(lambda sent, total: self._job._apply(Uploading(sent, total)), log_line)
         with self._job.cancellation.before_submission(self._record.cancel):
             self.urls = await gather_by_name(
                 {
@@ -260,6 +261,7 @@ class JobSubmission:
                         file,
                         inline_limit=self._inline_limit,
                         on_progress=tally.of(parameter, file.name),
+                        on_line=log_line,
                     )
                     for parameter, file in files.items()
                 }

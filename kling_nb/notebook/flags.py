@@ -114,7 +114,7 @@ _FLAGS = (
     Flag("--end-image", "end image, if the endpoint has one", "end_image", varies=True),
     Flag(
         "--fit",
-        'make an image that breaks a limit conform: "crop", "pad" with black bars, or "scale"',
+        'make an image or a clip that breaks a limit conform: "crop", "pad" with black bars, or "scale"',
         "fit",
         value={"choices": FITS},
     ),

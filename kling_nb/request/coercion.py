@@ -18,7 +18,7 @@ from typing import Any
 
 from kling_nb.catalog.problem import InvalidValue, Problem, ValuePath, dotted_path, quote
 from kling_nb.errors import UsageError
-from kling_nb.request.limits import Place, conform, item_schema, size_in_words
+from kling_nb.request.limits import Place, changes_in_words, conform, item_schema, with_conditions
 from kling_nb.request.local_file import LocalFile, MediaSlot
 from kling_nb.request.media_input import media_text, read_media
 
@@ -48,7 +48,7 @@ class Coercion:
     """The conversion of the values of one request.
 
     Args:
-        fit: How an image is made to conform to the limits of its place (see `limits.conform`), or None.
+        fit: How a file is made to conform to the limits of its place (see `limits.conform`), or None.
 
     Attributes:
         problems: The values that could not be converted.
@@ -84,7 +84,7 @@ class Coercion:
         if self._fit:
             given, media = media, conform(Place(path, schema, ""), slot, media, self._fit)
             if media is not given and isinstance(media, LocalFile):
-                self.notes.append(f"{slot.name} was changed by fit={self._fit}: {size_in_words(media)}.")
+                self.notes.append(f"{slot.name} was changed by fit={self._fit}: {changes_in_words(media)}.")
         if isinstance(media, LocalFile):
             self.files[dotted_path(path)] = media
         return media_text(media, value)
@@ -109,7 +109,7 @@ class Coercion:
             return _json_value(value, path)
         known = schema.get("properties", {})
         return {
-            str(name): self.convert(known.get(name, {}), part, (*path, str(name)))
+            str(name): self.convert(with_conditions(known.get(name, {}), value), part, (*path, str(name)))
             for name, part in value.items()
             if part is not None
         }

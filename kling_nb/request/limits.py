@@ -19,7 +19,7 @@ from typing import IO, TYPE_CHECKING, Any
 from kling_nb._lazy import av, image_ops, pillow
 from kling_nb.catalog.problem import Problem, ValuePath, dotted_path, listing, quote
 from kling_nb.request.file_types import HEAD, FileType, detect
-from kling_nb.request.local_file import LocalFile, MediaSlot
+from kling_nb.request.local_file import ClipFit, LocalFile, MediaSlot
 from kling_nb.request.media_input import ORIENTATION, DataUriError, is_data_uri, parse_data_uri, plain_image
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ PREVIEW = "LOCAL PREVIEW"
 """Part of the comment in a video by the local preview server. It has fewer pixels than what it stands for."""
 
 FITS = ("crop", "pad", "scale")
-"""How an image is made to conform: cut its edges off, add black bars, or stretch it."""
+"""How an image or a clip is made to conform: cut its edges off, add black bars, or stretch it."""
 
 _SENT_BY_ALL = frozenset({"jpg", "png", "webp"})  # what `fit` leaves in its format if fal states none
 _TOLERANCE = 1e-6
@@ -70,7 +70,7 @@ def places(schema: Mapping[str, Any], value: Any, path: ValuePath = ()) -> Itera
     elif isinstance(value, Mapping):
         for name, part in schema.get("properties", {}).items():
             if name in value:
-                yield from places(_with_conditions(part, value), value[name], (*path, name))
+                yield from places(with_conditions(part, value), value[name], (*path, name))
     elif isinstance(value, list):
         for index, item in enumerate(value):
             yield from places(item_schema(schema), item, (*path, index))
@@ -81,11 +81,12 @@ def item_schema(schema: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**({"x-fal": schema["x-fal"]} if "x-fal" in schema else {}), **schema.get("items", {})}
 
 
-def _with_conditions(part: Mapping[str, Any], values: Mapping[str, Any]) -> Mapping[str, Any]:
+def with_conditions(part: Mapping[str, Any], values: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return a part of a schema with the limits that depend on the values of other parameters."""
     limits = dict(part.get("x-fal", {}))
     for name, cases in part.get("x-fal-when", {}).items():
-        limits |= cases.get(values.get(name), {})
+        value = values.get(name)
+        limits |= cases.get(value, {}) if isinstance(value, str) else {}
     return {**part, "x-fal": limits} if "x-fal-when" in part else part
 
 
@@ -132,11 +133,13 @@ def measure(file: IO[bytes], size: int) -> Measures:
 
 
 def measure_file(file: LocalFile) -> Measures:
-    """Measure a local file.
+    """Measure a local file. One that `fit` will convert has the measures that it will have.
 
     Raises:
         MediaInputError: It cannot be read any more.
     """
+    if file.fit is not None:
+        return Measures(file.fit.values, "mp4", "video")
     with file.open() as opened:
         return measure(opened, file.size)
 
@@ -148,8 +151,10 @@ def _register_heif(found: FileType | None) -> None:
             import_module("pillow_heif").register_heif_opener()
 
 
-def size_in_words(file: LocalFile) -> str:
-    """Return format and size of an image, such as "jpg, 750 × 300 pixels"."""
+def changes_in_words(file: LocalFile) -> str:
+    """Return what `fit` made of an image, such as "jpg, 750 × 300 pixels", or what it changes in a clip."""
+    if file.fit is not None:
+        return ", ".join(_clip_changes(file.fit))
     found = measure_file(file)
     return f"{found.format}, {found.values.get('width', 0):g} × {found.values.get('height', 0):g} pixels"
 
@@ -175,13 +180,27 @@ def _stream(file: IO[bytes]) -> tuple[dict[str, float], bool]:
             elif container.duration:
                 values["duration"] = container.duration / 1_000_000
             if container.streams.video:
-                video = container.streams.video[0]  # without its rotation
-                values |= {"width": video.codec_context.width, "height": video.codec_context.height}
+                video = container.streams.video[0]
+                values |= dict(zip(("width", "height"), _shown_size(container, video), strict=True))
                 values |= {"fps": float(video.average_rate)} if video.average_rate else {}
                 values |= {"frames": video.frames} if video.frames else {}
             return values, PREVIEW in container.metadata.get("comment", "")
     except (av.FFmpegError, OSError, ValueError, IndexError):
         return values, False
+
+
+def _shown_size(container: Any, video: Any) -> tuple[int, int]:
+    """Return width and height as shown: with square pixels, and after a rotation, which is in a frame."""
+    coded = video.codec_context
+    width, height = coded.width, coded.height
+    with suppress(av.FFmpegError, StopIteration):  # fal reports damage
+        coded.thread_count = 1
+        frame = next(container.decode(video))
+        if video.sample_aspect_ratio:
+            width = max(1, round(width * video.sample_aspect_ratio))
+        if frame.rotation % 180:
+            width, height = height, width
+    return width, height
 
 
 # -- limits ------------------------------------------------------------------------
@@ -213,8 +232,9 @@ class Breach:
         return f"{words.format(value)}; {most} {_number_text(self.limit / scale, digits)} is allowed"
 
 
+_MB = 1 << 20
 _WORDS = {
-    "file_size": ("has {} MB", 1, 1 << 20),
+    "file_size": ("has {} MB", 1, _MB),
     "width": ("is {} pixels wide", 0, 1),
     "height": ("is {} pixels high", 0, 1),
     "aspect_ratio": ("is {} times as wide as high", 2, 1),
@@ -272,34 +292,16 @@ def limit_problems(
             yield Problem(place.path, "media", f"{name}: {subject} {texts}.", remedy)
 
 
-_SHAPES = {
-    f"{side}_{what}" for side in ("min", "max") for what in ("width", "height", "area", "aspect_ratio")
-}
-
-
 def _remedy(place: Place, found: Measures | None, broken: Sequence[Breach]) -> str:
-    """Return what to do: for an image the flag, for a clip or audio the options of FFmpeg."""
-    if found is None or found.kind == "image":
-        return "Resize it, or let kling_nb do it: --fit crop, pad or scale (API: fit=)."
+    """Return what to do: for an image or a clip the flag, for audio the options of FFmpeg."""
     names = {breach.name: breach.limit for breach in broken}
     if "min_duration" in names:
         return "Give a longer one."
-    options = []
-    if names.keys() & _SHAPES:
-        width, height = (-2 * (-side // 2) for side in _target(place.limits, *_shape(found), "scale"))
-        options.append(f"-vf scale={width}:{height}")
-    if names.keys() & {"min_fps", "max_fps"}:
-        options.append(f"-r {names.get('min_fps', names.get('max_fps')):g}")
-    if "max_duration" in names:
-        options.append(f"-t {names['max_duration']:g}")
-    if "max_file_size" in names:
-        options.append("-crf 30")
+    if found is None or found.kind == "image" or _takes_clips(place, found):
+        return "Convert it, or let kling_nb do it: --fit crop, pad or scale (API: fit=)."
+    options = [f"-t {names['max_duration']:g}"] if "max_duration" in names else []
     suffix = place.formats[0] if place.formats else found.format
     return f"Convert it, for example with FFmpeg: ffmpeg -i FILE {' '.join([*options, f'fitted.{suffix}'])}"
-
-
-def _shape(found: Measures) -> tuple[int, int]:
-    return int(found.values.get("width", 1)), int(found.values.get("height", 1))
 
 
 def _measure_input(place: Place, file: LocalFile | None) -> tuple[Measures | None, str]:
@@ -326,16 +328,16 @@ def _number_text(value: float, digits: int) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-# -- making an image conform ---------------------------------------------------------
+# -- making an image or a clip conform -------------------------------------------------
 
 
 def conform(place: Place, slot: MediaSlot, media: str | LocalFile, how: str) -> str | LocalFile:
-    """Return the file, or a new one that is within the limits if the file is an image that is not.
+    """Return the file, or a new one that is within the limits if the file is an image or a clip that is not.
 
-    A URL is returned as it is.
+    A URL is returned as it is. So is a clip that no conversion helps, because it is too short.
 
     The hash of a new one is made from that of the file and from the recipe. So it stays the same if another
-    version of Pillow writes other bytes.
+    version of Pillow or FFmpeg writes other bytes. A clip is converted when it is uploaded (`job.inputs`).
 
     Args:
         place: The place of the file, with its limits.
@@ -350,7 +352,10 @@ def conform(place: Place, slot: MediaSlot, media: str | LocalFile, how: str) -> 
     if isinstance(media, str) and not is_data_uri(media):
         return media
     file = LocalFile.from_bytes(parse_data_uri(media).data, slot) if isinstance(media, str) else media
+    file = file.fit.source if file.fit is not None else file
     found = measure_file(file)
+    if _takes_clips(place, found):
+        return _conform_clip(place, file, found, how) or media
     wanted = frozenset(place.formats) or _SENT_BY_ALL
     if found.kind != "image" or (found.format in wanted and not breaches(place, found)):
         return media
@@ -369,16 +374,63 @@ def conform(place: Place, slot: MediaSlot, media: str | LocalFile, how: str) -> 
         image = image.resize(size)
     clear = image.mode == "RGBA" and "png" in wanted
     suffix, data = _encode(image, clear or (found.format == "png" and "png" in wanted), place.limits)
-    recipe = f"fit {how} {size[0]} {size[1]}\n{file.sha256}"
-    name = file.name.rpartition(".")[0] or file.name
-    return LocalFile(
-        None,
-        data,
-        f"{name}.{suffix}",
-        f"image/{suffix}".replace("jpg", "jpeg"),
-        len(data),
-        hashlib.sha256(recipe.encode()).hexdigest(),
-    )
+    mime = f"image/{suffix}".replace("jpg", "jpeg")
+    digest = _recipe_hash(file, how, *size)
+    return LocalFile(None, data, _renamed(file, suffix), mime, len(data), digest)
+
+
+def _recipe_hash(file: LocalFile, how: str, *parts: object) -> str:
+    recipe = " ".join(["fit", how, *map(str, parts)])
+    return hashlib.sha256(f"{recipe}\n{file.sha256}".encode()).hexdigest()
+
+
+def _renamed(file: LocalFile, suffix: str) -> str:
+    return f"{file.name.rpartition('.')[0] or file.name}.{suffix}"
+
+
+def _takes_clips(place: Place, found: Measures) -> bool:
+    """Return True for a clip where clips as MP4 are accepted."""
+    formats = place.formats or ("mp4",)
+    return found.kind == place.schema["x-fal-media"] == "video" and "mp4" in formats
+
+
+def _conform_clip(place: Place, file: LocalFile, found: Measures, how: str) -> LocalFile | None:
+    """Return the file that the clip will be converted to, or None if it conforms or cannot conform."""
+    broken = {breach.name: breach.limit for breach in breaches(place, found)}
+    if not broken or not {"width", "height"} <= found.values.keys():
+        return None
+    size = _even_target(place, int(found.values["width"]), int(found.values["height"]), how)
+    fps = broken.get("min_fps", broken.get("max_fps"))
+    seconds = broken.get("max_duration")
+    if seconds is not None and seconds >= 1:  # The rest is a tolerance, and may be billed as a whole second.
+        seconds = float(math.floor(seconds))
+    changed = {"fps": fps, "duration": seconds, "width": size[0], "height": size[1]}
+    values = {**found.values, **{name: value for name, value in changed.items() if value is not None}}
+    values |= {"aspect_ratio": size[0] / size[1], "area": size[0] * size[1]}
+    for name in ("file_size", "frames"):
+        values.pop(name, None)
+    if breaches(place, Measures(values, "mp4", "video")):
+        return None
+    fit = ClipFit(file, how, size, fps, seconds, place.limits, values)
+    digest = _recipe_hash(file, how, *size, fps, seconds)
+    return LocalFile(None, None, _renamed(file, "mp4"), "video/mp4", file.size, digest, fit=fit)
+
+
+def _clip_changes(fit: ClipFit) -> Iterator[str]:
+    """Yield what the conversion of a clip changes, in words."""
+    before = measure_file(fit.source)
+    old, (width, height) = before.values, fit.size
+    if (old["width"], old["height"]) != fit.size:
+        yield f"{old['width']:g} × {old['height']:g} pixels became {width} × {height}"
+    if fit.fps is not None:
+        yield f"{_number_text(old['fps'], 2)} frames per second became {fit.fps:g}"
+    if fit.seconds is not None:
+        yield f"only its first {fit.seconds:g} s of {_number_text(old['duration'], 2)}"
+    most = fit.limits.get("max_file_size", math.inf)
+    if old["file_size"] > most:
+        yield f"{_round(old['file_size'] / _MB, 1, up=True)} MB became at most {_number_text(most / _MB, 1)}"
+    if before.format != "mp4":
+        yield f"{before.format} became mp4"
 
 
 def open_upright(file: LocalFile) -> Image | None:
@@ -405,7 +457,12 @@ def open_upright(file: LocalFile) -> Image | None:
 
 def _target(limits: Mapping[str, float], width: int, height: int, how: str) -> tuple[int, int]:
     """Return the size in pixels that conforms and is nearest to `width` and `height`."""
-    low, high = limits.get("min_aspect_ratio", 0.0), limits.get("max_aspect_ratio", math.inf)
+    low = max(
+        limits.get("min_aspect_ratio", 0.0), limits.get("min_width", 0) / limits.get("max_height", math.inf)
+    )
+    high = limits.get("max_aspect_ratio", math.inf)
+    if limits.get("min_height"):
+        high = min(high, limits.get("max_width", math.inf) / limits["min_height"])
     ratio = min(max(width / height, low), high)
     if (how == "crop") == (ratio < width / height):
         wide, tall = height * ratio, float(height)  # cut at the sides, or bars at the sides
@@ -430,6 +487,17 @@ def _target(limits: Mapping[str, float], width: int, height: int, how: str) -> t
     while size[0] / size[1] < low:
         size[0] += 1
     return size[0], size[1]
+
+
+def _even_target(place: Place, width: int, height: int, how: str) -> tuple[int, int]:
+    """Return the size for a clip, whose sides are even."""
+    sides = [(side - side % 2, side + side % 2) for side in _target(place.limits, width, height, how)]
+    sizes = [(wide, tall) for wide in sides[0] for tall in sides[1] if wide and tall]
+    for wide, tall in sizes:
+        values = {"width": wide, "height": tall, "aspect_ratio": wide / tall, "area": wide * tall}
+        if not breaches(place, Measures(values, "", "video")):
+            return wide, tall
+    return sizes[-1]
 
 
 def _encode(image: Image, lossless: bool, limits: Mapping[str, float]) -> tuple[str, bytes]:

@@ -42,6 +42,8 @@ class LocalFile:
             pixels (see `media_input`). Empty if the file was not read yet (see `with_hash`).
         stamp: State of the file when it was read, if later writes will be visible in it; else None.
         earlier: The hash of an image from memory in the form in which an earlier release sent it, or None.
+        fit: How a clip is converted before it is uploaded, or None. Such a file has no content yet, and its
+            size is that of its source.
     """
 
     path: Path | None
@@ -52,6 +54,7 @@ class LocalFile:
     sha256: str
     stamp: Stamp | None = field(default=None, repr=False, compare=False)
     earlier: str | None = field(default=None, repr=False, compare=False)
+    fit: ClipFit | None = field(default=None, repr=False, compare=False)
 
     @classmethod
     def from_bytes(cls, data: bytes, slot: MediaSlot, *, subject: str = "", name: str = "") -> LocalFile:
@@ -133,8 +136,10 @@ class LocalFile:
         """Open the content for reading. The caller closes it.
 
         Raises:
-            MediaInputError: The file cannot be read any more.
+            MediaInputError: The file cannot be read any more, or is a clip that was not converted yet.
         """
+        if self.fit is not None:
+            raise MediaInputError(f"{quote(self.name)} was not converted yet.")
         if self.path is None:
             return BytesIO(self.data or b"")
         try:
@@ -178,10 +183,10 @@ class LocalFile:
         Raises:
             MediaInputError: The file has changed since the request was made, or cannot be read any more.
         """
-        if self.path is None:
-            return self.data or b""
         with self.open() as file:
             content = file.read()
+        if self.path is None:
+            return content
         if hashlib.sha256(content).hexdigest() != self.sha256:
             raise self.change_error()
         return content
@@ -192,6 +197,29 @@ class LocalFile:
             f"{_quote_path(str(self.path))} {what}. Nothing was sent.",
             remedy="Make the request again to use the file as it is now.",
         )
+
+
+@dataclass(frozen=True, slots=True)
+class ClipFit:
+    """How a clip is converted so that it keeps the limits of its place.
+
+    Attributes:
+        source: The file of the clip.
+        how: One of `limits.FITS`.
+        size: Width and height in pixels.
+        fps: Frames per second, or None to keep them.
+        seconds: The clip is cut after so many, or None to keep its length.
+        limits: Those of the place, by fal's names.
+        values: The measures of the new file, as in `limits.Measures`, without its size in bytes.
+    """
+
+    source: LocalFile
+    how: str
+    size: tuple[int, int]
+    fps: float | None
+    seconds: float | None
+    limits: Mapping[str, float]
+    values: Mapping[str, float]
 
 
 def _stamp(found: os.stat_result) -> Stamp:

@@ -22,7 +22,7 @@ from kling_nb.catalog.problem import Problem, dotted_path, input_error, listing,
 from kling_nb.catalog.shipped import endpoint, endpoints
 from kling_nb.errors import InputError, UnknownEndpoint
 from kling_nb.request.coercion import Coercion
-from kling_nb.request.limits import FITS, limit_problems, measure_file, places
+from kling_nb.request.limits import FITS, limit_problems, measure_file, places, with_conditions
 from kling_nb.request.local_file import LocalFile
 from kling_nb.request.validation import problems, rule_problems, warnings
 
@@ -71,7 +71,7 @@ class VideoRequest:
         Args:
             endpoint: The endpoint.
             values: The input.
-            fit: One of `FITS`, to make images conform to the endpoint's limits.
+            fit: One of `FITS`, to make images and clips conform to the endpoint's limits.
 
         Raises:
             InputError: The input is wrong. The message has all problems; `parameter` names the first.
@@ -83,7 +83,10 @@ class VideoRequest:
         known = endpoint.input_schema.get("properties", {})
         ordered = [name for name in known if name in given] + [name for name in given if name not in known]
         coercion = Coercion(fit)
-        data = {name: coercion.convert(known.get(name, {}), given[name], (name,)) for name in ordered}
+        data = {
+            name: coercion.convert(with_conditions(known.get(name, {}), given), given[name], (name,))
+            for name in ordered
+        }
         plain: dict[str, Any] = _with_plain_texts(data)
         found = _merge(coercion.problems, problems(endpoint, plain))
         if found:

@@ -122,7 +122,7 @@ class Storyboard:
         with _progress(len(self.shots), on_progress) as report:
             write_new(
                 target,
-                lambda file: made.append(join_clips(self.shots, file, wish, report)),
+                lambda file: made.append(join_clips([shot.path for shot in self.shots], file, wish, report)),
                 overwrite=overwrite,
             )
         film = Video.from_file(target, backend=backend)

@@ -35,7 +35,6 @@ from kling_nb.video.frames import (
     sample,
     shown,
 )
-from kling_nb.video.video import Video
 
 SAMPLE_RATE = 48_000
 _QUALITY = "18"
@@ -43,6 +42,12 @@ _QUALITY = "18"
 
 _LOOKAHEAD = "10"
 """Frames. x264's 40 need 190 MB more at 1080p, for files that were no smaller in our measurements."""
+
+_PART = 0.9
+"""How much of the largest file is for the video."""
+
+_MOST_BITS = 1e9
+"""Bits per second. FFmpeg cannot count more than twice as many."""
 
 FITS = ("letterbox", "crop", "scale")
 _FASTEST = 240
@@ -96,6 +101,19 @@ def _is_size(size: Any) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
+class Bounds:
+    """What a film must keep.
+
+    Attributes:
+        seconds: It ends after so many, or None.
+        size: Bytes of its file, or None.
+    """
+
+    seconds: float | None = None
+    size: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Film:
     """What a film is made of, and how.
 
@@ -109,6 +127,7 @@ class Film:
         rate: Frames per second.
         edges: Seconds at which each shot starts, and at which the last one ends.
         fit: See `Wish`.
+        bounds: What it must keep.
     """
 
     paths: tuple[Path, ...]
@@ -120,6 +139,7 @@ class Film:
     rate: Fraction
     edges: tuple[Fraction, ...]
     fit: str
+    bounds: Bounds
 
     @property
     def encoded(self) -> bool:
@@ -132,6 +152,8 @@ class Film:
         whole = facts.announced or facts.duration
         found = [(facts.announced is not None, f"truncated after {facts.duration:.1f} s of {whole:.1f} s")]
         found += [(True, f"{other} left out") for other in facts.others]
+        length = self.edges[number + 1] - self.edges[number]
+        found += [(length < facts.length - 1 / self.rate, f"cut after {float(length):.4g} s")]
         if self.audio == "none":
             found += [(bool(facts.tracks), "audio left out")]
         else:
@@ -168,15 +190,20 @@ def _track_name(track: Track) -> str:
 
 
 def join_clips(
-    shots: Sequence[Video], target: Path, wish: Wish | None = None, on_progress: OnProgress | None = None
+    paths: Sequence[Path],
+    target: Path,
+    wish: Wish | None = None,
+    on_progress: OnProgress | None = None,
+    bounds: Bounds | None = None,
 ) -> Film:
     """Write the clips one after the other into one MP4.
 
     Args:
-        shots: One or more clips.
+        paths: One or more clips.
         target: The new file, which is overwritten.
         wish: What the film is to be.
         on_progress: Called during the work. An exception that it raises ends the work.
+        bounds: What the film must keep.
 
     Returns:
         What was done.
@@ -185,7 +212,7 @@ def join_clips(
         MediaError: A clip is gone or does not decode, or the film would be longer than 6 hours.
         OSError: The file cannot be written.
     """
-    film = plan_film([shot.path for shot in shots], wish or Wish())
+    film = plan_film(paths, wish or Wish(), bounds or Bounds())
     try:
         try:
             _write(film, target, on_progress)
@@ -205,7 +232,7 @@ class _CopyFailed(Exception):
     """A film of copied packets is not what it should be."""
 
 
-def plan_film(paths: Sequence[Path], wish: Wish) -> Film:
+def plan_film(paths: Sequence[Path], wish: Wish, bounds: Bounds = Bounds()) -> Film:
     """Decide how the film is made."""
     shots = tuple(probe(path) for path in paths)
     hours = sum(shot.duration for shot in shots) / 3600
@@ -216,16 +243,25 @@ def plan_film(paths: Sequence[Path], wish: Wish) -> Film:
     size = tuple(wish.size) if wish.size else (max(2, width - width % 2), max(2, height - height % 2))
     rate = min(Fraction(wish.fps).limit_denominator(1001) if wish.fps else first.rate, Fraction(_FASTEST))
     tracks = tuple(None if wish.audio == "mute" or not shot.tracks else shot.tracks[0] for shot in shots)
+    edges = [Fraction(0), *accumulate(shot.length for shot in shots)]
+    why, audio = _why_encoded(shots, size, wish), _audio(shots, tracks)
+    if bounds.seconds is not None and edges[-1] > bounds.seconds:
+        last = Fraction(int(bounds.seconds * rate)) / rate
+        edges, why = [min(edge, last) for edge in edges], why or "it was cut"
+        audio = audio if audio == "none" else "encoded"
+    if bounds.size is not None and sum(path.stat().st_size for path in paths) > bounds.size:
+        why = why or "its file was too large"
     film = Film(
         paths=tuple(paths),
         shots=shots,
         tracks=tracks,
-        why=_why_encoded(shots, size, wish),
-        audio=_audio(shots, tracks),
+        why=why,
+        audio=audio,
         size=(size[0], size[1]),
         rate=rate,
-        edges=(Fraction(0), *accumulate(shot.length for shot in shots)),
+        edges=tuple(edges),
         fit=wish.fit,
+        bounds=bounds,
     )
     return _encode_all(film, film.why, audio=film.audio) if film.encoded else film
 
@@ -233,7 +269,7 @@ def plan_film(paths: Sequence[Path], wish: Wish) -> Film:
 def _encode_all(film: Film, why: str, audio: str = "encoded") -> Film:
     """Return the film with all frames encoded. Each shot starts at the nearest frame of the film."""
     frames = [0]
-    for end in accumulate(shot.length for shot in film.shots):
+    for end in film.edges[1:]:
         frames.append(max(frames[-1] + 1, round(end * film.rate)))
     audio = "none" if film.audio == "none" else audio
     return replace(film, why=why, audio=audio, edges=tuple(count / film.rate for count in frames))
@@ -370,6 +406,9 @@ def _copy_packets(film: Film, out: Any, kinds: Sequence[str]) -> Row:
 def _encode_video(film: Film, out: Any) -> Row:
     """Yield the packets of all frames."""
     options = {"crf": _QUALITY, "preset": "medium", "rc-lookahead": _LOOKAHEAD}
+    if film.bounds.size is not None:
+        bits = str(int(min(8 * _PART * film.bounds.size / film.edges[-1], _MOST_BITS)))
+        options |= {"maxrate": bits, "bufsize": bits}
     stream = out.add_stream("libx264", rate=film.rate, options=options)
     stream.width, stream.height = film.size
     stream.pix_fmt = "yuv420p"

@@ -1,18 +1,23 @@
 """What fal states about an input is checked before an upload, and never hides what was paid for."""
 
 import io
+import tempfile
+import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+from clips import clip_bytes, make_clip
 from live_documents import document, optional
 from PIL import Image
 from scripted import Script, ScriptedFal
 from scripted.script import Done
 
-from kling_nb.errors import InputError, MediaError, MediaInputError, UnknownEndpoint
+from kling_nb.errors import InputError, JobCancelled, MediaError, MediaInputError, UnknownEndpoint
 from kling_nb.job.plan import Outcome
 from kling_nb.session import Session
+from kling_nb.video import Video
 
 V4 = "kling/v4/text-to-video"
 EFFECTS = "fal-ai/kling-video/v1.6/pro/effects"
@@ -70,6 +75,66 @@ def test_fit_makes_it_conform_and_the_next_run_buys_nothing(fal: ScriptedFal, se
     assert fal.accepted[0].input["start_image_url"].startswith(("http://", "data:image/png"))
     plan = session.plan("a cat", endpoint="o1-image", image=png((200, 200)), fit="pad")
     assert plan.notices == ("start_image_url was changed by fit=pad: png, 300 × 300 pixels.",)
+
+
+MOTION = {
+    "endpoint": "v3-pro-motion-control",
+    "image": "https://e.org/a.png",
+    "character_orientation": "image",
+}
+
+
+def test_fit_converts_a_clip_once_before_the_upload_and_logs_what_changed(
+    fal: ScriptedFal, session: Session, tmp_path: Path
+) -> None:
+    clip = make_clip(tmp_path / "long.mp4", frames=24, fps=2)
+    plan = session.plan("it waves", video_url=clip, fit="pad", **MOTION)
+    assert plan.notices == ("video_url was changed by fit=pad: only its first 10 s of 12.",)
+    job = session.submit("it waves", video_url=clip, fit="pad", **MOTION)
+    job.wait()
+    lines = [line.message for line in job.lines]
+    assert "kling_nb: converting long.mp4" in lines
+    assert "kling_nb: converted long.mp4: cut after 10 s" in lines
+    sent = tmp_path / "sent.mp4"
+    sent.write_bytes(fal.cdn.get(fal.accepted[0].input["video_url"]).data)
+    assert Video.from_file(sent).frame_count == 20
+    assert session.submit("it waves", video_url=clip, fit="pad", **MOTION).reused
+    again = session.submit("it waves", video_url=clip, fit="pad", new=True, **MOTION)
+    again.wait()
+    assert [record.exchange for record in fal.requests].count("upload") == 1
+    assert not any("convert" in line.message for line in again.lines)
+
+
+def test_cancel_ends_a_conversion(
+    fal: ScriptedFal, session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    seen = threading.Event()
+    job = session.submit(
+        "it waves",
+        endpoint="o1-edit",
+        video_url=clip_bytes(size=(64, 8), frames=90, fps=10),
+        fit="scale",  # 216 frames of 2160 × 720
+        on_event=lambda event, _: seen.set() if "converting" in getattr(event, "message", "") else None,
+    )
+    assert seen.wait(60)
+    job.cancel()
+    with pytest.raises(JobCancelled):
+        job.wait()
+    assert not fal.requests
+    fal.wait_for(lambda: not list(tmp_path.glob("kling_nb-fit-*")))
+
+
+def test_a_clip_that_changes_before_it_is_converted_is_not_sent(
+    fal: ScriptedFal, session: Session, tmp_path: Path
+) -> None:
+    clip = make_clip(tmp_path / "long.mp4", frames=24, fps=2)
+    request = session.request("it waves", video_url=clip, fit="pad", **MOTION)
+    make_clip(clip, frames=25, fps=2)
+    (file,) = request.files.values()
+    with pytest.raises(MediaInputError, match="has changed since the request was made"):
+        session.generate("it waves", video_url=file, **MOTION)
+    assert not fal.accepted
 
 
 def test_an_image_that_was_accepted_before_the_limit_was_known_is_shown(

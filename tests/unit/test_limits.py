@@ -114,12 +114,9 @@ def test_a_limit_may_depend_on_another_parameter(facing, passes):
         assert "lasts 12 s; at most 10.05 is allowed" in refused(request).message
 
 
-def test_the_remedy_for_a_clip_is_a_command_that_makes_it_conform():
-    long = refused(build(clip_bytes(frames=24, fps=2), "o1-edit", "video_url"))
-    assert long.remedy.endswith("ffmpeg -i FILE -vf scale=960:720 -r 24 -t 10.05 fitted.mp4")
-    slow = refused(build(clip_bytes(size=(720, 720), frames=16, fps=4), "o1-edit", "video_url"))
-    assert slow.remedy.endswith("ffmpeg -i FILE -r 24 fitted.mp4")
-    short = refused(build(clip_bytes(), "o1-edit", "video_url"))
+def test_the_remedy_for_a_clip_is_the_flag_unless_it_is_too_short():
+    assert "--fit" in refused(build(clip_bytes(frames=24, fps=2), "o1-edit", "video_url")).remedy
+    short = refused(build(clip_bytes(), "o1-edit", "video_url", fit="crop"))
     assert short.remedy.startswith("Give a longer one.")
 
 
@@ -130,6 +127,12 @@ def test_sound_has_limits_too():
         file.writeframes(bytes(16_000))
     request = VideoRequest.build(endpoint("create-voice"), {"voice_url": buffer.getvalue()})
     assert "lasts 1 s; at least 5 is allowed" in refused(request).message
+    buffer.seek(0)
+    with wave.open(buffer, "wb") as file:
+        file.setparams((1, 1, 100, 0, "NONE", ""))
+        file.writeframes(bytes(4_000))
+    long = refused(VideoRequest.build(endpoint("create-voice"), {"voice_url": buffer.getvalue()}, fit="crop"))
+    assert long.remedy.endswith("ffmpeg -i FILE -t 30.05 fitted.mp3")
 
 
 def test_files_in_elements_and_data_uris_are_measured_and_urls_are_not():
@@ -144,6 +147,8 @@ def test_files_in_elements_and_data_uris_are_measured_and_urls_are_not():
 def test_the_size_is_that_of_the_image_as_shown():
     found = measure(io.BytesIO(turned((900, 400))), 1).values
     assert (found["width"], found["height"]) == (400, 900)
+    clip = measure(io.BytesIO(clip_bytes(size=(64, 48), rotation=90)), 1).values
+    assert (clip["width"], clip["height"]) == (48, 64)
 
 
 def test_a_preview_of_a_clip_may_be_small_in_a_rehearsal_only():
@@ -269,6 +274,46 @@ def test_only_three_ways_exist():
             endpoint("v1-pro"), prompt="x", image=None, end_image=None, parameters={}, fit="stretch"
         )
     assert caught.value.parameter == "fit"
+
+
+# -- making a clip conform
+
+
+@pytest.mark.parametrize(
+    ("options", "how", "changes"),
+    [
+        ({"frames": 96, "fps": 24, "size": (720, 720)}, "crop", ""),
+        ({"frames": 16, "fps": 4, "size": (720, 720)}, "crop", "4 frames per second became 24"),
+        (
+            {"frames": 24, "fps": 2, "size": (64, 48)},
+            "pad",
+            "64 × 48 pixels became 960 × 720, 2 frames per second became 24, only its first 10 s of 12",
+        ),
+        ({"frames": 96, "fps": 24, "size": (64, 8)}, "crop", "64 × 8 pixels became 2160 × 720"),
+        ({"frames": 96, "fps": 24, "size": (64, 8)}, "scale", "64 × 8 pixels became 2160 × 720"),
+        ({"frames": 96, "fps": 24, "size": (8, 64)}, "pad", "8 × 64 pixels became 720 × 2160"),
+        ({"frames": 96, "fps": 24, "size": (720, 720), "container": "matroska"}, "pad", "mkv became mp4"),
+    ],
+)
+def test_a_clip_is_planned_within_the_limits_and_says_what_changes(options, how, changes):
+    data = clip_bytes(**options)
+    request = build(data, "o1-edit", "video_url", fit=how)
+    request.check()
+    assert request.notes == ((f"video_url was changed by fit={how}: {changes}.",) if changes else ())
+    assert (request.fingerprint == build(data, "o1-edit", "video_url").fingerprint) == (not changes)
+
+
+def test_a_clip_counts_by_its_source_and_the_recipe_and_is_not_read_before_it_is_converted():
+    data = clip_bytes(frames=96, fps=24)
+    crop, pad = (build(data, "o1-edit", "video_url", fit=how) for how in ("crop", "pad"))
+    assert len({crop.fingerprint, pad.fingerprint, build(data, "o1-edit", "video_url").fingerprint}) == 3
+    assert build(data, "o1-edit", "video_url", fit="crop").fingerprint == crop.fingerprint
+    file = crop.files["video_url"]
+    assert build(file, "o1-edit", "video_url", fit="crop").fingerprint == crop.fingerprint
+    assert build(file, "o1-edit", "video_url").fingerprint == crop.fingerprint
+    for read in (file.open, file.read):
+        with pytest.raises(MediaInputError, match="was not converted yet"):
+            read()
 
 
 # -- what a live schema states

@@ -373,6 +373,8 @@ class Attachment:
         Raises:
             MediaInputError: The file is gone or has changed.
         """
+        if isinstance(self.content, LocalFile) and not self.content.content_type.startswith("image/"):
+            return b""
         data = self.content.read() if isinstance(self.content, LocalFile) else self.content
         try:
             with pillow.open(io.BytesIO(data)) as image:
