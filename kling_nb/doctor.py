@@ -178,8 +178,8 @@ def _hosts(settings: Settings) -> Iterator[Finding]:
         return
     yield from _route(settings)
     yield from wait(BackgroundThread.get_shared().spawn(_ask(settings)))
-    text = "fal does not report it: a new account runs 2 requests at once, up to 40 after buying credits"
-    yield Finding("Concurrency", None, f"{text}; further ones wait in the queue")
+    text = "no call of fal reports it: a new account runs 2 requests at once, one that buys credits up to 40"
+    yield Finding("Concurrency", None, f"{text}; further ones wait in fal's queue")
 
 
 async def _ask(settings: Settings) -> list[Finding]:

@@ -40,6 +40,7 @@ def test_with_a_server_that_answers(fal: ScriptedFal, home: Path) -> None:
     assert findings["Queue"].good
     assert findings["Uploads"].good
     assert findings["Key test"] == Finding("Key test", True, f"{fal.url} accepts the key")
+    assert findings["Concurrency"].text.startswith("no call of fal reports it")
     assert findings["Price"].text == "v1-pro: $0.098 per second now, at the default settings"
     assert {one.method for one in fal.requests} == {"GET"}  # nothing that could cost
     with_key = [one.target for one in fal.requests if "authorization" in one.headers]
