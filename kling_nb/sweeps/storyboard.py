@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import secrets
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -24,6 +26,9 @@ from kling_nb.video.video import write_new
 
 VERSION = 1
 """Version of the sidecar of a film."""
+
+_AT_ONCE = 4
+"""Files that are read at once."""
 
 
 class Storyboard:
@@ -48,7 +53,8 @@ class Storyboard:
                 remedy="Example: [one, two, three]",
                 parameter="shots",
             )
-        self.shots = tuple(_video(shot, number) for number, shot in enumerate(shots, 1))
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            self.shots = tuple(pool.map(_video, shots, itertools.count(1)))
         if not self.shots:
             raise UsageError(
                 "The list of shots is empty.", remedy="Give at least one video.", parameter="shots"
@@ -94,7 +100,8 @@ class Storyboard:
         """
         wish = Wish(fit, size, fps, audio)
         wish.check()
-        hashes = [_sha256(shot.path) for shot in self.shots]
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            hashes = list(pool.map(_sha256, (shot.path for shot in self.shots)))
         asked = None if wish == Wish() else json.loads(json.dumps(asdict(wish), default=float))
         content = " ".join([*hashes, json.dumps(asked)] if asked else hashes)
         name = f"film-{hashlib.sha256(content.encode()).hexdigest()[:12]}.mp4"

@@ -49,6 +49,9 @@ _PART = 0.9
 _MOST_BITS = 1e9
 """Bits per second. FFmpeg cannot count more than twice as many."""
 
+_INDEX_HEAD, _INDEX_ENTRY = 16_384, 48
+"""Bytes of an MP4's index at most, and of a packet in it: size, offset, chunk, duration, delay, key frame."""
+
 FITS = ("letterbox", "crop", "scale")
 _FASTEST = 240
 _NOTICED = 0.1
@@ -344,7 +347,7 @@ def _write(film: Film, target: Path, on_progress: OnProgress | None) -> None:
     copied = [
         kind for kind, is_so in (("video", not film.encoded), ("audio", film.audio == "copied")) if is_so
     ]
-    with av.open(str(target), "w", format="mp4", options={"movflags": "+faststart"}) as out:
+    with av.open(str(target), "w", format="mp4", options=_index_first(film)) as out:
         rows = [_copy_packets(film, out, copied)] if copied else []
         rows += [_encode_video(film, out)] if film.encoded else []
         rows += [_encode_audio(film, out)] if film.audio == "encoded" else []
@@ -360,19 +363,37 @@ def _write(film: Film, target: Path, on_progress: OnProgress | None) -> None:
         on_progress(total, total)
 
 
+def _index_first(film: Film) -> dict[str, str]:
+    """Return the options for an MP4 that a browser can play before it has all of it.
+
+    FFmpeg rewrites the whole file for that, unless room for the index was kept. The number of copied packets
+    is known.
+    """
+    if film.encoded or film.audio == "encoded":
+        return {"movflags": "+faststart"}
+    packets = sum(shot.frame_count + sum(track.packets for track in shot.tracks) for shot in film.shots)
+    return {"moov_size": str(_INDEX_HEAD + _INDEX_ENTRY * packets)}
+
+
 def _copy_packets(film: Film, out: Any, kinds: Sequence[str]) -> Row:
     """Yield the packets of all shots, of the video, the audio or both."""
     targets: dict[str, Any] = {}
     last = -(2**62)
     for number, path in enumerate(film.paths):
         shot, track = film.shots[number], film.tracks[number]
-        with open_video(path) as (container, video):
+        with open_video(path, quick=number > 0) as (container, video):
             sources: dict[str, Any] = {
                 kind: video if kind == "video" else container.streams[track.index if track else 0]
                 for kind in kinds
             }
             if not targets:
-                targets = {kind: out.add_stream_from_template(source) for kind, source in sources.items()}
+                targets = {
+                    # FFmpeg's decoder of AV1 cannot encode, so no encoder is to be opened.
+                    kind: out.add_stream_from_template(source, opaque=True)
+                    for kind, source in sources.items()
+                }
+                if "video" in targets and video.codec_context.codec_tag == "hvc1":
+                    targets["video"].codec_context.codec_tag = "hvc1"  # Else Apple's players refuse it.
                 yield 0.0, None
             # In the time base of each stream: how far its packets move, and where the shot starts and ends.
             marks = (film.edges[number] - shot.start, film.edges[number], film.edges[number + 1])
