@@ -266,8 +266,10 @@ def _convert(
     wish = Wish("letterbox" if fit.how == "pad" else fit.how, fit.size, fit.fps)
     try:
         film = join_clips([source], target, wish, check, Bounds(fit.seconds, fit.limits.get("max_file_size")))
-    except (MediaError, OSError) as error:
-        raise _conversion_error(name, str(error)) from error
+    except MediaError as error:
+        raise _conversion_error(name, error.message) from error
+    except OSError as error:
+        raise _conversion_error(name, f"{error.strerror or error}.") from error
     fit.source.verify(stamp)
     made = for_upload(target)
     assert isinstance(made, LocalFile)

@@ -53,6 +53,7 @@ _INDEX_HEAD, _INDEX_ENTRY = 16_384, 48
 """Bytes of an MP4's index at most, and of a packet in it: size, offset, chunk, duration, delay, key frame."""
 
 FITS = ("letterbox", "crop", "scale")
+AUDIO = ("keep", "mute")
 _FASTEST = 240
 _NOTICED = 0.1
 """Seconds of lost audio that are reported. A packet has 0.02."""
@@ -84,7 +85,7 @@ class Wish:
         """Raise an `InputError` for a value that is not allowed."""
         if self.fit not in FITS:
             raise InputError(f"fit must be {' or '.join(FITS)}, not {self.fit!r}.", parameter="fit")
-        if self.audio not in {"keep", "mute"}:
+        if self.audio not in AUDIO:
             raise InputError(f'audio must be "keep" or "mute", not {self.audio!r}.', parameter="audio")
         if self.fps is not None and not (_is_number(self.fps) and 1 <= self.fps <= _FASTEST):
             raise InputError(f"fps must be from 1 to {_FASTEST}, not {self.fps!r}.", parameter="fps")
@@ -222,11 +223,13 @@ def join_clips(
             if not film.encoded:
                 _check_copy(film, target)
         except (av.FFmpegError, ValueError, _CopyFailed) as error:
-            if film.encoded and film.audio != "copied":
-                raise
+            if isinstance(error, OSError) or (film.encoded and film.audio != "copied"):
+                raise  # A full disk would be full the second time, too.
             film = _encode_all(film, f"the packets could not be copied ({error})")
             _write(film, target, on_progress)
     except av.FFmpegError as error:
+        if isinstance(error, OSError):
+            raise
         raise MediaError(f"The film could not be written: {error}.") from error
     return film
 

@@ -1,6 +1,8 @@
 """Footage as film makers bring it: each file of known truth is read, and joined with a plain clip."""
 
 import json
+import resource
+import signal
 from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
@@ -413,7 +415,9 @@ def test_size_rate_and_audio_can_be_chosen(plain: Path, tmp_path: Path) -> None:
     ("options", "parameter"),
     [
         ({"fit": "fill"}, "fit"),
+        ({"fit": ["crop"]}, "fit"),
         ({"audio": "loud"}, "audio"),
+        ({"audio": []}, "audio"),
         ({"size": (101, 50)}, "size"),
         ({"size": 720}, "size"),
         ({"fps": 0}, "fps"),
@@ -460,6 +464,23 @@ def test_a_film_whose_packets_cannot_be_copied_is_encoded(tmp_path: Path) -> Non
     film = join([one, two], tmp_path / "film.mp4")
     assert film.notes[0].startswith("encoded again: the packets could not be copied")
     assert [number_of(image) for image in film.frames()] == [*range(24)] * 2
+
+
+def test_a_full_disk_is_not_filled_a_second_time(tmp_path: Path) -> None:
+    noise = replace(PLAIN, frames=240, audio=(), quality="0").write(tmp_path / "long.mp4")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    seen: list[float] = []
+    resource.setrlimit(resource.RLIMIT_FSIZE, (noise.stat().st_size // 2, limits[1]))
+    try:
+        with pytest.raises(MediaError, match=r"film\.mp4 cannot be written: File too large"):
+            join([noise], tmp_path / "film.mp4", on_progress=lambda done, _: seen.append(done))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, before)
+    assert len(seen) > 10
+    assert seen == sorted(seen)
+    assert [path.name for path in tmp_path.iterdir()] == ["long.mp4"]
 
 
 @pytest.mark.parametrize(
