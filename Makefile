@@ -8,6 +8,7 @@ FRONT_END := kling_nb/static/job.js
 FRONT_END_SOURCES := package.json package-lock.json $(shell find js -type f -not -path 'js/test/*')
 JS_TOOLS := node_modules/.package-lock.json
 HOST_TOOLS := tests/hosts/node_modules/.package-lock.json
+COLLABORATION := tests/collaboration/packages/.installed
 
 # Hundreds of processes are started by the tests: they need not compile the package each time.
 unexport PYTHONDONTWRITEBYTECODE
@@ -35,7 +36,7 @@ test: $(VENV) $(FRONT_END) $(JS_TOOLS) $(HOST_TOOLS) ## Run all checks but the s
 	@KLING_NB_CHROMIUM="$$($(PY) scripts/find_chromium.py --install)" && export KLING_NB_CHROMIUM \
 	  && $(PY) scripts/checks.py all
 
-test-all: $(VENV) $(FRONT_END) $(JS_TOOLS) $(HOST_TOOLS) ## Run the slow forms too, before a release: every front end, kills at random, long inputs
+test-all: $(VENV) $(FRONT_END) $(JS_TOOLS) $(HOST_TOOLS) $(COLLABORATION) ## Run the slow forms too, before a release: every front end, kills at random, long inputs
 	@KLING_NB_CHROMIUM="$$($(PY) scripts/find_chromium.py --install)" && export KLING_NB_CHROMIUM \
 	  && $(PY) scripts/checks.py every
 
@@ -67,7 +68,7 @@ pin: $(VENV) ## Write constraints.txt anew from .venv
 	@$(PY) scripts/pin.py
 
 clean: ## Remove everything that these commands made, .venv included; lab/ stays, because your own work may be in it
-	rm -rf .venv node_modules tests/hosts/node_modules demo build dist kling_nb/static .import_linter_cache
+	rm -rf .venv node_modules tests/hosts/node_modules tests/collaboration/packages demo build dist kling_nb/static .import_linter_cache
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find kling_nb tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -90,3 +91,8 @@ $(JS_TOOLS): package.json package-lock.json | $(VENV)
 # The widget managers of VS Code and others with all that they need: 380 MB, for tests only.
 $(HOST_TOOLS): tests/hosts/package.json tests/hosts/package-lock.json | $(VENV)
 	@$(PY) scripts/node.py ci --prefix tests/hosts --silent --ignore-scripts --no-audit --no-fund
+
+# Not part of .venv: where jupyter-collaboration is installed, every notebook opens in a room.
+$(COLLABORATION): tests/collaboration/requirements.txt | $(VENV)
+	@$(PIP) --upgrade --no-deps --target $(@D) -r $<
+	@touch $@

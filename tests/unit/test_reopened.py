@@ -15,6 +15,7 @@ from earlier_marks import as_saved_earlier
 from kling_nb.events import State
 from kling_nb.ledger import Intent, Ledger
 from kling_nb.notebook.card.mark import BASE, ROOT, Mark, Part, served_url
+from kling_nb.notebook.saved import server_extension
 from kling_nb.notebook.saved.renewal import Renewal
 from kling_nb.notebook.saved.reopening import STATE, VIEW, OutputContext, has_kling_outputs, update_outputs
 from kling_nb.notebook.saved.server_extension import BoundedCards, alive_check, allows_widgets, update_on_read
@@ -86,6 +87,14 @@ def test_a_mark_is_read_from_the_output_that_carries_it(saved: Any, mark: Mark) 
     assert Mark.of(made) == mark
     made["data"]["text/html"] = made["data"]["text/html"].splitlines(keepends=True)  # as a file has it
     assert Mark.of(made) == mark
+
+
+def test_a_number_that_a_browser_wrote_may_be_a_float() -> None:
+    made = output(Mark(JOB, KERNEL, 17))
+    made["metadata"]["kling_nb"] |= {"version": 1.0, "process": 17.0}
+    assert Mark.of(made) == Mark(JOB, KERNEL, 17)
+    made["metadata"]["kling_nb"]["process"] = float("inf")
+    assert Mark.of(made) == Mark(JOB, KERNEL)
 
 
 def test_metadata_do_not_change_with_the_job_and_where_a_card_differs_it_is_right() -> None:
@@ -379,6 +388,24 @@ def test_an_output_that_is_not_ready_in_time_is_shown_as_saved_and_current_the_n
         cards._thread.submit(str).result()  # what was late has been drawn
         assert expected in data_of(found)[0]["text/html"]
         assert VIEW not in data_of(found)[0]
+
+
+def test_a_card_that_was_drawn_for_the_next_opening_does_not_hide_a_later_end(
+    tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_extension, "SECONDS_KEPT", 0)
+    ledger = Ledger(home / "ledger.sqlite3")
+    asked = Intent("fal", "fal-ai/x", {"prompt": "a boat"}, "a boat", "ab" * 32, tmp_path / "kling_media")
+    entry, _ = ledger.claim(asked)
+    cards = BoundedCards(Renewal())
+    mark = Mark(entry.id, "gone", state="SUBMITTING")
+    for at_least in (0, 1):
+        with cards.within(0, at_least) as (draw_card, _):
+            drawn = draw_card(mark, tmp_path)
+        cards._thread.submit(str).result()
+        ledger.update(entry.id, state=State.CANCELLED)
+    assert drawn is not None
+    assert "cancelled" in drawn["text/plain"]
 
 
 def test_links_of_a_large_sweep_that_moved_are_found(tmp_path: Path) -> None:

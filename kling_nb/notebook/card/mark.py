@@ -131,9 +131,16 @@ class Mark:
         process, parts = values.get("process"), values.get("parts")
         return cls(
             **texts,
-            process=process if type(process) is int else None,
+            process=_whole_number(process),
             parts=tuple(filter(None, map(Part.of, parts))) if isinstance(parts, list) else (),
         )
+
+
+def _whole_number(value: Any) -> int | None:
+    """Return a whole number, or None. In the documents of jupyter-collaboration, numbers are floats."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value if type(value) is int else None
 
 
 def _read_card(data: Any) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from kling_nb.notebook.saved.reopening import (
     has_kling_outputs,
     update_outputs,
 )
+from kling_nb.notebook.saved.shared_documents import update_on_join
 
 if TYPE_CHECKING:
     from kling_nb.notebook.saved import renewal as renewals
@@ -53,7 +54,8 @@ def _load_jupyter_server_extension(app: Any) -> None:
         policy = settings.get("headers", {}).get("Content-Security-Policy", "")
         if not allows_widgets(policy):
             os.environ[CARDS_ONLY] = "1"
-        update_on_read(app.contents_manager, app.kernel_manager, Path(root))
+        update = update_on_read(app.contents_manager, app.kernel_manager, Path(root))
+        update_on_join(app, update)
         app.contents_manager.register_pre_save_hook(drop_models_on_save)
     app.log.debug("kling_nb updates its outputs when notebooks are opened")
 
@@ -68,10 +70,10 @@ def allows_widgets(policy: str) -> bool:
     return True
 
 
-def update_on_read(contents: Any, kernels: Any, root: Path) -> None:
+def update_on_read(contents: Any, kernels: Any, root: Path) -> Update:
     """Replace `contents.get` by one that updates the outputs of every notebook before it returns it.
 
-    The `get` of a contents manager may be a coroutine.
+    The `get` of a contents manager may be a coroutine. Return the function that updates a notebook.
     """
     get = contents.get
 
@@ -79,21 +81,22 @@ def update_on_read(contents: Any, kernels: Any, root: Path) -> None:
     def cards() -> BoundedCards:
         return BoundedCards(renewals.Renewal())
 
-    def update(model: Any, *, on_loop: bool = False) -> Any:
-        folder = (root / model["path"].strip("/")).parent
+    def update(content: Any, path: str, *, on_loop: bool = False) -> bool:
         try:
             limits = (SECONDS_ON_LOOP, 0) if on_loop else (SECONDS, AT_LEAST)
             with cards().within(*limits) as (draw_card, find_file):
-                context = OutputContext(folder, alive_check(kernels), draw_card, find_file)
-                update_outputs(model["content"], context)
+                folder = (root / path.strip("/")).parent
+                return update_outputs(
+                    content, OutputContext(folder, alive_check(kernels), draw_card, find_file)
+                )
         except Exception:
-            log.exception("%s: the outputs could not be updated. It opens as saved.", model.get("path"))
-        return model
+            log.exception("%s: the outputs could not be updated. It opens as saved.", path)
+            return False
 
     async def await_and_update(found: Any) -> Any:
         model = await found
         if is_kling_notebook(model):
-            await asyncio.to_thread(update, model)
+            await asyncio.to_thread(update, model["content"], model["path"])
         return model
 
     @functools.wraps(get)
@@ -101,9 +104,12 @@ def update_on_read(contents: Any, kernels: Any, root: Path) -> None:
         found = get(*arguments, **options)
         if inspect.isawaitable(found):
             return await_and_update(found)
-        return update(found, on_loop=_is_loop_running()) if is_kling_notebook(found) else found
+        if is_kling_notebook(found):
+            update(found["content"], found["path"], on_loop=_is_loop_running())
+        return found
 
     contents.get = get_updated
+    return update
 
 
 def drop_models_on_save(model: Any, **_: Any) -> None:
@@ -118,7 +124,14 @@ SECONDS, AT_LEAST = 1.5, 50
 SECONDS_ON_LOOP = 0.03
 """The limit on the server's loop, where everything else waits. Only synchronous contents managers need it."""
 
-DrawCard = Callable[[Mark, Path], dict[str, Any] | None]
+SECONDS_KEPT = 60.0
+"""How long a card that was drawn for the next opening may be shown. Its job may end meanwhile."""
+
+Update = Callable[[Any, str], bool]
+"""Updates the parsed JSON of the notebook at a path of the server. Returns True if it changed."""
+
+Card = dict[str, Any] | None
+DrawCard = Callable[[Mark, Path], Card]
 FindFile = Callable[[Part, Path], Path | None]
 
 
@@ -130,7 +143,7 @@ class BoundedCards:
 
     def __init__(self, renewal: renewals.Renewal) -> None:
         self._renewal = renewal
-        self._drawn: dict[tuple[Mark, Path], dict[str, Any] | None] = {}
+        self._drawn: dict[tuple[Mark, Path], tuple[float, Card]] = {}  # until when, and the card
         self._thread = ThreadPoolExecutor(1, "kling-cards")
 
     @contextmanager
@@ -138,9 +151,10 @@ class BoundedCards:
         """Give a function that draws a card, and one that finds a file. After the limit they return None."""
         deadline, late, calls = time.monotonic() + seconds, list[tuple[Mark, Path]](), count()
 
-        def draw_card(mark: Mark, folder: Path) -> dict[str, Any] | None:
-            if (mark, folder) in self._drawn:
-                return self._drawn.pop((mark, folder))
+        def draw_card(mark: Mark, folder: Path) -> Card:
+            until, drawn = self._drawn.pop((mark, folder), (0.0, None))
+            if time.monotonic() < until:
+                return drawn
             if next(calls) < at_least or time.monotonic() < deadline:
                 return self._renewal.draw_card(mark, folder)
             late.append((mark, folder))
@@ -156,9 +170,14 @@ class BoundedCards:
             self._thread.submit(self._draw, late)
 
     def _draw(self, late: list[tuple[Mark, Path]]) -> None:
+        for wanted, (until, _) in list(self._drawn.items()):
+            if until < time.monotonic():
+                self._drawn.pop(wanted, None)
         try:
             with self._renewal.one_look():
-                self._drawn = {card: self._renewal.draw_card(*card) for card in late}
+                for wanted in late:
+                    card = self._renewal.draw_card(*wanted)
+                    self._drawn[wanted] = time.monotonic() + SECONDS_KEPT, card
         except Exception:
             log.exception("Some cards could not be drawn. They are shown as saved.")
 
