@@ -280,15 +280,27 @@ def _in_cell(frame: FrameType | None) -> bool:
 
 
 def cell_was_interrupted() -> bool:
-    """Return True if ■ cancelled the current task, which runs a cell in ipykernel.
+    """Return True if ■ cancelled the current task: that of a cell in ipykernel, or one that it gathers.
 
-    Another cancel of that task, such as that of `asyncio.timeout`, does not count.
+    Another cancel, such as that of `asyncio.timeout`, does not count.
     """
-    for callback, *_ in getattr(asyncio.current_task(), "_callbacks", None) or ():
+    current = asyncio.current_task()
+    return any(_was_interrupted(task) and _gathers(task, current) for task in asyncio.all_tasks())
+
+
+def _was_interrupted(task: asyncio.Task[Any]) -> bool:
+    """Return True if ■ cancelled a task that runs a cell."""
+    for callback, *_ in getattr(task, "_callbacks", None) or ():
         made = getattr(callback, "func", None)
         if getattr(made, "__qualname__", "").startswith("IPythonKernel._cancel_on_sigint."):
             return any(future.done() and not future.cancelled() for future in callback.args)
     return False
+
+
+def _gathers(task: Any, other: Any) -> bool:
+    """Return True if a task is another one, or waits for it in `asyncio.gather`."""
+    children = getattr(getattr(task, "_fut_waiter", None), "_children", ())
+    return task is other or any(_gathers(child, other) for child in children)
 
 
 class ProcessLock:

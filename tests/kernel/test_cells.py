@@ -110,7 +110,8 @@ def test_an_interrupted_await_of_a_job_says_the_same_as_an_interrupted_cell(
     kernel.ok(
         "try:\n    async with asyncio.timeout(0.01):\n        await job\nexcept TimeoutError:\n    pass"
     )
-    for code in ("await job", "study = kling_nb.sweep(['a dog'])\nawait study"):
+    sweep = "study = kling_nb.sweep(['a dog'])"
+    for code in ("await job", f"{sweep}\nawait study", "await asyncio.gather(job, study)"):
         cell = kernel.start(f"print('waits')\n{code}")
         kernel.wait_until(lambda cell=cell: "waits" in cell.text)
         kernel.interrupt()
@@ -119,6 +120,9 @@ def test_an_interrupted_await_of_a_job_says_the_same_as_an_interrupted_cell(
         assert cell.error["ename"] == "Interrupted"
         assert "running" in cell.message
         assert "Traceback" not in cell.message
+    task = "async def follow():\n    await job\ntask = asyncio.ensure_future(follow())"
+    cell = kernel.start(f"{task}\nprint('waits')\nawait asyncio.sleep(0)\ntask.cancel()\nawait task")
+    assert kernel.finish(cell).error["ename"] == "CancelledError"  # not by an interrupt
     assert fal.count("cancel") == 0
     fal.release()
     kernel.ok("await job")
