@@ -19,6 +19,11 @@ from functools import lru_cache
 from pathlib import Path
 
 
+def exists(path: str | Path) -> bool:
+    """Return True if a path exists. `Path.exists` raises in folders that may not be entered."""
+    return os.path.exists(path)  # noqa: PTH110
+
+
 def write_file(path: Path, content: bytes | Callable[[Path], object], *, overwrite: bool = False) -> None:
     """Write a file atomically.
 

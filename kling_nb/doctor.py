@@ -15,6 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from kling_nb._files import exists
 from kling_nb._lazy import httpx
 from kling_nb.api import default_session
 from kling_nb.background import BackgroundThread, wait
@@ -79,7 +80,7 @@ def _widget_manager() -> Finding:
     """Check JupyterLab's extensions for ipywidgets and anywidget, if this environment has JupyterLab."""
     folder = Path(sys.prefix, "share", "jupyter", "labextensions")
     wanted = ("@jupyter-widgets/jupyterlab-manager", "anywidget")
-    there = [name for name in wanted if (folder / name / "package.json").exists()]
+    there = [name for name in wanted if exists(folder / name / "package.json")]
     if len(there) == len(wanted):
         versions = [json.loads((folder / name / "package.json").read_text())["version"] for name in wanted]
         named = zip(wanted, versions, strict=True)
@@ -144,10 +145,10 @@ def _endpoint(settings: Settings) -> Finding:
 
 def _folder(name: str, folder: Path) -> Finding:
     place = folder
-    while not place.exists():
+    while not exists(place):
         place = place.parent
     if place.is_dir() and os.access(place, os.W_OK):
-        return Finding(name, True, f"{folder}" + ("" if folder.exists() else " (created when needed)"))
+        return Finding(name, True, f"{folder}" + ("" if exists(folder) else " (created when needed)"))
     return Finding(name, False, f"{folder} is not writable")
 
 

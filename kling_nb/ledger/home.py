@@ -7,6 +7,8 @@ import secrets
 import socket
 from pathlib import Path
 
+from kling_nb._files import exists
+
 FILE_NAME = "ledger.sqlite3"
 
 
@@ -24,10 +26,10 @@ def other_ledger_path(home: Path, media: Path) -> Path:
 
 def _is_read_only(file: Path) -> bool:
     """Return True if this user may not write the file, or create it."""
-    if file.exists() and not os.access(file, os.W_OK):
+    if exists(file) and not os.access(file, os.W_OK):
         return True
     folder = file.parent
-    while not folder.exists() and folder != folder.parent:
+    while not exists(folder) and folder != folder.parent:
         folder = folder.parent
     return folder.is_dir() and not os.access(folder, os.W_OK | os.X_OK)
 

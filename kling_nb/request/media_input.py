@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, unquote_to_bytes, urlsplit
 
+from kling_nb._files import exists
 from kling_nb._lazy import image_ops, np, pillow
 from kling_nb.catalog.problem import InvalidValue, input_error, quote
 from kling_nb.request.file_types import HEAD, NOUNS, detect
@@ -65,11 +66,11 @@ def _from_text(slot: MediaSlot, text: str) -> str | LocalFile:
     if not text:
         raise slot.error(f"{slot.name} is empty", f"Give a URL or a path. {slot.requirement}")
     scheme = _scheme_of(text)
-    if scheme in ("http", "https", "data") or (scheme and not _exists(text)):
+    if scheme in ("http", "https", "data") or (scheme and not exists(text)):
         data = _check_url_or_data(slot, text)
         # A long data URI would be in every record of the job and in the request that costs money.
         return LocalFile.from_bytes(data, slot) if data and len(text) > _LONGEST_INLINE else text
-    content = _bare_base64(slot, text) if len(text) >= _SHORTEST_BASE64 and not _exists(text) else None
+    content = _bare_base64(slot, text) if len(text) >= _SHORTEST_BASE64 and not exists(text) else None
     if content is not None:
         return LocalFile.from_bytes(content, slot, subject=f"the base64 text ({len(content):,} bytes)")
     return LocalFile.from_path(text, slot)  # A file may be called "take:2.png".
@@ -92,7 +93,7 @@ def _read_result(slot: MediaSlot, value: Any) -> LocalFile | None:
     try:
         return LocalFile.from_path(str(path), slot)
     except InvalidValue as error:
-        if has_frames and not path.exists():
+        if has_frames and not exists(path):
             raise slot.error(
                 error.problem.text.removesuffix("."), "Run its cell again to get it back."
             ) from None
@@ -108,13 +109,6 @@ def media_text(media: str | LocalFile, value: Any) -> str:
     text = os.fsdecode(value).strip() if isinstance(value, (str, os.PathLike)) else str(media.path)
     # File names that are not UTF-8 have lone surrogates in Python, which are not allowed in JSON files.
     return text.encode("utf-8", "replace").decode("utf-8")
-
-
-def _exists(text: str) -> bool:
-    try:
-        return Path(text).exists()
-    except (OSError, ValueError):
-        return False
 
 
 def for_upload(value: Any, content_type: str | None = None, *, read_later: bool = False) -> str | LocalFile:

@@ -54,6 +54,13 @@ def test_with_a_server_that_answers(fal: ScriptedFal, home: Path) -> None:
     assert not (Path.cwd() / "kling_media").exists()
 
 
+def test_a_folder_that_cannot_be_looked_into_is_reported(
+    tmp_cwd: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KLING_NB_MEDIA", "x" * 300)  # `Path.exists` raises for it
+    assert found()["Media folder"].good
+
+
 def test_with_a_server_that_does_not() -> None:
     findings = found()
     assert findings["Queue"].good is False
