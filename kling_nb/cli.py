@@ -21,6 +21,7 @@ from kling_nb.background import wait
 from kling_nb.errors import Interrupted, KlingError, UsageError
 from kling_nb.fal import auth
 from kling_nb.job import rebuild
+from kling_nb.job.plan import Call
 from kling_nb.ledger.home import ledger_path
 from kling_nb.local.__main__ import main as local
 from kling_nb.media import MediaFolder
@@ -153,10 +154,13 @@ def _generate(words: list[str]) -> int:
         return 0
     prompt, call = parse_words(words, default_endpoint=settings.endpoint)
     arguments = call.submit_arguments()
+    earlier = None
     if prompt == "-":
-        prompt = _prompt_from_input()
+        prompt, read_before = _prompt_from_input()
+        earlier = Call.of(read_before, arguments) if read_before is not None else None
+    plan = session.plan(prompt, earlier=earlier, **arguments)
     if call.dry_run:
-        print(plan_text(session.plan(prompt, **arguments)))
+        print(plan_text(plan))
         return 0
     if settings.backend == "local" and not call.wait:
         raise UsageError(
@@ -165,7 +169,7 @@ def _generate(words: list[str]) -> int:
         )
     if settings.backend == "local" and not settings.chosen and not call.quiet:
         _note(local_notice())
-    job = session.submit(prompt, **arguments)
+    job = session._launch(plan)
     for line in () if call.quiet else job.notices:
         _note(line)
     if not call.wait:
@@ -184,23 +188,34 @@ def _generate(words: list[str]) -> int:
     return 0
 
 
-def _prompt_from_input() -> str:
-    """Read the prompt from standard input, with line ends as Python's text files have them.
+def _prompt_from_input() -> tuple[str, str | None]:
+    """Read the prompt from standard input, and how version 0.1.0 read it, if that differs.
 
     A byte order mark stays for `VideoRequest.build`, which removes it and knows what an earlier version sent.
+    It also says that the text is UTF-8, whatever encoding Windows gives the stream.
     """
     if sys.stdin is None:
         raise UsageError(
             "The prompt is '-', and standard input is closed.", remedy="Write the prompt in quotes."
         )
     data = sys.stdin.buffer.read()
-    encoding = "utf-16" if data[:2] in {codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE} else sys.stdin.encoding
+    marks = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16", codecs.BOM_UTF8: "utf-8"}
+    encoding = next((name for mark, name in marks.items() if data.startswith(mark)), sys.stdin.encoding)
     try:
-        text = data.decode(encoding, sys.stdin.errors or "strict")
+        text = _decode(data, encoding)
     except UnicodeDecodeError:
         raise UsageError(
             f"The prompt on standard input is not text in {encoding}.", remedy="Save it as UTF-8."
         ) from None
+    before = None
+    with suppress(UnicodeDecodeError):
+        before = _decode(data, sys.stdin.encoding)
+    return text, before if before != text else None
+
+
+def _decode(data: bytes, encoding: str) -> str:
+    """Return standard input as text, with line ends as Python's text files have them."""
+    text = data.decode(encoding, sys.stdin.errors or "strict")
     return text.replace("\r\n", "\n").replace("\r", "\n").strip()
 
 

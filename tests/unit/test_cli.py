@@ -440,8 +440,8 @@ def test_a_full_disk_under_standard_output_ends_with_code_0(
     assert len(list((tmp_path / "kling_media").glob("*.mp4"))) == 1
 
 
-def typed(data: bytes) -> io.TextIOWrapper:
-    return io.TextIOWrapper(io.BytesIO(data), encoding="utf-8", newline="\n")
+def typed(data: bytes, encoding: str = "utf-8") -> io.TextIOWrapper:
+    return io.TextIOWrapper(io.BytesIO(data), encoding=encoding, newline="\n")
 
 
 def test_a_byte_order_mark_and_line_ends_of_windows_make_no_other_request(
@@ -469,6 +469,17 @@ def test_what_was_paid_for_with_a_byte_order_mark_is_not_bought_again(
     assert len(fal.accepted) == 1
     assert here("generate", "-", "--new", "--quiet", stdin=typed(written)) == 0
     assert fal.accepted[1].input["prompt"] == "a cat\non two lines"
+
+
+def test_a_byte_order_mark_of_utf_8_counts_more_than_the_encoding_of_windows(
+    here: Here, fal: ScriptedFal, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old, new = "\ufeffä fox".encode(), "\ufeffä cat".encode()
+    kling_nb.generate(old.decode("cp1252"))  # as version 0.1.0 read it
+    assert here("generate", "-", stdin=typed(old, "cp1252")) == 0
+    assert "earlier version" in capsys.readouterr().err
+    assert here("generate", "-", "--quiet", stdin=typed(new, "cp1252")) == 0
+    assert [one.input["prompt"] for one in fal.accepted[1:]] == ["ä cat"]
 
 
 @pytest.mark.parametrize(("stdin", "words"), [(typed(b"\xffa cat"), "UTF-8"), (None, "closed")])
