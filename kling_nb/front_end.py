@@ -34,7 +34,19 @@ say: Callable[[str], None] | None = None
 open_line: Callable[[], Callable[[str], None]] | None = None
 """Opens a line in the output of a cell, and returns the function that rewrites it. None without a kernel."""
 
+VSCODE_NOTEBOOK = "__vsc_ipynb_file__"
+"""Name of the variable in which VS Code's Jupyter extension tells a kernel the path of its notebook."""
+
 _named: list[Path] = []
+
+
+def notebook_name(shell: Any) -> str | None:
+    """Return the notebook's path as the front end gives it, or None.
+
+    VS Code comes first, because it gives kernels of a remote server a made-up JPY_SESSION_NAME.
+    """
+    name = shell.user_ns.get(VSCODE_NOTEBOOK) or os.environ.get("JPY_SESSION_NAME")
+    return str(name) if name else None
 
 
 def base_folder() -> Path:
@@ -55,9 +67,9 @@ def base_folder() -> Path:
 
 def _notebook_file(shell: Any) -> Path:
     """Return the path of the notebook, or an empty path if no program names it."""
-    if name := shell.user_ns.get("__vsc_ipynb_file__"):
-        return Path(str(name)).resolve()
-    name = os.environ.get("JPY_SESSION_NAME")
+    name = notebook_name(shell)
+    if name and VSCODE_NOTEBOOK in shell.user_ns:
+        return Path(name).resolve()
     request = shell.get_parent() if hasattr(shell, "get_parent") else {}
     # A program that a notebook starts, such as papermill, passes the name on to its own kernel, which runs
     # another notebook. Such programs allow no input.

@@ -10,6 +10,7 @@ from kling_nb.catalog.shipped import endpoints
 from kling_nb.errors import KlingError
 from kling_nb.notebook.flags import FIXED_FLAGS, endpoint_in, flag_of, flags_of
 from kling_nb.notebook.line import SUBCOMMANDS
+from kling_nb.settings import DOTENV
 
 Candidates = Callable[[list[str]], Iterable[str]]
 """Gives the words that may follow some words."""
@@ -46,6 +47,8 @@ def line_candidates(words: list[str]) -> Iterable[str]:
     """Return what may follow `words` on a `%kling` line."""
     if not words:
         return SUBCOMMANDS
+    if words == ["key"]:
+        return [DOTENV]
     if words == ["use"]:
         return [one.short_name for one in endpoints()]
     if words == ["spend"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -38,7 +39,7 @@ def run_line(line: str, session: Session, outputs: Outputs, variables: Mapping[s
         near = nearest(word, _COMMANDS, 1)
         hint = f" Did you mean {near[0]}?" if near else ""
         raise UsageError(
-            f"%kling has no subcommand {word[:80]!r}.{hint} Nothing was sent.",
+            f"%kling has no subcommand {_shown(word)}.{hint} Nothing was sent.",
             remedy=(
                 "To make a video, begin the cell with %%kling and write the prompt on the lines below.\n"
                 f"%%kling? and %kling? show help. Available: {', '.join(_COMMANDS)}."
@@ -49,6 +50,12 @@ def run_line(line: str, session: Session, outputs: Outputs, variables: Mapping[s
     if not least <= len(rest) <= most:
         raise UsageError(f"%kling {word} takes {_count(least, most)}.", remedy="See %kling?")
     return run(rest, session, outputs)
+
+
+def _shown(word: str) -> str:
+    """Return a word for a message. What follows a ":" or "=" may be a part of a key."""
+    start = re.split("[:=]", word)[0]
+    return repr(start[:80] + ("…" if len(start) < len(word) else ""))
 
 
 def _count(least: int, most: int) -> str:
@@ -150,13 +157,16 @@ def _local(words: Sequence[str], session: Session, outputs: Outputs) -> None:
 
 
 def _key(words: Sequence[str], session: Session, outputs: Outputs) -> None:
-    if words and words[0] != ".env":
+    if words and words[0] != _settings.DOTENV:  # it may be a key, so the message does not repeat it
         raise UsageError(
-            f"%kling key does not know {words[0]!r}.",
-            remedy="%kling key .env uses the .env file of this folder. A key is never written on this line.",
+            f"%kling key takes {_settings.DOTENV} or nothing.",
+            remedy=(
+                f"%kling key {_settings.DOTENV} uses the {_settings.DOTENV} file of this folder.\n"
+                "Never write a key into a notebook. If you did, delete the key at fal and make another one."
+            ),
         )
     if words:
-        file = front_end.base_folder() / ".env"
+        file = front_end.base_folder() / _settings.DOTENV
         if not _key_names(file):
             raise UsageError(f"{file} has no FAL_KEY.", remedy="Write a line FAL_KEY=<id>:<secret> into it.")
         _settings.configure({"dotenv": True})

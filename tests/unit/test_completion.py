@@ -75,10 +75,13 @@ def event(text: str) -> Any:
         ("%%kling --aspect-ratio 16", ["16:9"]),
         ("%%kling --aspect-ratio 16:", ["9"]),
         ("%%kling cat --endpoint v1-prro --", []),
+        ("%kling key ", [".env"]),
     ],
 )
 def test_what_is_put_in_at_the_cursor(text: str, expected: list[str]) -> None:
-    assert [word.lstrip("-") for word in Completer(None)._cell(None, event(text))] == expected
+    completer = Completer(None)
+    complete = completer._cell if text.startswith("%%") else completer._line
+    assert [word.lstrip("-") for word in complete(None, event(text))] == expected
 
 
 SHELL = """

@@ -293,8 +293,10 @@ def test_the_magic_line_allows_it(downloaded: Path) -> None:
     run_line("key .env", Session(), outputs, {})  # type: ignore[arg-type]
     assert shown[0].startswith("Key: none.\nA .env file is in this folder.")
     assert shown[1] == f"Key: file {downloaded / '.env'}: FAL_KEY."
-    with pytest.raises(UsageError, match="does not know"):
-        run_line("key env:secret", Session(), outputs, {})  # type: ignore[arg-type]
+    for line in ("key env:secret", "key=env:secret", "FAL_KEY=env:secret", "env:secret"):
+        with pytest.raises(UsageError) as caught:
+            run_line(line, Session(), outputs, {})  # type: ignore[arg-type]
+        assert "secret" not in str(caught.value)
     (downloaded / ".env").write_text("OTHER=1")
     with pytest.raises(UsageError, match="has no FAL_KEY"):
         run_line("key .env", Session(), outputs, {})  # type: ignore[arg-type]

@@ -10,6 +10,7 @@ from concurrent.futures import wait
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from kling_nb import front_end
 from kling_nb._lazy import lazy
 from kling_nb.api import local_notice
 from kling_nb.events import Event, JobState, Submitted
@@ -38,8 +39,6 @@ else:  # boundary 3 of `_lazy`: ipywidgets and anywidget come with the first vie
     grid_widget = lazy("kling_nb.notebook.widgets.grid")
     job_widget = lazy("kling_nb.notebook.widgets.job")
 
-VSCODE_NOTEBOOK = "__vsc_ipynb_file__"
-"""Name of the variable in which VS Code's Jupyter extension tells a kernel the path of its notebook."""
 FIRST_SECONDS = 0.5
 """How long the first widget of a kernel waits for fal's answer to the submission. The imports of the widget
 take a quarter of a second, and would delay the submission."""
@@ -64,9 +63,8 @@ class KernelOutputs:
 
     @property
     def notebook(self) -> str | None:
-        """Path of the notebook. VS Code gives kernels of a remote server a made-up JPY_SESSION_NAME."""
-        name = self._shell.user_ns.get(VSCODE_NOTEBOOK) or os.environ.get("JPY_SESSION_NAME")
-        return str(name) if name else None
+        """Path of the notebook, as the front end gives it."""
+        return front_end.notebook_name(self._shell)
 
     def text(self, text: str) -> None:
         """Print text into the cell."""
@@ -151,7 +149,7 @@ class KernelOutputs:
 
 def shows_card_without_kernel(shell: Any) -> bool:
     """Return True if the front end shows the card of an output whose widget has no kernel."""
-    return served_here() or VSCODE_NOTEBOOK in shell.user_ns
+    return served_here() or front_end.VSCODE_NOTEBOOK in shell.user_ns
 
 
 def _wait_for_submission(job: Job) -> None:
