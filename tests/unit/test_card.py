@@ -19,6 +19,7 @@ from nbconvert import HTMLExporter
 from PIL import Image
 from widget.memory_job import MemoryJob
 
+from kling_nb import settings as own_settings
 from kling_nb.events import State
 from kling_nb.notebook.card import html as card_module
 from kling_nb.notebook.card.html import LARGEST, Card, file_name, href, html, text
@@ -226,6 +227,17 @@ def test_a_failure_shows_what_happened_and_what_to_do_with_the_log_open() -> Non
     page = Page(html(replace(CARD, state="FAILED", error=error)))
     assert error in page.text
     assert "open" in page.of("details")
+
+
+def test_posters_are_stored_in_the_home_that_is_set_now(
+    ready: Card, tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(own_settings, "_configured", own_settings.Unshown())
+    (tmp_path / "other").mkdir()
+    for folder in (home, tmp_path / "other"):
+        own_settings.configure({"home": folder})
+        html(ready)
+        assert len(list((folder / "index" / "posters").iterdir())) == 1
 
 
 def test_a_file_that_is_gone_leaves_a_card_without_poster(ready: Card, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from kling_nb.events import State
 from kling_nb.ledger import Intent, Ledger
 from kling_nb.notebook.card.mark import Mark
 from kling_nb.notebook.saved.renewal import Renewal
+from kling_nb.settings import current, media_of_notebook
 
 
 @pytest.fixture
@@ -71,6 +72,16 @@ def test_what_is_not_known_stays(ledger: Ledger, tmp_path: Path) -> None:
     job = claimed(ledger, tmp_path, "fal")
     ledger.update(job, state=State.FAILED, error="no")
     assert card(job, tmp_path, state="FAILED") is None  # the card says it already
+
+
+def test_the_home_folder_in_the_environment_is_found(
+    tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("KLING_NB_MEDIA", " ~/takes ")
+    assert media_of_notebook(tmp_path / "work") == current().media == tmp_path / "takes"
+    monkeypatch.setenv("KLING_NB_MEDIA", "takes")
+    assert media_of_notebook(tmp_path / "work") == tmp_path / "work" / "takes"
 
 
 def test_a_panel_says_what_to_do_and_nothing_is_written(tmp_path: Path, home: Path) -> None:

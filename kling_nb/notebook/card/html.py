@@ -11,13 +11,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import os
 import struct
 from contextlib import suppress
 from dataclasses import replace
-from functools import lru_cache
 from html import escape
-from pathlib import Path
 from urllib.parse import quote
 
 from kling_nb._files import write_file
@@ -27,7 +24,7 @@ from kling_nb.job.plan import WORDS, Outcome
 from kling_nb.notebook.card import words
 from kling_nb.notebook.card.mark import Mark
 from kling_nb.notebook.card.words import Card
-from kling_nb.settings import ENVIRONMENT, current
+from kling_nb.settings import current_home
 from kling_nb.video import Video
 
 _OF_URLS = "/:?#[]@!$&'()*+,;=%-._~"
@@ -136,7 +133,7 @@ def poster_of(video: Video) -> bytes:
         return video.poster  # Its error says what is wrong.
     stamp = f"{video.path}\0{status.st_mtime_ns}\0{status.st_size}"
     wanted = hashlib.sha256(stamp.encode("utf-8", "surrogatepass")).digest()
-    place = _poster_folder(os.environ.get(ENVIRONMENT["home"])) / f"{int(wanted.hex()[:6], 16) % POSTERS}"
+    place = current_home() / "index" / "posters" / f"{int(wanted.hex()[:6], 16) % POSTERS}"
     with suppress(OSError):
         known, data = (content := place.read_bytes())[:64], content[64:]
         if known == wanted + hashlib.sha256(data).digest():
@@ -148,11 +145,6 @@ def poster_of(video: Video) -> bytes:
         # A function as content is not synced. A file that is cut short is not used.
         write_file(place, lambda temporary: temporary.write_bytes(content), overwrite=True)
     return video.poster
-
-
-@lru_cache(4)
-def _poster_folder(_home: str | None) -> Path:
-    return current({"backend": "local"}).index / "posters"
 
 
 LARGEST = 30_000

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -17,7 +16,7 @@ from kling_nb.notebook.card import grid as grid_card
 from kling_nb.notebook.card import html as card
 from kling_nb.notebook.card.job import card_of_entry, card_of_take, panel_card
 from kling_nb.notebook.card.mark import Mark, Part
-from kling_nb.settings import ENVIRONMENT, Settings, current
+from kling_nb.settings import Settings, current, media_of_notebook
 from kling_nb.video import Video
 
 _FOLDERS_KEPT = 8
@@ -47,7 +46,7 @@ class Renewal:
     def draw_card(self, mark: Mark, folder: Path) -> dict[str, Any] | None:
         """Return the MIME bundle of a mark's card for a notebook in `folder`, or None if nothing is known."""
         if mark.job is None:
-            return panel_card(self._folder(media_folder(folder)), folder)
+            return panel_card(self._folder(media_of_notebook(folder)), folder)
         with suppress(KlingError, OSError):
             if mark.parts:
                 return self._draw_sweep(mark, folder)
@@ -77,7 +76,7 @@ class Renewal:
 
     def _find_take(self, part: Part, folder: Path, entry: Entry | None = None) -> Take | None:
         """Return the take of a request: next to the notebook, else from where it was stored."""
-        own = media_folder(folder)
+        own = media_of_notebook(folder)
         if take := _find_in(self._folder(own), part):
             return take
         others = dict.fromkeys(Path(row.folder) for row in self._rows(part, entry))
@@ -118,12 +117,6 @@ class Renewal:
             self._looks.places.add(place)
             stack.enter_context(folder.one_look())
         return folder
-
-
-def media_folder(folder: Path) -> Path:
-    """Return the media folder of a notebook in `folder`, by the name that its kernel gives it."""
-    place = folder / (os.environ.get(ENVIRONMENT["media"]) or "kling_media")
-    return place.resolve() if ".." in place.parts else place
 
 
 def _part_of(mark: Mark, entry: Entry | None) -> Part:

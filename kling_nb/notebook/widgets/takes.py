@@ -225,8 +225,8 @@ def cell_of(job: JobLike) -> str:
     """
     number = job.video.take if job.video else None
     usual = None
-    with suppress(KlingError):  # a wrong setting
-        usual = default_session().settings().endpoint
+    with suppress(KlingError):  # a wrong name in %config
+        usual = default_session()._usual_endpoint()
     return as_cell(job.request.endpoint, job.request.input, take=number, name=job.variable, usual=usual)
 
 
