@@ -75,8 +75,11 @@ class EmbedMedia(Preprocessor):
 
 
 def _is_with_takes(file: Path) -> bool:
-    """Return True if a sidecar is in the folder of the file. It may be the folder of another notebook."""
-    return any(read_sidecar(path) for path in file.parent.glob("*.json"))
+    """Return True if a sidecar is in the folder of the file, or in the folder above, as for sorted films.
+
+    It may be the folder of another notebook.
+    """
+    return any(read_sidecar(path) for folder in file.parents[:2] for path in folder.glob("*.json"))
 
 
 class KlingHTMLExporter(HTMLExporter):

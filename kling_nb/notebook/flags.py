@@ -297,7 +297,7 @@ def _parse(tokens: list[str], prog: str, default_endpoint: str) -> tuple[str | N
     values = {name[2:]: value for name, value in flags.items() if name.startswith(_PREFIX)}
     return parsed.name, CellCall(
         arguments=arguments,
-        parameters={**values, **_set_values(flags.get("set", []), values, chosen)},
+        parameters={**values, **_set_values(flags.get("set", []), values, chosen, prog)},
         wait=not parsed.no_wait,
         timeout=parsed.timeout,
         dry_run=bool(parsed.dry_run),
@@ -537,7 +537,7 @@ def _variable(name: str | None) -> str | None:
     )
 
 
-def _set_values(pairs: list[str], flags: Mapping[str, Any], chosen: Endpoint) -> dict[str, Any]:
+def _set_values(pairs: list[str], flags: Mapping[str, Any], chosen: Endpoint, prog: str) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for pair in pairs:
         key, equals, text = pair.partition("=")
@@ -548,7 +548,7 @@ def _set_values(pairs: list[str], flags: Mapping[str, Any], chosen: Endpoint) ->
                 remedy="Write --set KEY=JSON. Nothing was sent.",
             )
         if key in BODY_PARAMETERS:
-            raise UsageError(f"--set cannot set the {key}.", remedy=_PLACE[MAGIC])
+            raise UsageError(f"--set cannot set the {key}.", remedy=_PLACE[prog])
         chosen.parameter(key)
         if key in OPTIONS:
             raise UsageError(

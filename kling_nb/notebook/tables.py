@@ -197,7 +197,10 @@ def reconciliation(found: Reconciliation, own: Collection[str]) -> str:
             for entry, bill in jobs[:_MOST_BILLED]
         ]
         lines += ["", table(head, rows), *_more(len(jobs))]
-    unknown = [one for one in found.unknown if one.endpoint_id in own or "kling" in one.endpoint_id]
+    unknown: list[BilledRequest] = []
+    others: list[BilledRequest] = []
+    for one in found.unknown:
+        (unknown if one.endpoint_id in own or "kling" in one.endpoint_id else others).append(one)
     if unknown:
         lines += ["", "Billed, but not in the ledger. To fetch one into this folder, at no extra charge:"]
         lines += [
@@ -206,7 +209,6 @@ def reconciliation(found: Reconciliation, own: Collection[str]) -> str:
             for one in unknown[:_MOST_BILLED]
         ]
         lines += _more(len(unknown))
-    others = [one for one in found.unknown if one not in unknown]
     if others:
         lines += ["", f"Requests of other endpoints: {len(others)}, ${sum(one.usd for one in others):.2f}."]
     if found.unanswered:

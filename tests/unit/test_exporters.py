@@ -1,5 +1,6 @@
 """What an exported page takes in: media beside the notebook, and no other file of this machine."""
 
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from clips import clip_bytes
 from jupyter_server.services.contents.largefilemanager import LargeFileManager
 from nbconvert.exporters import HTMLExporter
 
+from kling_nb import Session
 from kling_nb.notebook.exporters import EmbedMedia, KlingHTMLExporter
 from kling_nb.notebook.saved.reopening import STATE, VIEW
 from kling_nb.notebook.saved.server_extension import drop_models_on_save
@@ -80,6 +82,18 @@ def test_a_clip_goes_into_the_page_and_asks_nobody(folder: Path) -> None:
 )
 def test_what_is_no_media_of_the_notebook_stays_an_address(src: str, folder: Path) -> None:
     assert f'src="{src}"' in page(folder, src)
+
+
+def test_a_film_in_a_folder_of_its_own_among_the_takes_goes_in_too(folder: Path) -> None:
+    films = folder / "kling_media" / "films"
+    films.mkdir()
+    (films / "film.mp4").write_bytes(CLIP)
+    notes = folder / "notes"
+    notes.mkdir()
+    assert 'src="../kling_media' in page(notes, "../kling_media/films/film.mp4")
+    with closing(Session(local_speed=1000)) as session:
+        session.generate("a boat", backend="local")
+    assert 'src="data:video/mp4' in page(notes, "../kling_media/films/film.mp4")
 
 
 def test_what_is_too_large_stays_beside(folder: Path) -> None:

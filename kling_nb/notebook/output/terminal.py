@@ -71,7 +71,8 @@ def show_text(text: str, stream: TextIO | None = None, *, end: str = "\n") -> No
         try:
             print(text, end=end, file=out, flush=True)
         except UnicodeEncodeError as fault:
-            print(text.encode(fault.encoding, "backslashreplace").decode(fault.encoding), end=end, file=out)
+            shown = text.encode(fault.encoding, "backslashreplace").decode(fault.encoding)
+            print(shown, end=end, file=out, flush=True)
 
 
 class LocalNotice:
