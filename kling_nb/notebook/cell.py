@@ -12,9 +12,9 @@ import shlex
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from kling_nb._files import exists
 from kling_nb.api import default_session
 from kling_nb.catalog import Endpoint
 from kling_nb.errors import InputError, KlingError, UsageError
@@ -36,7 +36,7 @@ from kling_nb.notebook.prompt import (
     Field,
     Fields,
     Prompt,
-    axes_as_21fcdc9,
+    axes_as_shell,
     axes_of,
     fill_in,
     parts_of,
@@ -93,16 +93,16 @@ def read_cell(line: str, body: str, value: Evaluate, *, default_endpoint: str) -
     return Reading(call, (), lambda _: text)
 
 
-def read_as_21fcdc9(line: str, body: str, fields: Fields, *, default_endpoint: str) -> Reading | None:
+def read_as_shell(line: str, body: str, fields: Fields, *, default_endpoint: str) -> Reading | None:
     """Return the cell as version 0.1.0 read it up to commit 21fcdc9; None if it did not accept the line."""
-    fill = fields.fill_as_21fcdc9
+    fill = fields.fill_as_shell
     try:
         call = parse_line(line, default_endpoint=default_endpoint, fill=fill, split=shlex.split)
     except (KlingError, ValueError):
         return None
     if call.raw:  # it had no such flag
         return None
-    axes, prompt = axes_as_21fcdc9(body, fill) if call.grid is not None else ((), lambda _: fill(body))
+    axes, prompt = axes_as_shell(body, fill) if call.grid is not None else ((), lambda _: fill(body))
     return Reading(call, axes, lambda values: prompt(values).strip())
 
 
@@ -153,7 +153,7 @@ class CellRun:
             now = read_cell(line, body, self._fields.value, default_endpoint=usual)
         except KlingError as fault:
             now, self._fault = None, fault
-        was = read_as_21fcdc9(line, body, self._fields, default_endpoint=usual)
+        was = read_as_shell(line, body, self._fields, default_endpoint=usual)
         if was is not None and now is not None and (now.call.raw or now.same(was)):
             was = None
         reading = now or was
@@ -250,7 +250,7 @@ def _check_image(word: str, flag: str, variables: Mapping[str, Any]) -> None:
     """Raise if a word such as `fox.lastframe` or `foxx` is no file, and looks like a variable."""
     first, *rest = word.split(".")
     is_name = all(part.isidentifier() for part in (first, *rest))
-    if not is_name or mimetypes.guess_type(word, strict=False)[0] or Path(word).exists():
+    if not is_name or mimetypes.guess_type(word, strict=False)[0] or exists(word):
         return
     if first in variables:
         reason = f"{first} has no attribute {'.'.join(rest)!r}" if rest else f"{first} is None"

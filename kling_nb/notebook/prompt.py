@@ -259,20 +259,20 @@ class Fields:
         """Return a text with its fields filled in. See `fill_in`."""
         return fill_in(text, self.value)
 
-    def fill_as_21fcdc9(self, text: str) -> str:
+    def fill_as_shell(self, text: str) -> str:
         """Return a text as the rule of version 0.1.0 up to commit 21fcdc9 filled it in.
 
         That was IPython's rule for shell commands. One field that failed left the whole text unchanged.
         """
         try:
-            return "".join(self._pieces_of_21fcdc9(text))
+            return "".join(self._pieces_as_shell(text))
         except Exception:  # noqa: BLE001 -- a field is an expression, which may raise anything
             return text
 
-    def _pieces_of_21fcdc9(self, text: str) -> Iterator[str]:
+    def _pieces_as_shell(self, text: str) -> Iterator[str]:
         for literal, field, form, conversion in Formatter().parse(text):
             at = 0
-            for name in _NAME_OF_21FCDC9.finditer(literal):
+            for name in _NAME_AS_SHELL.finditer(literal):
                 value = name[1] if name[1].startswith("$") else format(self._known_value(name[1]), "")
                 yield literal[at : name.start()] + value
                 at = name.end()
@@ -313,7 +313,7 @@ def value_of_name(variables: Mapping[str, Any]) -> Evaluate:
     return value
 
 
-_NAME_OF_21FCDC9 = re.compile(r"\$(\$?[\w.]+)(?=(?:[^']*'[^']*')*[^']*$)")
+_NAME_AS_SHELL = re.compile(r"\$(\$?[\w.]+)(?=(?:[^']*'[^']*')*[^']*$)")
 """`$name`, or `$$name`, which stood for the text `$name`; not between single quotes."""
 
 
@@ -400,7 +400,7 @@ def axes_of(body: str, value: Evaluate) -> tuple[tuple[Axis, ...], Prompt]:
     return axes, prompt
 
 
-def axes_as_21fcdc9(body: str, fill: Callable[[str], str]) -> tuple[tuple[Axis, ...], Prompt]:
+def axes_as_shell(body: str, fill: Callable[[str], str]) -> tuple[tuple[Axis, ...], Prompt]:
     """Return what `axes_of` returned in version 0.1.0 up to commit 21fcdc9, where quotes did not count."""
     pieces: list[str | tuple[str, ...]] = []
     at = start = 0

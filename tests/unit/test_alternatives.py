@@ -6,7 +6,7 @@ from kling_nb.catalog.shipped import endpoint
 from kling_nb.errors import InputError, UsageError
 from kling_nb.notebook.cell import grid_axes, values_of
 from kling_nb.notebook.flags import parse_line, parse_words
-from kling_nb.notebook.prompt import Choice, Field, Fields, axes_as_21fcdc9, axes_of, parts_of
+from kling_nb.notebook.prompt import Choice, Field, Fields, axes_as_shell, axes_of, parts_of
 
 NAMES = {"colour": "red", "city": "Tokyo", "lengths": [5, 10], "words": ["a, b", "c"]}
 
@@ -88,7 +88,7 @@ def test_the_earlier_reading_uses_the_values_that_fields_have():
     fields = Fields({"next": next, "count": count})
     body = "{next(count)} {a|b} {next(count)} for $5"
     assert all_of(*axes_of(body, fields.value)) == ["0 a 1 for $5", "0 b 1 for $5"]
-    assert all_of(*axes_as_21fcdc9(body, fields.fill_as_21fcdc9))[0] == "0 a 1 for 5"
+    assert all_of(*axes_as_shell(body, fields.fill_as_shell))[0] == "0 a 1 for 5"
     assert next(count) == 2
 
 

@@ -84,12 +84,12 @@ def test_escaping_is_the_inverse(text):
 
 @pytest.mark.parametrize("escaped", ["{{animal}} $$animal $$5 5", "{{{{}}}} it's", "$ {{x|y}}"])
 def test_cells_that_an_earlier_version_escaped_keep_their_text(escaped):
-    assert fill(escaped) == Fields(VARIABLES).fill_as_21fcdc9(escaped)
+    assert fill(escaped) == Fields(VARIABLES).fill_as_shell(escaped)
 
 
 def test_the_earlier_rule_is_reproduced():
     def was(text):
-        return Fields(VARIABLES).fill_as_21fcdc9(text)
+        return Fields(VARIABLES).fill_as_shell(text)
 
     assert was("coffee $5, {price * 2} and $$5 {{x}} {animal!r}") == "coffee 5, 10 and $5 {x} 'fox'"
     assert was("The fox's $animal, isn't it? $animal's") == "The fox's fox, isn't it? $animal's"

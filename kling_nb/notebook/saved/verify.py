@@ -27,7 +27,7 @@ from kling_nb.notebook.cell import (
     earlier_call,
     endpoint_of,
     grid_axes,
-    read_as_21fcdc9,
+    read_as_shell,
     read_cell,
 )
 from kling_nb.notebook.flags import split_words
@@ -391,7 +391,7 @@ class Reader:
             raise
         except KlingError as wrong:
             fault = wrong
-        was = read_as_21fcdc9(line, body, fields, default_endpoint=usual)
+        was = read_as_shell(line, body, fields, default_endpoint=usual)
         if fields.unread or (now is not None and was is not None and now.same(was)):
             was = None
         reading = now or was
