@@ -29,7 +29,8 @@ export class Kernel {
   #late = new Set();
   /** @type {Set<number>} */
   #silent = new Set();
-  #answered = false;
+  /** Whether a message of any kind has come from the kernel. */
+  heard = false;
   // Answers go to every page that shows the model, so ids of two pages must differ. They are
   // numbers, because ipykernel 7.4 remembers each text id until a message brings it back.
   #next = Math.floor(Math.random() * 2 ** 31) * 2 ** 20;
@@ -73,11 +74,11 @@ export class Kernel {
 
   /**
    * Whether the page has no kernel, as far as one can tell: one that nbconvert made shows saved widgets
-   * with a manager that has none, and drops every question.
+   * with a manager that has none, and drops every question. Colab's manager does not say whether it has one.
    */
   get missing() {
     const { widget_manager: manager } = this.model;
-    return this.busy && !this.#answered && Boolean(manager) && !("kernel" in manager);
+    return this.silent && !this.heard && Boolean(manager) && !("kernel" in manager);
   }
 
   /**
@@ -114,7 +115,6 @@ export class Kernel {
    * @param {DataView[]} buffers
    */
   answer({ id, ok, msg }, buffers) {
-    this.#answered = true;
     const pending = this.#remove(id);
     if (ok) pending?.resolve({ msg, buffers });
     else pending?.reject(new Refused(String(msg?.error)));

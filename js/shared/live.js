@@ -34,6 +34,7 @@ export class Live {
     });
     model.on("msg:custom", (content, buffers) => {
       const { kind, msg } = content ?? {};
+      this.kernel.heard = true;
       if (kind === "reply") return this.kernel.answer(content, buffers);
       this.connected = true;
       this.receive(kind, msg);

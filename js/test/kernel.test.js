@@ -125,3 +125,23 @@ test("once closed it hears nothing more", () => {
   status("disconnected");
   assert.deepEqual(changesSeen, []);
 });
+
+test("a page has no kernel if its manager names none and nothing came for long", async () => {
+  mock.timers.enable({ apis: ["setTimeout"] });
+  try {
+    for (const heard of [false, true]) {
+      const { kernel, model } = kernelWith();
+      model.widget_manager = {};
+      const asked = assert.rejects(kernel.ask("snapshot"));
+      kernel.heard = heard;
+      mock.timers.tick(1000);
+      assert.equal(kernel.missing, false);
+      mock.timers.tick(20_000);
+      assert.equal(kernel.missing, !heard);
+      kernel.drop();
+      await asked;
+    }
+  } finally {
+    mock.timers.reset();
+  }
+});

@@ -20,23 +20,25 @@ const modules = {
 
 /** ipywidgets' own manager for pages, with a kernel. Colab's is built on the same classes. */
 class ColabManager extends HTMLManager {
+  #kernel; // not as `kernel`, which tells a widget that there is one
+
   constructor(kernel) {
     super({ loader: (name) => new Promise((found, failed) => requirejs([name], found, failed)) });
     window.define("@jupyter-widgets/base", () => base);
-    this.kernel = kernel;
+    this.#kernel = kernel;
     kernel.registerCommTarget(this.comm_target_name, (comm, message) =>
       this.handle_comm_open(new base.shims.services.Comm(comm), message),
     );
   }
 
   async _create_comm(target, model, data, metadata, buffers) {
-    const comm = this.kernel.createComm(target, model);
+    const comm = this.#kernel.createComm(target, model);
     if (data || metadata) comm.open(data, metadata, buffers);
     return new base.shims.services.Comm(comm);
   }
 
   async _get_comm_info() {
-    const reply = await this.kernel.requestCommInfo({ target_name: this.comm_target_name });
+    const reply = await this.#kernel.requestCommInfo({ target_name: this.comm_target_name });
     return reply.content.comms;
   }
 }

@@ -268,6 +268,8 @@ def test_on_a_page_without_a_kernel_the_card_stands_for_the_view(page):
     page.evaluate("model.silent = true; model.widget_manager = {}")
     job = show(page, DONE, **FILM)
     page.clock.run_for(1000)
+    expect(job).to_be_visible()  # a kernel may only be busy
+    page.clock.run_for(20_000)
     expect(page.locator("#card")).to_be_visible()
     expect(job).to_be_hidden()
     page.evaluate("document.querySelector('#card').remove(); model.trigger('change:state')")
