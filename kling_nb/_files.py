@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import lru_cache
 from pathlib import Path
 
@@ -42,7 +42,7 @@ def write_file(path: Path, content: bytes | Callable[[Path], object], *, overwri
         if callable(content):
             content(temporary)
         else:
-            _write_bytes(temporary, content)
+            write_synced(temporary, content)
         if overwrite:
             temporary.replace(path)
         else:
@@ -129,8 +129,19 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def _write_bytes(path: Path, data: bytes) -> None:
-    with path.open("xb") as file:
+Step = Callable[[], AbstractContextManager[None]]
+"""Surrounds each short change of a folder: a new name, or one less. No file is synced in it."""
+
+
+def write_synced(path: Path, data: bytes, step: Step = nullcontext) -> None:
+    """Write a new file and sync it to the disk. `step` surrounds its creation.
+
+    Raises:
+        OSError: It exists, or cannot be written.
+    """
+    with step():
+        file = path.open("xb")
+    with file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())

@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from pathlib import Path
 
-from kling_nb._files import copy_file, place, sync, temporary_path, write_file
+from kling_nb._files import copy_file, place, sync, temporary_path, write_file, write_synced
 from kling_nb.errors import MediaError
 from kling_nb.media.incoming import (
     CHECKPOINT_SUFFIX,
@@ -62,7 +62,8 @@ class MediaFolder:
         def search() -> Take | None:
             return next(self._takes(fingerprint, take=take, backends=backends), None)
 
-        return search() or (search() if self._index.list_once() else None)
+        paid = "local" not in backends
+        return search() or (search() if self._index.list_once(paid=paid) else None)
 
     def takes(self, fingerprint: str) -> tuple[Take, ...]:
         """Return all takes of a request whose file is complete: fal's first, then by number."""
@@ -188,7 +189,7 @@ class MediaFolder:
         if not self._is_tidy:
             self._is_tidy = True
             await in_thread(self._remove_abandoned)
-        incoming = Incoming(self.folder, origin, partial)
+        incoming = Incoming(self.folder, origin, partial, step=self._index.own_change)
         return await incoming.receive(
             chunks, expected_size, on_progress, lambda: self._place(incoming, draft)
         )
@@ -248,10 +249,11 @@ class MediaFolder:
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
             if existing == self.folder:  # a quota shows only when something is written
                 sample = temporary_path(existing / "take")
-                try:
-                    sample.write_bytes(bytes(4096))
-                finally:
-                    sample.unlink(missing_ok=True)
+                with self._index.own_change():
+                    try:
+                        sample.write_bytes(bytes(4096))
+                    finally:
+                        sample.unlink(missing_ok=True)
             if shutil.disk_usage(existing).free < LEAST_FREE:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -451,16 +453,23 @@ def _try_name(index: Index, note: Path, temporary: Path, sidecar: Sidecar) -> Ta
     media = note.with_name(sidecar.file)
     if note.exists():
         return _take_at(index, note, sidecar)
+    draft = temporary_path(note)
     try:
-        place(temporary, media)
-        index.remember(media, sidecar.sha256)
-    except FileExistsError:
-        if index.checksum(media) != sidecar.sha256:
-            return None
-    try:
-        write_file(note, sidecar.to_json())
+        write_synced(draft, sidecar.to_json(), index.own_change)
+        with index.own_change():
+            try:
+                place(temporary, media)
+                index.remember(media, sidecar.sha256)
+            except FileExistsError:
+                if index.checksum(media) != sidecar.sha256:
+                    return None
+            place(draft, note)
+            index.add(note, sidecar)
     except FileExistsError:
         return _take_at(index, note, sidecar)
+    finally:
+        with index.own_change(), suppress(OSError):
+            draft.unlink(missing_ok=True)
     return Take(media, sidecar)
 
 

@@ -8,12 +8,12 @@ import hashlib
 import json
 import os
 from collections.abc import AsyncIterable, Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from kling_nb._files import temporary_path, write_file
+from kling_nb._files import Step, temporary_path, write_file
 from kling_nb.errors import MediaError
 from kling_nb.request.file_types import HEAD
 
@@ -35,6 +35,7 @@ class Incoming:
         folder: Folder of the file.
         origin: Source of the bytes. With it, another process can continue if this one is killed.
         partial: The part that was downloaded before.
+        step: Surrounds each change of the folder.
 
     Attributes:
         path: The temporary file.
@@ -43,7 +44,12 @@ class Incoming:
     """
 
     def __init__(
-        self, folder: Path, origin: Origin | None = None, partial: PartialDownload | None = None
+        self,
+        folder: Path,
+        origin: Origin | None = None,
+        partial: PartialDownload | None = None,
+        *,
+        step: Step = nullcontext,
     ) -> None:
         self.path = partial.path if partial else temporary_path(folder / "take")
         self.head = partial.head if partial else b""
@@ -51,6 +57,7 @@ class Incoming:
         self._hash = partial.hash if partial else hashlib.sha256()
         self._file: int | None = partial.descriptor if partial else None
         self._origin = origin
+        self._step = step
         self._written = self._checkpoint_size = self.size
 
     @property
@@ -134,7 +141,7 @@ class Incoming:
     def discard(self) -> None:
         """Delete the temporary file. A take has its bytes under another name."""
         self._close()
-        with suppress(OSError):
+        with self._step(), suppress(OSError):
             self.path.unlink(missing_ok=True)
         if self._checkpoint_size:
             remove_checkpoint(self.path)
@@ -143,7 +150,8 @@ class Incoming:
         with disk_errors(self.path.parent):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0)
-            descriptor = os.open(self.path, flags, 0o666)
+            with self._step():
+                descriptor = os.open(self.path, flags, 0o666)
         if self._origin is not None and not lock(descriptor):
             self._origin = None
         return descriptor

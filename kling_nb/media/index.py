@@ -9,9 +9,12 @@ The file system decides, not the index:
 - A look-up first compares the times of the folder and its subfolders with those at the last listing. They
   change with each file that is added, renamed or deleted. If they differ, or are too recent to be sure, the
   folder is listed again. On network disks and on Windows, where these times may not change, it always is.
+- What this process changes itself (`own_change`) needs no listing: the times right before and after such a
+  change are compared. A change by another program in that same instant is noticed by the next check of all
+  stamps (below), as if it had been made then.
 - Sidecars that a look-up finds are read from the disk. A file counts if its content has the right SHA-256.
 - Before a process reports for the first time that there is no take, which may cost money, it lists the folder
-  itself and checks all stamps.
+  itself and checks all stamps. After own changes it lists the folder again, but not twice in a second.
 - A sidecar that was edited in place is noticed when it is found. Else it is noticed by a check of all stamps:
   at each look-up in a folder of few takes, every 5 seconds in one of 10,000.
 """
@@ -41,6 +44,9 @@ _FEW = 200
 _CHECKS = 2_000
 """In larger folders, so many files are checked in a second on average: 1 to 2 % of the time."""
 
+_OWN_SECONDS = 1.0
+"""After own changes, a listing counts for so long where a miss may cost money."""
+
 _BUSY_SECONDS = 5.0
 _DAMAGED = {sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _ENCODING = ("utf-8", "surrogatepass")
@@ -64,6 +70,9 @@ _COLUMNS = "path, mtime, bytes, backend, take, size, finished, request, file, en
 T = TypeVar("T")
 Stamp = tuple[Any, int, int]
 """Path or inode, modification time in ns, size: a file that has not changed."""
+
+Times = tuple[int, ...]
+"""What changes with each file of a folder: `times_of`."""
 
 
 class Note(NamedTuple):
@@ -117,10 +126,13 @@ class Index:
         self._lock = threading.RLock()
         self._db: sqlite3.Connection | None = None
         self._known: dict[str, Stamp] = {}
+        self._inodes: dict[str, int] = {}
         self._known_version: int | None = None
         self._listed = False
         self._count = 0
-        self._looked_at = self._next_full_check = float("-inf")
+        self._times: dict[str, Times] = {}
+        self._has_own_changes = False
+        self._looked_at = self._listed_at = self._next_full_check = float("-inf")
         self._sizes: tuple[Any, dict[int, list[str]]] | None = None
 
     # -- look-ups
@@ -142,9 +154,16 @@ class Index:
         """Return all sidecars, or the newest `limit` ones, the newest first."""
         return self._select(f"fingerprint IS NOT NULL ORDER BY finished DESC, path LIMIT {limit}")
 
-    def list_once(self) -> bool:
-        """List the folder unless this process has done so. Return True if it was listed now."""
-        if (self._listed and self._pid == os.getpid()) or not self.folder.is_dir():
+    def list_once(self, *, paid: bool = True) -> bool:
+        """List the folder unless this process has done so. Return True if it was listed now.
+
+        Args:
+            paid: True if what is missing may be paid for. Then a listing before own changes is too old.
+        """
+        listed = self._listed and self._pid == os.getpid()
+        if paid and self._has_own_changes:
+            listed = listed and time.monotonic() - self._listed_at < _OWN_SECONDS
+        if listed or not self.folder.is_dir():
             return False
         self._run(self._list)
         return True
@@ -158,6 +177,42 @@ class Index:
             yield
         finally:
             self._look.shared = outer
+
+    @contextmanager
+    def own_change(self) -> Iterator[None]:
+        """Make one short change in the folder itself, without a sync of the disk. It needs no new listing.
+
+        If another program has changed the folder since the last listing, it is listed again all the same.
+        """
+        with self._lock_of_process():
+            known = bool(self._times) and self._times.get("") == self._times_now()
+            try:
+                yield
+            finally:
+                now = self._times_now() if known and has_reliable_times(self.folder) else None
+                if now:
+                    self._times[""] = now
+                    self._has_own_changes = True
+
+    def add(self, path: Path, sidecar: Sidecar) -> None:
+        """Add a sidecar that this process has just written, in the same `own_change`."""
+
+        def insert(db: sqlite3.Connection) -> None:
+            status = path.stat()
+            with _transaction(db):
+                _insert(db, os.fsencode(name), sidecar, status)
+            self._inodes[name] = status.st_ino % 2**63
+            self._known[name] = self._inodes[name], status.st_mtime_ns, status.st_size
+
+        name = os.fspath(path)[self._root :]
+        if self._listed and self._count > _FEW:  # Else the next look-up lists the folder in any case.
+            self._run(insert)
+
+    def _times_now(self) -> Times | None:
+        try:
+            return times_of(self.folder.stat())
+        except OSError:
+            return None
 
     def _find(self, column: str, value: str, recent: float) -> list[Note]:
         where = f"{column} = ? ORDER BY backend != 'fal', take, finished, path"
@@ -190,7 +245,7 @@ class Index:
             for note in notes:
                 path = os.fsencode(os.fspath(note.path)[self._root :])
                 try:
-                    _insert(db, path, note.path, note.path.stat())
+                    _insert(db, path, read_sidecar(note.path), note.path.stat())
                 except OSError:
                     db.execute("DELETE FROM notes WHERE path = ?", (path,))
 
@@ -259,7 +314,11 @@ class Index:
         now = time.monotonic()
         if self._listed and now - self._looked_at < recent:
             return True
-        if self._count <= _FEW or (self._listed and now >= self._next_full_check) or not self._state(db):
+        if self._count <= _FEW or (self._listed and now >= self._next_full_check):
+            return False
+        if self._has_own_changes and self._has_times(self._times):
+            return True
+        if not self._state(db):
             return False
         self._looked_at = now
         return True
@@ -269,12 +328,17 @@ class Index:
         row = db.execute("SELECT state FROM listing").fetchone()
         state: str = row[0] if row else ""
         try:
-            for name, *times in json.loads(state or "[]"):
-                if list(times_of((self.folder / name).stat())) != times:
-                    return ""
-        except (OSError, ValueError):
+            times = {name: tuple(values) for name, *values in json.loads(state or "[]")}
+        except ValueError:
             return ""
-        return state
+        return state if self._has_times(times) else ""
+
+    def _has_times(self, times: dict[str, Times]) -> bool:
+        """Return True if all folders have these times now."""
+        try:
+            return all(times_of((self.folder / name).stat()) == known for name, known in times.items())
+        except OSError:
+            return False
 
     def _list(self, db: sqlite3.Connection) -> None:
         """List the folder, and read what changed.
@@ -288,50 +352,67 @@ class Index:
             if version != self._known_version:  # Another process has changed the tables.
                 rows = db.execute("SELECT path, inode, mtime, bytes FROM notes")
                 self._known = {os.fsdecode(path): (inode, *stamp) for path, inode, *stamp in rows}
+                self._inodes = {path: inode for path, (inode, _, _) in self._known.items()}
             self._known_version = None
-            found, state = self._read_changed(db, full)
-            for path in self._known.keys() - found.keys():
+            inodes, times, firm = self._names()
+            firm = self._read_changed(db, inodes, full) and firm
+            for path in self._known.keys() - inodes.keys():
                 db.execute("DELETE FROM notes WHERE path = ?", (os.fsencode(path),))
+                del self._known[path]
+            firm = firm and len(inodes) > _FEW and has_reliable_times(self.folder)
+            state = json.dumps([(name, *values) for name, values in times.items()]) if firm else ""
             if [(state,)] != db.execute("SELECT state FROM listing").fetchall():
                 db.execute("DELETE FROM listing")
                 db.execute("INSERT INTO listing VALUES (?)", (state,))
-        self._known, self._known_version = found, version
-        self._listed, self._count, self._looked_at = True, len(found), start
+        self._has_own_changes = not firm and self._has_own_changes and self._times == times
+        self._known_version, self._inodes, self._times = version, inodes, times
+        self._listed, self._count, self._looked_at, self._listed_at = True, len(inodes), start, start
         if full:
-            self._next_full_check = time.monotonic() + len(found) / _CHECKS
+            self._next_full_check = time.monotonic() + len(inodes) / _CHECKS
 
-    def _read_changed(self, db: sqlite3.Connection, full: bool) -> tuple[dict[str, Stamp], str]:
-        """Read the sidecars that are new or changed.
+    def _names(self) -> tuple[dict[str, int], dict[str, Times], bool]:
+        """List the folder.
 
         Returns:
-            Inode, time and size of each JSON file by its path; and the times of all folders, as text, if a
-            later change of any file will change them too.
+            The inode of each JSON file by its path; the times of all folders; and True if a later change of
+            any of them will have another time.
         """
-        found, times, firm, known_notes = {}, [], True, self._known
+        inodes: dict[str, int] = {}
+        times: dict[str, Times] = {}
+        firm = True
         for place, status, entries in _folders(self.folder):
-            times.append((place[self._root :], *times_of(status)))
+            times[place[self._root :]] = times_of(status)
             firm = firm and is_old(max(status.st_mtime_ns, status.st_ctime_ns))
             start = f"{place}{os.sep}"[self._root :]
             for entry in entries:
                 name = entry.name
-                if not name.endswith(".json") or not _may_be_sidecar(name):
-                    continue
-                path, inode = start + name, entry.inode() % 2**63
-                known = known_notes.get(path)
-                if known is None or known[0] != inode or full:
-                    try:
-                        stat = entry.stat()
-                    except OSError:  # It was deleted after it was listed.
-                        continue
-                    stamp = (inode, stat.st_mtime_ns, stat.st_size)
-                    if stamp != known:
-                        is_sidecar = _insert(db, os.fsencode(path), Path(entry.path), stat)
-                        if not is_sidecar and not is_old(stat.st_mtime_ns, COARSE):
-                            firm, stamp = False, (-1, 0, 0)  # It may still be written.
-                    known = stamp
-                found[path] = known
-        is_large = len(found) > _FEW
-        return found, json.dumps(times) if firm and is_large and has_reliable_times(self.folder) else ""
+                if name.endswith(".json") and _may_be_sidecar(name):
+                    inodes[start + name] = entry.inode() % 2**63
+        return inodes, times, firm
+
+    def _read_changed(self, db: sqlite3.Connection, inodes: dict[str, int], full: bool) -> bool:
+        """Read the sidecars that are new or changed. Leave out of `inodes` what is no longer there.
+
+        Returns:
+            False if a file may still be written.
+        """
+        complete = True
+        for path, inode in list(inodes.items() if full else inodes.items() - self._inodes.items()):
+            place = os.path.join(self.folder, path)  # noqa: PTH118 -- a folder may have many
+            try:
+                status = os.stat(place)  # noqa: PTH116
+            except OSError:  # It was deleted after it was listed.
+                del inodes[path]
+                continue
+            stamp = (inode, status.st_mtime_ns, status.st_size)
+            if stamp == self._known.get(path):
+                continue
+            self._known[path] = stamp
+            sidecar = read_sidecar(Path(place))
+            _insert(db, os.fsencode(path), sidecar, status)
+            if sidecar is None and not is_old(status.st_mtime_ns, COARSE):
+                complete, inodes[path], self._known[path] = False, -1, (-1, 0, 0)
+        return complete
 
     # -- files
 
@@ -445,10 +526,9 @@ def _transaction(db: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
-def _insert(db: sqlite3.Connection, path: bytes, place: Path, status: os.stat_result) -> bool:
-    """Read a JSON file into its row. Return False if it is no sidecar."""
+def _insert(db: sqlite3.Connection, path: bytes, sidecar: Sidecar | None, status: os.stat_result) -> None:
+    """Write the row of a JSON file, which may be no sidecar."""
     row: list[Any] = [path, status.st_ino % 2**63, status.st_mtime_ns, status.st_size]
-    sidecar = read_sidecar(place)
     if sidecar is None:
         row += [None] * 8
     else:
@@ -457,7 +537,6 @@ def _insert(db: sqlite3.Connection, path: bytes, place: Path, status: os.stat_re
         row += [datetime.fromisoformat(sidecar.finished_at).timestamp()]
         row += [None if text is None else text.encode(*_ENCODING) for text in texts]
     db.execute("INSERT OR REPLACE INTO notes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
-    return sidecar is not None
 
 
 def _folders(folder: Path) -> Iterator[tuple[str, os.stat_result, list[os.DirEntry[str]]]]:

@@ -103,6 +103,50 @@ def test_another_take_opens_nothing_of_those_before(large: MediaFolder) -> None:
         assert not [name for name in files if name.startswith(("heron", "a-heron"))]
 
 
+def stored(folder: MediaFolder, number: int) -> Take:
+    facts = {"fingerprint": mark(number), "request_id": f"request-{number}", "prompt": f"An owl {number}"}
+    return asyncio.run(folder.store(in_chunks(CLIP), replace(DRAFT, **facts)))
+
+
+def previewed(folder: MediaFolder, number: int) -> Take | None:
+    return folder.find(mark(number), backends={"fal", "local"})
+
+
+def test_own_takes_need_no_listing(large: MediaFolder) -> None:
+    assert found(large, 7)
+    counts = []
+    for number in range(TAKES, TAKES + 5):  # Now and then a listing checks all stamps, too.
+        with listings(large) as folders:
+            assert previewed(large, number) is None
+            take = stored(large, number)
+            assert previewed(large, number) == take
+        counts.append(len(folders))
+    assert min(counts) == 0
+
+
+def test_a_take_of_another_program_between_own_ones_is_seen(large: MediaFolder) -> None:
+    assert found(large, 7)
+    for number in range(TAKES, TAKES + 5):
+        stored(large, 2 * number)
+        content = json.loads(note(large, 7).read_bytes()) | {"fingerprint": mark(number)}
+        (large.folder / f"by hand {number}.json").write_text(json.dumps(content))
+        stored(large, 2 * number + 1)
+        assert previewed(large, number)
+        note(large, number - TAKES + 10).unlink()
+        assert previewed(large, number - TAKES + 10) is None
+
+
+def test_a_miss_that_may_cost_money_trusts_own_changes_for_a_second_only(large: MediaFolder) -> None:
+    assert found(large, 7)
+    large._index._next_full_check = float("inf")  # It would find the take, too.
+    with large._index.own_change():  # Another program changes the folder in the very instant.
+        content = json.loads(note(large, 9).read_bytes()) | {"fingerprint": mark(TAKES)}
+        note(large, TAKES).write_text(json.dumps(content))
+    assert previewed(large, TAKES) is None
+    while found(large, TAKES) is None:
+        pass
+
+
 def test_a_sidecar_that_a_look_up_returns_is_always_checked(large: MediaFolder) -> None:
     take = found(large, 7)
     assert take
