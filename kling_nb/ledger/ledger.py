@@ -375,7 +375,8 @@ class Ledger:
             return self.entries(selection, limit=limit, offset=offset), self.count(selection)
         where, values = selection.where()
         with self._file.connection() as db:
-            query = f"SELECT rowid FROM jobs WHERE {where} ORDER BY created_at DESC, rowid DESC"
+            # The + keeps SQLite from the index by time: to read the rows as they lie takes half as long.
+            query = f"SELECT rowid FROM jobs WHERE {where} ORDER BY +created_at DESC, rowid DESC"
             found = [row[0] for row in db.execute(query, values).fetchall()]
             query = "SELECT * FROM jobs WHERE rowid IN (SELECT value FROM json_each(?))"
             shown = found[offset : offset + limit]

@@ -212,7 +212,7 @@ class Selection:
                 values.append(str(value))
         if self.unfinished:
             conditions.append(UNFINISHED)
-        for word in self.search.casefold().split():
+        for word in sorted(self.search.casefold().split(), key=len, reverse=True):  # A long word is rare.
             # SQLite's LIKE is ten times faster, but ignores the case of ASCII letters only.
             condition = "(length(prompt) != length(CAST(prompt AS BLOB)) AND instr(casefold(prompt), ?))"
             values.append(word)
