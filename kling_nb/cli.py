@@ -124,6 +124,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("folder", nargs="?", type=Path, help="a folder of takes (default: the one in use)")
     command.add_argument("--older-than", type=float, metavar="DAYS", help="takes stored before")
     command.add_argument("--endpoint", metavar="NAME", help="takes of this endpoint")
+    command.add_argument("--unrated", action="store_true", help="takes without a rating, note, tag or choice")
     command.add_argument("--delete", action="store_true", help="delete previews, and takes with a copy")
     command.add_argument("--yes", action="store_true", help="with --delete: paid takes without a copy, too")
     command.set_defaults(run=_media)
@@ -283,7 +284,7 @@ def _ledger(parsed: argparse.Namespace) -> int:
 def _media(parsed: argparse.Namespace) -> int:
     settings = current({"backend": "local"})  # Only its folders are needed, so no key is searched.
     media = MediaFolder((parsed.folder or settings.media).resolve(), settings.index)
-    chosen = parsed.older_than is not None or parsed.endpoint is not None
+    chosen = parsed.older_than is not None or parsed.endpoint is not None or parsed.unrated
     if parsed.what == "status":
         if chosen or parsed.delete or parsed.yes:
             raise UsageError("kling-nb media status takes no conditions.", remedy="Use kling-nb media prune.")
@@ -292,11 +293,11 @@ def _media(parsed: argparse.Namespace) -> int:
     if not chosen or (parsed.older_than or 0) < 0:
         raise UsageError(
             "kling-nb media prune needs a condition.",
-            remedy="Give --older-than DAYS (a number from 0), --endpoint NAME, or both.",
+            remedy="Give --older-than DAYS (a number from 0), --endpoint NAME or --unrated.",
         )
     before = None if parsed.older_than is None else time.time() - 86_400 * parsed.older_than
     endpoint = default_session().endpoint(parsed.endpoint, fetch=False).id if parsed.endpoint else None
-    free, paid = media.choose(before=before, endpoint=endpoint)
+    free, paid = media.choose(before=before, endpoint=endpoint, unrated=parsed.unrated)
     deleted = [*free, *(paid if parsed.yes else ())] if parsed.delete else []
     with media.one_look():
         for take in deleted:

@@ -25,7 +25,17 @@ from kling_nb.media.incoming import (
     in_thread,
 )
 from kling_nb.media.index import Index, Note, size_of
-from kling_nb.media.take import MAX_LINES, Sidecar, Take, TakeDraft, read_sidecar, slug, stems, timestamp
+from kling_nb.media.take import (
+    MAX_LINES,
+    Sidecar,
+    Take,
+    TakeDraft,
+    is_rated,
+    read_sidecar,
+    slug,
+    stems,
+    timestamp,
+)
 from kling_nb.request.file_types import BYTES, GIF, JSON, M4A, MP4, NOUNS, TEXT, FileType, file_type
 from kling_nb.video import Probe, probe
 
@@ -93,7 +103,7 @@ class MediaFolder:
         return self._index.file_of(note)
 
     def choose(
-        self, *, before: float | None = None, endpoint: str | None = None
+        self, *, before: float | None = None, endpoint: str | None = None, unrated: bool = False
     ) -> tuple[list[Take], list[Take]]:
         """Return the takes that meet the conditions: those to delete, and those to ask about first.
 
@@ -103,6 +113,7 @@ class MediaFolder:
         Args:
             before: Unix seconds; only takes that were stored earlier.
             endpoint: fal's id of a model; only its takes.
+            unrated: Only takes to which the user gave no rating, note, tag or choice.
         """
         chosen: dict[Path, Take] = {}
         others: dict[Path, Take] = {}
@@ -111,13 +122,17 @@ class MediaFolder:
             wanted = {
                 note
                 for note in notes
-                if endpoint in {None, note.endpoint} and (before is None or note.finished < before)
+                if endpoint in {None, note.endpoint}
+                and (before is None or note.finished < before)
+                and not (unrated and is_rated(note.path))
             }
             sizes = {note.size for note in wanted}
             for note in notes:
                 if note.size in sizes and (take := _take(self._index, note)):
                     (chosen if note in wanted else others)[take.path] = take
-        copied = {take.sidecar.sha256 for path, take in others.items() if path not in chosen}
+        for path in others:  # A take has one sidecar, or several that a user copied: all must meet them.
+            chosen.pop(path, None)
+        copied = {take.sidecar.sha256 for take in others.values()}
         paid = [
             take
             for take in chosen.values()

@@ -123,6 +123,19 @@ def read_sidecar(path: Path) -> Sidecar | None:
         return None
 
 
+def is_rated(path: Path) -> bool:
+    """Return True if the user has left a rating, note, tag or choice in the sidecar at `path`.
+
+    They are in `user`, an object of entries `{"value": …, "at": …}`; one that was taken back has an empty
+    value. A sidecar or a `user` that cannot be read counts as rated, because unrated takes may be deleted.
+    """
+    try:
+        user = json.loads(path.read_bytes().decode("utf-8-sig")).get("user", {})
+        return any(entry["value"] if isinstance(entry, dict) else entry for entry in user.values())
+    except (OSError, ValueError, RecursionError, AttributeError, KeyError):
+        return True
+
+
 def timestamp(unix: float) -> str:
     """Return `unix` seconds as a sidecar has them."""
     return datetime.fromtimestamp(unix, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

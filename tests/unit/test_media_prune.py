@@ -69,3 +69,34 @@ def test_prune_lists_and_never_deletes_the_only_copy_of_a_paid_take_without_yes(
 def test_prune_needs_a_condition(words: list[str], home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["media", *words]) == 2
     assert "kling-nb media" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("user", "is_kept"),
+    [
+        (None, False),
+        ({}, False),
+        ({"rating": {"value": 4, "at": "2026-01-01T00:00:00Z"}}, True),
+        ({"rating": {"value": None, "at": "2026-01-01T00:00:00Z"}, "note": {"value": "", "at": ""}}, False),
+        ({"chosen_for": [{"cell": "ab", "name": "fox", "at": "2026-01-01T00:00:00Z"}]}, True),
+        ({"of a later version": {"score": 1}}, True),
+        ("damaged", True),
+    ],
+)
+def test_prune_unrated_keeps_what_the_user_marked(
+    user: object, is_kept: bool, tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    take = store(tmp_path, b"a fox", "a fox", backend="local")
+    note = take.path.with_suffix(".json")
+    if user is not None:
+        note.write_text(json.dumps({**json.loads(note.read_text()), "user": user}))
+    if not is_kept:  # A copy of the sidecar that was rated counts, too.
+        copy = json.loads(note.read_text()) | {"user": {"rating": {"value": 1, "at": ""}}}
+        note.with_name("copy.json").write_text(json.dumps(copy))
+        assert main(["media", "prune", str(tmp_path), "--unrated", "--delete"]) == 0
+        assert "No take meets" in capsys.readouterr().out
+        note.with_name("copy.json").unlink()
+    assert main(["media", "prune", str(tmp_path), "--unrated", "--delete"]) == 0
+    assert ("No take meets" in capsys.readouterr().out) == is_kept == take.path.exists()
+    again = MediaFolder(tmp_path).find(take.sidecar.fingerprint, backends={"local"})
+    assert (again is not None) == is_kept  # The reader ignores a field that it does not know.
