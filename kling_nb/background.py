@@ -84,8 +84,10 @@ class BackgroundThread:
         future.add_done_callback(self._unfinished.discard)
 
     def _wait_at_exit(self) -> None:
-        if self._pid == os.getpid():
-            wait_for_all(list(self._unfinished), EXIT_SECONDS)
+        end = time.monotonic() + EXIT_SECONDS
+        # A request that waited for its turn may be sent meanwhile, which adds another future.
+        while self._pid == os.getpid() and self._unfinished and (left := end - time.monotonic()) > 0:
+            wait_for_all(list(self._unfinished), left)
 
 
 async def _strip_frames(work: Coroutine[Any, Any, T]) -> T:

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from kling_nb.background import (
     wait,
     wait_async,
 )
-from kling_nb.events import Event, JobState, Logged, State, fold
+from kling_nb.events import Event, Held, JobState, Logged, State, fold
 from kling_nb.job.cancel import NO_ANSWER, Cancellation, interrupt_cancels
 from kling_nb.job.plan import Outcome
 from kling_nb.media import Result, Take
@@ -120,6 +120,7 @@ class Job:
         self._lines: list[Logged] = []
         self._listeners: dict[object, Listener] = {}
         self._answered: Future[None] = Future()
+        self._may_end: Future[None] = Future()
         self._done: Future[Result] = Future()
         self._background = background
         self._pid = os.getpid()
@@ -318,8 +319,26 @@ class Job:
                 log.exception("Job %s: a listener failed. The job goes on.", self.id)
         if self.state.state is not State.SUBMITTING and not self._answered.done():
             self._answered.set_result(None)
+        may_end = self._answered.done() or isinstance(event, Held)
+        if may_end and not self._may_end.done():
+            self._may_end.set_result(None)
         if self.state.state.finished:
             self._wake()
+
+    @contextlib.contextmanager
+    def _sending(self) -> Iterator[None]:
+        """Keep the process alive inside the block, which sends a request that has waited for its turn.
+
+        While it waits, the row says that nothing was sent, so the process may end.
+        """
+        future: Future[None] = Future()
+        self._may_end = future
+        self._background.finish_before_exit(future)
+        try:
+            yield
+        finally:
+            if not future.done():
+                future.set_result(None)
 
     def _set_take(self, take: Take) -> None:
         """Set the result from the stored take, before the job is READY. Reads the file.

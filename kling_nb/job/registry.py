@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from weakref import WeakValueDictionary
 
 from kling_nb.background import EXIT_SECONDS, BackgroundThread, ProcessLock
@@ -86,8 +87,10 @@ class RunningJobs:
         running = dict(self._tasks)
         if not running:
             return
-        answers = [asyncio.wrap_future(job._answered) for job in running]
-        await asyncio.wait(answers, timeout=EXIT_SECONDS)  # a submission must not be cut off
+        with suppress(TimeoutError):
+            async with asyncio.timeout(EXIT_SECONDS):  # a submission must not be cut off
+                while busy := [job._may_end for job in running if not job._may_end.done()]:
+                    await asyncio.wait([asyncio.wrap_future(one) for one in busy])
         for job, task in running.items():
             closed = KlingError(
                 f"The session of job {job.id} was closed.",

@@ -272,7 +272,7 @@ class JobStarter:
         )
         self._running.start(job, run.run)
         if fresh:
-            self._background.finish_before_exit(job._answered)
+            self._background.finish_before_exit(job._may_end)
         return job
 
 

@@ -153,7 +153,8 @@ class JobSubmission:
                     if not await asyncio.to_thread(ledger.mark_sending, self._job.id, self._lasting_urls()):
                         break
                     try:
-                        return await self._commit(await self._send(backend, body))
+                        with self._job._sending() if self._job.state.held else nullcontext():
+                            return await self._commit(await self._send(backend, body))
                     except errors.TooManyRunning as fault:
                         if not self._patient:
                             raise

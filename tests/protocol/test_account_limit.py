@@ -1,6 +1,7 @@
 """The account runs its maximum of requests: fal refuses submissions that it accepts later."""
 
 import asyncio
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -90,6 +91,39 @@ def test_the_row_says_not_sent_while_the_job_waits(
     assert job.wait() is not None
     assert ledger.entries()[0].sent_at is not None
     assert len(fal.accepted) == 1
+
+
+def test_a_process_ends_while_a_job_waits_for_its_turn_but_not_while_it_is_sent(
+    make_session: MakeSession, fal: ScriptedFal, ledger: Ledger, gate: Gate
+) -> None:
+    session = make_session()
+    job = held(session, fal)
+    assert job._may_end.done()
+    assert not job._answered.done()
+    door = fal.fault("submit", "stall", at="before_body")
+    gate.open = True
+    fal.wait_for(lambda: fal.count("submit") == 2)
+    closing = threading.Thread(target=session.close)
+    closing.start()
+    assert not job._may_end.done()
+    door.release()
+    closing.join()
+    assert ledger.entries()[0].request_id == fal.job().request_id  # the answer was waited for
+
+
+def test_a_closed_session_leaves_a_job_that_waits_for_its_turn_unsent(
+    make_session: MakeSession, fal: ScriptedFal, ledger: Ledger, gate: Gate
+) -> None:
+    session = make_session()
+    job = held(session, fal)
+    session.close()
+    with pytest.raises(errors.KlingError, match="was closed"):
+        job.wait()
+    (entry,) = ledger.entries()
+    assert (entry.state, entry.sent_at, fal.count("submit")) == (State.SUBMITTING, None, 1)
+    gate.open = True
+    assert make_session().generate("a cat") is not None
+    assert (len(fal.accepted), len(ledger.entries())) == (1, 1)
 
 
 def test_a_cancel_ends_the_wait_at_once(
