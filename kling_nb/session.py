@@ -201,9 +201,14 @@ class Session:
             fit=fit,
             parameters=parameters,
         )
-        job = self._launch(self._planner.plan(call), notebook=notebook, on_event=on_event)
+        plan = self._planner.plan(call)
+        say = front_end.say or log.warning
+        # A cell shows the job's log, which begins with this warning.
+        if plan.submits and plan.settings.backend == "fal" and plan.options and plan.options.warning:
+            say(plan.options.warning)
+        job = self._launch(plan, notebook=notebook, on_event=on_event)
         for line in job.notices:
-            (front_end.say or log.warning)(line)
+            say(line)
         return job
 
     def _launch(self, plan: Plan, *, notebook: str | None = None, on_event: Listener | None = None) -> Job:
@@ -516,10 +521,7 @@ class Session:
             )
         settings = self.settings(backend=entry.backend)  # the backend that has the job, not the one set now
         media = self._connections.media_of(entry, settings)
-        lost = (
-            entry.state is State.READY
-            and media.take_of_request(entry.request_id or "", entry.backend) is None
-        )
+        lost = entry.state is State.READY and media.take_of_request(entry.request_id, entry.backend) is None
         lost = (lost or entry.is_result_gone) and entry.backend == "fal" and settings.key is not None
         ended = entry.state.closed and not entry.has_no_file and not lost
         known = self._running.of_row(entry.id)

@@ -31,6 +31,12 @@ RESULT_PATIENCE = 8
 NOT_FOUND_PATIENCE = 4
 """404s in a row before a request counts as gone. A single one may come from a replica that is behind."""
 
+UNCERTAIN_REMEDY = (
+    "It was not sent again, so it is not charged twice. Run the cell again to look for it at fal.\n"
+    "https://fal.ai/dashboard/requests shows it too. If it is not there: --new (API: new=True)."
+)
+"""What to do about a submission without a clear answer."""
+
 
 @dataclass(frozen=True, slots=True)
 class AcceptedRequest:
@@ -390,8 +396,5 @@ def _in_progress(code: int, data: Mapping[str, Any] | None) -> bool:
 def _uncertain_error(reason: str) -> errors.SubmissionUncertain:
     return errors.SubmissionUncertain(
         f"The request was sent, but no clear answer came ({reason}). fal may have accepted it.",
-        remedy=(
-            "It was not sent again, so it is not paid twice. Run the cell again to look for it at fal.\n"
-            "https://fal.ai/dashboard/requests lists it too. If it is not there: --new (API: new=True)."
-        ),
+        remedy=UNCERTAIN_REMEDY,
     )

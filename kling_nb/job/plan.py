@@ -360,7 +360,7 @@ class Planner:
     def take_of(self, entry: Entry, settings: Settings) -> Take | None:
         """Return the stored take of a ledger row, or None."""
         media = self._connections.media_of(entry, settings)
-        return media.take_of_request(entry.request_id or "", entry.backend)
+        return media.take_of_request(entry.request_id, entry.backend)
 
     def _refusal(self, plan: Plan) -> KlingError | None:
         """Return the error that a run would raise now."""

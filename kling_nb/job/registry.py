@@ -124,7 +124,7 @@ class PastJobs:
         job = self.at_start(request, entry)
         job.finished_at = entry.finished_at
         if entry.state is State.READY:
-            take = media.take_of_request(entry.request_id or "", entry.backend)
+            take = media.take_of_request(entry.request_id, entry.backend)
             if take is not None:
                 return self.of_take(request, take, job=job, units=entry.units, reused=False)
             text = f"The file of job {entry.id} is missing in {entry.folder}."

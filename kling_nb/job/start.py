@@ -107,8 +107,6 @@ class JobStarter:
             return _with_notices(self._copy(plan, plan.elsewhere), plan)
         if plan.settings.backend == "fal":
             self._connections.media(plan.settings.media).check_writable()
-        if plan.submits and plan.settings.backend == "fal" and plan.options and plan.options.warning:
-            log.warning(plan.options.warning)
         # The thread that claims a new row must also be the first to make its job. Another thread that finds
         # the row would wait for its submission, and no thread would send it.
         with self._claiming:

@@ -298,6 +298,11 @@ async def _sign(backend: Backend, url: str, refusal: errors.MediaError) -> str:
     try:
         return await signed_url(backend.http, url)
     except errors.KlingError as fault:
+        if backend.name == "local":
+            raise errors.MediaPrivate(
+                f"{refusal.message}. The local preview server signs no URL: {fault.message.rstrip('.')}.",
+                remedy="Run the cell again. If it stays so, --new makes the preview again, which is free.",
+            ) from fault
         no_permission = isinstance(fault, errors.KEY_REFUSED)
         reason = "the key needs the permission assets:read" if no_permission else fault.message.rstrip(".")
         remedy = (

@@ -27,7 +27,7 @@ from kling_nb.fal.hosts import RequestRef
 from kling_nb.fal.options import SubmitOptions
 from kling_nb.fal.patience import TURN
 from kling_nb.fal.platform import EarlierRequest, earlier_requests, name_deprecation
-from kling_nb.fal.queue import AcceptedRequest
+from kling_nb.fal.queue import UNCERTAIN_REMEDY, AcceptedRequest
 from kling_nb.job.connections import Backend
 from kling_nb.job.inputs import Tally, Uploads, gather_by_name
 from kling_nb.job.plan import check_not_reloaded
@@ -522,11 +522,7 @@ def uncertain_error(entry: Entry, seen: str = "", remedy: str = "") -> errors.Su
     sent = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.sent_at or entry.created_at))
     return errors.SubmissionUncertain(
         f"Job {entry.id} was sent on {sent} without an answer: fal may have accepted it. {seen}".rstrip(),
-        remedy=remedy
-        or (
-            "It was not sent again, so it is not charged twice. %kling resume looks for it at fal;\n"
-            "https://fal.ai/dashboard/requests shows it too. If it is not there: --new (API: new=True)."
-        ),
+        remedy=remedy or UNCERTAIN_REMEDY,
     )
 
 

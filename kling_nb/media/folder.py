@@ -79,8 +79,11 @@ class MediaFolder:
         """Return all takes of a request whose file is complete: fal's first, then by number."""
         return tuple(self._takes(fingerprint))
 
-    def take_of_request(self, request_id: str, backend: str) -> Take | None:
-        """Return the take of one request to fal or to the local preview server, or None."""
+    def take_of_request(self, request_id: str | None, backend: str) -> Take | None:
+        """Return the take of one request to fal or to the local preview server, or None.
+
+        A request without an id has none.
+        """
 
         def search() -> Take | None:
             return _take_of_id(self._index, request_id, backend)

@@ -158,7 +158,8 @@ class Sweep:
         id: Identifies the sweep in a notebook's outputs.
         axes: What varies.
         cells: All variations.
-        concurrency: How many cells run at once. The sweep lowers it if fal accepts fewer requests at once.
+        concurrency: How many cells run at once, at most all. The sweep lowers it if fal accepts fewer requests
+            at once.
     """
 
     def __init__(
@@ -173,10 +174,9 @@ class Sweep:
         self.id = f"sweep-{secrets.token_hex(4)}"
         self.axes = tuple(axes)
         self.cells = tuple(cells)
-        self.concurrency = concurrency
+        self.concurrency = min(concurrency, max(1, len(self.cells)))
         self._payment = payment
         self._background = background
-        self._workers = concurrency
         self._waiting = deque(self.cells)
         self._listeners: dict[object, CellListener] = {}
         self._done: Future[None] = Future()
@@ -217,8 +217,7 @@ class Sweep:
 
     async def _run(self) -> None:
         try:
-            self._workers = min(self.concurrency, max(1, len(self.cells)))
-            await asyncio.gather(*(self._run_cells() for _ in range(self._workers)))
+            await asyncio.gather(*(self._run_cells() for _ in range(self.concurrency)))
             await asyncio.to_thread(self._payment.release)
         finally:
             self._done.set_result(None)
@@ -228,8 +227,10 @@ class Sweep:
         while self._waiting:
             await self._run_cell(self._waiting.popleft())
             # fal runs fewer requests of the account than this sweep has started: the others wait to be sent.
-            if self._workers > 1 and any(cell.job is not None and cell.job.state.held for cell in self.cells):
-                self.concurrency = self._workers = self._workers - 1
+            if self.concurrency > 1 and any(
+                cell.job is not None and cell.job.state.held for cell in self.cells
+            ):
+                self.concurrency -= 1
                 return
 
     async def _run_cell(self, cell: SweepCell) -> None:

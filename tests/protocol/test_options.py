@@ -150,7 +150,7 @@ def test_a_private_result_is_warned_of_before_it_is_paid(
     assert warning in plan_text(session.plan("a cat", lifecycle={"acl": acl}))
     assert warning not in plan_text(session.plan("a cat", lifecycle={"acl": "allow"}))
     submitted_before: list[int] = []
-    logger = logging.getLogger("kling_nb.job.start")
+    logger = logging.getLogger("kling_nb.session")
     logger.addFilter(watch := lambda record: not submitted_before.append(fal.count("submit")))
     try:
         job = session.submit("a cat", lifecycle={"acl": acl})

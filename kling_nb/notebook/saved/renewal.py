@@ -130,7 +130,7 @@ def _part_of(mark: Mark, entry: Entry | None) -> Part:
 def _find_in(takes: MediaFolder, part: Part) -> Take | None:
     """Return the take of a request in one folder, or None."""
     for backend in ("fal", "local") if part.request else ():
-        if found := takes.take_of_request(part.request or "", backend):
+        if found := takes.take_of_request(part.request, backend):
             return found
     if not part.fingerprint or part.take is None:
         return None
