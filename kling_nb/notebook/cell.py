@@ -32,18 +32,91 @@ from kling_nb.notebook.flags import (
 from kling_nb.notebook.ipykernel_quirks import set_last_output
 from kling_nb.notebook.output.terminal import Outputs, ShownSweep
 from kling_nb.notebook.prompt import (
-    Evaluate,
     Field,
     Fields,
+    Part,
     Prompt,
     axes_as_shell,
     axes_of,
-    fill_in,
+    look_up,
     parts_of,
+    text_of,
 )
 from kling_nb.request.request import image_endpoint, plain_text
 from kling_nb.sweeps.axes import Axis
 from kling_nb.sweeps.sweep import CONCURRENCY, Sweep
+
+LookUp = Callable[[str, str], Any]
+"""Returns the image of a word without fields, and its flag: the value of a variable, else the word."""
+
+
+class Images:
+    """The images of a line, as words and as values.
+
+    A line is text, but a field in the place of an image may stand for a video or an array. The word gets a
+    key instead. What was filled in is not read again.
+
+    Args:
+        fields: The values of fields.
+        find: Returns the image of a word without fields.
+    """
+
+    def __init__(self, fields: Fields, find: LookUp) -> None:
+        self._fields, self._find = fields, find
+        self._known: dict[str, tuple[str, Any]] = {}  # source and value by key
+
+    def fill(self, word: str, several: bool) -> str:
+        """Return a word with its fields filled in, those that are a whole image by their key."""
+        parts = parts_of(word)
+        return "".join(self._text(parts, at, several) for at in range(len(parts)))
+
+    def _text(self, parts: Sequence[Part], at: int, several: bool) -> str:
+        match parts[at]:
+            case Field(conversion="", form=()) as field if self._is_whole(parts, at, several):
+                value = self._fields.image(field)
+                if several and isinstance(value, str):
+                    return value  # it may be several
+                key = f"\ue000{len(self._known)}"  # a letter that no one types
+                self._known[key] = field.source, value
+                return key
+        return text_of(parts[at], self._fields.image)
+
+    def _is_whole(self, parts: Sequence[Part], at: int, several: bool) -> bool:
+        """Return True if a part is a whole image."""
+        if not several:
+            return len(parts) == 1
+        before, after = parts[at - 1] if at else ",", parts[at + 1] if parts[at + 1 :] else ","
+        begins = isinstance(before, str) and before.rstrip().endswith(("=", ",", "[", "'", '"'))
+        return begins and isinstance(after, str) and after.lstrip().startswith((",", "]", "'", '"'))
+
+    def __call__(self, word: str, flag: str) -> Any:
+        """Return the image of a filled word."""
+        if word not in self._known:
+            return self._find(word, flag)
+        source, value = self._known[word]
+        if value is None:
+            raise UsageError(f"{flag} {source} is None, not an image. Nothing was sent.")
+        return value
+
+    def source(self, word: str) -> str:
+        """Return a word as it was written, for labels."""
+        return self._known[word][0] if word in self._known else word
+
+
+class ShellImages(Images):
+    """The images of a line as version 0.1.0 read them: a word in braces was read last."""
+
+    def fill(self, word: str, several: bool) -> str:
+        """Return a word with its fields filled in, unless it is in braces."""
+        return word if not several and _in_braces(word) else self._fields.fill_as_shell(word)
+
+    def __call__(self, word: str, flag: str) -> Any:
+        """Return the image of a word."""
+        return self._fields.image_as_shell(word) if _in_braces(word) else self._find(word, flag)
+
+
+def _in_braces(word: str) -> bool:
+    return word.startswith("{") and word.endswith("}")
 
 
 @dataclass(frozen=True)
@@ -54,80 +127,119 @@ class Reading:
         call: The line.
         axes: The alternatives in the text, if the line has `--grid`.
         prompt: Returns the prompt for a choice among the alternatives.
+        images: The images of the line.
     """
 
     call: CellCall
     axes: tuple[Axis, ...]
     prompt: Prompt
-
-    def same(self, other: Reading) -> bool:
-        """Return True if the other reading certainly asks for the same."""
-        return self.call == other.call and not self.axes and not other.axes and self.text == other.text
+    images: Images
 
     @property
     def text(self) -> str:
         """The prompt, if there are no alternatives."""
         return self.prompt({})
 
+    def arguments(self) -> dict[str, Any]:
+        """Return the arguments of `Session.plan`, without the prompt."""
+        return self.call.submit_arguments(self.images)
 
-def read_cell(line: str, body: str, value: Evaluate, *, default_endpoint: str) -> Reading:
-    """Read a cell. Every field in it is evaluated once.
+
+@dataclass(frozen=True)
+class Readings:
+    """A cell as this version reads it, and as version 0.1.0 did.
+
+    Attributes:
+        used: The cell as it is read now; if it is not accepted now, as it was read.
+        was: The cell as it was read, or None if it was not accepted.
+        fault: Why it is not accepted now.
+    """
+
+    used: Reading
+    was: Reading | None
+    fault: KlingError | None
+
+    def earlier(self, usual: str | None = None) -> Earlier:
+        """Return a function that gives the earlier call for the values of a sweep.
+
+        It returns None if the call is the same, or if the axes are not.
+
+        Args:
+            usual: The endpoint if the line names none.
+        """
+        was, now = self.was, None if self.fault else self.used
+
+        def call(values: Mapping[str, Any]) -> Call | None:
+            if was is None:
+                return None
+            if now is not None:
+                if [axis.values for axis in now.axes] != [axis.values for axis in was.axes]:
+                    return None
+                if now.call == was.call and now.prompt(values) == was.prompt(values):
+                    return None
+            varied = {name: value for name, value in values.items() if not name.startswith("choice")}
+            with suppress(KlingError):  # an image that only the earlier reading names
+                return Call.of(was.prompt(values), {"endpoint": usual, **was.arguments(), **varied})
+            return None
+
+        return call
+
+
+Earlier = Callable[[Mapping[str, Any]], Call | None]
+
+
+def read_cell(line: str, body: str, fields: Fields, find: LookUp, *, default_endpoint: str) -> Readings:
+    """Read a cell as this version and as version 0.1.0 do. Every field in it is evaluated once.
 
     Args:
         line: The text after `%%kling`.
         body: The text below the line.
-        value: Returns the value of a field.
+        fields: The values of fields.
+        find: Returns the image of a word without fields.
         default_endpoint: The endpoint if the line names none.
 
     Raises:
-        UsageError: A flag is wrong, a field failed, or there are alternatives without `--grid`.
+        UsageError: A flag is wrong, a field failed, or there are alternatives without `--grid`; and the
+            earlier version did not accept the cell either.
         UnknownEndpoint: The endpoint does not exist.
     """
+    now, fault = None, None
+    try:
+        now = _read_now(line, body, fields, Images(fields, find), default_endpoint)
+    except KlingError as why:
+        fault = why
+    was = None
+    if now is None or not now.call.raw:  # version 0.1.0 had no such flag
+        was = _read_as_shell(line, body, fields, ShellImages(fields, find), default_endpoint)
+    was = None if fields.unread else was
+    used = now or was
+    if used is None:
+        raise fault or AssertionError
+    return Readings(used, was, fault)
+
+
+def _read_now(line: str, body: str, fields: Fields, images: Images, usual: str) -> Reading:
     line, body = continue_line(line, body)
-    call = parse_line(line, default_endpoint=default_endpoint, fill=lambda text: fill_in(text, value))
+    call = parse_line(line, default_endpoint=usual, fill=fields.fill, fill_image=images.fill)
     body = plain_text(body)
     if call.grid is not None and not call.raw:
-        axes, prompt = axes_of(body, value)
-        return Reading(call, axes, lambda values: prompt(values).strip())
-    text = (body if call.raw else fill_in(body, value)).strip()
-    return Reading(call, (), lambda _: text)
+        axes, prompt = axes_of(body, fields.value)
+        return Reading(call, axes, lambda values: prompt(values).strip(), images)
+    text = (body if call.raw else fields.fill(body)).strip()
+    return Reading(call, (), lambda _: text, images)
 
 
-def read_as_shell(line: str, body: str, fields: Fields, *, default_endpoint: str) -> Reading | None:
+def _read_as_shell(line: str, body: str, fields: Fields, images: Images, usual: str) -> Reading | None:
     """Return the cell as version 0.1.0 read it up to commit 21fcdc9; None if it did not accept the line."""
     fill = fields.fill_as_shell
     try:
-        call = parse_line(line, default_endpoint=default_endpoint, fill=fill, split=shlex.split)
+        call = parse_line(line, default_endpoint=usual, fill=fill, fill_image=images.fill, split=shlex.split)
     except (KlingError, ValueError):
         return None
-    if call.raw:  # it had no such flag
+    if call.raw:
         return None
     axes, prompt = axes_as_shell(body, fill) if call.grid is not None else ((), lambda _: fill(body))
-    return Reading(call, axes, lambda values: prompt(values).strip())
-
-
-def earlier_call(
-    was: Reading, now: Reading | None, image: Callable[[str, str], Any], usual: str | None = None
-) -> Callable[[Mapping[str, Any]], Call | None]:
-    """Return a function that gives the earlier call for the values of a sweep, if the axes are the same.
-
-    Args:
-        was: The cell as an earlier version read it.
-        now: The cell as it is read now, if it is accepted.
-        image: Returns the image of a word and its flag.
-        usual: The endpoint if the line names none.
-    """
-
-    def call(values: Mapping[str, Any]) -> Call | None:
-        if now is not None and [axis.values for axis in now.axes] != [axis.values for axis in was.axes]:
-            return None
-        varied = {name: value for name, value in values.items() if not name.startswith("choice")}
-        with suppress(KlingError):  # an image that only the earlier reading names
-            arguments = {"endpoint": usual, **was.call.submit_arguments(image), **varied}
-            return Call.of(was.prompt(values), arguments)
-        return None
-
-    return call
+    return Reading(call, axes, lambda values: prompt(values).strip(), images)
 
 
 class CellRun:
@@ -145,22 +257,10 @@ class CellRun:
         self.outputs = outputs
         self.session = default_session()
         self._settings = self.session.settings()
-        self._fields = Fields(shell.user_ns)
-        self._images: dict[str, Any] = {}
-        usual = self._settings.endpoint
-        self._fault: KlingError | None = None
-        try:
-            now = read_cell(line, body, self._fields.value, default_endpoint=usual)
-        except KlingError as fault:
-            now, self._fault = None, fault
-        was = read_as_shell(line, body, self._fields, default_endpoint=usual)
-        if was is not None and now is not None and (now.call.raw or now.same(was)):
-            was = None
-        reading = now or was
-        if reading is None:
-            raise self._fault or AssertionError
-        self.reading, self.call = reading, reading.call
-        self.earlier = earlier_call(was, now, self.image) if was is not None else None
+        fields = Fields(shell.user_ns)
+        found = read_cell(line, body, fields, self._find_image, default_endpoint=self._settings.endpoint)
+        self.reading, self._fault = found.used, found.fault
+        self.call, self.earlier = found.used.call, found.earlier()
 
     def wait(self) -> None:
         """Run the cell and block until the job has ended."""
@@ -188,9 +288,7 @@ class CellRun:
         """Submit and show the job. Return it, or None if the cell does not wait."""
         call = self.call
         try:
-            plan = self.session.plan(
-                self.reading.text, **self.arguments(earlier=self.earlier and self.earlier({}))
-            )
+            plan = self.session.plan(self.reading.text, **self.arguments(earlier=self.earlier({})))
             if call.dry_run:
                 self.outputs.plan(plan)
                 return None
@@ -206,25 +304,11 @@ class CellRun:
 
     def arguments(self, **more: Any) -> dict[str, Any]:
         """Return the arguments of `Session.plan`, without the prompt."""
-        return {**self.call.submit_arguments(self.image), "fault": self._fault, **more}
-
-    def image(self, word: str, flag: str) -> Any:
-        """Return the value of a field, variable or attribute (`fox.last_frame`), or a path or URL."""
-        if word not in self._images:
-            self._images[word] = self._find_image(word, flag)
-        return self._images[word]
+        return {**self.reading.arguments(), "fault": self._fault, **more}
 
     def _find_image(self, word: str, flag: str) -> Any:
-        parts = () if self.call.raw else parts_of(word)
-        match parts:
-            case (Field(conversion="", form=()) as field,):
-                value = self._fields.value(field)
-                if value is None:
-                    raise UsageError(f"{flag} {word} is None, not an image. Nothing was sent.")
-                return value
-        if word.startswith("{") and not self.call.raw:
-            return self._fields.fill(word)
-        value = _look_up(word, self._shell.user_ns)
+        """Return the value of a variable or attribute (`fox.last_frame`), or a path or URL."""
+        value = look_up(word, self._shell.user_ns)
         if value is None:
             _check_image(word, flag, self._shell.user_ns)
         return word if value is None else value
@@ -235,15 +319,6 @@ class CellRun:
             self._shell.push({self.call.name: value})
         else:
             set_last_output(self._shell, value)
-
-
-def _look_up(word: str, variables: Mapping[str, Any]) -> Any:
-    """Return the value of a dotted name, or None. Nothing is called."""
-    first, *attributes = word.split(".")
-    value = variables.get(first)
-    for name in attributes:
-        value = getattr(value, name, None) if name.isidentifier() else None
-    return value
 
 
 def _check_image(word: str, flag: str, variables: Mapping[str, Any]) -> None:
@@ -328,7 +403,7 @@ class SweepRun:
         run, call = self._run, self._run.call
         arguments = run.arguments(earlier=run.earlier)
         endpoint = endpoint_of(call, run.session.endpoint)
-        varied = grid_axes(call.grid or (), endpoint, arguments, run.image)
+        varied = grid_axes(call.grid or (), endpoint, arguments, run.reading.images)
         axes = (*run.reading.axes, *varied)
         if not axes:
             raise UsageError(
@@ -361,7 +436,7 @@ def dry_run_text(sweep: Sweep) -> str:
 
 
 def grid_axes(
-    words: Sequence[str], chosen: Endpoint, flags: Mapping[str, Any], image: Callable[[str, str], Any]
+    words: Sequence[str], chosen: Endpoint, flags: Mapping[str, Any], images: Images
 ) -> tuple[Axis, ...]:
     """Return the axes of the `--grid` flags.
 
@@ -369,7 +444,7 @@ def grid_axes(
         words: The word after each `--grid`; an empty one names no axis.
         chosen: The endpoint that has the parameters.
         flags: Values of other flags.
-        image: Returns the image of a word; its second argument is the flag.
+        images: The images of the line.
 
     Raises:
         UsageError: A name does not exist, is given twice, or has no values.
@@ -393,7 +468,7 @@ def grid_axes(
             chosen.parameter(name)
         if name in axes or flags.get(name) is not None:
             raise UsageError(f"{name} is given twice.", remedy="Give it once. Nothing was sent.")
-        axes[name] = _axis(name, values, image)
+        axes[name] = _axis(name, values, images)
     return tuple(axes.values())
 
 
@@ -409,10 +484,11 @@ def endpoint_of(call: CellCall, find: Callable[[str | None], Endpoint]) -> Endpo
     return image_endpoint(named, find) if IMAGES & {*call.arguments, *varied} else named
 
 
-def _axis(name: str, values: Sequence[Any], image: Callable[[str, str], Any]) -> Axis:
+def _axis(name: str, values: Sequence[Any], images: Images) -> Axis:
     if name in IMAGES:
         named = [str(value) for value in values]
-        return Axis(name, tuple(image(one, f"--grid {name}") for one in named), tuple(named))
+        found = tuple(images(one, f"--grid {name}") for one in named)
+        return Axis(name, found, tuple(map(images.source, named)))
     if name == "take":
         return Axis.of(name, [int(value) if str(value).isdigit() else value for value in values])
     return Axis.of(name, values)

@@ -246,6 +246,7 @@ def parse_line(
     *,
     default_endpoint: str,
     fill: Callable[[str], str] = str,
+    fill_image: FillImage | None = None,
     split: Callable[[str], list[str]] | None = None,
 ) -> CellCall:
     """Parse the line of a cell.
@@ -254,6 +255,7 @@ def parse_line(
         line: The text after `%%kling`.
         default_endpoint: The endpoint if the line names none.
         fill: Fills variables into one word.
+        fill_image: Fills variables into one image, or into several that `--grid` varies; by default `fill`.
         split: Returns the words of the line, by default `split_words`.
 
     Raises:
@@ -261,7 +263,8 @@ def parse_line(
         UnknownEndpoint: The endpoint does not exist.
     """
     words = (split or split_words)(line)
-    filled = words if "--raw" in words else _fill_words(words, fill)
+    images = fill_image or (lambda word, _several: fill(word))
+    filled = words if "--raw" in words else _fill_words(words, fill, images)
     name, call = _parse(filled, MAGIC, default_endpoint)
     return replace(call, name=_variable(name))
 
@@ -461,22 +464,28 @@ def _check_typing(line: str, piece: re.Match[str], word: str | None) -> None:
         )
 
 
-def _fill_words(tokens: list[str], fill: Callable[[str], str]) -> list[str]:
+FillImage = Callable[[str, bool], str]
+"""Fills variables into an image of a line. True: into a list of images, as `--grid` takes them."""
+
+
+def _fill_words(words: list[str], fill: Callable[[str], str], fill_image: FillImage) -> list[str]:
     """Fill in variables, but not in `--set`, because JSON has braces."""
-    result = []
-    previous = ""
-    for token in tokens:
-        keep = previous == "--set" or token.startswith("--set=") or _is_image(previous, token)
-        result.append(token if keep else fill(token))
-        previous = token
+    result, before = [], ""
+    for word in words:
+        start, equals, value = word.partition("=")
+        joined = bool(equals) and start.startswith("--")
+        flag, text = (start, value) if joined else (before, word)
+        several = flag == "--grid"
+        name = text.partition("=")[0].strip() if several else flag if flag.startswith("--") else ""
+        if flag == "--set":
+            filled = word
+        elif _parameter(name) in IMAGES:
+            filled = (f"{start}=" if joined else "") + fill_image(text, several)
+        else:
+            filled = fill(word)
+        result.append(filled)
+        before = word
     return result
-
-
-def _is_image(flag: str, word: str) -> bool:
-    """Return True for an image in braces. Filled in, it would be the `repr` of an object."""
-    if word.startswith("--") and "=" in word:
-        flag, _, word = word.partition("=")
-    return _parameter(flag) in IMAGES and word.startswith("{") and word.endswith("}")
 
 
 def _endpoint_of(words: Sequence[str], default_endpoint: str) -> Endpoint:

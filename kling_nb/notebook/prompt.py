@@ -235,7 +235,12 @@ class Fields:
 
     Args:
         variables: The variables of the user.
+
+    Attributes:
+        unread: True if the rule of an earlier version would have needed a value that is not known here.
     """
+
+    unread = False
 
     def __init__(self, variables: Mapping[str, Any]) -> None:
         self._variables = variables
@@ -258,6 +263,15 @@ class Fields:
     def fill(self, text: str) -> str:
         """Return a text with its fields filled in. See `fill_in`."""
         return fill_in(text, self.value)
+
+    def image(self, field: Field) -> Any:
+        """Evaluate a field that stands for an image."""
+        return self.value(field)
+
+    def image_as_shell(self, word: str) -> Any:
+        """Return the image of a word in braces as version 0.1.0 read it."""
+        value = look_up(word.strip("{}"), self._variables)
+        return self.fill_as_shell(word) if value is None else value
 
     def fill_as_shell(self, text: str) -> str:
         """Return a text as the rule of version 0.1.0 up to commit 21fcdc9 filled it in.
@@ -301,6 +315,15 @@ class Fields:
         return eval(compiled, dict(self._variables))  # noqa: S307 -- the user's own cell
 
 
+def look_up(word: str, variables: Mapping[str, Any]) -> Any:
+    """Return the value of a dotted name, or None. Nothing is called."""
+    first, *attributes = word.split(".")
+    value = variables.get(first)
+    for name in attributes:
+        value = getattr(value, name, None) if name.isidentifier() else None
+    return value
+
+
 def value_of_name(variables: Mapping[str, Any]) -> Evaluate:
     """Return a function that gives the values of names, and evaluates nothing else."""
 
@@ -323,10 +346,15 @@ def fill_in(text: str, value: Evaluate) -> str:
     Raises:
         UsageError: A field failed, or there are alternatives.
     """
-    return "".join(_text_of(part, value) for part in parts_of(text))
+    return "".join(text_of(part, value) for part in parts_of(text))
 
 
-def _text_of(part: Part, value: Evaluate) -> str:
+def text_of(part: Part, value: Evaluate) -> str:
+    """Return the text of a part.
+
+    Raises:
+        UsageError: A field failed, or there are alternatives.
+    """
     if isinstance(part, str):
         return part
     if isinstance(part, Choice):
@@ -335,7 +363,7 @@ def _text_of(part: Part, value: Evaluate) -> str:
             remedy="Add --grid to make one video of each, or write {{ and }} for braces in the text.",
         )
     found = value(part)
-    form = "".join(_text_of(one, value) for one in part.form)
+    form = "".join(text_of(one, value) for one in part.form)
     try:
         if part.conversion:
             found = Formatter().convert_field(found, part.conversion)
@@ -388,7 +416,7 @@ def axes_of(body: str, value: Evaluate) -> tuple[tuple[Axis, ...], Prompt]:
     for part in parts_of(body):
         if isinstance(part, Choice):
             filled |= {text: fill_in(text, value) for text in part.texts if text not in filled}
-        pieces.append(part.texts if isinstance(part, Choice) else _text_of(part, value))
+        pieces.append(part.texts if isinstance(part, Choice) else text_of(part, value))
     axes = _axes(pieces, filled.__getitem__)
 
     def prompt(values: Mapping[str, Any]) -> str:

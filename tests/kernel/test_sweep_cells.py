@@ -115,6 +115,9 @@ def test_the_last_frame_of_a_video_begins_the_next(kernel: RunningKernel, fal: S
     assert kernel.value("three.path == two.path") == "True"  # the same picture, so the same request
     assert fal.accepted[1].endpoint_id.endswith("image-to-video")
     assert len(fal.accepted) == 2
+    kernel.ok("%%kling --quiet four --grid image={one.last_frame},{two.last_frame}\nit runs")
+    assert kernel.value("[video.path == two.path for video in four.videos]") == "[True, True]"
+    assert len(fal.accepted) == 2  # all these frames are alike
 
 
 def test_a_sweep_from_python_and_a_storyboard_show_themselves(kernel: RunningKernel) -> None:

@@ -136,6 +136,17 @@ READ: dict[tuple[str, ...], list[Any]] = {
         "it depends on thing",
         "it depends on colour",
     ],
+    ("%%kling \\\n colour\na {thing}", "%%kling\na {colour} {count}"): [
+        "it depends on thing",
+        "it depends on colour",
+    ],
+    ("%%kling \\\n x\na {thing}", "%%kling\na {colour} boat"): [
+        "it depends on thing",
+        ("a red boat", {}),
+    ],
+    ("%%kling --image $picture\nit moves",): [("it moves", {"image": "cat.png"})],
+    ("%%kling --image {nothing}\nit moves",): ["it depends on the image {nothing}"],
+    ("%%kling --grid image={picture},$made\nit moves",): ["it depends on the image {made}"],
     ("%%kling shot{thing}\na boat", "%%kling\na {colour} boat"): [
         "it depends on thing",
         "it depends on colour",

@@ -4,7 +4,7 @@ import pytest
 
 from kling_nb.catalog.shipped import endpoint
 from kling_nb.errors import InputError, UsageError
-from kling_nb.notebook.cell import grid_axes, values_of
+from kling_nb.notebook.cell import Images, grid_axes, read_cell, values_of
 from kling_nb.notebook.flags import parse_line, parse_words
 from kling_nb.notebook.prompt import Choice, Field, Fields, axes_as_shell, axes_of, parts_of
 
@@ -122,7 +122,8 @@ def test_values_of_a_grid_flag(text, values):
 
 
 def grid(*words, **flags):
-    axes = grid_axes(words, endpoint("v1-pro"), flags, lambda word, flag: f"<{word}>")
+    images = Images(Fields({}), lambda word, flag: f"<{word}>")
+    axes = grid_axes(words, endpoint("v1-pro"), flags, images)
     return {axis.name: axis.values for axis in axes}
 
 
@@ -162,9 +163,48 @@ def test_the_line():
     assert call("fox").grid is None
     assert call("--grid duration={lengths} --concurrency 3").grid == ("duration=[5, 10]",)
     assert call("--grid duration=5 --concurrency 3").concurrency == 3
-    assert call("--image {fox.last_frame} x").arguments == {"image": "{fox.last_frame}"}
     with pytest.raises(UsageError, match="--concurrency needs --grid"):
         call("fox --concurrency 3")
+
+
+class Thing:
+    """As a video is: its text is no path."""
+
+
+def test_images_may_be_values_and_what_is_filled_in_is_not_read_again():
+    cat, dog = Thing(), Thing()
+    known = {"cat": cat, "dog": dog, "odd": "a{cat}.png", "two": "a.png,b.png", "none": None, "n": 3}
+
+    def read(line):
+        reading = read_cell(line, "x", Fields(known), lambda word, flag: word, default_endpoint="v1-pro")
+        return reading.used
+
+    def image(line):
+        return read(line).arguments()["image"]
+
+    def axis(line):
+        used = read(line)
+        (found,) = grid_axes(used.call.grid, endpoint("v1-pro"), {}, used.images)
+        return found.values, found.labels
+
+    assert image("--image {cat}") is image("--image $cat") is image("--image={cat}") is cat
+    assert image("--image {odd}") == image("--end-image x --image $odd") == "a{cat}.png"
+    assert image("--image shots/{odd}") == "shots/a{cat}.png"
+    assert image("--image {{cat}}{n}.png") == "{cat}3.png"
+    assert image("--raw --image {cat}") == "{cat}"
+    assert axis("--grid image={cat},x{n}.png,$dog") == ((cat, "x3.png", dog), ("{cat}", "x3.png", "$dog"))
+    assert axis('--grid \'image=["{cat}", "b.png"]\'') == ((cat, "b.png"), ("{cat}", "b.png"))
+    assert axis("--grid image={two}") == (("a.png", "b.png"), ("a.png", "b.png"))
+    assert axis("--grid=image={cat},{dog}")[0] == (cat, dog)
+    with pytest.raises(UsageError, match="is None, not an image"):
+        image("--image {none}")
+
+
+def test_a_cell_that_is_read_as_before_has_no_earlier_call():
+    for body, earlier in (("{a|b} fox", None), ("{a|b} fox for $5", "a fox for 5")):
+        found = read_cell("--grid", body, Fields({}), lambda word, flag: word, default_endpoint="v1-pro")
+        call = found.earlier()({"choice": "a"})
+        assert (call and call.prompt) == earlier
 
 
 def test_the_command_line_has_no_grid():

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, chdir, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,15 +22,8 @@ from kling_nb.errors import KlingError, UsageError
 from kling_nb.job.plan import Plan
 from kling_nb.notebook.card.mark import Mark
 from kling_nb.notebook.card.words import clean, clip
-from kling_nb.notebook.cell import (
-    Reading,
-    earlier_call,
-    endpoint_of,
-    grid_axes,
-    read_as_shell,
-    read_cell,
-)
-from kling_nb.notebook.flags import split_words
+from kling_nb.notebook.cell import Readings, endpoint_of, grid_axes, read_cell
+from kling_nb.notebook.flags import continue_line, split_words
 from kling_nb.notebook.prompt import FILLED_IN, Field, Fields
 from kling_nb.notebook.saved.freeze import read_notebook
 from kling_nb.session import Session
@@ -212,14 +205,23 @@ class Request:
 class _Names(Fields):
     """The fields of a cell that is not run: nothing but names of known values is evaluated.
 
-    Attributes:
-        unread: True if the rule of an earlier version would have evaluated something else.
+    Args:
+        known: The known values.
+        find_image: Returns the image of a word, or raises `Unknown`.
     """
 
-    def __init__(self, known: Mapping[str, Any]) -> None:
+    def __init__(self, known: Mapping[str, Any], find_image: Callable[[str], Any]) -> None:
         super().__init__(known)
         self._literals = {name: value for name, value in known.items() if not isinstance(value, Video)}
-        self.unread = False
+        self._find_image = find_image
+
+    def image(self, field: Field) -> Any:
+        """Return the value of a name or attribute that stands for an image."""
+        return self._find_image(f"{{{field.code}}}")
+
+    def image_as_shell(self, word: str) -> Any:
+        """Return the image of a word in braces."""
+        return self._find_image(word)
 
     def value(self, field: Field) -> Any:
         """Return the value of a name.
@@ -380,43 +382,31 @@ class Reader:
         if self._doubt:
             raise Unknown(self._doubt)
         usual = self.session().settings().endpoint
-        fields = _Names(self._known)
-        now, fault = None, None
+        fields = _Names(self._known, self._image)
         try:
-            now = read_cell(line, body, fields.value, default_endpoint=usual)
+            found = read_cell(line, body, fields, self._image, default_endpoint=usual)
         except Unknown:
-            words = split_words(line)
+            words = split_words(continue_line(line, body)[0])
             named = not any(re.fullmatch(r"\w*[{$][\w{}$]+", word) for word in words)
             self._forget(words if named else [*self._known])  # the cell binds one of them
             raise
-        except KlingError as wrong:
-            fault = wrong
-        was = read_as_shell(line, body, fields, default_endpoint=usual)
-        if fields.unread or (now is not None and was is not None and now.same(was)):
-            was = None
-        reading = now or was
-        if reading is None:
-            raise fault or AssertionError
-        if reading.call.dry_run:
+        if found.used.call.dry_run:
             return
         try:
-            requests = self._requests(reading, was, fault, usual)
+            requests = self._requests(found, usual)
         finally:
-            self._forget([reading.call.name] if reading.call.name else [])
+            self._forget([found.used.call.name] if found.used.call.name else [])
         yield from requests
 
-    def _requests(
-        self, reading: Reading, was: Reading | None, fault: KlingError | None, usual: str
-    ) -> list[Request]:
-        call = reading.call
-        given = call.submit_arguments(self._image)
-        earlier = earlier_call(was, reading, self._image, usual) if was is not None else lambda _: None
-        arguments = {"endpoint": usual, **given, "fault": fault}
+    def _requests(self, found: Readings, usual: str) -> list[Request]:
+        reading, call = found.used, found.used.call
+        given, earlier = reading.arguments(), found.earlier(usual)
+        arguments = {"endpoint": usual, **given, "fault": found.fault}
         if call.grid is None:
             arguments["earlier"] = earlier({})
             return [Request(reading.text, arguments, call.name if call.wait else None)]
         endpoint = endpoint_of(call, lambda name: self.session().endpoint(name or usual))
-        axes = (*reading.axes, *grid_axes(call.grid, endpoint, given, self._image))
+        axes = (*reading.axes, *grid_axes(call.grid, endpoint, given, reading.images))
         if not axes:
             raise UsageError("--grid needs values to vary.")
         requests = []
@@ -429,14 +419,12 @@ class Reader:
             requests.append(Request(reading.prompt(values), own, part=part))
         return requests
 
-    def _image(self, word: str | None, flag: str = "") -> Any:
+    def _image(self, word: str, flag: str = "") -> Any:
         """Return a path, a URL, or the value of a variable or attribute such as `fox.last_frame`.
 
         Raises:
             Unknown: It is a variable of unknown value.
         """
-        if word is None:
-            return None
         name, _, attribute = word.strip("{}").partition(".")
         value = self._known.get(name)
         if value is not None and not attribute:
