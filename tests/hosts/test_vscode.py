@@ -76,19 +76,39 @@ def test_panel_grid_and_storyboard_are_drawn_in_every_theme(host: Host, fal: Scr
         assert serious_faults(host.frame, "main", CONTRAST) == [], theme
 
 
-@pytest.mark.parametrize("box", ["HBox", "VBox", "Tab", "Accordion", "GridBox", "Stack"])
-def test_a_widget_has_its_width_in_every_container(host: Host, fal: ScriptedFal, box: str) -> None:
+BOXES = """
+import kling_nb, ipywidgets
+jobs = [kling_nb.submit(text) for text in ("a red fox", "a grey wolf")]
+[job.wait() for job in jobs]
+
+def pair():
+    return [job.widget() for job in jobs]
+
+grid = ipywidgets.GridspecLayout(1, 2)
+grid[0, 0], grid[0, 1] = pair()
+out = ipywidgets.Output()
+out.append_display_data(jobs[0].widget())
+display(
+    *(box(pair()) for box in (ipywidgets.Box, ipywidgets.HBox, ipywidgets.VBox, ipywidgets.GridBox)),
+    *(box(pair(), selected_index=0) for box in (ipywidgets.Tab, ipywidgets.Accordion, ipywidgets.Stack)),
+    ipywidgets.AppLayout(center=pair()[0], footer=pair()[1]),
+    ipywidgets.TwoByTwoLayout(top_left=pair()[0], bottom_right=pair()[1]),
+    ipywidgets.HBox([ipywidgets.VBox(pair(), layout={"width": "50%"}), jobs[0].widget()]),
+    grid,
+    out,
+)
+"""
+
+
+def test_a_widget_has_its_width_in_every_container(host: Host, fal: ScriptedFal) -> None:
     fal.script = Script(instant())
-    host.run(
-        "import kling_nb, ipywidgets\n"
-        "jobs = [kling_nb.submit(text) for text in ('a red fox', 'a grey wolf')]\n"
-        "[job.wait() for job in jobs]\n"
-        f"ipywidgets.{box}([job.widget() for job in jobs], selected_index=0)"
-    )
-    view = host.cell.locator(".kling-job").first
-    expect(view).to_be_visible()
-    width = view.bounding_box()["width"]  # type: ignore[index]
-    assert width > 300
+    host.run(BOXES)
+    outputs = host.cell.locator(".output_container")
+    expect(outputs).to_have_count(12)
+    for output in outputs.all():
+        view = output.locator(".kling-job").first
+        expect(view).to_be_visible()
+        assert view.bounding_box()["width"] > 300, view  # type: ignore[index]
 
 
 def test_a_kernel_that_was_restarted_hides_no_paid_job(host: Host, fal: ScriptedFal) -> None:

@@ -2,16 +2,22 @@
 
 import hashlib
 import json
+import re
 import shutil
+from html import unescape
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import nbformat
 import pytest
 from nbclient import NotebookClient
+from nbconvert.exporters import HTMLExporter
 
+from kling_nb.job import rebuild
 from kling_nb.ledger import Ledger
-from kling_nb.notebook.saved.freeze import freeze_notebook
+from kling_nb.notebook.exporters import KlingHTMLExporter
+from kling_nb.notebook.saved.freeze import freeze, freeze_notebook
 from kling_nb.notebook.saved.verify import verify
 
 pytestmark = [pytest.mark.kernel, pytest.mark.timeout(180)]
@@ -24,6 +30,7 @@ LARGEST_MEDIA = 2_500_000
 """Bytes. At 576 × 324 the takes of all demos are 2.3 MB, which a clone downloads once."""
 SMALLEST_AREA = 576 * 324
 LARGEST_RESULT = 30_000
+PLAYER = re.compile(r'<video [^>]*?src="([^"]*)"')
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
@@ -129,6 +136,28 @@ def test_what_is_saved_needs_no_kernel_and_names_no_machine(name: str) -> None:
     first, *_ = notebook.cells
     assert first.cell_type == "markdown"
     assert first.source.startswith("# ")
+
+
+def test_no_player_is_dead_in_pages_that_are_exported_in_another_folder(tmp_path: Path, home: Path) -> None:
+    """As papermill leaves notebooks: in a folder of results, and their takes where they were made."""
+    media, results = tmp_path / "project" / "kling_media", tmp_path / "results"
+    shutil.copytree(MEDIA, media)
+    rebuild.rebuild(home / "ledger.sqlite3", [media])
+    results.mkdir()
+    for name in DEMOS:
+        path = Path(shutil.copy(NOTEBOOKS / f"{name}.ipynb", results))
+        count = sum(videos(saved(name))) - (
+            name == "panel"
+        )  # the card of a panel has the latest take of a folder
+        page, _ = KlingHTMLExporter().from_filename(str(path))
+        sources = PLAYER.findall(page)
+        assert len(sources) == count
+        assert [src for src in sources if not src.startswith("data:video/mp4;base64,")] == []
+        freeze(path)
+        page, _ = HTMLExporter().from_filename(str(path))
+        sources = PLAYER.findall(page)
+        assert len(sources) == count
+        assert [src for src in sources if not (results / unquote(unescape(src))).is_file()] == []
 
 
 def test_the_media_are_small_but_not_blurred_and_each_is_used() -> None:

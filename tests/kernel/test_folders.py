@@ -9,6 +9,8 @@ from urllib.parse import unquote
 import nbformat
 import papermill
 import pytest
+from jupyter_server.services.contents.largefilemanager import LargeFileManager
+from jupyter_server.services.kernels.kernelmanager import MappingKernelManager
 from kernel_environment import pointed_at
 from nbconvert.preprocessors import ExecutePreprocessor
 from running_kernel import RunningKernel
@@ -16,6 +18,7 @@ from scripted import Done, Hold, Run, Script, ScriptedFal
 
 from kling_nb import cli
 from kling_nb.notebook.exporters import KlingHTMLExporter
+from kling_nb.notebook.saved.server_extension import update_on_read
 
 pytestmark = [pytest.mark.kernel, pytest.mark.timeout(180)]
 KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
@@ -150,6 +153,11 @@ def test_a_notebook_that_runs_unattended_in_other_folders_buys_once(
     assert f"Copied from {project}/kling_media, where this request was paid for." in str(second.cells[1])
     assert players(str(second.cells[1]))[0].startswith("kling_media/")  # papermill says not where it will be
     assert players(exported(second, results))[0].startswith("data:video/mp4")
+    contents = LargeFileManager(root_dir=str(tmp_path))
+    update_on_read(contents, MappingKernelManager(), tmp_path)
+    opened = contents.get("results/second.ipynb")["content"]
+    (card,) = players(str(opened["cells"][1]))
+    assert (results / card).is_file()
     assert cli.main(["freeze", str(results / "second.ipynb")]) == 0
     (card,) = players((results / "second.ipynb").read_text().replace("\\", ""))
     assert (results / card).is_file()
