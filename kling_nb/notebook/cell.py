@@ -42,7 +42,7 @@ from kling_nb.notebook.prompt import (
     parts_of,
     text_of,
 )
-from kling_nb.request.request import image_endpoint, plain_text
+from kling_nb.request.request import image_argument, image_endpoint, plain_text
 from kling_nb.sweeps.axes import Axis
 from kling_nb.sweeps.sweep import CONCURRENCY, Sweep
 
@@ -294,7 +294,7 @@ class CellRun:
                 return None
             job = self.session._launch(plan, notebook=self.outputs.notebook)
         except InputError as fault:
-            raise with_flag_name(fault) from None
+            raise with_flag_name(fault, self.reading) from None
         job.variable = call.name
         self.outputs.show(job, quiet=call.quiet)
         if call.wait:
@@ -337,12 +337,17 @@ def _check_image(word: str, flag: str, variables: Mapping[str, Any]) -> None:
     )
 
 
-def with_flag_name(fault: InputError) -> InputError:
+def with_flag_name(fault: InputError, reading: Reading) -> InputError:
     """Return the error with the name of the flag in place of the parameter, as the user typed it."""
-    name = fault.parameter or ""
+    name, call = fault.parameter or "", reading.call
     nested = "." in name  # a parameter within JSON has no flag
-    if name and not nested and name not in BODY_PARAMETERS and "--" not in fault.message:
-        fault.message = re.sub(rf"\b{re.escape(name)}\b", flag_of(name), fault.message, count=1)
+    if name in BODY_PARAMETERS and not reading.axes and not reading.text:
+        fault.remedy = "Write the prompt below the %%kling line."
+    elif name and not nested and name not in BODY_PARAMETERS and "--" not in fault.message:
+        image = image_argument(name)
+        given = image in {*call.arguments, *_varied(call)} and name not in call.parameters
+        flag = flag_of(image if given else name)
+        fault.message = re.sub(rf"\b{re.escape(name)}\b", flag, fault.message, count=1)
     return fault
 
 
@@ -388,7 +393,7 @@ class SweepRun:
         try:
             sweep = self._plan()
         except InputError as fault:
-            raise with_flag_name(fault) from None
+            raise with_flag_name(fault, self._run.reading) from None
         if call.dry_run:
             outputs.text(f"{dry_run_text(sweep)}\nNothing was sent.")
             return None
@@ -480,8 +485,12 @@ def endpoint_of(call: CellCall, find: Callable[[str | None], Endpoint]) -> Endpo
         find: Returns the endpoint of a name, or the default endpoint for None.
     """
     named = find(call.arguments.get("endpoint"))
-    varied = {word.partition("=")[0].strip().replace("-", "_") for word in call.grid or ()}
-    return image_endpoint(named, find) if IMAGES & {*call.arguments, *varied} else named
+    return image_endpoint(named, find) if IMAGES & {*call.arguments, *_varied(call)} else named
+
+
+def _varied(call: CellCall) -> set[str]:
+    """Return the names that `--grid` varies."""
+    return {word.partition("=")[0].strip().replace("-", "_") for word in call.grid or ()}
 
 
 def _axis(name: str, values: Sequence[Any], images: Images) -> Axis:

@@ -363,6 +363,11 @@ def image_endpoint(named: Endpoint, find: Callable[[str], Endpoint]) -> Endpoint
         return named
 
 
+def image_argument(parameter: str) -> str:
+    """Return the argument of `submit` that stands for an image parameter: `image` or `end_image`."""
+    return "end_image" if _END & set(parameter.split("_")) else "image"
+
+
 def notices(named: Endpoint, chosen: Endpoint) -> tuple[str, ...]:
     """Return notices for the user: the schema is old, or another endpoint is used than the named one."""
     found = [chosen.notice] if chosen.notice else []
