@@ -21,6 +21,9 @@ from typing import IO, ClassVar
 from kling_nb.errors import UnreachableError
 from kling_nb.fal.auth import is_key_variable
 
+MOST_WORKERS = 8
+"""Previews that are drawn at once. Each needs 25 MB."""
+
 
 @dataclass(frozen=True, slots=True, repr=False)
 class ServerAccess:
@@ -74,7 +77,7 @@ class PreviewServer:
     def _start(self) -> ServerAccess:
         with tempfile.TemporaryFile() as error_output:
             process = subprocess.Popen(  # noqa: S603 -- our own module in our own interpreter
-                [sys.executable, "-m", "kling_nb.local", "--parent", "--speed", str(self._speed)],
+                [sys.executable, "-m", "kling_nb.local", "--parent", *_options(self._speed)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=error_output,
@@ -109,6 +112,13 @@ class PreviewServer:
             process.wait()
         if process.stdout is not None:
             process.stdout.close()
+
+
+def _options(speed: float) -> list[str]:
+    """Return the speed, and a worker for each core: the previews of a sweep are drawn on all of them."""
+    affinity = getattr(os, "sched_getaffinity", None)  # macOS and Windows do not have it
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    return ["--speed", str(speed), "--workers", str(min(cores, MOST_WORKERS))]
 
 
 def _without_keys(environ: Mapping[str, str]) -> dict[str, str]:
