@@ -354,6 +354,43 @@ def test_a_process_killed_while_it_writes_the_index_loses_nothing(
     assert seen(other(large, store)) == truth(large)
 
 
+KILLED_WITH_A_NEW_TAKE = textwrap.dedent(
+    """
+    import asyncio, os, sys
+    from dataclasses import replace
+    from pathlib import Path
+    sys.path[:0] = sys.argv[4:]
+    from test_media_index import CLIP, DRAFT, TAKES, in_chunks, mark
+    from kling_nb.media import MediaFolder
+
+    folder, steps = MediaFolder(Path(sys.argv[1]), Path(sys.argv[2])), iter(range(int(sys.argv[3])))
+    assert folder.find(mark(TAKES), backends={"fal"}) is None  # It lists the folder.
+
+    def on_statement(statement: str) -> None:
+        if statement.startswith(("BEGIN", "INSERT", "COMMIT")) and next(steps, None) is None:
+            os.kill(os.getpid(), 9)
+
+    folder._index._next_full_check = float("inf")
+    folder._index._run(lambda db: db.set_trace_callback(on_statement))
+    draft = replace(DRAFT, fingerprint=mark(TAKES), request_id="new", prompt="An owl")
+    asyncio.run(folder.store(in_chunks(CLIP), draft))
+    """
+)
+
+
+@pytest.mark.parametrize("statement", [0, 1, 2])
+def test_a_process_killed_while_it_adds_its_take_loses_nothing(
+    large: MediaFolder, store: Path, statement: int
+) -> None:
+    warm = other(large, store)
+    wait_until_old(large.folder)
+    assert found(warm, 7)
+    here = Path(__file__).parent
+    run(KILLED_WITH_A_NEW_TAKE, large, store, str(statement), str(here), str(here.parent), killed=True)
+    assert truth(large)[TAKES]
+    assert seen(warm) == seen(other(large, store)) == truth(large)
+
+
 WRITER = textwrap.dedent(
     """
     import asyncio, sys
