@@ -255,21 +255,22 @@ def loop(job: Locator) -> None:
 
 
 def beside(job: Locator) -> None:
-    """Another take beside this one."""
-    job.get_by_role("button", name="beside the one shown").first.click()
-    at_frame(job, 48)
+    """Another take next to this one."""
+    job.get_by_role("button", name="Compare").click()
+    job.get_by_role("slider", name="Frame of all").fill("48")
+    job.locator("video").nth(1).wait_for()
 
 
 def change(job: Locator) -> None:
-    """Open the parameters and change two."""
-    job.get_by_text("Parameters ·").click()
-    job.get_by_role("slider", name="Duration").fill("1")
+    """Change two parameters."""
+    job.get_by_role("radio", name="10 s").check(force=True)
     job.get_by_role("radio", name="1:1").check(force=True)
-    job.get_by_text("about $").wait_for()
+    job.get_by_text("About $").wait_for()
 
 
 def search_log(job: Locator) -> None:
     """Look for a word in the log."""
+    job.get_by_text("Details").click()
     job.get_by_role("searchbox").fill("sampling 5")
 
 

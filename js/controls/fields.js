@@ -1,5 +1,5 @@
 import { element, write } from "../shared/dom.js";
-import { asTyped, parsed, same, typed, wordsOf } from "./value.js";
+import { asTyped, parsed, same, textOf, typed, wordsOf } from "./value.js";
 
 /** @typedef {import("./value.js").Control} Control */
 
@@ -21,14 +21,19 @@ const SIDE_BY_SIDE = 5;
  */
 export function fieldOf(control) {
   const { kind, options } = control;
-  if (kind === "stepped" || kind === "slider") return slider(control);
-  if (kind === "choice")
-    return (options ?? []).length > SIDE_BY_SIDE ? list(control) : segments(control);
+  const few = (options ?? []).length <= SIDE_BY_SIDE;
+  if (kind === "stepped" || kind === "slider")
+    return options && few ? segments(control) : slider(control);
+  if (kind === "choice") return few ? segments(control) : list(control);
   return kind === "switch" ? toggle(control) : typing(control);
 }
 
 /** Name and explanation of what is operated. @param {Control} control */
-const named = ({ label, description }) => ({ ariaLabel: label, title: description });
+const named = ({ label, description, required }) => ({
+  ariaLabel: label,
+  title: description,
+  ...(required && { ariaRequired: "true" }),
+});
 
 /**
  * A slider over numbers, or over the places of the options. Left of the first option is "not set".
@@ -41,8 +46,8 @@ function slider(control) {
   /** @type {any} */
   let value = null;
   const tell = () => {
-    range.ariaValueText = wordsOf(value);
-    write(out, wordsOf(value));
+    range.ariaValueText = textOf(control, value);
+    write(out, textOf(control, value));
   };
   const range = element("input", "range", {
     ...named(control),
@@ -70,7 +75,8 @@ function slider(control) {
 }
 
 /** Words side by side, one of them chosen. @param {Control} control @returns {Field} */
-function segments({ name, label, description, options }) {
+function segments(control) {
+  const { name, label, description, options } = control;
   const pairs = (options ?? []).map((option) => ({
     option,
     radio: element("input", "", { type: "radio", name, title: description }),
@@ -80,7 +86,9 @@ function segments({ name, label, description, options }) {
       "div",
       "segments",
       { role: "radiogroup", ariaLabel: label },
-      ...pairs.map(({ option, radio }) => element("label", "segment", {}, radio, wordsOf(option))),
+      ...pairs.map(({ option, radio }) =>
+        element("label", "segment", {}, radio, textOf(control, option)),
+      ),
     ),
     read: () => pairs.find(({ radio }) => radio.checked)?.option ?? null,
     show(given) {

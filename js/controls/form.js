@@ -25,7 +25,15 @@ import { same, settingOf } from "./value.js";
  */
 export function createForm(controls, { values = {}, onChange = () => {}, mediaPicker } = {}) {
   const rows = controls.map((control) => row(control, mediaPicker, onChange));
-  const all = element("fieldset", "controls", {}, ...rows.map(({ node }) => node));
+  const words = controls.find(({ kind }) => kind === "text")?.name;
+  // What few requests need folds away: lists of shots, references, what shall not be seen.
+  const rare = rows.filter(({ kind, name }) => /text|json|line/.test(kind) && name !== words);
+  const grid = (/** @type {typeof rows} */ some) =>
+    element("div", "controls", {}, ...some.map(({ node }) => node));
+  const more = element("details", "more", {}, element("summary", "summary", {}, "More"));
+  more.append(grid(rare));
+  const all = element("fieldset", "all", {}, grid(rows.filter((made) => !rare.includes(made))));
+  if (rare.length) all.append(more);
   const node = element("form", "form", { autocomplete: "off", onsubmit: () => false }, all);
   const form = {
     node,
@@ -34,6 +42,7 @@ export function createForm(controls, { values = {}, onChange = () => {}, mediaPi
     /** Starts again with other values. @param {Values} given */
     setValues(given) {
       for (const made of rows) made.begin(given);
+      if (rare.some((made) => made.entry().length)) more.open = true;
     },
     /** Names of the parameters that differ from what it began with. @returns {string[]} */
     changed: () => rows.flatMap((made) => (made.changed() ? made.name : [])),
@@ -58,7 +67,7 @@ export function createForm(controls, { values = {}, onChange = () => {}, mediaPi
  * @param {() => void} onChange
  */
 function row(control, mediaPicker, onChange) {
-  const { name, label, kind } = control;
+  const { name, label, kind, required } = control;
   /** @type {any} */
   let first = null;
   const changed = () => !same(field.read() ?? control.default, first);
@@ -82,11 +91,15 @@ function row(control, mediaPicker, onChange) {
     ariaLabel: `Undo the change of ${label}`,
     title: "Undo",
   });
-  const head = element("div", "head", {}, element("span", "label", {}, label), back);
+  const title = element("span", "label", {}, label);
+  const need = element("span", "need", { title: "Required", ariaHidden: "true" }, " *");
+  if (required) title.append(need);
+  const head = element("div", "head", {}, title, back);
   const node = element("div", "field", { "data-kind": kind }, head, field.node);
   field.node.addEventListener("input", report);
   return {
     name,
+    kind,
     node,
     changed,
     /** @returns {[name: string, value: any][]} */

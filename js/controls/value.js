@@ -18,6 +18,7 @@
  * @property {"image" | "video" | "audio" | null} media
  * @property {boolean} many
  * @property {number | null} max_items
+ * @property {string} unit of its numbers, such as "s"
  *
  * @typedef {Record<string, any>} Values by name; a parameter that is not given is left out
  */
@@ -64,6 +65,10 @@ export function wordsOf(value) {
   if (typeof value === "boolean") return value ? "on" : "off";
   return typeof value === "string" ? value : JSON.stringify(value);
 }
+
+/** The same with the unit of the parameter. @param {Control} control @param {any} value */
+export const textOf = ({ unit }, value) =>
+  unit && value != null && value !== "" ? `${wordsOf(value)} ${unit}` : wordsOf(value);
 
 /**
  * What typed text stands for; null where it is empty. Text that is not JSON where JSON is asked

@@ -1,5 +1,5 @@
+import { LiveJob } from "../result/live_job.js";
+import { mount } from "../result/view.js";
 import { widgetOf } from "../shared/live.js";
-import { LiveJob } from "./live_job.js";
-import { mount } from "./view.js";
 
 export default widgetOf(LiveJob, mount);

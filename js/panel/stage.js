@@ -56,8 +56,7 @@ function film(live, opened) {
     made.poster();
     return made;
   });
-  if (one && other)
-    return player([one, other], newMemory(), { whom: "both", slider: "Frame of both" });
+  if (one && other) return player([one, other], newMemory());
   return single(/** @type {import("../shared/screen.js").Screen} */ (one));
 }
 

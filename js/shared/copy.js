@@ -16,7 +16,7 @@ export function copyButton(label, text, { title = "", onRefusal = () => {} } = {
     async () => {
       const words = await text();
       if (words === null) return;
-      const done = await copy(words, node);
+      const done = await copyText(words, node);
       write(node, done ? "Copied" : "Not allowed here");
       if (!done) onRefusal(words);
       setTimeout(() => {
@@ -29,8 +29,14 @@ export function copyButton(label, text, { title = "", onRefusal = () => {} } = {
   return node;
 }
 
-/** @param {string} text @param {HTMLElement} neighbour @returns {Promise<boolean>} */
-async function copy(text, neighbour) {
+/**
+ * Copies a text.
+ *
+ * @param {string} text
+ * @param {HTMLElement} neighbour an element of the widget, which gets the focus back
+ * @returns {Promise<boolean>} false where the page may not
+ */
+export async function copyText(text, neighbour) {
   try {
     await navigator.clipboard.writeText(text);
     return true;

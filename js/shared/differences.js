@@ -1,10 +1,10 @@
 import { ANY_WAY, element } from "./dom.js";
 
 /**
- * The rows of a table of what differs in two videos.
+ * The rows of a table of what differs in videos.
  *
- * @param {[title: string, one: string, other: string]} heads
- * @param {[name: string, one: string, other: string][]} differences
+ * @param {string[]} heads a title, and the name of each video
+ * @param {[name: string, ...values: string[]][]} differences
  */
 export const differenceRows = (heads, differences) => [
   element("tr", "", {}, ...heads.map((text) => element("th", "", { scope: "col" }, text))),

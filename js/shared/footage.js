@@ -118,11 +118,21 @@ const bytesOf = ({ buffer, byteOffset, byteLength }) =>
  * @param {HTMLElement} inside an element of the page
  */
 export function saveAs(url, { blob, name }, inside) {
-  if (!url && !blob) return;
-  const href = url ?? URL.createObjectURL(/** @type {Blob} */ (blob));
+  if (url) follow(url, name, inside);
+  else if (blob) saveBlob(blob, name, inside);
+}
+
+/** Has the browser save bytes. @param {Blob} blob @param {string} name @param {HTMLElement} inside */
+export function saveBlob(blob, name, inside) {
+  const href = URL.createObjectURL(blob);
+  follow(href, name, inside);
+  setTimeout(() => URL.revokeObjectURL(href), STARTED_MS);
+}
+
+/** @param {string} href @param {string} name @param {HTMLElement} inside */
+function follow(href, name, inside) {
   const link = element("a", "", { href, download: name, hidden: true });
   inside.append(link); // VS Code opens its dialog only for a link that is in the page
   link.click();
   link.remove();
-  if (!url) setTimeout(() => URL.revokeObjectURL(href), STARTED_MS);
 }

@@ -1,11 +1,11 @@
-import { alarm, element, write } from "./dom.js";
+import { alarm, div, element, span, write } from "./dom.js";
 import { frameAt, jump, nextLoop, position } from "./frames.js";
 import { handleKey, transport } from "./transport.js";
 import { messageOf } from "./words.js";
 
 /** @typedef {import("./screen.js").Screen} Screen */
 
-/** Seconds that the second picture may be off while both play; at rest they agree on the frame. */
+/** Seconds that another video may be off while all play; at rest they agree on the frame. */
 const DRIFT = 0.06;
 
 /**
@@ -19,26 +19,37 @@ const DRIFT = 0.06;
 export const newMemory = () => ({ places: new Map(), whole: true, speed: 1 });
 
 /**
- * Plays one clip, or two in step. All it does can be done with keys.
+ * The one player: of a clip, or of up to four in step. All it does can be done with keys.
  *
  * @param {[lead: Screen, ...others: Screen[]]} screens the others follow the first
  * @param {Memory} memory
- * @param {{name?: unknown, whom?: string, slider?: string}} [about] `name` is that of the first
- *   clip in the memory; `whom` and `slider` are words of the bar
+ * @param {object} [about]
+ * @param {unknown} [about.name] that of the first clip in the memory
+ * @param {boolean} [about.usable] false while there is nothing to play: the bar keeps its place
+ * @param {string[]} [about.labels] what each screen shows, where there are several
+ * @param {boolean} [about.wipe] whether two lie on each other, with an edge to move
+ * @param {Node} [about.over] what lies over the screens
  */
-export function player(screens, memory, { name, whom, slider = "Frame" } = {}) {
+export function player(
+  screens,
+  memory,
+  { name, usable = true, labels = [], wipe = false, over } = {},
+) {
   const [lead, ...others] = screens;
-  const { video, fps, frames: count } = lead;
+  const { video } = lead;
+  const end = () => lead.frames - 1;
   let { frame, loop } = memory.places.get(name) ?? { frame: 0, loop: { a: null, b: null } };
   let [whole, closed] = [memory.whole, false];
   const draw = () => {
     memory.places.set(name, { frame, loop });
     const { paused, muted } = video;
-    const text = position(frame, fps, count);
-    bar.draw({ at: frame, end: count - 1, text, playing: !paused, whole, loop, muted });
+    const text = position(frame, lead.fps, lead.frames);
+    bar.draw({ at: frame, end: end(), text, playing: !paused, whole, loop, muted });
+    bar.audible(lead.audible());
   };
   const align = () => {
-    for (const one of screens) one.show(Math.round((frame / fps) * one.fps));
+    for (const one of screens)
+      one.show(Math.min(one.frames - 1, Math.round((frame / lead.fps) * one.fps)));
   };
   /** All screens get ready. @returns {Promise<boolean>} */
   const ready = async () => {
@@ -57,7 +68,7 @@ export function player(screens, memory, { name, whom, slider = "Frame" } = {}) {
   };
   const play = async () => {
     if (!(await ready())) return;
-    if (frame >= count - 1) frame = loop.a ?? 0;
+    if (frame >= end()) frame = loop.a ?? 0;
     align();
     // A browser may refuse until the page was clicked: the button is there.
     for (const one of screens) one.video.play().catch(() => {});
@@ -67,14 +78,14 @@ export function player(screens, memory, { name, whom, slider = "Frame" } = {}) {
     if (closed) return;
     video.requestVideoFrameCallback(onFrame);
     if (video.paused) return;
-    frame = Math.min(count - 1, frameAt(mediaTime, fps));
+    frame = Math.min(end(), frameAt(mediaTime, lead.fps));
     const back = jump(loop, frame);
     if (back !== null) {
       frame = back;
       align();
     }
     for (const { video: other } of others) {
-      if (Math.abs(other.currentTime - video.currentTime) > DRIFT)
+      if (Math.abs(other.currentTime - video.currentTime) > DRIFT && !other.ended)
         other.currentTime = video.currentTime;
     }
     draw();
@@ -113,36 +124,81 @@ export function player(screens, memory, { name, whom, slider = "Frame" } = {}) {
     },
   };
   const onkeydown = (/** @type {KeyboardEvent} */ event) =>
-    handleKey(event, frame, { step: 1, leap: Math.round(fps), end: count - 1 }, actions);
+    handleKey(event, frame, { step: 1, leap: Math.round(lead.fps), end: end() }, actions);
+  const slider = others.length ? "Frame of all" : "Frame";
+  const whom = ["", "", "both", "all", "all"][screens.length] ?? "";
   const bar = transport({ whom, slider, step: 1, rate: memory.speed }, actions);
   const problem = alarm();
-  const stage = element("div", "screens", { onclick: toggle }, ...screens.map((one) => one.node));
-  const about = { role: "group", ariaLabel: "Video player", tabIndex: 0, onkeydown };
-  const node = element("div", "player", about, stage, problem, bar.node);
-  video.requestVideoFrameCallback(onFrame);
-  video.onplay = draw;
-  video.onpause = () => {
-    if (closed) return;
-    lead.use();
-    for (const one of others) one.video.pause();
-    if (others.length) align();
-    draw();
-  };
-  video.onended = () => {
-    if (whole) void play();
-  };
+  const stage = div("screens", ...screens.map((one) => one.node));
+  if (over) stage.append(over);
+  stage.dataset.count = `${screens.length}`;
+  screens.forEach((one, at) => {
+    if (labels[at]) one.node.append(span("named", labels[at]));
+  });
+  if (wipe) stage.append(edge(stage));
+  bar.node.inert = !usable;
+  const about = usable ? { role: "group", ariaLabel: "Video player", tabIndex: 0, onkeydown } : {};
+  const node = element("div", "player", about, stage, bar.node, problem);
+  if (usable) {
+    stage.onclick = (event) => {
+      if (event.target instanceof Element && !event.target.closest("button, input, a")) toggle();
+    };
+    video.requestVideoFrameCallback(onFrame);
+    video.onplay = draw;
+    video.ontimeupdate = () => bar.audible(lead.audible());
+    video.onpause = () => {
+      if (closed) return;
+      lead.use();
+      for (const one of others) one.video.pause();
+      if (others.length) align();
+      draw();
+    };
+    video.onended = () => {
+      if (whole) void play();
+    };
+  }
   for (const one of others) one.video.muted = true;
   actions.speed(memory.speed);
   draw();
   // Where an earlier view left off, and the frame number must be that of the frame on screen.
-  if (frame) void go(frame);
+  if (frame && usable) void go(frame);
   return {
     node,
+    /** Starts from the beginning of what is compared. */
+    play: () => void play(),
     failed: () => !problem.hidden,
+    /** The frame that is shown, and its number. */
+    place: () => ({ frame, video }),
     close() {
       closed = true;
       for (const one of screens) one.close();
       node.remove();
     },
   };
+}
+
+/** The edge between two videos that lie on each other: it follows the pointer, and keys.
+ * @param {HTMLElement} stage */
+function edge(stage) {
+  const line = div("edge");
+  const slider = element("input", "wipe", {
+    type: "range",
+    min: 0,
+    max: 100,
+    value: "50",
+    ariaLabel: "Edge between the two",
+    oninput: () => move(slider.valueAsNumber),
+  });
+  const move = (/** @type {number} */ percent) => {
+    stage.style.setProperty("--kling-edge-at", `${percent}%`);
+    slider.value = `${percent}`;
+  };
+  stage.classList.add("kling-wiped");
+  stage.onpointermove = ({ clientX, target }) => {
+    if (target === slider) return;
+    const screen = stage.querySelector(".kling-screen") ?? stage;
+    const { left, width } = screen.getBoundingClientRect();
+    if (width) move(Math.round(Math.min(100, Math.max(0, ((clientX - left) / width) * 100))));
+  };
+  return div("edge-place", line, slider);
 }

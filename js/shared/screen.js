@@ -102,6 +102,8 @@ export function screen(clip, { className = "screen", sparing = true } = {}) {
       if (!asked && !drawn) void paintPoster(still, clip.poster(), () => !drawn && !closed);
       asked = true;
     },
+    /** Whether the file has audio, as far as the browser knows by now. */
+    audible: () => hasAudio(video),
     /** Gives up the source, unless it plays or is still being opened: without it, the frame that
      * is named would not be seen. */
     rest() {
@@ -119,6 +121,12 @@ export function screen(clip, { className = "screen", sparing = true } = {}) {
     if (wanted >= 0) screen.show(wanted);
   };
   return screen;
+}
+
+/** Whether a video has audio; true where the browser cannot tell. @param {any} video */
+function hasAudio({ mozHasAudio, webkitAudioDecodedByteCount: bytes, audioTracks }) {
+  const known = [mozHasAudio, bytes, audioTracks?.length].filter((one) => one !== undefined);
+  return !known.length || known.some(Boolean);
 }
 
 /** How many sources are kept that no view plays. */

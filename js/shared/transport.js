@@ -64,14 +64,19 @@ export function transport({ whom = "", slider, step, rate = 1 }, { press, go, sp
   return {
     node: element("div", "tools", {}, ...left.flat(), ...right.flat()),
     say,
+    /** Shows the mute button only where there is audio; its place stays.
+     * @param {boolean} any */
+    audible(any) {
+      for (const one of [node("mute")].flat()) one.style.visibility = any ? "" : "hidden";
+    },
     /** @param {Shown} shown */
     draw({ at, end, text, playing, muted, whole, loop: { a, b } = { a: null, b: null } }) {
       const label = `${playing ? "Pause" : "Play"} ${whom}`.trim();
       say("play", label, playing ? "pause" : "play");
-      say("mute", muted ? "Sound on" : "Sound off", muted ? "mute" : "sound");
+      say("mute", muted ? "Unmute" : "Mute", muted ? "mute" : "sound");
       tools.get("loop")?.press(whole);
       const range = a === null ? "A–B" : `${a + 1}–${b === null ? "…" : b + 1}`;
-      const next = a === null ? "loop from here" : b === null ? "loop to here" : "loop all again";
+      const next = a === null ? "loop from here" : b === null ? "loop to here" : "clear loop";
       tools.get("ab")?.press(a !== null);
       say("ab", `${range}: ${next}`, range);
       scrub.max = `${end}`;
@@ -92,7 +97,7 @@ function tool(name, act) {
   const [svg, path] = [made("svg"), made("path")];
   svg.setAttribute("viewBox", "0 0 16 16");
   svg.append(path);
-  const node = button(svg, act, "tool");
+  const node = button(svg, act, "tool", { "data-name": name });
   return {
     node,
     /** @param {string} label @param {string} face an icon, or words */

@@ -86,15 +86,18 @@ export function duration(state, seconds, expected) {
 }
 
 /**
- * How far the job is, 0 to 1, as far as anybody knows: an upload or download by its bytes, the rest
- * by the time that such jobs took. Null where nothing is known, or the usual time is over.
+ * How far the job is, 0 to 1: an upload or download by its bytes, the rest by what its own log says,
+ * else by the time that such jobs took. Null where nothing is known: before it runs, and once the
+ * usual time is over.
  *
- * @param {{received: number, total: number | null}} job
+ * @param {{state: string, received: number, total: number | null, progress?: number | null}} job
  * @param {number | null} seconds so far
  * @param {number | null} expected
  */
-export function share({ received, total }, seconds, expected) {
+export function share({ state, received, total, progress }, seconds, expected) {
   if (received) return total ? received / total : null;
+  if (state !== "IN_PROGRESS") return null;
+  if (progress) return progress;
   return expected && seconds !== null && seconds < expected ? seconds / expected : null;
 }
 
@@ -123,7 +126,7 @@ export function dimensions({ width, height, duration }) {
   return inLine([size, length]);
 }
 
-/** Whether a finished job gave a video; some endpoints give sound, pictures or data.
+/** Whether a finished job gave a video; some endpoints give audio, images or data.
  * @param {{width: number | null, height: number | null}} job */
 export const hasVideo = ({ width, height }) => Boolean(width && height);
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { asTyped, differing, same, settingOf, typed, wordsOf } from "../controls/value.js";
+import { asTyped, differing, same, settingOf, textOf, typed, wordsOf } from "../controls/value.js";
 
 const control = (kind, more = {}) => ({
   name: "it",
@@ -44,6 +44,8 @@ test("values read as words", () => {
   assert.equal(wordsOf(true), "on");
   assert.equal(wordsOf(0), "0");
   assert.equal(wordsOf([{ a: 1 }]), '[{"a":1}]');
+  assert.equal(textOf({ unit: "s" }, "5"), "5 s");
+  assert.equal(textOf({ unit: "s" }, null), "not set");
 });
 
 test("what is typed comes back as it was shown", () => {

@@ -37,7 +37,12 @@ const control = (name, kind, more) => ({
 
 export const CONTROLS = [
   control("prompt", "text", { label: "Prompt", required: true, max_length: 2500 }),
-  control("duration", "stepped", { label: "Duration", default: "5", options: ["5", "10"] }),
+  control("duration", "stepped", {
+    label: "Duration",
+    default: "5",
+    options: ["5", "10"],
+    unit: "s",
+  }),
   control("aspect_ratio", "choice", {
     label: "Aspect ratio",
     default: "16:9",
@@ -60,6 +65,8 @@ export function entry(key, more = {}) {
     ...ABOUT,
     expected: null,
     reused: false,
+    outcome: "",
+    shape: 0,
     input: { prompt: "a heron" },
     revision: 1,
     ...SAVED,
@@ -71,6 +78,8 @@ export function entry(key, more = {}) {
     fps: null,
     frame_count: null,
     number: null,
+    progress: null,
+    path: "",
     url: null,
     cost: "",
     cell: "%%kling --endpoint v1-pro\na heron",

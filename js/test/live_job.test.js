@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { LiveJob } from "../job/live_job.js";
+import { LiveJob } from "../result/live_job.js";
 import { entry, FakeModel, nextTurn } from "./fake_model.js";
 
 const FILE = Uint8Array.from({ length: 3_000_000 }, (_, i) => i % 251);
@@ -85,15 +85,40 @@ test("another take is shown in all views, with its own lines", async () => {
   live.close();
 });
 
-test("a take cannot stand next to itself, nor one that is gone", async () => {
+const DONE = { state: "READY", width: 64, height: 36, duration: 5 };
+
+test("a job that runs leaves on the stage what was there", async () => {
   const { model, live } = await begin();
-  model.arrange([model.takes[0], entry(2, { job_id: "second" })], 1);
-  live.compare(live.takes[1]);
-  live.choose(live.takes[1]);
-  assert.equal(live.other, null);
-  live.compare(live.takes[0]);
-  model.arrange([model.takes[1]], 1);
-  assert.equal(live.other, null);
+  const keys = () => live.staged.map(({ about }) => about.key);
+  assert.deepEqual([keys(), live.playable], [[1], false]);
+  model.update({ revision: 5, ...DONE });
+  assert.deepEqual([keys(), live.playable], [[1], true]);
+  model.arrange([model.takes[0], entry(2, { job_id: "second" })], 2);
+  await nextTurn();
+  assert.equal(live.shown.about.key, 2);
+  assert.deepEqual([keys(), live.playable], [[1], true]);
+  model.update({ key: 2, revision: 9, ...DONE });
+  assert.deepEqual(keys(), [2]);
+  live.close();
+});
+
+test("takes are compared in their order, four at most, and none that is gone", async () => {
+  const { model, live } = await begin();
+  const made = [1, 2, 3, 4, 5].map((key) =>
+    entry(key, { job_id: key === 1 ? "abc123" : `job${key}`, revision: 9, ...DONE }),
+  );
+  model.arrange(made, 2);
+  await nextTurn();
+  const keys = () => live.compared.map(({ about }) => about.key);
+  live.compare();
+  assert.deepEqual(keys(), [1, 2]);
+  live.compare([...live.takes].reverse());
+  assert.deepEqual(keys(), [1, 2, 3, 4]);
+  live.compare([live.takes[1]]);
+  assert.deepEqual(keys(), [], "one alone is no comparison");
+  live.compare();
+  model.arrange(made.slice(1), 1);
+  assert.deepEqual(keys(), []);
   live.close();
 });
 

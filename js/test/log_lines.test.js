@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { LogLines } from "../job/log_lines.js";
+import { LogLines } from "../result/log_lines.js";
 
 const lines = (from, to) =>
   Array.from({ length: to - from }, (_, i) => [null, `line ${from + i}`, null]);

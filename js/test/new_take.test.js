@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { newTakeOf } from "../job/new_take.js";
+import { newTakeOf } from "../result/new_take.js";
 import { Kernel } from "../shared/kernel.js";
 
 /** A kernel whose answers the test gives. */
@@ -26,10 +26,10 @@ const QUOTE = { words: "About $0.49.", outcome: "SUBMIT", backend: "fal", refusa
 
 test("the price is asked once for many changes, and the last one counts", async () => {
   const { newTake, sent, answer, asked } = begin();
-  for (const duration of ["5", "6", "7"]) newTake.want(3, { duration }, 5);
+  for (const duration of ["5", "6", "7"]) newTake.want(3, { duration }, 1, 5);
   await asked(1);
-  assert.deepEqual(sent[0].msg, { key: 3, changes: { duration: "7" } });
-  newTake.want(3, { duration: "8" }, 0);
+  assert.deepEqual(sent[0].msg, { key: 3, changes: { duration: "7" }, count: 1 });
+  newTake.want(3, { duration: "8" }, 1, 0);
   await asked(2);
   await answer(0, { ...QUOTE, words: "too late" });
   assert.equal(newTake.quote, null);
@@ -41,13 +41,14 @@ test("what is started is what was quoted, and once", async () => {
   const { newTake, sent, answer, asked } = begin();
   await newTake.generate();
   assert.equal(sent.length, 0, "nothing without a price");
-  newTake.want(1, { duration: "10" }, 0);
+  newTake.want(1, { duration: "10" }, 4, 0);
   await asked(1);
   await answer(0, QUOTE);
   const started = newTake.generate();
   void newTake.generate();
   assert.equal(sent.length, 2);
-  assert.deepEqual(sent[1].msg, { key: 1, changes: { duration: "10" }, backend: "fal" });
+  const quoted = { key: 1, changes: { duration: "10" }, count: 4 };
+  assert.deepEqual(sent[1].msg, { ...quoted, backend: "fal" });
   await answer(1, { key: 2 });
   await started;
   assert.equal(newTake.idle(), true);
@@ -57,7 +58,7 @@ test("what is started is what was quoted, and once", async () => {
 
 test("why a run would be refused stands next to its price", async () => {
   const { newTake, answer, asked } = begin();
-  newTake.want(1, {}, 0);
+  newTake.want(1, {}, 1, 0);
   await asked(1);
   await answer(0, { ...QUOTE, refusal: "No fal key found." });
   assert.equal(newTake.quote.words, "About $0.49.");
@@ -66,7 +67,7 @@ test("why a run would be refused stands next to its price", async () => {
 
 test("a value that is not allowed is shown, and nothing can be started then", async () => {
   const { newTake, sent, answer, asked } = begin();
-  newTake.want(1, { duration: "99" }, 0);
+  newTake.want(1, { duration: "99" }, 1, 0);
   await asked(1);
   await answer(0, { error: "duration is '99'; allowed are 5, 10." }, false);
   assert.match(newTake.error, /allowed/);

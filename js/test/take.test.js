@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Take } from "../job/take.js";
+import { Take } from "../result/take.js";
 import { entry, FakeModel } from "./fake_model.js";
 
 const { traits } = new FakeModel();

@@ -79,6 +79,12 @@ test("progress is shown only where something is known of it", () => {
   assert.equal(words.share(running, 20, 80), 0.25);
   assert.equal(words.share(running, 20, null), null);
   assert.equal(words.share(running, 90, 80), null, "longer than usual: unknown");
+  assert.equal(
+    words.share({ ...running, progress: 0.62 }, 20, 80),
+    0.62,
+    "its own log knows better",
+  );
+  assert.equal(words.share(job, 76, 80), null, "what waits has not started");
   const download = { ...job, state: "DOWNLOADING", received: 25, total: 100 };
   assert.equal(words.share(download, 20, 80), 0.25);
   assert.equal(words.share({ ...download, total: null }, 20, 80), null);

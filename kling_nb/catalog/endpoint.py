@@ -320,6 +320,7 @@ class Control:
         media: Kind of the file, for `media`.
         many: True if it takes a list of files, for `media`.
         max_items: Maximum number of items of a list, if the schema has one.
+        unit: Unit of the number, such as "s", if the schema's description names one.
     """
 
     name: str
@@ -336,6 +337,7 @@ class Control:
     media: MediaKind | None = None
     many: bool = False
     max_items: int | None = None
+    unit: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Return a plain object with every attribute, for JavaScript."""
@@ -375,7 +377,17 @@ def _control(name: str, schema: Mapping[str, Any], *, required: bool) -> Control
         media=media,
         many=kind == "media" and schema.get("type") == "array",
         max_items=schema.get("maxItems"),
+        unit=_unit(name, schema) if kind in ("stepped", "slider") else "",
     )
+
+
+_UNITS = {"seconds": "s", "second": "s", "milliseconds": "ms", "fps": "fps", "degrees": "°", "percent": "%"}
+
+
+def _unit(name: str, schema: Mapping[str, Any]) -> str:
+    """Return the unit that the schema names for a number, or an empty text."""
+    words = re.findall(r"[a-z]+", f"{schema.get('description', '')} {name.replace('_', ' ')}".lower())
+    return next((_UNITS[word] for word in words if word in _UNITS), "")
 
 
 def _kind(name: str, schema: Mapping[str, Any]) -> ControlKind:

@@ -325,6 +325,11 @@ class Job:
         if self.state.state.finished:
             self._wake()
 
+    @property
+    def made_on(self) -> str:
+        """Day on which the result was made, as `2026-11-03`; empty while there is none."""
+        return self._take.sidecar.finished_at[:10] if self._take else ""
+
     @contextlib.contextmanager
     def _sending(self) -> Iterator[None]:
         """Keep the process alive inside the block, which sends a request that has waited for its turn.

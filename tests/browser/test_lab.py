@@ -21,6 +21,7 @@ def test_log_lines_while_the_cell_runs_then_a_video_that_plays(
     first = [cell.source for cell in quickstart.cells if cell.cell_type == "code"][:2]
     notebook.run(*first)
     fox = notebook.jobs().first
+    fox.get_by_text("Details").click()
     expect(fox.get_by_role("log")).to_contain_text("Sampling")
     waiting = page.locator(".jp-CodeCell", has=fox).locator(".jp-InputArea-prompt")
     assert "[*]" in (waiting.text_content() or "")  # the lines came while the cell was running
@@ -62,8 +63,8 @@ def test_no_theme_of_the_program_stands_in_the_way_of_a_screen_reader(
     job, panel = notebook.ready(), notebook.panel()
     panel.get_by_role("option", name="a paper boat").click()
     expect(panel.get_by_role("region", name="Opened").locator("video")).to_be_visible()
-    job.get_by_text("Parameters ·").click()
-    job.get_by_text("Log ·").click()
+    job.get_by_text("More", exact=True).click()
+    job.get_by_text("Details ·").click()
     expect(job.get_by_role("log")).to_be_visible()
     for theme in ("light", "dark"):
         if theme == "dark":

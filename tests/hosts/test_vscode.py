@@ -39,6 +39,7 @@ def test_a_fresh_cell_shows_its_log_and_its_video_and_keeps_one_output(host: Hos
         assert serious_faults(host.frame, "main", CONTRAST) == [], theme
     with host.page.expect_download() as download:
         cell.get_by_role("button", name="Save").click()
+        cell.get_by_role("menuitem", name="Video").click()
     assert download.value.suggested_filename.endswith(".mp4")
     host.reopen()
     expect(host.cell.locator(".kling-card")).to_be_visible()
@@ -54,11 +55,10 @@ def test_a_job_is_cancelled_and_another_take_is_made_and_compared(host: Host, fa
     fal.script = Script(instant())
     host.run("%%kling fox\na red fox")
     cell = ended(host, "READY")
-    cell.locator("summary", has_text="Parameters ·").click()
-    cell.get_by_role("slider", name="Duration").press("ArrowRight")
-    cell.get_by_role("button", name="Generate take").click()
+    cell.get_by_role("radio", name="10 s").check(force=True)
+    cell.get_by_role("button", name="Generate", exact=True).click()
     expect(cell.get_by_role("button", name="Take 2,")).to_have_attribute("aria-pressed", "true")
-    cell.get_by_role("button", name="Take 1 next to the one shown").click()
+    cell.get_by_role("button", name="Compare").click()
     expect(cell.locator("video")).to_have_count(2)
 
 

@@ -100,7 +100,7 @@ def test_words_that_are_to_go_are_found_in_names_and_sentences_and_not_where_the
         "README.md",
         "docs/magic.md",
         "kling_nb/errors.py",
-        "js/job/view.js",
+        "js/result/view.js",
         "notebooks/quickstart.ipynb",
     } <= {path.relative_to(ROOT).as_posix() for path, _ in plain_words.texts()}
 

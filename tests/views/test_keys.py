@@ -54,7 +54,7 @@ def fill(page, widget, name):
               duration: 1, fps: 8, frame_count: 8, lines: [[null, "a line", null]] })"""
         )
         widget.get_by_role("button", name="Play", exact=False).first.wait_for()
-        widget.get_by_text("Parameters").click()
+        widget.get_by_text("Details").click()
         widget.get_by_role("slider", name="CFG scale").wait_for()
     if name == "panel":
         widget.get_by_role("option", name="a heron").click()

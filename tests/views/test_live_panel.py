@@ -114,6 +114,7 @@ def test_every_kind_of_control_reaches_python_and_python_the_panel(page, live, s
     panel.get_by_role("slider", name="CFG scale").fill("0.7")
     panel.get_by_role("switch", name="Generate audio").uncheck()
     panel.get_by_role("radiogroup", name="Shot type").get_by_role("radio").last.check(force=True)
+    panel.get_by_text("More", exact=True).click()
     panel.get_by_role("textbox", name="Elements").fill(
         '[{"frontal_image_url": "https://pictures.invalid/1.png"}]'
     )
@@ -133,6 +134,7 @@ def test_every_kind_of_control_reaches_python_and_python_the_panel(page, live, s
     endpoint.click()
     endpoint.fill("video to audio")
     page.keyboard.press("Enter")
+    panel.get_by_text("More", exact=True).click()
     expect(panel.get_by_role("textbox", name="Sound effect prompt")).to_be_visible()
     live.until(lambda: made.request is None)
 
@@ -280,7 +282,7 @@ def test_a_panel_and_a_job_on_one_page_leave_each_other_alone(page, window, sess
     expect(job.get_by_role("slider", name="Frame")).to_have_css("min-width", "0px")
     summary = panel.get_by_text("Parameters", exact=True).first
     expect(summary).to_have_css("border-top-width", "1px")
-    expect(job.get_by_text("Parameters ·")).to_have_css("border-top-width", "0px")
+    expect(job.get_by_text("Details ·")).to_have_css("border-top-width", "0px")
 
 
 def test_desktop_notices_come_only_when_asked_for(page, live, session):

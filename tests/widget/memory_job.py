@@ -30,6 +30,7 @@ class MemoryJob:
         self.video = None
         self.file = None
         self.reused = False
+        self.made_on = ""
         self.outcome = None
         self.expected_seconds = None
         self.maker = None

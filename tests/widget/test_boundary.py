@@ -21,9 +21,9 @@ from kling_nb.notebook.widgets import job as job_widget
 
 ROOT = Path(__file__).resolve().parents[2]
 JS = ROOT / "js"
-PROTOCOL = (JS / "job" / "protocol.js").read_text(encoding="utf-8")
+PROTOCOL = (JS / "result" / "protocol.js").read_text(encoding="utf-8")
 SHARED = {path.name: path.read_text(encoding="utf-8") for path in (JS / "shared").glob("*.js")}
-SOURCES = SHARED | {path.name: path.read_text(encoding="utf-8") for path in (JS / "job").glob("*.js")}
+SOURCES = SHARED | {path.name: path.read_text(encoding="utf-8") for path in (JS / "result").glob("*.js")}
 
 
 def js_list(name):
@@ -148,7 +148,8 @@ def test_what_a_quote_holds(tmp_path):
         plan = session.plan("a fox")
         request = plan.request
         maker = SimpleNamespace(plan=lambda **_: plan)
-        job = SimpleNamespace(request=request, maker=maker, state=SimpleNamespace(state="FAILED", error=None))
+        state = SimpleNamespace(state="FAILED", error=None)
+        job = SimpleNamespace(request=request, maker=maker, state=state, done=True)
         panel_text = (JS / "panel" / "protocol.js").read_text(encoding="utf-8")
         block = re.search(r"@typedef \{object\} Quote\n(.*?)\*/", panel_text, re.DOTALL)
         in_panel = set(re.findall(r"@property \{.*\} \[?(\w+)", block[1]))

@@ -1,13 +1,16 @@
 """Several takes in one widget: found, made from it, chosen, taken up again."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import ipywidgets
 import pytest
 from clips import colourful, make_clip
+from PIL import Image
 from widget.memory_job import MemoryJob, ready, widget_of
 
 from kling_nb import Session, configure
+from kling_nb.catalog.shipped import endpoint
 from kling_nb.errors import (
     InputRefused,
     MissingKey,
@@ -16,10 +19,21 @@ from kling_nb.errors import (
     SubmissionUncertain,
     UsageError,
 )
-from kling_nb.events import Failed, Ready, State, Submitted, Unclear
+from kling_nb.events import Failed, Logged, Ready, Running, State, Submitted, Unclear
 from kling_nb.job.plan import Outcome
 from kling_nb.notebook.card import mark as served
-from kling_nb.notebook.widgets.takes import StripTake, cell_of, cost, earlier_takes, submit
+from kling_nb.notebook.widgets.takes import (
+    StripTake,
+    cell_of,
+    cost,
+    earlier_takes,
+    progress_of,
+    shape_of,
+    submit,
+)
+from kling_nb.request.request import VideoRequest
+
+URL = "https://pictures.invalid/heron.png"
 
 
 @pytest.fixture(autouse=True)
@@ -149,6 +163,74 @@ def test_the_same_again_is_a_new_take_once_there_is_one(tmp_path):
     assert job.maker.asked[0]["new"] is True
 
 
+def test_several_takes_start_at_once_and_the_first_one_is_shown(tmp_path):
+    job = finished(tmp_path / "1.mp4", 1)
+    made = [MemoryJob(duration=10) for _ in range(3)]
+    job.maker = Maker(*made)
+    widget, comm = widget_of(job)
+    reply, _ = comm.ask("generate", {"key": 1, "changes": {"duration": "10"}, "count": 3})
+    assert reply["msg"] == {"key": 2}
+    assert (widget.take, widget.takes) == (2, 4)
+    assert [asked["new"] for asked in job.maker.asked] == [False, True, True]
+    assert len(made[2].listeners) == 1  # the strip follows it
+    assert "from 1 to 8" in comm.ask("generate", {"key": 1, "count": 9}, number=2)[0]["msg"]["error"]
+
+
+def test_takes_that_were_not_started_are_counted(tmp_path):
+    job = finished(tmp_path / "1.mp4", 1)
+    job.maker = Maker(MemoryJob())
+    submit_first = job.maker.submit
+
+    def submit_one(**values):
+        if not job.maker.jobs:
+            raise MissingKey
+        return submit_first(**values)
+
+    job.maker.submit = submit_one
+    widget, comm = widget_of(job)
+    reply, _ = comm.ask("generate", {"key": 1, "count": 2})
+    assert reply["msg"]["error"].startswith("1 of 2 takes were started. ")
+    assert widget.takes == 2
+
+
+def test_the_same_again_while_it_runs_is_one_more_take():
+    job = MemoryJob()
+    job.maker = Maker(MemoryJob())
+    _, comm = widget_of(job)
+    comm.ask("generate", {"key": 1, "changes": {}})
+    assert job.maker.asked[0]["new"] is True
+
+
+def test_the_shape_of_a_video_is_known_before_it_is_made(tmp_path):
+    assert shape_of(MemoryJob(aspect_ratio="9:16").request) == pytest.approx(9 / 16, abs=1e-3)
+    Image.new("RGB", (300, 600)).save(tmp_path / "tall.png")
+    image = {"prompt": "x", "start_image_url": str(tmp_path / "tall.png")}
+    assert shape_of(VideoRequest.build(endpoint("v3-pro-image"), image)) == 0.5
+    assert shape_of(VideoRequest.build(endpoint("v3-pro-image"), {**image, "start_image_url": URL})) == 0.0
+
+
+def test_progress_is_what_the_log_says_while_the_job_runs():
+    job = MemoryJob()
+    job._apply(Submitted("r"), Logged("Sampling 12%"))
+    assert progress_of(job) is None  # it waits
+    job._apply(Running(), Logged("step 10 of 40: 37.5 %"), Logged("memory is low"))
+    assert progress_of(job) == 0.375
+
+
+def test_a_gif_is_made_once_and_sent_in_pieces(tmp_path):
+    job = MemoryJob()
+    ready(job, make_clip(tmp_path / "clip.mp4", size=(64, 36), paint=colourful))
+    widget, comm = widget_of(job)
+    reply, (first,) = comm.ask("gif", {"key": 1, "offset": 0, "length": 100})
+    assert bytes(first[:4]) == b"GIF8"
+    assert (reply["msg"]["name"], reply["msg"]["content_type"]) == ("clip.gif", "image/gif")
+    reply, _ = comm.ask("gif", {"key": 1, "offset": 100, "length": 10}, number=2)
+    assert reply["msg"]["offset"] == 100
+    made = Path(widget._gifs.name)
+    widget.close()
+    assert not made.exists()
+
+
 def test_the_same_again_after_a_failure_is_not_forced():
     job = MemoryJob()
     job._apply(Failed(RuntimeError("out of memory")))
@@ -209,6 +291,8 @@ def test_a_quote_of_a_real_session_says_what_would_happen(home, tmp_cwd, monkeyp
             "backend": "local",
             "refusal": "",
         }
+        many = comm.ask("quote", {"key": 1, "changes": {}, "count": 4}, number=9)[0]["msg"]
+        assert many["words"] == "4 new takes, free previews."
         session.submit("a heron", endpoint="v3-pro", duration=10).wait(30)
         assert quote(2, duration="10")["words"] == "Already made, free."
         monkeypatch.setenv("KLING_NB_BACKEND", "fal")
@@ -218,6 +302,8 @@ def test_a_quote_of_a_real_session_says_what_would_happen(home, tmp_cwd, monkeyp
         assert reported["backend"] == "fal"
         assert reported["outcome"] == "SUBMIT"
         assert reported["words"].startswith("About $")
+        many = comm.ask("quote", {"key": 1, "changes": {}, "count": 2}, number=9)[0]["msg"]
+        assert many["words"].startswith("2 new takes, about $")
         assert reported["refusal"] == str(MissingKey())
         reply, _ = comm.ask("generate", {"key": 1, "changes": {}, "backend": "fal"}, number=4)
         assert reply["msg"]["error"] == str(MissingKey())
@@ -300,6 +386,8 @@ def test_long_inputs_are_not_sent_whole(tmp_path):
         endpoint=job.request.endpoint,
         prompt="x",
         input={"prompt": "x", "image_url": picture, "photo": {"sha256": "0" * 64, "name": "cat.png"}},
+        resolved={},
+        files={},
     )
     job.request.endpoint.parameter("prompt")
     entry = widget_of(job)[0]._takes[0].describe()

@@ -6,12 +6,13 @@ import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import traitlets
 from traitlets import Float, Int, Unicode
 
-from kling_nb.errors import MediaError, UsageError
+from kling_nb.errors import KlingError, MediaError, UsageError
 from kling_nb.events import Event, JobState
 from kling_nb.job.job import Job, Presenter
 from kling_nb.notebook.card import html as card
@@ -20,12 +21,27 @@ from kling_nb.notebook.card.job import Bundle, card_of_file, job_bundle, text_bu
 from kling_nb.notebook.card.mark import VIEW, Mark
 from kling_nb.notebook.ipykernel_quirks import has_viewer
 from kling_nb.notebook.widgets import takes
-from kling_nb.notebook.widgets.base import Answer, Handler, LiveWidget, answer_command, read_chunk
+from kling_nb.notebook.widgets.base import (
+    Answer,
+    Handler,
+    LiveWidget,
+    answer_command,
+    poster_thread,
+    read_chunk,
+)
 from kling_nb.notebook.widgets.feed import FEED, Channel, Feed
-from kling_nb.notebook.widgets.takes import JobLike, StripTake, clip, earlier_takes, saved_fields
+from kling_nb.notebook.widgets.takes import (
+    JobLike,
+    StripTake,
+    clip,
+    earlier_takes,
+    error_text,
+    saved_fields,
+    shape_of,
+)
 from kling_nb.video import MediaFile, Video
 
-COMMANDS = ("snapshot", "cancel", "chunk", "poster", "quote", "generate", "resume")
+COMMANDS = ("snapshot", "cancel", "chunk", "poster", "quote", "generate", "resume", "gif")
 """Kinds of command from a view, `{id, kind, msg}`. Each is answered by one "reply"."""
 NOTICES = ("reply", "update", "takes")
 """Kinds of message to a view."""
@@ -67,6 +83,7 @@ class JobWidget(LiveWidget):
     backend = Unicode(help='"fal" or "local".').tag(sync=True)
     created_at = Float(help="Unix seconds of the submission.").tag(sync=True)
     finished_at = Float(None, allow_none=True, help="Unix seconds of the end.").tag(sync=True)
+    shape = Float(help="Width by height, as the request asks for it; 0 where it does not say.").tag(sync=True)
     message = Unicode(help="Why the finished job has no video.").tag(sync=True)
     width = Int(None, allow_none=True, help="Width of the video in pixels.").tag(sync=True)
     height = Int(None, allow_none=True, help="Height of the video in pixels.").tag(sync=True)
@@ -76,6 +93,7 @@ class JobWidget(LiveWidget):
     value = Unicode(help="Path of the video that is shown; empty until there is one.").tag(sync=True)
 
     _channel: Channel | None = None
+    _gifs: TemporaryDirectory[str] | None = None
     _takes: list[StripTake]
 
     def __init__(self, job: JobLike, *, feed: Feed = FEED) -> None:
@@ -107,6 +125,8 @@ class JobWidget(LiveWidget):
             _detach(take)
         if self._channel:
             self._channel.close()
+        if self._gifs is not None:
+            self._gifs.cleanup()
         super().close()
 
     @property
@@ -236,9 +256,10 @@ class JobWidget(LiveWidget):
             "cancel": lambda msg: self._take(msg).job.cancel_soon(),
             "chunk": lambda msg: read_chunk(_video_of(self._take(msg)).path, msg),
             "poster": lambda msg: ({}, [poster_of(_video_of(self._take(msg)))]),
-            "quote": lambda msg: (takes.quote(self._take(msg).job, _changes(msg)), []),
+            "quote": self._quote,
             "generate": self._generate,
             "resume": self._resume,
+            "gif": lambda msg: poster_thread().submit(lambda: self._gif(msg)),
         }
         answer_command(self.send, content, handlers)
 
@@ -250,11 +271,40 @@ class JobWidget(LiveWidget):
         about = {"key": take.key, "now": time.time(), "controls": controls, "takes": self._strip()}
         return {**about, **self._fields(take), **_lines(lines, 0, len(lines))}, []
 
+    def _quote(self, msg: dict[str, Any]) -> Answer:
+        """Return what new takes would do and cost."""
+        return takes.quote(self._take(msg).job, _changes(msg), _count(msg)), []
+
     def _generate(self, msg: dict[str, Any]) -> Answer:
-        """Start a new job from a take, and show it."""
-        backend = msg.get("backend")
-        job = takes.submit(self._take(msg).job, _changes(msg), backend=backend or None)
-        return {"key": self._show(job).key}, []
+        """Start new jobs from a take, and show the first one. The others run in the strip."""
+        take, changes, count = self._take(msg), _changes(msg), _count(msg)
+        backend = msg.get("backend") or None
+        first = self._show(takes.submit(take.job, changes, backend=backend))
+        for number in range(2, count + 1):
+            try:
+                job = takes.submit(take.job, changes, backend=backend, another=True)
+            except KlingError as error:
+                started = f"{number - 1} of {count} takes were started."
+                raise UsageError(f"{started} {error_text(error)}") from error
+            self._add(job)
+        return {"key": first.key}, []
+
+    def _add(self, job: JobLike) -> None:
+        """Add a job to the strip, and go on showing what is shown."""
+        with self._changing:
+            self._follow(self._append(job))
+            self.send({"kind": "takes", "msg": {"takes": self._strip()}})
+            self.takes = len(self._takes)
+
+    def _gif(self, msg: dict[str, Any]) -> Answer:
+        """Return a piece of a take's GIF. The first piece makes it; slow."""
+        video = _video_of(self._take(msg))
+        if self._gifs is None:
+            self._gifs = TemporaryDirectory(prefix="kling-gif-")
+        path = Path(self._gifs.name) / f"{video.path.stem}.gif"
+        if not path.exists() or not msg.get("offset"):
+            video.to_gif(path, overwrite=True)
+        return read_chunk(path, msg)
 
     def _resume(self, msg: dict[str, Any]) -> Answer:
         """Resume a job, in the same place of the strip."""
@@ -274,6 +324,7 @@ def _job_traits(job: JobLike) -> dict[str, Any]:
         "prompt": clip(request.prompt, _LINE_LIMIT),
         "backend": job.backend,
         "created_at": job.created_at,
+        "shape": shape_of(request),
         "value": str(job.video.path) if job.video else "",
         **saved_fields(job),
     }
@@ -306,6 +357,17 @@ def _changes(msg: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(changes, dict):
         raise UsageError(f"changes is {changes!r}. It must be an object with values by parameter.")
     return changes
+
+
+_MOST_AT_ONCE = 8
+"""Takes that one press of Generate starts at most."""
+
+
+def _count(msg: Mapping[str, Any]) -> int:
+    count = msg.get("count", 1)
+    if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= _MOST_AT_ONCE:
+        raise UsageError(f"count is {count!r}. It must be a whole number from 1 to {_MOST_AT_ONCE}.")
+    return count
 
 
 def _lines(lines: Any, first: int, end: int) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
@@ -18,6 +19,7 @@ from kling_nb.job.plan import WORDS, Outcome, Plan
 from kling_nb.notebook.card.mark import served_url
 from kling_nb.notebook.card.words import STATES
 from kling_nb.notebook.flags import as_cell
+from kling_nb.request.limits import measure_file
 from kling_nb.request.request import VideoRequest
 from kling_nb.video import Video
 
@@ -48,6 +50,8 @@ class JobLike(Protocol):
     def expected_seconds(self) -> float | None: ...  # noqa: D102
     @property
     def reused(self) -> bool: ...  # noqa: D102
+    @property
+    def made_on(self) -> str: ...  # noqa: D102
     @property
     def outcome(self) -> Outcome | None: ...  # noqa: D102
     @property
@@ -104,6 +108,7 @@ class StripTake:
             "expected": job.expected_seconds,
             "reused": job.reused,
             "outcome": _outcome_text(job),
+            "shape": shape_of(request),
             "input": {name: _short(value) for name, value in request.input.items()},
         }
 
@@ -123,6 +128,8 @@ class StripTake:
             "fps": video.fps if video else None,
             "frame_count": video.frame_count if video else None,
             "number": video.take if video else None,
+            "progress": progress_of(job),
+            "path": str(video.path) if video else "",
             "url": served_url(video.path) if video else None,
             "cost": cost(job),
             "cell": cell,
@@ -142,6 +149,41 @@ def saved_fields(job: JobLike) -> dict[str, Any]:
         "height": video.height if video else None,
         "duration": video.duration if video else None,
     }
+
+
+_RATIO = re.compile(r"(\d+(?:\.\d+)?):(\d+(?:\.\d+)?)")
+_PERCENT = re.compile(r"(\d{1,3}(?:\.\d+)?) ?%")
+_LINES_READ = 5
+"""Log lines in which a percentage is looked for, from the newest on."""
+
+
+def shape_of(request: VideoRequest) -> float:
+    """Return width by height of the video that a request asks for, or 0.0 if it does not say.
+
+    An image in the input decides. Without one, it is a parameter whose value is a ratio, such as "16:9".
+    """
+    for path, file in request.files.items():
+        if not file.content_type.startswith("image/") or "[" in path or "." in path:
+            continue
+        with suppress(KlingError, OSError):
+            size = measure_file(file).values
+            return round(size["width"] / size["height"], 4) if size.get("height") else 0.0
+    for value in request.resolved.values():
+        found = _RATIO.fullmatch(value) if isinstance(value, str) else None
+        if found and float(found[2]):
+            return round(float(found[1]) / float(found[2]), 4)
+    return 0.0
+
+
+def progress_of(job: JobLike) -> float | None:
+    """Return how far a running job is by the last percentage in its log, from 0 to 1, or None."""
+    if job.state.state is not State.IN_PROGRESS:
+        return None
+    for line in reversed(job.lines[-_LINES_READ:]):
+        found = _PERCENT.findall(line.message)
+        if found:
+            return min(1.0, float(found[-1]) / 100)
+    return None
 
 
 def earlier_takes(job: JobLike) -> Sequence[JobLike]:
@@ -164,7 +206,8 @@ def cost(job: JobLike) -> str:
     if job.backend == "local":
         return "free preview"
     if job.reused:
-        return WORDS[job.outcome or Outcome.REUSE].brief
+        made = f" ({job.made_on})" if job.made_on else ""
+        return WORDS[job.outcome or Outcome.REUSE].brief + made
     units = job.state.units or (error.billable_units if isinstance(error, ResponseError) else None)
     if units:
         return "not charged" if units in {"0", "0.0"} else job.request.units_text(units)
@@ -252,12 +295,13 @@ class Maker(Protocol):
     def takes_of(self, request: VideoRequest, backend: str) -> list[Job]: ...  # noqa: D102
 
 
-def quote(job: JobLike, changes: Mapping[str, Any]) -> dict[str, Any]:
+def quote(job: JobLike, changes: Mapping[str, Any], count: int = 1) -> dict[str, Any]:
     """Return what `submit` with these changes would do and cost.
 
     Args:
         job: The job whose request is changed.
         changes: Values by parameter; None removes the parameter.
+        count: Number of takes.
 
     Returns:
         `words` for the user; `outcome`; `backend`, for `submit`, so that it does what was quoted; and
@@ -269,21 +313,40 @@ def quote(job: JobLike, changes: Mapping[str, Any]) -> dict[str, Any]:
     values, new = _arguments(job, changes)
     plan = _maker(job).plan(**values, new=new)
     return {
-        "words": plan.words,
+        "words": plan.words if count == 1 else _words_of_many(plan, count),
         "outcome": plan.outcome.value,
         "backend": plan.settings.backend,
         "refusal": error_text(plan.refusal) if plan.refusal else "",
     }
 
 
-def submit(job: JobLike, changes: Mapping[str, Any], *, backend: str | None = None) -> Job:
-    """Submit the request of a job with changes. An unchanged request of a finished job makes another take.
+def _words_of_many(plan: Plan, count: int) -> str:
+    """Return what several takes cost. The first one may be there already, the others are new."""
+    first = "" if plan.submits else f"{plan.words} "
+    new = count if plan.submits else count - 1
+    if plan.settings.backend == "local":
+        cost = "free previews"
+    else:
+        cost = plan.price if plan.estimate is None else f"about ${plan.estimate * new:.2f}"
+    return f"{first}{new} new takes, {cost}."
+
+
+def submit(
+    job: JobLike, changes: Mapping[str, Any], *, backend: str | None = None, another: bool = False
+) -> Job:
+    """Submit the request of a job with changes. An unchanged request makes another take.
+
+    Args:
+        job: The job whose request is changed.
+        changes: Values by parameter; None removes the parameter.
+        backend: Where the job goes; by default that of the settings.
+        another: True makes another take of a changed request, too.
 
     Raises:
         KlingError: As `Session.submit`.
     """
     values, new = _arguments(job, changes)
-    made = _maker(job).submit(**values, new=new, backend=backend)
+    made = _maker(job).submit(**values, new=new or another, backend=backend)
     made.variable = made.variable or job.variable
     return made
 
@@ -302,8 +365,9 @@ def _arguments(job: JobLike, changes: Mapping[str, Any]) -> tuple[dict[str, Any]
             )
     built = VideoRequest.build(request.endpoint, values)
     same = request.fingerprint in {built.fingerprint, *built.earlier}
-    ended = job.state.state is State.READY or isinstance(job.state.error, ResultGone)
-    return {"endpoint": request.endpoint.id, **values}, same and ended
+    # A running job will give its own take: the user wants one more. What failed or is unclear is looked up.
+    apart = not job.done or job.state.state is State.READY or isinstance(job.state.error, ResultGone)
+    return {"endpoint": request.endpoint.id, **values}, same and apart
 
 
 def _maker(job: JobLike) -> Maker:

@@ -12,6 +12,8 @@ import { LogLines } from "./log_lines.js";
  */
 export class Take {
   lines = new LogLines();
+  /** Whether a view has seen it unfinished: its place on the page stays as it was then. */
+  started = false;
   /** Whether the log lines so far have been asked for. */
   complete = false;
   /** @type {Promise<Blob> | null} */
@@ -36,10 +38,17 @@ export class Take {
     const known = { key: 0, input: {}, revision: 0, queue_position: null, ...traits };
     this.about = /** @type {any} */ (known);
     this.now = /** @type {any} */ (known);
+    this.started = !this.finished;
   }
 
   get finished() {
     return isFinished(this.now.state);
+  }
+
+  /** Width by height: known from the request, or of the video. Else 16 by 9, in which all fits. */
+  get ratio() {
+    const { width, height } = this.now;
+    return this.about.shape || (width && height && !this.started ? width / height : 16 / 9);
   }
 
   /** A small picture of it, asked for once. */

@@ -1,5 +1,5 @@
 /**
- * What crosses between the job widget and the kernel. `kling_nb/notebook/widgets/job.py`
+ * What crosses between the view of a job and the kernel. `kling_nb/notebook/widgets/job.py`
  * is the other end; `tests/widget/test_boundary.py` keeps both lists the same.
  */
 
@@ -12,6 +12,7 @@ export const COMMANDS = /** @type {const} */ ([
   "quote",
   "generate",
   "resume",
+  "gif",
 ]);
 
 /** Kinds of message that the kernel sends. */
@@ -28,6 +29,7 @@ export const TRAITS = /** @type {const} */ ([
   "backend",
   "created_at",
   "finished_at",
+  "shape",
   "message",
   "width",
   "height",
@@ -49,6 +51,7 @@ export const TAKE_FIELDS = /** @type {const} */ ([
   "expected",
   "reused",
   "outcome",
+  "shape",
   "input",
 ]);
 
@@ -70,6 +73,8 @@ export const STATE_FIELDS = /** @type {const} */ ([
   "fps",
   "frame_count",
   "number",
+  "progress",
+  "path",
   "url",
   "cost",
   "cell",
@@ -98,6 +103,7 @@ export const LINES_KEPT = 2000;
  * @property {"fal" | "local"} backend
  * @property {number} created_at
  * @property {number | null} finished_at
+ * @property {number} shape width by height of the video as the request asks for it, 0 where it does not say
  * @property {string} message why there is no video, in FAILED, CANCELLED and UNCERTAIN
  * @property {number | null} width
  * @property {number | null} height
@@ -119,6 +125,7 @@ export const LINES_KEPT = 2000;
  * @property {number | null} expected seconds that such jobs took before
  * @property {boolean} reused an earlier take was found, nothing was sent
  * @property {string} outcome what was done instead of a new submission, in words; else empty
+ * @property {number} shape width by height of the video as the request asks for it, 0 where it does not say
  * @property {import("../controls/value.js").Values} input what was given, without defaults
  */
 
@@ -140,6 +147,8 @@ export const LINES_KEPT = 2000;
  * @property {number | null} fps frames a second
  * @property {number | null} frame_count
  * @property {number | null} number of the take among those of its request
+ * @property {number | null} progress how far it is by its own log, 0 to 1
+ * @property {string} path of the file
  * @property {string | null} url where the notebook server plays the file, if it does
  * @property {string} cost in words, once known
  * @property {string} cell the `%%kling` cell that makes it

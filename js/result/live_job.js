@@ -1,7 +1,7 @@
 import { same } from "../controls/value.js";
 import { Live } from "../shared/live.js";
 import { newMemory } from "../shared/player.js";
-import { messageOf } from "../shared/words.js";
+import { hasVideo, messageOf } from "../shared/words.js";
 import { newTakeOf } from "./new_take.js";
 import { TRAITS } from "./protocol.js";
 import { Take } from "./take.js";
@@ -11,18 +11,28 @@ import { Take } from "./take.js";
 /** How long files stay in memory with nothing showing them: outputs are replaced, not only removed. */
 const KEPT_UNSEEN_MS = 10_000;
 
+/** Takes that fit next to each other. */
+const MOST_COMPARED = 4;
+
+/** Whether a take has a video that can be asked for. @param {Take} take */
+export const isPlayable = (take) => Boolean(take.about.key) && hasVideo(take.now);
+
 /** One job widget as a page sees it: its takes, and which of them is shown. */
 export class LiveJob extends Live {
   /** @type {Take[]} */
   takes;
-  /** The take next to the one shown, if any. @type {Take | null} */
-  other = null;
+  /** The takes that play side by side, in their order; none or one is no comparison. @type {Take[]} */
+  compared = [];
+  /** Whether two of them lie on each other, with an edge to move. */
+  wiped = false;
+  /** The take that was on the stage last. @type {Take | null} */
+  #last = null;
   /** @type {import("../controls/value.js").Control[]} */
   controls = [];
   cancelling = { asked: false, outcome: "" };
   memory = newMemory();
-  /** What the reader has folded open or closed, by name. @type {Map<string, boolean>} */
-  folds = new Map();
+  /** Whether the reader has opened the details. */
+  detailed = false;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #unseen;
 
@@ -43,6 +53,24 @@ export class LiveJob extends Live {
   get shown() {
     const { takes, model } = this;
     return /** @type {Take} */ (takes[model.get("take") - 1] ?? takes.at(-1));
+  }
+
+  /**
+   * The takes on the stage. A take without a video leaves there what was there before, so that
+   * a running job takes nothing away.
+   *
+   * @returns {Take[]}
+   */
+  get staged() {
+    if (this.compared.length > 1) return this.compared;
+    if (isPlayable(this.shown)) this.#last = this.shown;
+    const { takes, shown } = this;
+    return [this.#last && takes.includes(this.#last) ? this.#last : shown];
+  }
+
+  /** Whether there is something on the stage to play. */
+  get playable() {
+    return this.staged.every(isPlayable);
   }
 
   /** @override */
@@ -71,9 +99,18 @@ export class LiveJob extends Live {
     this.model.save_changes();
   }
 
-  /** Puts a take next to the one shown, or away. @param {Take | null} take */
-  compare(take) {
-    this.other = take;
+  /**
+   * Plays takes side by side, or only the one shown. Without a list: the take on the stage and the
+   * one before it, or the one after it where it is the first.
+   *
+   * @param {Take[]} [wanted]
+   */
+  compare(wanted) {
+    const all = this.takes.filter(isPlayable);
+    const at = Math.max(0, all.indexOf(/** @type {Take} */ (this.staged[0])));
+    const chosen = wanted ?? [all[at], all[at - 1] ?? all[at + 1]];
+    this.compared = all.filter((take) => chosen.includes(take)).slice(0, MOST_COMPARED);
+    if (this.compared.length < 2) this.compared = [];
     this.redraw();
   }
 
@@ -110,7 +147,7 @@ export class LiveJob extends Live {
 
   /** Something else is shown, or more is known of it. @override */
   change() {
-    if (this.other === this.shown) this.other = null;
+    if (this.compared.length && !this.compared.includes(this.shown)) this.compared = [];
     if (!this.shown.complete && this.connected) void this.refresh();
     this.redraw();
   }
@@ -160,6 +197,6 @@ export class LiveJob extends Live {
       take.entry(entry);
       return take;
     });
-    if (this.other && !this.takes.includes(this.other)) this.other = null;
+    if (this.compared.some((take) => !this.takes.includes(take))) this.compared = [];
   }
 }

@@ -4,13 +4,13 @@ import { messageOf } from "../shared/words.js";
 const PAUSE_MS = 250;
 
 /**
- * "Generate take": its price, and the run. It runs exactly the request whose price is shown.
+ * "Generate": its price, and the run. It runs exactly the request whose price is shown.
  *
  * @param {import("../shared/kernel.js").Kernel} kernel
  * @param {() => void} onChange
  */
 export function newTakeOf(kernel, onChange) {
-  /** @type {{key: number, changes: Record<string, any>} | null} */
+  /** @type {{key: number, changes: Record<string, any>, count: number} | null} */
   let wanted = null;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let timer;
@@ -28,10 +28,11 @@ export function newTakeOf(kernel, onChange) {
      *
      * @param {number} key of the take to start from
      * @param {Record<string, any>} changes values by parameter, null for the default
+     * @param {number} [count] how many takes
      * @param {number} [pause] milliseconds
      */
-    want(key, changes, pause = PAUSE_MS) {
-      const asked = { key, changes };
+    want(key, changes, count = 1, pause = PAUSE_MS) {
+      const asked = { key, changes, count };
       wanted = asked;
       newTake.quote = null;
       newTake.error = "";

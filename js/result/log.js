@@ -1,7 +1,6 @@
 import { copyButton } from "../shared/copy.js";
 import { button, element, write } from "../shared/dom.js";
 import { timeOfDay } from "../shared/words.js";
-import { fold } from "./fold.js";
 
 /** @typedef {import("./protocol.js").Line} Line */
 /** @typedef {import("../shared/dom.js").Part} Part */
@@ -13,8 +12,7 @@ const NEAR = 12;
 const BLOCK = 100;
 
 /**
- * The log: open while the job runs, folded away once there is a video. It follows the newest
- * line until the reader scrolls up.
+ * The log. It follows the newest line until the reader scrolls up.
  *
  * @param {import("./live_job.js").LiveJob} live
  * @returns {Part}
@@ -53,19 +51,19 @@ export function log(live) {
   });
   const copy = copyButton("Copy log", () => asText(live.shown.lines.held.filter(matching(filter))));
   const tools = element("div", "log-tools", {}, filter, copy);
-  const { node, summary, open } = fold(live, "log", tools, omitted, rows, newest);
-  node.ontoggle = follow;
+  const node = element("div", "log", {}, tools, omitted, rows, newest);
   const drawn = { first: 0, end: 0, of: /** @type {unknown} */ (null) };
   const part = {
     node,
     update() {
-      const { lines, now } = live.shown;
+      const { lines } = live.shown;
       if (drawn.of !== live.shown) Object.assign(drawn, { end: -1, of: live.shown });
       node.hidden = !lines.end;
-      write(summary, `Log · ${lines.end} line${lines.end === 1 ? "" : "s"}`);
       write(omitted, lines.first ? `The first ${lines.first} lines are left out.` : "");
-      open(now.state !== "READY");
-      if (drawRows(rows, lines, drawn, matching(filter))) follow();
+      // Of a fold that is closed, the browser need not work on thousands of lines.
+      if (!live.detailed) return;
+      drawRows(rows, lines, drawn, matching(filter));
+      follow();
     },
   };
   return part;

@@ -1,0 +1,71 @@
+import { copyButton } from "../shared/copy.js";
+import { alarm, div, write } from "../shared/dom.js";
+import { Footage, saveAs, saveBlob } from "../shared/footage.js";
+import { menu } from "../shared/menu.js";
+import { dimensions, inLine, messageOf } from "../shared/words.js";
+import { isPlayable } from "./live_job.js";
+
+/** How long a GIF may take until the kernel counts as busy. */
+const GIF_MS = 60_000;
+
+/** @typedef {import("./live_job.js").LiveJob} LiveJob */
+
+/**
+ * What to do with the take on the stage: save it, or this frame of it, and copy its cell.
+ *
+ * @param {LiveJob} live
+ * @param {() => {frame: number, video: HTMLVideoElement} | null} place where the video stands
+ * @returns {import("../shared/dom.js").Part}
+ */
+export function actions(live, place) {
+  const take = () => /** @type {import("./take.js").Take} */ (live.staged[0]);
+  /** @type {unknown} */
+  let asked = null;
+  const attempt = async (/** @type {() => Promise<void>} */ act) => {
+    asked = take();
+    write(problem, "");
+    await act().catch((error) => write(problem, messageOf(error)));
+  };
+  const saveVideo = async () => {
+    const { now, footage } = take();
+    if (!now.url) await footage.bytes();
+    saveAs(now.url, footage, node);
+  };
+  const saveFrame = async () => {
+    const { frame, video } = /** @type {NonNullable<ReturnType<typeof place>>} */ (place());
+    if (!video.videoWidth) throw new Error("Go to a frame first: nothing is loaded yet.");
+    const canvas = new OffscreenCanvas(video.videoWidth, video.videoHeight);
+    canvas.getContext("2d")?.drawImage(video, 0, 0);
+    const name = (take().footage.name || take().now.path.split(/[\\/]/).at(-1)) ?? "video";
+    saveBlob(await canvas.convertToBlob(), `${name.replace(/\.\w+$/, "")}-${frame + 1}.png`, node);
+  };
+  const saveGif = async () => {
+    const { key } = take().about;
+    const made = new Footage(
+      (piece) => live.kernel.ask("gif", { key, ...piece }, GIF_MS),
+      () => {},
+    );
+    saveBlob(await made.bytes(), made.name, node);
+  };
+  const save = menu("Save ▾", "Save", () => [
+    { label: "Video", act: () => void attempt(saveVideo) },
+    { label: "This frame", act: () => void attempt(saveFrame) },
+    { label: "GIF", act: () => void attempt(saveGif) },
+  ]);
+  const cell = copyButton("Copy as cell", () => take().now.cell);
+  const facts = div("facts");
+  const problem = alarm();
+  const node = div("actions", save.node, cell, facts, problem);
+  return {
+    node,
+    update() {
+      const { now } = take();
+      save.opener.disabled = !isPlayable(take());
+      cell.disabled = !now.cell;
+      cell.title = now.no_cell ?? "";
+      const number = now.number && live.takes.length < 2 ? `take ${now.number}` : "";
+      write(facts, inLine([dimensions(now), number]));
+      if (asked !== take() || take().footage.phase === "loading") write(problem, "");
+    },
+  };
+}

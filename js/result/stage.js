@@ -1,0 +1,177 @@
+import { button, div, element, span, write } from "../shared/dom.js";
+import { player } from "../shared/player.js";
+import { progressBar } from "../shared/progress.js";
+import { screen } from "../shared/screen.js";
+import { GONE, inLine, megabytes, phase, share, unansweredWords } from "../shared/words.js";
+import { isPlayable } from "./live_job.js";
+
+/** @typedef {import("./live_job.js").LiveJob} LiveJob */
+/** @typedef {import("./take.js").Take} Take */
+/** @typedef {import("../shared/screen.js").Screen} Screen */
+
+/**
+ * The place of the video, which has its size from the beginning: progress, poster and video, or
+ * why there is none. Nothing is fetched but a poster until it is played, and not even that until
+ * it is seen.
+ *
+ * @param {LiveJob} live
+ * @returns {import("../shared/dom.js").Part & {failed: () => boolean,
+ *   place: () => ReturnType<ReturnType<typeof player>["place"]> | null}} `failed` says that nothing
+ *   can be played here, `place` where the video stands
+ */
+export function stage(live) {
+  const over = cover(live);
+  const node = div("stage");
+  let drawn = "";
+  /** @type {Screen[]} */
+  let screens = [];
+  /** @type {ReturnType<typeof player> | null} */
+  let playing = null;
+  let [seen, moved] = [false, false];
+  const look = () => {
+    for (const one of screens) seen ? one.poster() : one.rest();
+  };
+  const sight = new IntersectionObserver((entries) => {
+    seen = Boolean(entries.at(-1)?.isIntersecting);
+    look();
+  });
+  sight.observe(node);
+  const noteMove = () => {
+    moved = true;
+  };
+  for (const kind of MOVES) window.addEventListener(kind, noteMove, PASSIVE);
+  const show = (/** @type {Take[]} */ takes, /** @type {boolean} */ compared) => {
+    playing?.close();
+    const [lead, ...others] = takes.map(screenOf);
+    if (!lead) return;
+    screens = live.playable ? [lead, ...others] : [];
+    playing = player([lead, ...others], live.memory, {
+      name: compared ? takes.map(({ about }) => about.key).join() : takes[0]?.about.key,
+      usable: live.playable,
+      labels: compared ? takes.map((take) => nameOf(live, take)) : [],
+      wipe: compared && live.wiped && takes.length === 2,
+      over: over.node,
+    });
+    node.prepend(playing.node);
+    look();
+    if (compared) playing.play();
+  };
+  /** Brings a result into view, where the reader sees a part of it and has not scrolled since. */
+  const reveal = () => {
+    if (seen && !moved) node.scrollIntoView({ block: "nearest" });
+  };
+  return {
+    node,
+    failed: () => !live.playable || Boolean(playing?.failed()),
+    place: () => (live.playable ? (playing?.place() ?? null) : null),
+    update() {
+      const { staged, shown, playable } = live;
+      const compared = staged.length > 1;
+      const wanted = inLine([
+        staged.map(({ about }) => about.key),
+        playable,
+        compared && live.wiped,
+      ]);
+      if (wanted !== drawn) {
+        const ready = playable && drawn && !compared;
+        drawn = wanted;
+        show(staged, compared);
+        if (ready && shown.started) reveal();
+      }
+      node.classList.toggle("kling-vacant", !playable);
+      node.classList.toggle("kling-compact", !playable && shown.finished && !shown.started);
+      over.update();
+    },
+    close() {
+      sight.disconnect();
+      for (const kind of MOVES) window.removeEventListener(kind, noteMove, PASSIVE);
+      over.close?.();
+      playing?.close();
+    },
+  };
+}
+
+const MOVES = /** @type {const} */ (["wheel", "touchmove"]);
+const PASSIVE = { capture: true, passive: true };
+
+/** @param {LiveJob} live @param {Take} take */
+export const nameOf = (live, take) => `Take ${live.takes.indexOf(take) + 1}`;
+
+/** @param {Take} take */
+function screenOf(take) {
+  const made = screen({
+    label: take.about.prompt,
+    facts: () => take.now,
+    poster: () => take.poster(),
+    bytes: () => take.footage.bytes(),
+  });
+  made.node.style.setProperty("--kling-ratio", `${take.ratio}`);
+  return made;
+}
+
+/**
+ * What lies over the stage: how far the job is, why there is no video, that the kernel does not answer.
+ *
+ * @param {LiveJob} live
+ * @returns {import("../shared/dom.js").Part}
+ */
+function cover(live) {
+  const tag = span("tag");
+  const now = div("phase");
+  const line = element("div", "line-now", { dir: "auto" });
+  const words = span("");
+  const resume = button("Resume", () => void live.resume());
+  const why = element("div", "why", {}, words, resume);
+  const note = element("div", "why kling-note", { role: "status", "data-state": "UNCERTAIN" });
+  const far = progressBar("Progress");
+  const loading = progressBar("Loading the video");
+  const waiting = element("div", "waiting", { role: "status" });
+  const node = div(
+    "over",
+    tag,
+    div("middle", now, line, why, waiting),
+    note,
+    far.node,
+    loading.node,
+  );
+  const tick = () => {
+    const { shown, connected, kernelNow } = live;
+    far.node.hidden = shown.finished || !connected;
+    if (!far.node.hidden)
+      far.draw(share(shown.now, shown.elapsed(kernelNow), shown.about.expected));
+  };
+  const ticking = setInterval(tick, 1000);
+  return {
+    node,
+    update() {
+      const { shown, staged, connected } = live;
+      const empty = !isPlayable(shown) && staged[0] === shown;
+      write(
+        tag,
+        empty || staged.includes(shown) ? "" : nameOf(live, /** @type {Take} */ (staged[0])),
+      );
+      write(now, empty && !shown.finished && connected ? phase(shown.now) : "");
+      write(line, empty && !shown.finished ? (shown.lines.held.at(-1)?.[1] ?? "") : "");
+      write(words, shown.now.message);
+      why.hidden = words.hidden;
+      why.dataset.state = shown.now.state;
+      resume.hidden = !shown.now.resumable || !connected;
+      write(note, noteText(live));
+      const fetching = staged.find(({ footage }) => footage.phase === "loading")?.footage;
+      loading.node.hidden = !fetching;
+      const { received = 0, total = 0 } = fetching ?? {};
+      if (fetching) loading.draw(total ? received / total : null);
+      const size = total ? `Loading ${megabytes(total)}` : "Asking for the video";
+      write(waiting, fetching ? size : "");
+      tick();
+    },
+    close: () => clearInterval(ticking),
+  };
+}
+
+/** @param {LiveJob} live */
+function noteText({ shown, connected, kernel, cancelling }) {
+  if (!connected && !shown.finished) return GONE[shown.about.backend];
+  if (connected && kernel.busy) return unansweredWords(kernel);
+  return shown.finished && shown.now.state !== "UNCERTAIN" ? "" : cancelling.outcome;
+}

@@ -1,0 +1,132 @@
+import { differing, settingOf, textOf } from "../controls/value.js";
+import { differenceRows } from "../shared/differences.js";
+import { button, div, element, paintPoster, span, write } from "../shared/dom.js";
+import { progressBar } from "../shared/progress.js";
+import { dimensions, inLine, label, share } from "../shared/words.js";
+import { isPlayable } from "./live_job.js";
+import { nameOf } from "./stage.js";
+
+/** @typedef {import("./live_job.js").LiveJob} LiveJob */
+/** @typedef {import("./take.js").Take} Take */
+
+/**
+ * The takes as thumbnails, in their order. One is shown; Compare plays several in step.
+ *
+ * @param {LiveJob} live
+ * @returns {import("../shared/dom.js").Part}
+ */
+export function takes(live) {
+  const list = element("div", "thumbs", { role: "group", ariaLabel: "Takes" });
+  const compare = button("Compare", () => live.compare(comparing() ? [] : undefined), "", {
+    title: "Play this take and the one before it in step; then choose up to four",
+  });
+  const wipe = button("Wipe", () => {
+    live.wiped = !live.wiped;
+    live.redraw();
+  });
+  wipe.title = "Lay one on the other, with an edge to move";
+  const table = element("table", "differences");
+  const node = div("strip", div("strip-line", list, div("strip-tools", compare, wipe)), table);
+  const comparing = () => live.compared.length > 1;
+  /** @type {Map<Take, ReturnType<typeof thumb>>} */
+  let thumbs = new Map();
+  let drawn = "";
+  const tick = () => {
+    for (const one of thumbs.values()) one.tick();
+  };
+  const ticking = setInterval(tick, 1000);
+  return {
+    node,
+    update() {
+      const { takes, compared } = live;
+      node.hidden = takes.length < 2;
+      if (node.hidden) return;
+      thumbs = new Map(takes.map((take) => [take, thumbs.get(take) ?? thumb(live, take)]));
+      [...thumbs.values()].forEach((one, at) => {
+        if (list.children[at] !== one.node) list.insertBefore(one.node, list.children[at] ?? null);
+        one.update(at + 1);
+      });
+      while (list.children.length > takes.length) list.lastChild?.remove();
+      const on = comparing();
+      compare.hidden = takes.filter(isPlayable).length < 2;
+      compare.ariaPressed = `${on}`;
+      wipe.hidden = compared.length !== 2;
+      wipe.ariaPressed = `${live.wiped}`;
+      table.hidden = !on;
+      const names = compared.map(({ about }) => about.key).join();
+      if (on && names !== drawn) table.replaceChildren(...rowsOf(live));
+      drawn = names;
+    },
+    close: () => clearInterval(ticking),
+  };
+}
+
+/** @param {LiveJob} live @param {Take} take */
+function thumb(live, take) {
+  const picture = element("canvas", "picture");
+  const words = span("caption");
+  const bar = progressBar("Progress");
+  const choose = () => {
+    const { compared } = live;
+    if (compared.length < 2) return live.choose(take);
+    const rest = compared.filter((one) => one !== take);
+    live.compare(rest.length < compared.length ? rest : [...compared, take]);
+  };
+  const node = button(picture, choose, "thumb");
+  node.append(bar.node, words);
+  let asked = false;
+  return {
+    node,
+    tick() {
+      bar.node.hidden = take.finished || !live.connected;
+      if (!bar.node.hidden)
+        bar.draw(share(take.now, take.elapsed(live.kernelNow), take.about.expected));
+    },
+    /** @param {number} number */
+    update(number) {
+      const made = isPlayable(take);
+      if (made && !asked) void paintPoster(picture, take.poster());
+      asked ||= made;
+      const state = made ? dimensions(take.now) : label(take.now.state);
+      const caption = captionOf(live, take, number);
+      write(words, made ? caption : `${number} · ${state}`);
+      node.title = caption;
+      node.ariaLabel = inLine([`Take ${number}`, caption !== `${number}` && caption, state], ", ");
+      const pressed = live.compared.length > 1 ? live.compared.includes(take) : take === live.shown;
+      node.ariaPressed = `${pressed}`;
+      node.dataset.state = take.now.state;
+      this.tick();
+    },
+  };
+}
+
+/** What tells a take from the first one, else its number.
+ * @param {LiveJob} live @param {Take} take @param {number} number */
+function captionOf({ controls, takes }, take, number) {
+  const first = takes[0]?.about.input ?? {};
+  const names = differing(controls, first, take.about.input);
+  const parts = controls
+    .filter(({ name }) => names.includes(name))
+    .map((control) => {
+      const value = textOf(control, settingOf(control, take.about.input));
+      return /text|json|media|switch/.test(control.kind) ? `${control.label}: ${value}` : value;
+    });
+  return parts.length ? inLine([`${number}`, ...parts]) : `${number}`;
+}
+
+/** In what the compared takes differ, as rows of a table. @param {LiveJob} live */
+function rowsOf(live) {
+  const { controls, compared } = live;
+  const [first, ...others] = compared.map(({ about }) => about.input);
+  const names = new Set(others.flatMap((input) => differing(controls, first ?? {}, input)));
+  const heads = compared.map((take) => nameOf(live, take));
+  return differenceRows(
+    [names.size ? "Differences" : "Same parameters", ...heads],
+    controls
+      .filter(({ name }) => names.has(name))
+      .map((control) => [
+        control.label,
+        ...compared.map(({ about }) => textOf(control, settingOf(control, about.input))),
+      ]),
+  );
+}

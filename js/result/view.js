@@ -1,0 +1,93 @@
+import { coverRule, covers, hasCard } from "../shared/card.js";
+import { copyText } from "../shared/copy.js";
+import { div, element } from "../shared/dom.js";
+import { keepKeys } from "../shared/keys.js";
+import { actions } from "./actions.js";
+import { details } from "./details.js";
+import { header } from "./header.js";
+import { makeAnother } from "./make_another.js";
+import { stage } from "./stage.js";
+import { takes } from "./takes.js";
+
+/**
+ * The parts of a result, in the one order that it has everywhere: header, stage with its transport,
+ * takes, actions, what makes another one, details.
+ *
+ * @param {import("./live_job.js").LiveJob} live
+ */
+export function resultParts(live) {
+  const screens = stage(live);
+  const entries = () => [
+    copying("Copy request id", live.shown.now.request_id),
+    copying("Copy job id", live.shown.about.job_id),
+    copying("Copy file path", live.shown.now.path),
+  ];
+  const top = header(live, entries);
+  /** @param {string} label @param {string | null | undefined} text */
+  const copying = (label, text) => ({
+    label,
+    act: () => void copyText(text ?? "", top.node),
+    ...(text ? {} : { why: "There is none yet" }),
+  });
+  const strip = takes(live);
+  const acts = actions(live, screens.place);
+  const another = makeAnother(live);
+  const fold = details(live);
+  const parts = [top, screens, strip, acts, another, fold];
+  return {
+    nodes: [
+      top.node,
+      div("sides", div("main", screens.node, strip.node, acts.node), another.node),
+      fold.node,
+    ],
+    failed: screens.failed,
+    update() {
+      for (const part of parts) part.update();
+    },
+    close() {
+      for (const part of parts) part.close?.();
+    },
+  };
+}
+
+/**
+ * Shows a job in `el`.
+ *
+ * @param {HTMLElement} el
+ * @param {import("./live_job.js").LiveJob} live
+ * @returns {() => void} clean-up
+ */
+export function mount(el, live) {
+  const { job_id: id, title } = live.shown.about;
+  const parts = resultParts(live);
+  const cover = element("style", "");
+  const rule = coverRule(id);
+  const root = element(
+    "section",
+    "job kling-widget",
+    { "data-kling-job": id, ariaLabel: `Kling job: ${title}` },
+    cover,
+    ...parts.nodes,
+  );
+  const releaseKeys = keepKeys(root);
+  const update = () => {
+    const { shown, kernel } = live;
+    const { state } = shown.now;
+    root.dataset.state = state;
+    parts.update();
+    const loading = shown.footage.phase === "loading";
+    const covering =
+      !kernel.missing && covers({ state, failed: parts.failed(), loading, busy: kernel.busy });
+    cover.textContent = covering ? rule : "";
+    root.style.display = kernel.missing && hasCard(id) ? "none" : ""; // the card can play the file
+  };
+  el.append(root);
+  update();
+  const unsubscribe = live.subscribe(update);
+  return () => {
+    unsubscribe();
+    releaseKeys();
+    parts.close();
+    root.remove();
+  };
+}
