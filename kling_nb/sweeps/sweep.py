@@ -158,8 +158,7 @@ class Sweep:
         id: Identifies the sweep in a notebook's outputs.
         axes: What varies.
         cells: All variations.
-        concurrency: How many cells run at once, at most all. The sweep lowers it if fal accepts fewer requests
-            at once.
+        concurrency: How many cells run at once, at most all. It is lowered if fal accepts fewer at once.
     """
 
     def __init__(
