@@ -161,7 +161,8 @@ class JobState:
         state: The state.
         request_id: fal's id, or None until it is known.
         resumed: True if the job was submitted earlier and this process resumed it.
-        queue_position: Requests ahead while IN_QUEUE, or None. 0 while SUBMITTING: see `held`.
+        queue_position: Requests ahead while IN_QUEUE, or None.
+        held: True while fal accepts no more requests of the account, so that this one waits to be sent.
         lines: Number of log lines so far.
         received: Bytes of the result so far, while DOWNLOADING.
         total: Bytes expected, or None.
@@ -176,6 +177,7 @@ class JobState:
     request_id: str | None = None
     resumed: bool = False
     queue_position: int | None = None
+    held: bool = False
     lines: int = 0
     received: int = 0
     total: int | None = None
@@ -184,11 +186,6 @@ class JobState:
     error: Exception | None = None
     uploaded: int = 0
     upload_size: int | None = None
-
-    @property
-    def held(self) -> bool:
-        """True while fal accepts no more requests of the account, so that this one waits to be sent."""
-        return self.state is State.SUBMITTING and self.queue_position is not None
 
     @property
     def bytes_transferred(self) -> tuple[int, int | None]:
@@ -206,11 +203,9 @@ def fold(now: JobState, event: Event) -> JobState:
         case Uploading(sent, total):
             return replace(now, uploaded=sent, upload_size=total)
         case Held():
-            return replace(now, queue_position=0)
+            return replace(now, held=True)
         case Submitted(request_id, resumed):
-            return replace(
-                now, state=State.IN_QUEUE, request_id=request_id, resumed=resumed, queue_position=None
-            )
+            return replace(now, state=State.IN_QUEUE, request_id=request_id, resumed=resumed, held=False)
         case Queued(position):
             return replace(now, state=State.IN_QUEUE, queue_position=position)
         case Running():
@@ -225,6 +220,6 @@ def fold(now: JobState, event: Event) -> JobState:
             return replace(now, state=State.READY, units=units)
         case Failed(error) | Unclear(error):
             ended = State.FAILED if isinstance(event, Failed) else State.UNCERTAIN
-            return replace(now, state=ended, error=error)
+            return replace(now, state=ended, error=error, held=False)
         case Cancelled():
-            return replace(now, state=State.CANCELLED, queue_position=None)
+            return replace(now, state=State.CANCELLED, queue_position=None, held=False)

@@ -19,6 +19,7 @@ export const CELL_FIELDS = /** @type {const} */ ([
   "message",
   "reused",
   "queue_position",
+  "held",
   "received",
   "total",
   "created_at",
@@ -49,6 +50,7 @@ export const CELL_FIELDS = /** @type {const} */ ([
  * @property {string} message why there is no video
  * @property {boolean} reused
  * @property {number | null} queue_position
+ * @property {boolean} held
  * @property {number} received
  * @property {number | null} total
  * @property {number | null} created_at

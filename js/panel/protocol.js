@@ -34,6 +34,7 @@ export const LIVE_FIELDS = /** @type {const} */ ([
   "state",
   "request_id",
   "queue_position",
+  "held",
   "received",
   "total",
   "finished_at",
@@ -72,6 +73,7 @@ export const PAGE = 50;
  * @property {"fal" | "local"} backend
  * @property {number} created_at
  * @property {number | null} [queue_position] this and the rest: of jobs that are followed
+ * @property {boolean} [held]
  * @property {number} [received]
  * @property {number | null} [total]
  * @property {string} [line] the newest log line

@@ -109,10 +109,11 @@ function item(live, first) {
 
 /** The text next to the state. @param {Row} row @param {number} now */
 function facts(row, now) {
-  const { state, queue_position = null, received = 0, total = null, expected_seconds = null } = row;
+  const { state, queue_position = null, held = false, received = 0, total = null } = row;
+  const { expected_seconds = null } = row;
   const end = row.finished_at ?? now;
   const time = row.reused ? ALREADY_MADE : duration(state, end - row.created_at, expected_seconds);
-  const where = phase({ state, queue_position, received, total });
+  const where = phase({ state, queue_position, held, received, total });
   const place = row.backend === "local" ? "local preview" : "";
   return inLine([where, time, row.short_name, place]);
 }

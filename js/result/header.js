@@ -68,7 +68,7 @@ const spokenState = (now) =>
   inLine([label(now.state), /^(IN_QUEUE|SUBMITTING)$/.test(now.state) && waits(now)], ", ");
 
 /** @param {import("./protocol.js").JobFields} now */
-const waits = (now) => now.queue_position !== null && phase(now);
+const waits = (now) => (now.held || now.queue_position !== null) && phase(now);
 
 /** @param {LiveJob} live */
 function elapsed({ shown, connected, kernelNow }) {

@@ -63,6 +63,7 @@ export const STATE_FIELDS = /** @type {const} */ ([
   "resumed",
   "resumable",
   "queue_position",
+  "held",
   "received",
   "total",
   "finished_at",
@@ -137,6 +138,7 @@ export const LINES_KEPT = 2000;
  * @property {boolean} resumed the submission was made earlier, this kernel came back to it
  * @property {boolean} resumable fal may still have the result
  * @property {number | null} queue_position requests ahead, 0 is next
+ * @property {boolean} held it waits to be sent
  * @property {number} received bytes so far, of the files that go up or of the result that comes
  * @property {number | null} total bytes expected
  * @property {number | null} finished_at

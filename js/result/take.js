@@ -35,7 +35,7 @@ export class Take {
       onChange,
     );
     // What the traits do not say is left out: it counts as not there.
-    const known = { key: 0, input: {}, revision: 0, queue_position: null, ...traits };
+    const known = { key: 0, input: {}, revision: 0, queue_position: null, held: false, ...traits };
     this.about = /** @type {any} */ (known);
     this.now = /** @type {any} */ (known);
     this.started = !this.finished;

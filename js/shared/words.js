@@ -47,10 +47,10 @@ export const isCancellable = (state) => !isFinished(state) && state !== "DOWNLOA
 /**
  * What is going on, where the state alone does not say it.
  *
- * @param {{state: State, queue_position: number | null, received: number, total: number | null}} job
+ * @param {{state: State, queue_position: number | null, held: boolean, received: number, total: number | null}} job
  */
-export function phase({ state, queue_position: ahead, received, total }) {
-  if (state === "SUBMITTING" && ahead !== null) {
+export function phase({ state, queue_position: ahead, held, received, total }) {
+  if (held) {
     return "Waiting: the account runs its maximum of requests";
   }
   if (state === "IN_QUEUE" && ahead !== null) {

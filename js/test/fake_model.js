@@ -73,6 +73,7 @@ export function entry(key, more = {}) {
     resumed: false,
     resumable: false,
     queue_position: 2,
+    held: false,
     received: 0,
     total: null,
     fps: null,

@@ -9,6 +9,7 @@ const cell = (number, more = {}) => ({
   message: "",
   reused: false,
   queue_position: null,
+  held: false,
   received: 0,
   total: null,
   width: null,

@@ -8,6 +8,7 @@ const cell = (number, more) => ({
   message: "",
   reused: false,
   queue_position: null,
+  held: false,
   received: 0,
   total: null,
   created_at: Date.now() / 1000,

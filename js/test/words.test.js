@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { covers } from "../shared/card.js";
 import * as words from "../shared/words.js";
 
-const job = { state: "IN_QUEUE", queue_position: null, received: 0, total: null };
+const job = { state: "IN_QUEUE", queue_position: null, held: false, received: 0, total: null };
 
 test("seconds read as a clock", () => {
   const cases = {
@@ -23,7 +23,7 @@ test("a place in the queue is shown in words", () => {
   assert.equal(words.phase(job), "");
   assert.equal(words.phase({ ...job, queue_position: 0 }), "Next in the queue");
   assert.equal(words.phase({ ...job, queue_position: 3 }), "3 ahead in the queue");
-  const held = { ...job, state: /** @type {const} */ ("SUBMITTING"), queue_position: 0 };
+  const held = { ...job, state: /** @type {const} */ ("SUBMITTING"), held: true };
   assert.match(words.phase(held), /^Waiting: the account runs its maximum/);
 });
 

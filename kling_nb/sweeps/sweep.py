@@ -226,9 +226,8 @@ class Sweep:
         while self._waiting:
             await self._run_cell(self._waiting.popleft())
             # fal runs fewer requests of the account than this sweep has started: the others wait to be sent.
-            if self.concurrency > 1 and any(
-                cell.job is not None and cell.job.state.held for cell in self.cells
-            ):
+            held = (cell.job.state.held for cell in self.cells if cell.job is not None)
+            if self.concurrency > 1 and any(held):
                 self.concurrency -= 1
                 return
 

@@ -227,8 +227,8 @@ class Sheet:
         given = dict(self.cells[at])
         video = given.pop("video", None)
         given.pop("caption", None)
-        known = {"message": "", "reused": False, "queue_position": None, "received": 0, "total": None}
-        known |= {"created_at": time.time() - 60, "expected": None, "prompt": FOX, "cost": ""}
+        known = {"message": "", "reused": False, "queue_position": None, "held": False, "received": 0}
+        known |= {"total": None, "created_at": time.time() - 60, "expected": None, "prompt": FOX, "cost": ""}
         return {"cell": at, **known, **given, **measures(video)}
 
     def video(self, at):

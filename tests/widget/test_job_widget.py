@@ -83,7 +83,7 @@ def test_events_reach_views_and_traits(job):
     comm.wait_for(lambda: comm.updates() and comm.updates()[-1]["total"] == 40)
     assert comm.updates()[-1]["received"] == 5
     job._apply(Held())
-    comm.wait_for(lambda: comm.updates()[-1]["queue_position"] == 0)
+    comm.wait_for(lambda: comm.updates()[-1]["held"])
     assert comm.updates()[-1]["state"] == "SUBMITTING"  # shown as waiting
     job._apply(Submitted("r-1"), Queued(3))
     comm.wait_for(lambda: comm.updates()[-1]["queue_position"] == 3)

@@ -34,6 +34,7 @@ def live_fields(job: Job) -> dict[str, Any]:
         "state": state.state.value,
         "request_id": job.request_id,
         "queue_position": state.queue_position,
+        "held": state.held,
         "received": received,
         "total": total,
         "finished_at": job.finished_at,

@@ -123,6 +123,7 @@ class StripTake:
             "resumed": now.resumed,
             "resumable": job.maker is not None and _may_have_result(job),
             "queue_position": now.queue_position,
+            "held": now.held,
             "received": received,
             "total": total,
             "fps": video.fps if video else None,
