@@ -6,8 +6,8 @@
 
 What a request's fingerprint depends on is never changed, because a paid take would not be found any more: the
 defaults of parameters that were in the file before. A new default is written into the description, and a
-changed one is reported. Choices and parameters that fal no longer lists stay, and are reported. So do our own
-words, and the formats of files, which fal states in words only.
+changed one is reported. Choices, parameters and limits that fal no longer lists stay, and are reported. Our
+own words stay too, and the formats of files, which fal states in words only. Of a limit, fal's value is used.
 """
 
 from __future__ import annotations
@@ -26,8 +26,11 @@ from kling_nb.errors import UnreachableError
 from kling_nb.fal.platform import fetch_document
 
 FILE = Path(__file__).resolve().parent.parent / "kling_nb" / "catalog" / "endpoints.json"
-OURS = ("description", "title", "x-media-formats", "x-media-also", "x-max-together", "x-fal", "x-fal-when")
-"""What stays as it is in the file; of `description`, `title` and `x-fal`, fal's are used if we have none."""
+OURS = ("description", "title", "x-media-formats", "x-media-also", "x-max-together", "x-fal-when")
+"""What stays as it is in the file. If the file has none, fal's is used."""
+
+MERGED = ("default", "enum", "items", "properties", "x-fal")
+"""What is compared part by part."""
 
 Schema = dict[str, Any]
 
@@ -42,10 +45,16 @@ def merge(old: Mapping[str, Any] | None, new: Mapping[str, Any], path: str = "")
     """
     if old is None:
         return dict(new), [f"{path or 'schema'}: new"]
-    result, lines = {**new, **{word: old[word] for word in OURS if word in old}}, []
-    if "x-fal" in new and new["x-fal"] != old.get("x-fal"):
-        result["x-fal"] = new["x-fal"]
-        lines.append(f"{path}: limits {old.get('x-fal')} -> {new['x-fal']}")
+    kept = {word: old[word] for word in (*OURS, "enum", "items") if word in old}
+    result, lines = {**new, **kept}, _gone_or_new(old, new, path)
+    limits, stated = old.get("x-fal", {}), new.get("x-fal", {})
+    if limits or stated:
+        result["x-fal"] = {**limits, **stated}
+    for name in sorted({*limits, *stated}):
+        if name not in stated:
+            lines.append(f"{path}: fal no longer states {name} {limits[name]}, kept")
+        elif stated[name] != limits.get(name):
+            lines.append(f"{path}: {name} {limits.get(name)} -> {stated[name]}")
     if new.get("default") != old.get("default"):
         lines.append(
             f"{path}: default {old.get('default')!r} -> {new.get('default')!r} at fal, NOT CHANGED here"
@@ -60,7 +69,7 @@ def merge(old: Mapping[str, Any] | None, new: Mapping[str, Any], path: str = "")
         lines += [f"{path}: fal no longer lists {gone}, kept"] if gone else []
     lines += [
         f"{path}: {word} {old.get(word)!r} -> {new.get(word)!r}"
-        for word in sorted({*old, *new} - {*OURS, "default", "enum", "properties", "items", "$schema"})
+        for word in sorted({*old, *new} - {*OURS, *MERGED, "$schema"})
         if old.get(word) != new.get(word)
     ]
     if "properties" in old or "properties" in new:
@@ -72,6 +81,17 @@ def merge(old: Mapping[str, Any] | None, new: Mapping[str, Any], path: str = "")
         result["items"], more = merge(old["items"], new["items"], f"{path}[]")
         lines += more
     return result, lines
+
+
+def _gone_or_new(old: Mapping[str, Any], new: Mapping[str, Any], path: str) -> list[str]:
+    """Return a line for each part that only one of the schemas has."""
+    lines = []
+    for word in ("enum", "items", *OURS[2:]):
+        if word in old and word not in new and word not in OURS:
+            lines.append(f"{path}: fal has no {word} any more, kept")
+        if word in new and word not in old:
+            lines.append(f"{path}: new {word} {new[word]}")
+    return lines
 
 
 def _merge_properties(

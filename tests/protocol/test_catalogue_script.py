@@ -66,6 +66,29 @@ def test_it_updates_what_changed_and_keeps_what_a_fingerprint_depends_on(
         assert line in shown
 
 
+def test_nothing_of_ours_is_lost_without_a_line() -> None:
+    old = {
+        "enum": ["a"],
+        "x-fal": {"min_width": 300, "max_width": 8},
+        "x-media-formats": ["jpg"],
+        "items": {},
+    }
+    new = {"x-fal": {"max_width": 9, "max_height": 7}}
+    merged, lines = catalogue.merge(old, new, "images")
+    assert merged == {**old, "x-fal": {"min_width": 300, "max_width": 9, "max_height": 7}}
+    assert lines == [
+        "images: fal has no enum any more, kept",
+        "images: fal has no items any more, kept",
+        "images: max_height None -> 7",
+        "images: max_width 8 -> 9",
+        "images: fal no longer states min_width 300, kept",
+    ]
+    assert catalogue.merge({}, {"enum": ["a"], "items": {}}, "images")[1] == [
+        "images: new enum ['a']",
+        "images: new items {}",
+    ]
+
+
 def test_check_writes_nothing(file: Path) -> None:
     before = file.read_text()
     assert catalogue.main(["--check", "v1/pro"], file) == 1
