@@ -6,11 +6,8 @@ import hashlib
 import itertools
 import json
 import secrets
-import sys
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +18,8 @@ from kling_nb.errors import UsageError
 from kling_nb.job.job import Job, no_widgets
 from kling_nb.settings import current
 from kling_nb.video import Video
-from kling_nb.video.join import Film, OnProgress, Wish, join_clips
+from kling_nb.video.join import Film, Wish, join_clips
+from kling_nb.video.progress import OnProgress, progress_line
 from kling_nb.video.video import write_new
 
 VERSION = 1
@@ -126,7 +124,8 @@ class Storyboard:
             )
         target.parent.mkdir(parents=True, exist_ok=True)
         made: list[Film] = []
-        with _progress(len(self.shots), on_progress) as report:
+        what = f"{len(self.shots)} shots" if len(self.shots) > 1 else "1 shot"
+        with progress_line(what, on_progress, verbs=("Joining", "Joined")) as report:
             write_new(
                 target,
                 lambda file: made.append(join_clips([shot.path for shot in self.shots], file, wish, report)),
@@ -138,9 +137,9 @@ class Storyboard:
         sync(target.parent)
         return replace(film, notes=_notes(about))
 
-    def to_gif(self, path: str | Path, width: int = 480, fps: float = 12, *, overwrite: bool = False) -> Path:
+    def to_gif(self, path: str | Path, width: int = 480, fps: float = 12, **options: Any) -> Path:
         """Write all shots as one animated GIF. See `Video.to_gif`."""
-        return self.join().to_gif(path, width, fps, overwrite=overwrite)
+        return self.join().to_gif(path, width, fps, **options)
 
     def _describe(self, film: Video, hashes: list[str], made: Film) -> dict[str, Any]:
         """Return the content of the sidecar. It has file names without folders, because a folder may move."""
@@ -238,45 +237,6 @@ def _notes(about: dict[str, Any]) -> tuple[str, ...]:
     why = [f"encoded again: {about['why']}"] if about.get("why") else []
     shots = enumerate(about["shots"], 1)
     return (*why, *(f"shot {number}: {text}" for number, shot in shots for text in shot.get("changes", ())))
-
-
-_PATIENCE = 1.0
-"""Seconds after which a join shows its progress."""
-
-
-@contextmanager
-def _progress(count: int, on_progress: OnProgress | None, after: float = _PATIENCE) -> Iterator[OnProgress]:
-    """Give the function that reports progress: the user's, or one that rewrites a line."""
-    started = time.monotonic()
-    lines: list[Callable[[str], None]] = []
-    what = f"{count} shots" if count > 1 else "1 shot"
-
-    def report(done: float, total: float) -> None:
-        if time.monotonic() - started < after:
-            return
-        if not lines:
-            lines.append((front_end.open_line or _terminal_line)())
-        lines[0](f"Joining {what}: {100 * done / total:.0f} %")
-
-    ended = f"Joining {what} was stopped."
-    try:
-        yield on_progress or report
-        ended = f"Joined {what} in {time.monotonic() - started:.0f} s."
-    finally:
-        for show in lines:
-            show(ended)
-
-
-def _terminal_line() -> Callable[[str], None]:
-    """Return the function that rewrites a line of the terminal, if there is one."""
-
-    def show(text: str) -> None:
-        if sys.stderr is not None and sys.stderr.isatty():
-            end = "" if text.endswith("%") else "\n"
-            sys.stderr.write(f"\r\x1b[K{text}{end}")
-            sys.stderr.flush()
-
-    return show
 
 
 def _sha256(path: Path) -> str:

@@ -9,7 +9,7 @@ later is preceded by silence.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
@@ -35,6 +35,7 @@ from kling_nb.video.frames import (
     sample,
     shown,
 )
+from kling_nb.video.progress import OnProgress
 
 SAMPLE_RATE = 48_000
 _QUALITY = "18"
@@ -60,9 +61,6 @@ _NOTICED = 0.1
 
 _MOST_HOURS = 6
 """A damaged header may claim years."""
-
-OnProgress = Callable[[float, float], None]
-"""Called as `on_progress(done, total)`, in seconds of the film, about a hundred times."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ from kling_nb.video.frames import (
     sample,
     shown,
 )
+from kling_nb.video.progress import OnProgress, progress_line
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -165,13 +166,23 @@ class Video:
         """
         return _save_copy(self.path, path, overwrite=overwrite)
 
-    def to_gif(self, path: str | Path, width: int = 480, fps: float = 12, *, overwrite: bool = False) -> Path:
+    def to_gif(
+        self,
+        path: str | Path,
+        width: int = 480,
+        fps: float = 12,
+        *,
+        on_progress: OnProgress | None = None,
+        overwrite: bool = False,
+    ) -> Path:
         """Write the clip as an endless animated GIF, with a palette made for it.
 
         Args:
             path: The new file.
             width: Pixels, from 16 to 4096. A narrower clip keeps its width.
             fps: Frames per second, from 1 to 50. Viewers show faster ones slower.
+            on_progress: Called as `on_progress(done, total)`, in seconds of the clip, in place of the line
+                that shows the progress. An exception that it raises stops the work.
             overwrite: Replace an existing file.
 
         Returns:
@@ -190,7 +201,10 @@ class Video:
         if target.suffix.lower() != ".gif":
             raise InputError(f"path must end in .gif, not {target.name!r}.", parameter="path")
         width = min(int(width), self.width)
-        write_new(target, lambda temporary: _write_gif(self, temporary, width, fps), overwrite=overwrite)
+        with progress_line(f"GIF {target.name}", on_progress, verbs=("Making", "Made")) as report:
+            write_new(
+                target, lambda temporary: _write_gif(self, temporary, width, fps, report), overwrite=overwrite
+            )
         return target
 
     def _check_time(self, name: str, t: float) -> float:
@@ -367,7 +381,7 @@ _PALETTE_WIDTH = 320
 """Pixels of the frames that the palette is made of."""
 
 
-def _write_gif(video: Video, target: Path, width: int, fps: float) -> None:
+def _write_gif(video: Video, target: Path, width: int, fps: float, on_progress: OnProgress) -> None:
     """Write `video` to `target`, which is overwritten.
 
     Args:
@@ -375,6 +389,7 @@ def _write_gif(video: Video, target: Path, width: int, fps: float) -> None:
         target: The new file. Its name does not need to end in .gif.
         width: Pixels.
         fps: Frames per second.
+        on_progress: Called during the work.
 
     Raises:
         MediaError: The clip does not decode, or is longer than 300 s.
@@ -399,6 +414,7 @@ def _write_gif(video: Video, target: Path, width: int, fps: float) -> None:
                 frame.pts, frame.time_base = marks[index], Fraction(1, 100)
                 index += 1
                 out.mux(stream.encode(frame))
+            on_progress(marks[index] / 100, marks[-1] / 100)
         if not index:
             raise MediaError(f"{video.path.name} has no frame that decodes.")
         out.mux(stream.encode(None))

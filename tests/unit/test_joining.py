@@ -14,8 +14,8 @@ from clips import colourful, make_clip
 from kling_nb import Storyboard, Video, front_end, join
 from kling_nb.errors import InputError, MediaError, UsageError
 from kling_nb.notebook.output.kernel import open_line
-from kling_nb.sweeps.storyboard import _progress
 from kling_nb.video.join import Wish, plan_film
+from kling_nb.video.progress import progress_line
 
 
 @pytest.fixture
@@ -163,6 +163,10 @@ def test_one_shot_and_names_of_other_files_are_refused(shots, tmp_path):
     assert not list(tmp_path.glob("film.*"))
 
 
+def joining(what, **options):
+    return progress_line(what, None, verbs=("Joining", "Joined"), **options)
+
+
 def test_a_long_join_rewrites_one_line_of_its_cell():
     class Shell:
         def __init__(self):
@@ -172,19 +176,19 @@ def test_a_long_join_rewrites_one_line_of_its_cell():
             self.published.append((data["text/plain"], transient["display_id"], update))
 
     def stopped():
-        with _progress(1, None, after=0) as report:
+        with joining("1 shot", after=0) as report:
             report(0, 4)
             raise KeyboardInterrupt
 
     shell = Shell()
     front_end.open_line = lambda: open_line(shell)
     try:
-        with _progress(3, None, after=0) as report:
+        with joining("3 shots", after=0) as report:
             for done in (1, 1, 4):
                 report(done, 4)
         with pytest.raises(KeyboardInterrupt):
             stopped()
-        with _progress(3, None) as report:
+        with joining("3 shots") as report:
             report(1, 4)  # a short join shows nothing
     finally:
         front_end.open_line = None
@@ -206,7 +210,7 @@ def test_a_long_join_rewrites_one_line_of_the_terminal_and_none_of_a_file():
             return True
 
     for stream, lines in ((Terminal(), ["Joining 2 shots: 50 %", "Joined 2 shots"]), (io.StringIO(), [])):
-        with redirect_stderr(stream), _progress(2, None, after=0) as report:
+        with redirect_stderr(stream), joining("2 shots", after=0) as report:
             report(1, 2)
         shown = stream.getvalue().replace("\x1b[K", "").split("\r")[1:]
         assert [line.partition(" in ")[0] for line in shown] == lines

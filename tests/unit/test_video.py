@@ -287,6 +287,20 @@ def test_a_gif_has_the_length_and_colours_of_the_clip(tmp_path: Path) -> None:
     assert max(difference) < 16
 
 
+def test_a_gif_reports_its_progress_and_can_be_stopped(clip: Video, tmp_path: Path) -> None:
+    steps: list[tuple[float, float]] = []
+    clip.to_gif(tmp_path / "a.gif", on_progress=lambda done, total: steps.append((done, total)))
+    assert steps == sorted(steps)
+    assert steps[-1] == (steps[0][1], steps[0][1]) != steps[0]
+
+    def stop(done: float, total: float) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        clip.to_gif(tmp_path / "b.gif", on_progress=stop)
+    assert not list(tmp_path.glob("*b.gif*"))
+
+
 def test_a_gif_of_a_turned_clip_stands_upright(tmp_path: Path) -> None:
     video = Video.from_file(make_clip(tmp_path / "t.mp4", rotation=-90))
     with Image.open(video.to_gif(tmp_path / "t.gif", width=480)) as gif:
