@@ -23,7 +23,7 @@ from kling_nb.errors import KEY_REFUSED, KlingError, ResponseError
 from kling_nb.fal.http import Http, certificate_source, connection_options, proxy_for, unreachable_error
 from kling_nb.fal.patience import Patience, Retry
 from kling_nb.fal.platform import live_price
-from kling_nb.settings import Settings, dotenv_note
+from kling_nb.settings import Settings, backend_text, dotenv_note
 
 PACKAGES = (
     "kling_nb",
@@ -117,17 +117,12 @@ def _enabled_in(file: Path) -> bool | None:
 
 
 def _settings(settings: Settings) -> Iterator[Finding]:
-    where = "fal" if settings.backend == "fal" else "local preview (free)"
     key = settings.key
     needs_key = settings.backend == "fal" and key is None
     yield Finding("Key", False if needs_key else None if key is None else True, key.source if key else "none")
     if note := dotenv_note(settings):
         yield Finding(".env", None, note)
-    yield Finding(
-        "Backend",
-        True,
-        where + ("" if settings.chosen else " (there is a key)" if key else " (there is no key)"),
-    )
+    yield Finding("Backend", True, backend_text(settings))
     yield _endpoint(settings)
     yield _folder("Ledger folder", settings.home)
     yield _folder("Media folder", settings.media)

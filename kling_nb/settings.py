@@ -203,6 +203,12 @@ def _dotenv_file(value: Any) -> Path | None:
     return front_end.base_folder() / DOTENV if value is not None and _switch("dotenv", value) else None
 
 
+def backend_text(settings: Settings) -> str:
+    """Return where jobs go, and why, as text for the user."""
+    where = "fal" if settings.backend == "fal" else "local preview server (free previews)"
+    return where if settings.chosen else f"{where}, because {'a' if settings.key else 'no'} key was found"
+
+
 def dotenv_note(settings: Settings) -> str:
     """Return a line about a `.env` file that is not read, or an empty text."""
     if settings.key is not None or settings.dotenv is not None:

@@ -16,7 +16,7 @@ from kling_nb.ledger import Entry, Spending
 from kling_nb.media import MediaFolder, Note, Take
 from kling_nb.notebook.flags import BODY_PARAMETERS, FIXED_FLAGS, flag_of
 from kling_nb.session import Session
-from kling_nb.settings import dotenv_note
+from kling_nb.settings import backend_text, dotenv_note
 
 if TYPE_CHECKING:
     from kling_nb.fal.platform import BilledRequest
@@ -31,10 +31,8 @@ def status(session: Session) -> str:
     """Return the settings, and the unfinished jobs of the folder."""
     settings = session.settings()
     chosen = session.endpoint()
-    where = "fal" if settings.backend == "fal" else "local preview server (free previews)"
-    reason = "" if settings.chosen else f", because {'a' if settings.key else 'no'} key was found"
     lines = [
-        f"Backend   {where}{reason}",
+        f"Backend   {backend_text(settings)}",
         f"Key       {settings.key.source if settings.key else 'none'}",
         f"Endpoint  {chosen.short_name}  ({chosen.id})",
         f"Media     {settings.media}",

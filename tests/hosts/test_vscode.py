@@ -96,6 +96,9 @@ display(
     ipywidgets.HBox([ipywidgets.VBox(pair(), layout={"width": "50%"}), jobs[0].widget()]),
     grid,
     out,
+    ipywidgets.HBox([kling_nb.Panel()]),
+    ipywidgets.HBox([kling_nb.sweep(["a red fox", "a grey wolf"]).widget()]),
+    ipywidgets.HBox([kling_nb.Storyboard([job.video for job in jobs]).widget()]),
 )
 """
 
@@ -103,10 +106,10 @@ display(
 def test_a_widget_has_its_width_in_every_container(host: Host, fal: ScriptedFal) -> None:
     fal.script = Script(instant())
     host.run(BOXES)
-    outputs = host.cell.locator(".output_container")
-    expect(outputs).to_have_count(12)
+    outputs = host.cell.locator(".output_container", has=host.frame.locator(".kling-widget"))
+    expect(outputs).to_have_count(15)
     for output in outputs.all():
-        view = output.locator(".kling-job").first
+        view = output.locator(".kling-widget").first
         expect(view).to_be_visible()
         assert view.bounding_box()["width"] > 300, view  # type: ignore[index]
 

@@ -116,7 +116,7 @@ def test_without_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KLING_NB_BACKEND", "auto")
     findings = found()
     assert findings["Key"].good is None
-    assert "there is no key" in findings["Backend"].text
+    assert "because no key was found" in findings["Backend"].text
     assert findings["Queue"].good is None
 
 
