@@ -297,6 +297,51 @@ def opening(place: Path, takes: int) -> dict[str, float]:
     return {f"opening {OUTPUTS} outputs of an ended kernel": spent}
 
 
+def blocked(place: Path, takes: int) -> dict[str, float]:
+    """The longest time for which the server's loop did not run while it opened the notebook. By the clock."""
+    import asyncio
+
+    from jupyter_server.services.contents.largefilemanager import AsyncLargeFileManager, LargeFileManager
+
+    from benchmarks.opening import NoKernels
+    from kling_nb.notebook.saved.server_extension import update_on_read
+
+    os.environ |= {"KLING_NB_HOME": str(place / "home"), "KLING_NB_BACKEND": "local"}
+    name = _saved(place, takes, "blocked.ipynb").name
+
+    async def longest(contents: Any) -> float:
+        found = []
+
+        async def beat() -> None:
+            while True:
+                last = time.perf_counter()
+                await asyncio.sleep(0.001)
+                found.append(1000 * (time.perf_counter() - last) - 1)
+
+        beats = asyncio.create_task(beat())
+        await asyncio.sleep(0.1)
+        found.clear()
+        model = contents.get(name)
+        if asyncio.iscoroutine(model):
+            model = await model
+        await asyncio.sleep(0.01)
+        beats.cancel()
+        return max(found)
+
+    def median(kind: Any, *, ours: bool) -> float:
+        contents = kind(root_dir=str(place))
+        if ours:
+            update_on_read(contents, NoKernels(), place)
+        return statistics.median(asyncio.run(longest(contents)) for _ in range(3))
+
+    managers = {"": AsyncLargeFileManager, ", synchronous contents manager": LargeFileManager}
+    return {
+        f"longest block of the server's loop{words}{which} (by the clock)": median(kind, ours=ours)
+        for words, kind in managers.items()
+        for which, ours in ((" without the extension", False), ("", True))
+    }
+
+
 def freeze(place: Path, takes: int) -> dict[str, float]:
     from kling_nb.notebook.saved import freeze as freezing
 
@@ -338,6 +383,7 @@ def missing(place: Path, takes: int) -> dict[str, float]:
 def posters(place: Path, takes: int) -> dict[str, float]:
     from kling_nb.notebook.widgets.compose import Desk
 
+    os.environ["KLING_NB_HOME"] = str(place / "home")  # where they are stored
     session = _session(place)
     desk = Desk(session, ENDPOINT, notify=lambda: None, on_draft=lambda *_: None)
     ids = [
@@ -373,6 +419,7 @@ FIGURES = (
     sweep,
     verify,
     opening,
+    blocked,
     freeze,
     check,
     missing,

@@ -1,14 +1,18 @@
 """Cards drawn again from the ledger's rows: what there is to say of a job whose kernel is gone."""
 
+import asyncio
 import os
 from pathlib import Path
 
 import pytest
+from clips import clip_bytes, in_chunks
 
 from kling_nb.events import State
 from kling_nb.ledger import Intent, Ledger
+from kling_nb.media import MediaFolder, TakeDraft
 from kling_nb.notebook.card.mark import Mark
 from kling_nb.notebook.saved.renewal import Renewal
+from kling_nb.notebook.saved.server_extension import BoundedCards
 from kling_nb.settings import current, media_of_notebook
 
 
@@ -90,3 +94,18 @@ def test_a_panel_says_what_to_do_and_nothing_is_written(tmp_path: Path, home: Pa
     assert "run this cell" in found["text/html"]
     assert list(tmp_path.iterdir()) == [home]
     assert list(home.iterdir()) == []
+
+
+def test_no_poster_is_decoded_on_the_loop_of_a_server(home: Path, tmp_path: Path) -> None:
+    draft = TakeDraft("ab" * 32, None, "fal-ai/x", {}, "a boat", "fal", "r-2", "", "video")
+    take = asyncio.run(MediaFolder(tmp_path / "kling_media").store(in_chunks(clip_bytes(frames=2)), draft))
+    cards = BoundedCards(Renewal())
+    mark = Mark("take-abababab-1", "gone", state="IN_PROGRESS", fingerprint="ab" * 32, request="r-2")
+    has_poster = []
+    for _ in range(2):
+        with cards.within(0, 1, True) as (draw_card, _):
+            html = (draw_card(mark, tmp_path) or {})["text/html"]
+        cards._thread.submit(str).result()  # The card has been drawn again, for the next opening.
+        assert take.path.name in html
+        has_poster.append("data:image/jpeg" in html)
+    assert has_poster == [False, True]

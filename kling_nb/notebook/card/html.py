@@ -12,13 +12,15 @@ from __future__ import annotations
 import base64
 import hashlib
 import struct
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import replace
 from html import escape
 from urllib.parse import quote
 
 from kling_nb._files import write_file
-from kling_nb.errors import KlingError
+from kling_nb.errors import KlingError, MediaError
 from kling_nb.events import State
 from kling_nb.job.plan import WORDS, Outcome
 from kling_nb.notebook.card import words
@@ -117,6 +119,20 @@ def _poster(video: Video) -> str:
         return ""
 
 
+_missing: ContextVar[list[Video] | None] = ContextVar("missing", default=None)
+
+
+@contextmanager
+def stored_posters_only(on: bool) -> Iterator[list[Video]]:
+    """If `on`, draw cards in the block without posters that are not stored. Give a list of their videos."""
+    found: list[Video] = []
+    token = _missing.set(found if on else None)
+    try:
+        yield found
+    finally:
+        _missing.reset(token)
+
+
 POSTERS = 4_096
 """Number of stored posters, 16 kB each at most. A new one may replace an older one."""
 
@@ -125,7 +141,7 @@ def poster_of(video: Video) -> bytes:
     """Return the poster of a video. It is stored, because to decode it takes 20 to 50 ms.
 
     Raises:
-        MediaError: The file is gone or damaged.
+        MediaError: The file is gone or damaged, or in `stored_posters_only` there is none yet.
     """
     try:
         status = video.path.stat()
@@ -138,6 +154,9 @@ def poster_of(video: Video) -> bytes:
         known, data = (content := place.read_bytes())[:64], content[64:]
         if known == wanted + hashlib.sha256(data).digest():
             return data
+    if (missing := _missing.get()) is not None:
+        missing.append(video)
+        raise MediaError(f"{video.path.name} has no stored poster.")
     content = wanted + hashlib.sha256(video.poster).digest() + video.poster
     with suppress(OSError):
         for folder in (place.parents[1], place.parent):  # A home is not made for posters alone.

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kling_nb._lazy import lazy
+from kling_nb.notebook.card.html import poster_of, stored_posters_only
 from kling_nb.notebook.card.mark import BASE, ROOT, Mark, Part
 from kling_nb.notebook.ipykernel_quirks import CARDS_ONLY
 from kling_nb.notebook.saved.reopening import (
@@ -83,7 +84,7 @@ def update_on_read(contents: Any, kernels: Any, root: Path) -> Update:
 
     def update(content: Any, path: str, *, on_loop: bool = False) -> bool:
         try:
-            limits = (SECONDS_ON_LOOP, 0) if on_loop else (SECONDS, AT_LEAST)
+            limits = (SECONDS_ON_LOOP, 1, True) if on_loop else (SECONDS, AT_LEAST, False)
             with cards().within(*limits) as (draw_card, find_file):
                 folder = (root / path.strip("/")).parent
                 return update_outputs(
@@ -121,7 +122,7 @@ def drop_models_on_save(model: Any, **_: Any) -> None:
 SECONDS, AT_LEAST = 1.5, 50
 """Limit for the update of a notebook in a thread. So many cards are drawn in any case."""
 
-SECONDS_ON_LOOP = 0.03
+SECONDS_ON_LOOP = 0.01
 """The limit on the server's loop, where everything else waits. Only synchronous contents managers need it."""
 
 SECONDS_KEPT = 60.0
@@ -147,8 +148,13 @@ class BoundedCards:
         self._thread = ThreadPoolExecutor(1, "kling-cards")
 
     @contextmanager
-    def within(self, seconds: float, at_least: int = 0) -> Iterator[tuple[DrawCard, FindFile]]:
-        """Give a function that draws a card, and one that finds a file. After the limit they return None."""
+    def within(
+        self, seconds: float, at_least: int = 0, on_loop: bool = False
+    ) -> Iterator[tuple[DrawCard, FindFile]]:
+        """Give a function that draws a card, and one that finds a file. After the limit they return None.
+
+        On the loop no poster is decoded: the first one takes 200 ms. A thread does it for the next opening.
+        """
         deadline, late, calls = time.monotonic() + seconds, list[tuple[Mark, Path]](), count()
 
         def draw_card(mark: Mark, folder: Path) -> Card:
@@ -164,8 +170,10 @@ class BoundedCards:
             in_time = next(calls) < at_least or time.monotonic() < deadline
             return self._renewal.find_file(part, folder) if in_time else None
 
-        with self._renewal.one_look():
+        with self._renewal.one_look(), stored_posters_only(on_loop) as missing:
             yield draw_card, find_file
+        for video in missing:
+            self._thread.submit(poster_of, video)
         if late:
             self._thread.submit(self._draw, late)
 
