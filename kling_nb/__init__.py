@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         resume,
         submit,
         sweep,
+        takes,
         upload,
     )
     from kling_nb.job.job import Job
@@ -43,6 +44,7 @@ _MODULES = {
         "resume",
         "submit",
         "sweep",
+        "takes",
         "upload",
     ),
     "job.job": ("Job",),
@@ -77,6 +79,7 @@ __all__ = [
     "resume",
     "submit",
     "sweep",
+    "takes",
     "unload_ipython_extension",
     "upload",
 ]

@@ -3,8 +3,9 @@
 `import kling_nb`, `%load_ext` and the first cell import only what they use. There are three such boundaries.
 Everything else is imported normally:
 
-1. Heavy packages, below: httpx 60 ms, PyAV with NumPy and Pillow 120 ms, jsonschema-rs 40 ms. Also the
-   modules that send a job (`job/start.py`, `connections.py`), 50 ms that a reused take does not need.
+1. Heavy packages, below: httpx 60 ms, PyAV with NumPy and Pillow 120 ms, jsonschema-rs 40 ms, filelock 50 ms.
+   Also the modules that send a job (`job/start.py`, `connections.py`), 50 ms that a reused take does not
+   need.
 2. The magics and the server extension: they are registered at once, and import their code at the first use
    (`notebook/magics.py`, `extension.py`, `saved/server_extension.py`; 30 ms).
 3. Widgets: ipywidgets and anywidget, 100 ms, with the first job that is shown (`notebook/output/`).
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 __all__ = [
     "av",
     "dotenv",
+    "filelock",
     "httpx",
     "httpx_sse",
     "image_ops",
@@ -91,6 +93,7 @@ def reloaded_module() -> str | None:
 if TYPE_CHECKING:
     import av
     import dotenv
+    import filelock
     import httpx
     import httpx_sse
     import jsonschema_rs
@@ -101,6 +104,7 @@ if TYPE_CHECKING:
 else:
     av = lazy("av")
     dotenv = lazy("dotenv")
+    filelock = lazy("filelock")
     httpx = _LazyHttpx("httpx")
     httpx_sse = _LazyHttpx("httpx_sse")
     image_ops = lazy("PIL.ImageOps")

@@ -10,7 +10,7 @@ from kling_nb import settings as _settings
 from kling_nb.catalog import Endpoint
 from kling_nb.job.job import Job
 from kling_nb.ledger import Entry
-from kling_nb.media import Result
+from kling_nb.media import Result, Takes
 from kling_nb.session import Session
 from kling_nb.sweeps.sweep import Sweep
 
@@ -97,6 +97,11 @@ def get_job(job_id: str, endpoint: str | None = None) -> Job:
 def resume(**arguments: Any) -> list[Job]:
     """Resume every unfinished submission of this folder. See `Session.resume`."""
     return default_session().resume(**arguments)
+
+
+def takes(**conditions: Any) -> Takes:
+    """Return the stored takes: `takes(rating=4, tag="hero")`. See `Session.takes`."""
+    return default_session().takes(**conditions)
 
 
 def upload(file: Any, **arguments: Any) -> str:

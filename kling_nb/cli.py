@@ -27,7 +27,7 @@ from kling_nb.local.__main__ import main as local
 from kling_nb.media import MediaFolder
 from kling_nb.notebook import tables
 from kling_nb.notebook.card.job import card_text
-from kling_nb.notebook.flags import command_help, parse_words
+from kling_nb.notebook.flags import command_help, parse_words, take_filters
 from kling_nb.notebook.line import reconcile_text
 from kling_nb.notebook.output.terminal import plan_text, show_text, wait_with_progress
 from kling_nb.notebook.saved.freeze import freeze
@@ -105,6 +105,8 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("-n", type=int, default=20, help="number of jobs (20)")
     command.add_argument("--unfinished", action="store_true", help="only unfinished jobs")
     command.set_defaults(run=_jobs)
+    command = take_filters(commands.add_parser("takes", help="list stored takes, newest first"))
+    command.set_defaults(run=_takes)
     command = commands.add_parser("resume", help="resume unfinished jobs and wait for their files")
     command.add_argument("ids", nargs="*", metavar="ID", help="jobs (default: all of this folder)")
     command.add_argument("--everywhere", action="store_true", help="also jobs of other folders")
@@ -222,6 +224,12 @@ def _decode(data: bytes, encoding: str) -> str:
 
 def _jobs(parsed: argparse.Namespace) -> int:
     print(tables.jobs(default_session().jobs(limit=parsed.n, unfinished=parsed.unfinished)))
+    return 0
+
+
+def _takes(parsed: argparse.Namespace) -> int:
+    conditions = {name: getattr(parsed, name) for name in ("rating", "tag", "endpoint", "chosen")}
+    print(tables.takes(default_session().takes(**conditions)))
     return 0
 
 

@@ -31,13 +31,14 @@ from kling_nb.job.registry import PastJobs, RunningJobs
 from kling_nb.job.start import JobStarter
 from kling_nb.ledger import Entry, Intent, Ledger, Selection, Spending
 from kling_nb.ledger.limits import Grouping
-from kling_nb.media import Result
+from kling_nb.media import Result, Takes
 from kling_nb.request.coercion import as_list
 from kling_nb.request.media_input import for_upload
 from kling_nb.request.request import VideoRequest
 from kling_nb.settings import Settings
 from kling_nb.sweeps.axes import Axis, combinations, list_parameters, split
 from kling_nb.sweeps.sweep import CONCURRENCY, Sweep, SweepCell, SweepPayment, to_submit
+from kling_nb.video.decisions import check_rating, check_tags
 
 if TYPE_CHECKING:
     from kling_nb.fal import platform
@@ -552,6 +553,34 @@ class Session:
                 key_fingerprint=settings.key.fingerprint if settings.key else None,
             ),
         )
+
+    def takes(
+        self,
+        *,
+        rating: int | None = None,
+        tag: str | Sequence[str] | None = None,
+        endpoint: str | None = None,
+        chosen: bool | None = None,
+    ) -> Takes:
+        """Return the stored takes of the media folder, the newest first.
+
+        Args:
+            rating: Only takes with so many stars or more.
+            tag: Only takes with this tag, or with all of several.
+            endpoint: Id or short name; only its takes.
+            chosen: Only takes that were chosen for a cell; False for the others.
+
+        Raises:
+            UsageError: A value makes no sense.
+            UnknownEndpoint: There is no such endpoint.
+        """
+        found = self._connections.media(self.settings(backend="local").media).select(
+            rating=check_rating(rating),
+            tags=check_tags(tag),
+            endpoint=None if endpoint is None else self.endpoint(endpoint, fetch=False).id,
+            chosen=chosen,
+        )
+        return Takes(take.file() for take in found)
 
     def takes_of(self, request: VideoRequest, backend: str) -> list[Job]:
         """Return the stored takes of a request by one backend as finished jobs, in order of their numbers."""

@@ -143,6 +143,32 @@ class MediaFolder:
         ]
         return [take for take in chosen.values() if take not in paid], paid
 
+    def select(
+        self,
+        *,
+        rating: int | None = None,
+        tags: Collection[str] = (),
+        endpoint: str | None = None,
+        chosen: bool | None = None,
+    ) -> list[Take]:
+        """Return the takes that meet the conditions, the newest first. The content of files is not read.
+
+        Args:
+            rating: Only takes with at least so many stars.
+            tags: Only takes that have all these tags.
+            endpoint: fal's id of a model; only its takes.
+            chosen: Only takes that were chosen for a cell; False for those that were not.
+        """
+        found: dict[Path, Take] = {}
+        with self.one_look():
+            for note in self.notes():
+                wanted = endpoint in {None, note.endpoint} and note.decisions.meets(rating, tags, chosen)
+                sidecar = read_sidecar(note.path) if wanted else None
+                path = self.file_of(note) if sidecar else None
+                if sidecar and path:
+                    found.setdefault(path, Take(path, sidecar, note.path))
+        return list(found.values())
+
     def delete(self, take: Take) -> None:
         """Delete the files of a take, and last its sidecars.
 
@@ -233,7 +259,7 @@ class MediaFolder:
         Raises:
             MediaError: The disk refuses.
         """
-        known, temporary = take.sidecar, temporary_path(self.folder / "take")
+        known, temporary = replace(take.sidecar, user={}), temporary_path(self.folder / "take")
         prompt = str(known.input.get("prompt") or known.input.get("text") or known.endpoint)
         with disk_errors(self.folder, unsent=True):
             try:
@@ -399,7 +425,7 @@ def _take(index: Index, note: Note) -> Take | None:
 
 def _take_of(index: Index, note: Path, sidecar: Sidecar | None) -> Take | None:
     media = index.media_of(note, sidecar) if sidecar else None
-    return Take(media, sidecar) if media and sidecar else None
+    return Take(media, sidecar, note) if media and sidecar else None
 
 
 def _take_of_id(index: Index, request_id: str | None, backend: str, *, recent: float = 0.0) -> Take | None:
@@ -488,7 +514,7 @@ def _try_name(index: Index, note: Path, temporary: Path, sidecar: Sidecar) -> Ta
     finally:
         with index.own_change(), suppress(OSError):
             draft.unlink(missing_ok=True)
-    return Take(media, sidecar)
+    return Take(media, sidecar, note)
 
 
 def _take_at(index: Index, note: Path, sidecar: Sidecar) -> Take | None:

@@ -36,6 +36,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from kling_nb._files import COARSE, has_reliable_times, is_network, is_old, times_of
 from kling_nb.media.take import Sidecar, read_sidecar
+from kling_nb.video.decisions import Decisions
 
 _DEEPEST = 12
 _FEW = 200
@@ -52,10 +53,10 @@ _DAMAGED = {sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _ENCODING = ("utf-8", "surrogatepass")
 """A sidecar may have lone surrogates, which have no UTF-8. So texts are stored as blobs."""
 
-_VERSION = 1
+_VERSION = 2
 _NOTES = """CREATE TABLE notes (
 path BLOB PRIMARY KEY, inode INTEGER, mtime INTEGER, bytes INTEGER, backend TEXT, take INTEGER, size INTEGER,
-finished REAL, fingerprint BLOB, request BLOB, file BLOB, endpoint BLOB)"""
+finished REAL, fingerprint BLOB, request BLOB, file BLOB, endpoint BLOB, user BLOB)"""
 _TABLES = (
     _NOTES,
     "CREATE INDEX notes_by_fingerprint ON notes (fingerprint)",
@@ -65,7 +66,9 @@ _TABLES = (
 )
 """`notes`: each JSON file, from `backend` on NULL if it is no sidecar. `listing`: times of all folders."""
 
-_COLUMNS = "path, mtime, bytes, backend, take, size, finished, request, file, endpoint"
+_COLUMNS = "path, mtime, bytes, backend, take, size, finished, request, file, endpoint, user"
+
+_UNDECIDED = Decisions()
 
 T = TypeVar("T")
 Stamp = tuple[Any, int, int]
@@ -88,6 +91,7 @@ class Note(NamedTuple):
         request_id: fal's id of the request, or None.
         file: Name of the stored file.
         endpoint: fal's id of the model.
+        decisions: Rating, note, tags and choice of the user.
     """
 
     path: Path
@@ -99,6 +103,7 @@ class Note(NamedTuple):
     request_id: str | None
     file: str
     endpoint: str
+    decisions: Decisions
 
 
 class Index:
@@ -235,9 +240,23 @@ class Index:
         return self._run(select) if self._db is not None or self.folder.is_dir() else []
 
     def _note(self, row: tuple[Any, ...]) -> Note:
-        path, mtime, length, *numbers, request, file, endpoint = row
-        texts = [None if blob is None else blob.decode(*_ENCODING) for blob in (request, file, endpoint)]
-        return Note(self.folder / os.fsdecode(path), (mtime, length), *numbers, *texts)
+        path, mtime, length, backend, take, size, finished, request, file, endpoint, user = row
+        request_id = None if request is None else request.decode(*_ENCODING)
+        name = os.fsdecode(path)
+        decisions = Decisions.of(json.loads(user), name) if user else _UNDECIDED
+        stamp = mtime, length
+        return Note(
+            self.folder / name,
+            stamp,
+            backend,
+            take,
+            size,
+            finished,
+            request_id,
+            file.decode(*_ENCODING),
+            endpoint.decode(*_ENCODING),
+            decisions,
+        )
 
     def _read_again(self, db: sqlite3.Connection, notes: list[Note]) -> None:
         self._known_version = None
@@ -530,13 +549,14 @@ def _insert(db: sqlite3.Connection, path: bytes, sidecar: Sidecar | None, status
     """Write the row of a JSON file, which may be no sidecar."""
     row: list[Any] = [path, status.st_ino % 2**63, status.st_mtime_ns, status.st_size]
     if sidecar is None:
-        row += [None] * 8
+        row += [None] * 9
     else:
         texts = (sidecar.fingerprint, sidecar.request_id, sidecar.file, sidecar.endpoint)
         row += [sidecar.backend, sidecar.take, sidecar.size]
         row += [datetime.fromisoformat(sidecar.finished_at).timestamp()]
         row += [None if text is None else text.encode(*_ENCODING) for text in texts]
-    db.execute("INSERT OR REPLACE INTO notes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+        row += [json.dumps(sidecar.user).encode() if sidecar.user else None]
+    db.execute("INSERT OR REPLACE INTO notes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
 
 
 def _folders(folder: Path) -> Iterator[tuple[str, os.stat_result, list[os.DirEntry[str]]]]:

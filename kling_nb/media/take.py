@@ -23,6 +23,8 @@ writes it, and any program may read it.
     billable_units  as fal sent them, or null
     lines           the last 200 log lines, each [timestamp or null, message]
     estimate_usd    expected cost in US dollars; null, or missing, if not known
+    user            rating, note, tags and choice of the user (`video/decisions.py`); missing if there are
+                    none. It is all that may change after the sidecar was written
 
 Readers ignore names that they do not know, and refuse a version above their own.
 """
@@ -35,7 +37,7 @@ import unicodedata
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
@@ -43,6 +45,7 @@ from typing import Any, NoReturn
 from kling_nb._files import names_in
 from kling_nb.errors import MediaError
 from kling_nb.video import MediaFile, Video
+from kling_nb.video.decisions import json_object
 
 VERSION = 1
 MAX_LINES = 200
@@ -78,6 +81,7 @@ class Sidecar:
     billable_units: str | None
     lines: tuple[Line, ...]
     estimate_usd: float | None = None
+    user: Any = field(default_factory=dict)
 
     def to_json(self) -> bytes:
         """Return the content of the file: one name per line, so that a diff is readable.
@@ -85,14 +89,13 @@ class Sidecar:
         Raises:
             MediaError: `input` has a value that JSON does not have.
         """
-        entries = {"kling_nb": VERSION, **{field.name: getattr(self, field.name) for field in fields(self)}}
+        entries = {"kling_nb": VERSION, **{one.name: getattr(self, one.name) for one in fields(self)}}
+        if not self.user:
+            del entries["user"]
         try:
-            rows = [f"  {_dumps(name)}: {_dumps(value)}" for name, value in entries.items()]
+            return json_object(entries)
         except (TypeError, ValueError, RecursionError) as error:
             raise MediaError(f"The input cannot be written as JSON: {error}.") from error
-        text = "{\n" + ",\n".join(rows) + "\n}\n"
-        # A lone surrogate has no UTF-8, but it has a JSON escape.
-        return text.encode("utf-8", "backslashreplace")
 
     @classmethod
     def from_json(cls, data: bytes) -> Sidecar:
@@ -139,12 +142,6 @@ def is_rated(path: Path) -> bool:
 def timestamp(unix: float) -> str:
     """Return `unix` seconds as a sidecar has them."""
     return datetime.fromtimestamp(unix, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _dumps(value: Any) -> str:
-    return json.dumps(
-        dict(value) if isinstance(value, Mapping) else value, ensure_ascii=False, allow_nan=False
-    )
 
 
 def _refuse(word: str) -> NoReturn:
@@ -263,6 +260,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "billable_units": _or_none(_text),
     "lines": _lines,
     "estimate_usd": _amount,
+    "user": lambda value: value or {},  # a take counts, whatever this is
 }
 
 
@@ -375,11 +373,13 @@ class Take:
 
     Attributes:
         path: The file, by its present name.
-        sidecar: Its sidecar.
+        sidecar: The content of its sidecar.
+        sidecar_path: The sidecar.
     """
 
     path: Path
     sidecar: Sidecar
+    sidecar_path: Path
 
     def other(self, name: str) -> Path | None:
         """Return another file of the same result, such as the `audio` of a video, or None."""
@@ -411,7 +411,19 @@ class Take:
             return self.video()
         if known.kind == "data" and known.content_type == "application/json" and known.url is None:
             return self._data()
-        kind = known.kind if known.kind != "data" else main_type
+        return self._file()
+
+    def file(self) -> Video | MediaFile:
+        """Return the stored file as a `Video`, or as a `MediaFile` if it is none."""
+        known = self.sidecar
+        if "video" in {known.kind, known.content_type.partition("/")[0]}:
+            with suppress(MediaError):
+                return self.video()
+        return self._file()
+
+    def _file(self) -> MediaFile:
+        known = self.sidecar
+        kind = known.kind if known.kind != "data" else known.content_type.partition("/")[0]
         return MediaFile(
             path=self.path,
             kind="audio" if kind == "audio" else "image" if kind == "image" else "data",
@@ -435,6 +447,7 @@ class Take:
             "request_id": known.request_id,
             "backend": known.backend,
             "take": known.take,
+            "sidecar": self.sidecar_path,
         }
 
     def video(self) -> Video:

@@ -34,7 +34,12 @@ IMAGES = frozenset({"image", "end_image"})
 """Arguments of `submit` that are images. Their flags may name a variable."""
 
 MAGIC, COMMAND = "%%kling", "kling-nb generate"
-_HELP = {MAGIC: "%%kling? shows", COMMAND: "kling-nb generate --help shows"}
+TAKES = "%kling takes"
+_HELP = {
+    MAGIC: "%%kling? shows all flags of the endpoint in use.",
+    COMMAND: "kling-nb generate --help shows all flags of the endpoint in use.",
+    TAKES: "Available: --rating N, --tag TAG, --endpoint NAME, --chosen.",
+}
 _NAMED = {
     MAGIC: ("NAME", "variable that receives the video"),
     COMMAND: ("PROMPT", 'the prompt, or "-" for standard input'),
@@ -237,7 +242,7 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise UsageError(
             f"{self.prog}: {message}",
-            remedy=f"{_HELP[self.prog]} all flags of the endpoint in use. Nothing was sent.",
+            remedy=f"{_HELP[self.prog]} Nothing was sent.",
         )
 
 
@@ -516,7 +521,7 @@ def _refuse_word(unknown: list[str], parser: argparse.ArgumentParser, chosen: En
         raise UsageError(f"{parser.prog}: {word!r} does not belong on the line.", remedy=_PLACE[parser.prog])
     flag = word.partition("=")[0]
     if flag in {"-h", "--help"}:
-        raise UsageError(f"{parser.prog} has no flag {flag}.", remedy=f"{_HELP[parser.prog]} all flags.")
+        raise UsageError(f"{parser.prog} has no flag {flag}.", remedy=_HELP[parser.prog])
     fixed = [one.name for one in _FLAGS if parser.prog == MAGIC or not one.cell_only]
     own = [one for one in flags_of(chosen, parser.prog) if one not in fixed]
     near = nearest(flag, own, 1) or nearest(flag, fixed, 1)
@@ -574,6 +579,26 @@ def _set_values(pairs: list[str], flags: Mapping[str, Any], chosen: Endpoint, pr
                 remedy=f'Quote it: --set \'{key}=[{{"prompt": "…"}}]\'. Nothing was sent.',
             ) from fault
     return values
+
+
+def take_filters(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """Add the flags of `%kling takes` and `kling-nb takes` to a parser, and return it."""
+    parser.add_argument("--rating", type=int, metavar="N", help="takes with N stars or more (1 to 5)")
+    parser.add_argument("--tag", action="append", metavar="TAG", help="takes with this tag; may be repeated")
+    parser.add_argument("--endpoint", metavar="NAME", help="takes of this endpoint")
+    parser.add_argument(
+        "--chosen", action="store_const", const=True, help="takes that were chosen for a cell"
+    )
+    return parser
+
+
+def parse_takes(words: Sequence[str]) -> dict[str, Any]:
+    """Return the arguments of `Session.takes` for the words after `%kling takes`.
+
+    Raises:
+        UsageError: A flag does not exist or has no value.
+    """
+    return vars(take_filters(_Parser(prog=TAKES, add_help=False, allow_abbrev=False)).parse_args(list(words)))
 
 
 def as_cell(

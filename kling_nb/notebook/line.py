@@ -17,6 +17,7 @@ from kling_nb.errors import UsageError
 from kling_nb.fal.auth import read_dotenv
 from kling_nb.ledger.limits import Grouping
 from kling_nb.notebook import tables
+from kling_nb.notebook.flags import parse_takes
 from kling_nb.notebook.output.terminal import Outputs, TerminalOutputs
 from kling_nb.notebook.prompt import Fields, fill_in, value_of_name
 from kling_nb.session import Session
@@ -72,6 +73,10 @@ def _jobs(words: Sequence[str], session: Session, outputs: Outputs) -> None:
     if words and not (words[0].isascii() and words[0].isdigit() and int(words[0]) > 0):
         raise UsageError(f"{words[0]!r} is not a number of jobs.", remedy="Write %kling jobs 20.")
     outputs.text(tables.jobs(session.jobs(limit=int(words[0]) if words else 20)))
+
+
+def _takes(words: Sequence[str], session: Session, outputs: Outputs) -> None:
+    outputs.text(tables.takes(session.takes(**parse_takes(words))))
 
 
 def _show(words: Sequence[str], session: Session, outputs: Outputs) -> None:
@@ -191,6 +196,7 @@ _Run = Callable[[Sequence[str], Session, Outputs], Any]
 _COMMANDS: dict[str, tuple[_Run, int, int]] = {
     "status": (_status, 0, 0),
     "jobs": (_jobs, 0, 1),
+    "takes": (_takes, 0, 20),
     "show": (_show, 1, 1),
     "resume": (_resume, 0, 0),
     "cancel": (_cancel, 1, 1),

@@ -87,6 +87,7 @@ class KlingMagics(Magics):
 
         %kling                    show the settings, and unfinished jobs of this folder
         %kling jobs [N]           list the last N jobs
+        %kling takes [--rating N] [--tag TAG] [--endpoint NAME] [--chosen]   list stored takes
         %kling show ID            show a job by its id or request id; resume it if it is unfinished
         %kling resume             resume all unfinished jobs of this folder
         %kling cancel ID          cancel a job

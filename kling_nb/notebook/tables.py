@@ -6,6 +6,7 @@ import textwrap
 import time
 from collections.abc import Collection, Iterable, Sequence
 from html import escape
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kling_nb.catalog import Endpoint
@@ -13,7 +14,7 @@ from kling_nb.catalog.endpoint import Control
 from kling_nb.catalog.problem import visible
 from kling_nb.catalog.shipped import short_name
 from kling_nb.ledger import Entry, Spending
-from kling_nb.media import MediaFolder, Note, Take
+from kling_nb.media import MediaFolder, Note, Take, Takes
 from kling_nb.notebook.flags import BODY_PARAMETERS, FIXED_FLAGS, flag_of
 from kling_nb.session import Session
 from kling_nb.settings import backend_text, dotenv_note
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 _SHOWN = 10
 _MOST_BILLED = 100
+_MOST_TAKES = 100
 
 
 def status(session: Session) -> str:
@@ -69,6 +71,24 @@ def jobs(entries: Sequence[Entry]) -> str:
             )
             for entry in entries
         ),
+    )
+
+
+def takes(found: Takes) -> str:
+    """Return a table of stored takes, the newest first."""
+    if not found:
+        return "No take meets these conditions."
+    rows = []
+    for row in found.records[:_MOST_TAKES]:
+        words = [*(f"#{tag}" for tag in row["tags"]), *(["chosen"] if row["chosen"] else []), row["note"]]
+        stars = "★" * (row["rating"] or 0)
+        seconds = f"{row['seconds']:.3g} s" if row["seconds"] else ""
+        local = " (preview)" if row["backend"] == "local" else ""
+        name = f"{short_name(row['endpoint'])}{local}"
+        rows.append((stars, seconds, name, clip(" ".join(words), 40), Path(row["path"]).name))
+    more = len(found) - len(rows)
+    return table(("STARS", "LENGTH", "ENDPOINT", "TAGS, NOTE", "FILE"), rows) + (
+        f"\n{more} more: kling_nb.takes() has all." if more else ""
     )
 
 

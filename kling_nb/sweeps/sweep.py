@@ -9,7 +9,6 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
-from importlib import import_module
 from typing import Any
 
 from kling_nb import front_end
@@ -24,7 +23,6 @@ from kling_nb.errors import (
     Interrupted,
     LedgerError,
     SweepIncomplete,
-    UsageError,
     WaitTimeout,
 )
 from kling_nb.events import Event, JobState
@@ -41,7 +39,7 @@ from kling_nb.job.plan import (
     no_take,
 )
 from kling_nb.ledger import Ledger, Limit
-from kling_nb.media import Result
+from kling_nb.media import Result, data_frame
 from kling_nb.request.request import VideoRequest
 from kling_nb.settings import Settings
 from kling_nb.sweeps.axes import Axis, label
@@ -389,14 +387,7 @@ class Sweep:
         Raises:
             UsageError: pandas is not installed. `records` works without it.
         """
-        try:
-            pandas: Any = import_module("pandas")  # kling_nb does not depend on it
-        except ImportError:
-            raise UsageError(
-                "pandas is not installed.",
-                remedy="pip install pandas, or use sweep.records: a list of dicts.",
-            ) from None
-        return pandas.DataFrame(self.records)
+        return data_frame(self.records, "sweep")
 
     @property
     def estimate(self) -> float | None:

@@ -15,6 +15,7 @@ from kling_nb import front_end
 from kling_nb._files import write_file
 from kling_nb._lazy import av, np, pillow
 from kling_nb.errors import InputError, MediaError, UsageError
+from kling_nb.video.decisions import Decided, decidable
 from kling_nb.video.frames import (
     TOLERANCE,
     frame_at,
@@ -35,8 +36,9 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
+@decidable
 @dataclass(frozen=True, eq=False, repr=False)
-class Video:
+class Video(Decided):
     """A clip on this machine.
 
     Attributes:
@@ -52,6 +54,7 @@ class Video:
         backend: `"fal"` or `"local"`, or None for your own file.
         take: Its number among the takes of the same request, from 1.
         notes: Of a film by `join`: why it was encoded again, and what each shot lost.
+        sidecar: Its sidecar, which has `rating`, `note` and `tags`; None for your own file.
     """
 
     path: Path
@@ -66,6 +69,7 @@ class Video:
     backend: str | None = None
     take: int | None = None
     notes: tuple[str, ...] = ()
+    sidecar: Path | None = None
 
     @classmethod
     def from_file(
@@ -78,6 +82,7 @@ class Video:
         backend: str | None = None,
         take: int | None = None,
         notes: tuple[str, ...] = (),
+        sidecar: Path | None = None,
     ) -> Video:
         """Measure the file at `path` and return it as a `Video`.
 
@@ -104,6 +109,7 @@ class Video:
             backend=backend,
             take=take,
             notes=notes,
+            sidecar=sidecar,
         )
 
     @cached_property
@@ -231,8 +237,9 @@ class Video:
 FileKind = Literal["audio", "image", "data"]
 
 
+@decidable
 @dataclass(frozen=True, eq=False, repr=False)
-class MediaFile:
+class MediaFile(Decided):
     """A file on this machine that is the result of an endpoint for speech, try-on and the like.
 
     It can be used as a path: `generate("…", image=result)`, `open(result, "rb")`.
@@ -246,6 +253,7 @@ class MediaFile:
         request_id: fal's id of the request, or None.
         backend: `"fal"` or `"local"`.
         take: Its number among the takes of the same request, from 1.
+        sidecar: Its sidecar, which has `rating`, `note` and `tags`.
     """
 
     path: Path
@@ -256,6 +264,7 @@ class MediaFile:
     request_id: str | None = None
     backend: str | None = None
     take: int | None = None
+    sidecar: Path | None = None
 
     def read(self) -> bytes:
         """Return the bytes of the file.

@@ -33,6 +33,7 @@ NAMES = [
     "resume",
     "submit",
     "sweep",
+    "takes",
     "unload_ipython_extension",
     "upload",
 ]

@@ -98,7 +98,7 @@ def test_a_take_gives_its_video(folder: MediaFolder) -> None:
 
 def test_a_sidecar_without_measures_still_gives_the_video(folder: MediaFolder) -> None:
     take = store(folder)
-    bare = Take(take.path, replace(take.sidecar, width=None, fps=None))
+    bare = replace(take, sidecar=replace(take.sidecar, width=None, fps=None))
     assert (bare.video().width, bare.video().fps) == (64, 10)
 
 

@@ -1,0 +1,280 @@
+"""Decisions of the user about a take: rating, note, tags and choice. They are in the sidecar, under `user`.
+
+The entries of the object `user`:
+
+    rating          {"value": 1 to 5, or null if it was taken back, "at": ISO 8601 time}
+    note            {"value": a text, "at": …}
+    tags            {"value": a list of texts, "at": …}
+    chosen_for      a list; not empty if the take was chosen for a cell
+
+An entry that cannot be read is ignored with a warning, and never makes a take invalid. Entries that this
+version does not know are kept. All other names of a sidecar stay as they were written.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from kling_nb._files import write_file
+from kling_nb._lazy import filelock
+from kling_nb.errors import MediaError, UsageError
+
+log = logging.getLogger(__name__)
+
+HIGHEST = 5
+LOCK = ".kling_nb.lock"
+"""File in the folder of a sidecar. Who changes a sidecar holds a lock on it; it is empty."""
+
+_LOCK_SECONDS = 30.0
+_LONGEST_NOTE, _LONGEST_TAG, _MOST_TAGS = 10_000, 100, 100
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Decisions:
+    """What the user decided about a take.
+
+    Attributes:
+        rating: 1 to 5 stars, or None.
+        note: A text, or empty.
+        tags: The tags in the order in which they were given.
+        chosen: True if it was chosen for a cell.
+    """
+
+    rating: int | None = None
+    note: str = ""
+    tags: tuple[str, ...] = ()
+    chosen: bool = False
+
+    @classmethod
+    def of(cls, user: Any, source: str = "") -> Decisions:
+        """Return the decisions in `user` of a sidecar. What cannot be read is left out, with a warning.
+
+        Args:
+            user: The value of `user`.
+            source: The sidecar, for the warning; empty warns of nothing.
+        """
+        if not isinstance(user, Mapping):
+            _warn(source, "user")
+            return cls()
+        found: dict[str, Any] = {}
+        for name, check in _CHECKS.items():
+            if name not in user:
+                continue
+            try:
+                found[name] = check(user[name]["value"])
+            except (UsageError, TypeError, KeyError, IndexError):
+                _warn(source, f"user.{name}")
+        return cls(chosen=bool(user.get("chosen_for")), **found)
+
+    def meets(self, rating: int | None, tags: Iterable[str], chosen: bool | None) -> bool:
+        """Return True if the take has at least this rating, all these tags, and was chosen or not."""
+        if rating is not None and (self.rating or 0) < rating:
+            return False
+        return set(self.tags).issuperset(tags) and chosen in {None, self.chosen}
+
+
+def read_decisions(sidecar: Path) -> Decisions:
+    """Return the decisions in a sidecar, or none if it cannot be read."""
+    try:
+        return Decisions.of(_read(sidecar).get("user", {}), sidecar.name)
+    except (OSError, ValueError, RecursionError, MediaError):
+        return Decisions()
+
+
+def decide(sidecar: Path, **values: Any) -> None:
+    """Store decisions in a sidecar. Other entries stay, also those that another process stores meanwhile.
+
+    Args:
+        sidecar: The sidecar. It is replaced in one step.
+        **values: `rating`, `note` or `tags`; None takes one back.
+
+    Raises:
+        UsageError: A value makes no sense.
+        MediaError: The sidecar cannot be read or written.
+    """
+    now = datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    entries = {name: {"value": _CHECKS[name](value), "at": now} for name, value in values.items()}
+    try:
+        lock = filelock.FileLock(sidecar.with_name(LOCK), timeout=_LOCK_SECONDS, poll_interval=0.005)
+        with lock:
+            found = _read(sidecar)
+            user = found.get("user")
+            found["user"] = {**(user if isinstance(user, dict) else {}), **entries}
+            write_file(sidecar, json_object(found), overwrite=True)
+    except FileNotFoundError:
+        raise MediaError(
+            f"{sidecar.name} is no longer in {sidecar.parent}. Nothing was stored.",
+            remedy="Run the cell of the take again, and set the value then.",
+        ) from None
+    except (OSError, NotImplementedError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise MediaError(
+            f"{sidecar.parent} cannot be written to: {reason}. Nothing was stored.",
+            remedy="Ratings, notes and tags are stored next to the take. Make the folder writable.",
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise MediaError(f"{sidecar.name} is not a sidecar: {error}. Nothing was stored.") from error
+
+
+def json_object(entries: Mapping[str, Any]) -> bytes:
+    """Return a JSON object with one name per line, so that a diff is readable.
+
+    Raises:
+        ValueError, TypeError, RecursionError: A value that JSON does not have.
+    """
+    rows = [f"  {_dumps(name)}: {_dumps(value)}" for name, value in entries.items()]
+    # A lone surrogate has no UTF-8, but it has a JSON escape.
+    return ("{\n" + ",\n".join(rows) + "\n}\n").encode("utf-8", "backslashreplace")
+
+
+def _dumps(value: Any) -> str:
+    return json.dumps(
+        dict(value) if isinstance(value, Mapping) else value, ensure_ascii=False, allow_nan=False
+    )
+
+
+def _read(sidecar: Path) -> dict[str, Any]:
+    found = json.loads(sidecar.read_bytes().decode("utf-8-sig"))
+    if not isinstance(found, dict) or found.get("kling_nb") != 1:
+        raise ValueError("it has no version that this kling_nb knows")
+    return found
+
+
+@lru_cache(1000)  # once for each place, because a sidecar is read at each look-up
+def _warn(source: str, name: str) -> None:
+    if source:
+        log.warning("%s: %s cannot be read and is ignored. The take stays usable.", source, name)
+
+
+# -- Checks of single values. Each raises UsageError.
+
+
+def check_rating(value: Any) -> int | None:
+    """Return a rating, or None.
+
+    Raises:
+        UsageError: It is not a whole number from 1 to 5.
+    """
+    if value is None:
+        return None
+    whole = hasattr(value, "__index__") and not isinstance(value, bool)  # a number of NumPy counts
+    if not whole or not 1 <= int(value) <= HIGHEST:
+        raise UsageError(
+            f"rating must be a whole number from 1 to {HIGHEST}, not {value!r}.",
+            remedy="None removes a rating.",
+            parameter="rating",
+        )
+    return int(value)
+
+
+def check_tags(value: Any) -> tuple[str, ...]:
+    """Return tags, each once. One text is one tag.
+
+    Raises:
+        UsageError: They are not short texts.
+    """
+    tags = (value,) if isinstance(value, str) else () if value is None else value
+    if not isinstance(tags, Iterable) or isinstance(tags, (bytes, Mapping)):
+        raise UsageError(f"tags must be a list of texts, not {value!r}.", parameter="tags")
+    found = dict.fromkeys(_tag(tag) for tag in tags)
+    if len(found) > _MOST_TAGS:
+        raise UsageError(f"A take can have at most {_MOST_TAGS} tags.", parameter="tags")
+    return tuple(found)
+
+
+def _tag(value: Any) -> str:
+    tag = value.strip() if isinstance(value, str) else ""
+    if not tag or len(tag) > _LONGEST_TAG or not tag.isprintable():
+        raise UsageError(
+            f"A tag must be a text of 1 to {_LONGEST_TAG} characters on one line, not {value!r}.",
+            parameter="tags",
+        )
+    return tag
+
+
+def _note(value: Any) -> str:
+    note = "" if value is None else value
+    if not isinstance(note, str) or len(note) > _LONGEST_NOTE:
+        raise UsageError(
+            f"note must be a text of at most {_LONGEST_NOTE:,} characters, or None.", parameter="note"
+        )
+    return note
+
+
+_CHECKS: dict[str, Callable[[Any], Any]] = {"rating": check_rating, "note": _note, "tags": check_tags}
+
+
+# -- The attributes of `Video` and `MediaFile`.
+
+
+class Decided:
+    """A take that the user can rate. `rating`, `note` and `tags` are read from its sidecar each time."""
+
+    sidecar: Path | None
+
+    @property
+    def rating(self) -> int | None:
+        """1 to 5 stars, or None. Set it to store it in the take's sidecar; None removes it.
+
+        Raises:
+            UsageError: Another value, or kling_nb did not make the file.
+            MediaError: The sidecar cannot be written.
+        """
+        return self._decisions.rating
+
+    @rating.setter
+    def rating(self, value: int | None) -> None:
+        self._decide(rating=value)
+
+    @property
+    def note(self) -> str:
+        """Your note, or an empty text. Set it as `rating`."""
+        return self._decisions.note
+
+    @note.setter
+    def note(self, value: str | None) -> None:
+        self._decide(note=value)
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """Your tags. Set it as `rating`, to a list; one text is one tag."""
+        return self._decisions.tags
+
+    @tags.setter
+    def tags(self, value: Iterable[str] | None) -> None:
+        self._decide(tags=value)
+
+    @property
+    def _decisions(self) -> Decisions:
+        return read_decisions(self.sidecar) if self.sidecar is not None else Decisions()
+
+    def _decide(self, **values: Any) -> None:
+        for name, value in values.items():
+            _CHECKS[name](value)
+        if self.sidecar is None:
+            raise UsageError(
+                f"This file has no sidecar, so its {', '.join(values)} cannot be stored.",
+                remedy="Only takes that kling_nb made have one: generate(…), or kling_nb.takes().",
+            )
+        decide(self.sidecar, **values)
+
+
+def decidable(cls: type[T]) -> type[T]:
+    """Let the properties of `Decided` be set on a frozen dataclass, which refuses every assignment."""
+    refuse: Any = cls.__setattr__
+
+    def assign(self: T, name: str, value: Any) -> None:
+        (object.__setattr__ if name in _CHECKS else refuse)(self, name, value)
+
+    cast("Any", cls).__setattr__ = assign
+    return cls
