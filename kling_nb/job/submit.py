@@ -14,8 +14,8 @@ import json
 import logging
 import re
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, nullcontext, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext, suppress
 from itertools import count
 from typing import Any
 from urllib.parse import urlsplit
@@ -185,20 +185,25 @@ class JobSubmission:
             text = "fal runs the maximum of requests of this account. This one is sent as soon as it may be."
             job._apply(Logged(f"kling_nb: {text}", None, "WARN"))
             job._apply(Held())
+        async with self._before_submission():
+            if not self._has_turn:
+                behind = line.locked()
+                await turn.enter_async_context(line)
+                self._has_turn = True
+                seconds = 0.0 if behind else seconds
+            await backend.sleep(seconds)
+
+    @asynccontextmanager
+    async def _before_submission(self) -> AsyncIterator[None]:
+        """Keep the row inside the block, which may take minutes. A cancel ends the job at once."""
         renewing = asyncio.create_task(self._renew())
         try:
-            with job.cancellation.before_submission(self._record.cancel):
-                if not self._has_turn:
-                    behind = line.locked()
-                    await turn.enter_async_context(line)
-                    self._has_turn = True
-                    seconds = 0.0 if behind else seconds
-                await backend.sleep(seconds)
+            with self._job.cancellation.before_submission(self._record.cancel):
+                yield
         finally:
             renewing.cancel()
 
     async def _renew(self) -> None:
-        """Keep the row while the request waits to be sent."""
         while True:
             await asyncio.sleep(SUBMIT_LEASE_SECONDS / 3)
             with suppress(errors.LedgerError):
@@ -253,7 +258,7 @@ class JobSubmission:
             self._job._apply(Logged(f"kling_nb: {line}"))
 
         tally = Tally(lambda sent, total: self._job._apply(Uploading(sent, total)), log_line)
-        with self._job.cancellation.before_submission(self._record.cancel):
+        async with self._before_submission():
             self.urls = await gather_by_name(
                 {
                     parameter: self._uploads.url(

@@ -101,7 +101,7 @@ class _Run:
         struck = self.armed.used if self.armed is not None else 0
         if self.fault.kind in {"refused", "clock", "script", "private"} or self.exchange == "lookup":
             struck = struck or 1
-        assert struck, "no exchange had the fault"
+        assert struck, f"no exchange had the fault: {self.exchange}, {self.fault}"
         assert len(self.fal.stray_keys) == strays, "the key reached another host"
         self._check_hosts(before)
         return outcome, struck
