@@ -91,6 +91,8 @@ def parts_of(text: str) -> tuple[Part, ...]:
         if at == limits[-1]:
             limits.pop()
             part, after = text[at], at + 1
+        elif at + 1 == limits[-1] and text[at] == "}":  # no pair with a brace that stays
+            part, after = text[at], at + 1
         else:
             part, after = _part_at(text, at, end, pairs)
         if not isinstance(part, str):
@@ -165,7 +167,7 @@ def _braces(
         return None
     marks = [at - start for at in _top_level(text, start, end, pairs)]
     edges = [-1, *(at for at in marks if inner[at] == "|"), len(inner)]
-    if len(edges) > 2:
+    if len(edges) > 2 and not in_form:
         return Choice(f"{{{inner}}}", tuple(inner[one + 1 : then] for one, then in pairwise(edges)))
     conversion, stop, form = "", len(inner), ""
     for at in marks:

@@ -128,7 +128,9 @@ def variable_size(text: str) -> int:
 
 def masked(text: str) -> str:
     """Return a text with its strings blanked, so that only brackets that count are left."""
-    return re.sub(r"(?<!\w)(['\"])(?:\\.|(?!\1)[^\\\n])*\1(?!\w)", lambda found: "_" * len(found[0]), text)
+    prefix = r"(?<!\w)(?:(?i:[bfrtu]|[bft]r|r[bft])(?=['\"]))?"
+    string = rf"{prefix}(['\"])(?:\\.|(?!\1)[^\\\n])*\1(?!\w)"
+    return re.sub(string, lambda found: "_" * len(found[0]), text)
 
 
 def inside(text: str) -> str | None:

@@ -34,6 +34,10 @@ def fill(text):
         ("{odd}", "{price} $animal {{"),  # what was filled in is not read again
         ("$animal.path and $if and $", "fox.path and $if and $"),
         ("{animal's} den", "{animal's} den"),
+        ("{a {{animal}}}}", "{a {animal}}}"),
+        ("{ratio:>{2 | 5}}", "    0.5"),
+        ("{a {{animal}}} {animal}", "{a {animal}} fox"),
+        ("{$animal {{animal} {{{animal}}}}}", "{fox {animal} {fox}}}"),
         ("{not animal} {True} {lambda: 1}", "{not animal} {True} {lambda: 1}"),
     ],
 )
