@@ -282,13 +282,13 @@ def look_at(stream: VideoStream, frame: VideoFrame) -> Look:
 
 
 def _turn(frame: VideoFrame) -> tuple[Step, ...]:
-    side_data: Any = frame.side_data  # PyAV types it as a dict
-    for data in side_data:
-        if data.type.name == "DISPLAYMATRIX":
-            matrix = np.frombuffer(bytes(data), np.int32)[[0, 1, 3, 4]]
-            signs = np.where(np.abs(matrix) * 2 > np.abs(matrix).max(), np.sign(matrix), 0)
-            a, b, c, d = (int(sign) for sign in signs)
-            return _TURNS.get((a, b, c, d), ())
+    side_data: Any = frame.side_data  # PyAV 18 types its keys wrongly
+    # By name, because PyAV 18 iterates over entries and PyAV 19 over keys.
+    if (data := side_data.get("DISPLAYMATRIX")) is not None:
+        matrix = np.frombuffer(bytes(data), np.int32)[[0, 1, 3, 4]]
+        signs = np.where(np.abs(matrix) * 2 > np.abs(matrix).max(), np.sign(matrix), 0)
+        a, b, c, d = (int(sign) for sign in signs)
+        return _TURNS.get((a, b, c, d), ())
     return ()
 
 
