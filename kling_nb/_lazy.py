@@ -83,7 +83,7 @@ def reloaded_module() -> str | None:
     """
     noted = "loaded modules of kling_nb"
     first = vars(sys.modules.setdefault(noted, ModuleType(noted)))
-    for name, module in list(sys.modules.items()):
+    for name, module in sys.modules.copy().items():  # other threads import meanwhile
         spec = getattr(module, "__spec__", None)
         if name.partition(".")[0] == "kling_nb" and first.setdefault(name, spec) is not spec:
             return name
