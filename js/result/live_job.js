@@ -139,7 +139,7 @@ export class LiveJob extends Live {
   receive(kind, msg) {
     if (kind === "takes") this.#arrange(msg.takes);
     if (kind === "update") {
-      const take = this.#named(msg.key);
+      const take = this.#named(msg.key) ?? this.#keyless(msg.job_id);
       if (take && !take.update(msg)) take.complete = false;
     }
     this.change();
@@ -178,6 +178,13 @@ export class LiveJob extends Live {
     return this.takes.find(({ about }) => about.key === key);
   }
 
+  /** The take that is known from the traits alone. ipykernel 6 answers no question while a cell waits, and
+   * updates come all the same. @param {string} jobId */
+  #keyless(jobId) {
+    const take = this.#named(0);
+    return take?.about.job_id === jobId ? take : undefined;
+  }
+
   /** Sends a command about the take shown, and keeps its outcome for the reader.
    * @param {"cancel" | "resume"} kind */
   async #command(kind) {
@@ -190,10 +197,8 @@ export class LiveJob extends Live {
   /** Takes the list of takes as the kernel has it. What was shown from the traits alone gets its key.
    * @param {import("./protocol.js").TakeEntry[]} entries */
   #arrange(entries) {
-    const keyless = this.#named(0);
     this.takes = entries.map((entry) => {
-      const fits = keyless?.about.job_id === entry.job_id && keyless;
-      const take = this.#named(entry.key) ?? (fits || this.#take(entry));
+      const take = this.#named(entry.key) ?? this.#keyless(entry.job_id) ?? this.#take(entry);
       take.entry(entry);
       return take;
     });

@@ -161,10 +161,11 @@ export const LINES_KEPT = 2000;
  * `first_line` is the index of the first line sent: earlier ones were sent before, or, in a
  * snapshot, left out.
  *
- * @typedef {JobFields & {key: number, first_line: number, lines: Line[]}} Update
+ * @typedef {JobFields & {key: number, first_line: number, lines: Line[]}} Progress
+ * @typedef {Progress & {job_id: string}} Update
  * @typedef {TakeAbout & JobFields} TakeEntry
  * @typedef {{takes: TakeEntry[], controls: import("../controls/value.js").Control[], now: number}} Strip
- * @typedef {Update & Strip} Snapshot
+ * @typedef {Progress & Strip} Snapshot
  * @typedef {{words: string, outcome: import("../shared/protocol.js").Outcome, backend: string,
  *   refusal: string}} Quote what a new take would do and cost; why it would be refused, else empty
  */

@@ -64,9 +64,9 @@ export class Take {
   }
 
   /**
-   * Takes an "update".
+   * Takes an "update", or the same fields of a snapshot.
    *
-   * @param {import("./protocol.js").Update} update
+   * @param {import("./protocol.js").Progress} update
    * @returns {boolean} false where log lines are missing, so that a snapshot is needed
    */
   update(update) {

@@ -93,19 +93,24 @@ export class Kernel {
   ask(kind, { buffers = [], ...msg } = {}, patience = PATIENCE_MS) {
     const id = this.#next++;
     return new Promise((resolve, reject) => {
-      const overdue = (/** @type {Set<number>} */ ids) => () => {
-        ids.add(id);
+      const overdue = () => {
+        this.#late.add(id);
         this.onBusyChange();
-        if (ids === this.#late) pending.timer = setTimeout(overdue(this.#silent), SILENCE_MS);
+        this.#waitOn(id);
       };
-      const pending = { resolve, reject, timer: setTimeout(overdue(this.#late), patience) };
-      this.#pending.set(id, pending);
+      this.#pending.set(id, { resolve, reject, timer: setTimeout(overdue, patience) });
       try {
         this.model.send({ id, kind, msg }, undefined, buffers);
       } catch {
         this.drop(); // the page's own words say less
       }
     });
+  }
+
+  /** Notes a message that answers nothing: the kernel is there. ipykernel 6 answers only after the cell. */
+  heard() {
+    this.#silent.clear();
+    for (const id of this.#late) this.#waitOn(id);
   }
 
   /**
@@ -125,6 +130,17 @@ export class Kernel {
     for (const id of this.#pending.keys()) {
       this.#remove(id)?.reject(new Error("The kernel went away."));
     }
+  }
+
+  /** Waits for news, up to the time after which the kernel counts as silent. @param {number} id */
+  #waitOn(id) {
+    const pending = /** @type {Pending} */ (this.#pending.get(id));
+    const overdue = () => {
+      this.#silent.add(id);
+      this.onBusyChange();
+    };
+    clearTimeout(pending.timer);
+    pending.timer = setTimeout(overdue, SILENCE_MS);
   }
 
   /** @param {number} id */

@@ -37,6 +37,7 @@ export class Live {
       this.kernel.heard = true;
       if (kind === "reply") return this.kernel.answer(content, buffers);
       this.connected = true;
+      this.kernel.heard();
       this.receive(kind, msg);
     });
   }

@@ -84,11 +84,19 @@ test("a late answer makes the kernel busy, then silent, until it comes", async (
     mock.timers.tick(1);
     assert.equal(kernel.busy, true);
     assert.equal(kernel.silent, false);
+    mock.timers.tick(19_000);
+    kernel.heard();
+    mock.timers.tick(19_000);
+    assert.equal(kernel.silent, false);
     mock.timers.tick(3_600_000);
+    assert.equal(kernel.silent, true);
+    kernel.heard();
+    assert.deepEqual([kernel.busy, kernel.silent], [true, false]);
+    mock.timers.tick(20_000);
     assert.equal(kernel.silent, true);
     kernel.answer({ id: sent[0].id, ok: true, msg: {} }, []);
     await asked;
-    assert.deepEqual([kernel.silent, changes], [false, [true, true, false]]);
+    assert.deepEqual([kernel.silent, changes], [false, [true, true, true, false]]);
   } finally {
     mock.timers.reset();
   }

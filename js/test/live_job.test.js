@@ -44,6 +44,27 @@ test("updates reach every view, until it unsubscribes", async () => {
   live.close();
 });
 
+test("updates reach a page whose question is not answered, as with ipykernel 6 while a cell waits", async () => {
+  const model = new FakeModel();
+  model.silent = true;
+  const live = new LiveJob(model);
+  const line = [null, "Loading", null];
+  model.update({ job_id: "another", revision: 2, state: "FAILED", first_line: 0, lines: [] });
+  model.update({
+    job_id: "abc123",
+    revision: 3,
+    state: "IN_PROGRESS",
+    first_line: 0,
+    lines: [line],
+  });
+  assert.equal(live.shown.now.state, "IN_PROGRESS");
+  assert.deepEqual(live.shown.lines.held, [line]);
+  for (const question of model.unanswered) model.answer(question);
+  await nextTurn();
+  assert.deepEqual([live.shown.about.key, live.shown.now.state], [1, "IN_PROGRESS"]);
+  live.close();
+});
+
 test("a lost update makes the page ask for a snapshot again", async () => {
   const { model, live } = await begin();
   model.lines = [

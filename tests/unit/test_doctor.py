@@ -61,6 +61,19 @@ def test_a_folder_that_cannot_be_looked_into_is_reported(
     assert found()["Media folder"].good
 
 
+@pytest.mark.parametrize(("number", "good"), [("6.29.5", None), ("7.4.0", True)])
+def test_an_ipykernel_that_handles_widgets_late_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: str, good: bool | None
+) -> None:
+    about = tmp_path / f"ipykernel-{number}.dist-info" / "METADATA"
+    about.parent.mkdir()
+    about.write_text(f"Metadata-Version: 2.1\nName: ipykernel\nVersion: {number}\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    finding = found()["ipykernel"]
+    assert (finding.good, "Cancel" in finding.text) == (good, good is None)
+    assert finding.text.startswith(number)
+
+
 def test_with_a_server_that_does_not() -> None:
     findings = found()
     assert findings["Queue"].good is False

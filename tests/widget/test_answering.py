@@ -1,6 +1,8 @@
 """What goes wrong in Python reaches the views: in commands and observers. Half-way uploads are let go."""
 
+import threading
 from concurrent.futures import Future
+from contextvars import ContextVar, copy_context
 from types import SimpleNamespace
 
 import ipywidgets
@@ -48,6 +50,18 @@ def test_an_interrupted_command_is_answered_and_the_interrupt_goes_on(send, sent
         reply(send, 7, at_work)
     assert (sent[0]["id"], sent[0]["ok"]) == (7, False)
     assert "interrupted" in sent[0]["msg"]["error"]
+
+
+def test_a_later_answer_is_sent_in_the_context_of_its_command():
+    """Some versions of ipykernel can send nothing from a thread without it."""
+    cell, later, seen = ContextVar("shell_parent"), Future(), []
+    command = copy_context()
+    command.run(cell.set, "the cell")
+    command.run(reply, lambda content, _buffers: seen.append((cell.get(), content["ok"])), 7, lambda: later)
+    thread = threading.Thread(target=later.set_result, args=["cancelled"])
+    thread.start()
+    thread.join()
+    assert seen == [("the cell", True)]
 
 
 @pytest.mark.parametrize("end", ["fault", "cancelled"])

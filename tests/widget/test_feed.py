@@ -1,7 +1,9 @@
 """The pace of messages to views, by a clock that the test moves."""
 
+import logging
 import threading
 from bisect import bisect_left
+from contextvars import ContextVar, copy_context
 
 from kling_nb.notebook.widgets.feed import Channel, Feed, Pace
 
@@ -139,12 +141,37 @@ def test_a_channel_may_ask_for_another_turn():
     listener.wait_for(3)
 
 
-def test_a_fault_in_one_view_leaves_the_others_alone():
+def test_a_fault_in_one_view_leaves_the_others_alone_and_warns_once(caplog):
+    caplog.set_level(logging.DEBUG)
     feed, broken, well = Feed(), Listener(fault=RuntimeError("the page is gone")), Listener()
-    feed.channel(broken).notify()
-    broken.wait_for(1)
+    failing = feed.channel(broken)
+    for turn in (1, 2):
+        failing.notify()
+        broken.wait_for(turn)
     feed.channel(well).notify()
     well.wait_for(1)
+    assert [record.levelname for record in caplog.records if record.exc_info] == ["WARNING", "DEBUG"]
+
+
+def test_a_channel_sends_in_the_context_of_its_cell():
+    """ipykernel 7.0.0 and 7.0.1 look there for the cell, and raise LookupError in a thread without one."""
+    cell, seen, feed = ContextVar("shell_parent"), [], Feed()
+    turn = Listener()
+
+    def send():
+        seen.append(cell.get())
+        return turn()
+
+    made = []
+    for number in (1, 2):
+        in_cell = copy_context()
+        in_cell.run(cell.set, number)
+        made.append(in_cell.run(feed.channel, send))
+    made[1].notify()
+    turn.wait_for(1)
+    made[0].notify()
+    turn.wait_for(2)
+    assert seen == [2, 1]
 
 
 def test_a_closed_channel_is_silent():

@@ -6,6 +6,7 @@ import mimetypes
 import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -117,7 +118,10 @@ def reply(send: Callable[..., None], number: Any, answer: Callable[[], Answer | 
     try:
         result = answer()
         if isinstance(result, Future):
-            result.add_done_callback(lambda done: reply(send, number, lambda: _answer_of(done.result())))
+            context = copy_context()  # of the command: see `Channel`
+            result.add_done_callback(
+                lambda done: context.run(reply, send, number, lambda: _answer_of(done.result()))
+            )
             return
     except KeyboardInterrupt:  # ■ during a handler: the view must not wait for ever
         send({"id": number, "kind": "reply", "ok": False, "msg": {"error": _INTERRUPTED}})

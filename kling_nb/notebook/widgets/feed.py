@@ -12,6 +12,8 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextvars import copy_context
+from functools import partial
 from itertools import count
 
 log = logging.getLogger(__name__)
@@ -25,10 +27,14 @@ _SLACK = 1e-6
 
 
 class Channel:
-    """One widget's place in the feed. All methods may be called from any thread."""
+    """One widget's place in the feed. All methods may be called from any thread.
+
+    It sends in a copy of the context in which it was made. ipykernel 7.0.0 and 7.0.1 read the cell from
+    there, and raise LookupError in a thread without one.
+    """
 
     def __init__(self, feed: Feed, send: Send) -> None:
-        self.send = send
+        self.send: Send = partial(copy_context().run, send)
         self.closed = False
         self.waiting = False  # under the feed's lock
         self.free_at = 0.0  # time of the next turn at the earliest; under the feed's lock
@@ -106,6 +112,7 @@ class Feed:
         self._clock = clock
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
+        self._warned = False
 
     def channel(self, send: Send) -> Channel:
         """Return a channel for one widget. `send` is called on the feed's thread, one channel at a time."""
@@ -132,8 +139,10 @@ class Feed:
         try:
             again = channel.send()
         except Exception:
-            # Other widgets must go on, and what a thread prints appears in an unrelated cell.
-            log.debug("An update could not be sent to a view.", exc_info=True)
+            # Other widgets must go on. What a thread prints appears in an unrelated cell, so this warns once.
+            level = logging.DEBUG if self._warned else logging.WARNING
+            self._warned = True
+            log.log(level, "A widget could not be updated. Jobs go on.", exc_info=True)
             return
         if again:
             self.enqueue(channel)

@@ -217,7 +217,8 @@ class JobWidget(LiveWidget):
             fields = self._fields(take)
             new_lines = _lines(lines, take.lines_sent, len(lines))
             take.lines_sent = len(lines)
-            self.send({"kind": "update", "msg": {"key": take.key, **fields, **new_lines}})
+            names = {"key": take.key, "job_id": take.job.id}
+            self.send({"kind": "update", "msg": {**names, **fields, **new_lines}})
             self._traits_due = self._traits_due or (take is self._current and self._traits_differ())
         elif self._strip_due:
             self._strip_due = False
