@@ -195,7 +195,7 @@ def has_reliable_times(folder: Path) -> bool:
 NETWORK = frozenset(
     {"9p", "afs", "beegfs", "ceph", "cifs", "davfs", "glusterfs", "gpfs", "lustre", "ncpfs", "nfs", "nfs4"}
     | {"orangefs", "smb2", "smb3", "smbfs", "webdav"}
-    | {f"fuse.{name}" for name in ("cephfs", "gcsfuse", "glusterfs", "rclone", "s3fs", "sshfs")}
+    | {f"fuse.{name}" for name in ("cephfs", "drive", "gcsfuse", "glusterfs", "rclone", "s3fs", "sshfs")}
 )
 """Types of network file systems. WAL needs memory that all writers share, so SQLite does not support it there
 (sqlite.org/wal.html)."""

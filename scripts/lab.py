@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = ROOT / "notebooks"
 LAB = ROOT / "lab"
 DEMOS = ("quickstart", "panel", "parameter-study", "storyboard", "fal-api")
-"""Without `from-a-clone`, which shows what saved outputs and media are for: it needs those in notebooks/."""
+"""Without `colab`, and without `from-a-clone`, which needs the saved outputs and media in notebooks/."""
 
 
 def copy_demos(folder: Path) -> None:

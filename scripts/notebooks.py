@@ -25,8 +25,8 @@ from kling_nb.notebook.saved.freeze import freeze_notebook
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = ROOT / "notebooks"
-DEMOS = ("quickstart", "panel", "parameter-study", "storyboard", "fal-api", "from-a-clone")
-"""In this order: the last one uses takes of the first."""
+DEMOS = ("quickstart", "panel", "parameter-study", "storyboard", "fal-api", "from-a-clone", "colab")
+"""In this order: the last two use takes of the first."""
 
 SCALE = "0.6"
 """`KLING_NB_LOCAL_SCALE`: 576 × 324 pixels at 16:9, as previews are by default."""
