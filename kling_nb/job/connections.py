@@ -158,7 +158,9 @@ class Connections:
         if settings.backend == "fal":
             return self._backend("fal", settings.hosts, settings)
         server = PreviewServer.get_shared(settings.local_speed)
-        access = await asyncio.to_thread(server.access)
+        access = server.known_access
+        if access is None:
+            access = await asyncio.to_thread(server.access)
         hosts = Hosts(queue=access.url, rest=access.url, api=access.url)
         settings = _settings.with_key(settings, access.key)
         return self._backend("local", hosts, settings, has_ended=lambda: server.has_ended)

@@ -63,13 +63,19 @@ class ResultStore:
         return True
 
     async def _ready(self, take: Take, units: str | None) -> None:
-        await asyncio.to_thread(self._job._set_take, take)
+        await self._set_take(take)
         number = take.sidecar.take  # a later run needs it if the file is deleted
         await self._record.note(state=State.READY, units=units, media_path=str(take.path), take=number)
         if self._copy_to is not None:
             copy = await asyncio.to_thread(self._copy_to.copy, take)
-            await asyncio.to_thread(self._job._set_take, copy)
+            await self._set_take(copy)
         self._job._apply(Ready(units))
+
+    async def _set_take(self, take: Take) -> None:
+        if take.sidecar.frame_count:  # All measures are known, so no file is read.
+            self._job._set_take(take)
+        else:
+            await asyncio.to_thread(self._job._set_take, take)
 
     async def store(self, backend: Backend, result: QueueResult, *, sign: bool = False) -> None:
         """Store the files of a result. Then the job is READY.
