@@ -37,12 +37,13 @@ def rows(server: Loopback) -> Iterator[Row]:
 
 
 def _look_ups(takes: int) -> dict[str, float]:
-    """Return the seconds of CPU of look-ups in a folder of so many takes."""
+    """Return the seconds of CPU of look-ups, and of a new job, in a folder of so many takes."""
     with tempfile.TemporaryDirectory(prefix="kling_nb-bench-") as folder:
         place = Path(folder) / "scale"
         scale.make(place, takes)
-        found = scale.measure(place, takes, ["fresh", "warm"], scale.HERE)
-        return {name: found[name] / 1000 for name in ("look-up, fresh process", "look-up, warm")}
+        found = scale.measure(place, takes, ["fresh", "warm", "new"], scale.HERE)
+        names = ("look-up, fresh process", "look-up, warm", "one new instant job")
+        return {name: found[name] / 1000 for name in names}
 
 
 def _in_flight(server: Loopback) -> Callable[[int], float]:

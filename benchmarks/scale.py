@@ -223,6 +223,7 @@ def new(place: Path, takes: int) -> dict[str, float]:
 def sweep(place: Path, takes: int) -> dict[str, float]:
     from kling_nb.notebook.card import grid
 
+    os.environ["KLING_NB_HOME"] = str(place / "home")  # where posters are stored
     session = _session(place)
     prompts = [prompt(number) for number in range(min(REUSED, takes))]
     session.request(prompts[0], endpoint=ENDPOINT)
@@ -435,7 +436,7 @@ def measure(place: Path, takes: int, only: list[str], code: Path) -> dict[str, f
     """Return all figures with the package in `code`."""
     shutil.rmtree(place / "home" / "index", ignore_errors=True)
     found: dict[str, float] = {}
-    env = {**os.environ, "PYTHONPATH": str(code), "PYTHONDONTWRITEBYTECODE": ""}
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join((str(code), str(HERE))), "PYTHONDONTWRITEBYTECODE": ""}
     for figure in FIGURES:
         if only and figure.__name__ not in only:
             continue

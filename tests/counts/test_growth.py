@@ -3,11 +3,13 @@
 The steps of SQLite's machine are counted, and the calls that ask the system about files.
 """
 
+import asyncio
 import hashlib
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,7 @@ import pytest
 from benchmarks.rows_ledger import fill, fingerprint
 from kling_nb.job.rebuild import stored_files
 from kling_nb.ledger import Intent, Ledger, Limit, Selection, session_of_this_process
-from kling_nb.media import MediaFolder
+from kling_nb.media import MediaFolder, TakeDraft
 
 
 def steps(ledger: Ledger, work: Callable[[], object]) -> int:
@@ -143,6 +145,28 @@ def wait_until_known(media: MediaFolder) -> None:
     """Wait until the folder has been left alone for long enough to be listed for good."""
     while calls(lambda: media.find(fingerprint("never"), backends={"fal"})) > 30:
         pass
+
+
+async def _text() -> AsyncIterator[bytes]:
+    yield b"text"
+
+
+def test_a_look_after_an_own_take_asks_the_system_as_often(folders: list[Path]) -> None:
+    costs = []
+    for place in folders:
+        media = MediaFolder(place)
+        media.find(fingerprint("never"), backends={"fal", "local"})
+        found = []
+        for number in range(5):
+            name = f"own-{number}"
+            draft = TakeDraft(fingerprint(name), None, "fal-ai/x", {}, name, "local", name, "", "data")
+            asyncio.run(media.store(_text(), draft))
+            looks = [fingerprint(name), fingerprint("never")]
+            for look in looks:
+                find = partial(media.find, look, backends={"fal", "local"})
+                found.append(calls(find))
+        costs.append(max(sorted(found)[:5]))  # Now and then a look checks the stamps of all sidecars, too.
+    assert costs[1] <= costs[0] <= 30
 
 
 def test_a_new_process_reads_one_sidecar(folders: list[Path], tmp_path: Path) -> None:
