@@ -10,13 +10,13 @@ The file system decides, not the index:
   change with each file that is added, renamed or deleted. If they differ, or are too recent to be sure, the
   folder is listed again. On network disks and on Windows, where these times may not change, it always is.
 - What this process changes itself (`own_change`) needs no listing: the times right before and after such a
-  change are compared. A change by another program in that same instant is noticed by the next check of all
-  stamps (below), as if it had been made then.
+  change are compared. A change by another program in that same instant is found by the next listing, after a
+  minute at most, as if it had been made then.
 - Sidecars that a look-up finds are read from the disk. A file counts if its content has the right SHA-256.
 - Before a process reports for the first time that there is no take, which may cost money, it lists the folder
   itself and checks all stamps. After own changes it lists the folder again, but not twice in a second.
-- A sidecar that was edited in place is noticed when it is found. Else it is noticed by a check of all stamps:
-  at each look-up in a folder of few takes, every 5 seconds in one of 10,000.
+- A sidecar that was edited in place is noticed when it is found. Else it is noticed by its stamp: at each
+  look-up in a folder of few takes; in a large one the files have their turns, 500 at most at each look-up.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ _DEEPEST = 12
 _FEW = 200
 """Up to so many JSON files are all checked at each look-up."""
 
-_CHECKS = 2_000
-"""In larger folders, so many files are checked in a second on average: 1 to 2 % of the time."""
+_CHECKS, _MOST_CHECKS = 2_000, 500
+"""In larger folders, so many files are checked in a second at most, and at one look-up: 2 ms."""
 
-_OWN_SECONDS = 1.0
-"""After own changes, a listing counts for so long where a miss may cost money."""
+_OWN_SECONDS, _OWN_SECONDS_PAID = 60.0, 1.0
+"""After own changes, a listing counts for so long; the second where a miss may cost money."""
 
 _BUSY_SECONDS = 5.0
 _DAMAGED = {sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
@@ -137,7 +137,8 @@ class Index:
         self._count = 0
         self._times: dict[str, Times] = {}
         self._has_own_changes = False
-        self._looked_at = self._listed_at = self._next_full_check = float("-inf")
+        self._looked_at = self._listed_at = self._checked_at = float("-inf")
+        self._next: Iterator[str] = iter(())
         self._sizes: tuple[Any, dict[int, list[str]]] | None = None
 
     # -- look-ups
@@ -167,7 +168,7 @@ class Index:
         """
         listed = self._listed and self._pid == os.getpid()
         if paid and self._has_own_changes:
-            listed = listed and time.monotonic() - self._listed_at < _OWN_SECONDS
+            listed = listed and time.monotonic() - self._listed_at < _OWN_SECONDS_PAID
         if listed or not self.folder.is_dir():
             return False
         self._run(self._list)
@@ -333,14 +334,29 @@ class Index:
         now = time.monotonic()
         if self._listed and now - self._looked_at < recent:
             return True
-        if self._count <= _FEW or (self._listed and now >= self._next_full_check):
+        if self._count <= _FEW or (self._listed and self._is_any_edited(now)):
             return False
-        if self._has_own_changes and self._has_times(self._times):
+        if self._has_own_changes and now - self._listed_at < _OWN_SECONDS and self._has_times(self._times):
             return True
         if not self._state(db):
             return False
         self._looked_at = now
         return True
+
+    def _is_any_edited(self, now: float) -> bool:
+        """Check the stamps of the files whose turn it is. The next listing reads those that changed."""
+        count = min(_MOST_CHECKS, int((now - self._checked_at) * _CHECKS))
+        if not count:
+            return False
+        self._checked_at, edited = now, False
+        paths = list(islice(self._next, count))
+        if len(paths) < count:  # All had their turn.
+            self._next = iter(list(self._known))
+        for path in paths:
+            known = self._known.get(path)
+            if known is not None and _stamp(self.folder / path) != known[1:]:
+                self._inodes[path], edited = -1, True
+        return edited
 
     def _state(self, db: sqlite3.Connection) -> str:
         """Return the times of all folders if they are those of the last listing, else an empty text."""
@@ -365,7 +381,7 @@ class Index:
         A replaced file has another inode, a changed one another stamp.
         """
         start = time.monotonic()
-        full = self._count <= _FEW or not self._listed or start >= self._next_full_check
+        full = self._count <= _FEW or not self._listed
         with _transaction(db):
             version = db.execute("PRAGMA data_version").fetchone()[0]
             if version != self._known_version:  # Another process has changed the tables.
@@ -387,7 +403,7 @@ class Index:
         self._known_version, self._inodes, self._times = version, inodes, times
         self._listed, self._count, self._looked_at, self._listed_at = True, len(inodes), start, start
         if full:
-            self._next_full_check = time.monotonic() + len(inodes) / _CHECKS
+            self._checked_at = time.monotonic()
 
     def _names(self) -> tuple[dict[str, int], dict[str, Times], bool]:
         """List the folder.
