@@ -431,11 +431,10 @@ class Index:
         Returns:
             False if a file may still be written.
         """
-        complete = True
+        complete, start = True, os.path.join(self.folder, "")  # noqa: PTH118 -- a folder may have many
         for path, inode in list(inodes.items() if full else inodes.items() - self._inodes.items()):
-            place = os.path.join(self.folder, path)  # noqa: PTH118 -- a folder may have many
             try:
-                status = os.stat(place)  # noqa: PTH116
+                status = os.stat(start + path)  # noqa: PTH116
             except OSError:  # It was deleted after it was listed.
                 del inodes[path]
                 continue
@@ -443,7 +442,7 @@ class Index:
             if stamp == self._known.get(path):
                 continue
             self._known[path] = stamp
-            sidecar = read_sidecar(Path(place))
+            sidecar = read_sidecar(Path(start + path))
             _insert(db, os.fsencode(path), sidecar, status)
             if sidecar is None and not is_old(status.st_mtime_ns, COARSE):
                 complete, inodes[path], self._known[path] = False, -1, (-1, 0, 0)
