@@ -74,10 +74,7 @@ export function history(live) {
     const marked = row !== null && live.marked.includes(row.id);
     one.node.ariaSelected = `${marked}`;
     one.node.toggleAttribute("data-active", at === active);
-    one.node.toggleAttribute(
-      "data-open",
-      live.openings.shown.some((open) => open.id === row?.id),
-    );
+    one.node.toggleAttribute("data-open", live.openings.has(row?.id ?? ""));
   }
   list.onscroll = draw;
   list.onfocus = () => {

@@ -59,6 +59,11 @@ export class LivePanel extends Live {
     clearTimeout(this.#historyTimer);
   }
 
+  /** @override */
+  restart() {
+    this.openings?.restart();
+  }
+
   /** Lets go of the bytes of videos once there is no view. @override @param {boolean} any */
   seen(any) {
     if (!any) this.openings.show([]);
@@ -169,6 +174,7 @@ export class LivePanel extends Live {
 
   /** @override @param {string} kind @param {any} msg */
   receive(kind, msg) {
+    if (kind === "result") this.openings.receive(msg);
     if (kind === "draft") void this.composition.other(msg);
     if (kind === "fault") {
       this.fault = msg.error;
@@ -180,10 +186,6 @@ export class LivePanel extends Live {
   /** @param {any[]} changes of jobs in the queue */
   #update(changes) {
     const { ended, complete } = this.jobs.update(changes);
-    for (const { id } of changes) {
-      const row = this.jobs.get(id);
-      if (row) this.openings.touch(row);
-    }
     for (const row of ended) announce(this.model.get("notices"), row);
     if (!complete) void this.refresh();
     if (ended.length) void this.composition.review();

@@ -1,38 +1,78 @@
-import { Footage, posterIn } from "../shared/footage.js";
-import { isFinished, messageOf } from "../shared/words.js";
+import { LiveJob } from "../result/live_job.js";
+import { NestedModel } from "../result/nested_model.js";
+import { posterIn } from "../shared/footage.js";
+import { messageOf } from "../shared/words.js";
 
 /** @typedef {import("./protocol.js").Row} Row */
-/** @typedef {import("./protocol.js").Detail} Detail */
 /** @typedef {import("../shared/kernel.js").Kernel} Kernel */
 
 /** Small pictures that are kept; a screenful has about ten. */
 const POSTERS = 200;
 
-/** A job that is looked at. Only such ones hold the bytes of a video. */
+/** What is looked at: a job, or two that are compared. Only this holds the bytes of a video. */
 export class Opening {
-  /** @type {Detail | null} */
-  detail = null;
+  /** @type {Row | null} */
+  row = null;
+  /** Whether the job must be resumed before there is a result. */
+  resumable = false;
   error = "";
-  asking = false;
-  /** Whether the job went on while it was asked for, so that the answer may be of before. */
-  outdated = false;
+  /** @type {NestedModel | null} */
+  model = null;
+  /** @type {LiveJob | null} */
+  result = null;
+  #closed = false;
 
-  /** @param {string} id @param {Kernel} kernel @param {() => void} onChange */
-  constructor(id, kernel, onChange) {
-    this.id = id;
-    this.footage = new Footage(
-      (piece, patience) => kernel.ask("chunk", { key: id, ...piece }, patience),
-      onChange,
-    );
+  /** @param {string[]} ids @param {Kernel} kernel @param {() => void} onChange */
+  constructor(ids, kernel, onChange) {
+    this.ids = ids;
+    this.kernel = kernel;
+    this.onChange = onChange;
+  }
+
+  /** Asks what is known of it. */
+  async look() {
+    try {
+      const { msg } = await this.kernel.ask("open", { job: this.ids[0] });
+      if (this.#closed) return;
+      this.row = msg.row;
+      this.resumable = msg.resumable;
+      if (!msg.resumable) this.#begin(msg.row);
+    } catch (error) {
+      this.error = messageOf(error);
+    }
+    this.onChange();
+  }
+
+  close() {
+    this.#closed = true;
+    this.result?.close();
+  }
+
+  /** @param {Row} row */
+  #begin(row) {
+    this.model = new NestedModel(this.kernel, this.ids.join(" "), row);
+    const result = new LiveJob(/** @type {any} */ (this.model));
+    this.result = result;
+    this.model.on("gone", () => result.kernel.drop());
+    this.model.on("refused", (error) => {
+      this.error = error;
+      this.result = null;
+      result.close();
+      this.onChange();
+    });
+    if (this.ids.length < 2) return;
+    const leave = result.subscribe(() => {
+      if (result.takes.length < 2) return;
+      leave();
+      result.compare([...result.takes]);
+    });
   }
 }
 
-/**
- * The jobs that are looked at, one or two next to each other, and the small pictures of all jobs.
- */
+/** What is looked at, and the small pictures of all jobs. */
 export class Openings {
-  /** @type {Opening[]} */
-  shown = [];
+  /** @type {Opening | null} */
+  opening = null;
   /** @type {Map<string, Promise<Blob>>} */
   #posters = new Map();
 
@@ -42,41 +82,28 @@ export class Openings {
     this.onChange = onChange;
   }
 
+  /** Whether a job is looked at. @param {string} id */
+  has(id) {
+    return Boolean(this.opening?.ids.includes(id));
+  }
+
   /** Looks at these jobs and at no others. @param {string[]} ids */
   show(ids) {
-    const before = this.shown;
-    this.shown = ids.map(
-      (id) => before.find((one) => one.id === id) ?? new Opening(id, this.kernel, this.onChange),
-    );
-    for (const one of this.shown) if (!one.detail) void this.look(one);
+    this.opening?.close();
+    this.opening = ids.length ? new Opening(ids, this.kernel, this.onChange) : null;
+    void this.opening?.look();
     this.onChange();
   }
 
-  /** Asks what is known of a job, again. @param {Opening} opening */
-  async look(opening) {
-    opening.outdated = opening.asking;
-    if (opening.asking) return;
-    opening.asking = true;
-    try {
-      const { msg } = await this.kernel.ask("open", { job: opening.id });
-      opening.detail = msg;
-      opening.error = "";
-    } catch (error) {
-      opening.error = messageOf(error);
-    }
-    opening.asking = false;
-    this.onChange();
-    if (opening.outdated) await this.look(opening);
+  /** Takes a message about a result. @param {{of: string, kind: string, msg: any}} message */
+  receive(message) {
+    const { model } = this.opening ?? {};
+    if (model?.name === message.of) model.receive(message);
   }
 
-  /** Notes that a job went on: its log and, in the end, its file are to be asked for.
-   * @param {Row} row */
-  touch(row) {
-    const opening = this.shown.find(({ id }) => id === row.id);
-    if (!opening) return;
-    const known = opening.detail?.row;
-    if (known && isFinished(known.state)) return;
-    void this.look(opening);
+  /** The kernel has come or gone. */
+  restart() {
+    this.opening?.model?.trigger("comm_live_update");
   }
 
   /** A small picture of a job's video; rejects where there is none. @param {string} id */

@@ -19,11 +19,11 @@ export const COMMANDS = /** @type {const} */ ([
   "reuse",
   "code",
   "poster",
-  "chunk",
+  "result",
 ]);
 
 /** Kinds of message that the kernel sends. */
-export const NOTICES = /** @type {const} */ (["reply", "update", "draft", "fault"]);
+export const NOTICES = /** @type {const} */ (["reply", "update", "draft", "fault", "result"]);
 
 /** Synced traits. */
 export const TRAITS = /** @type {const} */ (["notices"]);
@@ -79,26 +79,6 @@ export const PAGE = 50;
  * @property {string} [line] the newest log line
  * @property {number | null} [expected_seconds]
  * @property {boolean} [reused]
- */
-
-/**
- * What is known of an opened job in addition to its row.
- *
- * @typedef {object} Detail
- * @property {Row} row
- * @property {boolean} resumable it is unfinished, and this process does not follow it
- * @property {string} [prompt]
- * @property {[name: string, text: string][]} [parameters]
- * @property {string | null} [units] what fal billed, in words
- * @property {string | null} [url] where the notebook's server plays the file
- * @property {import("../shared/protocol.js").Line[]} [lines]
- * @property {number} [line_count]
- * @property {number | null} [width]
- * @property {number | null} [height]
- * @property {number | null} [duration]
- * @property {number | null} [fps]
- * @property {number | null} [frame_count]
- * @property {number | null} [take]
  */
 
 /**

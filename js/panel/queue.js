@@ -99,10 +99,7 @@ function item(live, first) {
       cancel.hidden = over || !isCancellable(row.state);
       cancel.ariaDisabled = `${cancelling}`;
       cancel.textContent = cancelling ? "Cancelling…" : "Cancel";
-      node.toggleAttribute(
-        "data-open",
-        live.openings.shown.some((one) => one.id === id),
-      );
+      node.toggleAttribute("data-open", live.openings.has(id));
     },
   };
 }

@@ -48,9 +48,13 @@ export function actions(live, place) {
     saveBlob(await made.bytes(), made.name, node);
   };
   const save = menu("Save ▾", "Save", () => [
-    { label: "Video", act: () => void attempt(saveVideo) },
-    { label: "This frame", act: () => void attempt(saveFrame) },
-    { label: "GIF", act: () => void attempt(saveGif) },
+    { label: isPlayable(take()) ? "Video" : "File", act: () => void attempt(saveVideo) },
+    ...(isPlayable(take())
+      ? [
+          { label: "This frame", act: () => void attempt(saveFrame) },
+          { label: "GIF", act: () => void attempt(saveGif) },
+        ]
+      : []),
   ]);
   const cell = copyButton("Copy as cell", () => take().now.cell);
   const facts = div("facts");
@@ -60,7 +64,7 @@ export function actions(live, place) {
     node,
     update() {
       const { now } = take();
-      save.opener.disabled = !isPlayable(take());
+      save.opener.disabled = !isPlayable(take()) && !now.file_type;
       cell.disabled = !now.cell;
       cell.title = now.no_cell ?? "";
       const number = now.number && live.takes.length < 2 ? `take ${now.number}` : "";

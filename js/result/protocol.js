@@ -76,6 +76,7 @@ export const STATE_FIELDS = /** @type {const} */ ([
   "number",
   "progress",
   "path",
+  "file_type",
   "url",
   "cost",
   "cell",
@@ -151,6 +152,7 @@ export const LINES_KEPT = 2000;
  * @property {number | null} number of the take among those of its request
  * @property {number | null} progress how far it is by its own log, 0 to 1
  * @property {string} path of the file
+ * @property {string} file_type such as "video/mp4"
  * @property {string | null} url where the notebook server plays the file, if it does
  * @property {string} cost in words, once known
  * @property {string} cell the `%%kling` cell that makes it

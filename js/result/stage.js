@@ -21,7 +21,8 @@ import { isPlayable } from "./live_job.js";
  */
 export function stage(live) {
   const over = cover(live);
-  const node = div("stage");
+  const other = otherFile(live);
+  const node = div("stage", other.node);
   let drawn = "";
   /** @type {Screen[]} */
   let screens = [];
@@ -62,7 +63,7 @@ export function stage(live) {
   };
   return {
     node,
-    failed: () => !live.playable || Boolean(playing?.failed()),
+    failed: () => other.node.hidden && (!live.playable || Boolean(playing?.failed())),
     place: () => (live.playable ? (playing?.place() ?? null) : null),
     update() {
       const { staged, shown, playable } = live;
@@ -78,14 +79,19 @@ export function stage(live) {
         show(staged, compared);
         if (ready && shown.started) reveal();
       }
+      other.update();
       node.classList.toggle("kling-vacant", !playable);
-      node.classList.toggle("kling-compact", !playable && shown.finished && !shown.started);
+      node.classList.toggle(
+        "kling-compact",
+        !playable && shown.finished && (!shown.started || !other.node.hidden),
+      );
       over.update();
     },
     close() {
       sight.disconnect();
       for (const kind of MOVES) window.removeEventListener(kind, noteMove, PASSIVE);
       over.close?.();
+      other.close?.();
       playing?.close();
     },
   };
@@ -93,6 +99,47 @@ export function stage(live) {
 
 const MOVES = /** @type {const} */ (["wheel", "touchmove"]);
 const PASSIVE = { capture: true, passive: true };
+
+/**
+ * A result that is no video: an image, audio, or a file to save.
+ *
+ * @param {LiveJob} live
+ * @returns {import("../shared/dom.js").Part}
+ */
+function otherFile(live) {
+  const node = div("other");
+  /** @type {Take | null} */
+  let drawn = null;
+  let url = "";
+  const leave = () => {
+    if (url) URL.revokeObjectURL(url);
+    url = "";
+    node.replaceChildren();
+  };
+  return {
+    node,
+    update() {
+      const { shown } = live;
+      const { state, file_type: type } = shown.now;
+      node.hidden = state !== "READY" || isPlayable(shown) || !type || !shown.about.key;
+      const wanted = node.hidden ? null : shown;
+      if (wanted === drawn) return;
+      drawn = wanted;
+      leave();
+      if (!wanted || !/^(image|audio)/.test(type)) return;
+      void wanted.footage.load().then(() => {
+        const { blob, name } = wanted.footage;
+        if (drawn !== wanted || !blob) return;
+        url = URL.createObjectURL(blob);
+        const made = type.startsWith("image")
+          ? element("img", "", { src: url, alt: name })
+          : element("audio", "", { src: url, controls: true, ariaLabel: name });
+        node.replaceChildren(made);
+      });
+    },
+    close: leave,
+  };
+}
 
 /** @param {LiveJob} live @param {Take} take */
 export const nameOf = (live, take) => `Take ${live.takes.indexOf(take) + 1}`;

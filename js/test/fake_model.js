@@ -81,6 +81,7 @@ export function entry(key, more = {}) {
     number: null,
     progress: null,
     path: "",
+    file_type: "",
     url: null,
     cost: "",
     cell: "%%kling --endpoint v1-pro\na heron",

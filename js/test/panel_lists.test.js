@@ -3,9 +3,9 @@ import { test } from "node:test";
 import { search } from "../panel/endpoint_search.js";
 import { HistoryPages } from "../panel/history_pages.js";
 import { JobList } from "../panel/job_list.js";
-import { differences } from "../panel/opened.js";
 import { Openings } from "../panel/openings.js";
 import { MARGIN, pagesOf, rowAfter, scrollFor, windowOf } from "../panel/virtual_list.js";
+import { entry } from "./fake_model.js";
 
 const CATALOGUE = [
   [
@@ -198,35 +198,38 @@ test("a change of an unknown job says that something was missed", () => {
   assert.deepEqual(jobs.rows, []);
 });
 
-test("a job that ends while it is asked for is asked for again", async () => {
-  const answers = [];
-  const ask = () => new Promise((resolve) => answers.push(resolve));
+test("of what is opened the result is a job of its own, and its takes can be compared", async () => {
+  const asked = [];
+  const ask = async (kind, { of = "", kind: inner = "" }) => {
+    asked.push([kind, of, inner]);
+    if (kind === "open") return { msg: { row: job("a", "READY"), resumable: false } };
+    const done = { state: "READY", width: 64, height: 36, revision: 2 };
+    const takes = ["a", "b"].map((id, at) => entry(at + 1, { ...done, job_id: id }));
+    return {
+      msg: { ...takes[1], takes, lines: [], first_line: 0, controls: [], now: 0 },
+      buffers: [],
+    };
+  };
   const openings = new Openings({ ask }, () => {});
-  openings.show(["a"]);
-  openings.touch(job("a", "READY"));
-  assert.equal(answers.length, 1);
-  for (const state of ["IN_PROGRESS", "READY"]) {
-    answers.pop()({ msg: { row: job("a", state) } });
-    await new Promise((resolve) => setImmediate(resolve));
-  }
-  assert.equal(openings.shown[0].detail.row.state, "READY");
-  assert.deepEqual(answers, []);
+  openings.show(["a", "b"]);
+  for (let i = 0; i < 5; i++) await new Promise((resolve) => setImmediate(resolve));
+  const { result, model } = openings.opening;
+  assert.deepEqual(asked.slice(0, 2), [
+    ["open", "", ""],
+    ["result", "a b", "snapshot"],
+  ]);
+  assert.equal(result.shown.about.job_id, "b", "the take that the kernel shows");
+  assert.equal(result.compared.length, 2);
+  openings.receive({ of: "a b", kind: "show", msg: { take: 1 } });
+  openings.receive({ of: "another", kind: "show", msg: { take: 2 } });
+  assert.equal(model.get("take"), 1);
+  openings.show([]);
 });
 
-test("two jobs are compared by what was asked for", () => {
-  const one = [
-    ["prompt", "a fox"],
-    ["duration", "5"],
-    ["seed", "1"],
-  ];
-  const other = [
-    ["prompt", "a fox"],
-    ["duration", "10"],
-    ["shape", "1:1"],
-  ];
-  assert.deepEqual(differences(one, other), [
-    ["duration", "5", "10"],
-    ["seed", "1", "–"],
-    ["shape", "–", "1:1"],
-  ]);
+test("of a job that must be resumed first only its row is shown", async () => {
+  const ask = async () => ({ msg: { row: job("a", "IN_QUEUE"), resumable: true } });
+  const openings = new Openings({ ask }, () => {});
+  openings.show(["a"]);
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.deepEqual([openings.opening.resumable, openings.opening.result], [true, null]);
 });

@@ -1,5 +1,5 @@
 // A page with panels of one model, whose kernel is on the page too, for tests/views to drive.
-import { CONTROLS } from "./fake_model.js";
+import { CONTROLS, entry } from "./fake_model.js";
 
 const file = await fetch("/clip.mp4").then((got) => got.arrayBuffer());
 const IMAGE = { ...CONTROLS[0], name: "image_url", kind: "media", label: "Image", media: "image" };
@@ -53,12 +53,8 @@ const handlers = {
   history,
   compose: () => ({ revision: 2, quote }),
   attach: ({ name, type, total }) => ({ file: { file: "f-1", name, type, size: total } }),
-  open: ({ job }) => {
-    const found = rows.find(({ id }) => id === job);
-    const size = { width: 64, height: 36, duration: 1, fps: 8, frame_count: 8, take: 1 };
-    const log = { lines: [[null, "the last line", "INFO"]], line_count: 201 };
-    return { row: found, resumable: false, prompt: found.prompt, parameters: [], ...size, ...log };
-  },
+  open: ({ job }) => ({ row: rows.find(({ id }) => id === job), resumable: false }),
+  result: ({ of, kind, msg }) => results(of)[kind](msg),
   chunk: ({ offset, length }) => ({
     offset,
     total: file.byteLength,
@@ -67,13 +63,45 @@ const handlers = {
     buffers: [new DataView(file, offset, Math.min(length, file.byteLength - offset))],
   }),
 };
+
+/** What the kernel knows of opened jobs, apart from what every one of them has. */
+const fields = {};
+
+/** What the kernel answers about one result: of one job, or of some that are compared. */
+function results(of) {
+  const takes = of.split(" ").map((id, at) => {
+    const { prompt, ...row } = rows.find((one) => one.id === id);
+    const size = { width: 64, height: 36, duration: 1, fps: 8, frame_count: 8, number: 1 };
+    const about = { job_id: id, prompt, input: { prompt }, path: "/media/heron.mp4" };
+    return entry(at + 1, { ...row, ...size, ...about, revision: at + 2, ...fields });
+  });
+  const lines = fields.lines ?? [[null, "the last line", "INFO"]];
+  return {
+    snapshot: ({ key = 1 }) => ({
+      ...takes[key - 1],
+      first_line: 200,
+      lines,
+      now: Date.now() / 1000,
+      controls: CONTROLS,
+      takes,
+    }),
+    chunk: (asked) => handlers.chunk(asked),
+    quote: () => ({ words: "about $0.49", outcome: "SUBMIT", backend: "fal", refusal: "" }),
+  };
+}
 const listeners = new Map();
 /** Commands that were sent, and those that wait for `held` to end. */
 const sent = [];
 const waiting = [];
 const answer = ({ id, kind, msg }) => {
-  const { buffers = [], ...answer } = handlers[kind]?.(msg) ?? { error: "not here" };
-  const reply = { id, kind: "reply", ok: kind in handlers, msg: answer };
+  let given;
+  try {
+    given = handlers[kind](msg);
+  } catch {
+    given = null;
+  }
+  const { buffers = [], ...answer } = given ?? { error: "not here" };
+  const reply = { id, kind: "reply", ok: given !== null, msg: answer };
   queueMicrotask(() => listeners.get("msg:custom")(reply, buffers));
 };
 const model = {
@@ -84,8 +112,9 @@ const model = {
   save_changes: () => {},
   on: (name, listener) => listeners.set(name, listener),
   send(command) {
-    sent.push(command.kind);
-    if (command.kind === model.held) waiting.push(command);
+    const kind = command.kind === "result" ? command.msg.kind : command.kind;
+    sent.push(kind);
+    if (kind === model.held) waiting.push(command);
     else answer(command);
   },
   wake() {
@@ -103,4 +132,4 @@ async function view() {
   await definition.render({ model, el });
 }
 
-Object.assign(window, { model, handlers, view });
+Object.assign(window, { model, handlers, fields, view });

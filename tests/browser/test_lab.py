@@ -62,7 +62,7 @@ def test_no_theme_of_the_program_stands_in_the_way_of_a_screen_reader(
     )
     job, panel = notebook.ready(), notebook.panel()
     panel.get_by_role("option", name="a paper boat").click()
-    expect(panel.get_by_role("region", name="Opened").locator("video")).to_be_visible()
+    expect(panel.get_by_role("group", name="Video player")).to_be_visible()
     job.get_by_text("More", exact=True).click()
     job.get_by_text("Details ·").click()
     expect(job.get_by_role("log")).to_be_visible()

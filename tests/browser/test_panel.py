@@ -12,7 +12,7 @@ PANEL = "import kling_nb\npanel = kling_nb.Panel()\npanel"
 
 
 def prompt_of(panel: Locator) -> Locator:
-    return panel.get_by_role("textbox", name="Prompt", exact=True)
+    return panel.get_by_role("region", name="Compose").get_by_role("textbox", name="Prompt", exact=True)
 
 
 def queue_of(panel: Locator) -> Locator:
@@ -20,7 +20,7 @@ def queue_of(panel: Locator) -> Locator:
 
 
 def opened_in(panel: Locator) -> Locator:
-    return panel.get_by_role("region", name="Opened")
+    return panel.get_by_role("region", name="Result")
 
 
 def rows_of(panel: Locator) -> Locator:
@@ -54,16 +54,16 @@ def test_keyboard_alone_leads_from_a_fresh_page_to_a_video_another_take_and_both
     page.keyboard.type("a paper boat on a pond")
     press("Control+Enter")
     opened = opened_in(panel)
-    video = opened.locator("video")
-    expect(video).to_be_visible()
-    expect(opened.get_by_text("Ready")).to_be_visible()
-    notebook.tab_to(video)
+    player = opened.get_by_role("group", name="Video player")
+    expect(player).to_be_visible()
+    expect(opened.get_by_text("Ready").first).to_be_visible()
+    notebook.tab_to(player)
     press("Space")
     wait_until_playing(page)
     press("Space")
     notebook.tab_to(panel.get_by_role("button", name="New take"), "Shift+Tab")
     press("Enter")
-    expect(opened.get_by_text("take 2")).to_be_visible()
+    expect(opened.get_by_role("button", name="Take 2,")).to_have_attribute("aria-pressed", "true")
     expect(queue_of(panel).get_by_role("listitem")).to_have_count(2)
     expect(rows_of(panel)).to_have_count(2)
     notebook.tab_to(panel.get_by_role("listbox", name="History"))
@@ -71,8 +71,9 @@ def test_keyboard_alone_leads_from_a_fresh_page_to_a_video_another_take_and_both
     for key in ("Home", "Space", "a", "b", "d", "d", "ArrowDown", "Space"):
         press(key)
     assert page.locator(".jp-Notebook .jp-Cell").count() == 1
-    expect(opened.get_by_text("Both were asked for with the same parameters.")).to_be_visible()
-    notebook.tab_to(opened.get_by_role("slider", name="Frame of both"), "Shift+Tab")
+    expect(opened.get_by_role("columnheader", name="Same parameters")).to_be_visible()
+    notebook.tab_to(opened.get_by_role("slider", name="Frame of all"), "Shift+Tab")
+    press("Home")
     press("ArrowRight")
     expect(opened.get_by_text("0:00.04 · 2 / 120")).to_be_visible()
     assert not complaints

@@ -52,7 +52,7 @@ def note(session, prompt, endpoint=TEXT, **columns):
 
 
 def prompt_of(panel):
-    return panel.get_by_role("textbox", name="Prompt", exact=True)
+    return panel.get_by_role("region", name="Compose").get_by_role("textbox", name="Prompt", exact=True)
 
 
 def queue_of(panel):
@@ -60,7 +60,11 @@ def queue_of(panel):
 
 
 def opened_in(panel):
-    return panel.get_by_role("region", name="Opened")
+    return panel.get_by_role("region", name="Result")
+
+
+def player_in(panel):
+    return opened_in(panel).get_by_role("group", name="Video player")
 
 
 def rows_of(panel):
@@ -81,7 +85,7 @@ def wait_until_playing(page):
 
 def test_a_picture_is_pasted_dropped_or_picked_and_used(page, live, session):
     panel = live.panel(Panel(session, "v1-pro-image"))
-    field = panel.get_by_role("textbox", name="Image", exact=True)
+    field = panel.get_by_role("region", name="Compose").get_by_role("textbox", name="Image", exact=True)
     for kind in ("paste", "drop"):
         page.evaluate(HAND_OVER, [field.element_handle(), kind, f"{kind}.png"])
         expect(panel.get_by_role("img", name=f"{kind}.png")).to_be_visible()
@@ -95,7 +99,7 @@ def test_a_picture_is_pasted_dropped_or_picked_and_used(page, live, session):
     expect(thumbnail).to_be_visible()
     page.wait_for_function("(canvas) => canvas.width > 50", arg=thumbnail.element_handle())
     generate(panel, "the night sky turns")
-    expect(opened_in(panel).locator("video")).to_be_visible()
+    expect(player_in(panel)).to_be_visible()
     panel.get_by_role("button", name="Remove night.png").click()
     expect(field).to_be_focused()
     expect(panel.get_by_role("region", name="Compose")).to_contain_text("image_url")  # what is missing now
@@ -180,8 +184,7 @@ def test_two_views_agree_and_a_page_that_is_loaded_again_finds_everything(page, 
     queued = queue_of(one).get_by_role("listitem")
     expect(queued).to_contain_text("a lighthouse in a storm")
     queued.get_by_role("button", name="Open").click()
-    video = opened_in(one).locator("video").first
-    video.evaluate("(node) => { node.muted = true; return node.play() }")
+    opened_in(one).get_by_role("button", name="Play").click()
     wait_until_playing(page)
 
 
@@ -200,7 +203,7 @@ def test_a_thousand_entries_are_searched_filtered_compared_and_reused(page, live
     expect(panel.get_by_role("option", name="fox number 0 ")).to_be_visible()
     page.keyboard.press("Enter")
     opened = opened_in(panel)
-    expect(opened.get_by_text("fox number 0", exact=True)).to_be_visible()
+    expect(opened.get_by_role("textbox", name="Prompt", exact=True)).to_have_value("fox number 0")
     panel.get_by_role("searchbox", name="Search the history").fill("NUMBER 77")
     expect(panel.get_by_text("19 jobs")).to_be_visible()  # 77 is also in 177, 277 …
     panel.get_by_role("combobox", name="State of the history").select_option("FAILED")
@@ -213,12 +216,12 @@ def test_a_thousand_entries_are_searched_filtered_compared_and_reused(page, live
     history.focus()
     for key in ("Home", "Space", "ArrowDown", "Space"):
         page.keyboard.press(key)
-    expect(opened.get_by_role("heading", name="Differences")).to_be_visible()
-    expect(opened.get_by_role("row", name="prompt")).to_contain_text("fox number 977")
-    opened.get_by_role("button", name="Reuse parameters").first.click()
+    expect(opened.get_by_role("heading", name="Compare")).to_be_visible()
+    opened.get_by_role("button", name="Reuse parameters").click()
     expect(prompt_of(panel)).to_have_value("fox number 977")
-    panel.get_by_role("radio", name="9:16").check(force=True)
-    panel.get_by_role("region", name="Compose").get_by_role("button", name="Copy as cell").click()
+    compose = panel.get_by_role("region", name="Compose")
+    compose.get_by_role("radio", name="9:16").check(force=True)
+    compose.get_by_role("button", name="Copy as cell").click()
     expect(panel.get_by_role("button", name="Copied")).to_be_visible()
     assert live.clipboard() == "%%kling --aspect-ratio 9:16\nfox number 977"
 
@@ -239,9 +242,9 @@ def test_hostile_text_stays_text_and_breaks_no_layout(page, live, session):
         wide = panel.evaluate("(node) => node.scrollWidth - node.clientWidth")
         assert wide <= 0, text[:40]
     generate(panel, HOSTILE[0])
-    expect(opened.locator("video")).to_be_visible()
+    expect(player_in(panel)).to_be_visible()
     assert page.evaluate("window.hit") is None
-    assert panel.locator("script, b, h1, svg").count() == 0
+    assert panel.locator("script, b, h1").count() == 0
 
 
 def test_jobs_run_side_by_side_and_each_can_be_cancelled(page, live, home, tmp_cwd):
@@ -270,19 +273,18 @@ def test_a_panel_and_a_job_on_one_page_leave_each_other_alone(page, window, sess
     panel, job = live.panel(Panel(session)), live.job(JobWidget(made))
     expect(job.get_by_role("group", name="Video player")).to_be_visible()
     rows_of(panel).first.click()
-    expect(opened_in(panel).locator("video")).to_be_visible()
+    expect(player_in(panel)).to_be_visible()
     page.wait_for_function(
-        "(video) => video.offsetWidth > 200 && video.offsetHeight > 100",
-        arg=opened_in(panel).locator("video").element_handle(),
+        "(screen) => screen.offsetWidth > 200 && screen.offsetHeight > 100",
+        arg=opened_in(panel).locator(".kling-screen").element_handle(),
     )
     for name in ("Play", "Full screen"):
         expect(job.get_by_role("button", name=name)).to_have_css("border-top-color", "rgba(0, 0, 0, 0)")
         expect(job.get_by_role("button", name=name)).to_have_css("padding-left", "5px")
     expect(job.locator("video")).to_have_css("position", "absolute")
     expect(job.get_by_role("slider", name="Frame")).to_have_css("min-width", "0px")
-    summary = panel.get_by_text("Parameters", exact=True).first
-    expect(summary).to_have_css("border-top-width", "1px")
-    expect(job.get_by_text("Details ·")).to_have_css("border-top-width", "0px")
+    for one in (job, opened_in(panel)):
+        expect(one.locator(".kling-fold").first).to_have_css("border-top-width", "1px")
 
 
 def test_desktop_notices_come_only_when_asked_for(page, live, session):
@@ -311,9 +313,8 @@ def test_axe_finds_no_serious_violation(page, live, session):
     endpoint.fill("v1-pro")
     page.keyboard.press("Enter")
     panel.get_by_role("button", name="Generate preview").click()
-    expect(opened_in(panel).locator("video")).to_be_visible()
-    for fold in ("Parameters", "Log"):
-        panel.get_by_text(fold, exact=True).first.click()
+    expect(player_in(panel)).to_be_visible()
+    opened_in(panel).get_by_text("Details").click()
     for theme in ("light", "dark"):
         page.emulate_media(color_scheme=theme)
         assert serious_faults(page, "[aria-label='Kling panel']") == []

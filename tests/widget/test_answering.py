@@ -112,7 +112,7 @@ def test_who_sets_a_trait_gets_the_exception_too(tmp_path):
     widget, comm = widget_of(job)
     widget.observe(divide, "take")
     widget.takes = 2
-    widget._append(MemoryJob())
+    widget._takes._append(MemoryJob())
     with pytest.raises(ZeroDivisionError):
         widget.take = 2
     comm.wait_for(lambda: comm.updates() and "`take`" in comm.updates()[-1]["message"])

@@ -24,7 +24,8 @@ from kling_nb.events import (
 )
 from kling_nb.job.job import Job
 from kling_nb.notebook.widgets.base import CHUNK_LIMIT
-from kling_nb.notebook.widgets.job import LINES_KEPT, JobWidget
+from kling_nb.notebook.widgets.job import JobWidget
+from kling_nb.notebook.widgets.strip import LINES_KEPT
 
 
 @pytest.fixture(autouse=True)

@@ -30,19 +30,19 @@ class Page:
         self.comm = panel.comm = KeptComm()
         self._numbers = count(1)
 
-    def send(self, kind, buffers=(), **msg):
+    def send(self, kind, buffers=(), /, **msg):
         number = next(self._numbers)
         content = {"id": number, "kind": kind, "msg": msg}
         data = {"method": "custom", "content": content}
         self.comm.handle_msg({"content": {"data": data}, "buffers": list(buffers)})
         return self.comm.reply(number)
 
-    def ask(self, kind, buffers=(), **msg):
+    def ask(self, kind, buffers=(), /, **msg):
         reply, _ = self.send(kind, buffers, **msg)
         assert reply["ok"], reply
         return reply["msg"]
 
-    def refusal(self, kind, buffers=(), **msg):
+    def refusal(self, kind, buffers=(), /, **msg):
         reply, _ = self.send(kind, buffers, **msg)
         assert not reply["ok"]
         return reply["msg"]["error"]
@@ -152,9 +152,12 @@ def test_a_job_goes_from_compose_to_a_video_and_another_take(panel, page):
     assert panel.value.request["input"]["prompt"] == PROMPT
     opened = page.ask("open", job=row["id"])
     assert opened["row"]["state"] == "READY"
-    assert opened["width"] * opened["fps"] > 0
-    assert ["duration", "5"] in opened["parameters"]
-    reply, (piece,) = page.send("chunk", key=row["id"], offset=0, length=100)
+    assert opened["resumable"] is False
+    shown = page.ask("result", of=row["id"], kind="snapshot")
+    assert shown["width"] * shown["fps"] > 0
+    assert "Unknown command" in page.refusal("result", of=row["id"], kind="dance")
+    inner = {"key": shown["key"], "offset": 0, "length": 100}
+    reply, (piece,) = page.send("result", of=row["id"], kind="chunk", msg=inner)
     assert piece == panel.value.path.read_bytes()[:100]
     assert reply["msg"]["total"] == panel.value.path.stat().st_size
     reply, (poster,) = page.send("poster", job=row["id"])
@@ -225,6 +228,18 @@ def test_history_searches_filters_and_pages(session, page):
     assert "ASLEEP" in page.refusal("history", state="ASLEEP")
 
 
+def test_what_is_started_in_a_result_is_followed_in_the_queue(panel, page):
+    row = page.ask("submit", backend="local", **COMPLETE)["job"]
+    page.wait_ready(row["id"])
+    shown = page.ask("result", of=row["id"], kind="snapshot")
+    again = {"key": shown["key"], "changes": {}, "backend": "local"}
+    assert page.ask("result", of=row["id"], kind="generate", msg=again) == {"key": 2}
+    page.comm.wait_for(lambda: panel.value is not None and panel.value.take == 2)
+    notices = [content["msg"] for content, _ in page.comm.custom() if content["kind"] == "result"]
+    assert {"of": row["id"], "kind": "show", "msg": {"take": 2}} in notices
+    assert len(page.ask("snapshot")["jobs"]) == 2
+
+
 def test_history_of_a_thousand_is_small_on_the_wire(session, page):
     for number in range(1000):
         note(session, f"{number} " + "a long prompt about a fox " * 20, state=State.READY)
@@ -237,7 +252,7 @@ def test_what_is_unfinished_elsewhere_is_not_touched_by_looking_at_it(session, p
     job_id = note(session, "left behind", owner="elsewhere:1:abcd", state=State.IN_QUEUE)
     opened = page.ask("open", job=job_id)
     assert (opened["resumable"], opened["row"]["state"]) == (True, "IN_QUEUE")
-    assert "Resume it first" in page.refusal("chunk", key=job_id, offset=0, length=1)
+    assert "Resume it first" in page.refusal("result", of=job_id, kind="snapshot")
     assert session.ledger.get(job_id).owner == "elsewhere:1:abcd"
 
 

@@ -226,7 +226,7 @@ def test_a_gif_is_made_once_and_sent_in_pieces(tmp_path):
     assert (reply["msg"]["name"], reply["msg"]["content_type"]) == ("clip.gif", "image/gif")
     reply, _ = comm.ask("gif", {"key": 1, "offset": 100, "length": 10}, number=2)
     assert reply["msg"]["offset"] == 100
-    made = Path(widget._gifs.name)
+    made = Path(widget._takes._gifs.name)
     widget.close()
     assert not made.exists()
 
@@ -390,7 +390,7 @@ def test_long_inputs_are_not_sent_whole(tmp_path):
         files={},
     )
     job.request.endpoint.parameter("prompt")
-    entry = widget_of(job)[0]._takes[0].describe()
+    entry = widget_of(job)[0]._takes.takes[0].describe()
     assert len(entry["input"]["image_url"]) <= 4000
     assert entry["input"]["photo"] == "cat.png"
 

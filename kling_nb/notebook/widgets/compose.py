@@ -13,7 +13,7 @@ from typing import Any
 
 from kling_nb._lazy import pillow
 from kling_nb.catalog import Endpoint
-from kling_nb.errors import KlingError, MediaError, MediaInputError, UsageError
+from kling_nb.errors import KlingError, MediaInputError, UsageError
 from kling_nb.events import State
 from kling_nb.job.job import Job
 from kling_nb.job.plan import Outcome, Plan
@@ -21,7 +21,6 @@ from kling_nb.ledger import Entry
 from kling_nb.notebook.card.html import poster_of
 from kling_nb.notebook.flags import as_cell
 from kling_nb.notebook.widgets import library
-from kling_nb.notebook.widgets.base import Answer, read_chunk
 from kling_nb.notebook.widgets.library import JobQueue
 from kling_nb.notebook.widgets.takes import cell_of, error_text
 from kling_nb.request.local_file import LocalFile
@@ -162,13 +161,20 @@ class Desk:
         return job
 
     def open(self, job_id: Any) -> dict[str, Any]:
-        """Return everything about a job. An unfinished job that is not in the queue has its row only."""
+        """Return the row of a job, and whether it must be resumed before its result can be shown."""
         if self.queue.get(str(job_id)) is None and str(job_id) not in self._opened:
             entry = self.session.ledger.get(str(job_id))
             if entry is not None and _needs_resume(entry):
                 return {"row": library.entry_row(entry), "resumable": True}
-        job = self.job(job_id)
-        return {"row": library.job_row(job), "resumable": False, **library.detail(job)}
+        return {"row": library.job_row(self.job(job_id)), "resumable": False}
+
+    def jobs_of(self, name: str) -> list[Job]:
+        """Return the jobs whose ids are in `name`, separated by spaces: one, or some to compare.
+
+        Raises:
+            UsageError: A job is not known, or unfinished and not in the queue.
+        """
+        return [self.job(one) for one in name.split()[:_COMPARED]]
 
     def resume(self, job_id: Any) -> Job:
         """Resume an unfinished submission of the ledger, and add it to the queue."""
@@ -220,17 +226,6 @@ class Desk:
         request = self.session.plan(endpoint=draft.endpoint.id, **draft.arguments(self.files)).request
         return as_cell(request.endpoint, request.input, usual=self.session.settings().endpoint)
 
-    def chunk(self, msg: Mapping[str, Any]) -> Answer:
-        """Return a piece of a job's file, as one buffer.
-
-        Raises:
-            MediaError: The job has no file.
-        """
-        job = self.job(msg.get("key"))
-        if job.file is None:
-            raise MediaError(error_text(job.error) if job.error else "This job has no file yet.")
-        return read_chunk(job.file, msg)
-
     def poster(self, job_id: Any) -> bytes:
         """Return a small JPEG of a job's video, or no bytes. Slow: do not call it on a cell's thread."""
         with suppress(KlingError, OSError):
@@ -242,6 +237,10 @@ class Desk:
         """Store a piece of a file. The answer to the last piece describes the file."""
         file = self.files.add_piece(msg, buffers)
         return {"file": file.to_json() if file else None}
+
+
+_COMPARED = 4
+"""Jobs that are compared at most."""
 
 
 def _needs_resume(entry: Entry) -> bool:

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from kling_nb.catalog import Endpoint
 from kling_nb.catalog.shipped import endpoint
 from kling_nb.errors import UnknownEndpoint, UsageError
-from kling_nb.events import Event, JobState, Logged, State
+from kling_nb.events import Event, JobState, State
 from kling_nb.job.job import Job
 from kling_nb.ledger import Entry, Ledger, Selection
-from kling_nb.notebook.card.mark import served_url
 from kling_nb.notebook.tables import price
 from kling_nb.notebook.widgets.takes import clip, error_text
-from kling_nb.video import Video
 
-LINES_SHOWN = 200
-"""Log lines of an opened job."""
 _PROMPT = 200
-_LINE = 500
-_VALUE = 300
 
 
 def live_fields(job: Job) -> dict[str, Any]:
@@ -74,35 +67,6 @@ def entry_row(entry: Entry) -> dict[str, Any]:
     }
 
 
-def detail(job: Job) -> dict[str, Any]:
-    """Return the details of a job that is open in the panel."""
-    request = job.request
-    parameters = [
-        [name, value_text(value)] for name, value in request.resolved.items() if value != request.prompt
-    ]
-    return {
-        "prompt": clip(request.prompt),
-        "parameters": parameters,
-        "units": request.units_text(job.state.units) if job.state.units else None,
-        "url": served_url(job.file) if job.file else None,
-        **log(job.lines),
-        **_measures(job.video),
-    }
-
-
-def log(lines: Sequence[Logged]) -> dict[str, Any]:
-    """Return the last log lines, and the number of all lines."""
-    return {
-        "lines": [[line.timestamp, clip(line.message, _LINE), line.level] for line in lines[-LINES_SHOWN:]],
-        "line_count": len(lines),
-    }
-
-
-def _measures(video: Video | None) -> dict[str, Any]:
-    names = ("width", "height", "duration", "fps", "frame_count", "take")
-    return {name: getattr(video, name, None) for name in names}
-
-
 def catalogue_row(one: Endpoint) -> list[str]:
     """Return an endpoint for the chooser: id, short name, title, category, price as text."""
     return [one.id, one.short_name, one.title, one.category, price(one) if one.price else ""]
@@ -114,14 +78,6 @@ def _describe_endpoint(endpoint_id: str) -> dict[str, str]:
     except UnknownEndpoint:
         return {"endpoint": endpoint_id, "short_name": endpoint_id, "title": endpoint_id}
     return {"endpoint": one.id, "short_name": one.short_name, "title": one.title}
-
-
-def value_text(value: Any) -> str:
-    """Return a parameter as text. Long texts, such as images in data URIs, are cut."""
-    if isinstance(value, Mapping) and "sha256" in value:
-        return clip(str(value.get("name", "a file")), _VALUE)
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-    return clip(text, _VALUE)
 
 
 # -- Pages of the ledger for the panel's history.

@@ -18,11 +18,12 @@ from kling_nb.notebook.widgets import library
 from kling_nb.notebook.widgets.base import Answer, Handler, LiveWidget, answer_command, poster_thread
 from kling_nb.notebook.widgets.compose import Desk, Draft
 from kling_nb.notebook.widgets.feed import FEED, Channel, Feed
+from kling_nb.notebook.widgets.strip import ResultViews
 from kling_nb.request.request import VideoRequest
 from kling_nb.session import Session
 from kling_nb.video import Video
 
-NOTICES = ("reply", "update", "draft", "fault")
+NOTICES = ("reply", "update", "draft", "fault", "result")
 """Kinds of message to a view."""
 _STATIC = Path(__file__).parents[2] / "static"
 
@@ -67,6 +68,9 @@ class Panel(LiveWidget):
         self._desk = Desk(
             session or default_session(), endpoint, notify=self._notify, on_draft=self._send_draft
         )
+        self._results = ResultViews(
+            self._desk.jobs_of, send=self.send, notify=self._notify, on_start=self._desk.queue.add
+        )
         super().__init__()
         self.on_msg(self._on_message)
         self._channel = feed.channel(self._send_updates)
@@ -95,6 +99,7 @@ class Panel(LiveWidget):
         if self._channel:  # None if `__init__` failed
             self._channel.close()
             self._desk.queue.close()
+            self._results.close()
         super().close()
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
@@ -113,13 +118,13 @@ class Panel(LiveWidget):
         """Send one message with what is new in all jobs. The feed's thread."""
         rows, finished = self._desk.queue.changes()
         if not rows:
-            return False
+            return self._results.send_update()
         self._revision += 1
         self.send({"kind": "update", "msg": {"revision": self._revision, "jobs": rows}})
         for job in finished:
             if job.video is not None:
                 self._set_traits(value=job.video)
-        return False
+        return True
 
     def _send_draft(self, draft: Draft, request: VideoRequest | None) -> None:
         """Send the draft of one page to the other pages."""
@@ -135,6 +140,7 @@ class Panel(LiveWidget):
         handlers: dict[str, Handler] = {
             kind: partial(handle, self._desk, buffers=buffers or []) for kind, handle in _HANDLERS.items()
         }
+        handlers["result"] = self._results.answer
         answer_command(self.send, content, handlers)
 
 
@@ -176,7 +182,6 @@ _HANDLERS: dict[str, _Handle] = {
     "poster": lambda desk, msg, buffers: poster_thread().submit(
         lambda: _image_answer(desk.poster(msg.get("job")))
     ),
-    "chunk": lambda desk, msg, buffers: desk.chunk(msg),
 }
-COMMANDS = tuple(_HANDLERS)
+COMMANDS = (*_HANDLERS, "result")
 """Kinds of command from a view, `{id, kind, msg}`. Each is answered by one "reply"."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import mimetypes
 import re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
@@ -130,7 +131,8 @@ class StripTake:
             "frame_count": video.frame_count if video else None,
             "number": video.take if video else None,
             "progress": progress_of(job),
-            "path": str(video.path) if video else "",
+            "path": str(video.path if video else job.file or ""),
+            "file_type": (mimetypes.guess_type(job.file.name)[0] or "") if job.file else "",
             "url": served_url(video.path) if video else None,
             "cost": cost(job),
             "cell": cell,

@@ -1,0 +1,390 @@
+"""The takes of one result view and its messages: in a job widget, the panel, an opened cell of a grid."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from kling_nb.errors import KlingError, MediaError, UsageError
+from kling_nb.events import Event, JobState
+from kling_nb.notebook.card.html import poster_of
+from kling_nb.notebook.widgets import takes
+from kling_nb.notebook.widgets.base import Answer, Handler, poster_thread, read_chunk
+from kling_nb.notebook.widgets.takes import JobLike, StripTake, clip, earlier_takes, error_text
+from kling_nb.video import Video
+
+COMMANDS = ("snapshot", "cancel", "chunk", "poster", "quote", "generate", "resume", "gif")
+"""Kinds of command from a view, `{id, kind, msg}`. Each is answered by one "reply"."""
+LINES_KEPT = 2_000
+"""Log lines that are sent at once, and that a view keeps."""
+
+_LINE_LIMIT = 2_000
+_MOST_AT_ONCE = 8
+"""Takes that one press of Generate starts at most."""
+
+
+class ResultViews:
+    """The results that are open in a view of another kind: the panel, a grid.
+
+    A view sends the command "result", `{"of": name, "kind": …, "msg": …}`; the inner command is that of a job
+    widget. Messages to the views are `{"kind": "result", "msg": {"of": name, "kind": …, "msg": …}}`.
+
+    Threads: any.
+
+    Args:
+        jobs: Returns the jobs of a name, the first one to be shown.
+        send: Sends a message to the views.
+        notify: Asks for a call of `send_update`.
+        on_start: Called with each job that is started or resumed in a result.
+    """
+
+    def __init__(
+        self,
+        jobs: Callable[[str], Sequence[JobLike]],
+        *,
+        send: Callable[[dict[str, Any]], None],
+        notify: Callable[[], None],
+        on_start: Callable[[Any], None] = lambda job: None,
+    ) -> None:
+        self._jobs, self._send, self._notify, self._on_start = jobs, send, notify, on_start
+        self._strips: dict[str, TakeStrip] = {}
+        self._lock = threading.Lock()
+
+    def answer(self, msg: Mapping[str, Any]) -> Answer | Future[Any]:
+        """Do what an inner command asks.
+
+        Raises:
+            UsageError: The command is wrong.
+        """
+        inner = msg.get("msg")
+        handle = self._strip(str(msg.get("of"))).handlers.get(str(msg.get("kind")))
+        if handle is None:
+            raise UsageError(f"Unknown command {msg.get('kind')!r}. Available: {', '.join(COMMANDS)}.")
+        return handle(inner if isinstance(inner, dict) else {})
+
+    def _strip(self, name: str) -> TakeStrip:
+        with self._lock:
+            if (known := self._strips.get(name)) is not None:
+                return known
+
+            def send(message: dict[str, Any]) -> None:
+                self._send({"kind": "result", "msg": {"of": name, **message}})
+
+            def show() -> None:
+                send({"kind": "show", "msg": {"take": strip.shown}})
+
+            strip = TakeStrip(
+                self._jobs(name), send=send, notify=self._notify, on_show=show, on_start=self._on_start
+            )
+            self._strips[name] = strip
+            for old in list(self._strips)[:-_OPEN]:
+                self._strips.pop(old).close()
+        strip.start()
+        return strip
+
+    def send_update(self) -> bool:
+        """Send one message with what is new. The feed's thread.
+
+        Returns:
+            True if there is more.
+        """
+        with self._lock:
+            strips = list(self._strips.values())
+        due = [strip for strip in strips if strip.due]
+        if due:
+            due[0].send_update()
+        return any(strip.due for strip in strips)
+
+    def close(self) -> None:
+        """End all subscriptions. The jobs go on."""
+        with self._lock:
+            strips, self._strips = list(self._strips.values()), {}
+        for strip in strips:
+            strip.close()
+
+
+_OPEN = 16
+"""Results that are kept open."""
+
+
+class TakeStrip:
+    """The takes of one result view: what the views are sent, and what they ask for.
+
+    Threads: any. Updates are sent by `send_update`, which the feed calls.
+
+    Args:
+        jobs: The job to show first, and others to compare it with. Without others, the earlier takes of its
+            request stand next to it.
+        send: Sends a message to the views.
+        notify: Asks for a call of `send_update`. It must return at once.
+        on_show: Called when another take is to be shown, or their number has changed.
+        on_start: Called with each job that is started or resumed here.
+
+    Attributes:
+        takes: The takes in their order.
+        shown: Which of them is shown, from 1.
+        changing: A lock for the list of takes, and for what its owner derives from it.
+    """
+
+    def __init__(
+        self,
+        jobs: Sequence[JobLike],
+        *,
+        send: Callable[[dict[str, Any]], None],
+        notify: Callable[[], None],
+        on_show: Callable[[], None],
+        on_start: Callable[[Any], None] = lambda job: None,
+    ) -> None:
+        self.takes: list[StripTake] = []
+        self.shown = 1
+        self.changing = threading.RLock()
+        self._send, self._ask_turn, self._on_show, self._on_start = send, notify, on_show, on_start
+        self._keys = 0
+        self._list_due = False
+        self._revision = 0
+        self._numbering = threading.Lock()
+        self._gifs: TemporaryDirectory[str] | None = None
+        first, *others = jobs
+        earlier = others or [one for one in earlier_takes(first) if not is_same(one, first)]
+        for one in [*jobs] if others else sorted([*earlier, first], key=_number):
+            self._append(one)
+        self.shown = next(number for number, take in enumerate(self.takes, 1) if take.job is first)
+
+    def start(self) -> None:
+        """Subscribe to the jobs that run."""
+        for take in self.takes:
+            self._follow(take)
+
+    def close(self) -> None:
+        """End the subscriptions. The jobs go on."""
+        for take in list(self.takes):
+            _detach(take)
+        if self._gifs is not None:
+            self._gifs.cleanup()
+
+    @property
+    def current(self) -> StripTake:
+        """The take that is shown."""
+        return self.takes[min(max(self.shown, 1), len(self.takes)) - 1]
+
+    def show_fault(self, fault: str) -> None:
+        """Show an observer's exception in the take that is shown."""
+        self.current.fault = fault
+        self._notify(self.current)
+
+    # -- Takes
+
+    def _append(self, job: JobLike) -> StripTake:
+        self._keys += 1
+        take = StripTake(self._keys, job)
+        self.takes.append(take)
+        return take
+
+    def _follow(self, take: StripTake) -> None:
+        """Subscribe to the job of a take, if it runs."""
+        if take.job.done:
+            return
+
+        def on_event(_event: Event, state: JobState) -> None:
+            self._notify(take)
+            if state.state.finished:
+                self._list_due = True
+                _detach(take)
+
+        take.leave = take.job.subscribe(on_event)
+        self._notify(take)  # for events before the subscription
+
+    def _show(self, job: JobLike, *, instead: StripTake | None = None) -> StripTake:
+        """Show a job, and add it to the strip if it is not there.
+
+        Args:
+            job: The job.
+            instead: The take that it replaces in the strip.
+        """
+        with self.changing:
+            known = next((take for take in self.takes if is_same(take.job, job)), None)
+            take = known or self._append(job)
+            if instead is not None and instead is not take:
+                _detach(instead)
+                self.takes.remove(take)
+                self.takes[self.takes.index(instead)] = take
+            if known is None:
+                self._follow(take)
+            self._send({"kind": "takes", "msg": {"takes": self._list()}})
+            self.shown = self.takes.index(take) + 1
+            self._on_show()
+            return take
+
+    def _add(self, job: JobLike) -> None:
+        """Add a job to the strip, and go on showing what is shown."""
+        with self.changing:
+            self._follow(self._append(job))
+            self._send({"kind": "takes", "msg": {"takes": self._list()}})
+            self._on_show()
+
+    def _list(self) -> list[dict[str, Any]]:
+        return [{**take.describe(), **self._fields(take)} for take in list(self.takes)]
+
+    def _take(self, msg: Mapping[str, Any]) -> StripTake:
+        """Return the take that a command names."""
+        for take in list(self.takes):
+            if take.key == msg.get("key"):
+                return take
+        raise UsageError("This take is no longer shown here.")
+
+    # -- To the views
+
+    def _notify(self, take: StripTake) -> None:
+        take.changed = True
+        self._ask_turn()
+
+    @property
+    def due(self) -> bool:
+        """True if there is something to send."""
+        return self._list_due or any(take.changed for take in list(self.takes))
+
+    def send_update(self) -> StripTake | None:
+        """Send one message with what is new, if there is anything. The feed's thread.
+
+        Returns:
+            The take whose update was sent, if it was one.
+        """
+        take = next((take for take in list(self.takes) if take.changed), None)
+        if take is not None:
+            take.changed = False  # before reading, so that later changes are in the next message
+            lines = take.job.lines
+            fields = self._fields(take)
+            new_lines = _lines(lines, take.lines_sent, len(lines))
+            take.lines_sent = len(lines)
+            names = {"key": take.key, "job_id": take.job.id}
+            self._send({"kind": "update", "msg": {**names, **fields, **new_lines}})
+        elif self._list_due:
+            self._list_due = False
+            self._send({"kind": "takes", "msg": {"takes": self._list()}})
+        return take
+
+    def _fields(self, take: StripTake) -> dict[str, Any]:
+        """Return the changing fields of a take. The larger `revision` is newer."""
+        with self._numbering:
+            self._revision += 1
+            return {"revision": self._revision, **take.fields()}
+
+    # -- From the views
+
+    @property
+    def handlers(self) -> dict[str, Handler]:
+        """What answers each kind of command."""
+        return {
+            "snapshot": self._snapshot,
+            "cancel": lambda msg: self._take(msg).job.cancel_soon(),
+            "chunk": lambda msg: read_chunk(_file_of(self._take(msg)), msg),
+            "poster": lambda msg: ({}, [poster_of(_video_of(self._take(msg)))]),
+            "quote": self._quote,
+            "generate": self._generate,
+            "resume": self._resume,
+            "gif": lambda msg: poster_thread().submit(lambda: self._gif(msg)),
+        }
+
+    def _snapshot(self, msg: dict[str, Any]) -> Answer:
+        """Return everything about a take. `first_line` is also the number of older lines left out."""
+        take = self._take(msg) if "key" in msg else self.current
+        lines = take.job.lines
+        controls = [control.to_json() for control in take.job.request.endpoint.parameters]
+        about = {"key": take.key, "now": time.time(), "controls": controls, "takes": self._list()}
+        return {**about, **self._fields(take), **_lines(lines, 0, len(lines))}, []
+
+    def _quote(self, msg: dict[str, Any]) -> Answer:
+        """Return what new takes would do and cost."""
+        return takes.quote(self._take(msg).job, _changes(msg), _count(msg)), []
+
+    def _generate(self, msg: dict[str, Any]) -> Answer:
+        """Start new jobs from a take, and show the first one. The others run in the strip."""
+        take, changes, count = self._take(msg), _changes(msg), _count(msg)
+        backend = msg.get("backend") or None
+        made = takes.submit(take.job, changes, backend=backend)
+        self._on_start(made)
+        first = self._show(made)
+        for number in range(2, count + 1):
+            try:
+                job = takes.submit(take.job, changes, backend=backend, another=True)
+            except KlingError as error:
+                started = f"{number - 1} of {count} takes were started."
+                raise UsageError(f"{started} {error_text(error)}") from error
+            self._on_start(job)
+            self._add(job)
+        return {"key": first.key}, []
+
+    def _gif(self, msg: dict[str, Any]) -> Answer:
+        """Return a piece of a take's GIF. The first piece makes it; slow."""
+        video = _video_of(self._take(msg))
+        if self._gifs is None:
+            self._gifs = TemporaryDirectory(prefix="kling-gif-")
+        path = Path(self._gifs.name) / f"{video.path.stem}.gif"
+        if not path.exists() or not msg.get("offset"):
+            video.to_gif(path, overwrite=True)
+        return read_chunk(path, msg)
+
+    def _resume(self, msg: dict[str, Any]) -> Answer:
+        """Resume a job, in the same place of the strip."""
+        take = self._take(msg)
+        if take.job.maker is None:
+            raise UsageError("This job has no session.", remedy="Run %kling resume.")
+        job = take.job.maker.get_job(take.job.id)
+        self._on_start(job)
+        return {"key": self._show(job, instead=take).key}, []
+
+
+def is_same(one: JobLike, other: JobLike) -> bool:
+    """Return True if two jobs are the same object or have the same file."""
+    return one is other or (one.file is not None and one.file == other.file)
+
+
+def _number(job: JobLike) -> float:
+    """Return the number of a job's take. A take without a number comes last."""
+    return (job.video.take if job.video else None) or float("inf")
+
+
+def _detach(take: StripTake) -> None:
+    if take.leave:
+        take.leave()
+        take.leave = None
+
+
+def _video_of(take: StripTake) -> Video:
+    if take.job.video is None:
+        raise MediaError("This job has no video yet.")
+    return take.job.video
+
+
+def _file_of(take: StripTake) -> Path:
+    job = take.job
+    path = job.video.path if job.video else job.file
+    if path is None:
+        raise MediaError(error_text(job.error) if job.error else "This job has no file yet.")
+    return path
+
+
+def _changes(msg: Mapping[str, Any]) -> dict[str, Any]:
+    changes = msg.get("changes", {})
+    if not isinstance(changes, dict):
+        raise UsageError(f"changes is {changes!r}. It must be an object with values by parameter.")
+    return changes
+
+
+def _count(msg: Mapping[str, Any]) -> int:
+    count = msg.get("count", 1)
+    if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= _MOST_AT_ONCE:
+        raise UsageError(f"count is {count!r}. It must be a whole number from 1 to {_MOST_AT_ONCE}.")
+    return count
+
+
+def _lines(lines: Any, first: int, end: int) -> dict[str, Any]:
+    """Return the log lines from `first` to `end`, at most the last 2,000 of them."""
+    first = max(first, end - LINES_KEPT)
+    sent = [[line.timestamp, clip(line.message, _LINE_LIMIT), line.level] for line in lines[first:end]]
+    return {"first_line": first, "lines": sent}
