@@ -1,3 +1,5 @@
+import { LiveJob } from "../result/live_job.js";
+import { NestedModel } from "../result/nested_model.js";
 import { Footage, posterIn } from "../shared/footage.js";
 import { Live } from "../shared/live.js";
 import { messageOf } from "../shared/words.js";
@@ -14,6 +16,9 @@ export class LiveGrid extends Live {
   /** What came of a cancel, for the user to read. */
   outcome = "";
   cancelling = false;
+  /** The cell that is opened, as a result of its own.
+   * @type {{cell: number, model: NestedModel, result: LiveJob} | null} */
+  opened = null;
   /** @type {Map<number, Promise<Blob>>} */
   #posters = new Map();
   /** @type {Map<number, Footage>} */
@@ -57,6 +62,35 @@ export class LiveGrid extends Live {
     return footage.bytes();
   }
 
+  /** Opens a cell, or closes the one that is open. @param {number | null} cell */
+  open(cell) {
+    this.opened?.result.close();
+    this.opened = cell === null ? null : this.#result(cell);
+    this.redraw();
+  }
+
+  /** @param {number} cell */
+  #result(cell) {
+    const { prompt = "", ...known } = this.cells[cell] ?? {};
+    const about = {
+      prompt,
+      title: this.whole?.title ?? "",
+      backend: this.whole?.local ? "local" : "fal",
+    };
+    const model = new NestedModel(this.kernel, `${cell}`, {
+      ...known,
+      ...about,
+      id: `cell-${cell}`,
+    });
+    const result = new LiveJob(/** @type {any} */ (model));
+    model.on("gone", () => result.kernel.drop());
+    model.on("refused", (words) => {
+      this.outcome = words;
+      this.open(null);
+    });
+    return { cell, model, result };
+  }
+
   /** Asks for the end of the whole, or of one cell. @param {number} [cell] */
   async cancel(cell) {
     if (this.cancelling) return;
@@ -73,6 +107,13 @@ export class LiveGrid extends Live {
   restart() {
     this.#newest = -1;
     this.#revisions = [];
+    this.opened?.model.trigger("comm_live_update");
+  }
+
+  /** @override */
+  close() {
+    super.close();
+    this.opened?.result.close();
   }
 
   /** @override @param {Snapshot} snapshot */
@@ -83,6 +124,7 @@ export class LiveGrid extends Live {
   /** @override @param {string} kind @param {any} msg */
   receive(kind, msg) {
     if (kind === "update" && this.whole) this.#update(msg);
+    if (kind === "result" && this.opened?.model.name === msg.of) this.opened?.model.receive(msg);
     this.redraw();
   }
 

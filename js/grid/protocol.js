@@ -4,10 +4,10 @@
  */
 
 /** Commands a view sends as `{id, kind, msg}`. Each is answered by one "reply". */
-export const COMMANDS = /** @type {const} */ (["snapshot", "poster", "chunk", "cancel"]);
+export const COMMANDS = /** @type {const} */ (["snapshot", "poster", "chunk", "cancel", "result"]);
 
 /** Kinds of message that the kernel sends. */
-export const NOTICES = /** @type {const} */ (["reply", "update"]);
+export const NOTICES = /** @type {const} */ (["reply", "update", "result"]);
 
 /** Synced traits. */
 export const TRAITS = /** @type {const} */ (["sweep_id", "count", "summary"]);

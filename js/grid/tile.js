@@ -36,7 +36,15 @@ export function tile(live, index, caption, captioned, press) {
     title: "Cancel",
     ariaLabel: `Cancel ${caption}`,
   });
-  const foot = element("div", "sw-foot", {}, badge, stop);
+  const open = button(
+    "Open",
+    () => live.open(live.opened?.cell === index ? null : index),
+    "sw-open",
+    {
+      ariaLabel: `Open ${caption}`,
+    },
+  );
+  const foot = element("div", "sw-foot", {}, badge, stop, open);
   const name = element("div", "sw-caption", { title: caption, dir: "auto" }, caption);
   name.hidden = !captioned;
   const node = element(
@@ -108,6 +116,9 @@ export function tile(live, index, caption, captioned, press) {
       made.see(seen);
       write(badge, shown && !known.reused ? "" : stateWords(known));
       write(why, known.message);
+      const job = known.state !== "WAITING" && known.state !== "SKIPPED";
+      open.hidden = live.whole?.mode === "sequence" || !job;
+      open.ariaExpanded = `${live.opened?.cell === index}`;
       stop.hidden = !live.connected || !canBeStopped(known);
       const done = hasEnded(known) || known.state === "WAITING" || !live.connected;
       bar.node.hidden = done;

@@ -1,3 +1,4 @@
+import { resultParts } from "../result/view.js";
 import { coverRule, hasCard } from "../shared/card.js";
 import { button, element, write } from "../shared/dom.js";
 import { keepKeys } from "../shared/keys.js";
@@ -23,6 +24,7 @@ export function mount(el, live) {
   const tools = element("div", "sw-player");
   const head = header(live);
   const body = element("div", "sw-body");
+  const opened = openedCell(live);
   const cover = element("style", "");
   const root = element(
     "section",
@@ -30,12 +32,16 @@ export function mount(el, live) {
     {
       "data-kling-job": live.id,
       ariaLabel: "Kling videos",
-      onkeydown: (/** @type {KeyboardEvent} */ event) => player?.onkeydown(event),
+      // What is typed in an opened cell is not for all videos.
+      onkeydown(/** @type {KeyboardEvent & {target: any}} */ event) {
+        if (!opened.node.contains(event.target)) player?.onkeydown(event);
+      },
     },
     cover,
     head.node,
     tools,
     body,
+    opened.node,
   );
   const releaseKeys = keepKeys(root);
   const sight = new IntersectionObserver((entries) => {
@@ -58,6 +64,7 @@ export function mount(el, live) {
       for (const one of tiles) sight.observe(one.node);
     }
     for (const one of tiles) one.update();
+    opened.update();
     player?.draw();
     cover.textContent = live.whole ? coverRule(live.id) : "";
     root.style.display = live.kernel.missing && hasCard(live.id) ? "none" : "";
@@ -74,8 +81,51 @@ export function mount(el, live) {
     clearInterval(ticking);
     sight.disconnect();
     player?.close();
+    opened.close?.();
     for (const one of tiles) one.close();
     root.remove();
+  };
+}
+
+/** The cell that is opened, in the view that a job has everywhere.
+ * @param {LiveGrid} live @returns {import("../shared/dom.js").Part} */
+function openedCell(live) {
+  const close = button("✕", () => live.open(null), "sw-close", { ariaLabel: "Close" });
+  const title = element("strong", "sw-title");
+  const place = element("div", "result");
+  const bar = element("div", "sw-line", {}, title, close);
+  const node = element("section", "sw-opened", { ariaLabel: "Opened cell" }, bar, place);
+  /** @type {typeof live.opened} */
+  let drawn = null;
+  /** @type {ReturnType<typeof resultParts> | null} */
+  let parts = null;
+  let unsubscribe = () => {};
+  const leave = () => {
+    unsubscribe();
+    parts?.close();
+    parts = null;
+    place.replaceChildren();
+  };
+  const draw = () => {
+    if (!parts && drawn?.result.shown.about.key) {
+      parts = resultParts(drawn.result);
+      place.replaceChildren(...parts.nodes);
+    }
+    parts?.update();
+  };
+  return {
+    node,
+    update() {
+      if (drawn !== live.opened) {
+        leave();
+        drawn = live.opened;
+        unsubscribe = drawn ? drawn.result.subscribe(draw) : () => {};
+        write(title, drawn ? (live.whole?.captions[drawn.cell] ?? "") : "");
+      }
+      node.hidden = !drawn;
+      draw();
+    },
+    close: leave,
   };
 }
 
@@ -91,7 +141,21 @@ function header(live) {
     hidden: true,
     "data-state": "UNCERTAIN",
   });
-  const bar = element("div", "sw-line", {}, title, badge, status, cancel);
+  const size = element("input", "range kling-sw-size", {
+    type: "range",
+    min: 120,
+    max: 480,
+    step: 20,
+    value: "220",
+    ariaLabel: "Size of the videos",
+    title: "Size of the videos",
+    oninput() {
+      const { style } = /** @type {HTMLElement} */ (size.closest(".kling-sweep"));
+      style.setProperty("--kling-sw-size", `${size.value}px`);
+      style.setProperty("--kling-sw-tall", `${size.value}px`);
+    },
+  });
+  const bar = element("div", "sw-line", {}, title, badge, status, size, cancel);
   return {
     node: element("header", "sw-head", {}, bar, price, note),
     update() {
@@ -99,7 +163,7 @@ function header(live) {
       write(title, whole?.title ?? "");
       badge.hidden = !whole?.local;
       write(status, live.summary);
-      write(price, whole?.price ?? "");
+      write(price, whole?.done ? "" : (whole?.price ?? ""));
       const running = Boolean(whole) && !whole?.done && live.cells.some((cell) => !hasEnded(cell));
       write(cancel, live.cancelling ? "Cancelling…" : "Cancel all");
       cancel.hidden = !running || !live.connected;

@@ -1,3 +1,5 @@
+import { CONTROLS, entry } from "./fake_model.js";
+
 // A page with a sweep of two cells, whose kernel is on the page too, for tests/widget to drive.
 const [file, poster] = await Promise.all(
   ["/clip.mp4", "/poster.jpg"].map((path) => fetch(path).then((got) => got.arrayBuffer())),
@@ -52,6 +54,20 @@ const handlers = {
     name: "heron.mp4",
     buffers: [new DataView(file, offset, Math.min(length, file.byteLength - offset))],
   }),
+  result: ({ kind, msg }) => results[kind](msg),
+};
+
+/** What the kernel answers about the cell that is opened. */
+const results = {
+  snapshot() {
+    const film = { width: 64, height: 36, duration: 1, fps: 8, frame_count: 8, number: 1 };
+    const take = entry(1, { state: "READY", job_id: "cell-0", revision: 2, ...film });
+    const log = { first_line: 0, lines: [], now: Date.now() / 1000, controls: CONTROLS };
+    return { ...take, ...log, takes: [take] };
+  },
+  poster: () => handlers.poster(),
+  chunk: (asked) => handlers.chunk(asked),
+  quote: () => ({ words: "about $0.49", outcome: "SUBMIT", backend: "fal", refusal: "" }),
 };
 const listeners = new Map();
 const model = {

@@ -104,5 +104,6 @@ def test_undo_in_a_text_field_is_not_jupyterlab_s(show):
     page, widget = show("panel")
     fill(page, widget, "panel")
     undo = {"key": "z", "ctrlKey": True}
-    assert widget.get_by_role("textbox", name="Prompt", exact=True).evaluate(PRESS, [undo]) == [["z", True]]
+    prompt = widget.get_by_role("textbox", name="Prompt", exact=True).first
+    assert prompt.evaluate(PRESS, [undo]) == [["z", True]]
     assert widget.locator("button:visible").first.evaluate(PRESS, [undo]) == [["z", False]]

@@ -127,7 +127,7 @@ def test_a_storyboard_speaks_the_same(clip):
 def test_the_snapshot_says_where_each_cell_stands(pair):
     _, comm = pair
     msg = comm.ask("snapshot")[0]["msg"]
-    assert (msg["rows"], msg["columns"]) == (["a fox", "a wolf"], ["5", "10"])
+    assert (msg["rows"], msg["columns"]) == (["a fox", "a wolf"], ["Duration 5 s", "Duration 10 s"])
     assert msg["places"] == [[0, 0], [0, 1], [1, 0], [1, 1]]
     assert [cell["state"] for cell in msg["cells"]] == ["READY", "IN_QUEUE", "FAILED", "WAITING"]
     assert msg["cells"][1]["queue_position"] == 2
@@ -245,7 +245,7 @@ def test_the_text_has_a_line_for_each_cell(study):
     lines = grid_card.sweep_text(study).splitlines()
     assert len(lines) == 5
     assert "2 prompts × 2 durations" in lines[0]
-    assert "a fox · 5" in lines[1]
+    assert "a fox · Duration 5 s" in lines[1]
     assert "refused" in lines[3]
 
 

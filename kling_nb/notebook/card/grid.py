@@ -333,7 +333,7 @@ def layout_of(sweep: Sweep) -> Layout:
     Two or more axes make a table. The columns are the last axis with short labels, the rows all others.
     """
     varying = [at for at, axis in enumerate(sweep.axes) if len(axis.values) > 1]
-    captions = tuple(_caption(sweep.axes, cell, varying) for cell in sweep)
+    captions = tuple(_caption(sweep, cell, varying) for cell in sweep)
     if len(varying) < 2:
         return Layout((), (), "", _names(sweep.axes, varying), None, captions)
     across = next((at for at in reversed(varying) if _short(sweep.axes[at])), varying[-1])
@@ -341,12 +341,12 @@ def layout_of(sweep: Sweep) -> Layout:
     rows: dict[tuple[int, ...], str] = {}
     for cell in sweep:
         key = tuple(cell.place[at] for at in down)
-        rows.setdefault(key, " · ".join(sweep.axes[at].labels[cell.place[at]] for at in down))
+        rows.setdefault(key, " · ".join(_value(sweep, at, cell.place[at]) for at in down))
     order = {key: number for number, key in enumerate(rows)}
     places = tuple((order[tuple(cell.place[at] for at in down)], cell.place[across]) for cell in sweep)
     return Layout(
         tuple(rows.values()),
-        sweep.axes[across].labels,
+        tuple(_value(sweep, across, place) for place in range(len(sweep.axes[across].labels))),
         _names(sweep.axes, down),
         _names(sweep.axes, [across]),
         places,
@@ -362,9 +362,19 @@ def _names(axes: Sequence[Axis], chosen: Sequence[int]) -> str:
     return " · ".join(heading_of(axes[at].name) for at in chosen)
 
 
-def _caption(axes: Sequence[Axis], cell: SweepCell, varying: Sequence[int]) -> str:
-    labels = [axes[at].labels[cell.place[at]] for at in varying]
+def _caption(sweep: Sweep, cell: SweepCell, varying: Sequence[int]) -> str:
+    labels = [_value(sweep, at, cell.place[at]) for at in varying]
     return " · ".join(labels) or cell.request.prompt
+
+
+def _value(sweep: Sweep, at: int, place: int) -> str:
+    """Return a value of an axis in words; a number with its parameter and unit, such as "Duration 5 s"."""
+    axis = sweep.axes[at]
+    label = axis.labels[place]
+    control = next((one for one in sweep[0].request.endpoint.parameters if one.name == axis.name), None)
+    if control is None or control.kind not in ("stepped", "slider", "switch"):
+        return label
+    return f"{control.label} {label} {control.unit}".rstrip()
 
 
 def heading_of(name: str) -> str:

@@ -13,19 +13,21 @@ import anywidget
 from traitlets import Int, Unicode
 
 from kling_nb.errors import MediaError, UsageError
+from kling_nb.job.job import Job
 from kling_nb.notebook.card.grid import is_local, layout_of, prompt_of
 from kling_nb.notebook.card.html import poster_of
 from kling_nb.notebook.card.mark import served_url
 from kling_nb.notebook.widgets.base import Handler, answer_command, poster_thread, read_chunk
 from kling_nb.notebook.widgets.feed import FEED, Channel, Feed
+from kling_nb.notebook.widgets.strip import ResultViews
 from kling_nb.notebook.widgets.takes import clip, cost, error_text
 from kling_nb.sweeps.storyboard import Storyboard
 from kling_nb.sweeps.sweep import Sweep, SweepCell
 from kling_nb.video import Video
 
-COMMANDS = ("snapshot", "poster", "chunk", "cancel")
+COMMANDS = ("snapshot", "poster", "chunk", "cancel", "result")
 """Kinds of command from a view, `{id, kind, msg}`. Each is answered by one "reply"."""
-NOTICES = ("reply", "update")
+NOTICES = ("reply", "update", "result")
 """Kinds of message to a view."""
 _STATIC = Path(__file__).parents[2] / "static"
 
@@ -43,6 +45,7 @@ class GridSource(Protocol):
     def describe(self) -> dict[str, Any]: ...  # noqa: D102
     def cell(self, at: int) -> dict[str, Any]: ...  # noqa: D102
     def video(self, at: int) -> Video: ...  # noqa: D102
+    def job(self, at: int) -> Job: ...  # noqa: D102
     def cancel(self, at: int | None) -> Future[str]: ...  # noqa: D102
     def subscribe(self, listener: Callable[[int], None]) -> Callable[[], None]: ...  # noqa: D102
 
@@ -74,6 +77,8 @@ class GridWidget(anywidget.AnyWidget):
         self._lock = threading.Lock()
         self._changed: set[int] = set()
         self._revision = 0
+        self._cells_due = False
+        self._results = ResultViews(self._jobs_of, send=self.send, notify=self._notify)
         super().__init__(sweep_id=source.id, count=source.count, summary=source.summary)
         self.on_msg(self._on_message)
         self._channel = feed.channel(self._send_updates)
@@ -86,6 +91,7 @@ class GridWidget(anywidget.AnyWidget):
         if self._channel:
             self._channel.close()
             self._leave()
+            self._results.close()
         super().close()
 
     def __repr__(self) -> str:
@@ -97,17 +103,28 @@ class GridWidget(anywidget.AnyWidget):
         """Note that a cell has changed. The background thread."""
         with self._lock:
             self._changed.add(at)
+            self._cells_due = True
+        self._notify()
+
+    def _notify(self) -> None:
         if self._channel:
             self._channel.notify()
+
+    def _jobs_of(self, cell: str) -> list[Job]:
+        """Return the job of a cell that is opened."""
+        return [self._source.job(self._number({"cell": int(cell) if cell.isdecimal() else cell}))]
 
     def _send_updates(self) -> bool:
         """Send one message with all cells that changed. The feed's thread."""
         with self._lock:
             changed, self._changed = sorted(self._changed), set()
+            due, self._cells_due = self._cells_due, False
+        if not due:
+            return self._results.send_update()
         progress = self._progress()  # before the cells: what changes from here on is in the next message
         self.send({"kind": "update", "msg": {**progress, "cells": [self._source.cell(at) for at in changed]}})
         self.summary = self._source.summary
-        return False
+        return True
 
     def _progress(self) -> dict[str, Any]:
         """Return the fields that every message has. The larger `revision` is newer."""
@@ -122,6 +139,7 @@ class GridWidget(anywidget.AnyWidget):
             "snapshot": lambda msg: (self._snapshot(), []),
             "poster": lambda msg: poster_thread().submit(lambda: ({}, [poster_of(self._video(msg))])),
             "chunk": lambda msg: read_chunk(self._video(msg).path, msg),
+            "result": self._results.answer,
             "cancel": lambda msg: self._source.cancel(self._number(msg) if "cell" in msg else None),
         }
         answer_command(self.send, content, handlers)
@@ -212,14 +230,20 @@ class SweepSource:
             raise MediaError("This cell has no video.")
         return video
 
-    def cancel(self, at: int | None) -> Future[str]:
-        """Cancel the job of a cell, or all jobs with None."""
-        if at is None:
-            return self._sweep._spawn_cancel()
+    def job(self, at: int) -> Job:
+        """Return the job of a cell.
+
+        Raises:
+            UsageError: The cell has not started.
+        """
         job = self._sweep[at].job
         if job is None:
             raise UsageError("This cell has not started.")
-        return job.cancel_soon()
+        return job
+
+    def cancel(self, at: int | None) -> Future[str]:
+        """Cancel the job of a cell, or all jobs with None."""
+        return self._sweep._spawn_cancel() if at is None else self.job(at).cancel_soon()
 
     def subscribe(self, listener: Callable[[int], None]) -> Callable[[], None]:
         """Call `listener(number)` for every change of a cell."""
@@ -298,6 +322,10 @@ class StoryboardSource:
     def video(self, at: int) -> Video:
         """Return the video of a shot."""
         return self._board[at]
+
+    def job(self, _at: int) -> Job:
+        """Raise `UsageError`: a storyboard has no jobs."""
+        raise UsageError("A shot of a storyboard has no job.")
 
     def cancel(self, _at: int | None) -> Future[str]:
         """Raise `UsageError`: a storyboard has no jobs."""
