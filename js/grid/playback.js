@@ -66,6 +66,7 @@ function clockOf(whom, tiles, { length, fps, start, show, mark = () => {} }) {
   const bar = transport({ whom, slider: "Moment", step: "any" }, actions);
   return Object.assign(clock, {
     node: bar.node,
+    goTo: go,
     /** @param {KeyboardEvent} event */
     onkeydown(event) {
       const scale = { step: 1 / fps(), leap: 1, end: length() };
@@ -171,7 +172,7 @@ export function inSequence(tiles) {
     length,
     fps: () => current()?.one.fps ?? 24,
     mark() {
-      const now = clock.time > 0 || clock.playing ? current()?.one : null;
+      const now = current()?.one;
       for (const one of tiles()) one.mark(one === now);
     },
     async start() {
@@ -214,6 +215,13 @@ export function inSequence(tiles) {
     else void playShot();
   };
   return Object.assign(clock, {
+    /** Goes to the beginning of a shot. @param {number} index */
+    go(index) {
+      const begin = tiles()
+        .slice(0, index)
+        .reduce((sum, one) => sum + one.length, 0);
+      return clock.goTo(begin);
+    },
     /** A shot out of sight keeps its file while all play. @param {Tile} one */
     async moved(one) {
       if (!one.seen && !clock.playing) one.rest();

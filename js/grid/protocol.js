@@ -24,6 +24,7 @@ export const CELL_FIELDS = /** @type {const} */ ([
   "total",
   "created_at",
   "expected",
+  "shape",
   "prompt",
   "cost",
   "width",
@@ -55,6 +56,7 @@ export const CELL_FIELDS = /** @type {const} */ ([
  * @property {number | null} total
  * @property {number | null} created_at
  * @property {number | null} expected seconds that such jobs took before
+ * @property {number} shape width by height as the request asks for it, 0 where it does not say
  * @property {string} prompt
  * @property {string} cost in words, once it has ended
  * @property {number | null} width

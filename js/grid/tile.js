@@ -1,4 +1,4 @@
-import { button, element, write } from "../shared/dom.js";
+import { button, element, paintPoster, write } from "../shared/dom.js";
 import { progressBar } from "../shared/progress.js";
 import { screen } from "../shared/screen.js";
 import { isCancellable, isFinished, label, phase, share } from "../shared/words.js";
@@ -15,8 +15,10 @@ import { isCancellable, isFinished, label, phase, share } from "../shared/words.
  * @param {string} caption
  * @param {boolean} captioned whether it says by itself which one it is
  * @param {() => void} press plays all, or stops all
+ * @param {{node: HTMLElement, go: (index: number) => void} | null} [monitor] where its video plays, if
+ *   not here; here is its image then, which goes there
  */
-export function tile(live, index, caption, captioned, press) {
+export function tile(live, index, caption, captioned, press, monitor = null) {
   const cell = () => /** @type {Cell | undefined} */ (live.cells[index]);
   const picture = screen(
     {
@@ -47,17 +49,22 @@ export function tile(live, index, caption, captioned, press) {
   const foot = element("div", "sw-foot", {}, badge, stop, open);
   const name = element("div", "sw-caption", { title: caption, dir: "auto" }, caption);
   name.hidden = !captioned;
+  const still = element("canvas", "sw-still", { ariaHidden: "true" });
+  const jump = button(still, () => monitor?.go(index), "sw-jump", {
+    ariaLabel: `Go to ${caption}`,
+  });
+  monitor?.node.append(picture.node);
   const node = element(
     "div",
     "sw-tile",
     { role: "group", ariaLabel: caption },
-    picture.node,
+    monitor ? jump : picture.node,
     bar.node,
     why,
     name,
     foot,
   );
-  let seen = false;
+  let [seen, drawn] = [false, false];
   const made = {
     node,
     index,
@@ -97,12 +104,16 @@ export function tile(live, index, caption, captioned, press) {
     /** Whether it is the one that plays now. @param {boolean} now */
     mark(now) {
       node.classList.toggle("kling-sw-now", now);
+      picture.node.classList.toggle("kling-sw-on", now);
       node.setAttribute("aria-current", `${now}`);
     },
     /** @param {boolean} now */
     see(now) {
       seen = now;
-      if (seen && made.playable) picture.poster();
+      if (!seen || !made.playable) return;
+      picture.poster();
+      if (monitor && !drawn) void paintPoster(still, live.poster(index));
+      drawn = true;
     },
     update() {
       const known = cell();
@@ -110,8 +121,8 @@ export function tile(live, index, caption, captioned, press) {
       node.dataset.state = known.state;
       node.title = known.prompt;
       const shown = made.playable;
-      if (shown)
-        picture.node.style.setProperty("--kling-ratio", `${known.width} / ${known.height}`);
+      const size = shown ? `${known.width} / ${known.height}` : "";
+      picture.node.style.setProperty("--kling-ratio", size || `${known.shape || 16 / 9}`);
       node.classList.toggle("kling-sw-shown", shown);
       made.see(seen);
       write(badge, shown && !known.reused ? "" : stateWords(known));

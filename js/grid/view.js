@@ -56,11 +56,16 @@ export function mount(el, live) {
     head.update();
     if (live.whole && !tiles.length) {
       const play = live.whole.mode === "sequence" ? inSequence : together;
-      const made = sheet(live, () => player?.toggle());
+      const made = sheet(
+        live,
+        () => player?.toggle(),
+        (index) => player && "go" in player && void player.go(index),
+      );
       player = play(() => tiles);
       tools.append(player.node);
       tiles = made.tiles;
       body.append(made.node);
+      if (made.monitor) tools.prepend(made.monitor.node);
       for (const one of tiles) sight.observe(one.node);
     }
     for (const one of tiles) one.update();
@@ -185,16 +190,19 @@ function header(live) {
  *
  * @param {LiveGrid} live with its snapshot
  * @param {() => void} press
+ * @param {(index: number) => void} go to the beginning of a shot
  */
-function sheet(live, press) {
+function sheet(live, press, go) {
   const whole = /** @type {import("./protocol.js").Snapshot} */ (live.whole);
   const { places, captions, rows, columns } = whole;
-  const tiles = captions.map((caption, at) => tile(live, at, caption, !places, press));
+  const strip = whole.mode === "sequence";
+  const monitor = strip ? { node: element("div", "sw-monitor"), go } : null;
+  const tiles = captions.map((caption, at) => tile(live, at, caption, !places, press, monitor));
   const nodes = tiles.map(({ node }) => node);
   if (!places) {
-    const strip = whole.mode === "sequence";
-    const about = strip ? { tabIndex: 0, role: "region", ariaLabel: "Shots in order" } : {};
-    return { tiles, node: element("div", strip ? "sw-strip" : "sw-flow", about, ...nodes) };
+    if (!monitor) return { tiles, monitor, node: element("div", "sw-flow", {}, ...nodes) };
+    const about = { tabIndex: 0, role: "region", ariaLabel: "Shots in order" };
+    return { tiles, monitor, node: element("div", "sw-strip", about, ...nodes) };
   }
 
   const corner = element("td", "sw-corner", {}, `${whole.row_axis} ↓ ${whole.column_axis} →`);
@@ -227,5 +235,5 @@ function sheet(live, press) {
     { tabIndex: 0, role: "region", ariaLabel: "Cells of the sweep" },
     table,
   );
-  return { tiles, node };
+  return { tiles, monitor, node };
 }

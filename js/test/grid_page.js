@@ -15,6 +15,7 @@ const cell = (number, more) => ({
   total: null,
   created_at: Date.now() / 1000,
   expected: null,
+  shape: 16 / 9,
   prompt: "a heron",
   cost: "free",
   width: 64,

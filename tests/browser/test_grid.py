@@ -62,9 +62,9 @@ def test_a_grid_plays_in_step_and_a_storyboard_one_after_the_other(
     assert page.locator(".jp-Cell").count() == cells
 
     board.get_by_role("slider", name="Moment").fill("7.5")
-    current = board.locator("[aria-current=true]")
+    current, playing = board.locator("[aria-current=true]"), board.locator(".kling-sw-on video")
     expect(current).to_have_attribute("aria-label", "2 · a stormy sea at night")
-    page.wait_for_function("(v) => v.currentTime > 2.4", arg=current.locator("video").element_handle())
+    page.wait_for_function("(v) => v.currentTime > 2.4", arg=playing.element_handle())
     assert serious_faults(page, ".kling-sweep") == []
 
     page.set_viewport_size({"width": 400, "height": 900})

@@ -63,3 +63,27 @@ def test_the_videos_are_as_large_as_the_reader_wants(page, grid):
     page.wait_for_function("(node) => node.offsetHeight <= 120", arg=screen.element_handle())
     grid.get_by_role("slider", name="Size of the videos").fill("400")
     page.wait_for_function("(node) => node.offsetHeight > 200", arg=screen.element_handle())
+
+
+def test_a_storyboard_plays_on_one_stage_and_a_shot_can_be_gone_to(page, window, video):
+    poster = io.BytesIO()
+    Image.new("RGB", (64, 36), "teal").save(poster, "JPEG")
+    window.serve(PAGE, FILES, clip_mp4=video, poster_jpg=poster.getvalue())
+    page.goto(ADDRESS)
+    page.wait_for_function("window.view !== undefined")
+    page.evaluate(
+        """async () => { const { snapshot } = handlers;
+          handlers.snapshot = () => { const all = snapshot();
+            return { ...all, mode: "sequence", done: true, cells: all.cells.map((one, cell) =>
+              ({ ...all.cells[0], cell })) } };
+          await again(); await view() }"""
+    )
+    board = page.get_by_label("Kling videos")
+    on = board.locator(".kling-sw-on")
+    expect(on).to_have_count(1)
+    board.get_by_role("button", name="Go to 10 s").press("Enter")
+    expect(board.locator("[aria-current=true]")).to_have_attribute("aria-label", "10 s")
+    expect(board.get_by_text("0:01.00 / 0:02.00")).to_be_visible()
+    board.get_by_role("button", name="Play the shots").click()
+    page.wait_for_function("document.querySelector('.kling-sw-on video').currentTime > 0")
+    assert serious_faults(page, ".kling-sweep") == []

@@ -228,11 +228,15 @@ class Sheet:
         video = given.pop("video", None)
         given.pop("caption", None)
         known = {"message": "", "reused": False, "queue_position": None, "held": False, "received": 0}
-        known |= {"total": None, "created_at": time.time() - 60, "expected": None, "prompt": FOX, "cost": ""}
+        known |= {"total": None, "shape": 0.0, "created_at": time.time() - 60, "expected": None}
+        known |= {"prompt": FOX, "cost": ""}
         return {"cell": at, **known, **given, **measures(video)}
 
     def video(self, at):
         return self.cells[at]["video"]
+
+    def job(self, _at):
+        return ready()
 
     def cancel(self, _at):
         asked = Future()

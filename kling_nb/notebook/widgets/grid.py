@@ -20,7 +20,7 @@ from kling_nb.notebook.card.mark import served_url
 from kling_nb.notebook.widgets.base import Handler, answer_command, poster_thread, read_chunk
 from kling_nb.notebook.widgets.feed import FEED, Channel, Feed
 from kling_nb.notebook.widgets.strip import ResultViews
-from kling_nb.notebook.widgets.takes import clip, cost, error_text
+from kling_nb.notebook.widgets.takes import clip, cost, error_text, shape_of
 from kling_nb.sweeps.storyboard import Storyboard
 from kling_nb.sweeps.sweep import Sweep, SweepCell
 from kling_nb.video import Video
@@ -214,6 +214,7 @@ class SweepSource:
             "total": state.total if state else None,
             "created_at": job.created_at if job else None,
             "expected": job.expected_seconds if job else None,
+            "shape": shape_of(cell.request),
             "prompt": clip(cell.request.prompt, 2_000),
             "cost": cost(job) if job is not None else "",
             **measures(cell.video),
@@ -314,6 +315,7 @@ class StoryboardSource:
             "total": None,
             "created_at": None,
             "expected": None,
+            "shape": 0.0,
             "prompt": clip(prompt_of(shot), 2_000),
             "cost": "",
             **measures(shot),
