@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
 
 from kling_nb.api import default_session
 from kling_nb.catalog.shipped import endpoints
@@ -16,16 +15,26 @@ Candidates = Callable[[list[str]], Iterable[str]]
 """Gives the words that may follow some words."""
 
 
-def matches(event: Any, candidates: Candidates) -> list[str]:
-    """Return the candidates for the word at the cursor, cut as IPython cuts words (":" ends one)."""
-    before = event.text_until_cursor
-    words = before.split()[1:]
+def matches(before: str) -> tuple[str, list[tuple[str, str]]] | None:
+    """Return what may stand at the cursor, or None if the line is not one of ours.
+
+    Args:
+        before: The line up to the cursor.
+
+    Returns:
+        The word at the cursor so far; and each candidate with its type, which JupyterLab shows.
+    """
+    magic, *words = before.split() or [""]
+    if magic not in ("%%kling", "%kling") or not before[len(magic) :]:
+        return None
     word = "" if before[-1:].isspace() or not words else words.pop()
+    candidates: Candidates = cell_candidates if magic == "%%kling" else line_candidates
     try:
         texts = [text for text in candidates(words) if text.startswith(word)]
     except KlingError:  # an incomplete endpoint or a wrong setting: Tab must not show errors
-        return []
-    return [text[len(word) - len(event.symbol) :] for text in texts]
+        texts = []
+    first = "command" if magic == "%kling" and not words else "value"
+    return word, [(text, "option" if text.startswith("-") else first) for text in texts]
 
 
 def cell_candidates(words: list[str]) -> Iterable[str]:

@@ -12,7 +12,8 @@ from kling_nb.errors import LedgerError
 from kling_nb.notebook.ipykernel_quirks import (
     AwaitedCells,
     CellParent,
-    remove_completers,
+    add_completer,
+    remove_completer,
     remove_magics,
 )
 from kling_nb.notebook.magics import CellMagic, KlingMagics
@@ -154,16 +155,13 @@ class Completer:
         self._shell = shell
 
     def install(self) -> None:
-        """Register the completers of `%%kling` and `%kling`."""
-        self._shell.set_hook("complete_command", self._cell, str_key="%%kling")
-        self._shell.set_hook("complete_command", self._line, str_key="%kling")
+        """Register the completer of `%%kling` and `%kling`."""
+        add_completer(self._shell, self._match)
 
     def remove(self) -> None:
-        """Remove the completers."""
-        remove_completers(self._shell, "%%kling", "%kling")
+        """Remove the completer."""
+        remove_completer(self._shell, self._match)
 
-    def _cell(self, shell: Any, event: Any) -> list[str]:
-        return completion.matches(event, completion.cell_candidates)
-
-    def _line(self, shell: Any, event: Any) -> list[str]:
-        return completion.matches(event, completion.line_candidates)
+    def _match(self, before: str) -> tuple[str, list[tuple[str, str]]] | None:
+        """Return the word at the cursor and what may stand there. Other lines load no module."""
+        return completion.matches(before) if before.lstrip("%").startswith("kling ") else None

@@ -9,8 +9,9 @@
   `tests/kernel/test_reproducible.py`. Remove it when kernels know if someone sees their outputs.
 - `set_last_output`: `displayhook.update_user_ns` (IPython 8.18 to 9.18). Test: `_` and `Out` in
   `tests/kernel/test_cells.py`. Remove it when a magic can return a value that is not displayed.
-- `remove_completers`, `remove_magics`: `strdispatchers`, `magics_manager.magics` (IPython 8.18 to 9.18).
-  Test: `%unload_ext` in `tests/unit/test_completion.py`. Remove them when IPython can unregister both.
+- `add_completer`, `remove_completer`, `remove_magics`: `Completer.custom_matchers`, `magics_manager.magics`
+  (IPython 8.18 to 9.18). Test: `%unload_ext` in `tests/unit/test_completion.py`. Remove them when IPython can
+  register completers with types, and unregister both.
 
 `background.py` has three more, which must work without the extension. It wakes its loop, because ipykernel 7
 does not do so when it interrupts (`TICK_SECONDS`). It looks for the frame of `InteractiveShell.run_code` to
@@ -23,8 +24,10 @@ from __future__ import annotations
 
 import inspect
 import os
+from collections.abc import Callable
 from typing import Any
 
+from IPython.core.completer import SimpleCompletion, context_matcher
 from IPython.core.getipython import get_ipython
 
 
@@ -149,10 +152,37 @@ def set_last_output(shell: Any, value: Any) -> None:
     shell.displayhook.update_user_ns(value)
 
 
-def remove_completers(shell: Any, *words: str) -> None:
-    """Remove the completers of `complete_command` under these words."""
-    for word in words:
-        shell.strdispatchers["complete_command"].strs.pop(word, None)
+Matches = Callable[[str], "tuple[str, list[tuple[str, str]]] | None"]
+"""Returns the word at the cursor and the candidates with their types; None for a line of others."""
+
+
+def add_completer(shell: Any, matches: Matches) -> None:
+    """Let `matches` complete the lines that it knows. Front ends show the types of the candidates."""
+
+    @context_matcher(identifier=_MATCHER, priority=200)  # type: ignore[untyped-decorator]
+    def matcher(context: Any) -> Any:
+        found = matches(context.text_until_cursor)
+        if found is None:
+            return {"completions": []}
+        word, candidates = found
+        return {
+            "completions": [SimpleCompletion(text, type=kind) for text, kind in candidates],
+            "matched_fragment": word,
+            "suppress": True,  # there is no Python on these lines
+            "ordered": True,
+        }
+
+    remove_completer(shell, matches)
+    shell.Completer.custom_matchers.append(matcher)
+
+
+def remove_completer(shell: Any, matches: Matches) -> None:
+    """Remove what `add_completer` has added."""
+    found = shell.Completer.custom_matchers
+    found[:] = [one for one in found if getattr(one, "matcher_identifier", "") != _MATCHER]
+
+
+_MATCHER = "kling_nb"
 
 
 def remove_magics(shell: Any, name: str, registered: str) -> None:

@@ -4,18 +4,17 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
 from kling_nb import settings as _settings
 from kling_nb.api import configure
 from kling_nb.catalog.shipped import endpoints
-from kling_nb.notebook.completion import cell_candidates, line_candidates
-from kling_nb.notebook.extension import Completer
+from kling_nb.notebook.completion import cell_candidates, line_candidates, matches
 from kling_nb.notebook.flags import FIXED_FLAGS
 from kling_nb.notebook.line import SUBCOMMANDS
+
+Found = list[tuple[str, str]]
 
 
 @pytest.fixture(autouse=True)
@@ -59,32 +58,29 @@ def test_subcommands() -> None:
     assert "--reconcile" in line_candidates(["spend"])
 
 
-def event(text: str) -> Any:
-    """What IPython gives a completer; it takes ":" and "-" for ends of words."""
-    symbol = text
-    for end in " :-=":
-        symbol = symbol.rpartition(end)[2]
-    return SimpleNamespace(text_until_cursor=text, symbol=symbol)
-
-
 @pytest.mark.parametrize(
-    ("text", "expected"),
+    ("before", "word", "found"),
     [
-        ("%%kling --dur", ["duration"]),
-        ("%%kling --duration ", ["5", "10"]),
-        ("%%kling --aspect-ratio 16", ["16:9"]),
-        ("%%kling --aspect-ratio 16:", ["9"]),
-        ("%%kling cat --endpoint v1-prro --", []),
-        ("%kling key ", [".env"]),
+        ("%%kling --dur", "--dur", [("--duration", "option")]),
+        ("%%kling --duration ", "", [("5", "value"), ("10", "value")]),
+        ("%%kling --aspect-ratio 16", "16", [("16:9", "value")]),
+        ("%%kling --aspect-ratio 16:", "16:", [("16:9", "value")]),
+        ("%%kling cat --endpoint v1-prro --", "--", []),
+        ("%kling sh", "sh", [("show", "command")]),
+        ("%kling key ", "", [(".env", "value")]),
+        ("%kling use v3-pro-i", "v3-pro-i", [("v3-pro-image", "value")]),
     ],
 )
-def test_what_is_put_in_at_the_cursor(text: str, expected: list[str]) -> None:
-    completer = Completer(None)
-    complete = completer._cell if text.startswith("%%") else completer._line
-    assert [word.lstrip("-") for word in complete(None, event(text))] == expected
+def test_what_may_stand_at_the_cursor_has_a_type(before: str, word: str, found: Found) -> None:
+    assert matches(before) == (word, found)
+
+
+def test_lines_of_others_are_left_alone() -> None:
+    assert [matches(line) for line in ("%%time kling ", "kling ", "%%kling", "%klingon x", "")] == [None] * 5
 
 
 SHELL = """
+from IPython.core.completer import provisionalcompleter
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
@@ -96,6 +92,9 @@ for line in {lines!r}:
     print(sorted(shell.complete("", line, len(line))[1])[:3])
 shell.run_line_magic("unload_ext", "kling_nb")
 print(shell.complete("", "%%kling --dur", 13)[1])
+shell.run_line_magic("load_ext", "kling_nb")
+with provisionalcompleter():
+    print([(one.text, one.type) for one in shell.Completer.completions("%%kling --dur", 13)])
 """
 
 
@@ -115,8 +114,9 @@ def test_in_a_shell() -> None:
     assert done.stdout.splitlines() == [
         "['--duration']",
         "['10', '5']",
-        "['16']",
+        "['9:16']",
         "['show']",
         "['v3-pro-image']",
         "[]",
+        "[('--duration', 'option')]",
     ]
