@@ -30,7 +30,7 @@ export class Kernel {
   /** @type {Set<number>} */
   #silent = new Set();
   /** Whether a message of any kind has come from the kernel. */
-  heard = false;
+  #present = false;
   // Answers go to every page that shows the model, so ids of two pages must differ. They are
   // numbers, because ipykernel 7.4 remembers each text id until a message brings it back.
   #next = Math.floor(Math.random() * 2 ** 31) * 2 ** 20;
@@ -78,7 +78,7 @@ export class Kernel {
    */
   get missing() {
     const { widget_manager: manager } = this.model;
-    return this.silent && !this.heard && Boolean(manager) && !("kernel" in manager);
+    return this.silent && !this.#present && Boolean(manager) && !("kernel" in manager);
   }
 
   /**
@@ -107,8 +107,9 @@ export class Kernel {
     });
   }
 
-  /** Notes a message that answers nothing: the kernel is there. ipykernel 6 answers only after the cell. */
+  /** Notes a message of any kind: the kernel is there. ipykernel 6 answers only after the cell. */
   heard() {
+    this.#present = true;
     this.#silent.clear();
     for (const id of this.#late) this.#waitOn(id);
   }

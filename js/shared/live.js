@@ -34,10 +34,9 @@ export class Live {
     });
     model.on("msg:custom", (content, buffers) => {
       const { kind, msg } = content ?? {};
-      this.kernel.heard = true;
+      this.kernel.heard();
       if (kind === "reply") return this.kernel.answer(content, buffers);
       this.connected = true;
-      this.kernel.heard();
       this.receive(kind, msg);
     });
   }
