@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from kling_nb import errors
     from kling_nb.api import (
+        batch,
         configure,
         endpoint,
         endpoints,
@@ -29,12 +30,14 @@ if TYPE_CHECKING:
     from kling_nb.notebook.widgets.panel import Panel
     from kling_nb.request.request import VideoRequest
     from kling_nb.session import Session
+    from kling_nb.sweeps.batch import Batch
     from kling_nb.sweeps.storyboard import Storyboard, join
     from kling_nb.sweeps.sweep import Sweep
     from kling_nb.video import Video
 
 _MODULES = {
     "api": (
+        "batch",
         "configure",
         "endpoint",
         "endpoints",
@@ -49,6 +52,7 @@ _MODULES = {
     ),
     "job.job": ("Job",),
     "session": ("Session",),
+    "sweeps.batch": ("Batch",),
     "sweeps.storyboard": ("Storyboard", "join"),
     "sweeps.sweep": ("Sweep",),
     "notebook": ("load_ipython_extension", "unload_ipython_extension"),
@@ -60,6 +64,7 @@ _MODULES = {
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
+    "Batch",
     "Job",
     "Panel",
     "Session",
@@ -67,6 +72,7 @@ __all__ = [
     "Sweep",
     "Video",
     "VideoRequest",
+    "batch",
     "configure",
     "endpoint",
     "endpoints",

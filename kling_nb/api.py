@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import Any
+from typing import Any, TypeVar
 
 from kling_nb import front_end
 from kling_nb import settings as _settings
@@ -12,7 +12,10 @@ from kling_nb.job.job import Job
 from kling_nb.ledger import Entry
 from kling_nb.media import Result, Takes
 from kling_nb.session import Session
+from kling_nb.sweeps.batch import Batch
 from kling_nb.sweeps.sweep import Sweep
+
+S = TypeVar("S", bound=Sweep)
 
 LOCAL_NOTICE = (
     "No fal key found, so this is a free preview made on this machine."
@@ -59,6 +62,16 @@ def submit(prompt: str | None = None, **arguments: Any) -> Job:
     return default_session().submit(prompt, **arguments)
 
 
+def batch(table: Any, prompt: str | None = None, **arguments: Any) -> Batch:
+    """Make a video for each row of a data frame, CSV or JSONL file. See `Session.batch`.
+
+    In a notebook the total price is shown before it starts.
+    """
+    start = arguments.pop("start", True)
+    made = default_session().batch(table, prompt, start=False, **arguments)
+    return _start(made) if start else made
+
+
 def sweep(prompt: str | list[str] | None = None, **arguments: Any) -> Sweep:
     """Make every combination of the values given as lists. See `Session.sweep`.
 
@@ -66,11 +79,14 @@ def sweep(prompt: str | list[str] | None = None, **arguments: Any) -> Sweep:
     """
     start = arguments.pop("start", True)
     study = default_session().sweep(prompt, start=False, **arguments)
-    if start:
-        study._check_frozen()
-        if front_end.say is not None:
-            front_end.say("\n".join([study.price, *study.notices]))
-        study.start()
+    return _start(study) if start else study
+
+
+def _start(study: S) -> S:
+    study._check_frozen()
+    if front_end.say is not None:
+        front_end.say("\n".join([study.price, *study.notices]))
+    study.start()
     return study
 
 

@@ -27,9 +27,10 @@ from kling_nb.local.__main__ import main as local
 from kling_nb.media import MediaFolder
 from kling_nb.notebook import tables
 from kling_nb.notebook.card.job import card_text
-from kling_nb.notebook.flags import command_help, parse_words, take_filters
-from kling_nb.notebook.line import reconcile_text
-from kling_nb.notebook.output.terminal import plan_text, show_text, wait_with_progress
+from kling_nb.notebook.cell import dry_run_text
+from kling_nb.notebook.flags import BATCH, command_help, parse_batch, parse_words, take_filters
+from kling_nb.notebook.line import plan_batch, reconcile_text
+from kling_nb.notebook.output.terminal import TerminalSweep, plan_text, show_text, wait_with_progress
 from kling_nb.notebook.saved.freeze import freeze
 from kling_nb.notebook.saved.verify import exit_status, report, verify
 from kling_nb.settings import current
@@ -60,6 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if words[:1] == ["generate"]:  # Its flags depend on the endpoint that they name.
             return _generate(words[1:])
+        if words[:1] == ["batch"]:
+            return _batch(words[1:])
         parsed = _parser().parse_args(words)
         code = int(parsed.run(parsed))
         if sys.stdout is not None and parsed.run is not _resume:  # None: it was closed before Python started.
@@ -101,6 +104,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     commands.add_parser("generate", help="make a video and wait for it (kling-nb generate --help)")
+    commands.add_parser("batch", help="make a video for each row of a table (kling-nb batch --help)")
     command = commands.add_parser("jobs", help="list jobs, newest first")
     command.add_argument("-n", type=int, default=20, help="number of jobs (20)")
     command.add_argument("--unfinished", action="store_true", help="only unfinished jobs")
@@ -188,6 +192,30 @@ def _generate(words: list[str]) -> int:
         wait_with_progress(job, sys.stderr, timeout)
         _note(card_text(job))
     show_text(str(job.file))
+    return 0
+
+
+def _batch(words: list[str]) -> int:
+    session = default_session()
+    settings = session.settings()
+    if {"-h", "--help"} & set(words):
+        print(command_help(words, default_endpoint=settings.endpoint, prog=BATCH))
+        return 0
+    call = parse_batch(words, default_endpoint=settings.endpoint)
+    batch = plan_batch(call, session)
+    if call.dry_run:
+        print(dry_run_text(batch))
+        return 0
+    batch._check_frozen()
+    for line in () if call.quiet else (batch.price, *batch.notices):
+        _note(line)
+    TerminalSweep(batch.start(), sys.stderr, quiet=call.quiet or sys.stderr is None).wait(
+        call.timeout or settings.timeout
+    )
+    for row in batch:
+        if row.job is not None and row.job.file is not None:
+            show_text(str(row.job.file))
+    batch.wait()
     return 0
 
 

@@ -4,6 +4,7 @@
     ├── InputError                 the input cannot be sent; nothing was sent
     │   ├── UnknownEndpoint
     │   ├── UsageError             a wrong flag, setting or call
+    │   │   └── TableError         rows and columns of a table that cannot be sent
     │   └── MediaInputError        an image, video or audio file given as input
     ├── MissingKey                 backend fal without a key; nothing was sent
     ├── BudgetExceeded             over a spending limit; nothing was sent
@@ -34,14 +35,14 @@
     ├── WebhookRejected            a webhook that is not proven to come from fal
     └── LedgerError                the ledger cannot be read or written; nothing was sent
 
-A message has at most four lines: what happened, what it cost, what to do. IPython shows these lines without
-a traceback, and the cell still counts as failed.
+A message has at most four lines: what happened, what it cost, what to do. That of a table
+lists up to 20 problems. IPython shows these lines without a traceback, and the cell still counts as failed.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -113,6 +114,57 @@ class UnknownEndpoint(InputError):
 
 class UsageError(InputError):
     """A flag, setting or argument is not valid, or contradicts another one."""
+
+
+@dataclass(frozen=True, slots=True)
+class TableProblem:
+    """What is wrong with a table.
+
+    Attributes:
+        place: The row, such as "line 3"; empty for a column.
+        column: The column, or an empty text.
+        text: What is wrong.
+    """
+
+    place: str
+    column: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{', '.join(filter(None, (self.place, self.column)))}: {self.text}"
+
+
+class TableError(UsageError):
+    """A table has rows or columns that cannot be sent. The message lists them; nothing was sent.
+
+    Attributes:
+        problems: All of them.
+    """
+
+    problems: tuple[TableProblem, ...] = ()
+
+    @classmethod
+    def of(cls, source: str, problems: Iterable[TableProblem]) -> TableError:
+        """Return the error about a table.
+
+        Args:
+            source: Its file name.
+            problems: What is wrong.
+        """
+        found = tuple(problems)
+        shown = [" ".join(str(one).split())[:300] for one in found[:_SHOWN_PROBLEMS]]
+        if more := len(found) - len(shown):
+            shown.append(f"and {more} more: error.problems has all")
+        error = cls(
+            f"{source} has {len(found)} problem{'s' * (len(found) != 1)}. {NOTHING_SENT}",
+            remedy="\n".join(shown),
+            parameter="table",
+        )
+        error.problems = found
+        return error
+
+
+_SHOWN_PROBLEMS = 20
 
 
 class MediaInputError(InputError):
@@ -188,12 +240,14 @@ class Interrupted(KlingError):
 class SweepIncomplete(KlingError):
     """Some cells of a sweep have no result. The results of the other cells are kept."""
 
-    def __init__(self, failed: int, count: int, first: str) -> None:
+    def __init__(
+        self, failed: int, count: int, first: str, *, whole: str = "sweep", part: str = "cell"
+    ) -> None:
         kept = "The others are kept. " if failed < count else ""
         super().__init__(
-            f"{failed} of {count} cells have no result. {kept}The first error:\n"
+            f"{failed} of {count} {part}s have no result. {kept}The first error:\n"
             + " ".join(first.split())[:400],
-            remedy="sweep.failed lists them. Run the cell again to make only what is missing.",
+            remedy=f"{whole}.failed lists them. Run the cell again to make only what is missing.",
         )
 
 

@@ -17,7 +17,7 @@ from kling_nb import settings as _settings
 from kling_nb._lazy import lazy
 from kling_nb.background import BackgroundThread, check_can_wait, wait
 from kling_nb.catalog import Endpoint
-from kling_nb.errors import MissingKey, UsageError
+from kling_nb.errors import InputError, MissingKey, TableError, TableProblem, UsageError
 from kling_nb.events import State
 from kling_nb.fal.options import Lifecycle
 from kling_nb.fal.patience import Patience
@@ -37,7 +37,9 @@ from kling_nb.request.media_input import for_upload
 from kling_nb.request.request import VideoRequest
 from kling_nb.settings import Settings
 from kling_nb.sweeps.axes import Axis, combinations, list_parameters, split
+from kling_nb.sweeps.batch import Batch, BatchRow
 from kling_nb.sweeps.sweep import CONCURRENCY, Sweep, SweepCell, SweepPayment, to_submit
+from kling_nb.sweeps.table import calls_of, problem_of, read_table
 from kling_nb.video.decisions import check_rating, check_tags
 
 if TYPE_CHECKING:
@@ -250,8 +252,7 @@ class Session:
             BudgetExceeded: The whole would cost more than a limit allows; nothing was submitted.
             NoTake: `frozen`, and a cell has no take; not with `start=False`.
         """
-        if not isinstance(concurrency, int) or concurrency < 1:
-            raise UsageError(f"concurrency is {concurrency!r}.", remedy="It must be a whole number from 1.")
+        _check_concurrency(concurrency)
         given = {"prompt": prompt, **arguments} if prompt is not None else arguments
         if axes is None:
             given = {name: as_list(value) for name, value in given.items()}
@@ -266,7 +267,74 @@ class Session:
             cells = [
                 self._make_cell(index, found, place, rest) for index, place in enumerate(combinations(found))
             ]
-        payment = SweepPayment(
+        payment = self._payment_of(cells, settings, notebook)
+        study = Sweep(found, cells, payment=payment, background=self._background, concurrency=concurrency)
+        self._add(study, payment, start=start)
+        return study
+
+    def batch(
+        self,
+        table: Any,
+        prompt: str | None = None,
+        *,
+        concurrency: int = CONCURRENCY,
+        max_cost: float | str | None = None,
+        notebook: str | None = None,
+        start: bool = True,
+        **common: Any,
+    ) -> Batch:
+        """Make a video for each row of a table, a few at a time.
+
+        The columns are arguments of `submit`: `prompt`, `endpoint`, `image`, any parameter of the endpoint;
+        and `name`. An empty cell gives nothing. It returns at once: `await` it or `.wait()`. Everything is
+        checked before anything is sent; existing takes are reused row by row.
+
+        Args:
+            table: A data frame, dicts, or the path of a CSV, TSV, JSONL or JSON file. Relative paths in a
+                file count from its folder.
+            prompt: The prompt of all rows, with columns as `{column}`: `"{character} at {place}"`. It is
+                looked up as a column name only, and nothing in a table is evaluated.
+            concurrency: Rows that run at once.
+            max_cost: US dollars that the whole may cost; "none" lifts all limits.
+            notebook: Noted in the ledger.
+            start: False only plans: `.price` says what it would cost, `.start()` starts it.
+            **common: Arguments of `submit` for all rows. A value of a row counts before them.
+
+        Raises:
+            TableError: Rows or columns are wrong. It lists all of them; nothing was submitted.
+            InputError: The table or the prompt is wrong; nothing was submitted.
+            MissingKey: Backend fal without a key.
+            BudgetExceeded: The whole would cost more than a limit allows; nothing was submitted.
+            NoTake: `frozen`, and a row has no take; not with `start=False`.
+        """
+        _check_concurrency(concurrency)
+        found = read_table(table)
+        settings = self.settings(max_cost=max_cost)
+        common |= {"max_cost": "none"} if settings.max_cost == math.inf else {}
+        problems: list[TableProblem] = []
+        rows: list[BatchRow] = []
+        with self._one_look():
+            for call in calls_of(found, prompt, common, self.endpoint):
+                try:
+                    plan = self.plan(call.prompt, **call.arguments)
+                except InputError as fault:
+                    problems.append(problem_of(call, fault))
+                else:
+                    at = len(rows)
+                    rows.append(BatchRow(at, (at,), call.row.values, plan, name=call.name))
+        if problems:
+            raise TableError.of(found.source, problems)
+        payment = self._payment_of(rows, settings, notebook)
+        batch = Batch(
+            found.source, rows, payment=payment, background=self._background, concurrency=concurrency
+        )
+        self._add(batch, payment, start=start)
+        return batch
+
+    def _payment_of(
+        self, cells: Sequence[SweepCell], settings: Settings, notebook: str | None
+    ) -> SweepPayment:
+        return SweepPayment(
             [cell.plan for cell in to_submit(cells)],
             settings,
             ledger=self._connections.ledger,
@@ -274,16 +342,19 @@ class Session:
                 plan, notebook=notebook, reservation=reservation
             ),
         )
-        study = Sweep(found, cells, payment=payment, background=self._background, concurrency=concurrency)
+
+    def _add(self, study: Sweep, payment: SweepPayment, *, start: bool) -> None:
+        """Check a new sweep or batch, and start it if that is wanted."""
         if start:
             study._check_frozen()
         payment.check()
         self._sweeps.add(study)
-        return study.start() if start else study
+        if start:
+            study.start()
 
     def _one_look(self) -> AbstractContextManager[None]:
-        """Let the plans that this thread makes in a block share one look at the media folder."""
-        return self._connections.media(self.settings(backend="local").media).one_look()
+        """Let the plans that this thread makes in a block share one look at what exists."""
+        return self._planner.one_look()
 
     def _make_cell(
         self, index: int, axes: Sequence[Axis], place: tuple[int, ...], rest: Mapping[str, Any]
@@ -596,6 +667,11 @@ class Session:
         found = self.jobs(limit=-1, here=not everywhere, unfinished=True)
         mine = [entry for entry in found if entry.backend == "fal" or entry.is_ours]
         return [self.get_job(entry.id) for entry in mine]
+
+
+def _check_concurrency(concurrency: Any) -> None:
+    if not isinstance(concurrency, int) or concurrency < 1:
+        raise UsageError(f"concurrency is {concurrency!r}.", remedy="It must be a whole number from 1.")
 
 
 def _webhook_keys() -> KeySource:

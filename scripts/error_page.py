@@ -37,6 +37,7 @@ TO_DO = {
     errors.InputError: "Change the named parameter. The message lists what is allowed.",
     errors.UnknownEndpoint: "The message names the nearest ones. `%kling endpoints WORDS` searches them.",
     errors.UsageError: "See the message.",
+    errors.TableError: "Correct the rows and columns that the message lists; `error.problems` has all.",
     errors.MediaInputError: "Give another file, or convert it.",
     errors.MissingKey: "Set a key ([settings.md](settings.md#the-key)), or use `%kling local` (free).",
     errors.BudgetExceeded: 'Raise the limit, or add `--max-cost none` (API: `max_cost="none"`).',

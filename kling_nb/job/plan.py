@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 
 from kling_nb._lazy import reloaded_module
 from kling_nb.catalog import Endpoint
 from kling_nb.catalog.endpoint import estimate, with_price
+from kling_nb.catalog.live import EndpointBook
 from kling_nb.catalog.problem import quote
 from kling_nb.errors import (
     BudgetExceeded,
@@ -28,8 +30,8 @@ from kling_nb.events import State
 from kling_nb.fal.options import SubmitOptions
 from kling_nb.fal.webhooks import check_webhook
 from kling_nb.job.connections import Connections
-from kling_nb.ledger import Entry, Limit, Selection, session_of_this_process
-from kling_nb.media import Take
+from kling_nb.ledger import Entry, Ledger, Limit, Selection, session_of_this_process
+from kling_nb.media import MediaFolder, Take
 from kling_nb.request.request import (
     VideoRequest,
     as_recorded,
@@ -39,6 +41,8 @@ from kling_nb.request.request import (
     stored_input,
 )
 from kling_nb.settings import Settings, dotenv_note
+
+T = TypeVar("T")
 
 REUSABLE = {"fal": ("fal",), "local": ("fal", "local")}
 """The backends whose takes are reused. With a key, a preview is never shown instead of a video by fal."""
@@ -250,8 +254,50 @@ class Planner:
     """
 
     def __init__(self, settings: Callable[..., Settings], connections: Connections) -> None:
-        self._settings = settings
+        self._current = settings
         self._connections = connections
+        self._shared = threading.local()
+
+    @contextmanager
+    def one_look(self) -> Iterator[None]:
+        """Let the plans that this thread makes in the block share one look at settings, takes and ledger."""
+        outer = getattr(self._shared, "look", None)
+        self._shared.look = {} if outer is None else outer
+        media = self._connections.media(self._settings(backend="local").media)
+        try:
+            with media.one_look():
+                yield
+        finally:
+            self._shared.look = outer
+
+    def _once(self, key: object, make: Callable[[], T]) -> T:
+        """Return what `make` returns; within `one_look`, what it returned for this key before.
+
+        An `id` in a key must be that of an object that the look keeps.
+        """
+        look: dict[object, Any] | None = getattr(self._shared, "look", None)
+        if look is None:
+            return make()
+        if key not in look:
+            look[key] = make()
+        found: T = look[key]
+        return found
+
+    def _settings(self, **call: Any) -> Settings:
+        """Return the settings of a call."""
+        return self._once(tuple(call.items()), lambda: self._current(**call))
+
+    def _may_have(self, of: MediaFolder | Ledger, request: VideoRequest) -> bool:
+        """Return False if a folder has no sidecar of the request, or a ledger no row, by the look of now."""
+        if getattr(self._shared, "look", None) is None:
+            return True
+        return request.fingerprint in self._once(of, of.fingerprints)
+
+    def _ledger(self, settings: Settings) -> Ledger:
+        return self._once(("ledger", id(settings)), lambda: self._connections.ledger(settings))
+
+    def _book(self, settings: Settings) -> EndpointBook:
+        return self._once(("endpoints", id(settings)), lambda: self._connections.endpoints(settings))
 
     def plan(self, call: Call) -> Plan:
         """Return the plan of a call.
@@ -333,13 +379,20 @@ class Planner:
         unknown = request.endpoint.price is None and own_price(request.endpoint, settings) is None
         if settings.backend != "fal" or settings.key is None or settings.frozen or not unknown:
             return request
-        endpoint = self._connections.with_price_of_today(request.endpoint, settings, ask=is_limited(settings))
+        known, ask = request.endpoint, is_limited(settings)
+        _, endpoint = self._once(
+            ("price", id(known), id(settings)),
+            lambda: (known, self._connections.with_price_of_today(known, settings, ask=ask)),
+        )
         return request if endpoint is request.endpoint else replace(request, endpoint=endpoint)
 
     def _find_elsewhere(self, plan: Plan) -> Plan:
         """Return the plan with the take or the running job of another folder, or the same plan."""
-        folder, take, request = plan.settings.ledger_folder, plan.take, plan.request
-        ledger = self._connections.ledger(plan.settings)
+        take, request = plan.take, plan.request
+        ledger = self._ledger(plan.settings)
+        if not request.earlier and not self._may_have(ledger, request):
+            return plan
+        folder = plan.settings.ledger_folder
         for fingerprint in (request.fingerprint, *request.earlier):
             for entry in ledger.find_elsewhere(fingerprint, folder, take or 1, any_take=take is None):
                 runs = entry.state is not State.READY
@@ -366,6 +419,8 @@ class Planner:
         """Return the error that a run would raise now."""
         try:
             check_allowed(plan)
+            if plan.submits:
+                self._once("reloaded", lambda: check_not_reloaded(plan.settings.backend))
             limits = limits_of(plan.settings) if plan.submits else ()
             if limits:
                 unsent = [plan.unfinished.id] if plan.unfinished else []
@@ -439,19 +494,24 @@ class Planner:
     def find(self, request: VideoRequest, settings: Settings, take: int | None) -> Take | None:
         """Return the take of a request, or None."""
         backends = REUSABLE[settings.backend]
-        return self._connections.media(settings.media).find(request.fingerprint, take=take, backends=backends)
+        media = self._connections.media(settings.media)
+        if not self._may_have(media, request):
+            return None
+        return media.find(request.fingerprint, take=take, backends=backends)
 
     def _choose_endpoint(
         self, name: str, images: Mapping[str, Any], settings: Settings
     ) -> tuple[Endpoint, Endpoint]:
         """Return the endpoint that is named and the one to use: with an image, its image-to-video sister."""
-        find = self._connections.endpoints(settings).find
+        find = self._book(settings).find
         named = find(name)
         has_image = any(image is not None for image in images.values())
         return named, image_endpoint(named, find) if has_image else named
 
     def _find_paid(self, request: VideoRequest, settings: Settings, take: int | None) -> Entry | None:
         """Return the row of a submission of this take (None: of any take), so that it is not bought again."""
+        if not self._may_have(self._ledger(settings), request):
+            return None
         unfinished = self._find_unfinished(request, settings, take)
         if unfinished is not None or settings.backend != "fal":
             return unfinished
@@ -623,7 +683,6 @@ def check_allowed(plan: Plan) -> None:
         NoTake: `frozen`, and the request has no take.
         MissingKey: Backend fal without a key.
         InputError: There is no local preview of the endpoint.
-        UsageError: A module was reloaded.
         BudgetExceeded: A submission would cost more than `max_cost`, or a limit is set and no price is known.
     """
     if plan.outcome in {Outcome.REUSE, Outcome.COPY}:
@@ -632,7 +691,6 @@ def check_allowed(plan: Plan) -> None:
         raise no_take(plan.request, plan.settings, new=plan.new, take=plan.take)
     check_backend(plan)
     if plan.submits:
-        check_not_reloaded(plan.settings.backend)
         check_cost(plan.request, plan.settings)
 
 

@@ -25,6 +25,7 @@ from kling_nb.job.plan import (
     Planner,
     check_allowed,
     check_cost,
+    check_not_reloaded,
     cost_of,
     limits_of,
     outcome_of,
@@ -94,6 +95,7 @@ class JobStarter:
             LedgerError: The ledger row could not be written; nothing was sent.
             BudgetExceeded: It would cost more than a limit allows; nothing was sent.
             NoTake: `frozen`, and the request has no take.
+            UsageError: A module was reloaded; nothing was sent.
             MediaError: The media folder cannot be written to; nothing was sent.
         """
         webhook_url = plan.webhook_url
@@ -101,6 +103,8 @@ class JobStarter:
             _warn_no_webhook(webhook_url, "this request already has a take")
             return _with_notices(self._past.of_take(plan.request, plan.found), plan)
         check_allowed(plan)
+        if plan.submits:
+            check_not_reloaded(plan.settings.backend)
         if plan.elsewhere is not None:
             if plan.unfinished is not None:  # a row of this folder that was never sent: it is not needed
                 self._connections.ledger(plan.settings).drop_unsent(plan.unfinished.id)

@@ -360,6 +360,13 @@ class Ledger:
         with self._file.connection() as db:
             return list(_rows_elsewhere(db, fingerprint, folder, take, any_take))
 
+    def fingerprints(self) -> set[str]:
+        """Return the fingerprints of all requests that have a row."""
+        if not self.exists():
+            return set()
+        with self._file.connection() as db:
+            return {row[0] for row in db.execute("SELECT DISTINCT fingerprint FROM jobs")}
+
     def entries(self, selection: Selection = EVERYTHING, *, limit: int = 50, offset: int = 0) -> list[Entry]:
         """Return the newest `limit` rows, the newest first, without the first `offset` of them."""
         if not self.exists():

@@ -13,6 +13,7 @@ from kling_nb.media.incoming import Origin, PartialDownload
 from kling_nb.media.index import Note
 from kling_nb.media.listing import Takes, data_frame
 from kling_nb.media.take import Result, Sidecar, Take, TakeDraft, read_sidecar
+from kling_nb.video.decisions import read_decisions
 
 __all__ = [
     "MediaFolder",
@@ -25,5 +26,6 @@ __all__ = [
     "TakeDraft",
     "Takes",
     "data_frame",
+    "read_decisions",
     "read_sidecar",
 ]

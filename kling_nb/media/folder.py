@@ -75,6 +75,11 @@ class MediaFolder:
         paid = "local" not in backends
         return search() or (search() if self._index.list_once(paid=paid) else None)
 
+    def fingerprints(self) -> set[str]:
+        """Return the fingerprints of all requests that may have a take, after a listing of the folder."""
+        self._index.list_once()
+        return self._index.fingerprints()
+
     def takes(self, fingerprint: str) -> tuple[Take, ...]:
         """Return all takes of a request whose file is complete: fal's first, then by number."""
         return tuple(self._takes(fingerprint))

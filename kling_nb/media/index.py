@@ -160,6 +160,16 @@ class Index:
         """Return all sidecars, or the newest `limit` ones, the newest first."""
         return self._select(f"fingerprint IS NOT NULL ORDER BY finished DESC, path LIMIT {limit}")
 
+    def fingerprints(self) -> set[str]:
+        """Return the fingerprints of all requests that have a sidecar."""
+
+        def select(db: sqlite3.Connection) -> set[str]:
+            self._refresh(db, 0.0)
+            rows = db.execute("SELECT DISTINCT fingerprint FROM notes WHERE fingerprint IS NOT NULL")
+            return {blob.decode(*_ENCODING) for (blob,) in rows}
+
+        return self._run(select) if self._db is not None or self.folder.is_dir() else set()
+
     def list_once(self, *, paid: bool = True) -> bool:
         """List the folder unless this process has done so. Return True if it was listed now.
 

@@ -43,7 +43,7 @@ from kling_nb.notebook.prompt import (
     text_of,
 )
 from kling_nb.request.request import image_argument, image_endpoint, plain_text
-from kling_nb.sweeps.axes import Axis
+from kling_nb.sweeps.axes import LARGEST, Axis
 from kling_nb.sweeps.sweep import CONCURRENCY, Sweep
 
 LookUp = Callable[[str, str], Any]
@@ -222,6 +222,8 @@ def _read_now(line: str, body: str, fields: Fields, images: Images, usual: str) 
     line, body = continue_line(line, body)
     call = parse_line(line, default_endpoint=usual, fill=fields.fill, fill_image=images.fill)
     body = plain_text(body)
+    if call.table is not None:  # its fields are columns
+        return Reading(call, (), lambda _: body.strip(), images)
     if call.grid is not None and not call.raw:
         axes, prompt = axes_of(body, fields.value)
         return Reading(call, axes, lambda values: prompt(values).strip(), images)
@@ -236,7 +238,7 @@ def _read_as_shell(line: str, body: str, fields: Fields, images: Images, usual: 
         call = parse_line(line, default_endpoint=usual, fill=fill, fill_image=images.fill, split=shlex.split)
     except (KlingError, ValueError):
         return None
-    if call.raw:
+    if call.raw or call.table is not None:  # it had no such flags
         return None
     axes, prompt = axes_as_shell(body, fill) if call.grid is not None else ((), lambda _: fill(body))
     return Reading(call, axes, lambda values: prompt(values).strip(), images)
@@ -352,7 +354,7 @@ def with_flag_name(fault: InputError, reading: Reading) -> InputError:
 
 
 class SweepRun:
-    """The run of a cell with `--grid`.
+    """The run of a cell with several jobs.
 
     Args:
         run: The run of the same cell, whose line is parsed.
@@ -425,14 +427,31 @@ class SweepRun:
         )
 
 
+class BatchRun(SweepRun):
+    """The run of a cell with `--table`. The text below the line is the template of the prompts."""
+
+    def _plan(self) -> Sweep:
+        run, call = self._run, self._run.call
+        return run.session.batch(
+            call.table,
+            run.reading.text or None,
+            concurrency=call.concurrency or CONCURRENCY,
+            notebook=run.outputs.notebook,
+            start=False,
+            **run.reading.arguments(),
+        )
+
+
 def dry_run_text(sweep: Sweep) -> str:
     """Return what a sweep would do: its price, and a line for each cell."""
     lines = [sweep.price, *sweep.notices]
     width = max(len(WORDS[cell.plan.outcome].brief) for cell in sweep)
-    for cell in sweep:
+    for cell in sweep.cells[:LARGEST]:
         pairs = zip(sweep.axes, cell.place, strict=True)
         values = " · ".join(f"{axis.name} {axis.labels[at]}" for axis, at in pairs)
         lines.append(f"  {cell.index + 1:3}  {WORDS[cell.plan.outcome].brief:{width}}  {values}")
+    if len(sweep) > LARGEST:
+        lines.append(f"  and {len(sweep) - LARGEST:,} more")
     refusal = next((cell.plan.refusal for cell in sweep if cell.plan.refusal), None)
     return "\n".join([*lines, f"A run would be refused now: {refusal}"] if refusal else lines)
 

@@ -33,20 +33,23 @@ BODY_PARAMETERS = frozenset({"prompt", "text"})
 IMAGES = frozenset({"image", "end_image"})
 """Arguments of `submit` that are images. Their flags may name a variable."""
 
-MAGIC, COMMAND = "%%kling", "kling-nb generate"
+MAGIC, COMMAND, BATCH = "%%kling", "kling-nb generate", "kling-nb batch"
 TAKES = "%kling takes"
 _HELP = {
     MAGIC: "%%kling? shows all flags of the endpoint in use.",
     COMMAND: "kling-nb generate --help shows all flags of the endpoint in use.",
+    BATCH: "kling-nb batch --help shows all flags of the endpoint in use.",
     TAKES: "Available: --rating N, --tag TAG, --endpoint NAME, --chosen.",
 }
 _NAMED = {
     MAGIC: ("NAME", "variable that receives the video"),
     COMMAND: ("PROMPT", 'the prompt, or "-" for standard input'),
+    BATCH: ("TABLE", "a CSV, TSV, JSONL or JSON file: one row, one video"),
 }
 _PLACE = {
     MAGIC: "Write one NAME and flags on the line, and the prompt below it. Nothing was sent.",
     COMMAND: "Put the prompt in quotes. Nothing was sent.",
+    BATCH: "Give one table, and put the prompt in quotes. Nothing was sent.",
 }
 
 
@@ -178,8 +181,14 @@ _FLAGS = (
         value=_many("NAME=VALUES", nargs="?", const=""),
     ),
     Flag(
+        "--table",
+        "one video for each row of a CSV, TSV, JSONL or JSON file. {column} in the prompt is its value",
+        cell_only=True,
+        value={"metavar": "FILE"},
+    ),
+    Flag(
         "--concurrency",
-        "number of jobs of a grid that run at once",
+        "number of jobs of a grid or table that run at once",
         cell_only=True,
         value={"type": _count, "metavar": "N"},
     ),
@@ -188,6 +197,7 @@ _FLAGS = (
     Flag("--dry-run", "show the request and what would happen; send nothing", value=_switch()),
     Flag("--quiet", "show only errors", value=_switch()),
 )
+_BATCH_FLAGS = {flag.name for flag in _FLAGS if not flag.cell_only} - {"--no-wait"} | {"--concurrency"}
 FIXED_FLAGS: Mapping[str, Flag] = {flag.name: flag for flag in _FLAGS}
 """The flags of every endpoint, by name."""
 
@@ -211,7 +221,9 @@ class CellCall:
         quiet: True to show only errors.
         raw: True to fill in nothing.
         grid: The word after each `--grid`; None without that flag.
-        concurrency: Number of jobs of a grid that run at once, or None.
+        table: The file after `--table`, or None.
+        prompt: The prompt after `--prompt` of `kling-nb batch`, or None.
+        concurrency: Number of jobs of a grid or table that run at once, or None.
     """
 
     name: str | None = None
@@ -223,6 +235,8 @@ class CellCall:
     quiet: bool = False
     raw: bool = False
     grid: tuple[str, ...] | None = None
+    table: str | None = None
+    prompt: str | None = None
     concurrency: int | None = None
 
     def submit_arguments(self, image: Callable[[str, str], Any] | None = None) -> dict[str, Any]:
@@ -284,9 +298,22 @@ def parse_words(words: Sequence[str], *, default_endpoint: str) -> tuple[str | N
     return _parse(list(words), COMMAND, default_endpoint)
 
 
-def command_help(words: Sequence[str], *, default_endpoint: str) -> str:
+def parse_batch(words: Sequence[str], *, default_endpoint: str) -> CellCall:
+    """Parse the words after `kling-nb batch` or `%kling batch`.
+
+    Raises:
+        UsageError: There is no table; a flag does not exist, has no value, or contradicts another.
+        UnknownEndpoint: The endpoint does not exist.
+    """
+    table, call = _parse(list(words), BATCH, default_endpoint)
+    if table is None:
+        raise UsageError(f"{BATCH} needs a table. Nothing was sent.", remedy=f"Write {BATCH} shots.csv.")
+    return replace(call, table=table)
+
+
+def command_help(words: Sequence[str], *, default_endpoint: str, prog: str = COMMAND) -> str:
     """Return the text of `kling-nb generate --help` for the endpoint in `words`."""
-    return build_parser(_endpoint_of(words, default_endpoint), COMMAND).format_help()
+    return build_parser(_endpoint_of(words, default_endpoint), prog).format_help()
 
 
 def _parse(tokens: list[str], prog: str, default_endpoint: str) -> tuple[str | None, CellCall]:
@@ -297,7 +324,7 @@ def _parse(tokens: list[str], prog: str, default_endpoint: str) -> tuple[str | N
     if unknown:
         _refuse_word(unknown, parser, chosen)
     _refuse_contradictions(parsed)
-    grid = _grid(parsed)
+    grid = _grid(parsed, prog)
     flags = {name: value for name, value in vars(parsed).items() if value is not None}
     arguments = {name: value for name, value in flags.items() if name in _FLAG_OF}
     if "tags" in arguments:
@@ -306,12 +333,14 @@ def _parse(tokens: list[str], prog: str, default_endpoint: str) -> tuple[str | N
     return parsed.name, CellCall(
         arguments=arguments,
         parameters={**values, **_set_values(flags.get("set", []), values, chosen, prog)},
-        wait=not parsed.no_wait,
+        wait=not flags.get("no_wait"),
         timeout=parsed.timeout,
         dry_run=bool(parsed.dry_run),
         quiet=bool(parsed.quiet),
         raw=bool(flags.get("raw")),
         grid=grid,
+        table=flags.get("table"),
+        prompt=flags.get("prompt"),
         concurrency=flags.get("concurrency"),
     )
 
@@ -319,7 +348,8 @@ def _parse(tokens: list[str], prog: str, default_endpoint: str) -> tuple[str | N
 def _refuse_contradictions(parsed: argparse.Namespace) -> None:
     for one, other, both in (
         ("--take", "--new", parsed.new and parsed.take is not None),
-        ("--timeout", "--no-wait", parsed.no_wait and parsed.timeout is not None),
+        ("--timeout", "--no-wait", getattr(parsed, "no_wait", False) and parsed.timeout is not None),
+        ("--table", "--grid", all(getattr(parsed, name, None) is not None for name in ("table", "grid"))),
     ):
         if both:
             raise UsageError(
@@ -327,13 +357,15 @@ def _refuse_contradictions(parsed: argparse.Namespace) -> None:
             )
 
 
-def _grid(parsed: argparse.Namespace) -> tuple[str, ...] | None:
+def _grid(parsed: argparse.Namespace, prog: str) -> tuple[str, ...] | None:
     """Return the words after each `--grid`; in `--grid fox`, a word without "=" is NAME."""
     words: list[str] | None = getattr(parsed, "grid", None)
     if words is None:
-        if getattr(parsed, "concurrency", None) is not None:
+        several = prog == BATCH or getattr(parsed, "table", None) is not None
+        if getattr(parsed, "concurrency", None) is not None and not several:
             raise UsageError(
-                "--concurrency needs --grid.", remedy="Add --grid NAME=VALUE,VALUE. Nothing was sent."
+                "--concurrency needs --grid or --table.",
+                remedy="Add --grid NAME=VALUE,VALUE. Nothing was sent.",
             )
         return None
     for at, word in enumerate(words):
@@ -352,9 +384,10 @@ def build_parser(chosen: Endpoint, prog: str) -> argparse.ArgumentParser:
     parser = _Parser(prog=prog, add_help=False, allow_abbrev=False, prefix_chars="-")
     metavar, meaning = _NAMED[prog]
     parser.add_argument("name", nargs="?", metavar=metavar, help=meaning)
-    for flag in _FLAGS:
-        if prog == MAGIC or not flag.cell_only:
-            flag.add_to(parser)
+    for flag in _flags_for(prog):
+        flag.add_to(parser)
+    if prog == BATCH:
+        parser.add_argument("--prompt", metavar="TEXT", help="prompt of all rows, with columns as {column}")
     for control in _controls_with_flags(chosen):
         meaning = control.description.replace("%", "%%")
         dest = _PREFIX + control.name
@@ -365,6 +398,13 @@ def build_parser(chosen: Endpoint, prog: str) -> argparse.ArgumentParser:
         else:
             parser.add_argument(*names, dest=dest, help=meaning)
     return parser
+
+
+def _flags_for(prog: str) -> list[Flag]:
+    """Return the fixed flags that a program has."""
+    if prog == BATCH:
+        return [flag for flag in _FLAGS if flag.name in _BATCH_FLAGS]
+    return [flag for flag in _FLAGS if prog == MAGIC or not flag.cell_only]
 
 
 def flag_of(parameter: str) -> str:
@@ -382,7 +422,7 @@ def _parameter(flag: str) -> str:
 
 def flags_of(chosen: Endpoint, prog: str = MAGIC) -> tuple[str, ...]:
     """Return the names of all flags for an endpoint, fixed ones first."""
-    fixed = [flag.name for flag in _FLAGS if prog == MAGIC or not flag.cell_only]
+    fixed = [flag.name for flag in _flags_for(prog)]
     own = [flag_of(control.name) for control in _controls_with_flags(chosen)]
     own += [
         _negative_flag(control.name) for control in _controls_with_flags(chosen) if control.kind == "switch"
@@ -522,7 +562,7 @@ def _refuse_word(unknown: list[str], parser: argparse.ArgumentParser, chosen: En
     flag = word.partition("=")[0]
     if flag in {"-h", "--help"}:
         raise UsageError(f"{parser.prog} has no flag {flag}.", remedy=_HELP[parser.prog])
-    fixed = [one.name for one in _FLAGS if parser.prog == MAGIC or not one.cell_only]
+    fixed = [one.name for one in _flags_for(parser.prog)]
     own = [one for one in flags_of(chosen, parser.prog) if one not in fixed]
     near = nearest(flag, own, 1) or nearest(flag, fixed, 1)
     hint = _endpoints_with(flag, chosen) or (f" Did you mean {near[0]}?" if near else "")

@@ -17,10 +17,13 @@ from kling_nb.errors import UsageError
 from kling_nb.fal.auth import read_dotenv
 from kling_nb.ledger.limits import Grouping
 from kling_nb.notebook import tables
-from kling_nb.notebook.flags import parse_takes
+from kling_nb.notebook.cell import dry_run_text
+from kling_nb.notebook.flags import CellCall, parse_batch, parse_takes, split_words
 from kling_nb.notebook.output.terminal import Outputs, TerminalOutputs
 from kling_nb.notebook.prompt import Fields, fill_in, value_of_name
 from kling_nb.session import Session
+from kling_nb.sweeps.batch import Batch
+from kling_nb.sweeps.sweep import CONCURRENCY
 
 if TYPE_CHECKING:
     from kling_nb.notebook.widgets import panel
@@ -47,6 +50,8 @@ def run_line(line: str, session: Session, outputs: Outputs, variables: Mapping[s
             ),
         )
     run, least, most = command
+    if word == "batch":  # fields of its prompt are columns
+        return _batch(split_words(text), session, outputs)
     rest = fill_in(text, value_of_name(variables) if word == "price" else Fields(variables).value).split()
     if not least <= len(rest) <= most:
         raise UsageError(f"%kling {word} takes {_count(least, most)}.", remedy="See %kling?")
@@ -77,6 +82,33 @@ def _jobs(words: Sequence[str], session: Session, outputs: Outputs) -> None:
 
 def _takes(words: Sequence[str], session: Session, outputs: Outputs) -> None:
     outputs.text(tables.takes(session.takes(**parse_takes(words))))
+
+
+def _batch(words: Sequence[str], session: Session, outputs: Outputs) -> Any:
+    call = parse_batch(words, default_endpoint=session.settings().endpoint)
+    batch = plan_batch(call, session, notebook=outputs.notebook)
+    if call.dry_run:
+        outputs.text(f"{dry_run_text(batch)}\nNothing was sent.")
+        return None
+    batch._check_frozen()
+    if not call.quiet:
+        outputs.text("\n".join([batch.price, *batch.notices]))
+    shown = outputs.show_sweep(batch.start(), quiet=call.quiet)
+    shown.wait(call.timeout or session.settings().timeout)
+    shown.finish()
+    return batch.wait()
+
+
+def plan_batch(call: CellCall, session: Session, *, notebook: str | None = None) -> Batch:
+    """Return the batch of a line. Nothing is sent."""
+    return session.batch(
+        call.table,
+        call.prompt,
+        concurrency=call.concurrency or CONCURRENCY,
+        notebook=notebook,
+        start=False,
+        **call.submit_arguments(),
+    )
 
 
 def _show(words: Sequence[str], session: Session, outputs: Outputs) -> None:
@@ -197,6 +229,7 @@ _COMMANDS: dict[str, tuple[_Run, int, int]] = {
     "status": (_status, 0, 0),
     "jobs": (_jobs, 0, 1),
     "takes": (_takes, 0, 20),
+    "batch": (_batch, 1, 99),
     "show": (_show, 1, 1),
     "resume": (_resume, 0, 0),
     "cancel": (_cancel, 1, 1),

@@ -88,6 +88,7 @@ class KlingMagics(Magics):
         %kling                    show the settings, and unfinished jobs of this folder
         %kling jobs [N]           list the last N jobs
         %kling takes [--rating N] [--tag TAG] [--endpoint NAME] [--chosen]   list stored takes
+        %kling batch FILE [--prompt TEXT] [flags]   make a video for each row of a table
         %kling show ID            show a job by its id or request id; resume it if it is unfinished
         %kling resume             resume all unfinished jobs of this folder
         %kling cancel ID          cancel a job
@@ -120,6 +121,8 @@ class KlingMagics(Magics):
 
     def _run(self, line: str, body: str) -> cells.CellRun | cells.SweepRun:
         run = cells.CellRun(self.shell, self.outputs, line, body)
+        if run.call.table is not None:
+            return cells.BatchRun(run)
         return run if run.call.grid is None else cells.SweepRun(run)
 
     @cached_property

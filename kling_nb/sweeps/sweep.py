@@ -159,6 +159,9 @@ class Sweep:
         concurrency: How many cells run at once, at most all. It is lowered if fal accepts fewer at once.
     """
 
+    _whole, _part = "sweep", "cell"
+    """What users call it and one of its cells."""
+
     def __init__(
         self,
         axes: Sequence[Axis],
@@ -266,7 +269,7 @@ class Sweep:
             Interrupted: Ctrl-C or ■. No further cell starts, queued ones are cancelled, running ones go on.
         """
         if not self.done:
-            check_can_wait("The sweep" if self.started else "")
+            check_can_wait(f"The {self._whole}" if self.started else "")
         self.start()
         try:
             wait(self._done, timeout)
@@ -294,14 +297,16 @@ class Sweep:
 
     def _timeout_error(self, timeout: float | None) -> WaitTimeout:
         return WaitTimeout(
-            f"Not finished after {timeout:g} s ({self.summary()}); the sweep goes on.",
+            f"Not finished after {timeout:g} s ({self.summary()}); the {self._whole} goes on.",
             remedy="Run the cell again: kling_nb reuses finished videos and resumes running jobs.",
         )
 
     def _check_results(self) -> Sweep:
         failed = self.failed
         if failed:
-            raise SweepIncomplete(len(failed), len(self.cells), str(failed[0].error))
+            raise SweepIncomplete(
+                len(failed), len(self.cells), str(failed[0].error), whole=self._whole, part=self._part
+            )
         return self
 
     # -- ending it early -----------------------------------------------------------
@@ -358,7 +363,9 @@ class Sweep:
         skipped = 0
         while self._waiting:
             cell = self._waiting.popleft()
-            cell.error = Interrupted("This cell of the sweep was not started. Nothing was sent.")
+            cell.error = Interrupted(
+                f"This {self._part} of the {self._whole} was not started. Nothing was sent."
+            )
             self._notify(cell)
             skipped += 1
         await asyncio.to_thread(self._payment.release)
@@ -387,7 +394,7 @@ class Sweep:
         Raises:
             UsageError: pandas is not installed. `records` works without it.
         """
-        return data_frame(self.records, "sweep")
+        return data_frame(self.records, self._whole)
 
     @property
     def estimate(self) -> float | None:
@@ -407,7 +414,7 @@ class Sweep:
         new = to_submit(self.cells)
         counts = Counter(cell.plan.outcome for cell in self.cells)
         alike = counts.pop(Outcome.SUBMIT, 0) - len(new)
-        parts = [f"{len(self.cells)} cell{'s' * (len(self.cells) != 1)}"]
+        parts = [f"{len(self.cells):,} {self._part}{'s' * (len(self.cells) != 1)}"]
         parts += [f"{counts[outcome]} {WORDS[outcome].brief}" for outcome in Outcome if counts[outcome]]
         parts += [f"{alike} the same as another"] if alike else []
         return " · ".join(parts + ([self._price_of(new)] if new else []))

@@ -36,6 +36,25 @@ def test_a_grid_says_its_price_shows_itself_and_is_handed_over(
     kernel.ok("kling_nb.configure(prices=None)")
 
 
+def test_a_table_is_a_batch_whose_columns_fill_in_the_prompt(kernel: RunningKernel, fal: ScriptedFal) -> None:
+    kernel.ok('open("shots.csv", "w").write("name,who,duration\\nopening,a fox,5\\nchase,a wolf,10\\n")')
+    kernel.ok('who = "nobody of the table"')
+    cell = kernel.ok("%%kling shots --table shots.csv --aspect-ratio 1:1\n{who} runs")
+    assert cell.text == "2 rows · 2 to make, no price on record for v1-pro\n"
+    assert "2 of 2 ready" in cell.displays[1]["text/plain"]
+    assert cell.displays[1]["text/html"].count("<video") == 2
+    sent = {(one.input["prompt"], one.input["duration"], one.input["aspect_ratio"]) for one in fal.accepted}
+    assert sent == {("a fox runs", "5", "1:1"), ("a wolf runs", "10", "1:1")}
+    assert kernel.value('type(shots).__name__, shots["chase"].state') == "Batch READY"
+    again = kernel.ok('%kling batch shots.csv --prompt "{who} runs" --aspect-ratio 1:1')
+    assert again.text.startswith("2 rows · 2 already made, free\n")
+    assert len(fal.accepted) == 2
+    wrong = kernel.run("%%kling --table shots.csv\n{whom} runs")
+    assert wrong.message.splitlines()[0] == (
+        "UsageError: The prompt has {whom}, and shots.csv has no column of that name. Nothing was sent."
+    )
+
+
 def test_a_dry_run_sends_nothing(kernel: RunningKernel, fal: ScriptedFal) -> None:
     cell = kernel.ok("%%kling --dry-run --grid aspect_ratio=16:9,1:1\na {fox|wolf}")
     assert cell.text.startswith("4 cells · 4 to make, no price on record for v1-pro\n")

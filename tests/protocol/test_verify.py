@@ -237,7 +237,8 @@ READ: dict[tuple[str, ...], list[Any]] = {
 def test_a_notebook_is_read_and_not_run(cells: tuple[str, ...], home: Path) -> None:
     reader = Reader()
     before = "colour, count, ratio = 'red', 3, 0.5\npicture, cat = 'cat.png', 'a cat'\nmade = f()"
-    found = [one for cell in (before, *cells) for one in reader.read(cell)]
+    with reader.looks:
+        found = [one for cell in (before, *cells) for one in reader.read(cell)]
     assert len(found) == len(READ[cells]), found
     for request, expected in zip(found, READ[cells], strict=True):
         if isinstance(expected, tuple):
@@ -297,6 +298,18 @@ def test_calls_in_python_are_left_to_a_frozen_run(fal: ScriptedFal, capsys: Repo
     assert "check it with a frozen run" in python
     assert total.startswith("1 of 2 requests have their take.")
     assert verified(capsys, call, "%%kling\na boat")[0] == 1  # something is missing for sure
+
+
+def test_a_cell_with_a_table_is_read_row_by_row(fal: ScriptedFal, capsys: Report) -> None:
+    Path("shots.csv").write_text("name,who\nopening,a kite\nchase,a boat\n")
+    with Session() as session:
+        session.generate("a kite rises")
+    status, shown = verified(capsys, "%%kling shots --table shots.csv\n{who} rises")
+    opening, chase, _total = shown.splitlines()
+    assert ("reusable" in opening, "missing" in chase, status) == (True, True, 1)
+    assert "chase" in chase
+    Path("shots.csv").write_text("name,whom\nopening,a kite\n")
+    assert "wrong" in verified(capsys, "%%kling shots --table shots.csv\n{who} rises")[1]
 
 
 def test_a_shot_goes_on_from_the_take_before_it(fal: ScriptedFal, capsys: Report) -> None:

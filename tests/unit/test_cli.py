@@ -500,3 +500,21 @@ def test_the_outputs_of_a_terminal_take_any_stream_too(capsys: pytest.CaptureFix
     closed.close()
     TerminalOutputs(closed).text("a cat")
     assert capsys.readouterr().out == ""
+
+
+def test_batch_makes_a_video_for_each_row_and_prints_their_files(
+    shell: Shell, fal: ScriptedFal, tmp_path: Path
+) -> None:
+    (tmp_path / "shots.csv").write_text("prompt,duration\na fox,5\na wolf,10\n")
+    planned = shell("batch", "shots.csv", "--dry-run")
+    assert (planned.returncode, len(fal.accepted)) == (0, 0)
+    assert planned.stdout.startswith("2 rows · 2 to make")
+    done = shell("batch", "shots.csv", "--concurrency", "1")
+    assert done.returncode == 0, done.stderr
+    assert [Path(line).suffix for line in done.stdout.splitlines()] == [".mp4", ".mp4"]
+    assert "2 of 2 ready" in done.stderr
+    wrong = shell("batch", "shots.csv", "--prompt", "{who}")
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert "no column of that name" in wrong.stderr
+    assert shell("batch").returncode == 2
+    assert "--prompt" in shell("batch", "--help").stdout

@@ -32,6 +32,7 @@ DESCRIBED = {
     MediaFile: "## Video",
     kling_nb.Sweep: "## Sweep",
     SweepCell: "## Sweep",
+    kling_nb.Batch: "## Batch",
     kling_nb.Storyboard: "## Storyboard",
     kling_nb.VideoRequest: "## VideoRequest",
     Endpoint: "## Endpoint",

@@ -14,6 +14,7 @@ from kling_nb.ledger import home
 from kling_nb.notebook import extension
 
 NAMES = [
+    "Batch",
     "Job",
     "Panel",
     "Session",
@@ -21,6 +22,7 @@ NAMES = [
     "Sweep",
     "Video",
     "VideoRequest",
+    "batch",
     "configure",
     "endpoint",
     "endpoints",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import wait
 from dataclasses import replace
@@ -29,6 +30,7 @@ from kling_nb.notebook.output.terminal import (
     show_text,
     user_chose_backend,
 )
+from kling_nb.sweeps.axes import LARGEST
 from kling_nb.sweeps.storyboard import Storyboard
 from kling_nb.sweeps.sweep import Sweep, SweepCell
 
@@ -137,7 +139,7 @@ class KernelOutputs:
             return QuietSweep(sweep)
         if self._notice.due(sweep[0].plan.settings.backend, chosen=user_chose_backend()):
             self.text(local_notice())
-        shown = KernelSweep(sweep, self._shell)
+        shown = KernelSweep(sweep, self._shell) if len(sweep) <= LARGEST else TextSweep(sweep, self._publish)
         shown.show()
         return shown
 
@@ -208,6 +210,42 @@ class KernelSweep:
             "text/html": grid_card.sweep_html(self._sweep, players=done),
             "text/plain": grid_card.sweep_text(self._sweep),
         }
+
+
+class TextSweep:
+    """A batch with more rows than a grid can show: one line, which is replaced as it goes on.
+
+    Args:
+        sweep: The batch to show.
+        publish: `KernelOutputs._publish`.
+    """
+
+    def __init__(self, sweep: Sweep, publish: Callable[..., None]) -> None:
+        self._sweep = sweep
+        self._publish = publish
+        self._next = 0.0
+
+    def show(self) -> None:
+        """Show the line."""
+        self._show(update=False)
+        self._sweep.subscribe(lambda _cell: self._show(update=True))
+
+    def wait(self, timeout: float | None) -> None:
+        """Block until every row has ended."""
+        self._sweep.wait(timeout, check=False)
+
+    def finish(self) -> None:
+        """Show the result."""
+        self._show(update=True, now=True)
+
+    def _show(self, *, update: bool, now: bool = False) -> None:
+        if now or self._sweep.done or time.monotonic() >= self._next:
+            self._next = time.monotonic() + _LINE_SECONDS
+            text = {"text/plain": f"{type(self._sweep).__name__}: {self._sweep.summary()}"}
+            self._publish(text, {}, self._sweep.id, update=update)
+
+
+_LINE_SECONDS = 1.0
 
 
 class QuietSweep:

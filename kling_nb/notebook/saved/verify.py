@@ -29,6 +29,7 @@ from kling_nb.notebook.saved.freeze import read_notebook
 from kling_nb.session import Session
 from kling_nb.settings import Unshown
 from kling_nb.sweeps.axes import combinations
+from kling_nb.sweeps.table import calls_of, read_table
 from kling_nb.video import Video
 
 Status = Literal["reusable", "elsewhere", "stale", "missing", "unknown", "wrong"]
@@ -402,6 +403,10 @@ class Reader:
         reading, call = found.used, found.used.call
         given, earlier = reading.arguments(), found.earlier(usual)
         arguments = {"endpoint": usual, **given, "fault": found.fault}
+        if call.table is not None:
+            table = read_table(call.table)
+            calls = calls_of(table, reading.text or None, arguments, self.session().endpoint)
+            return [Request(one.prompt or "", dict(one.arguments), part=one.name) for one in calls]
         if call.grid is None:
             arguments["earlier"] = earlier({})
             return [Request(reading.text, arguments, call.name if call.wait else None)]
