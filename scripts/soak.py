@@ -53,7 +53,8 @@ def exchanges(counts: dict[str, Any]) -> list[tuple[str, object]]:
         outcomes[outcome.rpartition(" ")[0] if outcome[-1].islower() else outcome] += number
     same = counts["same"]
     return [
-        ("faulty exchanges", f"{counts['struck']:,}, in {counts['trials']:,} jobs"),
+        ("faulty exchanges", f"{counts['struck']:,}, in {counts['trials'] - counts['unmet']:,} jobs"),
+        ("jobs that ended before their fault, on a busy machine; not counted above", counts["unmet"]),
         ("submissions accepted", f"{counts['accepted']:,}"),
         ("**duplicate submissions**", counts["duplicates"]),
         ("**hangs** (a job past its deadline of 30 s)", counts["hangs"]),

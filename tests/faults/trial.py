@@ -75,7 +75,18 @@ def attempt(bench: Bench, exchange: str, fault: Fault, *, lasting: bool = False)
     finally:
         bench.fal.clear_faults()
         bench.fal.script = SCRIPTS["plain"]
-    return Trial(outcome, struck, bench.accepted(prompt), time.monotonic() - started)
+    trial = Trial(outcome, struck, bench.accepted(prompt), time.monotonic() - started)
+    if not struck:
+        raise Unmet(fault, trial)
+    return trial
+
+
+class Unmet(AssertionError):
+    """The fault met nothing, so the trial does not show what it was made for."""
+
+    def __init__(self, fault: Fault, trial: Trial) -> None:
+        super().__init__(f"the fault met nothing: {fault}, {trial}")
+        self.trial = trial
 
 
 class _Run:
@@ -101,7 +112,6 @@ class _Run:
         struck = self.armed.used if self.armed is not None else 0
         if self.fault.kind in {"refused", "clock", "script", "private"} or self.exchange == "lookup":
             struck = struck or 1
-        assert struck, f"no exchange had the fault: {self.exchange}, {self.fault}"
         assert len(self.fal.stray_keys) == strays, "the key reached another host"
         self._check_hosts(before)
         return outcome, struck
