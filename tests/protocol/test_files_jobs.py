@@ -14,7 +14,9 @@ from scripted import Fail, Queue, Run, Script, ScriptedFal
 
 import kling_nb
 from kling_nb import errors
+from kling_nb.background import BackgroundThread
 from kling_nb.events import State, Uploading
+from kling_nb.job.store import open_file
 from kling_nb.ledger import Ledger, Upload
 
 
@@ -406,3 +408,14 @@ def test_on_the_embedded_engine_from_end_to_end(tmp_cwd, home, picture):
         seen = []
         reply = httpx.get(session.upload(long, on_progress=lambda *amounts: seen.append(amounts)))
         assert (len(reply.content), seen[-1]) == (95 << 20, (95 << 20, 95 << 20))
+        with pytest.raises(errors.MediaPrivate) as caught:
+            BackgroundThread.get_shared().spawn(open_lost_file(session, url)).result(60)
+        assert "local preview server" in str(caught.value)
+        assert "which is free" in str(caught.value)  # and no word of a key or of money
+
+
+async def open_lost_file(session, url):
+    """Open a file that the local preview server does not have."""
+    backend = await session._connections.connect(session.settings())
+    async with open_file(backend, {"url": f"{url}.lost"}, sign=True):
+        pass
