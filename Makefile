@@ -8,7 +8,7 @@ FRONT_END := kling_nb/static/job.js
 FRONT_END_SOURCES := package.json package-lock.json $(shell find js -type f -not -path 'js/test/*')
 JS_TOOLS := node_modules/.package-lock.json
 HOST_TOOLS := tests/hosts/node_modules/.package-lock.json
-COLLABORATION := tests/collaboration/packages/.installed
+COLLABORATION := build/collaboration/.installed
 
 # Hundreds of processes are started by the tests: they need not compile the package each time.
 unexport PYTHONDONTWRITEBYTECODE
@@ -68,7 +68,7 @@ pin: $(VENV) ## Write constraints.txt anew from .venv
 	@$(PY) scripts/pin.py
 
 clean: ## Remove everything that these commands made, .venv included; lab/ stays, because your own work may be in it
-	rm -rf .venv node_modules tests/hosts/node_modules tests/collaboration/packages demo build dist kling_nb/static .import_linter_cache
+	rm -rf .venv node_modules tests/hosts/node_modules demo build dist kling_nb/static .import_linter_cache
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find kling_nb tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +
 

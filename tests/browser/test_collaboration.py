@@ -11,7 +11,7 @@ from playwright.sync_api import BrowserContext, Page, expect
 from browser.test_reopening import has_no_error, plays, run_all, write
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(240)]
-PACKAGES = Path(__file__).parents[1] / "collaboration" / "packages"
+PACKAGES = Path(__file__).parents[2] / "build" / "collaboration"
 SPEED = {"KLING_NB_LOCAL_SPEED": "inf"}
 BOAT = ("%load_ext kling_nb", "%%kling boat\na paper boat")
 

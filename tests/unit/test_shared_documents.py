@@ -8,7 +8,7 @@ import pytest
 from kling_nb.notebook.card.mark import VIEW, Mark
 from kling_nb.notebook.saved.shared_documents import update_document
 
-PACKAGES = Path(__file__).parents[1] / "collaboration" / "packages"
+PACKAGES = Path(__file__).parents[2] / "build" / "collaboration"
 
 
 @pytest.mark.slow
