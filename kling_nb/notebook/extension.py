@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import TYPE_CHECKING, Any
 
 from kling_nb import front_end
-from kling_nb._files import exists
 from kling_nb._lazy import lazy
 from kling_nb.errors import LedgerError
 from kling_nb.notebook.ipykernel_quirks import (
@@ -82,7 +82,8 @@ class _Extension:
 
     def _mention_unfinished(self) -> None:
         settings = current({"backend": "local"})  # only its folders are needed, and no key
-        if not any(exists(folder / LEDGER) for folder in (settings.home, settings.media)):
+        places = [folder / LEDGER for folder in (settings.home, settings.media)]
+        if not any(map(os.path.exists, places)):  # `Path.exists` raises in folders that may not be entered
             return
         folder = settings.ledger_folder
         ledger = ledgers.Ledger(home.ledger_path(settings.home, folder), lambda: rebuild.rows_of(folder))
