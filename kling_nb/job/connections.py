@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kling_nb import settings as _settings
+from kling_nb._files import exists
 from kling_nb._lazy import lazy
 from kling_nb.background import BackgroundThread, ProcessLock, wait
 from kling_nb.catalog import Endpoint
@@ -89,7 +90,7 @@ class Connections:
         The place of the ledger changes when the home becomes writable or read-only.
         """
         other = other_ledger_path(home, folder)
-        if other.exists() and (rows := rows_of_folder(other, folder)):
+        if exists(other) and (rows := rows_of_folder(other, folder)):
             with suppress(LedgerError):
                 ledger.merge_rows(rows)
 

@@ -7,12 +7,14 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 from clips import make_clip
 
+from kling_nb import Session, doctor
 from kling_nb._files import NETWORK, file_system_of, is_network
 from kling_nb.errors import LedgerError
 from kling_nb.events import State
@@ -22,6 +24,7 @@ from kling_nb.ledger.home import ledger_path
 from kling_nb.ledger.salvage import readable_rows
 from kling_nb.ledger.schema import prepare
 from kling_nb.media import MediaFolder, TakeDraft
+from kling_nb.notebook import tables
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -411,6 +414,26 @@ def test_with_a_read_only_home_the_ledger_is_in_the_media_folder(
         ledger.close()
     home.chmod(0o555)
     assert without_root(claimed_where, home, media) == str(media / "ledger.sqlite3")
+
+
+def findings_about(home: Path, media: Path) -> list[str]:
+    with closing(Session(home=home, media=media, backend="local")) as session:
+        return [tables.status(session), doctor._folder("Ledger folder", home).text]
+
+
+def test_a_home_that_may_not_be_entered_is_reported(open_folders: Path) -> None:
+    locked, media = open_folders / "locked", open_folders / "media"
+    (locked / "home").mkdir(parents=True)
+    (locked / "home" / "ledger.sqlite3").touch()
+    media.mkdir()
+    media.chmod(0o777)
+    locked.chmod(0o000)
+    try:
+        status, finding = without_root(findings_about, locked / "home", media)
+    finally:
+        locked.chmod(0o700)
+    assert str(media / "ledger.sqlite3") in status
+    assert finding.endswith("is not writable")
 
 
 def test_if_neither_can_be_written_nothing_is_claimed(open_folders: Path) -> None:
