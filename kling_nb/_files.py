@@ -20,7 +20,10 @@ from pathlib import Path
 
 
 def exists(path: str | Path) -> bool:
-    """Return True if a path exists. `Path.exists` raises in folders that may not be entered."""
+    """Return True if a file or folder exists. It does not, as far as one can tell, where no one may look.
+
+    Before Python 3.14 `Path.exists` raises PermissionError in a folder that may not be entered.
+    """
     return os.path.exists(path)  # noqa: PTH110
 
 

@@ -200,7 +200,7 @@ def _layer_of_key(layers: tuple[Mapping[str, Any], ...]) -> Mapping[str, Any]:
 def _dotenv_file(value: Any) -> Path | None:
     if isinstance(value, Path):
         return value
-    return front_end.base_folder() / DOTENV if value is not None and _switch("dotenv", value) else None
+    return _base_folder() / DOTENV if value is not None and _switch("dotenv", value) else None
 
 
 def backend_text(settings: Settings) -> str:
@@ -213,7 +213,7 @@ def dotenv_note(settings: Settings) -> str:
     """Return a line about a `.env` file that is not read, or an empty text."""
     if settings.key is not None or settings.dotenv is not None:
         return ""
-    if not os.path.isfile(front_end.base_folder() / DOTENV):  # noqa: PTH113 -- Path.is_file may raise
+    if not os.path.isfile(_base_folder() / DOTENV):  # noqa: PTH113 -- Path.is_file may raise
         return ""
     return "A .env file is in this folder. It is not read: %kling key .env (dotenv=True) uses its FAL_KEY."
 
@@ -267,7 +267,31 @@ def with_key(settings: Settings, value: str) -> Settings:
 
 
 def _default_home() -> Path:
-    return Path(platformdirs.user_data_dir("kling_nb", appauthor=False))
+    """Return the user's data folder.
+
+    Raises:
+        UsageError: The user has none, as in a container with a user id of its own. A temporary folder would
+            lose the ledger, and with it jobs that were paid for.
+    """
+    try:
+        folder = Path(platformdirs.user_data_dir("kling_nb", appauthor=False))
+    except RuntimeError:  # platformdirs 4.9; earlier versions return the `~` as it is
+        folder = Path("~")
+    if folder.is_absolute():
+        return folder
+    raise UsageError(
+        "This user has no home folder, so there is no place for the ledger.",
+        remedy="Set KLING_NB_HOME to a folder that is kept.",
+    )
+
+
+def _base_folder() -> Path:
+    try:
+        return front_end.base_folder()
+    except FileNotFoundError:
+        raise UsageError(
+            "The current folder does not exist any more.", remedy="Change to another folder."
+        ) from None
 
 
 def _home(value: Any) -> Path:
@@ -282,7 +306,7 @@ def _absolute(value: Any, folder: Path | None = None) -> Path:
         folder: From where a relative path counts; by default the notebook's folder.
     """
     path = Path(value).expanduser()
-    path = path if path.is_absolute() else (folder or front_end.base_folder().resolve()) / path
+    path = path if path.is_absolute() else (folder or _base_folder().resolve()) / path
     return path.resolve() if ".." in path.parts else path
 
 

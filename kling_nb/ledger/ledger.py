@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from kling_nb._files import exists
 from kling_nb.events import State
 from kling_nb.ledger.database import Change, LedgerFile, SharedCommits
 from kling_nb.ledger.home import owner_of_this_process
@@ -471,7 +472,7 @@ class Ledger:
 
     def exists(self) -> bool:
         """Return True if the file exists. Reading does not create it."""
-        return self.path.exists()
+        return exists(self.path)
 
     def close(self) -> None:
         """Close the connection. The next use opens a new one."""

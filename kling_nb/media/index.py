@@ -34,7 +34,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from kling_nb._files import COARSE, has_reliable_times, is_network, is_old, times_of
+from kling_nb._files import COARSE, exists, has_reliable_times, is_network, is_old, times_of
 from kling_nb.media.take import Sidecar, read_sidecar
 from kling_nb.video.decisions import Decisions
 
@@ -306,7 +306,7 @@ class Index:
             if self._store is not None and is_network(self._store):  # WAL needs memory that processes share.
                 self._store = None
             path = self._file() if self._store else None
-            self._db = _connect(path if path and (path.exists() or self._is_large()) else None)
+            self._db = _connect(path if path and (exists(path) or self._is_large()) else None)
             self._count = self._db.execute("SELECT count(*) FROM notes").fetchone()[0]
         return self._db
 

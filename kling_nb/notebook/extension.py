@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from kling_nb import front_end
 from kling_nb._lazy import lazy
-from kling_nb.errors import LedgerError
+from kling_nb.errors import KlingError, LedgerError
 from kling_nb.notebook.ipykernel_quirks import (
     AwaitedCells,
     CellParent,
@@ -81,7 +81,11 @@ class _Extension:
         self.magics.outputs.text(text)  # `outputs` is created at its first use, not at %load_ext
 
     def _mention_unfinished(self) -> None:
-        settings = current({"backend": "local"})  # only its folders are needed, and no key
+        try:
+            settings = current({"backend": "local"})  # only its folders are needed, and no key
+        except KlingError as fault:  # the magics must load, so that the user can choose another folder
+            self.magics.outputs.text(f"kling_nb: {fault}")
+            return
         places = [folder / LEDGER for folder in (settings.home, settings.media)]
         if not any(map(os.path.exists, places)):  # `Path.exists` raises in folders that may not be entered
             return
@@ -89,7 +93,7 @@ class _Extension:
         ledger = ledgers.Ledger(home.ledger_path(settings.home, folder), lambda: rebuild.rows_of(folder))
         try:
             unfinished = ledger.entries(ledgers.Selection(folder=folder, unfinished=True), limit=1000)
-        except LedgerError as fault:  # the magics must load, so that the user can choose another folder
+        except LedgerError as fault:
             self.magics.outputs.text(f"kling_nb: {fault.message}")
             return
         finally:

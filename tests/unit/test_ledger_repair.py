@@ -366,6 +366,7 @@ def test_without_wal_a_file_is_as_durable_and_as_shared(path: Path) -> None:
 
 def without_root(act: Callable[..., Any], *arguments: Any) -> Any:
     """Return the result of `act` in a child process that may not write everywhere, as root may."""
+    assert "PYTEST_XDIST_WORKER" not in os.environ, "run this file by itself: a fork of threads may hang"
     context = multiprocessing.get_context("fork")
     answer, ask = context.Pipe(False)
 
@@ -434,6 +435,19 @@ def test_a_home_that_may_not_be_entered_is_reported(open_folders: Path) -> None:
         locked.chmod(0o700)
     assert str(media / "ledger.sqlite3") in status
     assert finding.endswith("is not writable")
+
+
+def test_with_a_home_that_cannot_be_entered_the_ledger_is_in_the_media_folder(open_folders: Path) -> None:
+    closed, media = open_folders / "closed", open_folders / "media"
+    media.mkdir()
+    media.chmod(0o777)
+    closed.mkdir()
+    closed.chmod(0)
+    home = closed / "home"
+    assert without_root(claimed_where, home, media) == str(media / "ledger.sqlite3")
+    assert without_root(claimed_where, home, home) == "LedgerError"
+    assert without_root(lambda: Ledger(home / "ledger.sqlite3").exists()) is False
+    closed.chmod(0o700)  # for pytest, which removes it
 
 
 def test_if_neither_can_be_written_nothing_is_claimed(open_folders: Path) -> None:

@@ -1,5 +1,8 @@
 """Settings: each layer over every lower one, at call time."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -307,3 +310,59 @@ def test_a_file_that_cannot_be_read(downloaded: Path, content: bytes) -> None:
     (downloaded / ".env").write_bytes(content)
     with pytest.raises(UsageError, match=r"\.env"):
         configure(dotenv=True)
+
+
+# -- Users without a home, and folders that were deleted
+
+
+NO_ONE = 4_000_000_000
+"""A user id that no one has, as containers run with."""
+HOMELESS = f"""
+import os
+os.getuid = lambda: {NO_ONE}
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
+
+shell = InteractiveShell.instance(config=Config(HistoryManager={{"enabled": False}}))
+shell.run_line_magic("load_ext", "kling_nb")
+print("kling" in shell.magics_manager.magics["cell"])
+"""
+
+
+def without_home(environment: Mapping[str, str]) -> dict[str, str]:
+    left = {"HOME", "KLING_NB_HOME", "XDG_DATA_HOME"}
+    return {name: value for name, value in environment.items() if name not in left}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="homes of Linux")
+def test_a_user_without_a_home_is_asked_for_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        for name in os.environ.keys() - without_home(os.environ).keys():
+            patch.delenv(name)
+        patch.setattr(os, "getuid", lambda: NO_ONE)
+        with pytest.raises(UsageError, match="KLING_NB_HOME"):
+            current()
+        assert current({"home": tmp_path}).home == tmp_path
+
+
+@pytest.mark.program
+@pytest.mark.skipif(sys.platform != "linux", reason="homes of Linux")
+def test_the_extension_loads_without_a_home(tmp_path: Path) -> None:
+    environment = {**without_home(os.environ), "IPYTHONDIR": str(tmp_path)}
+    command = [sys.executable, "-W", "ignore", "-c", HOMELESS]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "no home folder" in done.stdout
+    assert done.stdout.endswith("True\n")
+
+
+def test_a_current_folder_that_was_deleted_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    with monkeypatch.context() as patch:
+        patch.chdir(gone)
+        gone.rmdir()
+        with pytest.raises(UsageError, match="does not exist any more"):
+            current({"home": tmp_path})
