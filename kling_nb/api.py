@@ -40,6 +40,14 @@ def default_session() -> Session:
         return _default[0]
 
 
+def close_default_session() -> None:
+    """Close the session of this process, if there is one. The next call makes another."""
+    with _guard:
+        session = _default.pop() if _default else None
+    if session is not None:
+        session.close()
+
+
 def configure(**settings: Any) -> None:
     """Set settings for the rest of this process; None unsets one.
 

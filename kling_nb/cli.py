@@ -11,12 +11,12 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from kling_nb import doctor
-from kling_nb.api import default_session, local_notice
+from kling_nb.api import close_default_session, default_session, local_notice
 from kling_nb.background import wait
 from kling_nb.errors import Interrupted, KlingError, UsageError
 from kling_nb.fal import auth
@@ -59,12 +59,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if words[:1] == ["local"]:
         return int(local(words[1:]) or 0)
     try:
-        if words[:1] == ["generate"]:  # Its flags depend on the endpoint that they name.
-            return _generate(words[1:])
-        if words[:1] == ["batch"]:
-            return _batch(words[1:])
+        # Their flags depend on the endpoint that they name.
+        if run := {"generate": _generate, "batch": _batch}.get(words[0] if words else ""):
+            code = run(words[1:])
+            close_default_session()
+            return code
         parsed = _parser().parse_args(words)
         code = int(parsed.run(parsed))
+        close_default_session()
         if sys.stdout is not None and parsed.run is not _resume:  # None: it was closed before Python started.
             sys.stdout.flush()  # If `| head` has closed it, the error must occur here, not at exit.
         return code
@@ -319,7 +321,11 @@ def _ledger(parsed: argparse.Namespace) -> int:
 
 def _media(parsed: argparse.Namespace) -> int:
     settings = current({"backend": "local"})  # Only its folders are needed, so no key is searched.
-    media = MediaFolder((parsed.folder or settings.media).resolve(), settings.index)
+    with closing(MediaFolder((parsed.folder or settings.media).resolve(), settings.index)) as media:
+        return _media_command(parsed, media)
+
+
+def _media_command(parsed: argparse.Namespace, media: MediaFolder) -> int:
     chosen = parsed.older_than is not None or parsed.endpoint is not None or parsed.unrated
     if parsed.what == "status":
         if chosen or parsed.delete or parsed.yes:

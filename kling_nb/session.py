@@ -92,7 +92,7 @@ class Session:
         Jobs that fal has accepted continue there; `get_job` and `resume` of another session find them.
         """
         wait(self._background.spawn(self._close()))
-        self._connections.close_ledgers()
+        self._connections.close_files()
 
     async def _close(self) -> None:
         for study in list(self._sweeps):

@@ -186,10 +186,12 @@ class Connections:
             await backend.client.aclose()
         self._backends.clear()
 
-    def close_ledgers(self) -> None:
-        """Close the files of the ledgers."""
+    def close_files(self) -> None:
+        """Close the files of the ledgers and of the indexes of media folders."""
         for ledger in self._ledgers.values():
             ledger.close()
+        for media in self._folders.values():
+            media.close()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import hashlib
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -103,7 +103,7 @@ def check(path: Path, folders: Iterable[Path], index: Path | None = None) -> Hea
         LedgerError: The ledger cannot be read, or is of a newer version.
     """
     network = is_network(path.parent)
-    by_folder = {str(folder): stored_files(MediaFolder(folder, index)) for folder in folders}
+    by_folder = {str(folder): stored_files(folder, index) for folder in folders}
     files = [pair for pairs in by_folder.values() for pair in pairs]
     try:
         sound = is_intact(path) if path.exists() else None
@@ -117,7 +117,7 @@ def check(path: Path, folders: Iterable[Path], index: Path | None = None) -> Hea
     finally:
         ledger.close()
     for folder in {row[-1] for row in rows} - by_folder.keys():
-        by_folder[folder] = stored_files(MediaFolder(Path(folder), index))
+        by_folder[folder] = stored_files(Path(folder), index)
     stored = {
         (folder, note.request_id)
         for folder, pairs in by_folder.items()
@@ -141,9 +141,9 @@ def check(path: Path, folders: Iterable[Path], index: Path | None = None) -> Hea
     )
 
 
-def stored_files(media: MediaFolder) -> list[tuple[Path, Note]]:
+def stored_files(folder: Path, index: Path | None = None) -> list[tuple[Path, Note]]:
     """Return the files of all sidecars of a folder, by their present names. Their content is not read."""
-    with media.one_look():
+    with closing(MediaFolder(folder, index)) as media, media.one_look():
         return [(file, note) for note in media.notes() if (file := media.file_of(note)) is not None]
 
 
@@ -172,7 +172,7 @@ def rebuild(path: Path, folders: Iterable[Path]) -> tuple[Path | None, int]:
 def rows_of(folder: Path) -> Iterator[Row]:
     """Yield rows for the takes in a folder, and the rows of a ledger that was written there."""
     yield from readable_rows(folder / FILE_NAME)
-    for place, note in stored_files(MediaFolder(folder)):
+    for place, note in stored_files(folder):
         if sidecar := read_sidecar(note.path):
             yield _row(folder, place, sidecar)
 

@@ -60,6 +60,10 @@ class MediaFolder:
         self._index = Index(self.folder, index)
         self._is_tidy = False
 
+    def close(self) -> None:
+        """Close the index. The next use opens it again."""
+        self._index.close()
+
     def find(self, fingerprint: str, *, take: int | None = None, backends: Collection[str]) -> Take | None:
         """Return a take of a request, or None.
 

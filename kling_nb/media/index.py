@@ -319,6 +319,13 @@ class Index:
         names = (entry.name for _, _, entries in _folders(self.folder) for entry in entries)
         return sum(1 for _ in islice(filter(_may_be_sidecar, names), _FEW + 1)) > _FEW
 
+    def close(self) -> None:
+        """Close the connection. The next use reads the folder again."""
+        with self._lock_of_process():
+            if self._db is not None:
+                self._db.close()
+            self._db, self._known_version, self._listed = None, None, False
+
     def _give_up_file(self, *, damaged: bool) -> None:
         """Use tables in memory from now on. Delete a damaged file, so that others make a new one."""
         path = self._file()

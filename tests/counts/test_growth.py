@@ -179,5 +179,5 @@ def test_a_check_of_all_files_asks_for_each_once(folders: list[Path]) -> None:
     costs = []
     for place in folders:
         media = MediaFolder(place)
-        costs.append(min(calls(lambda media=media: stored_files(media)) for _ in range(3)))
+        costs.append(min(calls(lambda media=media: stored_files(media.folder)) for _ in range(3)))
     assert costs[1] <= 3.3 * costs[0]

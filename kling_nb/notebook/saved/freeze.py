@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -43,11 +44,10 @@ def freeze(path: Path) -> bool:
 
 def freeze_notebook(notebook: dict[str, Any], folder: Path) -> bool:
     """Freeze a parsed notebook in place, whose file is in `folder`. Return True if it changed."""
-    renewal = Renewal()
-    context = OutputContext(
-        folder, lambda mark: False, renewal.draw_card, renewal.find_file, forget_kernels=True
-    )
-    with renewal.one_look():
+    with closing(Renewal()) as renewal, renewal.one_look():
+        context = OutputContext(
+            folder, lambda mark: False, renewal.draw_card, renewal.find_file, forget_kernels=True
+        )
         return update_outputs(notebook, context)
 
 

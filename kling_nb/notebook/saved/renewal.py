@@ -11,6 +11,7 @@ from typing import Any
 
 from kling_nb.errors import KlingError
 from kling_nb.ledger import Entry, Ledger, Selection
+from kling_nb.ledger.home import ledger_path
 from kling_nb.media import MediaFolder, Take
 from kling_nb.notebook.card import grid as grid_card
 from kling_nb.notebook.card import html as card
@@ -33,6 +34,13 @@ class Renewal:
         self._ledgers: dict[Path, Ledger] = {}
         self._folders: dict[Path, MediaFolder] = {}
 
+    def close(self) -> None:
+        """Close the files of the ledgers and of the indexes. The next use opens them again."""
+        for ledger in self._ledgers.values():
+            ledger.close()
+        for media in self._folders.values():
+            media.close()
+
     @contextmanager
     def one_look(self) -> Iterator[None]:
         """Let everything that this thread does in the block share one look at each media folder."""
@@ -50,7 +58,7 @@ class Renewal:
         with suppress(KlingError, OSError):
             if mark.parts:
                 return self._draw_sweep(mark, folder)
-            entry = self._entry(mark)
+            entry = self._entry(mark, folder)
             take = self._find_take(_part_of(mark, entry), folder, entry)
             return _draw_job(mark, entry, take, folder)
         return None
@@ -79,29 +87,32 @@ class Renewal:
         own = media_of_notebook(folder)
         if take := _find_in(self._folder(own), part):
             return take
-        others = dict.fromkeys(Path(row.folder) for row in self._rows(part, entry))
+        others = dict.fromkeys(Path(row.folder) for row in self._rows(part, entry, folder))
         takes = (_find_in(self._folder(other), part) for other in others if other != own)
         return next(filter(None, takes), None)
 
-    def _rows(self, part: Part, entry: Entry | None) -> Iterator[Entry]:
+    def _rows(self, part: Part, entry: Entry | None, folder: Path) -> Iterator[Entry]:
         """Yield ledger rows that may have the folder of a request's take, the most likely one first."""
         if entry is not None:
             yield entry
             return
-        ledger = self._ledger()
+        ledger = self._ledger(folder)
         row = ledger.get(part.request) if part.request else None
         if row is not None and row.request_id == part.request:  # `get` also finds an id by its beginning
             yield row
         if part.fingerprint:
             yield from ledger.entries(Selection(fingerprint=part.fingerprint), limit=_FOLDERS_KEPT)
 
-    def _entry(self, mark: Mark) -> Entry | None:
-        found = self._ledger().get(mark.job or "")
+    def _entry(self, mark: Mark, folder: Path) -> Entry | None:
+        found = self._ledger(folder).get(mark.job or "")
         return found if found and found.id == mark.job else None  # `get` also finds an id by its beginning
 
-    def _ledger(self) -> Ledger:
-        home = self._settings.home
-        return self._ledgers.setdefault(home, Ledger(home / "ledger.sqlite3"))
+    def _ledger(self, folder: Path) -> Ledger:
+        """Return the ledger of a notebook in `folder`. It is with the takes if the home is read-only."""
+        path = ledger_path(self._settings.home, media_folder(folder).resolve())
+        if path not in self._ledgers:
+            self._ledgers[path] = Ledger(path)
+        return self._ledgers[path]
 
     @cached_property
     def _settings(self) -> Settings:
