@@ -416,13 +416,17 @@ class Ledger:
             return dict(map(tuple, db.execute(query).fetchall()))
 
     def expected_seconds(self, endpoint: str, backend: str) -> float | None:
-        """Return the median seconds from submission to result of an endpoint's last 20 jobs, or None."""
+        """Return the median seconds from submission to result of an endpoint's last 20 jobs, or None.
+
+        They are searched among the last 500 rows of the endpoint: it may have 100,000, none of this backend.
+        """
         if not self.exists():
             return None
         with self._file.connection() as db:
             rows = db.execute(
-                "SELECT finished_at - created_at FROM jobs"
-                " WHERE endpoint = ? AND backend = ? AND +state = 'READY' ORDER BY created_at DESC LIMIT 20",
+                "SELECT finished_at - created_at FROM"
+                " (SELECT * FROM jobs WHERE endpoint = ? ORDER BY created_at DESC LIMIT 500)"
+                " WHERE backend = ? AND state = 'READY' ORDER BY created_at DESC LIMIT 20",
                 (endpoint, backend),
             ).fetchall()
         times = sorted(row[0] for row in rows if row[0] is not None)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.rows_ledger import fill, fingerprint
+from benchmarks.rows_ledger import ENDPOINT, fill, fingerprint
 from kling_nb.job.rebuild import stored_files
 from kling_nb.ledger import Intent, Ledger, Limit, Selection, session_of_this_process
 from kling_nb.media import MediaFolder, TakeDraft
@@ -62,6 +62,7 @@ def looks(ledger: Ledger, folder: Path) -> dict[str, Callable[[], object]]:
         "fingerprint": lambda: ledger.entries(alike),
         "paid": lambda: ledger.find_paid(fingerprint(77), folder, 1, any_take=True),
         "expected": lambda: ledger.expected_seconds("fal-ai/another", "fal"),
+        "expected of the first preview": lambda: ledger.expected_seconds(ENDPOINT, "local"),
         "request": lambda: ledger.get("request-77"),
         "start of an id": lambda: ledger.get(f"{77:012x}"[:-1]),
         "mark of a take": lambda: ledger.get("take-0123abcd-1"),
