@@ -87,6 +87,8 @@ def make(place: Path, takes: int) -> None:
         (media / f"{name}.json").write_text(f"{{\n{rows}\n}}\n")
     _fill(session, place, takes)
     session.close()
+    if hasattr(os, "sync"):  # Else the first syncs of what is measured write all these files.
+        os.sync()
 
 
 def _clip() -> bytes:

@@ -42,8 +42,8 @@ _DEEPEST = 12
 _FEW = 200
 """Up to so many JSON files are all checked at each look-up."""
 
-_CHECKS, _MOST_CHECKS = 2_000, 500
-"""In larger folders, so many files are checked in a second at most, and at one look-up: 2 ms."""
+_CHECKS, _CHECK_SECONDS = 500, 0.25
+"""In larger folders, so many files are checked at a look-up that comes so long after the last check: 2 ms."""
 
 _OWN_SECONDS, _OWN_SECONDS_PAID = 60.0, 1.0
 """After own changes, a listing counts for so long; the second where a miss may cost money."""
@@ -362,12 +362,11 @@ class Index:
 
     def _is_any_edited(self, now: float) -> bool:
         """Check the stamps of the files whose turn it is. The next listing reads those that changed."""
-        count = min(_MOST_CHECKS, int((now - self._checked_at) * _CHECKS))
-        if not count:
+        if now - self._checked_at < _CHECK_SECONDS:
             return False
         self._checked_at, edited = now, False
-        paths = list(islice(self._next, count))
-        if len(paths) < count:  # All had their turn.
+        paths = list(islice(self._next, _CHECKS))
+        if len(paths) < _CHECKS:  # All had their turn.
             self._next = iter(list(self._known))
         for path in paths:
             known = self._known.get(path)
