@@ -406,17 +406,17 @@ class Index:
                 self._inodes = {path: inode for path, (inode, _, _) in self._known.items()}
             self._known_version = None
             inodes, times, firm = self._names()
-            firm = self._read_changed(db, inodes, full) and firm
+            complete = self._read_changed(db, inodes, full)
             for path in self._known.keys() - inodes.keys():
                 db.execute("DELETE FROM notes WHERE path = ?", (os.fsencode(path),))
                 del self._known[path]
-            firm = firm and len(inodes) > _FEW and has_reliable_times(self.folder)
+            firm = firm and complete and len(inodes) > _FEW and has_reliable_times(self.folder)
             state = json.dumps([(name, *values) for name, values in times.items()]) if firm else ""
             if [(state,)] != db.execute("SELECT state FROM listing").fetchall():
                 db.execute("DELETE FROM listing")
                 db.execute("INSERT INTO listing VALUES (?)", (state,))
-        self._has_own_changes = not firm and self._has_own_changes and self._times == times
-        self._known_version, self._inodes, self._times = version, inodes, times
+        self._has_own_changes = not firm and complete and self._has_own_changes and self._times == times
+        self._known_version, self._inodes, self._times = version, inodes, times if complete else {}
         self._listed, self._count, self._looked_at, self._listed_at = True, len(inodes), start, start
         if full:
             self._checked_at = time.monotonic()

@@ -136,6 +136,18 @@ def test_a_take_of_another_program_between_own_ones_is_seen(large: MediaFolder) 
         assert previewed(large, number - TAKES + 10) is None
 
 
+def test_own_takes_do_not_hide_a_sidecar_that_is_still_written(large: MediaFolder) -> None:
+    assert found(large, 7)
+    content = json.loads(note(large, 7).read_bytes()) | {"fingerprint": mark(TAKES)}
+    with (large.folder / "slow.json").open("w") as file:
+        file.write(json.dumps(content)[:100])
+        file.flush()
+        assert previewed(large, TAKES) is None
+        stored(large, TAKES + 1)
+        file.write(json.dumps(content)[100:])
+    assert previewed(large, TAKES)
+
+
 def test_a_miss_that_may_cost_money_trusts_own_changes_for_a_second_only(large: MediaFolder) -> None:
     assert found(large, 7)
     with large._index.own_change():  # Another program changes the folder in the very instant.
