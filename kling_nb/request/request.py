@@ -10,7 +10,9 @@ import copy
 import hashlib
 import json
 import math
+import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
@@ -20,7 +22,7 @@ from kling_nb.catalog import Endpoint
 from kling_nb.catalog.endpoint import units_text
 from kling_nb.catalog.problem import Problem, dotted_path, input_error, listing, quote
 from kling_nb.catalog.shipped import endpoint, endpoints
-from kling_nb.errors import InputError, UnknownEndpoint
+from kling_nb.errors import InputError, KlingError, UnknownEndpoint
 from kling_nb.request.coercion import Coercion
 from kling_nb.request.limits import FITS, limit_problems, measure_file, places, with_conditions
 from kling_nb.request.local_file import LocalFile
@@ -444,3 +446,24 @@ def _image_parameters(chosen: Endpoint) -> list[str]:
     return [
         control.name for control in chosen.parameters if control.kind == "media" and control.media == "image"
     ]
+
+
+_RATIO = re.compile(r"(\d+(?:\.\d+)?):(\d+(?:\.\d+)?)")
+
+
+def shape_of(request: VideoRequest) -> float:
+    """Return width by height of the video that a request asks for, or 0.0 if it does not say.
+
+    An image in the input decides. Without one, it is a parameter whose value is a ratio, such as "16:9".
+    """
+    for path, file in request.files.items():
+        if not file.content_type.startswith("image/") or "[" in path or "." in path:
+            continue
+        with suppress(KlingError, OSError):
+            size = measure_file(file).values
+            return round(size["width"] / size["height"], 4) if size.get("height") else 0.0
+    for value in request.resolved.values():
+        found = _RATIO.fullmatch(value) if isinstance(value, str) else None
+        if found and float(found[2]):
+            return round(float(found[1]) / float(found[2]), 4)
+    return 0.0

@@ -119,11 +119,12 @@ def test_a_finished_card_shows_everything_about_the_take(ready: Card) -> None:
     for shown in (
         "Kling 1.0 Pro",
         "A heron lands on a frozen lake",
-        "duration 5 · aspect_ratio 16:9 · cfg_scale 0.5",
-        "1280×720 · 0.4 s · 10 fps · take 2 · 5 billable units · took 1 min 12 s",
+        "Duration 5 s · Aspect ratio 16:9 · cfg_scale 0.5",
+        "5 billable units · took 1 min 12 s",
+        "1280 × 720 · 0.4 s · 10 fps · take 2",
         "heron #1 at 100%.mp4",
         "fal-ai/kling-video/v1/pro/text-to-video · request 764cabcf-b745-4b3e-ae38-1200304cf45b",
-        "Log · 2 lines",
+        "Details · Log · 2 lines",
         "22:13:25  Denoising 1/4\nUploading",
     ):
         assert shown in page.text
@@ -186,8 +187,8 @@ def test_a_preview_says_so(ready: Card) -> None:
 
 
 def test_a_reused_take_says_that_it_cost_nothing(ready: Card) -> None:
-    reused = replace(ready, reused=True, elapsed=None)
-    assert "already made, free" in Page(html(reused)).text
+    reused = replace(ready, reused=True, elapsed=None, made_on="2026-11-03")
+    assert "already made, free (2026-11-03)" in Page(html(reused)).text
     assert "billable" not in html(reused) + text(reused)
     assert "already made, free" in text(reused)
 
@@ -208,11 +209,25 @@ def test_a_reused_take_says_that_it_cost_nothing(ready: Card) -> None:
 def test_a_job_without_a_result_says_where_it_stands(state: str, word: str, shown: str) -> None:
     card = replace(CARD, state=state, take=None, units=None, elapsed=None)
     page = Page(html(card))
-    assert word in page.text
+    assert word in page.text.lower()
     assert shown in page.text
     assert not {"video", "img"} & {tag for tag, _ in page.elements}
     assert word in text(card)
     assert shown in text(card)
+
+
+def test_a_card_has_the_order_of_the_live_view(ready: Card) -> None:
+    page = Page(html(ready)).text
+    order = ("Ready", "Kling 1.0 Pro", "took 1 min 12 s", "1280 × 720", "A heron", "Duration 5 s", "Details")
+    assert [page.index(one) for one in order] == sorted(page.index(one) for one in order)
+    tags = [tag for tag, _ in Page(html(ready)).elements]
+    assert tags.index("strong") < tags.index("video") < tags.index("details")
+
+
+def test_a_running_card_keeps_the_place_of_its_video() -> None:
+    running = replace(CARD, state="IN_PROGRESS", shape=9 / 16)
+    assert "aspect-ratio:0.5625;max-width:236px" in html(running)
+    assert "aspect-ratio" not in html(replace(running, state="CANCELLED"))
 
 
 @pytest.mark.parametrize("state", [State.CANCELLED, State.UNCERTAIN, State.FAILED])
@@ -272,7 +287,7 @@ def test_values_are_shown_as_a_person_reads_them() -> None:
         "path": Path("a.png"),
     }
     shown = Page(html(replace(CARD, parameters=parameters))).text
-    assert "image_url image/png, 3,016 bytes · tail_image_url tail.png · generate_audio true" in shown
+    assert "image_url image/png, 3,016 bytes · tail_image_url tail.png · generate_audio on" in shown
     assert 'elements [{"a": 1}] · path a.png' in shown
     assert shown.count(CARD.prompt) == 1
 
@@ -397,8 +412,8 @@ def test_the_text_form(ready: Card) -> None:
     assert text(ready).splitlines() == [
         "Kling 1.0 Pro · ready · take 2 · 5 billable units · took 1 min 12 s",
         "  A heron lands on a frozen lake",
-        "  duration 5 · aspect_ratio 16:9 · cfg_scale 0.5",
-        "  kling_media/heron #1 at 100%.mp4  1280×720 · 0.4 s · 10 fps",
+        "  Duration 5 s · Aspect ratio 16:9 · cfg_scale 0.5",
+        "  kling_media/heron #1 at 100%.mp4  1280 × 720 · 0.4 s · 10 fps",
         "  request 764cabcf-b745-4b3e-ae38-1200304cf45b",
     ]
 

@@ -28,10 +28,9 @@ from kling_nb.notebook.widgets.takes import (
     cost,
     earlier_takes,
     progress_of,
-    shape_of,
     submit,
 )
-from kling_nb.request.request import VideoRequest
+from kling_nb.request.request import VideoRequest, shape_of
 
 URL = "https://pictures.invalid/heron.png"
 

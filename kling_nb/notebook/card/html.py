@@ -22,7 +22,6 @@ from urllib.parse import quote
 from kling_nb._files import write_file
 from kling_nb.errors import KlingError, MediaError
 from kling_nb.events import State
-from kling_nb.job.plan import WORDS, Outcome
 from kling_nb.notebook.card import words
 from kling_nb.notebook.card.mark import Mark
 from kling_nb.notebook.card.words import Card
@@ -63,11 +62,14 @@ def file_name(src: str) -> str:
 # removes `<video>`, as GitHub does.
 
 
-WIDEST = 640
+WIDEST = 760
 """Pixels of a card."""
 
-_TALLEST = 460
-"""Largest height of a portrait video, in pixels."""
+_STAGE = "background:rgba(128,128,128,0.14)"
+"""What is next to a video that is narrower than the card."""
+
+_TALLEST = 420
+"""Largest height of the stage, in pixels: that of the live view."""
 
 
 def player(card: Card) -> str:
@@ -75,6 +77,9 @@ def player(card: Card) -> str:
     source = f'src="{escape(href(card.src))}"' if card.src else ""
     if card.video is not None:
         return _video(card, card.video, source)
+    state = words.state_of(card)
+    if state is not None and not state.finished:
+        return _place(card)
     if not source or words.state_of(card) is not State.READY:
         return ""
     if card.kind == "audio":
@@ -83,6 +88,13 @@ def player(card: Card) -> str:
         fit = "max-width:100%;height:auto;display:block;margin:0 auto"
         return f'<img {source} alt="{_alt(card)}" style="{fit}">'
     return ""
+
+
+def _place(card: Card) -> str:
+    """Return the place of a video that is still to come, as large as the video will be."""
+    shape = card.shape or 16 / 9
+    style = f"aspect-ratio:{shape:.4g};max-width:{round(_TALLEST * shape)}px;margin:0 auto"
+    return f'<div style="{_STAGE}"><div style="{style}"></div></div>'
 
 
 def _video(card: Card, video: Video, source: str) -> str:
@@ -97,7 +109,8 @@ def _video(card: Card, video: Video, source: str) -> str:
         else ""
     )
     widest = min(WIDEST, round(_TALLEST * video.width / video.height))
-    return f'<div style="display:grid;max-width:{widest}px;margin:0 auto">{image}{player}</div>'
+    grid = f"display:grid;max-width:{widest}px;margin:0 auto"
+    return f'<div style="{_STAGE}"><div style="{grid}">{image}{player}</div></div>'
 
 
 def _alt(card: Card) -> str:
@@ -188,6 +201,7 @@ _TINTS = {
     "green": "60,160,90",
 }
 _STATE_TINTS = {
+    State.READY: "green",
     State.FAILED: "red",
     State.UNCERTAIN: "amber",
     State.CANCELLED: "grey",
@@ -203,15 +217,17 @@ def html(card: Card) -> str:
     media = player(card)
     for length in _LENGTHS:
         shorter = _cut(card, length)
-        facts = "".join(part(shorter) for part in (_heading, _prompt, _parameters, _data, _state, _origin))
-        room = LARGEST - _ROUND_ABOUT - words.saved_size(media + facts)
+        head = _heading(shorter)
+        facts = "".join(part(shorter) for part in (_state, _origin, _prompt, _parameters, _data))
+        ids = _ids(shorter)
+        room = LARGEST - _ROUND_ABOUT - words.saved_size(media + head + facts + ids)
         if room > 0:
             break
     changing = Mark(state=card.state, request=card.request_id).to_attributes()
     return (
         f'<div class="kling-card mathjax_ignore tex2jax_ignore" data-kling-card="{_text(card.job_id)}"'
-        f'{changing} style="{_CARD}">{media}'
-        f'<div style="padding:10px 14px">{facts}{_log(card, room)}</div></div>'
+        f'{changing} style="{_CARD}">{head}{media}'
+        f'<div style="padding:8px 12px">{facts}{_details(card, ids, room)}</div></div>'
     )
 
 
@@ -248,22 +264,24 @@ def text(card: Card) -> str:
 
 
 def _heading(card: Card) -> str:
-    chips = []
-    if card.backend == "local":
-        chips.append(_chip("LOCAL PREVIEW · made on this machine, free", "amber"))
-    if card.reused:
-        chips.append(_chip(WORDS[Outcome.REUSE].brief, "green"))
     state = words.state_of(card)
-    if state is not State.READY:
-        chips.append(_chip(words.state_word(card), _STATE_TINTS.get(state, "blue") if state else "grey"))
-    style = "display:flex;flex-wrap:wrap;gap:4px 8px;align-items:center"
-    return f'<div style="{style}"><strong>{_text(card.title, 200)}</strong> {" ".join(chips)}</div>'
+    word = words.state_word(card)
+    parts = [
+        _chip(word[:1].upper() + word[1:], _STATE_TINTS.get(state, "blue") if state else "grey"),
+        f"<strong>{_text(card.title, 200)}</strong>",
+    ]
+    if card.backend == "local":
+        parts.append(_chip("LOCAL PREVIEW · made on this machine, free", "amber"))
+    charge = " · ".join(escape(fact) for fact in words.charge(card))
+    parts.append(f'<span style="margin-left:auto;font-size:12px;{_QUIET}">{charge}</span>' if charge else "")
+    style = "display:flex;flex-wrap:wrap;gap:4px 8px;align-items:center;padding:6px 12px"
+    return f'<div style="{style}">{" ".join(filter(None, parts))}</div>'
 
 
 def _prompt(card: Card) -> str:
     if not card.prompt or card.prompt == card.title:
         return ""
-    style = f"font-size:15px;margin:6px 0;{_WRAP}"
+    style = f"margin:6px 0;{_WRAP}"
     return f'<div dir="auto" style="{style}">{_text(card.prompt)}</div>'
 
 
@@ -294,27 +312,29 @@ def _state(card: Card) -> str:
 
 def _origin(card: Card) -> str:
     facts = [escape(words.measures(card))] if card.video is not None else []
-    facts += [escape(fact) for fact in words.origin(card) if fact != WORDS[Outcome.REUSE].brief]
+    facts += [f"take {card.take}"] if card.take else []
     if card.src and file_name(card.src):
         link = escape(href(card.src))
         facts.append(f'<a href="{link}"><bdi>{_text(file_name(card.src), 200)}</bdi></a>')
     for name, src in card.others.items():
         facts.append(f'<a href="{escape(href(src))}"><bdi>{_text(name, 60)}</bdi></a>')
+    return _row(facts, f"font-size:12px;{_QUIET};")
+
+
+def _ids(card: Card) -> str:
     ids = [_code(card.endpoint)] + ([f"request {_code(card.request_id)}"] if card.request_id else [])
-    return _row(facts) + _row(ids, f"font-size:11px;{_QUIET};")
+    return _row(ids, f"font-size:11px;{_QUIET};")
 
 
-def _log(card: Card, room: int) -> str:
+def _details(card: Card, ids: str, room: int) -> str:
+    """Return what folds away: the ids and the log."""
     log = words.log(card, room)
-    if not log:
-        return ""
     shown = " open" if words.state_of(card) is State.FAILED else ""
-    count = f"{len(card.lines)} line{'s' * (len(card.lines) != 1)}"
+    count = f" · Log · {len(card.lines)} line{'s' * (len(card.lines) != 1)}" if log else ""
     style = f"margin:4px 0 0;max-height:240px;overflow:auto;font-size:12px;{_WRAP}"
-    summary = f'<summary style="cursor:pointer;{_QUIET}">Log · {count}</summary>'
-    return (
-        f'<details{shown} style="margin-top:6px">{summary}<pre style="{style}">{_line(log)}</pre></details>'
-    )
+    summary = f'<summary style="cursor:pointer;font-size:12px;{_QUIET}">Details{count}</summary>'
+    lines = f'<pre style="{style}">{_line(log)}</pre>' if log else ""
+    return f'<details{shown} style="margin-top:6px">{summary}{ids}{lines}</details>'
 
 
 def _row(parts: list[str], style: str = "") -> str:

@@ -22,6 +22,7 @@ from kling_nb.media import MediaFolder, Result, Take
 from kling_nb.notebook.card import html as card
 from kling_nb.notebook.card.mark import here, mark_of
 from kling_nb.notebook.card.words import Card
+from kling_nb.request.request import shape_of
 from kling_nb.video import MediaFile, Video
 
 Bundle = dict[str, Any]
@@ -54,6 +55,8 @@ def card_of(job: Job) -> Card:
         kind=_kind(job.result),
         data=_json(job.result) if isinstance(job.result, dict) else None,
         others={name: src for name, path in job.files.items() if (src := source_of(path))},
+        shape=shape_of(request),
+        made_on=job.made_on if job.reused else "",
     )
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import Any
 
+from kling_nb.catalog import shipped
 from kling_nb.events import State
 from kling_nb.job.plan import WORDS, Outcome
 from kling_nb.video import Video
@@ -63,6 +64,8 @@ class Card:
         kind: "video", "audio", "image" or "data".
         data: The result as JSON, if it is no file.
         others: Source of each further file of the result, by name.
+        shape: Width by height of the video that the request asks for, or 0.0.
+        made_on: Day on which a reused take was made, such as `2026-11-03`, or an empty text.
     """
 
     job_id: str
@@ -85,6 +88,8 @@ class Card:
     kind: str = "video"
     data: str | None = None
     others: Mapping[str, str] = field(default_factory=dict)
+    shape: float = 0.0
+    made_on: str = ""
 
 
 def clean(text: str) -> str:
@@ -122,12 +127,16 @@ def state_lines(card: Card) -> list[str]:
 
 
 def parameters(card: Card) -> list[tuple[str, str]]:
-    """Return names and values of the parameters as text for people, without the prompt."""
-    return [
-        (clean(name), clip(clean(_value(value)), _VALUE_LENGTH))
-        for name, value in card.parameters.items()
-        if not (isinstance(value, str) and value == card.prompt)
-    ]
+    """Return labels and values of the parameters as text for people, without the prompt."""
+    endpoint = shipped.find(card.endpoint)
+    known = {one.name: one for one in endpoint.parameters} if endpoint else {}
+    shown = []
+    for name, value in card.parameters.items():
+        if isinstance(value, str) and value == card.prompt:
+            continue
+        label, unit = (known[name].label, known[name].unit) if name in known else (name, "")
+        shown.append((clean(label), clip(clean(f"{_value(value)} {unit}".rstrip()), _VALUE_LENGTH)))
+    return shown
 
 
 def measures(card: Card) -> str:
@@ -135,14 +144,19 @@ def measures(card: Card) -> str:
     video = card.video
     if video is None:
         return ""
-    return f"{video.width}×{video.height} · {video.duration:.4g} s · {video.fps:.4g} fps"
+    return f"{video.width} × {video.height} · {video.duration:.4g} s · {video.fps:.4g} fps"
 
 
 def origin(card: Card) -> list[str]:
     """Return the number of the take, its cost, and how long it took, as texts."""
-    facts = [f"take {card.take}"] if card.take else []
+    return ([f"take {card.take}"] if card.take else []) + charge(card)
+
+
+def charge(card: Card) -> list[str]:
+    """Return its cost, and how long it took, as texts."""
+    facts = []
     if card.reused:
-        facts.append(WORDS[Outcome.REUSE].brief)
+        facts.append(WORDS[Outcome.REUSE].brief + (f" ({card.made_on})" if card.made_on else ""))
     elif card.units and card.backend != "local":
         facts.append(clean(card.billed) or f"{clip(clean(card.units), 20)} billable units")
     if card.elapsed is not None:
@@ -182,6 +196,8 @@ def saved_size(text: str) -> int:
 
 
 def _value(value: Any) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
     if isinstance(value, str) and _IN_MEMORY.fullmatch(value):
         return f"from memory, {value[7:15]}…"
     if isinstance(value, str):

@@ -20,7 +20,8 @@ from kling_nb.notebook.card.mark import served_url
 from kling_nb.notebook.widgets.base import Handler, answer_command, poster_thread, read_chunk
 from kling_nb.notebook.widgets.feed import FEED, Channel, Feed
 from kling_nb.notebook.widgets.strip import ResultViews
-from kling_nb.notebook.widgets.takes import clip, cost, error_text, shape_of
+from kling_nb.notebook.widgets.takes import clip, cost, error_text
+from kling_nb.request.request import shape_of
 from kling_nb.sweeps.storyboard import Storyboard
 from kling_nb.sweeps.sweep import Sweep, SweepCell
 from kling_nb.video import Video

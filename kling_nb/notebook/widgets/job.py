@@ -17,7 +17,8 @@ from kling_nb.notebook.ipykernel_quirks import has_viewer
 from kling_nb.notebook.widgets.base import LiveWidget, answer_command
 from kling_nb.notebook.widgets.feed import FEED, Channel, Feed
 from kling_nb.notebook.widgets.strip import TakeStrip
-from kling_nb.notebook.widgets.takes import JobLike, clip, saved_fields, shape_of
+from kling_nb.notebook.widgets.takes import JobLike, clip, saved_fields
+from kling_nb.request.request import shape_of
 from kling_nb.video import MediaFile, Video
 
 NOTICES = ("reply", "update", "takes")

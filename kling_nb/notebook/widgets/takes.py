@@ -20,8 +20,7 @@ from kling_nb.job.plan import WORDS, Outcome, Plan
 from kling_nb.notebook.card.mark import served_url
 from kling_nb.notebook.card.words import STATES
 from kling_nb.notebook.flags import as_cell
-from kling_nb.request.limits import measure_file
-from kling_nb.request.request import VideoRequest
+from kling_nb.request.request import VideoRequest, shape_of
 from kling_nb.video import Video
 
 if TYPE_CHECKING:
@@ -154,28 +153,9 @@ def saved_fields(job: JobLike) -> dict[str, Any]:
     }
 
 
-_RATIO = re.compile(r"(\d+(?:\.\d+)?):(\d+(?:\.\d+)?)")
 _PERCENT = re.compile(r"(\d{1,3}(?:\.\d+)?) ?%")
 _LINES_READ = 5
 """Log lines in which a percentage is looked for, from the newest on."""
-
-
-def shape_of(request: VideoRequest) -> float:
-    """Return width by height of the video that a request asks for, or 0.0 if it does not say.
-
-    An image in the input decides. Without one, it is a parameter whose value is a ratio, such as "16:9".
-    """
-    for path, file in request.files.items():
-        if not file.content_type.startswith("image/") or "[" in path or "." in path:
-            continue
-        with suppress(KlingError, OSError):
-            size = measure_file(file).values
-            return round(size["width"] / size["height"], 4) if size.get("height") else 0.0
-    for value in request.resolved.values():
-        found = _RATIO.fullmatch(value) if isinstance(value, str) else None
-        if found and float(found[2]):
-            return round(float(found[1]) / float(found[2]), 4)
-    return 0.0
 
 
 def progress_of(job: JobLike) -> float | None:
