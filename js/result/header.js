@@ -29,7 +29,7 @@ export function header(live, entries) {
   const name = element("span", "title");
   const badge = element("span", "badge", {}, LOCAL_PREVIEW);
   const more = menu("⋯", "More", entries);
-  const names = element("span", "names", {}, name, badge, facts, time);
+  const names = element("span", "names", {}, name, badge, time, facts);
   const node = element("header", "bar", { tabIndex: -1 }, chip, names, spoken, cancel, more.node);
   const tick = () => write(time, elapsed(live));
   const ticking = setInterval(tick, 1000);
