@@ -107,11 +107,11 @@ def pose_of_panel(page: Page) -> Locator:
     panel = page.get_by_role("region", name="Kling panel")
     prompt = panel.get_by_role("textbox", name="Prompt", exact=True)
     prompt.fill(PROMPT)
-    panel.get_by_role("button", name="Generate preview").click()
+    panel.get_by_role("region", name="Compose").get_by_role("button", name="Generate", exact=True).click()
     video = panel.get_by_role("region", name="Opened").locator("video")
     video.wait_for()
     prompt.fill(f"{PROMPT}, and looks into the lens")
-    panel.get_by_role("button", name="Generate preview").wait_for()
+    panel.get_by_role("region", name="Compose").get_by_role("button", name="Generate", exact=True).wait_for()
     crawl(video)
     return panel
 

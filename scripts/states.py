@@ -7,7 +7,6 @@ makes some kinds, scenes and themes only, and a file of each scene as well.
 
 import argparse
 import os
-import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -274,9 +273,14 @@ def search_log(job: Locator) -> None:
     job.get_by_role("searchbox").fill("sampling 5")
 
 
+def compose_of(panel: Locator) -> Locator:
+    """Where a request is composed."""
+    return panel.get_by_role("region", name="Compose")
+
+
 def ask(panel: Locator, prompt: str) -> None:
     """Compose a prompt."""
-    panel.get_by_role("textbox", name="Prompt", exact=True).fill(prompt)
+    compose_of(panel).get_by_role("textbox", name="Prompt", exact=True).fill(prompt)
 
 
 PASTE = """async (node) => {
@@ -310,22 +314,22 @@ def many(panel: Locator) -> None:
         "the slowest glacier, seen from above, for a year",
     ):
         ask(panel, prompt)
-        panel.get_by_role("button", name=re.compile("Generate preview|New take")).click()
+        compose_of(panel).get_by_role("button", name="Generate", exact=True).click()
         panel.get_by_role("region", name="Queue").get_by_text(prompt).wait_for()
 
 
 def found(panel: Locator, words: str) -> Locator:
     """Rows of the history that hold these words."""
-    panel.get_by_role("searchbox", name="Search the history").fill(words)
-    return panel.get_by_role("listbox", name="History").get_by_role("option").filter(has_text=words)
+    panel.get_by_role("searchbox", name="Search the library").fill(words)
+    return panel.get_by_role("listbox", name="Library").get_by_role("option").filter(has_text=words)
 
 
 def open_job(panel: Locator) -> None:
     """Open a finished job, with its parameters."""
     found(panel, "golden light").first.click()
-    opened = panel.get_by_role("region", name="Opened")
-    opened.locator("video").wait_for()
-    opened.get_by_text("Parameters", exact=True).click()
+    opened = panel.get_by_role("region", name="Result")
+    opened.get_by_role("group", name="Video player").wait_for()
+    opened.get_by_text("Details").click()
 
 
 def compare(panel: Locator) -> None:
@@ -333,19 +337,19 @@ def compare(panel: Locator) -> None:
     rows = found(panel, "golden light")
     for number in (0, 1):
         rows.nth(number).get_by_title("Mark to compare").click()
-    panel.get_by_role("heading", name="Differences").wait_for()
+    panel.get_by_role("columnheader", name="Take 1").wait_for()
 
 
 def search_in_vain(panel: Locator) -> None:
     """Search what is not there."""
-    panel.get_by_role("searchbox", name="Search the history").fill("zebra")
+    panel.get_by_role("searchbox", name="Search the library").fill("zebra")
     panel.get_by_text("Nothing fits.").wait_for()
 
 
 def make_busy(page: Page, _lab: Any) -> None:
     """Ask something of a kernel that computes, once each has had its first answer."""
     page.locator(".kling-sweep").get_by_role("button", name="Cancel all").wait_for()
-    page.get_by_role("listbox", name="History").get_by_role("option").first.wait_for()
+    page.get_by_role("listbox", name="Library").get_by_role("option").first.wait_for()
     page.locator(".jp-Notebook .jp-Cell").last.click()
     page.keyboard.press("Shift+Enter")
     page.wait_for_function(RUNNING, arg=1)

@@ -1,4 +1,4 @@
-import { ACTIONS, messageOf, price } from "../shared/words.js";
+import { messageOf, price } from "../shared/words.js";
 
 /** @typedef {import("./protocol.js").Control} Control */
 /** @typedef {import("./protocol.js").Values} Values */
@@ -84,7 +84,7 @@ export class Composition {
     this.controls = controls;
     const known = new Set(controls.map(({ name }) => name));
     const kept = Object.entries(values ?? this.values).filter(([name]) => known.has(name));
-    this.#change(Object.fromEntries(kept), null);
+    this.#change(Object.fromEntries(kept), null, this.touched || values !== null);
   }
 
   /** Starts what is composed. @param {boolean} again whether it is to be another take */
@@ -121,10 +121,10 @@ export class Composition {
     clearTimeout(this.#timer);
   }
 
-  /** @param {Values} values @param {object | null} editor */
-  #change(values, editor) {
+  /** @param {Values} values @param {object | null} editor @param {boolean} touched */
+  #change(values, editor, touched = true) {
     this.values = values;
-    this.touched = true;
+    this.touched = touched;
     this.quote = null;
     this.version++;
     this.editor = editor;
@@ -205,18 +205,18 @@ const UNKNOWN = {
 export function offer(quote, touched) {
   const nothing = { generate: "Generate", again: "", hint: "", wrong: false, able: false };
   if (!quote) return { ...nothing, hint: touched ? "Checking…" : "" };
-  const { backend, estimate, outcome, problem, refusal, take } = quote;
+  const { backend, estimate, outcome, problem, refusal } = quote;
   const local = backend === "local";
   const cost = local ? "free" : estimate === null ? quote.price : price(estimate);
-  if (problem !== null) return { ...nothing, hint: problem, wrong: touched };
+  // Nothing is wrong before the reader has done anything.
+  if (problem !== null) return { ...nothing, hint: touched ? problem : "", wrong: touched };
   if (!touched) return { ...nothing, hint: local ? "Free preview, drawn on this machine" : "" };
   // It can be tried all the same: the reader may have lifted a limit in a cell since.
   const hint = refusal ?? quote.words;
   const can = { hint, wrong: refusal !== null, able: true };
   if (outcome !== "SUBMIT") {
-    const generate = outcome === "REUSE" ? `Show take ${take}` : ACTIONS[outcome];
-    return { ...can, generate, again: `New take · ${cost}` };
+    return { ...can, generate: "Generate", again: `Another take · ${cost}` };
   }
-  if (local) return { ...can, generate: "Generate preview", again: "" };
+  if (local) return { ...can, generate: "Generate", again: "" };
   return { ...can, generate: `Generate · ${cost}`, again: "", hint: refusal ?? "" };
 }

@@ -1,5 +1,5 @@
 import { button, div, element, newId, span, write } from "../shared/dom.js";
-import { ago, label } from "../shared/words.js";
+import { ago, inLine, label } from "../shared/words.js";
 import { stateMark, thumbnail } from "./job_face.js";
 import { rowAfter, scrollFor, windowOf } from "./virtual_list.js";
 
@@ -9,6 +9,7 @@ import { rowAfter, scrollFor, windowOf } from "./virtual_list.js";
 /** Pixels; style.css says the same. */
 const ROW_HEIGHT = 52;
 const SEARCH_PAUSE_MS = 200;
+const TICK_MS = 20_000;
 
 /**
  * Everything in the ledger. Only the rows that are seen are on the page, and only pages of rows
@@ -27,16 +28,20 @@ export function history(live) {
     {
       role: "listbox",
       tabIndex: 0,
-      "aria-label": "History",
+      "aria-label": "Library",
       "aria-multiselectable": "true",
       title: "↑ ↓ go through the list, Enter opens, Space marks two to compare",
     },
     space,
   );
   const empty = div("line-up kling-quiet");
-  const node = element("section", "history", { "aria-label": "History" }, bar.node, empty, list);
-  /** @type {Map<number, {node: HTMLElement, row: Row | null, key: string | null}>} */
+  const node = element("section", "history", { "aria-label": "Library" }, bar.node, empty, list);
+  /** @type {Map<number, {node: HTMLElement, tick: () => void, row: Row | null, key: string | null}>} */
   const drawn = new Map();
+  // "3 min ago" goes on while the panel is open.
+  const ticking = setInterval(() => {
+    for (const one of drawn.values()) one.tick();
+  }, TICK_MS);
   let active = -1;
   const activate = (/** @type {number} */ at) => {
     active = at;
@@ -67,7 +72,7 @@ export function history(live) {
     let one = drawn.get(at);
     if (!one || one.key !== key) {
       one?.node.remove();
-      one = { key, row, node: rowNode(live, row, `${id}-${at}`, at, total) };
+      one = { key, row, ...rowNode(live, row, `${id}-${at}`, at, total) };
       drawn.set(at, one);
       space.append(one.node);
     }
@@ -112,6 +117,7 @@ export function history(live) {
       draw();
     },
     close: () => {
+      clearInterval(ticking);
       sized.disconnect();
       bar.close();
     },
@@ -129,22 +135,26 @@ function rowNode(live, row, id, at, total) {
   node.style.transform = `translateY(${at * ROW_HEIGHT}px)`;
   if (!row) {
     node.append(span("", "…"));
-    return node;
+    return { node, tick() {} };
   }
   const when = new Date((row.created_at - live.clockOffset) * 1000);
-  const words = [ago(live.kernelNow - row.created_at), row.short_name];
-  if (row.backend === "local") words.push("local preview");
+  const about = span("");
+  const tick = () => {
+    const place = row.backend === "local" ? "local preview" : "";
+    write(about, inLine([ago(live.kernelNow - row.created_at), row.short_name, place]));
+  };
+  tick();
   node.title = `${when.toLocaleString()} · ${row.endpoint}`;
   node.append(
     thumbnail(live, row),
     div(
       "texts",
       element("bdi", "words", {}, row.prompt),
-      div("about", stateMark(row.state), span("", words.join(" · "))),
+      div("about", stateMark(row.state), about),
     ),
     element("span", "mark", { "aria-hidden": "true", title: "Mark to compare" }, "✓"),
   );
-  return node;
+  return { node, tick };
 }
 
 /** Search, and what to keep to. @param {LivePanel} live */
@@ -152,13 +162,13 @@ function filters(live) {
   const words = element("input", "input", {
     type: "search",
     placeholder: "Search prompts",
-    "aria-label": "Search the history",
+    "aria-label": "Search the library",
   });
-  const endpoint = element("select", "input", { "aria-label": "Endpoint of the history" });
-  const state = element("select", "input", { "aria-label": "State of the history" });
+  const endpoint = element("select", "input", { "aria-label": "Endpoint of the library" });
+  const state = element("select", "input", { "aria-label": "State of the library" });
   const count = element("span", "quiet", { role: "status" });
   const again = button("↻", () => void live.history.refresh(), "button", {
-    "aria-label": "Look again",
+    "aria-label": "Refresh",
   });
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let timer;
@@ -178,7 +188,7 @@ function filters(live) {
       "div",
       "filters kling-line-up",
       { role: "search" },
-      element("h4", "", {}, "History"),
+      element("h4", "", {}, "Library"),
       words,
       endpoint,
       state,

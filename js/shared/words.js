@@ -18,18 +18,6 @@ const STATES = {
 /** Of a take that was there already, the same as on cards (`WORDS` in `job/plan.py`). */
 export const ALREADY_MADE = "already made, free";
 
-/** What the panel's button says where a run sends nothing. What it does and costs comes from the
- * kernel. @type {Record<Exclude<import("./protocol.js").Outcome, "SUBMIT">, string>} */
-export const ACTIONS = {
-  REUSE: "Show the take",
-  COPY: "Copy the take",
-  FOLLOW: "Follow its job",
-  LOOK_UP: "Look it up at fal",
-  ASK_RESULT: "Fetch the result",
-  REFETCH: "Fetch the file again",
-  RESULT_GONE: "Ask fal again",
-};
-
 /** A state in words; one that is not known here shows as it is. @param {keyof typeof STATES} state */
 export const label = (state) => STATES[state] ?? state;
 

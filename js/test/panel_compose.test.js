@@ -2,7 +2,6 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Composition, offer } from "../panel/composition.js";
 import { upload } from "../panel/media_picker.js";
-import { ACTIONS } from "../shared/words.js";
 
 const quote = {
   backend: "fal",
@@ -22,7 +21,7 @@ test("the button says what it costs", () => {
     labelOf({ estimate: null, price: "no price on record" }),
     "Generate · no price on record",
   );
-  assert.equal(labelOf({ backend: "local" }), "Generate preview");
+  assert.equal(labelOf({ backend: "local" }), "Generate");
 });
 
 test("a preview says that it is one, and what fal would ask", () => {
@@ -34,15 +33,15 @@ test("a preview says that it is one, and what fal would ask", () => {
 test("a take that exists is free, another one says its price", () => {
   const words = "Already made, free.";
   const made = offer({ ...quote, outcome: "REUSE", words, take: 2 }, true);
-  assert.deepEqual([made.generate, made.hint], ["Show take 2", words]);
-  assert.deepEqual([made.again, made.able], ["New take · about $0.50", true]);
+  assert.deepEqual([made.generate, made.hint], ["Generate", words]);
+  assert.deepEqual([made.again, made.able], ["Another take · about $0.50", true]);
 });
 
-test("the kernel's words say what else a run would do, and the button names it", () => {
-  for (const [outcome, action] of Object.entries(ACTIONS).slice(1)) {
+test("the kernel's words say what else a run would do, below the same button", () => {
+  for (const outcome of ["FOLLOW", "LOOK_UP", "REFETCH"]) {
     const found = offer({ ...quote, outcome, words: outcome }, true);
-    assert.deepEqual([found.generate, found.hint, found.wrong], [action, outcome, false]);
-    assert.equal(found.again, "New take · about $0.50");
+    assert.deepEqual([found.generate, found.hint, found.wrong], ["Generate", outcome, false]);
+    assert.equal(found.again, "Another take · about $0.50");
   }
 });
 
@@ -56,6 +55,7 @@ test("a refusal is shown, and can be tried against: a limit may have been lifted
 test("a problem is shown as one only once something was composed", () => {
   const bad = { ...quote, problem: "prompt is missing" };
   assert.deepEqual([offer(bad, false).wrong, offer(bad, true).wrong], [false, true]);
+  assert.equal(offer(bad, false).hint, "");
   assert.equal(offer(bad, true).able, false);
   assert.equal(offer(null, true).able, false);
 });

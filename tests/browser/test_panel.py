@@ -24,7 +24,7 @@ def opened_in(panel: Locator) -> Locator:
 
 
 def rows_of(panel: Locator) -> Locator:
-    return panel.get_by_role("listbox", name="History").get_by_role("option")
+    return panel.get_by_role("listbox", name="Library").get_by_role("option")
 
 
 def wait_until_playing(page: Page) -> None:
@@ -61,12 +61,12 @@ def test_keyboard_alone_leads_from_a_fresh_page_to_a_video_another_take_and_both
     press("Space")
     wait_until_playing(page)
     press("Space")
-    notebook.tab_to(panel.get_by_role("button", name="New take"), "Shift+Tab")
+    notebook.tab_to(panel.get_by_role("button", name="Another take"), "Shift+Tab")
     press("Enter")
     expect(opened.get_by_role("button", name="Take 2,")).to_have_attribute("aria-pressed", "true")
     expect(queue_of(panel).get_by_role("listitem")).to_have_count(2)
     expect(rows_of(panel)).to_have_count(2)
-    notebook.tab_to(panel.get_by_role("listbox", name="History"))
+    notebook.tab_to(panel.get_by_role("listbox", name="Library"))
     # Most of these the notebook would take for its own.
     for key in ("Home", "Space", "a", "b", "d", "d", "ArrowDown", "Space"):
         press(key)

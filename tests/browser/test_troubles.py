@@ -82,7 +82,7 @@ def test_a_kernel_that_is_stopped_interrupted_restarted_or_killed_hides_no_paid_
     notebook.menu("Kernel", "Restart Kernel…")
     page.get_by_role("dialog").get_by_text("Restart", exact=True).click()
     kernel_is_gone(job, panel)
-    panel.get_by_role("button", name="Look again").click()
+    panel.get_by_role("button", name="Refresh").click()
     expect(panel.get_by_text("The kernel went away.")).to_be_visible()
     run_all(page, notebook)
     expect(job.get_by_text("no extra charge")).to_be_visible()

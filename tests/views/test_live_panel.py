@@ -55,6 +55,11 @@ def prompt_of(panel):
     return panel.get_by_role("region", name="Compose").get_by_role("textbox", name="Prompt", exact=True)
 
 
+def generate_of(panel):
+    compose = panel.get_by_role("region", name="Compose")
+    return compose.get_by_role("button", name="Generate", exact=True)
+
+
 def queue_of(panel):
     return panel.get_by_role("region", name="Queue")
 
@@ -68,12 +73,12 @@ def player_in(panel):
 
 
 def rows_of(panel):
-    return panel.get_by_role("listbox", name="History").get_by_role("option")
+    return panel.get_by_role("listbox", name="Library").get_by_role("option")
 
 
 def generate(panel, prompt):
     prompt_of(panel).fill(prompt)
-    panel.get_by_role("button", name="Generate preview").click()
+    generate_of(panel).click()
 
 
 def wait_until_playing(page):
@@ -122,7 +127,7 @@ def test_every_kind_of_control_reaches_python_and_python_the_panel(page, live, s
     panel.get_by_role("textbox", name="Elements").fill(
         '[{"frontal_image_url": "https://pictures.invalid/1.png"}]'
     )
-    expect(panel.get_by_role("button", name="Generate preview")).to_have_attribute("aria-disabled", "false")
+    expect(generate_of(panel)).to_have_attribute("aria-disabled", "false")
     live.until(lambda: "elements" in made.request.input)
     request = made.request.input
     assert set(request) == {
@@ -173,12 +178,12 @@ def test_two_views_agree_and_a_page_that_is_loaded_again_finds_everything(page, 
     other.get_by_role("radio", name="1:1").check(force=True)
     expect(one.get_by_role("radio", name="1:1")).to_be_checked()
     expect(prompt_of(one)).to_have_value("a lighthouse in a storm")
-    other.get_by_role("button", name="Generate preview").click()
+    generate_of(other).click()
     for panel in (one, other):
         expect(queue_of(panel).get_by_role("listitem")).to_contain_text("Ready")
-        expect(panel.get_by_role("button", name="Show take 1")).to_be_visible()
+        expect(panel.get_by_text("Already made, free.")).to_be_visible()
     prompt_of(one).fill("a lighthouse at noon")
-    expect(one.get_by_role("button", name="Generate preview")).to_have_attribute("aria-disabled", "false")
+    expect(generate_of(one)).to_have_attribute("aria-disabled", "false")
     live.open()
     expect(prompt_of(one)).to_have_value("a lighthouse at noon")
     queued = queue_of(one).get_by_role("listitem")
@@ -197,20 +202,20 @@ def test_a_thousand_entries_are_searched_filtered_compared_and_reused(page, live
     expect(panel.get_by_text("1,000 jobs")).to_be_visible()
     expect(rows_of(panel).first).to_contain_text("fox number 999")
     assert rows_of(panel).count() < 30
-    history = panel.get_by_role("listbox", name="History")
+    history = panel.get_by_role("listbox", name="Library")
     history.focus()
     page.keyboard.press("End")
     expect(panel.get_by_role("option", name="fox number 0 ")).to_be_visible()
     page.keyboard.press("Enter")
     opened = opened_in(panel)
     expect(opened.get_by_role("textbox", name="Prompt", exact=True)).to_have_value("fox number 0")
-    panel.get_by_role("searchbox", name="Search the history").fill("NUMBER 77")
+    panel.get_by_role("searchbox", name="Search the library").fill("NUMBER 77")
     expect(panel.get_by_text("19 jobs")).to_be_visible()  # 77 is also in 177, 277 …
-    panel.get_by_role("combobox", name="State of the history").select_option("FAILED")
+    panel.get_by_role("combobox", name="State of the library").select_option("FAILED")
     expect(panel.get_by_text("1 job", exact=True)).to_be_visible()
     expect(rows_of(panel)).to_contain_text(["fox number 770"])
-    panel.get_by_role("combobox", name="State of the history").select_option("")
-    panel.get_by_role("combobox", name="Endpoint of the history").select_option(TEXT)
+    panel.get_by_role("combobox", name="State of the library").select_option("")
+    panel.get_by_role("combobox", name="Endpoint of the library").select_option(TEXT)
     expect(panel.get_by_text("14 jobs")).to_be_visible()
     expect(rows_of(panel).nth(1)).to_contain_text("fox number 877")
     history.focus()
@@ -230,7 +235,7 @@ def test_hostile_text_stays_text_and_breaks_no_layout(page, live, session):
     for text in HOSTILE:
         note(session, text, text[:200], state=State.FAILED, error=text, request_id=text[:300])
     panel = live.panel(Panel(session))
-    panel.get_by_role("listbox", name="History").focus()
+    panel.get_by_role("listbox", name="Library").focus()
     opened = opened_in(panel)
     for number, text in enumerate(reversed(HOSTILE)):
         page.keyboard.press("Home" if number == 0 else "ArrowDown")
@@ -312,7 +317,7 @@ def test_axe_finds_no_serious_violation(page, live, session):
     expect(panel.get_by_text("start_image_url")).to_be_visible()
     endpoint.fill("v1-pro")
     page.keyboard.press("Enter")
-    panel.get_by_role("button", name="Generate preview").click()
+    generate_of(panel).click()
     expect(player_in(panel)).to_be_visible()
     opened_in(panel).get_by_text("Details").click()
     for theme in ("light", "dark"):

@@ -49,7 +49,7 @@ def show(page):
 
 
 def search_of(panel):
-    return panel.get_by_role("searchbox", name="Search the history")
+    return panel.get_by_role("searchbox", name="Search the library")
 
 
 def opened_in(panel):
