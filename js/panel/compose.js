@@ -93,7 +93,9 @@ export function compose(live) {
       generate.ariaDisabled = `${!words.able || submitting || !live.connected}`;
       write(again, words.again);
       again.ariaDisabled = generate.ariaDisabled;
-      write(hint, words.hint);
+      // The kernel names the parameter as a cell would; here it has a label.
+      const named = composition.controls.find(({ name }) => name === quote?.parameter);
+      write(hint, named ? words.hint.replaceAll(named.name, named.label) : words.hint);
       hint.hidden = false;
       hint.toggleAttribute("data-wrong", words.wrong);
       copy.disabled = !touched;

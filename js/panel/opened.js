@@ -15,10 +15,13 @@ import { stateMark } from "./job_face.js";
  */
 export function opened(live) {
   const node = element("section", "opened", { "aria-label": "Result" });
-  const hint = div(
-    "line-up kling-quiet",
-    "Compose a request and generate it, or open something from the library.",
-  );
+  const words = div("", "Compose a request, or open one from the library.");
+  const examples = div("line-up", ...EXAMPLES.map((text) => button(text, () => use(text))));
+  const hint = div("hint kling-pad kling-quiet", words, examples);
+  const use = (/** @type {string} */ prompt) => {
+    const { composition } = live;
+    composition.edit({ ...composition.values, prompt }, {});
+  };
   /** @type {{opening: Opening, part: Part} | null} */
   let drawn = null;
   const leave = () => {
@@ -36,10 +39,19 @@ export function opened(live) {
         node.replaceChildren(drawn?.part.node ?? hint);
       }
       drawn?.part.update();
+      const prompts = live.composition.controls.some(({ name }) => name === "prompt");
+      examples.hidden = live.history.total > 0 || !live.history.everything || !prompts;
     },
     close: leave,
   };
 }
+
+/** What may be tried in an empty panel. */
+const EXAMPLES = [
+  "A paper boat on a pond in the rain, seen from above",
+  "A red fox crosses a snowy clearing at dawn, golden light",
+  "Slow dolly along a bookshelf in the evening sun",
+];
 
 /** @param {LivePanel} live @param {Opening} opening @returns {Part} */
 function shown(live, opening) {

@@ -60,8 +60,8 @@ function header(live) {
   const { model } = live;
   const badge = element("span", "badge", { hidden: true });
   const box = element("input", "switch", { type: "checkbox", role: "switch" });
-  const notices = element("label", "notices kling-quiet", {}, box, "Notify me");
-  notices.title = "A desktop notice when a job ends";
+  const notices = element("label", "notices kling-quiet", {}, box, "Notify me when a job ends");
+  notices.title = "Shows a notice of your desktop, also while you look at another page";
   const trouble = span("");
   const away = button("✕", () => void live.attempt(async () => {}), "remove", {
     "aria-label": "Dismiss",

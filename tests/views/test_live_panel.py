@@ -252,6 +252,21 @@ def test_hostile_text_stays_text_and_breaks_no_layout(page, live, session):
     assert panel.locator("script, b, h1").count() == 0
 
 
+def test_an_empty_panel_offers_examples(page, live, session):
+    panel = live.panel(Panel(session))
+    expect(panel.get_by_text("Nothing was made yet.")).to_be_visible()
+    example = panel.get_by_role(
+        "button", name="A paper boat on a pond in the rain, seen from above", exact=True
+    )
+    prompt = example.text_content()
+    example.click()
+    expect(prompt_of(panel)).to_have_value(prompt)
+    expect(generate_of(panel)).to_have_attribute("aria-disabled", "false")
+    generate_of(panel).click()
+    expect(player_in(panel)).to_be_visible()
+    expect(example).to_be_hidden()
+
+
 def test_jobs_run_side_by_side_and_each_can_be_cancelled(page, live, home, tmp_cwd):
     with opened(backend="local", local_speed=0.05) as slow:
         panel = live.panel(Panel(slow))
@@ -314,7 +329,7 @@ def test_axe_finds_no_serious_violation(page, live, session):
     assert serious_faults(page, "[aria-label='Kling panel']") == []
     page.keyboard.press("Escape")
     prompt_of(panel).fill("a fox without its picture")
-    expect(panel.get_by_text("start_image_url")).to_be_visible()
+    expect(panel.get_by_text("Start image is missing.")).to_be_visible()
     endpoint.fill("v1-pro")
     page.keyboard.press("Enter")
     generate_of(panel).click()
