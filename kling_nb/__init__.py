@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     )
     from kling_nb.job.job import Job
     from kling_nb.notebook import load_ipython_extension, unload_ipython_extension
+    from kling_nb.notebook.card.sheet import sheet
     from kling_nb.notebook.widgets.panel import Panel
     from kling_nb.request.request import VideoRequest
     from kling_nb.session import Session
@@ -56,6 +57,7 @@ _MODULES = {
     "sweeps.storyboard": ("Storyboard", "join"),
     "sweeps.sweep": ("Sweep",),
     "notebook": ("load_ipython_extension", "unload_ipython_extension"),
+    "notebook.card.sheet": ("sheet",),
     "notebook.widgets.panel": ("Panel",),
     "notebook.saved.server_extension": ("_jupyter_server_extension_points", "_load_jupyter_server_extension"),
     "request.request": ("VideoRequest",),
@@ -83,6 +85,7 @@ __all__ = [
     "join",
     "load_ipython_extension",
     "resume",
+    "sheet",
     "submit",
     "sweep",
     "takes",

@@ -26,6 +26,8 @@ __all__ = [
     "filelock",
     "httpx",
     "httpx_sse",
+    "image_draw",
+    "image_font",
     "image_ops",
     "jsonschema_rs",
     "lazy",
@@ -100,6 +102,8 @@ if TYPE_CHECKING:
     import numpy as np
     import platformdirs
     from PIL import Image as pillow  # noqa: N813 -- this is a module, not the class of the same name
+    from PIL import ImageDraw as image_draw  # noqa: N813 -- this is a module, not a class
+    from PIL import ImageFont as image_font  # noqa: N813 -- this is a module, not a class
     from PIL import ImageOps as image_ops  # noqa: N813 -- this is a module, not a class
 else:
     av = lazy("av")
@@ -107,6 +111,8 @@ else:
     filelock = lazy("filelock")
     httpx = _LazyHttpx("httpx")
     httpx_sse = _LazyHttpx("httpx_sse")
+    image_draw = lazy("PIL.ImageDraw")
+    image_font = lazy("PIL.ImageFont")
     image_ops = lazy("PIL.ImageOps")
     jsonschema_rs = lazy("jsonschema_rs")
     np = lazy("numpy")

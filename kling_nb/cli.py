@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from kling_nb import doctor
 from kling_nb.api import close_default_session, default_session, local_notice
@@ -24,9 +24,10 @@ from kling_nb.job import rebuild
 from kling_nb.job.plan import Call
 from kling_nb.ledger.home import ledger_path
 from kling_nb.local.__main__ import main as local
-from kling_nb.media import MediaFolder
+from kling_nb.media import MediaFolder, Takes
 from kling_nb.notebook import tables
 from kling_nb.notebook.card.job import card_text
+from kling_nb.notebook.card.sheet import sheet
 from kling_nb.notebook.cell import dry_run_text
 from kling_nb.notebook.flags import BATCH, command_help, parse_batch, parse_words, take_filters
 from kling_nb.notebook.line import plan_batch, reconcile_text
@@ -111,8 +112,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("-n", type=int, default=20, help="number of jobs (20)")
     command.add_argument("--unfinished", action="store_true", help="only unfinished jobs")
     command.set_defaults(run=_jobs)
-    command = take_filters(commands.add_parser("takes", help="list stored takes, newest first"))
-    command.set_defaults(run=_takes)
+    _add_takes(commands)
     command = commands.add_parser("resume", help="resume unfinished jobs and wait for their files")
     command.add_argument("ids", nargs="*", metavar="ID", help="jobs (default: all of this folder)")
     command.add_argument("--everywhere", action="store_true", help="also jobs of other folders")
@@ -153,6 +153,18 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(run=_key)
     commands.add_parser("local", help="run the local preview server alone (kling-nb local --help)")
     return parser
+
+
+def _add_takes(commands: Any) -> None:
+    """Add the commands that list takes or show them on a sheet."""
+    command = take_filters(commands.add_parser("takes", help="list stored takes, newest first"))
+    command.set_defaults(run=_takes)
+    command = take_filters(commands.add_parser("sheet", help="write a contact sheet of stored takes"))
+    command.add_argument("file", type=Path, metavar="FILE", help="the new file: .html or .png")
+    command.add_argument("--columns", type=int, metavar="N", help="videos in a row")
+    command.add_argument("--title", help="the heading")
+    command.add_argument("--overwrite", action="store_true", help="replace an existing file")
+    command.set_defaults(run=_sheet)
 
 
 def _generate(words: list[str]) -> int:
@@ -258,9 +270,19 @@ def _jobs(parsed: argparse.Namespace) -> int:
 
 
 def _takes(parsed: argparse.Namespace) -> int:
-    conditions = {name: getattr(parsed, name) for name in ("rating", "tag", "endpoint", "chosen")}
-    print(tables.takes(default_session().takes(**conditions)))
+    print(tables.takes(_chosen_takes(parsed)))
     return 0
+
+
+def _sheet(parsed: argparse.Namespace) -> int:
+    look = {"columns": parsed.columns, "title": parsed.title, "overwrite": parsed.overwrite}
+    print(sheet(_chosen_takes(parsed), parsed.file, **look))
+    return 0
+
+
+def _chosen_takes(parsed: argparse.Namespace) -> Takes:
+    conditions = {name: getattr(parsed, name) for name in ("rating", "tag", "endpoint", "chosen")}
+    return default_session().takes(**conditions)
 
 
 def _resume(parsed: argparse.Namespace) -> int:

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from scripted import Done, Hold, Queue, Run, Script, ScriptedFal
+from scripted import Done, Fail, Hold, Queue, Run, Script, ScriptedFal
 
-from kling_nb import Batch, Session
+from kling_nb import Batch, Session, sheet
 from kling_nb.errors import BudgetExceeded, Interrupted, SweepIncomplete, TableError, UsageError
 
 MakeSession = Callable[..., Session]
@@ -235,3 +235,17 @@ def counted(call: Callable[..., Any], reads: list[int]) -> Callable[..., Any]:
         return call()
 
     return counting
+
+
+def test_a_sheet_of_a_batch_says_why_a_row_has_no_video(
+    session: Session, fal: ScriptedFal, tmp_path: Path
+) -> None:
+    detail = {"loc": ["body", "prompt"], "msg": "too bold", "type": "content_policy_violation"}
+    fal.scripts.queue.extend([Script(), Script((Queue(0), Fail.refused(detail)))])
+    rows = [{"name": "opening", "prompt": "a fox"}, {"name": "chase", "prompt": "a wolf"}]
+    shots = session.batch(rows, concurrency=1).wait(check=False)
+    page = sheet(shots, tmp_path / "sheet.html").read_text("utf-8")
+    assert page.count("<video") == 1
+    assert "too bold" in page
+    assert ">chase</h2>" in page
+    assert sheet(shots, tmp_path / "sheet.png").exists()

@@ -33,6 +33,7 @@ NAMES = [
     "join",
     "load_ipython_extension",
     "resume",
+    "sheet",
     "submit",
     "sweep",
     "takes",

@@ -1,20 +1,19 @@
 """`TitleCard` draws title, LOCAL PREVIEW mark, endpoint, time code and progress line over every frame.
 
-Below it are the functions that choose a font and break the title into lines.
+Below it is the function that makes the title as large as possible.
 """
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from functools import cache
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw, ImageFilter, ImageFont
+from PIL import Image, ImageDraw, ImageFilter
+from PIL.ImageFont import FreeTypeFont as Font
 
+from kling_nb._typesetting import font, shorten, typeset, wrap
 from kling_nb.local.preview.clip import FPS, Clip
 from kling_nb.local.preview.scenery import Colour
 from kling_nb.request.limits import PREVIEW
@@ -148,59 +147,7 @@ def _pack(planes: list[Any]) -> npt.NDArray[np.uint16]:
 
 # -- letters and lines -----------------------------------------------------------------
 
-Font = ImageFont.FreeTypeFont
-
 _LEADING = 1.14  # Height of a line, as a multiple of the size of its letters.
-
-_SYSTEM_FACES = (
-    "Arial.ttf", "LiberationSans-Regular.ttf", "DejaVuSans.ttf", "NotoSansCJK-Regular.ttc", "PingFang.ttc",
-    "msyh.ttc", "YuGothM.ttc", "malgun.ttf",
-)  # fmt: skip
-"""Fonts that are tried in this order for letters that Pillow's own font lacks. Pillow finds them by name."""
-
-# Characters that Unicode does not decompose into a letter and its accent.
-_PLAIN = str.maketrans("—–−×«»ßæÆœŒøØłŁđĐ", '---x""saAoOoOlLdD')
-
-_BREAK = re.compile(r"\s|[\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff00-\uffef]")
-"""A line may break after a space, and after every character of scripts without spaces."""
-
-
-@cache
-def font(face: str | None, size: int) -> Font:
-    """Return a font at a size in pixels, or Pillow's own (Aileron, for ASCII) if it does not exist."""
-    try:
-        found = ImageFont.truetype(face, size) if face else ImageFont.load_default(size)
-    except OSError:
-        found = ImageFont.load_default(size)
-    assert isinstance(found, Font)  # Pillow's wheels contain FreeType.
-    return found
-
-
-@cache
-def _can_draw(face: str | None, letter: str) -> bool:
-    glyph, missing = (font(face, 24).getmask(sign) for sign in (letter, "\uffff"))
-    return glyph.size != missing.size or bytes(glyph) != bytes(missing)
-
-
-def typeset(text: str) -> tuple[str, str | None]:
-    """Return the part of a text that can be drawn, and the name of its font (None: Pillow's own).
-
-    Accents are removed if only the plain letters can be drawn. A text becomes empty if most of its letters
-    cannot be drawn.
-    """
-    text = " ".join(text[:600].split())  # No frame has room for more.
-    parts = unicodedata.normalize("NFKD", text.translate(_PLAIN))
-    plain = "".join(sign for sign in parts if not unicodedata.combining(sign))
-    choices = [(text, None), *((text, face) for face in _SYSTEM_FACES), (plain, None)]
-    text, face = max(choices, key=lambda choice: _share(*choice))
-    if _share(text, face) < 0.5:
-        return "", None
-    return " ".join("".join(c if c == " " or _can_draw(face, c) else "" for c in text).split()), face
-
-
-def _share(text: str, face: str | None) -> float:
-    letters = [sign for sign in text if sign.isalnum()]
-    return sum(_can_draw(face, letter) for letter in letters) / max(len(letters), 1)
 
 
 def set_title(
@@ -220,27 +167,3 @@ def set_title(
             narrow = (wrap(text, letters, width * share / 100) for share in range(100, 40, -3))
             return letters, [even for even in narrow if len(even) == len(wrapped)][-1]
     return letters, shorten(wrapped, lines, letters, width)
-
-
-def wrap(text: str, face: Font, width: float) -> list[str]:
-    """Return lines of at most `width` pixels. A single long word may be wider."""
-    lines = [""]
-    cuts = [0, *(match.end() for match in _BREAK.finditer(text)), len(text)]
-    for piece in (text[a:b] for a, b in pairwise(cuts)):
-        if lines[-1] and face.getlength((lines[-1] + piece).rstrip()) > width:
-            lines.append("")
-        lines[-1] += piece
-    return [line.strip() for line in lines if line.strip()]
-
-
-def shorten(lines: list[str], count: int, face: Font, width: float) -> list[str]:
-    """Return the first `count` lines. A line that is cut ends in dots."""
-    kept = []
-    for number, line in enumerate(lines[:count]):
-        short = line
-        if face.getlength(line) > width or (number == count - 1 and len(lines) > count):
-            while short and face.getlength(short + "…") > width:
-                short = short.rpartition(" ")[0] or short[:-1]
-            short = short.rstrip(" ,.;:…") + "…"
-        kept.append(short)
-    return kept
