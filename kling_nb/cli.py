@@ -226,9 +226,9 @@ def _batch(words: list[str]) -> int:
     TerminalSweep(batch.start(), sys.stderr, quiet=call.quiet or sys.stderr is None).wait(
         call.timeout or settings.timeout
     )
-    for row in batch:
-        if row.job is not None and row.job.file is not None:
-            show_text(str(row.job.file))
+    for row in batch.records:
+        if row["path"] is not None:
+            show_text(row["path"])
     batch.wait()
     return 0
 

@@ -252,7 +252,11 @@ class Sweep:
             cell.error = fault
         finally:
             unsubscribe()
+        self._cell_ended(cell)
         self._notify(cell)
+
+    def _cell_ended(self, cell: SweepCell) -> None:
+        """Do what follows the end of a cell's job. Background thread."""
 
     # -- waiting -----------------------------------------------------------------
 

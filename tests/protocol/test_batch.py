@@ -249,3 +249,14 @@ def test_a_sheet_of_a_batch_says_why_a_row_has_no_video(
     assert "too bold" in page
     assert ">chase</h2>" in page
     assert sheet(shots, tmp_path / "sheet.png").exists()
+
+
+def test_a_large_batch_keeps_results_and_no_jobs(session: Session, fal: ScriptedFal) -> None:
+    session.generate("fox 3")
+    batch = session.batch([{"prompt": "fox 3", "name": str(number)} for number in range(501)]).wait()
+    assert batch.summary() == "501 of 501 ready"
+    assert {row.job for row in batch} == {None}
+    assert batch["500"].video is not None
+    assert {row["state"] for row in batch.records} == {"READY"}
+    assert all(row["path"] and row["reused"] for row in batch.records)
+    assert len(fal.accepted) == 1
