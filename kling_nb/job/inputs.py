@@ -265,7 +265,8 @@ def _convert(
         source.write_bytes(fit.source.read())
     wish = Wish("letterbox" if fit.how == "pad" else fit.how, fit.size, fit.fps)
     try:
-        film = join_clips([source], target, wish, check, Bounds(fit.seconds, fit.limits.get("max_file_size")))
+        bounds = Bounds(fit.seconds, fit.limits.get("max_file_size"))
+        film = join_clips([source], target, wish, check, bounds=bounds)
     except MediaError as error:
         raise _conversion_error(name, error.message) from error
     except OSError as error:

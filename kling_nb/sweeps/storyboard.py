@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import os
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -14,11 +15,12 @@ from typing import Any
 
 from kling_nb import front_end
 from kling_nb._files import sync, write_file
-from kling_nb.errors import UsageError
+from kling_nb.errors import KlingError, MediaError, UsageError
 from kling_nb.job.job import Job, no_widgets
+from kling_nb.media import MediaFolder
 from kling_nb.settings import current
 from kling_nb.video import Video
-from kling_nb.video.join import Film, Wish, join_clips
+from kling_nb.video.join import Film, Trim, Wish, join_clips
 from kling_nb.video.progress import OnProgress, progress_line
 from kling_nb.video.video import write_new
 
@@ -34,16 +36,19 @@ class Storyboard:
 
     Args:
         shots: Videos, finished jobs, or files.
+        trims: In and out point of each shot in seconds, as (1.0, 4.5); None as out point is its end, and None
+            in place of both is the whole shot. By default all are whole.
 
     Raises:
-        UsageError: The list is empty, or an item is no video.
+        UsageError: The list is empty, an item is no video, or a trim makes no sense.
 
     Attributes:
         id: Identifies the storyboard in a notebook's outputs.
         shots: The videos.
+        trims: In and out point of each shot, or None.
     """
 
-    def __init__(self, shots: Iterable[Any]) -> None:
+    def __init__(self, shots: Iterable[Any], trims: Sequence[Trim] | None = None) -> None:
         self.id = f"strip-{secrets.token_hex(4)}"
         if isinstance(shots, (str, Path, Video, Job)) or not isinstance(shots, Iterable):
             raise UsageError(
@@ -57,11 +62,95 @@ class Storyboard:
             raise UsageError(
                 "The list of shots is empty.", remedy="Give at least one video.", parameter="shots"
             )
+        given = [None] * len(self.shots) if trims is None else list(trims)
+        if len(given) != len(self.shots):
+            raise UsageError(
+                f"There are {len(given)} trims for {len(self.shots)} shots.",
+                remedy="Give one for each; None is the whole shot.",
+                parameter="trims",
+            )
+        self.trims = tuple(
+            _trim(trim, shot.duration, number)
+            for number, (trim, shot) in enumerate(zip(given, self.shots, strict=True), 1)
+        )
 
     @property
     def duration(self) -> float:
-        """Length of all shots together, in seconds."""
-        return sum(shot.duration for shot in self.shots)
+        """Length of all shots together, in seconds, as they are trimmed."""
+        return sum(
+            shot.duration if trim is None else (shot.duration if trim[1] is None else trim[1]) - trim[0]
+            for shot, trim in zip(self.shots, self.trims, strict=True)
+        )
+
+    def save(self, path: str | Path) -> Path:
+        """Store order, trims and takes in a document: `film.storyboard.json`.
+
+        Args:
+            path: The document, or its name: `save("film")`. Relative ones count from the notebook's folder.
+
+        Returns:
+            The document.
+
+        Raises:
+            UsageError: There is another file of that name.
+            MediaError: It cannot be written, or a shot is gone.
+        """
+        target = document_path(path)
+        if target.exists() and _read_document(target) is None:
+            raise UsageError(
+                f"{target.name} in {target.parent} is no storyboard.",
+                remedy="Choose another name.",
+                parameter="path",
+            )
+        shots = [
+            {
+                "file": os.path.relpath(shot.path, target.parent).replace(os.sep, "/"),
+                "sha256": _sha256(shot.path),
+                "in": trim[0] if trim else None,
+                "out": trim[1] if trim else None,
+                "request_id": shot.request_id,
+                "backend": shot.backend,
+                "take": shot.take,
+            }
+            for shot, trim in zip(self.shots, self.trims, strict=True)
+        ]
+        content = json.dumps({_DOCUMENT: VERSION, "shots": shots}, ensure_ascii=False, indent=2)
+        try:
+            write_file(target, f"{content}\n".encode(), overwrite=True)
+        except OSError as error:
+            raise MediaError(f"{target} cannot be written: {error.strerror or error}.") from error
+        return target
+
+    @classmethod
+    def load(cls, path: str | Path) -> Storyboard:
+        """Return the storyboard of a document that `save` wrote.
+
+        A take is found by its request, so it may have been renamed or moved within the media folder. Other
+        files are found next to the document.
+
+        Raises:
+            UsageError: There is no such document, or shots are missing or changed. All of them are named.
+        """
+        target = document_path(path)
+        content = _read_document(target)
+        if content is None:
+            raise UsageError(
+                f"{target} is no storyboard." if target.exists() else f"There is no file {target}.",
+                remedy='board.save("film") makes film.storyboard.json.',
+                parameter="path",
+            )
+        media = MediaFolder(current({"backend": "local"}).media)
+        with media.one_look():
+            found = [_find_shot(shot, target.parent, media) for shot in content]
+        lost = [shot["file"] for shot, video in zip(content, found, strict=True) if video is None]
+        if lost:
+            raise UsageError(
+                f"Shots of {target.name} are missing or changed: {', '.join(lost)[:300]}.",
+                remedy="Run their cells again: finished videos are fetched at no charge.",
+                parameter="path",
+            )
+        trims = [None if shot["in"] is None else (shot["in"], shot["out"]) for shot in content]
+        return cls([video for video in found if video is not None], trims)
 
     def join(
         self,
@@ -101,6 +190,8 @@ class Storyboard:
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             hashes = list(pool.map(_sha256, (shot.path for shot in self.shots)))
         asked = None if wish == Wish() else json.loads(json.dumps(asdict(wish), default=float))
+        if any(self.trims):
+            asked = {**(asked or {}), "trims": [list(trim) if trim else None for trim in self.trims]}
         content = " ".join([*hashes, json.dumps(asked)] if asked else hashes)
         name = f"film-{hashlib.sha256(content.encode()).hexdigest()[:12]}.mp4"
         target = Path(path).absolute() if path is not None else current().media / name
@@ -128,7 +219,15 @@ class Storyboard:
         with progress_line(what, on_progress, verbs=("Joining", "Joined")) as report:
             write_new(
                 target,
-                lambda file: made.append(join_clips([shot.path for shot in self.shots], file, wish, report)),
+                lambda file: made.append(
+                    join_clips(
+                        [shot.path for shot in self.shots],
+                        file,
+                        wish,
+                        report,
+                        trims=self.trims if any(self.trims) else (),
+                    )
+                ),
                 overwrite=overwrite,
             )
         film = Video.from_file(target, backend=backend)
@@ -187,6 +286,69 @@ class Storyboard:
 
     def __repr__(self) -> str:
         return f"<Storyboard {len(self.shots)} shots, {self.duration:.4g} s>"
+
+
+def document_path(path: str | Path) -> Path:
+    """Return the path of a storyboard document. A name gets its ending, next to the notebook."""
+    given = Path(path)
+    if not given.name.endswith(_ENDING):
+        given = given.with_name(given.name + _ENDING)
+    return front_end.base_folder() / given
+
+
+_DOCUMENT, _ENDING = "kling_nb_storyboard", ".storyboard.json"
+
+
+def _read_document(path: Path) -> list[dict[str, Any]] | None:
+    """Return the shots of a document, or None if it is none that this version can read."""
+    try:
+        content = json.loads(path.read_text("utf-8"))
+        if content[_DOCUMENT] != VERSION:
+            return None
+        names = ("file", "sha256", "in", "out", "request_id", "backend")
+        shots = [{name: shot[name] for name in names} for shot in content["shots"]]
+        return shots if all(isinstance(shot["file"], str) for shot in shots) else None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+
+
+def _find_shot(shot: Mapping[str, Any], folder: Path, media: MediaFolder) -> Video | None:
+    """Return the video of a shot whose content is as it was saved, or None."""
+    if isinstance(shot["request_id"], str) and shot["backend"] in {"fal", "local"}:
+        take = media.take_of_request(shot["request_id"], shot["backend"])
+        if take is not None and take.sidecar.sha256 == shot["sha256"]:
+            return take.video()
+    path = folder / shot["file"]
+    try:
+        return Video.from_file(path) if _sha256(path) == shot["sha256"] else None
+    except (KlingError, OSError):
+        return None
+
+
+def _trim(trim: Any, duration: float, number: int) -> Trim:
+    """Return the in and out point of a shot, or None for the whole shot.
+
+    Raises:
+        UsageError: They are no times within the shot.
+    """
+    if trim is None:
+        return None
+    start: Any
+    stop: Any
+    start, stop = trim if isinstance(trim, (tuple, list)) and len(trim) == 2 else (None, None)
+    end: Any = duration if stop is None else stop
+    whole = all(isinstance(time, (int, float)) and not isinstance(time, bool) for time in (start, end))
+    if not whole or not 0 <= start < end <= duration + _ROUNDING:  # This refuses NaN too.
+        raise UsageError(
+            f"The trim of shot {number} must be two times within its {duration:g} s, not {trim!r}.",
+            remedy="Example: (1.0, 4.5), or (1.0, None) to its end.",
+            parameter="trims",
+        )
+    return float(start), None if stop is None else float(stop)
+
+
+_ROUNDING = 0.001
+"""Seconds that an out point may lie after the end, because players round."""
 
 
 def join(shots: Iterable[Any], path: str | Path | None = None, **how: Any) -> Video:

@@ -63,6 +63,10 @@ _MOST_HOURS = 6
 """A damaged header may claim years."""
 
 
+Trim = tuple[float, float | None] | None
+"""In and out point of a shot in seconds (None: its end); None for the whole shot."""
+
+
 @dataclass(frozen=True, slots=True)
 class Wish:
     """What the user wants a film to be.
@@ -130,6 +134,7 @@ class Film:
         edges: Seconds at which each shot starts, and at which the last one ends.
         fit: See `Wish`.
         bounds: What it must keep.
+        starts: Seconds of each shot at which it begins in the film.
     """
 
     paths: tuple[Path, ...]
@@ -142,6 +147,7 @@ class Film:
     edges: tuple[Fraction, ...]
     fit: str
     bounds: Bounds
+    starts: tuple[Fraction, ...]
 
     @property
     def encoded(self) -> bool:
@@ -155,7 +161,10 @@ class Film:
         found = [(facts.announced is not None, f"truncated after {facts.duration:.1f} s of {whole:.1f} s")]
         found += [(True, f"{other} left out") for other in facts.others]
         length = self.edges[number + 1] - self.edges[number]
-        found += [(length < facts.length - 1 / self.rate, f"cut after {float(length):.4g} s")]
+        start = self.starts[number]
+        cut = length < facts.length - start - 1 / self.rate
+        found += [(bool(start), f"the first {float(start):.4g} s left out")]
+        found += [(cut, f"cut after {float(start + length):.4g} s")]
         if self.audio == "none":
             found += [(bool(facts.tracks), "audio left out")]
         else:
@@ -196,7 +205,9 @@ def join_clips(
     target: Path,
     wish: Wish | None = None,
     on_progress: OnProgress | None = None,
+    *,
     bounds: Bounds | None = None,
+    trims: Sequence[Trim] = (),
 ) -> Film:
     """Write the clips one after the other into one MP4.
 
@@ -206,6 +217,7 @@ def join_clips(
         wish: What the film is to be.
         on_progress: Called during the work. An exception that it raises ends the work.
         bounds: What the film must keep.
+        trims: In and out point of each clip, or nothing for whole ones.
 
     Returns:
         What was done.
@@ -214,7 +226,7 @@ def join_clips(
         MediaError: A clip is gone or does not decode, or the film would be longer than 6 hours.
         OSError: The file cannot be written.
     """
-    film = plan_film(paths, wish or Wish(), bounds or Bounds())
+    film = plan_film(paths, wish or Wish(), bounds or Bounds(), trims)
     try:
         try:
             _write(film, target, on_progress)
@@ -236,7 +248,9 @@ class _CopyFailed(Exception):
     """A film of copied packets is not what it should be."""
 
 
-def plan_film(paths: Sequence[Path], wish: Wish, bounds: Bounds = Bounds()) -> Film:
+def plan_film(
+    paths: Sequence[Path], wish: Wish, bounds: Bounds = Bounds(), trims: Sequence[Trim] = ()
+) -> Film:
     """Decide how the film is made."""
     shots = tuple(probe(path) for path in paths)
     hours = sum(shot.duration for shot in shots) / 3600
@@ -247,8 +261,11 @@ def plan_film(paths: Sequence[Path], wish: Wish, bounds: Bounds = Bounds()) -> F
     size = tuple(wish.size) if wish.size else (max(2, width - width % 2), max(2, height - height % 2))
     rate = min(Fraction(wish.fps).limit_denominator(1001) if wish.fps else first.rate, Fraction(_FASTEST))
     tracks = tuple(None if wish.audio == "mute" or not shot.tracks else shot.tracks[0] for shot in shots)
-    edges = [Fraction(0), *accumulate(shot.length for shot in shots)]
+    points = [_points(shot, trim) for shot, trim in zip(shots, trims or [None] * len(shots), strict=True)]
+    edges = [Fraction(0), *accumulate(end - start for start, end in points)]
     why, audio = _why_encoded(shots, size, wish), _audio(shots, tracks)
+    if any(trims):
+        why, audio = why or "shots are trimmed", audio if audio == "none" else "encoded"
     if bounds.seconds is not None and edges[-1] > bounds.seconds:
         last = Fraction(int(bounds.seconds * rate)) / rate
         edges, why = [min(edge, last) for edge in edges], why or "it was cut"
@@ -266,8 +283,18 @@ def plan_film(paths: Sequence[Path], wish: Wish, bounds: Bounds = Bounds()) -> F
         edges=tuple(edges),
         fit=wish.fit,
         bounds=bounds,
+        starts=tuple(start for start, _ in points),
     )
     return _encode_all(film, film.why, audio=film.audio) if film.encoded else film
+
+
+def _points(shot: Probe, trim: Trim) -> tuple[Fraction, Fraction]:
+    """Return the in and out point of a shot."""
+    if trim is None:
+        return Fraction(0), shot.length
+    start = Fraction(trim[0]).limit_denominator(100_000)
+    end = shot.length if trim[1] is None else Fraction(trim[1]).limit_denominator(100_000)
+    return start, min(end, shot.length)
 
 
 def _encode_all(film: Film, why: str, audio: str = "encoded") -> Film:
@@ -441,8 +468,8 @@ def _encode_video(film: Film, out: Any) -> Row:
     context.color_primaries = primaries.pop() if primaries in ({5}, {6}) else 1
     yield 0.0, None
     count = 0
-    for path, (start, end) in zip(film.paths, pairwise(film.edges), strict=True):
-        times = (float(index / film.rate) for index in range(round((end - start) * film.rate)))
+    for path, first, (start, end) in zip(film.paths, film.starts, pairwise(film.edges), strict=True):
+        times = (float(first + index / film.rate) for index in range(round((end - start) * film.rate)))
         for repeats, frame in sample(path, times, partial(_steps, size=film.size, fit=film.fit)):
             frame.pict_type = 0  # Else x264 would repeat the decoder's choice of key frames.
             for _ in range(repeats):
@@ -483,7 +510,8 @@ def _encode_audio(film: Film, out: Any) -> Row:
     done = 0
     for number, end in enumerate(film.edges[1:]):
         needed = round(end * SAMPLE_RATE) - done
-        for frame in _samples(film.paths[number], film.shots[number], film.tracks[number], needed):
+        start = film.shots[number].start + film.starts[number]
+        for frame in _samples(film.paths[number], start, film.tracks[number], needed):
             frame.pts, frame.time_base = done, Fraction(1, SAMPLE_RATE)
             done += frame.samples
             yield from _timed(stream.encode(frame))
@@ -495,8 +523,8 @@ def _timed(packets: Sequence[Any]) -> Row:
         yield float(packet.dts * packet.time_base), packet
 
 
-def _samples(path: Path, shot: Probe, track: Track | None, count: int) -> Iterator[Any]:
-    """Yield exactly `count` samples of audio from the first frame on, with silence where there is none."""
+def _samples(path: Path, start: Fraction, track: Track | None, count: int) -> Iterator[Any]:
+    """Yield exactly `count` samples of audio from a time on, with silence where there is none."""
     graph: Any = None
     with open_video(path) as (container, _):
         if track is not None:
@@ -504,7 +532,7 @@ def _samples(path: Path, shot: Probe, track: Track | None, count: int) -> Iterat
                 if graph is None:
                     graph = _audio_graph(frame, count)
                 # The time of the first sample counts; FFmpeg's filters fill gaps and cut what is too early.
-                frame.pts = round((frame.pts * frame.time_base - shot.start) * frame.sample_rate)
+                frame.pts = round((frame.pts * frame.time_base - start) * frame.sample_rate)
                 frame.time_base = Fraction(1, frame.sample_rate)
                 graph[0].push(frame)
                 yield from _pull(graph[1])
@@ -512,8 +540,8 @@ def _samples(path: Path, shot: Probe, track: Track | None, count: int) -> Iterat
         graph[0].push(None)
         yield from _pull(graph[1])
     else:
-        for start in range(0, count, SAMPLE_RATE):
-            silence = np.zeros((2, min(SAMPLE_RATE, count - start)), np.float32)
+        for done in range(0, count, SAMPLE_RATE):
+            silence = np.zeros((2, min(SAMPLE_RATE, count - done)), np.float32)
             frame = av.AudioFrame.from_ndarray(silence, format="fltp", layout="stereo")
             frame.sample_rate = SAMPLE_RATE
             yield frame

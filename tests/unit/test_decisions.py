@@ -253,3 +253,15 @@ def test_a_copy_into_another_folder_leaves_the_ratings_behind(media: MediaFolder
     take.video().rating = 4
     copy = MediaFolder(tmp_path / "other").copy(media.takes(take.sidecar.fingerprint)[0])
     assert copy.video().rating is None
+
+
+def test_a_storyboard_finds_its_takes_after_they_were_renamed(media: MediaFolder) -> None:
+    takes = [store(media, name, data=clip_bytes(frames=4 + n)) for n, name in enumerate(("a fox", "a wolf"))]
+    kling_nb.Storyboard([take.video() for take in takes], [None, (0.1, 0.3)]).save("film")
+    renamed = takes[1].path.rename(takes[1].path.with_name("the best.mp4"))
+    board = kling_nb.Storyboard.load("film")
+    assert [shot.path for shot in board] == [takes[0].path, renamed]
+    assert (board.trims, board[1].request_id) == ((None, (0.1, 0.3)), "id of a wolf")
+    takes[0].path.unlink()
+    with pytest.raises(UsageError, match=r"missing or changed: kling_media/a-fox.*\.mp4"):
+        kling_nb.Storyboard.load("film")

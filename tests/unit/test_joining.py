@@ -214,3 +214,59 @@ def test_a_long_join_rewrites_one_line_of_the_terminal_and_none_of_a_file():
             report(1, 2)
         shown = stream.getvalue().replace("\x1b[K", "").split("\r")[1:]
         assert [line.partition(" in ")[0] for line in shown] == lines
+
+
+def test_trimmed_shots_have_the_frames_and_the_audio_between_their_points(shots, tmp_path):
+    tone = with_audio(tmp_path / "tone.mp4")
+    board = Storyboard([shots[2], tone], [(0.5, 1.5), (1.0, None)])
+    assert board.duration == pytest.approx(2.0)
+    film = board.join(tmp_path / "film.mp4")
+    assert film.frame_count == 20
+    whole = [np.asarray(array, int) for array in shots[2].frames(0.5, 1.5)]
+    made = [np.asarray(array, int) for array in film.frames(0.0, 1.0)]
+    assert [np.abs(one - other).mean() < 12 for one, other in zip(whole, made, strict=True)] == [True] * 10
+    assert np.abs(whole[0] - made[9]).mean() > np.abs(whole[9] - made[9]).mean()
+    assert film.notes[0] == "encoded again: shots are trimmed"
+    assert "shot 1: the first 0.5 s left out" in film.notes
+    with av.open(str(film.path)) as container:
+        audio = np.concatenate([frame.to_ndarray()[0] for frame in container.decode(audio=0)])
+    assert np.abs(audio[: 48_000 - 4_000]).max() < 0.01
+    assert np.abs(audio[48_000 + 4_000 : 2 * 48_000 - 4_000]).max() > 0.05
+    assert board.join(tmp_path / "film.mp4").path == film.path
+    with pytest.raises(UsageError):  # another cut is another film
+        Storyboard([shots[2], tone], [(0.5, 1.6), (1.0, None)]).join(tmp_path / "film.mp4")
+
+
+@pytest.mark.parametrize(
+    "trims", [[None], [(1, 1), None], [(0, 99), None], [(-1, 1), None], [("0", 1), None]]
+)
+def test_a_trim_that_makes_no_sense(shots, trims):
+    with pytest.raises(UsageError, match="trim"):
+        Storyboard(shots[:2], trims)
+
+
+def test_a_storyboard_is_a_document(shots, tmp_path, monkeypatch, home):
+    monkeypatch.chdir(tmp_path)
+    board = Storyboard([shots[2], shots[0]], [(0.5, None), None])
+    document = board.save("film")
+    assert document == tmp_path / "film.storyboard.json"
+    again = Storyboard.load("film")
+    assert [shot.path for shot in again] == [shots[2].path, shots[0].path]
+    assert again.trims == ((0.5, None), None)
+    board = Storyboard(list(again)[:1])
+    assert len(Storyboard.load(board.save(document))) == 1
+    moved = tmp_path / "elsewhere"
+    moved.mkdir()
+    document.rename(moved / document.name)
+    file = shots[2].path.rename(moved / shots[2].path.name)
+    assert Storyboard.load(moved / document.name)[0].path == file
+    file.write_bytes(shots[1].path.read_bytes())
+    with pytest.raises(UsageError, match=r"missing or changed: shot2\.mp4"):
+        Storyboard.load(moved / document.name)
+    (tmp_path / "film.storyboard.json").write_text("{}")
+    with pytest.raises(UsageError, match="is no storyboard"):
+        Storyboard.load("film")
+    with pytest.raises(UsageError, match="is no storyboard"):
+        board.save("film")
+    with pytest.raises(UsageError, match="There is no file"):
+        Storyboard.load("nothing")
