@@ -109,7 +109,7 @@ class Renewal:
 
     def _ledger(self, folder: Path) -> Ledger:
         """Return the ledger of a notebook in `folder`. It is with the takes if the home is read-only."""
-        path = ledger_path(self._settings.home, media_folder(folder).resolve())
+        path = ledger_path(self._settings.home, media_of_notebook(folder).resolve())
         if path not in self._ledgers:
             self._ledgers[path] = Ledger(path)
         return self._ledgers[path]
