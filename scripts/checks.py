@@ -33,6 +33,7 @@ BUILD_WHEEL = """
 rm -rf build/wheel
 "$0" -m build --wheel --no-isolation --outdir build/wheel .
 "$0" scripts/check_wheel.py build/wheel/*.whl
+"$0" -m twine check --strict build/wheel/*.whl
 """
 
 
