@@ -20,7 +20,7 @@ MAKEOVERRIDES := $(filter-out FAL_KEY%,$(MAKEOVERRIDES))
 export KLING_NB_BACKEND := local
 export KLING_NB_HOME := $(CURDIR)/build/home
 
-.PHONY: help demo lab test test-all check bench soak notebooks states pictures pin clean
+.PHONY: help demo lab test test-all check compat bench soak notebooks states pictures pin clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -46,6 +46,10 @@ check: $(VENV) $(FRONT_END) $(JS_TOOLS) ## Run the fast checks: format, lint, ty
 bench: $(VENV) $(FRONT_END) ## Measure kling_nb beside fal_client and plain httpx; writes benchmarks/RESULTS.md
 	@KLING_NB_CHROMIUM="$$($(PY) scripts/find_chromium.py --install)" && export KLING_NB_CHROMIUM \
 	  && $(PY) -m benchmarks.run
+
+compat: $(VENV) $(FRONT_END) ## Try other Pythons, platforms and versions (an hour, network); writes docs/compatibility.md
+	@KLING_NB_CHROMIUM="$$($(PY) scripts/find_chromium.py --install)" && export KLING_NB_CHROMIUM \
+	  && $(PY) scripts/compat.py
 
 soak: $(VENV) $(FRONT_END) ## Run the long forms (20 minutes at most) and write docs/soak.md: faults, kills, ledger, fuzzing
 	@$(PY) scripts/soak.py --write

@@ -15,6 +15,7 @@ from typing import Any
 
 import av
 import numpy as np
+from clips import need
 
 COLOURS = ((200, 30, 30), (30, 180, 60), (40, 60, 200), (128, 128, 128))
 SIZE = (192, 96)
@@ -155,6 +156,7 @@ class Take:
             context.time_base = base
         context.colorspace, context.color_range, context.color_primaries, context.color_trc = self.tags
         if self.rotation or self.flip:
+            need(stream, "set_display_rotation")
             stream.set_display_rotation(self.rotation, hflip=self.flip)
         yield None
         for index in range(-self.hidden, self.frames):
@@ -212,7 +214,7 @@ def audio_with_cover(path: Path) -> Path:
     with av.open(str(path), "w", format="mp4") as out:
         tone = out.add_stream("aac", rate=RATE, layout="stereo")
         cover = out.add_stream("mjpeg", rate=1, width=64, height=64, pix_fmt="yuvj420p")
-        cover.disposition = av.stream.Disposition.attached_pic
+        cover.disposition = av.stream.Disposition.attached_pic.value
         for packet in (*cover.encode(av.VideoFrame(64, 64, "yuvj420p")), *cover.encode(None)):
             out.mux(packet)
         frame = av.AudioFrame.from_ndarray(np.zeros((2, RATE), np.float32), format="fltp", layout="stereo")

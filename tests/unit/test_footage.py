@@ -11,6 +11,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from clips import need
 from footage import (
     COLOURS,
     SIZE,
@@ -210,6 +211,7 @@ def test_a_cover_in_front_of_the_video_is_not_the_video(tmp_path: Path) -> None:
     with av.open(str(cover)) as source:
         image = bytes(next(source.demux(video=0)))
     with av.open(str(path), "w", format="matroska") as out:
+        need(out, "add_attachment")
         out.add_attachment("cover.jpg", "image/jpeg", image)
         video = out.add_stream("libx264", rate=24, width=64, height=48, pix_fmt="yuv420p")
         for packet in (*video.encode(av.VideoFrame(64, 48, "yuv420p")), *video.encode(None)):
