@@ -266,7 +266,7 @@ class Reader:
     """Reads the cells in order, and remembers the settings and variables that later cells depend on."""
 
     def __init__(self) -> None:
-        self.looks = ExitStack()  # one look at the media folder of each session
+        self.looks = ExitStack()  # sessions of the notebook's settings, and one look at each media folder
         self._sessions: list[tuple[Mapping[str, Any], Session]] = []
         self._config, self._configured = Unshown(), Unshown()
         self._doubt = ""  # why no later cell can be read reliably
@@ -284,7 +284,7 @@ class Reader:
         configured = {name: value for name, value in self._configured.items() if value is not None}
         settings = Unshown({**self._config, **configured})
         if all(known != settings for known, _ in self._sessions):
-            session = Session(**settings) if settings else default_session()
+            session = self.looks.enter_context(Session(**settings)) if settings else default_session()
             self._sessions.append((settings, session))
             self.looks.enter_context(session._one_look())  # noqa: SLF001 -- of no use to users
         return next(session for known, session in self._sessions if known == settings)
