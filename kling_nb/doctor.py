@@ -88,7 +88,8 @@ def _widget_manager() -> Finding:
     wanted = ("@jupyter-widgets/jupyterlab-manager", "anywidget")
     there = [name for name in wanted if exists(folder / name / "package.json")]
     if len(there) == len(wanted):
-        versions = [json.loads((folder / name / "package.json").read_text())["version"] for name in wanted]
+        files = [(folder / name / "package.json").read_text(encoding="utf-8") for name in wanted]
+        versions = [json.loads(file)["version"] for file in files]
         named = zip(wanted, versions, strict=True)
         return Finding("Widget manager", True, ", ".join(f"{name} {number}" for name, number in named))
     return Finding(

@@ -16,7 +16,7 @@ import tempfile
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import IO, ClassVar
+from typing import IO, Any, ClassVar
 
 from kling_nb.errors import UnreachableError
 from kling_nb.fal.auth import is_key_variable
@@ -81,8 +81,8 @@ class PreviewServer:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=error_output,
-                start_new_session=True,  # an interrupt of the kernel goes to its whole process group
                 env=_without_keys(os.environ),
+                **group_options(),
             )
             assert process.stdout is not None
             line = process.stdout.readline()
@@ -119,6 +119,18 @@ def _options(speed: float) -> list[str]:
     affinity = getattr(os, "sched_getaffinity", None)  # macOS and Windows do not have it
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1
     return ["--speed", str(speed), "--workers", str(min(cores, MOST_WORKERS))]
+
+
+def group_options(platform: str = sys.platform) -> dict[str, Any]:
+    """Return what keeps the interrupts of a kernel from a process: they go to its whole process group.
+
+    On Windows, where sessions are unknown, no console window opens either. The numbers are those of
+    `subprocess`, which has the names on Windows only.
+    """
+    create_new_process_group, create_no_window = 0x200, 0x0800_0000
+    if platform == "win32":
+        return {"creationflags": create_new_process_group | create_no_window}
+    return {"start_new_session": True}
 
 
 def _without_keys(environ: Mapping[str, str]) -> dict[str, str]:

@@ -12,6 +12,8 @@ import httpx
 import pytest
 from local.running_server import LONG, RunningServer, running, wait_for
 
+from kling_nb.job.preview_server import group_options
+
 COMMAND = [sys.executable, "-m", "kling_nb.local"]
 
 
@@ -127,3 +129,10 @@ def test_listens_on_the_port_that_is_given(tmp_path: Path):
     with running("--speed", "inf", "--port", port) as second:
         assert second.url == f"http://127.0.0.1:{port}"
         assert second.http.get("/health").status_code == 200
+
+
+def test_the_interrupts_of_a_kernel_do_not_reach_it_on_any_system():
+    assert group_options("linux") == group_options("darwin") == {"start_new_session": True}
+    (flags,) = group_options("win32").values()
+    assert flags & 0x200  # CREATE_NEW_PROCESS_GROUP: Windows ignores `start_new_session`
+    assert flags & 0x0800_0000  # CREATE_NO_WINDOW
