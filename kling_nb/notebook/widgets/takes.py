@@ -346,12 +346,11 @@ def _arguments(job: JobLike, changes: Mapping[str, Any]) -> tuple[dict[str, Any]
                 parameter=name,
                 remedy="Choose the file again.",
             )
+    built = VideoRequest.build(request.endpoint, values)
+    same = request.fingerprint in {built.fingerprint, *built.earlier}
     # A running job will give its own take: the user wants one more. What failed or is unclear is looked up.
-    new = not job.done or job.state.state is State.READY or isinstance(job.state.error, ResultGone)
-    if new:
-        built = VideoRequest.build(request.endpoint, values)
-        new = request.fingerprint in {built.fingerprint, *built.earlier}
-    return {"endpoint": request.endpoint.id, **values}, new
+    apart = not job.done or job.state.state is State.READY or isinstance(job.state.error, ResultGone)
+    return {"endpoint": request.endpoint.id, **values}, same and apart
 
 
 def _maker(job: JobLike) -> Maker:
