@@ -46,7 +46,7 @@ def main() -> None:
         )
         for dark in (False, True):
             take(browser, "quickstart", quickstart_cells(), (1000, 990), pose_of_quickstart, dark=dark)
-            take(browser, "panel", PANEL, (1100, 1060), pose_of_panel, dark=dark)
+            take(browser, "panel", PANEL, (1100, 1460), pose_of_panel, dark=dark)
         browser.close()
 
 
@@ -95,9 +95,7 @@ def quickstart_cells() -> tuple[str, ...]:
 
 def pose_of_quickstart(page: Page) -> None:
     """Stop the video of the job's widget at `SECONDS_IN`."""
-    job = page.get_by_label("Kling job")
-    job.get_by_role("slider", name="Frame").fill(f"{SECONDS_IN * FRAMES_A_SECOND:.0f}")
-    job.locator("video").wait_for()
+    stop_at_moment(page.get_by_label("Kling job"))
     # The toolbar of the selected cell would cover a part of the widget.
     page.locator(".jp-Notebook .jp-Cell").first.locator(".jp-InputArea-prompt").click()
 
@@ -105,23 +103,21 @@ def pose_of_quickstart(page: Page) -> None:
 def pose_of_panel(page: Page) -> Locator:
     """Open a finished job in the panel, with the next prompt in the form."""
     panel = page.get_by_role("region", name="Kling panel")
-    prompt = panel.get_by_role("textbox", name="Prompt", exact=True)
+    compose = panel.get_by_role("region", name="Compose")
+    prompt = compose.get_by_role("textbox", name="Prompt", exact=True)
     prompt.fill(PROMPT)
-    panel.get_by_role("region", name="Compose").get_by_role("button", name="Generate", exact=True).click()
-    video = panel.get_by_role("region", name="Opened").locator("video")
-    video.wait_for()
+    compose.get_by_role("button", name="Generate", exact=True).click()
+    stop_at_moment(panel.get_by_role("region", name="Result"))
     prompt.fill(f"{PROMPT}, and looks into the lens")
-    panel.get_by_role("region", name="Compose").get_by_role("button", name="Generate", exact=True).wait_for()
-    crawl(video)
+    compose.get_by_text("Free preview").wait_for()
     return panel
 
 
-def crawl(video: Locator) -> None:
-    """Let the video play very slowly from `SECONDS_IN`, because controls cover a video that stands still."""
-    video.evaluate(
-        "(v, t) => { v.muted = true; v.playbackRate = 0.0625; v.currentTime = t; return v.play() }",
-        SECONDS_IN,
-    )
+def stop_at_moment(result: Locator) -> None:
+    """Show the frame at `SECONDS_IN`, once the result is ready."""
+    result.get_by_role("group", name="Video player").wait_for()
+    result.get_by_role("slider", name="Frame").fill(f"{SECONDS_IN * FRAMES_A_SECOND:.0f}")
+    result.locator("video").wait_for()
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 import { createForm } from "../controls/form.js";
+import { mediaPicker } from "../controls/media_picker.js";
 import { button, div, element, write } from "../shared/dom.js";
 import { offer } from "./composition.js";
 import { copyCellButton } from "./copy_cell.js";
 import { endpointChooser } from "./endpoint_chooser.js";
-import { mediaPicker } from "./media_picker.js";
 
 /**
  * Where a request is composed: an endpoint, its controls, and what it would cost.

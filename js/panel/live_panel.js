@@ -47,6 +47,11 @@ export class LivePanel extends Live {
     void this.refresh();
   }
 
+  /** The files of the compose area. */
+  get files() {
+    return this.composition.files;
+  }
+
   /** Asks the kernel. @param {Command} kind @param {object} [msg] */
   ask(kind, msg) {
     return this.kernel.ask(kind, msg);

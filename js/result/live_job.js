@@ -1,4 +1,5 @@
 import { same } from "../controls/value.js";
+import { posterIn } from "../shared/footage.js";
 import { Live } from "../shared/live.js";
 import { newMemory } from "../shared/player.js";
 import { hasVideo, messageOf } from "../shared/words.js";
@@ -33,6 +34,10 @@ export class LiveJob extends Live {
   memory = newMemory();
   /** Whether the reader has opened the details. */
   detailed = false;
+  /** Files that were dropped, pasted or picked, or belong to a take; and their small images. */
+  files = new Map();
+  /** @type {Map<string, Promise<Blob>>} */
+  previews = new Map();
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #unseen;
 
@@ -78,6 +83,19 @@ export class LiveJob extends Live {
     super.close();
     this.newTake.close();
     clearTimeout(this.#unseen);
+  }
+
+  /** Asks the kernel. @param {string} kind @param {object} [msg] */
+  ask(kind, msg) {
+    return this.kernel.ask(kind, msg);
+  }
+
+  /** A small image of a file of the request; rejects where there is none. @param {string} file */
+  preview(file) {
+    const known = this.previews.get(file) ?? posterIn(this.kernel.ask("preview", { file }));
+    known.catch(() => {});
+    this.previews.set(file, known);
+    return known;
   }
 
   /** Asks the kernel to cancel the job; the outcome is for the user to read. */

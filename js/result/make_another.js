@@ -1,4 +1,5 @@
 import { createForm } from "../controls/form.js";
+import { mediaPicker } from "../controls/media_picker.js";
 import { alarm, button, div, element, write } from "../shared/dom.js";
 
 /** How many takes can be started at once. */
@@ -52,7 +53,10 @@ export function makeAnother(live) {
     if (controls !== live.controls) {
       controls = live.controls;
       form?.destroy();
-      form = createForm(live.controls, { onChange: changing });
+      form = createForm(live.controls, {
+        onChange: changing,
+        mediaPicker: mediaPicker(live).field,
+      });
       place.append(form.node);
       shown = null;
     }

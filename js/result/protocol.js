@@ -13,6 +13,8 @@ export const COMMANDS = /** @type {const} */ ([
   "generate",
   "resume",
   "gif",
+  "attach",
+  "preview",
 ]);
 
 /** Kinds of message that the kernel sends. */

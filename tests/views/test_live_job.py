@@ -2,6 +2,7 @@
 
 import pytest
 from accessibility import serious_faults
+from PIL import Image
 from playwright.sync_api import expect
 from scripted import Fail, Log, Queue, Run, Script, ScriptedFal
 from scripted.script import instant
@@ -20,6 +21,14 @@ LOOPED = """(video) => new Promise((reported) => {
     else video.requestVideoFrameCallback(look) };
   video.requestVideoFrameCallback(look) })"""
 """The frames that are shown until the first step back."""
+DROP = """async (node) => {
+  const canvas = new OffscreenCanvas(400, 400);
+  canvas.getContext("2d").fillRect(0, 0, 400, 400);
+  const dataTransfer = new DataTransfer();
+  const blob = await canvas.convertToBlob({ type: "image/png" });
+  dataTransfer.items.add(new File([blob], "day.png", { type: "image/png" }));
+  node.dispatchEvent(new DragEvent("drop", { bubbles: true, cancelable: true, dataTransfer })) }"""
+"""Drops an image, as the browser hands it to a page."""
 
 
 @pytest.fixture
@@ -153,3 +162,20 @@ def test_what_was_never_answered_is_asked_for_and_not_sent_twice(live, paying, f
     expect(player_of(job)).to_be_visible()
     expect(job.get_by_text("resumed, no extra charge")).to_be_visible()
     assert fal.count("submit") == 1
+
+
+def test_an_image_of_a_result_is_removed_and_another_one_dropped(page, live, session, tmp_cwd):
+    Image.new("RGB", (400, 400), "teal").save("night.png")
+    job = live.job(JobWidget(session.submit("the sky turns", endpoint="v1-pro-image", image="night.png")))
+    expect(player_of(job)).to_be_visible()
+    assert job.locator(".kling-screen").evaluate("(node) => node.clientWidth / node.clientHeight") < 1.05
+    thumbnail = job.get_by_role("img", name="night.png")
+    page.wait_for_function("(canvas) => canvas.width > 50", arg=thumbnail.element_handle())
+    job.get_by_role("button", name="Remove night.png").click()
+    expect(job.get_by_role("alert").filter(has_text="image", visible=True)).to_be_visible()
+    page.evaluate(DROP, job.get_by_role("textbox", name="Image", exact=True).element_handle())
+    expect(job.get_by_role("img", name="day.png")).to_be_visible()
+    generate = job.get_by_role("button", name="Generate", exact=True)
+    expect(generate).to_have_attribute("aria-disabled", "false")
+    generate.click()
+    expect(job.get_by_role("button", name="Take 2,")).to_have_attribute("data-state", "READY")

@@ -107,7 +107,7 @@ def test_a_picture_is_pasted_dropped_or_picked_and_used(page, live, session):
     expect(player_in(panel)).to_be_visible()
     panel.get_by_role("button", name="Remove night.png").click()
     expect(field).to_be_focused()
-    expect(panel.get_by_role("region", name="Compose")).to_contain_text("image_url")  # what is missing now
+    expect(panel.get_by_role("region", name="Compose")).to_contain_text("Image is missing")
 
 
 def test_every_kind_of_control_reaches_python_and_python_the_panel(page, live, session):

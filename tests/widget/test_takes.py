@@ -22,6 +22,7 @@ from kling_nb.errors import (
 from kling_nb.events import Failed, Logged, Ready, Running, State, Submitted, Unclear
 from kling_nb.job.plan import Outcome
 from kling_nb.notebook.card import mark as served
+from kling_nb.notebook.widgets.compose import Attachments
 from kling_nb.notebook.widgets.takes import (
     StripTake,
     cell_of,
@@ -208,6 +209,29 @@ def test_the_shape_of_a_video_is_known_before_it_is_made(tmp_path):
     assert shape_of(VideoRequest.build(endpoint("v3-pro-image"), {**image, "start_image_url": URL})) == 0.0
 
 
+def test_an_image_of_a_request_is_shown_kept_and_replaced(tmp_path):
+    for name, size in (("one", (300, 600)), ("two", (400, 400))):
+        Image.new("RGB", size).save(tmp_path / f"{name}.png")
+    given = {"prompt": "x", "start_image_url": str(tmp_path / "one.png")}
+    job = finished(tmp_path / "1.mp4", 1)
+    job.request = VideoRequest.build(endpoint("v3-pro-image"), given)
+    job.maker = Maker(MemoryJob(), MemoryJob())
+    _, comm = widget_of(job)
+    mark = comm.ask("snapshot")[0]["msg"]["takes"][0]["input"]["start_image_url"]
+    assert (mark["name"], mark["type"]) == ("one.png", "image/png")
+    _, (small,) = comm.ask("preview", {"file": mark["file"]}, number=2)
+    assert bytes(small[:3]) == b"\xff\xd8\xff"
+    comm.ask("generate", {"key": 1, "changes": {"start_image_url": mark}}, number=3)
+    assert job.maker.asked[0]["new"] is True  # the same file: one more take
+    data = (tmp_path / "two.png").read_bytes()
+    piece = {"upload": "u", "offset": 0, "total": len(data), "name": "two.png", "type": "image/png"}
+    content = {"id": 4, "kind": "attach", "msg": piece}
+    comm.handle_msg({"content": {"data": {"method": "custom", "content": content}}, "buffers": [data]})
+    other = comm.reply(4)[0]["msg"]["file"]
+    comm.ask("generate", {"key": 1, "changes": {"start_image_url": other}}, number=5)
+    assert job.maker.asked[1]["start_image_url"] == data
+
+
 def test_progress_is_what_the_log_says_while_the_job_runs():
     job = MemoryJob()
     job._apply(Submitted("r"), Logged("Sampling 12%"))
@@ -389,7 +413,7 @@ def test_long_inputs_are_not_sent_whole(tmp_path):
         files={},
     )
     job.request.endpoint.parameter("prompt")
-    entry = widget_of(job)[0]._takes.takes[0].describe()
+    entry = widget_of(job)[0]._takes.takes[0].describe(Attachments())
     assert len(entry["input"]["image_url"]) <= 4000
     assert entry["input"]["photo"] == "cat.png"
 

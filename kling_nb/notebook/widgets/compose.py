@@ -287,7 +287,7 @@ class Draft:
         Raises:
             MediaInputError: The panel does not have a file.
         """
-        return {name: _with_files(value, files) for name, value in self.values.items()}
+        return {name: with_files(value, files) for name, value in self.values.items()}
 
     def to_json(self, files: Attachments) -> dict[str, Any]:
         """Return the draft as a view needs it."""
@@ -312,13 +312,18 @@ def check_values(values: Any) -> dict[str, Any]:
     return values
 
 
-def _with_files(value: Any, files: Attachments) -> Any:
+def with_files(value: Any, files: Attachments) -> Any:
+    """Return a value with the content of files in the place of their references.
+
+    Raises:
+        MediaInputError: A file is not there.
+    """
     if isinstance(value, Mapping):
         if "file" in value:
             return files.get(value["file"]).content
-        return {name: _with_files(part, files) for name, part in value.items()}
+        return {name: with_files(part, files) for name, part in value.items()}
     if isinstance(value, list):
-        return [_with_files(part, files) for part in value]
+        return [with_files(part, files) for part in value]
     return value
 
 

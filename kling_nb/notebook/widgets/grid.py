@@ -135,12 +135,12 @@ class GridWidget(anywidget.AnyWidget):
 
     # -- From the views
 
-    def _on_message(self, _widget: Any, content: Any, _buffers: Any) -> None:
+    def _on_message(self, _widget: Any, content: Any, buffers: Any) -> None:
         handlers: dict[str, Handler] = {
             "snapshot": lambda msg: (self._snapshot(), []),
             "poster": lambda msg: poster_thread().submit(lambda: ({}, [poster_of(self._video(msg))])),
             "chunk": lambda msg: read_chunk(self._video(msg).path, msg),
-            "result": self._results.answer,
+            "result": lambda msg: self._results.answer(msg, buffers or ()),
             "cancel": lambda msg: self._source.cancel(self._number(msg) if "cell" in msg else None),
         }
         answer_command(self.send, content, handlers)

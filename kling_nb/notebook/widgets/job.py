@@ -155,8 +155,8 @@ class JobWidget(LiveWidget):
 
     # -- From the views
 
-    def _on_message(self, _widget: Any, content: Any, _buffers: Any) -> None:
-        answer_command(self.send, content, self._takes.handlers)
+    def _on_message(self, _widget: Any, content: Any, buffers: Any) -> None:
+        answer_command(self.send, content, self._takes.handlers(buffers or ()))
 
 
 def _job_traits(job: JobLike) -> dict[str, Any]:

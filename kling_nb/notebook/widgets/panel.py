@@ -140,7 +140,7 @@ class Panel(LiveWidget):
         handlers: dict[str, Handler] = {
             kind: partial(handle, self._desk, buffers=buffers or []) for kind, handle in _HANDLERS.items()
         }
-        handlers["result"] = self._results.answer
+        handlers["result"] = partial(self._results.answer, buffers=buffers or ())
         answer_command(self.send, content, handlers)
 
 

@@ -15,10 +15,28 @@ from kling_nb.events import Event, JobState
 from kling_nb.notebook.card.html import poster_of
 from kling_nb.notebook.widgets import takes
 from kling_nb.notebook.widgets.base import Answer, Handler, poster_thread, read_chunk
-from kling_nb.notebook.widgets.takes import JobLike, StripTake, clip, earlier_takes, error_text
+from kling_nb.notebook.widgets.compose import Attachments, with_files
+from kling_nb.notebook.widgets.takes import (
+    JobLike,
+    StripTake,
+    clip,
+    earlier_takes,
+    error_text,
+)
 from kling_nb.video import Video
 
-COMMANDS = ("snapshot", "cancel", "chunk", "poster", "quote", "generate", "resume", "gif")
+COMMANDS = (
+    "snapshot",
+    "cancel",
+    "chunk",
+    "poster",
+    "quote",
+    "generate",
+    "resume",
+    "gif",
+    "attach",
+    "preview",
+)
 """Kinds of command from a view, `{id, kind, msg}`. Each is answered by one "reply"."""
 LINES_KEPT = 2_000
 """Log lines that are sent at once, and that a view keeps."""
@@ -55,14 +73,14 @@ class ResultViews:
         self._strips: dict[str, TakeStrip] = {}
         self._lock = threading.Lock()
 
-    def answer(self, msg: Mapping[str, Any]) -> Answer | Future[Any]:
-        """Do what an inner command asks.
+    def answer(self, msg: Mapping[str, Any], buffers: Sequence[Any] = ()) -> Answer | Future[Any]:
+        """Do what an inner command asks. `buffers` are those of its message.
 
         Raises:
             UsageError: The command is wrong.
         """
         inner = msg.get("msg")
-        handle = self._strip(str(msg.get("of"))).handlers.get(str(msg.get("kind")))
+        handle = self._strip(str(msg.get("of"))).handlers(buffers).get(str(msg.get("kind")))
         if handle is None:
             raise UsageError(f"Unknown command {msg.get('kind')!r}. Available: {', '.join(COMMANDS)}.")
         return handle(inner if isinstance(inner, dict) else {})
@@ -149,6 +167,7 @@ class TakeStrip:
         self._revision = 0
         self._numbering = threading.Lock()
         self._gifs: TemporaryDirectory[str] | None = None
+        self._files = Attachments()
         first, *others = jobs
         earlier = others or [one for one in earlier_takes(first) if not is_same(one, first)]
         for one in [*jobs] if others else sorted([*earlier, first], key=_number):
@@ -228,7 +247,7 @@ class TakeStrip:
             self._on_show()
 
     def _list(self) -> list[dict[str, Any]]:
-        return [{**take.describe(), **self._fields(take)} for take in list(self.takes)]
+        return [{**take.describe(self._files), **self._fields(take)} for take in list(self.takes)]
 
     def _take(self, msg: Mapping[str, Any]) -> StripTake:
         """Return the take that a command names."""
@@ -276,9 +295,12 @@ class TakeStrip:
 
     # -- From the views
 
-    @property
-    def handlers(self) -> dict[str, Handler]:
-        """What answers each kind of command."""
+    def handlers(self, buffers: Sequence[Any] = ()) -> dict[str, Handler]:
+        """Return what answers each kind of command.
+
+        Args:
+            buffers: Those of the command's message.
+        """
         return {
             "snapshot": self._snapshot,
             "cancel": lambda msg: self._take(msg).job.cancel_soon(),
@@ -287,6 +309,8 @@ class TakeStrip:
             "quote": self._quote,
             "generate": self._generate,
             "resume": self._resume,
+            "attach": lambda msg: self._attach(msg, buffers),
+            "preview": lambda msg: ({}, [self._files.get(msg.get("file")).preview()]),
             "gif": lambda msg: poster_thread().submit(lambda: self._gif(msg)),
         }
 
@@ -298,13 +322,24 @@ class TakeStrip:
         about = {"key": take.key, "now": time.time(), "controls": controls, "takes": self._list()}
         return {**about, **self._fields(take), **_lines(lines, 0, len(lines))}, []
 
+    def _attach(self, msg: dict[str, Any], buffers: Sequence[Any]) -> Answer:
+        """Store a piece of a file. It goes to fal with a request only."""
+        file = self._files.add_piece(msg, buffers)
+        return {"file": file.to_json() if file else None}, []
+
+    def _changes(self, msg: Mapping[str, Any]) -> dict[str, Any]:
+        changes = msg.get("changes", {})
+        if not isinstance(changes, dict):
+            raise UsageError(f"changes is {changes!r}. It must be an object with values by parameter.")
+        return {name: with_files(value, self._files) for name, value in changes.items()}
+
     def _quote(self, msg: dict[str, Any]) -> Answer:
         """Return what new takes would do and cost."""
-        return takes.quote(self._take(msg).job, _changes(msg), _count(msg)), []
+        return takes.quote(self._take(msg).job, self._changes(msg), _count(msg)), []
 
     def _generate(self, msg: dict[str, Any]) -> Answer:
         """Start new jobs from a take, and show the first one. The others run in the strip."""
-        take, changes, count = self._take(msg), _changes(msg), _count(msg)
+        take, changes, count = self._take(msg), self._changes(msg), _count(msg)
         backend = msg.get("backend") or None
         made = takes.submit(take.job, changes, backend=backend)
         self._on_start(made)
@@ -367,13 +402,6 @@ def _file_of(take: StripTake) -> Path:
     if path is None:
         raise MediaError(error_text(job.error) if job.error else "This job has no file yet.")
     return path
-
-
-def _changes(msg: Mapping[str, Any]) -> dict[str, Any]:
-    changes = msg.get("changes", {})
-    if not isinstance(changes, dict):
-        raise UsageError(f"changes is {changes!r}. It must be an object with values by parameter.")
-    return changes
 
 
 def _count(msg: Mapping[str, Any]) -> int:

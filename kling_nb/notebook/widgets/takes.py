@@ -20,6 +20,7 @@ from kling_nb.job.plan import WORDS, Outcome, Plan
 from kling_nb.notebook.card.mark import served_url
 from kling_nb.notebook.card.words import STATES
 from kling_nb.notebook.flags import as_cell
+from kling_nb.request.local_file import LocalFile
 from kling_nb.request.request import VideoRequest, shape_of
 from kling_nb.video import Video
 
@@ -74,6 +75,12 @@ class JobLike(Protocol):
     def cancel_soon(self) -> Future[str]: ...  # noqa: D102
 
 
+class FileMarks(Protocol):
+    """What stands for local files on a page: `compose.Attachments`."""
+
+    def adopt(self, file: LocalFile) -> Any: ...  # noqa: D102
+
+
 @dataclass(eq=False)
 class StripTake:
     """One take in the strip.
@@ -94,9 +101,11 @@ class StripTake:
     fault: str = ""
     leave: Callable[[], None] | None = None
 
-    def describe(self) -> dict[str, Any]:
-        """Return the fields that do not change while the job runs."""
+    def describe(self, files: FileMarks) -> dict[str, Any]:
+        """Return the fields that do not change while the job runs. `files` gives the marks of local files."""
         job, request = self.job, self.job.request
+        marks: Any = {path: files.adopt(file).to_json() for path, file in request.files.items()}
+        given = request.body(marks) if marks else request.input
         return {
             "key": self.key,
             "job_id": job.id,
@@ -109,7 +118,7 @@ class StripTake:
             "reused": job.reused,
             "outcome": _outcome_text(job),
             "shape": shape_of(request),
-            "input": {name: _short(value) for name, value in request.input.items()},
+            "input": {name: _short(value) for name, value in given.items()},
         }
 
     def fields(self) -> dict[str, Any]:

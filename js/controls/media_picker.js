@@ -1,14 +1,22 @@
 import { ANY_WAY, button, div, element, paintPoster, span } from "../shared/dom.js";
 import { fileSize, messageOf } from "../shared/words.js";
 
-/** @typedef {import("./protocol.js").Control} Control */
-/** @typedef {import("./protocol.js").FileMark} FileMark */
-/** @typedef {import("./live_panel.js").LivePanel} LivePanel */
+/** @typedef {import("./value.js").Control} Control */
+/** @typedef {{file: string, name: string, type: string, size: number}} FileMark */
+/**
+ * Who has the files: the view, with its kernel.
+ *
+ * @typedef {object} MediaHost
+ * @property {(kind: any, msg?: any) => Promise<{msg: any}>} ask
+ * @property {Map<string, FileMark>} files by their id
+ * @property {Map<string, Promise<Blob>>} previews small images, by the id of their file
+ * @property {(file: string) => Promise<Blob>} preview a small image; rejects where there is none
+ */
 
 /**
  * Fields for pictures, videos and sounds: drop, paste or pick a file, or type its path or address.
  *
- * @param {LivePanel} live
+ * @param {MediaHost} live
  */
 export function mediaPicker(live) {
   /** @type {{control: Control, take: (file: File) => void}[]} */
@@ -21,7 +29,7 @@ export function mediaPicker(live) {
       field?.take(file);
       return field !== undefined;
     },
-    /** @type {import("../controls/form.js").MediaPicker} */
+    /** @type {import("./form.js").MediaPicker} */
     field(control, onChange) {
       const made = mediaField(live, control, onChange);
       const listed = { control, take: made.take };
@@ -31,7 +39,7 @@ export function mediaPicker(live) {
   };
 }
 
-/** @param {LivePanel} live @param {Control} control @param {() => void} onChange */
+/** @param {MediaHost} live @param {Control} control @param {() => void} onChange */
 function mediaField(live, control, onChange) {
   /** What is chosen: addresses and paths, or files of the panel. @type {(string | FileMark)[]} */
   let items = [];
@@ -81,7 +89,7 @@ function mediaField(live, control, onChange) {
         tell(`${Math.round(share * 100)} % of ${given.name}`),
       );
       if (given.type.startsWith("image/")) live.previews.set(mark.file, Promise.resolve(given));
-      live.composition.files.set(mark.file, mark);
+      live.files.set(mark.file, mark);
       tell("");
       set([...items, mark]);
     } catch (error) {
@@ -145,13 +153,13 @@ function mediaField(live, control, onChange) {
   };
 }
 
-/** One chosen thing, with its picture. @param {LivePanel} live @param {string | FileMark} item @param {() => void} remove */
+/** One chosen thing, with its picture. @param {MediaHost} live @param {string | FileMark} item @param {() => void} remove */
 function chip(live, item, remove) {
   const name = typeof item === "string" ? item : item.name;
   const node = element("li", "attached", { title: name });
   const about = [element("span", "attached-name", ANY_WAY, name)];
   if (typeof item !== "string") {
-    const mark = live.composition.files.get(item.file) ?? item;
+    const mark = live.files.get(item.file) ?? item;
     about.push(span("quiet", fileSize(mark.size)));
     if (mark.type?.startsWith("image/")) {
       const canvas = element("canvas", "thumbnail", { role: "img", "aria-label": name });
