@@ -85,7 +85,9 @@ def takes(found: Takes) -> str:
         seconds = f"{row['seconds']:.3g} s" if row["seconds"] else ""
         local = " (preview)" if row["backend"] == "local" else ""
         name = f"{short_name(row['endpoint'])}{local}"
-        rows.append((stars, seconds, name, clip(" ".join(words), 40), Path(row["path"]).name))
+        rows.append(
+            (stars, seconds, name, visible(clip(" ".join(words), 40)), visible(Path(row["path"]).name))
+        )
     more = len(found) - len(rows)
     return table(("STARS", "LENGTH", "ENDPOINT", "TAGS, NOTE", "FILE"), rows) + (
         f"\n{more} more: kling_nb.takes() has all." if more else ""
