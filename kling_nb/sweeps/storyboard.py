@@ -160,6 +160,7 @@ class Storyboard:
         size: tuple[int, int] | None = None,
         fps: float | None = None,
         audio: str = "keep",
+        transition: str = "cut",
         on_progress: OnProgress | None = None,
         overwrite: bool = False,
     ) -> Video:
@@ -175,21 +176,24 @@ class Storyboard:
             size: Width and height in pixels, even numbers. By default those of the first shot.
             fps: Frames per second. By default those of the first shot.
             audio: "keep", or "mute" for a film without audio.
+            transition: "cut", or "fade": through black, half a second at the end and the start of shots.
             on_progress: Called as `on_progress(done, total)`, in seconds of the film, in place of the line
                 that shows the progress. An exception that it raises stops the work.
             overwrite: Replace another file of that name, or a film of these shots by an earlier version.
 
         Raises:
-            InputError: `fit`, `size`, `fps` or `audio` has a value that is not allowed.
+            InputError: `fit`, `size`, `fps`, `audio` or `transition` has a value that is not allowed.
             UsageError: The file or its sidecar exists with other content, and `overwrite` is False; or the
                 name does not end in .mp4.
             MediaError: A shot is missing or damaged, or the film cannot be written.
         """
-        wish = Wish(fit, size, fps, audio)
+        wish = Wish(fit, size, fps, audio, transition)
         wish.check()
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             hashes = list(pool.map(_sha256, (shot.path for shot in self.shots)))
         asked = None if wish == Wish() else json.loads(json.dumps(asdict(wish), default=float))
+        if asked and transition == "cut":  # films of earlier versions have no such entry
+            del asked["transition"]
         if any(self.trims):
             asked = {**(asked or {}), "trims": [list(trim) if trim else None for trim in self.trims]}
         content = " ".join([*hashes, json.dumps(asked)] if asked else hashes)

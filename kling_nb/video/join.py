@@ -63,6 +63,9 @@ _MOST_HOURS = 6
 """A damaged header may claim years."""
 
 
+TRANSITIONS = ("cut", "fade")
+_FADE_SECONDS = 0.5
+
 Trim = tuple[float, float | None] | None
 """In and out point of a shot in seconds (None: its end); None for the whole shot."""
 
@@ -76,12 +79,14 @@ class Wish:
         size: Width and height in pixels. None is that of the first shot.
         fps: Frames per second. None is that of the first shot.
         audio: "keep", or "mute" for a film without audio.
+        transition: "cut", or "fade": each shot but the last fades to black, and each but the first from it.
     """
 
     fit: str = "letterbox"
     size: tuple[int, int] | None = None
     fps: float | None = None
     audio: str = "keep"
+    transition: str = "cut"
 
     def check(self) -> None:
         """Raise an `InputError` for a value that is not allowed."""
@@ -89,6 +94,9 @@ class Wish:
             raise InputError(f"fit must be {' or '.join(FITS)}, not {self.fit!r}.", parameter="fit")
         if self.audio not in AUDIO:
             raise InputError(f'audio must be "keep" or "mute", not {self.audio!r}.', parameter="audio")
+        if self.transition not in TRANSITIONS:
+            text = f'transition must be "cut" or "fade", not {self.transition!r}.'
+            raise InputError(text, parameter="transition")
         if self.fps is not None and not (_is_number(self.fps) and 1 <= self.fps <= _FASTEST):
             raise InputError(f"fps must be from 1 to {_FASTEST}, not {self.fps!r}.", parameter="fps")
         if self.size is not None and not _is_size(self.size):
@@ -135,6 +143,7 @@ class Film:
         fit: See `Wish`.
         bounds: What it must keep.
         starts: Seconds of each shot at which it begins in the film.
+        fade: Seconds of a fade to or from black; 0 for cuts.
     """
 
     paths: tuple[Path, ...]
@@ -148,6 +157,15 @@ class Film:
     fit: str
     bounds: Bounds
     starts: tuple[Fraction, ...]
+    fade: float = 0.0
+
+    def gain(self, number: int, times: Any) -> Any:
+        """Return how bright and loud a shot is, from 0 to 1, at an array of seconds since its start."""
+        length = float(self.edges[number + 1] - self.edges[number])
+        fade = min(self.fade, length / 2)
+        rise = times / fade if fade and number > 0 else np.ones_like(times)
+        fall = (length - times) / fade if fade and number < len(self.shots) - 1 else np.ones_like(times)
+        return np.clip(np.minimum(rise, fall), 0.0, 1.0)
 
     @property
     def encoded(self) -> bool:
@@ -264,6 +282,9 @@ def plan_film(
     points = [_points(shot, trim) for shot, trim in zip(shots, trims or [None] * len(shots), strict=True)]
     edges = [Fraction(0), *accumulate(end - start for start, end in points)]
     why, audio = _why_encoded(shots, size, wish), _audio(shots, tracks)
+    fades = wish.transition == "fade" and len(shots) > 1
+    if fades:
+        why, audio = why or "shots fade", audio if audio == "none" else "encoded"
     if any(trims):
         why, audio = why or "shots are trimmed", audio if audio == "none" else "encoded"
     if bounds.seconds is not None and edges[-1] > bounds.seconds:
@@ -284,6 +305,7 @@ def plan_film(
         fit=wish.fit,
         bounds=bounds,
         starts=tuple(start for start, _ in points),
+        fade=_FADE_SECONDS if fades else 0.0,
     )
     return _encode_all(film, film.why, audio=film.audio) if film.encoded else film
 
@@ -468,15 +490,29 @@ def _encode_video(film: Film, out: Any) -> Row:
     context.color_primaries = primaries.pop() if primaries in ({5}, {6}) else 1
     yield 0.0, None
     count = 0
-    for path, first, (start, end) in zip(film.paths, film.starts, pairwise(film.edges), strict=True):
+    rows = zip(film.paths, film.starts, pairwise(film.edges), strict=True)
+    for number, (path, first, (start, end)) in enumerate(rows):
+        gains = iter(film.gain(number, np.arange(round((end - start) * film.rate)) / float(film.rate)))
         times = (float(first + index / film.rate) for index in range(round((end - start) * film.rate)))
         for repeats, frame in sample(path, times, partial(_steps, size=film.size, fit=film.fit)):
             frame.pict_type = 0  # Else x264 would repeat the decoder's choice of key frames.
             for _ in range(repeats):
-                frame.pts, frame.time_base = count, 1 / film.rate
+                image = _dim(frame, next(gains))
+                image.pts, image.time_base = count, 1 / film.rate
                 count += 1
-                yield from _timed(stream.encode(frame))
+                yield from _timed(stream.encode(image))
     yield from _timed(stream.encode(None))
+
+
+def _dim(frame: Any, gain: float) -> Any:
+    """Return a frame nearer to black. H.273: black is 16 and no colour 128, in the range of TV."""
+    if gain >= 1:
+        return frame
+    planes = frame.to_ndarray(format="yuv420p").astype(np.float32)
+    black = np.full((len(planes), 1), 128.0, np.float32)
+    black[: frame.height] = 16.0
+    dark = np.round(black + (planes - black) * gain).astype(np.uint8)
+    return av.VideoFrame.from_ndarray(dark, format="yuv420p")
 
 
 def _steps(look: Look, *, size: tuple[int, int], fit: str) -> list[Step]:
@@ -510,12 +546,22 @@ def _encode_audio(film: Film, out: Any) -> Row:
     done = 0
     for number, end in enumerate(film.edges[1:]):
         needed = round(end * SAMPLE_RATE) - done
-        start = film.shots[number].start + film.starts[number]
-        for frame in _samples(film.paths[number], start, film.tracks[number], needed):
+        start, first = film.shots[number].start + film.starts[number], done
+        for samples in _samples(film.paths[number], start, film.tracks[number], needed):
+            times = np.arange(done - first, done - first + samples.samples) / SAMPLE_RATE
+            frame = _quieten(samples, film.gain(number, times)) if film.fade else samples
             frame.pts, frame.time_base = done, Fraction(1, SAMPLE_RATE)
             done += frame.samples
             yield from _timed(stream.encode(frame))
     yield from _timed(stream.encode(None))
+
+
+def _quieten(frame: Any, gain: Any) -> Any:
+    """Return samples multiplied by a gain for each."""
+    quiet = (frame.to_ndarray() * gain).astype(np.float32)
+    made = av.AudioFrame.from_ndarray(quiet, format="fltp", layout="stereo")
+    made.sample_rate = SAMPLE_RATE
+    return made
 
 
 def _timed(packets: Sequence[Any]) -> Row:

@@ -270,3 +270,32 @@ def test_a_storyboard_is_a_document(shots, tmp_path, monkeypatch, home):
         board.save("film")
     with pytest.raises(UsageError, match="There is no file"):
         Storyboard.load("nothing")
+
+
+def test_a_fade_goes_through_black_and_silence_at_each_join_and_keeps_the_length(tmp_path):
+    grey = Video.from_file(
+        make_clip(tmp_path / "grey.mp4", frames=20, paint=lambda i, w, h: np.full((h, w, 3), 200, np.uint8))
+    )
+    tone = with_audio(tmp_path / "tone.mp4")
+    film = join([grey, tone, grey], tmp_path / "film.mp4", transition="fade")
+    assert film.frame_count == 60
+    assert film.notes[0].startswith("encoded again: ")
+    light = [float(np.asarray(frame).mean()) for frame in film.frames()]
+    assert min(light[:15]) > 190  # The start and the end do not fade.
+    assert min(light[46:]) > 190
+    assert light[20] < 12 > light[40]
+    assert light[15] > light[17] > light[19]
+    assert light[41] < light[43] < light[45]
+    with av.open(str(film.path)) as container:
+        audio = np.abs(np.concatenate([frame.to_ndarray()[0] for frame in container.decode(audio=0)]))
+    loud = [audio[int(48_000 * t) : int(48_000 * (t + 0.1))].max() for t in (2.05, 2.9, 3.85)]
+    assert loud[0] < loud[1] / 2 > loud[2]
+    cut = join([grey, tone], tmp_path / "cut.mp4", fit="crop")
+    assert json.loads(cut.path.with_suffix(".json").read_text())["asked"] == {
+        "fit": "crop",
+        "size": None,
+        "fps": None,
+        "audio": "keep",
+    }
+    with pytest.raises(InputError, match="transition"):
+        join([grey], transition="wipe")
