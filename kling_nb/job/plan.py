@@ -285,7 +285,7 @@ class Planner:
 
     def _settings(self, **call: Any) -> Settings:
         """Return the settings of a call."""
-        return self._once(tuple(call.items()), lambda: self._current(**call))
+        return self._once(repr(call), lambda: self._current(**call))  # a value may have no hash
 
     def _may_have(self, of: MediaFolder | Ledger, request: VideoRequest) -> bool:
         """Return False if a folder has no sidecar of the request, or a ledger no row, by the look of now."""

@@ -235,6 +235,12 @@ def calls_of(
         TableError: Columns or values are wrong. It lists all of them.
         UsageError: The template is wrong.
     """
+    if template is not None and not isinstance(template, str):
+        raise UsageError(
+            f"prompt must be a text, not a {type(template).__name__}.",
+            remedy="Prompts of single rows belong in a column prompt.",
+            parameter="prompt",
+        )
     parts = _parts(template, table) if template is not None else None
     fields = {column for _, column in parts or () if column is not None}
     if template is not None and "prompt" in table.columns and "prompt" not in fields:
@@ -282,6 +288,9 @@ def _parameters(
     named: dict[tuple[Any, bool], Endpoint] = {}
     for row in table.rows:
         name = row.values.get("endpoint", common.get("endpoint"))
+        if name is not None and not isinstance(name, str):
+            problems.append(TableProblem(row.place, "endpoint", f"must be a name, not {name!r}."))
+            continue
         key = name, any({**common, **row.values}.get(image) is not None for image in _IMAGES)
         if key in named:
             continue

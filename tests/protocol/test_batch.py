@@ -4,6 +4,7 @@ import csv
 import json
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from PIL import Image
 from scripted import Done, Fail, Hold, Queue, Run, Script, ScriptedFal
 
 from kling_nb import Batch, Session, sheet
-from kling_nb.errors import BudgetExceeded, Interrupted, SweepIncomplete, TableError, UsageError
+from kling_nb.errors import BudgetExceeded, Interrupted, KlingError, SweepIncomplete, TableError, UsageError
 
 MakeSession = Callable[..., Session]
 
@@ -260,3 +261,21 @@ def test_a_large_batch_keeps_results_and_no_jobs(session: Session, fal: Scripted
     assert {row["state"] for row in batch.records} == {"READY"}
     assert all(row["path"] and row["reused"] for row in batch.records)
     assert len(fal.accepted) == 1
+
+
+ODD: list[Any] = [
+    *([], {}, [1], {"a": 1}, True, -1, 10**30, 1e400, b"x", object()),
+    *("\ud800", "\x00", "../../etc/passwd"),
+]
+
+
+@pytest.mark.parametrize(
+    "column", ["name", "prompt", "endpoint", "image", "take", "fit", "duration", "", "x"]
+)
+def test_odd_values_bring_typed_errors_only(session: Session, fal: ScriptedFal, column: str) -> None:
+    for value in ODD:
+        with suppress(KlingError):
+            session.batch([{"prompt": "a fox", column: value}], start=False)
+        with suppress(KlingError):
+            session.batch([{"prompt": "a fox"}], start=False, **({column: value} if column else {}))
+    assert not fal.accepted
