@@ -53,7 +53,7 @@ _DAMAGED = {sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _ENCODING = ("utf-8", "surrogatepass")
 """A sidecar may have lone surrogates, which have no UTF-8. So texts are stored as blobs."""
 
-_VERSION = 2
+_VERSION = 1
 _NOTES = """CREATE TABLE notes (
 path BLOB PRIMARY KEY, inode INTEGER, mtime INTEGER, bytes INTEGER, backend TEXT, take INTEGER, size INTEGER,
 finished REAL, fingerprint BLOB, request BLOB, file BLOB, endpoint BLOB, user BLOB)"""
@@ -313,7 +313,7 @@ class Index:
     def _file(self) -> Path:
         assert self._store is not None
         name = hashlib.sha256(os.fsencode(os.path.realpath(self.folder))).hexdigest()[:24]
-        return self._store / f"{name}.sqlite3"
+        return self._store / f"{name}-{_VERSION}.sqlite3"  # versions that share a folder have an index each
 
     def _is_large(self) -> bool:
         names = (entry.name for _, _, entries in _folders(self.folder) for entry in entries)
@@ -551,11 +551,8 @@ def _connect(path: Path | None) -> sqlite3.Connection:
     try:
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = NORMAL")
-        version = db.execute("PRAGMA user_version").fetchone()[0]
-        if version != _VERSION:
+        if not db.execute("PRAGMA user_version").fetchone()[0]:
             with _transaction(db):
-                for name in ("notes", "listing") if version else ():
-                    db.execute(f"DROP TABLE IF EXISTS {name}")
                 for statement in _TABLES:
                     db.execute(statement)
     except BaseException:
