@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Composition, offer } from "../panel/composition.js";
 import { upload } from "../controls/media_picker.js";
+import { Composition, offer } from "../panel/composition.js";
 
 const quote = {
   backend: "fal",
