@@ -193,12 +193,12 @@ def test_takes_that_were_not_started_are_counted(tmp_path):
     assert widget.takes == 2
 
 
-def test_the_same_again_while_it_runs_is_one_more_take():
+def test_the_same_again_while_it_runs_is_not_bought_again_but_two_make_one_more():
     job = MemoryJob()
-    job.maker = Maker(MemoryJob())
+    job.maker = Maker(MemoryJob(), MemoryJob())
     _, comm = widget_of(job)
-    comm.ask("generate", {"key": 1, "changes": {}})
-    assert job.maker.asked[0]["new"] is True
+    comm.ask("generate", {"key": 1, "changes": {}, "count": 2})
+    assert [asked["new"] for asked in job.maker.asked] == [False, True]
 
 
 def test_the_shape_of_a_video_is_known_before_it_is_made(tmp_path):

@@ -357,9 +357,9 @@ def _arguments(job: JobLike, changes: Mapping[str, Any]) -> tuple[dict[str, Any]
             )
     built = VideoRequest.build(request.endpoint, values)
     same = request.fingerprint in {built.fingerprint, *built.earlier}
-    # A running job will give its own take: the user wants one more. What failed or is unclear is looked up.
-    apart = not job.done or job.state.state is State.READY or isinstance(job.state.error, ResultGone)
-    return {"endpoint": request.endpoint.id, **values}, same and apart
+    # A running job is shown, not bought again; what failed or is unclear is looked up.
+    ended = job.state.state is State.READY or isinstance(job.state.error, ResultGone)
+    return {"endpoint": request.endpoint.id, **values}, same and ended
 
 
 def _maker(job: JobLike) -> Maker:
