@@ -18,9 +18,10 @@ ROOT = Path(__file__).resolve().parent.parent
 PYTHON = sys.executable
 TOOLS = Path(sys.executable).parent
 NPM_RUN = (PYTHON, "scripts/node.py", "run", "--silent")
-# Most tests wait for processes and sockets, so one process per core takes little more than half the time.
-# The processes take the files in the order of tests/conftest.py, which keeps those with one browser together.
-PYTEST = (PYTHON, "-m", "pytest", "-n", "auto", "--dist", "loadfile", "--no-loadscope-reorder")
+# Most tests wait for processes and sockets, so there is one process more than cores. They take files in the
+# order of tests/conftest.py, which keeps those with one browser together.
+PROCESSES = str((os.cpu_count() or 1) + 1)
+PYTEST = (PYTHON, "-m", "pytest", "-n", PROCESSES, "--dist", "loadfile", "--no-loadscope-reorder")
 NOT_SLOW = ("-m", "not slow")
 QUICK = ("-m", "not slow and not program")
 MEMORY = Path("/dev/shm")  # noqa: S108 - only folders of pytest's own are made there
