@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
+from loop_server import serving
 
 from kling_nb.fal.hosts import Hosts
 from kling_nb.fal.http import Http, is_unsent
@@ -45,16 +46,13 @@ class Counting:
             pass
         finally:
             self.open -= 1
-            writer.close()
 
 
 @pytest.fixture
 async def server() -> AsyncIterator[tuple[Counting, str]]:
     counting = Counting()
-    listening = await asyncio.start_server(counting.serve, "127.0.0.1", 0)
-    port = listening.sockets[0].getsockname()[1]
-    yield counting, f"http://127.0.0.1:{port}/"
-    listening.close()
+    async with serving(counting.serve) as port:
+        yield counting, f"http://127.0.0.1:{port}/"
 
 
 async def test_one_after_the_other_share_a_connection(server: tuple[Counting, str]) -> None:
@@ -130,20 +128,18 @@ async def test_a_proxy_of_the_environment_is_asked_for_other_machines_only(
     async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         asked.append(await reader.readline())
         writer.write(b"HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\n\r\n")
-        writer.close()
 
-    proxy = await asyncio.start_server(refuse, "127.0.0.1", 0)
-    monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.sockets[0].getsockname()[1]}")
-    monkeypatch.setenv("ALL_PROXY", f"http://127.0.0.1:{proxy.sockets[0].getsockname()[1]}")
-    http = Http(Hosts(), lambda: None)
-    with pytest.raises(httpx.ProxyError) as caught:
-        await http.submissions.post("https://queue.fal.invalid/x")
-    assert is_unsent(caught.value)
-    assert asked == [b"CONNECT queue.fal.invalid:443 HTTP/1.1\r\n"]
-    assert (await http.short.get(url)).text == "1"
-    assert len(asked) == counting.connections == 1
-    await http.aclose()
-    proxy.close()
+    async with serving(refuse) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy}")
+        monkeypatch.setenv("ALL_PROXY", f"http://127.0.0.1:{proxy}")
+        http = Http(Hosts(), lambda: None)
+        with pytest.raises(httpx.ProxyError) as caught:
+            await http.submissions.post("https://queue.fal.invalid/x")
+        assert is_unsent(caught.value)
+        assert asked == [b"CONNECT queue.fal.invalid:443 HTTP/1.1\r\n"]
+        assert (await http.short.get(url)).text == "1"
+        assert len(asked) == counting.connections == 1
+        await http.aclose()
 
 
 async def test_a_request_may_be_cancelled_at_any_step(server: tuple[Counting, str]) -> None:

@@ -12,6 +12,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from loop_server import serving
 
 from kling_nb import Session
 from kling_nb.errors import KlingError, UnreachableError, UsageError
@@ -173,20 +174,17 @@ async def carry(source: asyncio.StreamReader, to: asyncio.StreamWriter) -> None:
 async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     await reader.readuntil(b"\r\n\r\n")
     writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok")
-    writer.close()
 
 
 @pytest.fixture
 async def company(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Socks, Path]]:
     trusted, context = certificate(tmp_path, "queue.fal.invalid")
-    host = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=context)
-    socks = Socks(host.sockets[0].getsockname()[1])
-    proxy = await asyncio.start_server(socks.serve, "127.0.0.1", 0)
-    monkeypatch.setenv("ALL_PROXY", f"socks5://127.0.0.1:{proxy.sockets[0].getsockname()[1]}")
-    monkeypatch.setenv("NO_PROXY", "localhost,fd00::/8")  # httpx itself cannot read this
-    yield socks, trusted
-    proxy.close()
-    host.close()
+    async with serving(answer, context) as host:
+        socks = Socks(host)
+        async with serving(socks.serve) as proxy:
+            monkeypatch.setenv("ALL_PROXY", f"socks5://127.0.0.1:{proxy}")
+            monkeypatch.setenv("NO_PROXY", "localhost,fd00::/8")  # httpx itself cannot read this
+            yield socks, trusted
 
 
 async def test_socks_and_a_certificate_of_the_company_work(
