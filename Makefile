@@ -43,7 +43,7 @@ test-all: $(VENV) $(FRONT_END) $(JS_TOOLS) $(HOST_TOOLS) $(COLLABORATION) ## Run
 check: $(VENV) $(FRONT_END) $(JS_TOOLS) ## Run the fast checks: format, lint, types, contracts, unit and protocol tests
 	@$(PY) scripts/checks.py fast
 
-bench: $(VENV) $(FRONT_END) ## Measure kling_nb beside fal_client and plain httpx; writes benchmarks/RESULTS.md
+bench: $(VENV) $(FRONT_END) ## Measure kling_nb next to fal_client and plain httpx; writes benchmarks/RESULTS.md
 	@KLING_NB_CHROMIUM="$$($(PY) scripts/find_chromium.py --install)" && export KLING_NB_CHROMIUM \
 	  && $(PY) -m benchmarks.run
 
@@ -68,7 +68,7 @@ notebooks: $(VENV) $(FRONT_END) ## Run the demos in notebooks/ and save their ou
 catalogue: $(VENV) ## Read the schemas of all endpoints from fal again (needs the network, not a key)
 	@$(PY) scripts/catalogue.py
 
-pin: $(VENV) ## Write constraints.txt anew from .venv
+pin: $(VENV) ## Write constraints.txt again from .venv
 	@$(PY) scripts/pin.py
 
 clean: ## Remove everything that these commands made, .venv included; lab/ stays, because your own work may be in it
