@@ -107,7 +107,7 @@ class QueueClient:
                 continue
             if failure is None or not 400 <= response.status_code < 500 or response.status_code == 408:
                 return self._parse_acceptance(endpoint_id, response)
-        assert failure is not None  # a refusal of the backup host is no verdict
+        assert failure is not None  # a refusal by the backup host alone is not final
         raise failure
 
     def _parse_acceptance(self, endpoint_id: str, response: httpx.Response) -> AcceptedRequest:
@@ -139,9 +139,9 @@ class QueueClient:
         query: str = "",
         final: Callable[[httpx.Response], bool] | None = None,
     ) -> httpx.Response:
-        """Ask at the URL of fal's reply. After a 404 or 405 there, ask at the URL of the rule (§16.1).
+        """Send a request to the URL from fal's reply. After a 404 or 405, try the URL built by rule (§16.1).
 
-        The same holds after any 4xx of the backup host.
+        At the backup host, any 4xx counts as a 404.
         """
         urls = self._urls(ref, name)
         for url in urls:
@@ -153,7 +153,7 @@ class QueueClient:
         return response
 
     def _urls(self, ref: RequestRef, name: Literal["status_url", "response_url", "cancel_url"]) -> list[str]:
-        """Return the URLs to ask at, without those that were refused where a later one succeeded."""
+        """Return the URLs to try, without those that were refused before a later one succeeded."""
         urls = ref.urls(name)
         return [url for url in urls[:-1] if url not in self._refused] + urls[-1:]
 
@@ -306,7 +306,7 @@ def _no_result(response: httpx.Response, ref: RequestRef, *, reported: bool) -> 
     """Return the error for an answer to the result GET that is no result (FAL-PROTOCOL §6.2, §16.3).
 
     The error ends the job only if it is about this request: a header of fal names the failure, or the body is
-    the model's own. Otherwise the same cell could buy the video a second time.
+    the model's own. If any other error ended the job, the same cell could buy the video a second time.
     """
     code = response.status_code
     answer = from_response(
@@ -327,7 +327,7 @@ def _no_result(response: httpx.Response, ref: RequestRef, *, reported: bool) -> 
 
 
 def unavailable_error(what: str, answer: errors.ResponseError, ref: RequestRef) -> errors.ResultUnavailable:
-    """Return the error of a request that fal has accepted and whose status or result it does not give."""
+    """Return the error of an accepted request whose status or result fal does not give now."""
     return errors.ResultUnavailable(
         f"fal cannot give the {what} now ({clip(answer.message, 200)}).",
         remedy=(
@@ -351,7 +351,7 @@ def _rate_limited(answer: errors.ResponseError) -> errors.RateLimited:
 
 
 def _is_own(response: httpx.Response, ref: RequestRef) -> bool:
-    """Return True if the header of an answer names this request, so that its body is the model's."""
+    """Return True if the header of an answer names this request. Then its body is the model's."""
     return str(response.headers.get("x-fal-request-id", "")).strip() == ref.request_id
 
 
@@ -368,7 +368,7 @@ def _has_error_type(response: httpx.Response, data: Mapping[str, Any] | None) ->
 def _may_come_later(response: httpx.Response, data: Mapping[str, Any] | None) -> bool:
     """Return True if this is fal's own 429 of a submission that was not accepted (FAL-PROTOCOL §16.11).
 
-    A page of a proxy is not, and neither is an answer that names a request.
+    Return False for the page of a proxy, and for an answer that names a request.
     """
     named = bool(data and data.get("request_id")) or "x-fal-request-id" in response.headers
     if response.status_code != 429 or data is None or named:

@@ -1,4 +1,4 @@
-"""`Plan`: what a call would do and cost, and `Outcome`, the one word for it. Nothing is sent here."""
+"""`Plan`: what a call would do and cost. `Outcome`: the name for it. This module sends nothing."""
 
 from __future__ import annotations
 
@@ -54,7 +54,8 @@ class Call:
 
     Attributes:
         earlier: The same call as an earlier version understood it, if that differs.
-        fault: Why this version does not accept the call. Only what was paid for as `earlier` is shown then.
+        fault: The error with which this version refuses the call. Then only what was paid for as `earlier`
+            is shown.
         parameters: All other arguments: the endpoint's parameters and the options of the submission.
     """
 
@@ -109,9 +110,9 @@ class Outcome(StrEnum):
     REFETCH = "REFETCH"
     """The job was paid for and stored, and its file is missing."""
     RESULT_GONE = "RESULT_GONE"
-    """fal did not have the result when last asked. It is asked once more; only `new` buys another take."""
+    """fal no longer had the result when last asked. A run asks once more; only `new` buys another take."""
     SUBMIT = "SUBMIT"
-    """A new job is sent. A ledger row that was written but never sent also counts."""
+    """A new job is sent. This includes a job whose ledger row was written but which was never sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,9 +272,10 @@ class Planner:
             self._shared.look = outer
 
     def _once(self, key: object, make: Callable[[], T]) -> T:
-        """Return what `make` returns; within `one_look`, what it returned for this key before.
+        """Call `make` and return its result. Within `one_look`, call it only once for each key.
 
-        An `id` in a key must be that of an object that the look keeps.
+        If a key contains the `id` of an object, the object must live as long as the look. Otherwise another
+        object could get the same `id`.
         """
         look: dict[object, Any] | None = getattr(self._shared, "look", None)
         if look is None:
@@ -285,10 +287,10 @@ class Planner:
 
     def _settings(self, **call: Any) -> Settings:
         """Return the settings of a call."""
-        return self._once(repr(call), lambda: self._current(**call))  # a value may have no hash
+        return self._once(repr(call), lambda: self._current(**call))  # a value may not be hashable
 
     def _may_have(self, of: MediaFolder | Ledger, request: VideoRequest) -> bool:
-        """Return False if a folder has no sidecar of the request, or a ledger no row, by the look of now."""
+        """Return False if, by the current look, a folder has no sidecar or a ledger no row of the request."""
         if getattr(self._shared, "look", None) is None:
             return True
         return request.fingerprint in self._once(of, of.fingerprints)
@@ -339,7 +341,7 @@ class Planner:
         return replace(plan, refusal=self._refusal(plan))
 
     def _find_earlier(self, plan: Plan) -> Plan:
-        """Return the plan that shows what was paid for under an earlier fingerprint, or the same plan."""
+        """Return the plan that shows what was paid for under an earlier fingerprint, or `plan` itself."""
         for fingerprint in plan.request.earlier:
             request = replace(plan.request, earlier=(), recorded=fingerprint)
             found = self.find(request, plan.settings, plan.take)
@@ -357,10 +359,10 @@ class Planner:
         return plan
 
     def _plan_refused(self, call: Call, fault: KlingError) -> Plan:
-        """Return the plan of what an earlier version made of a call that this version does not accept.
+        """Return the plan of a refused call, if an earlier version accepted it and it was paid for.
 
         Raises:
-            KlingError: `fault`, if there is nothing.
+            KlingError: `fault`, if nothing was paid for.
         """
         if call.earlier is None or call.new:
             raise fault
@@ -387,7 +389,7 @@ class Planner:
         return request if endpoint is request.endpoint else replace(request, endpoint=endpoint)
 
     def _find_elsewhere(self, plan: Plan) -> Plan:
-        """Return the plan with the take or the running job of another folder, or the same plan."""
+        """Return the plan with the take or the running job of another folder, or `plan` itself."""
         take, request = plan.take, plan.request
         ledger = self._ledger(plan.settings)
         if not request.earlier and not self._may_have(ledger, request):
@@ -463,8 +465,8 @@ class Planner:
     def _newer(self, chosen: Endpoint, parameter: str | None, settings: Settings) -> Endpoint | None:
         """Return an endpoint of the package with its live schema, if the choices of `parameter` may be old.
 
-        fal adds to long lists, such as effects. It is asked only about these, with a key, once a week.
-        A mistake in any other parameter asks nothing of fal.
+        fal adds choices to long lists, such as effects. A live schema is fetched only for such a list, only
+        with a key, and once a week. A mistake in any other parameter sends no request to fal.
         """
         known = chosen.input_schema.get("properties", {}).get(parameter, {})
         if settings.backend != "fal" or settings.key is None or "enum" not in known or chosen.fetched_at:
@@ -477,7 +479,7 @@ class Planner:
             return None
 
     def endpoint(self, name: str | None = None, *, refresh: bool = False, fetch: bool = True) -> Endpoint:
-        """Return the endpoint of an id or short name, by default the one set. See `Session.endpoint`."""
+        """Return the endpoint of an id or short name, by default the usual one. See `Session.endpoint`."""
         settings = self._settings()
         book = self._connections.endpoints(settings)
         return book.find(_name(name, settings), refresh=refresh, fetch=fetch)
@@ -502,14 +504,14 @@ class Planner:
     def _choose_endpoint(
         self, name: str, images: Mapping[str, Any], settings: Settings
     ) -> tuple[Endpoint, Endpoint]:
-        """Return the endpoint that is named and the one to use: with an image, its image-to-video sister."""
+        """Return the named endpoint and the one to use: with an image, its image-to-video counterpart."""
         find = self._book(settings).find
         named = find(name)
         has_image = any(image is not None for image in images.values())
         return named, image_endpoint(named, find) if has_image else named
 
     def _find_paid(self, request: VideoRequest, settings: Settings, take: int | None) -> Entry | None:
-        """Return the row of a submission of this take (None: of any take), so that it is not bought again."""
+        """Return the row that paid for this take (None: for any take), so that it is not bought again."""
         if not self._may_have(self._ledger(settings), request):
             return None
         unfinished = self._find_unfinished(request, settings, take)
@@ -521,7 +523,7 @@ class Planner:
         return next(iter(paid), None)
 
     def _find_unfinished(self, request: VideoRequest, settings: Settings, take: int | None) -> Entry | None:
-        """Return the unfinished row of a request, best one of this folder and this take."""
+        """Return the unfinished row of a request. Prefer one of this folder and this take."""
         alike = Selection(fingerprint=request.fingerprint, unfinished=True)
         found = [
             entry
@@ -549,8 +551,8 @@ def _about_earlier(request: VideoRequest | None, stored: Mapping[str, Any]) -> s
     """Return the line about a request that an earlier version made of the same call.
 
     Args:
-        request: What this version makes of it; None if it does not accept it.
-        stored: The input that was sent.
+        request: The request of this version; None if this version does not accept the call.
+        stored: The input that the earlier version sent.
     """
     now = stored_input(request) if request is not None else {"prompt": None}
     differing = [name for name in stored if name in now and stored[name] != now[name]]

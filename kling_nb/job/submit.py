@@ -56,8 +56,8 @@ class JobSubmission:
         inline_limit: Size in bytes up to which a file is sent as a data URI.
         webhook_url: Where fal also delivers the result, if this process submits.
         options: How fal's queue treats the submission, if this process submits.
-        patient: True if it waits while the account runs its maximum of requests. With `max_queue_length` it
-            never waits.
+        patient: True to wait while the account runs its maximum of requests. With `max_queue_length`, the
+            submission never waits.
 
     Attributes:
         fresh: True if this process submits, and fal has not answered yet.
@@ -106,7 +106,7 @@ class JobSubmission:
                 fal has it.
             KlingError: The request could not be sent, or fal refused it.
         """
-        # Inside this block, no other kernel takes the row for one that was left unsent.
+        # Inside this block, no other kernel treats the row as one that was left unsent.
         with at_work(self._job.id) if self.fresh else nullcontext():
             try:
                 backend = await connect()
@@ -128,7 +128,7 @@ class JobSubmission:
             await self._record.note(**failure_columns(fault, accepted=False))
 
     async def forget_uploads(self) -> None:
-        """Upload the files again the next time, because fal could not fetch them."""
+        """Forget the URLs that fal could not fetch, so that the next submission uploads the files again."""
         for url in self.urls.values():
             await self._uploads.forget(url)
 
@@ -158,10 +158,10 @@ class JobSubmission:
                     except errors.TooManyRunning as fault:
                         if not self._patient:
                             raise
-                        # The row says "not sent" before the wait, so that after a kill a run sends it.
+                        # Mark the row as not sent before the wait. If this process is killed, a run sends it.
                         if not await asyncio.to_thread(ledger.mark_unsent, self._job.id):
                             break
-                        # Not at once, also with `Retry-After: 0`: the limit is still reached.
+                        # Wait even after `Retry-After: 0`, because the account is still at its limit.
                         seconds = max(TURN.first, TURN.delay(attempt, fault.retry_after))
                         await self._wait_for_turn(backend, line, turn, seconds)
         self.fresh, self._intent = False, None  # another process submits this row
@@ -174,7 +174,7 @@ class JobSubmission:
 
         Args:
             backend: The backend.
-            line: Held by the one request to the endpoint that tries again. The others wait behind it.
+            line: Lock of the endpoint. The request that holds it tries again; the others wait behind it.
             turn: Releases the line.
             seconds: Wait before the next try. A request that has waited behind another one tries at once.
         """
@@ -195,7 +195,7 @@ class JobSubmission:
 
     @asynccontextmanager
     async def _before_submission(self) -> AsyncIterator[None]:
-        """Keep the row inside the block, which may take minutes. A cancel ends the job at once."""
+        """Keep other processes from taking over the row during the block. A cancel ends the job at once."""
         renewing = asyncio.create_task(self._renew())
         try:
             with self._job.cancellation.before_submission(self._record.cancel):
@@ -341,11 +341,11 @@ _REFUSED_AUDIO = re.compile(r"data:audio/(?!mpeg\b|x-wav\b)", re.IGNORECASE)
 
 
 def _refused_audio(given: Mapping[str, Any]) -> dict[str, LocalFile]:
-    """Return the audio of an input that must be uploaded, although it is a data URI, by parameter."""
+    """Return, by parameter, the audio that must be uploaded because fal refuses its data URI."""
     found: dict[str, LocalFile] = {}
     for path, value in _flatten(given).items():
         if isinstance(value, str) and _REFUSED_AUDIO.match(value):
-            with suppress(errors.InputError):  # it is no file, e.g. a prompt
+            with suppress(errors.InputError):  # the text is not a data URI, but e.g. a prompt
                 file = for_upload(value)
                 found |= {path: file} if isinstance(file, LocalFile) else {}
     return found
@@ -393,14 +393,14 @@ LIST_LAG = 7_200.0
 """Seconds in which a request may be missing in the list. fal may list it only after its end (§12.4)."""
 
 NEARLY = 2
-"""Differing values up to which a listed request is named as nearly the same."""
+"""A listed request that differs in at most this many values is named as nearly the same."""
 
 
 async def look_up(backend: Backend, ledger: Ledger, entry: Entry, endpoint: Endpoint) -> Entry:
     """Return the row with its request id, if fal lists exactly one matching request.
 
-    With another key than that of the submission, a match counts too: the key may be a new one of the same
-    account. An empty list then proves nothing.
+    A match counts even if the key is not that of the submission, because it may be a new key of the same
+    account. With such a key, an empty list proves nothing.
 
     Raises:
         SubmissionUncertain: fal lists none or several, or the list cannot be fetched.
@@ -427,7 +427,7 @@ async def look_up(backend: Backend, ledger: Ledger, entry: Entry, endpoint: Endp
 
 
 def _near(ledger: Ledger, differing: Mapping[str, Sequence[str]]) -> list[str]:
-    """Return up to three requests of no row that differ in few values, each with what differs."""
+    """Describe up to three listed requests that have no row and differ in few values."""
     few = sorted((paths, found) for found, paths in differing.items() if 0 < len(paths) <= NEARLY)
     unknown = [(paths, found) for paths, found in few[:20] if ledger.get(found) is None]
     return [f"{found} (another {' and '.join(paths)})" for paths, found in unknown[:3]]
@@ -453,8 +453,9 @@ def _differences_by_id(
 def differences(entry: Entry, endpoint: Endpoint, given: Mapping[str, Any]) -> list[str]:
     """Return the paths at which `given`, as fal lists it, differs from the input of the row.
 
-    The schema's defaults count as given on both sides, and what the schema does not know does not count: fal
-    may store more than was sent. A local file equals its URL, or a data URI of the same bytes.
+    A missing value counts as the schema's default, on both sides. Listed values that neither the schema nor
+    the row has are ignored, because fal may store more than was sent. A local file equals its URL, or a data
+    URI of the same bytes.
     """
     urls = json.loads(entry.addresses) if entry.addresses else {}
     known = _drop_unknown(endpoint.input_schema, given, entry.input)
