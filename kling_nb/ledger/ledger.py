@@ -37,13 +37,13 @@ class Ledger:
         self._commits, self._pid = SharedCommits(self._write), os.getpid()
 
     def claim(self, intent: Intent) -> tuple[Entry, bool]:
-        """Return the row that pays for the request already, or may; else insert a new one.
+        """Return the row that already pays, or may pay, for the request. If there is none, insert one.
 
-        One transaction does all of it. So of two kernels that race only one gets a new row, and the price
-        counts for the limits at once. The row is on the disk on return.
+        All of it is one transaction: if two kernels race, only one of them gets a new row, and its price
+        counts towards the limits at once. The row is on the disk when the call returns.
 
         Returns:
-            The row, and True if it is new. Only then the caller submits.
+            The row, and True if the caller must submit it: the row is new, or it was never sent.
 
         Raises:
             BudgetExceeded: A new row would exceed a limit. It is not inserted.
@@ -58,7 +58,7 @@ class Ledger:
             return found, False
 
     def _find_same(self, db: sqlite3.Connection, intent: Intent) -> Entry | None:
-        """Return the row of the same request that is not finished, else one that was paid for."""
+        """Return an unfinished row of the same request. If there is none, return one that was paid for."""
         found = self._find_unfinished(db, intent)
         if found is None and intent.backend == "fal":
             found = next(
@@ -126,14 +126,14 @@ class Ledger:
 
     @staticmethod
     def _pay(db: sqlite3.Connection, intent: Intent) -> None:
-        """Take its price from the reservation of its sweep, or raise unless it is within the limits."""
+        """Draw the price from the reservation of the sweep. If that is not possible, check the limits."""
         cost = intent.cost or 0.0
         if intent.reservation is None or not draw(db, intent.reservation, cost):
             check_limits(db, intent.limits, cost)
 
     def _take_over(self, db: sqlite3.Connection, entry: Entry, intent: Intent) -> Entry:
-        """Make a row that was never sent this process's, which sends it with its own key and limits."""
-        self._set(db, entry.id, reserved_usd=None)  # Else its price would count twice.
+        """Make this process, with its key and limits, the owner of a row that was never sent."""
+        self._set(db, entry.id, reserved_usd=None)  # Otherwise its price would count twice.
         self._pay(db, intent)
         self._set(
             db,
@@ -146,7 +146,7 @@ class Ledger:
         return self._entry(db, entry.id)
 
     def take_over(self, job_id: str, intent: Intent) -> bool:
-        """Make a row that was never sent this process's. Return True if the caller may send it.
+        """Make this process the owner of a row that was never sent. Return True if it may send the row.
 
         Raises:
             BudgetExceeded: It would exceed a limit of the intent. The row is not changed.
@@ -172,7 +172,7 @@ class Ledger:
         Args:
             limits: The limits.
             cost: US dollars for all of them.
-            besides: Ids of rows that were never sent and are among them.
+            besides: Ids of unsent rows that are among these submissions. Their price does not count twice.
 
         Returns:
             The id of the reservation, for `Intent.reservation` and `release`.
@@ -197,8 +197,8 @@ class Ledger:
             urls: URL of each local file of the input, by parameter.
 
         Returns:
-            True if the caller is to send the request. If the uploads took long, another process may have
-            taken the row over, and sends it.
+            True if the caller must send the request. False if another process has taken over the row, for
+            example during long uploads. That process sends it.
         """
         with self._file.transaction() as db:
             changed = db.execute(
@@ -217,7 +217,7 @@ class Ledger:
         """Record that fal did not accept the request that was sent, so that it may be sent again.
 
         Returns:
-            False if the row is not this process's any more, or has a request id. It is not changed.
+            False if the row no longer belongs to this process, or has a request id. It is not changed.
         """
         with self._file.transaction() as db:
             return self._renew(db, job_id, "sent_at NOT NULL", ", sent_at = NULL, addresses = NULL")
@@ -266,7 +266,7 @@ class Ledger:
 
     @staticmethod
     def _is_being_sent(db: sqlite3.Connection, entry: Entry) -> bool:
-        """Return True if another row sends the same request now. Then fal's list may have that one."""
+        """Return True if another row sends the same request now. fal may list the request of that row."""
         rows = db.execute(
             "SELECT * FROM jobs WHERE fingerprint = ? AND id != ? AND state = 'SUBMITTING'"
             " AND sent_at NOT NULL AND request_id IS NULL",
@@ -348,7 +348,7 @@ class Ledger:
     def find_elsewhere(
         self, fingerprint: str, folder: Path, take: int, *, any_take: bool = False
     ) -> list[Entry]:
-        """Return the rows of fal that paid for a take in another folder, or may: first those with a file.
+        """Return fal's rows that paid, or may pay, for a take in another folder: first those with a file.
 
         Args:
             fingerprint: Fingerprint of the request.
@@ -383,7 +383,7 @@ class Ledger:
             return self.entries(selection, limit=limit, offset=offset), self.count(selection)
         where, values = selection.where()
         with self._file.connection() as db:
-            # The + keeps SQLite from the index by time: to read the rows as they lie takes half as long.
+            # The + keeps SQLite from using the index by time. Reading in stored order is twice as fast.
             query = f"SELECT rowid FROM jobs WHERE {where} ORDER BY +created_at DESC, rowid DESC"
             found = [row[0] for row in db.execute(query, values).fetchall()]
             query = "SELECT * FROM jobs WHERE rowid IN (SELECT value FROM json_each(?))"
@@ -392,7 +392,7 @@ class Ledger:
             return [Entry.from_row(row) for row in rows.fetchall()], len(found)
 
     def columns(self, *names: str) -> list[tuple[Any, ...]]:
-        """Return columns of all rows as they are stored, the newest first. That is ten times faster."""
+        """Return columns of all rows, the newest first. This is ten times faster than `entries`."""
         if not self.exists():
             return []
         with self._file.connection() as db:
@@ -418,7 +418,7 @@ class Ledger:
     def expected_seconds(self, endpoint: str, backend: str) -> float | None:
         """Return the median seconds from submission to result of an endpoint's last 20 jobs, or None.
 
-        They are searched among the last 500 rows of the endpoint: it may have 100,000, none of this backend.
+        Only the last 500 rows of the endpoint are searched. It may have 100,000, and none of this backend.
         """
         if not self.exists():
             return None
@@ -443,7 +443,7 @@ class Ledger:
         return row["url"] if row and upload.usable(row["uploaded_at"], time.time()) else None
 
     def may_have_upload(self, upload: Upload, size: int) -> bool:
-        """Return True if a usable upload, with any hash, has this size and else equals `upload`."""
+        """Return True if a usable upload has this size and equals `upload` in all but its hash."""
         if not self.exists():
             return False
         with self._file.connection() as db:
@@ -490,7 +490,7 @@ class Ledger:
 def _paid_rows(
     db: sqlite3.Connection, fingerprint: str, folder: Path, take: int | None, any_take: bool
 ) -> Iterator[Entry]:
-    # The + keeps SQLite from the index of states: most rows of a long ledger are READY.
+    # The + keeps SQLite from using the index of states, because most rows of a long ledger are READY.
     rows = db.execute(
         "SELECT * FROM jobs WHERE fingerprint = ?1 AND (?4 OR take = ?3)"
         " AND backend = 'fal' AND (+state = 'READY' OR (+state = 'FAILED' AND error_type = ?5))"
@@ -505,7 +505,7 @@ def _rows_elsewhere(
 ) -> Iterator[Entry]:
     """Yield rows of other folders: finished ones, those that fal may be working on, then moved ones.
 
-    A moved one is finished, and its file is not where it was. The caller looks for its new name.
+    A moved row is finished, but its file is not where it was stored. The caller looks for its new name.
     """
     rows = db.execute(
         "SELECT * FROM jobs WHERE fingerprint = ?1 AND (?3 OR take = ?2) AND backend = 'fal'"

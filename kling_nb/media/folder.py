@@ -142,7 +142,7 @@ class MediaFolder:
             for note in notes:
                 if note.size in sizes and (take := _take(self._index, note)):
                     (chosen if note in wanted else others)[take.path] = take
-        for path in others:  # A take has one sidecar, or several that a user copied: all must meet them.
+        for path in others:  # If a user copied a sidecar, all copies must meet the conditions.
             chosen.pop(path, None)
         copied = {take.sidecar.sha256 for take in others.values()}
         paid = [
@@ -287,7 +287,7 @@ class MediaFolder:
         return new
 
     def check_writable(self) -> None:
-        """Raise unless a new take can be stored. Otherwise fal would be paid for a video without a place.
+        """Raise unless a new take can be stored. Otherwise a video would be paid for and not stored.
 
         Raises:
             MediaError: The folder cannot be written to, or its disk is full.
@@ -295,7 +295,7 @@ class MediaFolder:
         existing = self.folder
         with disk_errors(self.folder, unsent=True):
             while not os.path.lexists(existing) and existing != existing.parent:
-                existing = existing.parent  # a link to a disk that is not there exists, and is no folder
+                existing = existing.parent  # a link to a missing disk exists, but is not a folder
             if not existing.is_dir():
                 raise NotADirectoryError(errno.ENOTDIR, f"{existing} is not a folder")
             if not os.access(existing, os.W_OK | os.X_OK):
@@ -409,22 +409,22 @@ def _sidecar(incoming: Incoming, draft: TakeDraft, kind: FileType, measures: Pro
 
 
 def _printable_name(file_name: str | None) -> str:
-    """Return a server's name for the file as a message can show it."""
+    """Return the file name that a server gave, in a form that a message can show."""
     shown = "".join(letter for letter in file_name or "" if letter.isprintable())[:60]
     return shown or "The result"
 
 
-# -- The number and name of a new take, also if several kernels want the same.
+# -- The number and name of a new take, even if several kernels want the same ones.
 #
-# A name is created only if it is free: first that of the media file, then that of the sidecar, which makes
-# the take. So a crash leaves at worst a complete file without a sidecar. If the same bytes are stored again,
-# they get this file.
+# A name is created only if it is free: first the name of the media file, then that of the sidecar. The take
+# exists once its sidecar does. So a crash leaves at worst a complete file without a sidecar, and this file is
+# used if the same bytes are stored again.
 
 
 _MOST_TAKES = 10_000
 
 _RECENT = 10.0
-"""Seconds. To place a take, such an old look is enough: takes stored since are found by their names."""
+"""Seconds. To place a take, a look may be this old, because newer takes are found by their names."""
 
 
 def _take(index: Index, note: Note) -> Take | None:
@@ -449,8 +449,8 @@ def place_take(
 ) -> Take:
     """Give the complete file `temporary` its name in the folder, and write its sidecar.
 
-    Each backend has its own numbers. If a local preview had number 1, `take=1` would be submitted, and paid
-    for, again once a key is set.
+    Each backend has its own numbers. If a local preview used number 1, the first take of fal would get number
+    2, and `take=1` would be submitted and paid for again.
 
     Args:
         index: Index of the folder.
@@ -502,7 +502,11 @@ def _used_numbers(index: Index, sidecar: Sidecar) -> set[int]:
 
 
 def _try_name(index: Index, note: Path, temporary: Path, sidecar: Sidecar) -> Take | None:
-    """Return the take under this name if the name is free or has this request's take, else None."""
+    """Store the take under this name, or return the take that the same request has there.
+
+    Returns:
+        The take, or None if the name belongs to another one.
+    """
     media = note.with_name(sidecar.file)
     if note.exists():
         return _take_at(index, note, sidecar)

@@ -1,8 +1,8 @@
 """`Index`: what a media folder has, kept in a small SQLite file so that no look-up reads the whole folder.
 
 The file is in the home folder, next to the ledger. It has a row for each JSON file of the media folder: path,
-inode, time and size, and what a look-up of its sidecar needs. It may be deleted at any time. For a folder of
-few takes, without a place that can be written, and in a forked child, the same tables are in memory.
+inode, time and size, and what a look-up of its sidecar needs. It may be deleted at any time. The same tables
+are kept in memory instead if the folder has few takes, if the file cannot be written, and in a forked child.
 
 The file system decides, not the index:
 
@@ -10,13 +10,13 @@ The file system decides, not the index:
   change with each file that is added, renamed or deleted. If they differ, or are too recent to be sure, the
   folder is listed again. On network disks and on Windows, where these times may not change, it always is.
 - What this process changes itself (`own_change`) needs no listing: the times right before and after such a
-  change are compared. A change by another program in that same instant is found by the next listing, after a
-  minute at most, as if it had been made then.
+  change are compared. If another program changes the folder in that same instant, the next listing finds its
+  change, after a minute at most.
 - Sidecars that a look-up finds are read from the disk. A file counts if its content has the right SHA-256.
-- Before a process reports for the first time that there is no take, which may cost money, it lists the folder
+- The answer "there is no take" may cost money. Before its first such answer, a process lists the folder
   itself and checks all stamps. After own changes it lists the folder again, but not twice in a second.
-- A sidecar that was edited in place is noticed when it is found. Else it is noticed by its stamp: at each
-  look-up in a folder of few takes; in a large one the files have their turns, 500 at most at each look-up.
+- A sidecar that was edited in place is noticed when a look-up finds it, or when its stamp is checked. In a
+  folder of few takes, each look-up checks all stamps; in a large one, it checks the next 500 at most.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ from kling_nb.video.decisions import Decisions
 
 _DEEPEST = 12
 _FEW = 200
-"""Up to so many JSON files are all checked at each look-up."""
+"""In a folder with at most this many JSON files, each look-up checks all of them."""
 
 _CHECKS, _CHECK_SECONDS = 500, 0.25
-"""In larger folders, so many files are checked at a look-up that comes so long after the last check: 2 ms."""
+"""In larger folders: files that one look-up checks, and seconds between two checks. A check takes 2 ms."""
 
 _OWN_SECONDS, _OWN_SECONDS_PAID = 60.0, 1.0
-"""After own changes, a listing counts for so long; the second where a miss may cost money."""
+"""Seconds that a listing stays valid after own changes. The second one holds where a miss may cost money."""
 
 _BUSY_SECONDS = 5.0
 _DAMAGED = {sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
@@ -64,7 +64,10 @@ _TABLES = (
     "CREATE TABLE listing (state TEXT)",
     f"PRAGMA user_version = {_VERSION}",
 )
-"""`notes`: each JSON file, from `backend` on NULL if it is no sidecar. `listing`: times of all folders."""
+"""`notes`: one row for each JSON file; the columns from `backend` on are NULL if it is not a sidecar.
+
+`listing`: the times of all folders.
+"""
 
 _COLUMNS = "path, mtime, bytes, backend, take, size, finished, request, file, endpoint, user"
 
@@ -72,10 +75,10 @@ _UNDECIDED = Decisions()
 
 T = TypeVar("T")
 Stamp = tuple[Any, int, int]
-"""Path or inode, modification time in ns, size: a file that has not changed."""
+"""Path or inode, modification time in ns, and size. A file that has the same stamp has not changed."""
 
 Times = tuple[int, ...]
-"""What changes with each file of a folder: `times_of`."""
+"""Times of a folder from `times_of`. They change if a file is added, renamed or deleted."""
 
 
 class Note(NamedTuple):
@@ -148,12 +151,12 @@ class Index:
 
         Args:
             fingerprint: Fingerprint of the request.
-            recent: A look at the folder within the last so many seconds is enough.
+            recent: The last look at the folder is enough if it is at most this many seconds old.
         """
         return self._find("fingerprint", fingerprint, recent)
 
     def of_request_id(self, request_id: str, *, recent: float = 0.0) -> list[Note]:
-        """Return the sidecars of one request to fal or to a local preview server. Arguments as above."""
+        """Return the sidecars of one request to fal or to a local preview server. See `of_request`."""
         return self._find("request", request_id, recent)
 
     def newest(self, limit: int = -1) -> list[Note]:
@@ -174,7 +177,7 @@ class Index:
         """List the folder unless this process has done so. Return True if it was listed now.
 
         Args:
-            paid: True if what is missing may be paid for. Then a listing before own changes is too old.
+            paid: True if a missing take may be bought. After own changes, a listing then counts for a second.
         """
         listed = self._listed and self._pid == os.getpid()
         if paid and self._has_own_changes:
@@ -196,9 +199,9 @@ class Index:
 
     @contextmanager
     def own_change(self) -> Iterator[None]:
-        """Make one short change in the folder itself, without a sync of the disk. It needs no new listing.
+        """Make one short change to the folder, without a sync of the disk. It needs no new listing.
 
-        If another program has changed the folder since the last listing, it is listed again all the same.
+        If another program has changed the folder since the last listing, the folder is still listed again.
         """
         with self._lock_of_process():
             known = bool(self._times) and self._times.get("") == self._times_now()
@@ -235,7 +238,7 @@ class Index:
         return self._select(where, value.encode(*_ENCODING), recent=recent)
 
     def _select(self, where: str, *values: bytes, recent: float = 0.0) -> list[Note]:
-        """Return the rows of a condition. Those that changed on the disk are read again before."""
+        """Return the rows that meet a condition. First read again the sidecars that changed on the disk."""
 
         def select(db: sqlite3.Connection) -> list[Note]:
             self._refresh(db, recent)
@@ -282,7 +285,7 @@ class Index:
     # -- the database
 
     def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Run work with the database: that in the file, or after an error of it one in memory."""
+        """Run work with the database in the file or, after an error of the file, with one in memory."""
         with self._lock_of_process():
             try:
                 return work(self._open())
@@ -295,7 +298,7 @@ class Index:
     def _lock_of_process(self) -> threading.RLock:
         """Return the lock. A forked child starts again: locks and connections do not survive a fork."""
         if self._pid != os.getpid():
-            # Kept, so that the child does not close its parent's connection: that drops the parent's locks.
+            # The child keeps its parent's connection open: to close it would drop the parent's locks.
             self._of_parent = self._db
             self._start()
             self._store = None
@@ -425,8 +428,8 @@ class Index:
         """List the folder.
 
         Returns:
-            The inode of each JSON file by its path; the times of all folders; and True if a later change of
-            any of them will have another time.
+            The inode of each JSON file by its path; the times of all folders; and True if any later change of
+            a folder will give it another time.
         """
         inodes: dict[str, int] = {}
         times: dict[str, Times] = {}
@@ -442,7 +445,7 @@ class Index:
         return inodes, times, firm
 
     def _read_changed(self, db: sqlite3.Connection, inodes: dict[str, int], full: bool) -> bool:
-        """Read the sidecars that are new or changed. Leave out of `inodes` what is no longer there.
+        """Read the sidecars that are new or changed. Remove deleted files from `inodes`.
 
         Returns:
             False if a file may still be written.
@@ -469,7 +472,7 @@ class Index:
     def file_of(self, note: Note) -> Path | None:
         """Return the file of a sidecar if there is one of its name and size. Its content is not read.
 
-        If there is none, it is searched as by `media_of`.
+        If there is none, search for it as `media_of` does.
         """
         named = note.path.parent / note.file
         if size_of(named) == note.size:
@@ -514,7 +517,7 @@ class Index:
     def checksum(self, path: Path) -> str | None:
         """Return the SHA-256 of a file in hexadecimal, or None if it cannot be read.
 
-        It is computed once until the file changes.
+        It is computed only once unless the file changes.
         """
         try:
             status = path.stat()
@@ -543,7 +546,7 @@ class _SharedLook:
 def _connect(path: Path | None) -> sqlite3.Connection:
     """Return a connection to the file of an index, or to one in memory."""
     if path is not None:
-        with suppress(OSError):  # A home is not made for an index alone.
+        with suppress(OSError):  # No home folder is created for an index alone.
             path.parent.mkdir(mode=0o700, exist_ok=True)
     db = sqlite3.connect(
         path or ":memory:", timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
