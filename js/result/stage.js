@@ -10,14 +10,14 @@ import { isPlayable } from "./live_job.js";
 /** @typedef {import("../shared/screen.js").Screen} Screen */
 
 /**
- * The place of the video, which has its size from the beginning: progress, poster and video, or
- * why there is none. Nothing is fetched but a poster until it is played, and not even that until
- * it is seen.
+ * Makes the stage, which has the size of the video from the start. It shows progress, then the
+ * poster and the video, or why there is none. The poster is fetched when the stage comes into view,
+ * and the video when it is played.
  *
  * @param {LiveJob} live
  * @returns {import("../shared/dom.js").Part & {failed: () => boolean,
- *   place: () => ReturnType<ReturnType<typeof player>["place"]> | null}} `failed` says that nothing
- *   can be played here, `place` where the video stands
+ *   place: () => ReturnType<ReturnType<typeof player>["place"]> | null}} `failed` returns true
+ *   if nothing can be played here; `place` returns where the video stands
  */
 export function stage(live) {
   const over = cover(live);
@@ -57,7 +57,7 @@ export function stage(live) {
     look();
     if (compared) playing.play();
   };
-  /** Brings a result into view, where the reader sees a part of it and has not scrolled since. */
+  /** Scrolls a result into view if a part of it is visible and the reader has not scrolled. */
   const reveal = () => {
     if (seen && !moved) node.scrollIntoView({ block: "nearest" });
   };
@@ -101,7 +101,7 @@ const MOVES = /** @type {const} */ (["wheel", "touchmove"]);
 const PASSIVE = { capture: true, passive: true };
 
 /**
- * A result that is no video: an image, audio, or a file to save.
+ * Makes the view of a result that is not a video: an image, audio, or a file to save.
  *
  * @param {LiveJob} live
  * @returns {import("../shared/dom.js").Part}
@@ -157,7 +157,8 @@ function screenOf(take) {
 }
 
 /**
- * What lies over the stage: how far the job is, why there is no video, that the kernel does not answer.
+ * Makes the layer over the stage: the progress of the job, why there is no video, or that the kernel
+ * does not answer.
  *
  * @param {LiveJob} live
  * @returns {import("../shared/dom.js").Part}

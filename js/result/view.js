@@ -10,8 +10,8 @@ import { stage } from "./stage.js";
 import { takes } from "./takes.js";
 
 /**
- * The parts of a result, in the one order that it has everywhere: header, stage with its transport,
- * takes, actions, what makes another one, details.
+ * Returns the parts of a result. Their order is the same everywhere: header, stage with its
+ * transport, takes, actions, form for another take, details.
  *
  * @param {import("./live_job.js").LiveJob} live
  */

@@ -47,14 +47,14 @@ from kling_nb.sweeps.axes import LARGEST, Axis
 from kling_nb.sweeps.sweep import CONCURRENCY, Sweep
 
 LookUp = Callable[[str, str], Any]
-"""Returns the image of a word without fields, and its flag: the value of a variable, else the word."""
+"""Takes a word without fields, and its flag. Returns the image: the value of a variable, else the word."""
 
 
 class Images:
     """The images of a line, as words and as values.
 
-    A line is text, but a field in the place of an image may stand for a video or an array. The word gets a
-    key instead. What was filled in is not read again.
+    A line is text, but the value of a field for an image may be a video or an array. The word then gets a key
+    in place of the field. Fields are not searched in values that were filled in.
 
     Args:
         fields: The values of fields.
@@ -66,7 +66,7 @@ class Images:
         self._known: dict[str, tuple[str, Any]] = {}  # source and value by key
 
     def fill(self, word: str, several: bool) -> str:
-        """Return a word with its fields filled in, those that are a whole image by their key."""
+        """Return a word with its fields filled in. A field that is a whole image is replaced by a key."""
         parts = parts_of(word)
         return "".join(self._text(parts, at, several) for at in range(len(parts)))
 
@@ -75,8 +75,8 @@ class Images:
             case Field(conversion="", form=()) as field if self._is_whole(parts, at, several):
                 value = self._fields.image(field)
                 if several and isinstance(value, str):
-                    return value  # it may be several
-                key = f"\ue000{len(self._known)}"  # a letter that no one types
+                    return value  # it may name several images
+                key = f"\ue000{len(self._known)}"  # a private character, which users do not type
                 self._known[key] = field.source, value
                 return key
         return text_of(parts[at], self._fields.image)
@@ -104,7 +104,7 @@ class Images:
 
 
 class ShellImages(Images):
-    """The images of a line as version 0.1.0 read them: a word in braces was read last."""
+    """The images of a line as version 0.1.0 read them: it evaluated words in braces last."""
 
     def fill(self, word: str, several: bool) -> str:
         """Return a word with its fields filled in, unless it is in braces."""
@@ -150,9 +150,9 @@ class Readings:
     """A cell as this version reads it, and as version 0.1.0 did.
 
     Attributes:
-        used: The cell as it is read now; if it is not accepted now, as it was read.
-        was: The cell as it was read, or None if it was not accepted.
-        fault: Why it is not accepted now.
+        used: The reading of this version; if this version refuses the cell, that of version 0.1.0.
+        was: The reading of version 0.1.0, or None if it refused the cell.
+        fault: The error with which this version refuses the cell, or None.
     """
 
     used: Reading
@@ -162,7 +162,7 @@ class Readings:
     def earlier(self, usual: str | None = None) -> Earlier:
         """Return a function that gives the earlier call for the values of a sweep.
 
-        It returns None if the call is the same, or if the axes are not.
+        It returns None if both versions make the same call, or if their axes differ.
 
         Args:
             usual: The endpoint if the line names none.

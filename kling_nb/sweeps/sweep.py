@@ -226,7 +226,7 @@ class Sweep:
     async def _run_cells(self) -> None:
         while self._waiting:
             await self._run_cell(self._waiting.popleft())
-            # fal runs fewer requests of the account than this sweep has started: the others wait to be sent.
+            # A held job shows that fal runs fewer requests of the account than this sweep has started.
             held = (cell.job.state.held for cell in self.cells if cell.job is not None)
             if self.concurrency > 1 and any(held):
                 self.concurrency -= 1
@@ -256,7 +256,7 @@ class Sweep:
         self._notify(cell)
 
     def _cell_ended(self, cell: SweepCell) -> None:
-        """Do what follows the end of a cell's job. Background thread."""
+        """Handle the end of a cell's job. Subclasses override it. Background thread."""
 
     # -- waiting -----------------------------------------------------------------
 
@@ -498,14 +498,14 @@ def to_submit(cells: Sequence[SweepCell]) -> list[SweepCell]:
 
 
 class SweepPayment:
-    """The submissions of a sweep together: they are checked before any is sent, and their price is reserved.
+    """The submissions of a sweep. All are checked, and their price is reserved, before the first is sent.
 
     Threads: any.
 
     Args:
         plans: The new submissions, each request once.
         settings: The settings of the sweep. Its `max_cost` is the limit for all submissions together.
-        ledger: Returns the ledger of settings.
+        ledger: Returns the ledger that belongs to settings.
         launch: Carries out a plan, paid from a reservation.
     """
 
@@ -570,7 +570,7 @@ class SweepPayment:
                 self._ledger(self._settings).release(reservation)
 
     def _terms(self) -> tuple[tuple[Limit, ...], float, list[str]]:
-        """Return the limits, the price, and the ids of unsent rows, whose price it includes."""
+        """Return the limits, the price, and the ids of unsent rows, whose price is part of it."""
         paid = [plan for plan in self._plans if plan.settings.backend == "fal"]
         limits = limits_of(paid[0].settings) if paid else ()
         cost = sum(cost_of(plan.request, plan.settings) or 0.0 for plan in paid)

@@ -52,7 +52,7 @@ class Table:
         source: Its file name, or "the table".
         columns: Names of the columns.
         rows: The rows.
-        folder: Where relative paths in it count from; None for the current folder.
+        folder: The folder of relative paths in it; None for the current folder.
     """
 
     source: str
@@ -223,11 +223,11 @@ def calls_of(
     common: Mapping[str, Any],
     find: Callable[[str | None], Endpoint],
 ) -> list[RowCall]:
-    """Return the call of each row. A value of the row counts before one of `common`.
+    """Return the call of each row. A value of the row overrides one of `common`.
 
     Args:
         table: The table.
-        template: Prompt of all rows, with columns as `{column}`; None if a column `prompt` has them.
+        template: Prompt of all rows, with columns as `{column}`; None if each row has its own prompt.
         common: Arguments of all rows.
         find: Returns the endpoint of a name, or the default endpoint for None.
 
@@ -283,7 +283,7 @@ def _parameters(
     find: Callable[[str | None], Endpoint],
     problems: list[TableProblem],
 ) -> tuple[set[str], set[str]]:
-    """Return the columns that are arguments, and those of files. Other columns are problems, unless used."""
+    """Return the columns that are arguments, and those of media files. Report other columns unless used."""
     known, media = set(_ARGUMENTS), set(_IMAGES)
     named: dict[tuple[Any, bool], Endpoint] = {}
     for row in table.rows:
@@ -330,7 +330,7 @@ _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 
 
 def _placed(value: Any, folder: Path | None) -> Any:
-    """Return a file of a table with its path; in CSV, several files are a JSON list."""
+    """Return a file of a table as a path in its folder. In CSV, several files are a JSON list."""
     if isinstance(value, str) and value.startswith("["):
         try:
             value = json.loads(value)

@@ -26,7 +26,7 @@ _FOLDERS_KEPT = 8
 class Renewal:
     """Draws cards and finds files of saved outputs. It keeps ledgers and media folders open.
 
-    Threads: any. Nothing is written but indexes and posters in the home, and no host is contacted.
+    Threads: any. It writes only indexes and posters, in the home folder, and contacts no host.
     """
 
     def __init__(self) -> None:
@@ -108,7 +108,7 @@ class Renewal:
         return found if found and found.id == mark.job else None  # `get` also finds an id by its beginning
 
     def _ledger(self, folder: Path) -> Ledger:
-        """Return the ledger of a notebook in `folder`. It is with the takes if the home is read-only."""
+        """Return the ledger of a notebook in `folder`. It is next to the takes if the home is read-only."""
         path = ledger_path(self._settings.home, media_of_notebook(folder).resolve())
         if path not in self._ledgers:
             self._ledgers[path] = Ledger(path)
@@ -116,7 +116,7 @@ class Renewal:
 
     @cached_property
     def _settings(self) -> Settings:
-        return current({"backend": "local"})  # this backend looks for no key
+        return current({"backend": "local"})  # with this backend, no key is looked up
 
     def _folder(self, place: Path) -> MediaFolder:
         while len(self._folders) > _FOLDERS_KEPT:
@@ -131,7 +131,7 @@ class Renewal:
 
 
 def _part_of(mark: Mark, entry: Entry | None) -> Part:
-    """Return what to look for: the job's request id, and the number if the mark is of a reused take."""
+    """Return what to look for: the job's request id and, for a reused take, its number."""
     request = mark.request or (entry.request_id if entry else None)
     number = (mark.job or "").rpartition("-")[2]
     reused = mark.job is not None and mark.job.startswith("take-") and number.isdecimal()

@@ -1,4 +1,7 @@
-"""The takes of one result view and its messages: in a job widget, the panel, an opened cell of a grid."""
+"""The takes of one result view, and its messages.
+
+A result view is a job widget, or a result that is open in the panel or in a grid.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +46,7 @@ LINES_KEPT = 2_000
 
 _LINE_LIMIT = 2_000
 _MOST_AT_ONCE = 8
-"""Takes that one press of Generate starts at most."""
+"""The most takes that one press of Generate starts."""
 
 
 class ResultViews:
@@ -55,7 +58,7 @@ class ResultViews:
     Threads: any.
 
     Args:
-        jobs: Returns the jobs of a name, the first one to be shown.
+        jobs: Returns the jobs of a name. The first one is shown.
         send: Sends a message to the views.
         notify: Asks for a call of `send_update`.
         on_start: Called with each job that is started or resumed in a result.
@@ -74,7 +77,7 @@ class ResultViews:
         self._lock = threading.Lock()
 
     def answer(self, msg: Mapping[str, Any], buffers: Sequence[Any] = ()) -> Answer | Future[Any]:
-        """Do what an inner command asks. `buffers` are those of its message.
+        """Carry out an inner command and return its answer. `buffers` are those of its message.
 
         Raises:
             UsageError: The command is wrong.
@@ -131,13 +134,13 @@ _OPEN = 16
 
 
 class TakeStrip:
-    """The takes of one result view: what the views are sent, and what they ask for.
+    """The takes of one result view. It sends updates to the views and carries out their commands.
 
     Threads: any. Updates are sent by `send_update`, which the feed calls.
 
     Args:
         jobs: The job to show first, and others to compare it with. Without others, the earlier takes of its
-            request stand next to it.
+            request are listed with it.
         send: Sends a message to the views.
         notify: Asks for a call of `send_update`. It must return at once.
         on_show: Called when another take is to be shown, or their number has changed.
@@ -240,7 +243,7 @@ class TakeStrip:
             return take
 
     def _add(self, job: JobLike) -> None:
-        """Add a job to the strip, and go on showing what is shown."""
+        """Add a job to the strip without showing it."""
         with self.changing:
             self._follow(self._append(job))
             self._send({"kind": "takes", "msg": {"takes": self._list()}})
@@ -271,7 +274,7 @@ class TakeStrip:
         """Send one message with what is new, if there is anything. The feed's thread.
 
         Returns:
-            The take whose update was sent, if it was one.
+            The take whose update was sent, or None.
         """
         take = next((take for take in list(self.takes) if take.changed), None)
         if take is not None:
@@ -296,10 +299,10 @@ class TakeStrip:
     # -- From the views
 
     def handlers(self, buffers: Sequence[Any] = ()) -> dict[str, Handler]:
-        """Return what answers each kind of command.
+        """Return the handler of each kind of command.
 
         Args:
-            buffers: Those of the command's message.
+            buffers: The buffers of the command's message.
         """
         return {
             "snapshot": self._snapshot,
@@ -323,7 +326,7 @@ class TakeStrip:
         return {**about, **self._fields(take), **_lines(lines, 0, len(lines))}, []
 
     def _attach(self, msg: dict[str, Any], buffers: Sequence[Any]) -> Answer:
-        """Store a piece of a file. It goes to fal with a request only."""
+        """Store a piece of an attached file. Only a request sends the file to fal."""
         file = self._files.add_piece(msg, buffers)
         return {"file": file.to_json() if file else None}, []
 
@@ -355,7 +358,7 @@ class TakeStrip:
         return {"key": first.key}, []
 
     def _gif(self, msg: dict[str, Any]) -> Answer:
-        """Return a piece of a take's GIF. The first piece makes it; slow."""
+        """Return a piece of a take's GIF. The call for the first piece makes the GIF, which is slow."""
         video = _video_of(self._take(msg))
         if self._gifs is None:
             self._gifs = TemporaryDirectory(prefix="kling-gif-")
