@@ -347,7 +347,7 @@ def with_flag_name(fault: InputError, reading: Reading) -> InputError:
         fault.remedy = "Write the prompt below the %%kling line."
     elif name and not nested and name not in BODY_PARAMETERS and "--" not in fault.message:
         image = image_argument(name)
-        given = image in {*call.arguments, *_varied(call)} and name not in call.parameters
+        given = image in {*call.arguments, *_varied_names(call)} and name not in call.parameters
         flag = flag_of(image if given else name)
         fault.message = re.sub(rf"\b{re.escape(name)}\b", flag, fault.message, count=1)
     return fault
@@ -504,10 +504,10 @@ def endpoint_of(call: CellCall, find: Callable[[str | None], Endpoint]) -> Endpo
         find: Returns the endpoint of a name, or the default endpoint for None.
     """
     named = find(call.arguments.get("endpoint"))
-    return image_endpoint(named, find) if IMAGES & {*call.arguments, *_varied(call)} else named
+    return image_endpoint(named, find) if IMAGES & {*call.arguments, *_varied_names(call)} else named
 
 
-def _varied(call: CellCall) -> set[str]:
+def _varied_names(call: CellCall) -> set[str]:
     """Return the names that `--grid` varies."""
     return {word.partition("=")[0].strip().replace("-", "_") for word in call.grid or ()}
 
