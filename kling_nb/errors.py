@@ -260,7 +260,7 @@ class MediaGone(MediaError):
 
 
 class MediaPrivate(MediaError):
-    """A result file is private, or its URL has expired (401, 403). The job stays paid and open."""
+    """A result file is private, or its URL has expired (401, 403). The job is paid for and stays open."""
 
 
 class WebhookRejected(KlingError):

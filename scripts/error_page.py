@@ -53,7 +53,9 @@ TO_DO = {
     errors.SweepIncomplete: "`sweep.failed` lists them. Run the cell again to make only what is missing.",
     errors.MediaError: "Run the cell again: kling_nb downloads the file again. This costs nothing more.",
     errors.MediaGone: "Run the cell again: kling_nb asks fal for a new URL. This costs nothing more.",
-    errors.MediaPrivate: "Use a key with the permission `assets:read`, or make it public. Not charged.",
+    errors.MediaPrivate: (
+        "Use a key with the permission `assets:read`, or make the file public. Then run the cell again."
+    ),
     errors.WebhookRejected: "Answer it with 401 and ignore it.",
     errors.LedgerError: "Free disk space or fix the permissions. `kling-nb ledger check` examines the file.",
     errors.ResponseError: "See the message and `status_code`.",
