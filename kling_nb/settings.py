@@ -281,7 +281,7 @@ def _default_home() -> Path:
         return folder
     raise UsageError(
         "This user has no home folder, so there is no place for the ledger.",
-        remedy="Set KLING_NB_HOME to a folder that is kept.",
+        remedy="Set KLING_NB_HOME to a permanent folder.",
     )
 
 

@@ -422,7 +422,7 @@ def _read_pixels(slot: MediaSlot, value: Any) -> LocalFile | None:
     except Exception as error:  # noqa: BLE001 -- a tensor on a GPU raises what its library likes
         raise slot.error(
             f"{slot.name}: {type(value).__name__} cannot be read as an array ({str(error)[:80]})",
-            "Of a tensor: tensor.detach().cpu().numpy().",
+            "For a tensor, give tensor.detach().cpu().numpy().",
         ) from None
     return _png_file(slot, _array_image(slot, array)) if array.ndim else None
 

@@ -118,11 +118,14 @@ def _read_file(path: Path) -> Table:
     ending = path.suffix.lower()
     if ending not in {".csv", ".tsv", ".jsonl", ".ndjson", ".json"}:
         raise UsageError(
-            f"{path.name} is no table.", remedy="Its name must end in .csv, .tsv, .jsonl or .json."
+            f"{path.name} is not a table file.", remedy="Its name must end in .csv, .tsv, .jsonl or .json."
         )
     try:
         if path.stat().st_size > _LARGEST_FILE:
-            raise UsageError(f"{path.name} has more than {_LARGEST_FILE // 2**20} MB.")
+            raise UsageError(
+                f"{path.name} is larger than {_LARGEST_FILE // 2**20} MB.",
+                remedy="Split it into several tables.",
+            )
         text = path.read_bytes().decode("utf-8-sig")
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror or error}.", parameter="table") from error
@@ -150,14 +153,15 @@ def _of_csv(text: str, source: str, folder: Path) -> Table:
         for cells in reader:
             place = f"line {reader.line_num}"
             if any(cell.strip() for cell in cells[len(columns) :]):
-                text = f"has {len(cells)} values for {len(columns)} columns."
+                named = f"{len(columns)} column{'s' * (len(columns) != 1)}"
+                text = f"has {len(cells)} values, but line 1 names {named}."
                 problems.append(TableProblem(place, "", text))
             pairs = zip(columns, map(str.strip, cells), strict=False)
             values = {name: cell for name, cell in pairs if name and cell}
             if values:
                 rows.append(Row(place, values))
     except csv.Error as error:
-        problems.append(TableProblem(f"line {reader.line_num}", "", f"is no CSV: {error}."))
+        problems.append(TableProblem(f"line {reader.line_num}", "", f"is not valid CSV: {error}."))
     if problems:
         raise TableError.of(source, problems)
     return Table(source, tuple(filter(None, columns)), tuple(rows), folder)
@@ -193,7 +197,9 @@ def _of_places(found: Iterable[tuple[str, Any]], source: str, folder: Path | Non
     rows, columns, problems = [], dict[str, None](), []
     for place, row in found:
         if not isinstance(row, Mapping):
-            problems.append(TableProblem(place, "", f"is a {type(row).__name__}, not names with values."))
+            problems.append(
+                TableProblem(place, "", f"must be a dict or JSON object, not {type(row).__name__}.")
+            )
             continue
         columns.update(dict.fromkeys(str(name) for name in row))
         values = {str(name): plain for name, value in row.items() if (plain := _plain(value)) is not None}
@@ -238,7 +244,7 @@ def calls_of(
     if template is not None and not isinstance(template, str):
         raise UsageError(
             f"prompt must be a text, not a {type(template).__name__}.",
-            remedy="Prompts of single rows belong in a column prompt.",
+            remedy="Put the prompts of single rows into a column named prompt.",
             parameter="prompt",
         )
     parts = _parts(template, table) if template is not None else None
@@ -263,7 +269,7 @@ def calls_of(
         if parts is not None:
             prompt = _fill(parts, row, problems)
         arguments = {
-            column: _placed(value, table.folder) if column in media else value
+            column: _path_in_folder(value, table.folder) if column in media else value
             for column, value in values.items()
             if column in known
         }
@@ -308,7 +314,7 @@ def _parameters(
         if column not in known and column not in used:
             near = nearest(column, known, 1)
             hint = f" Did you mean {near[0]}?" if near else ""
-            problems.append(TableProblem("", column, f"is no parameter of {endpoints}.{hint}"))
+            problems.append(TableProblem("", column, f"is not a parameter of {endpoints}.{hint}"))
     return known, media
 
 
@@ -329,7 +335,7 @@ _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 """The start of a URL or data URI. A drive of Windows has one letter only."""
 
 
-def _placed(value: Any, folder: Path | None) -> Any:
+def _path_in_folder(value: Any, folder: Path | None) -> Any:
     """Return a file of a table as a path in its folder. In CSV, several files are a JSON list."""
     if isinstance(value, str) and value.startswith("["):
         try:
@@ -337,7 +343,7 @@ def _placed(value: Any, folder: Path | None) -> Any:
         except (ValueError, RecursionError):
             return value
     if isinstance(value, list):
-        return [_placed(one, folder) for one in value]
+        return [_path_in_folder(one, folder) for one in value]
     if folder is None or not isinstance(value, str) or len(value) > _LONGEST_PATH or _URL.match(value):
         return value
     return str(folder / value)
@@ -359,7 +365,9 @@ def _parts(template: str, table: Table) -> list[Part]:
     try:
         found = list(Formatter().parse(template))
     except ValueError as error:
-        raise UsageError(f"The prompt is no template: {error}.", remedy=remedy, parameter="prompt") from None
+        raise UsageError(
+            f"The prompt is not a valid template: {error}.", remedy=remedy, parameter="prompt"
+        ) from None
     for _, column, form, conversion in found:
         if column is not None and (form or conversion or column not in table.columns):
             raise UsageError(

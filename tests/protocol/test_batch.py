@@ -108,7 +108,7 @@ def test_everything_wrong_is_listed_and_nothing_is_sent(
     text = str(caught.value)
     assert text.startswith("shots.csv has 3 problems. Nothing was sent.\n")
     assert "line 3, endpoint: " in text
-    assert "lense: is no parameter of v1-pro" in text
+    assert "lense: is not a parameter of v1-pro" in text
     assert "line 3, name: 'one' is also the name of line 2." in text
 
     table = write_csv(
@@ -138,7 +138,7 @@ def test_everything_wrong_is_listed_and_nothing_is_sent(
         ("{0} runs", "no column of that name"),
         ("{character!r} runs", "a field with a format"),
         ("{character:>10} runs", "a field with a format"),
-        ("{character runs", "no template"),
+        ("{character runs", "not a valid template"),
         ("{character} runs", "row 2, character: is empty, and the prompt needs it."),
         ("it runs", "has a column prompt"),
     ],
@@ -160,14 +160,14 @@ def test_a_value_is_never_read_as_a_template(session: Session, fal: ScriptedFal)
     [
         ("a.csv", b"", "has no rows"),
         ("a.csv", b"prompt\n", "has no rows"),
-        ("a.csv", b"prompt\na,b\n", r"line 2: has 2 values for 1 columns"),
+        ("a.csv", b"prompt\na,b\n", "line 2: has 2 values, but line 1 names 1 column"),
         ("a.csv", b"prompt,prompt\na,b\n", "line 1, prompt: is the name of several columns"),
-        ("a.csv", b'prompt\n"a\n', "is no CSV"),
+        ("a.csv", b'prompt\n"a\n', "is not valid CSV"),
         ("a.csv", b"prompt\n\xff\xfe\n", "is not UTF-8"),
         ("a.jsonl", b'{"prompt": "a"}\n{\n', "line 2: is not JSON"),
         ("a.jsonl", b"3\n", "row|line"),
         ("a.json", b'{"prompt": "a"}', "must be a list"),
-        ("a.xlsx", b"", "is no table"),
+        ("a.xlsx", b"", "is not a table file"),
     ],
 )
 def test_a_file_that_is_no_table(

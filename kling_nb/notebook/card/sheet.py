@@ -157,7 +157,7 @@ def _tiles(items: Any) -> Iterator[_Tile]:
             yield _of_video(made, f"Shot {number}" if isinstance(items, Storyboard) else "")
         elif not isinstance(made, MediaFile):  # audio and images have no place on a sheet of videos
             raise UsageError(
-                f"Item {number} is no video: {type(shot).__name__}.",
+                f"Item {number} is a {type(shot).__name__}, not a video.",
                 remedy="Wait for jobs before you make a sheet.",
                 parameter="items",
             )
