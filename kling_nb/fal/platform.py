@@ -219,14 +219,14 @@ async def billed_requests(http: Http, *, start: float, end: float) -> dict[str, 
             raise fault
         if not isinstance(page.get("billing_events"), list):
             raise errors.UnreachableError("fal's list of billing events cannot be read.")
-        events |= dict.fromkeys(filter(None, map(_billed, page["billing_events"])))
+        events |= dict.fromkeys(filter(None, map(_parse_billing_event, page["billing_events"])))
         if not page.get("next_cursor") or page.get("has_more") is False:
             return _by_request(events)
         query["cursor"] = str(page["next_cursor"])
     raise errors.UnreachableError("fal lists too many billing events. Ask for fewer days.")
 
 
-def _billed(event: Any) -> BilledRequest | None:
+def _parse_billing_event(event: Any) -> BilledRequest | None:
     """Return a billing event. Its cost is in `cost_total`, in nano dollars, or units times price."""
     with suppress(ArithmeticError, KeyError, TypeError, ValueError):
         units = float(event.get("output_units") or 0.0)

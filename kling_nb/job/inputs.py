@@ -113,7 +113,7 @@ class Uploads:
         on_progress: OnProgress,
         on_line: OnLine,
     ) -> str:
-        async with _converted(file, on_line) as ready:
+        async with _ready_file(file, on_line) as ready:
             url = await storage.upload(ready, lifecycle=lifecycle, on_progress=on_progress)
         if file.sha256:
             await self._note(file, upload, url)
@@ -231,7 +231,7 @@ async def gather_by_name(work: Mapping[str, Awaitable[str]]) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def _converted(file: LocalFile, on_line: OnLine) -> AsyncIterator[LocalFile]:
+async def _ready_file(file: LocalFile, on_line: OnLine) -> AsyncIterator[LocalFile]:
     """Give the file, or the new one if `fit` has to convert it. The new one is deleted after the block."""
     if file.fit is None:
         yield file

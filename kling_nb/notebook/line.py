@@ -43,7 +43,7 @@ def run_line(line: str, session: Session, outputs: Outputs, variables: Mapping[s
         near = nearest(word, _COMMANDS, 1)
         hint = f" Did you mean {near[0]}?" if near else ""
         raise UsageError(
-            f"%kling has no subcommand {_shown(word)}.{hint} Nothing was sent.",
+            f"%kling has no subcommand {_quote_start(word)}.{hint} Nothing was sent.",
             remedy=(
                 "To make a video, begin the cell with %%kling and write the prompt on the lines below.\n"
                 f"%%kling? and %kling? show help. Available: {', '.join(_COMMANDS)}."
@@ -58,7 +58,7 @@ def run_line(line: str, session: Session, outputs: Outputs, variables: Mapping[s
     return run(rest, session, outputs)
 
 
-def _shown(word: str) -> str:
+def _quote_start(word: str) -> str:
     """Return a word for a message. What follows a ":" or "=" may be a part of a key."""
     start = re.split("[:=]", word)[0]
     return repr(start[:80] + ("…" if len(start) < len(word) else ""))

@@ -376,7 +376,7 @@ def conform(place: Place, slot: MediaSlot, media: str | LocalFile, how: str) -> 
     suffix, data = _encode(image, clear or (found.format == "png" and "png" in wanted), place.limits)
     mime = f"image/{suffix}".replace("jpg", "jpeg")
     digest = _recipe_hash(file, how, *size)
-    return LocalFile(None, data, _renamed(file, suffix), mime, len(data), digest)
+    return LocalFile(None, data, _file_name(file, suffix), mime, len(data), digest)
 
 
 def _recipe_hash(file: LocalFile, how: str, *parts: object) -> str:
@@ -384,7 +384,7 @@ def _recipe_hash(file: LocalFile, how: str, *parts: object) -> str:
     return hashlib.sha256(f"{recipe}\n{file.sha256}".encode()).hexdigest()
 
 
-def _renamed(file: LocalFile, suffix: str) -> str:
+def _file_name(file: LocalFile, suffix: str) -> str:
     return f"{file.name.rpartition('.')[0] or file.name}.{suffix}"
 
 
@@ -413,7 +413,7 @@ def _conform_clip(place: Place, file: LocalFile, found: Measures, how: str) -> L
         return None
     fit = ClipFit(file, how, size, fps, seconds, place.limits, values)
     digest = _recipe_hash(file, how, *size, fps, seconds)
-    return LocalFile(None, None, _renamed(file, "mp4"), "video/mp4", file.size, digest, fit=fit)
+    return LocalFile(None, None, _file_name(file, "mp4"), "video/mp4", file.size, digest, fit=fit)
 
 
 def _clip_changes(fit: ClipFit) -> Iterator[str]:

@@ -637,7 +637,7 @@ def _read_facts(path: Path) -> Probe:
             height=look.shown[1],
             fps=float(rate if steady else count / length),
             duration=float(length),
-            announced=_announced(container, stream, packets),
+            announced=_announced_seconds(container, stream, packets),
             frame_count=count,
             codec=stream.codec_context.name,
             rate=rate,
@@ -722,7 +722,9 @@ def _read_packets(
     return frame, packets
 
 
-def _announced(container: InputContainer, stream: VideoStream, packets: dict[int, _Packets]) -> float | None:
+def _announced_seconds(
+    container: InputContainer, stream: VideoStream, packets: dict[int, _Packets]
+) -> float | None:
     """Return the seconds that the header announces if the packets end before, else None."""
     video = packets[stream.index]
     end, announced = video.end, Fraction(0)

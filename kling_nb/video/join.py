@@ -500,8 +500,8 @@ def _encode_video(film: Film, out: Any) -> Row:
                 image = _dim(frame, next(gains))
                 image.pts, image.time_base = count, 1 / film.rate
                 count += 1
-                yield from _timed(stream.encode(image))
-    yield from _timed(stream.encode(None))
+                yield from _time_packets(stream.encode(image))
+    yield from _time_packets(stream.encode(None))
 
 
 def _dim(frame: Any, gain: float) -> Any:
@@ -552,8 +552,8 @@ def _encode_audio(film: Film, out: Any) -> Row:
             frame = _quieten(samples, film.gain(number, times)) if film.fade else samples
             frame.pts, frame.time_base = done, Fraction(1, SAMPLE_RATE)
             done += frame.samples
-            yield from _timed(stream.encode(frame))
-    yield from _timed(stream.encode(None))
+            yield from _time_packets(stream.encode(frame))
+    yield from _time_packets(stream.encode(None))
 
 
 def _quieten(frame: Any, gain: Any) -> Any:
@@ -564,7 +564,7 @@ def _quieten(frame: Any, gain: Any) -> Any:
     return made
 
 
-def _timed(packets: Sequence[Any]) -> Row:
+def _time_packets(packets: Sequence[Any]) -> Row:
     for packet in packets:
         yield float(packet.dts * packet.time_base), packet
 
