@@ -46,7 +46,7 @@ class JobScript:
         """Seconds between two bursts; the last one comes before the end."""
         return self.seconds * self.burst / (self.count + self.burst)
 
-    def _emitted(self, age: float) -> int:
+    def _count_emitted(self, age: float) -> int:
         if not self.count or age < 0:
             return 0
         return min(int(age / self._gap) * self.burst if self._gap else self.count, self.count)
@@ -54,7 +54,9 @@ class JobScript:
     def lines(self, since: float, until: float | None = None) -> list[dict[str, object]]:
         """Entries emitted after `since` and until `until` (now), both as ages."""
         until = self.clock() if until is None else until
-        return [self._entry(number) for number in range(self._emitted(since), self._emitted(until))]
+        return [
+            self._entry(number) for number in range(self._count_emitted(since), self._count_emitted(until))
+        ]
 
     def _entry(self, number: int) -> dict[str, object]:
         at = self.started + (number // self.burst + 1) * self._gap
@@ -63,7 +65,7 @@ class JobScript:
 
     def next_after(self, age: float) -> float:
         """The age at which something happens next."""
-        emitted = self._emitted(age)
+        emitted = self._count_emitted(age)
         if emitted >= self.count:
             return self.seconds
         return min((emitted // self.burst + 1) * self._gap + 1e-4, self.seconds)

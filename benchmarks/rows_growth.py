@@ -18,12 +18,12 @@ NOISE = 1.5
 
 
 def rows(server: Loopback) -> Iterator[Row]:
-    yield _grown("jobs in flight (CPU of each, 6 s with 2 lines a second)", 50, _in_flight(server))
-    yield _grown("log lines of one job (CPU of each line, 5 s)", 1000, _lines(server))
-    yield _grown("takes in a folder (CPU of each instant job)", 60, _takes(server))
+    yield _growth_row("jobs in flight (CPU of each, 6 s with 2 lines a second)", 50, _in_flight(server))
+    yield _growth_row("log lines of one job (CPU of each line, 5 s)", 1000, _lines(server))
+    yield _growth_row("takes in a folder (CPU of each instant job)", 60, _takes(server))
     ledgers = {step: measured(6_250 * step) for step in STEPS}
     for name in ("jobs", "fingerprint"):
-        yield _grown(
+        yield _growth_row(
             f"ledger rows (one look-up: {'`jobs()`' if name == 'jobs' else name})",
             6_250,
             lambda step, name=name: statistics.median(ledgers[step][name]),
@@ -31,7 +31,7 @@ def rows(server: Loopback) -> Iterator[Row]:
         )
     folders = {step: _look_ups(625 * step) for step in STEPS}
     for name in folders[1]:
-        yield _grown(
+        yield _growth_row(
             f"takes in a folder ({name})", 625, lambda step, name=name: folders[step][name], whole=True
         )
 
@@ -58,7 +58,7 @@ def _takes(server: Loopback) -> Callable[[int], float]:
     return lambda step: server.side("kling", "instant", 60 * step, 20)["cpu"]
 
 
-def _grown(figure: str, base: int, cost: Callable[[int], float], *, whole: bool = False) -> Row:
+def _growth_row(figure: str, base: int, cost: Callable[[int], float], *, whole: bool = False) -> Row:
     """`whole`: the cost is of one look-up, which need not grow at all; else it is shared by all."""
     costs = {step: cost(step) for step in STEPS}
     share = {step: costs[step] / (1 if whole else base * step) for step in STEPS}

@@ -79,7 +79,7 @@ def measured(rows: int) -> dict[str, list[float]]:
         found: dict[str, list[float]] = {}
         for name, work in works.items():
             work()
-            found[name] = [_timed(work) for _ in range(RUNS)]
+            found[name] = [_time_of(work) for _ in range(RUNS)]
         session.close()
     return found
 
@@ -91,7 +91,7 @@ def _paid_like(session: Session, request: VideoRequest, media: Path) -> list[Ent
     return unfinished or session.ledger.find_paid(request.fingerprint, media, 1)
 
 
-def _timed(work: object) -> float:
+def _time_of(work: object) -> float:
     start = time.perf_counter()
     work()  # type: ignore[operator]
     return time.perf_counter() - start

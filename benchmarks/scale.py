@@ -271,7 +271,7 @@ def verify(place: Path, takes: int) -> dict[str, float]:
     return {f"verify, {CELLS} cells": spent}
 
 
-def _saved(place: Path, takes: int, name: str) -> Path:
+def _save_notebook(place: Path, takes: int, name: str) -> Path:
     """A notebook whose outputs show running jobs: its kernel ended before it could draw the last cards."""
     from kling_nb.notebook.card.mark import VIEW, Mark
 
@@ -292,7 +292,7 @@ def opening(place: Path, takes: int) -> dict[str, float]:
     from kling_nb.notebook.saved import renewal, reopening
 
     os.environ |= {"KLING_NB_HOME": str(place / "home"), "KLING_NB_BACKEND": "local"}
-    notebook = json.loads(_saved(place, takes, "opened.ipynb").read_bytes())
+    notebook = json.loads(_save_notebook(place, takes, "opened.ipynb").read_bytes())
     own = renewal.Renewal()
     context = reopening.OutputContext(place, lambda mark: False, own.draw_card, own.find_file)
     spent = _cpu(lambda: reopening.update_outputs(notebook, context))
@@ -310,7 +310,7 @@ def blocked(place: Path, takes: int) -> dict[str, float]:
     from kling_nb.notebook.saved.server_extension import update_on_read
 
     os.environ |= {"KLING_NB_HOME": str(place / "home"), "KLING_NB_BACKEND": "local"}
-    name = _saved(place, takes, "blocked.ipynb").name
+    name = _save_notebook(place, takes, "blocked.ipynb").name
 
     async def longest(contents: Any) -> float:
         found = []
@@ -349,7 +349,7 @@ def freeze(place: Path, takes: int) -> dict[str, float]:
     from kling_nb.notebook.saved import freeze as freezing
 
     os.environ |= {"KLING_NB_HOME": str(place / "home"), "KLING_NB_BACKEND": "local"}
-    path = _saved(place, takes, "frozen.ipynb")
+    path = _save_notebook(place, takes, "frozen.ipynb")
     return {f"freeze, {OUTPUTS} outputs": _cpu(lambda: freezing.freeze(path))}
 
 

@@ -106,7 +106,7 @@ class Series:
             if point.exchange is None:
                 time.sleep(chance.uniform(0.0, RANDOM_SECONDS))
             self.kernel.kill()
-            unanswered = self._unanswered()
+            unanswered = self._unanswered_prompts()
             sent = len(self.fal.accepted) - before  # More may be accepted after the block.
         self.kernel.restart()
         found = json.loads(self.kernel.ok(RECOVER.format(prompts=prompts)).text.splitlines()[-1])
@@ -121,7 +121,7 @@ class Series:
         self._jobs += 1
         return f"crash {self._jobs} of a long series"
 
-    def _unanswered(self) -> set[str]:
+    def _unanswered_prompts(self) -> set[str]:
         """Return the prompts of jobs that were sent and whose request id the ledger does not have."""
         ledger = Ledger(self.scene.ledger)
         try:

@@ -19,7 +19,7 @@ BODY = json.dumps(EVENT).encode()
 Delivery = tuple[Mapping[str, str], bytes]
 
 
-def _signed(body: bytes = BODY, *, at: int = NOW, key: Ed25519PrivateKey = FAL) -> dict[str, str]:
+def _sign(body: bytes = BODY, *, at: int = NOW, key: Ed25519PrivateKey = FAL) -> dict[str, str]:
     message = "\n".join(["r-1", "user-1", str(at), hashlib.sha256(body).hexdigest()])
     return {
         "X-Fal-Webhook-Request-Id": "r-1",
@@ -31,25 +31,25 @@ def _signed(body: bytes = BODY, *, at: int = NOW, key: Ed25519PrivateKey = FAL) 
 
 def _but(**changes: Any) -> Callable[[], Delivery]:
     headers = {name.replace("_", "-"): value for name, value in changes.items()}
-    return lambda: ({**_signed(), **headers}, BODY)
+    return lambda: ({**_sign(), **headers}, BODY)
 
 
 FORGERIES: Mapping[str, Callable[[], Delivery]] = {
-    "as fal sends it": lambda: (_signed(), BODY),
-    "the same again": lambda: (_signed(), BODY),
-    "signed by somebody else": lambda: (_signed(key=SOMEBODY), BODY),
-    "body changed": lambda: (_signed(), BODY.replace(b"r-1", b"r-2")),
-    "body cut short": lambda: (_signed(), BODY[:-9]),
-    "empty body": lambda: (_signed(), b""),
+    "as fal sends it": lambda: (_sign(), BODY),
+    "the same again": lambda: (_sign(), BODY),
+    "signed by somebody else": lambda: (_sign(key=SOMEBODY), BODY),
+    "body changed": lambda: (_sign(), BODY.replace(b"r-1", b"r-2")),
+    "body cut short": lambda: (_sign(), BODY[:-9]),
+    "empty body": lambda: (_sign(), b""),
     "request id changed": _but(X_Fal_Webhook_Request_Id="r-2"),
     "signature missing": _but(X_Fal_Webhook_Signature=""),
     "signature that is no hex": _but(X_Fal_Webhook_Signature="z" * 128),
-    "an hour late": lambda: (_signed(at=NOW - 3600), BODY),
-    "an hour early": lambda: (_signed(at=NOW + 3600), BODY),
+    "an hour late": lambda: (_sign(at=NOW - 3600), BODY),
+    "an hour early": lambda: (_sign(at=NOW + 3600), BODY),
     "time that is no number": _but(X_Fal_Webhook_Timestamp="now"),
-    "signed, but no JSON": lambda: (_signed(b"{"), b"{"),
-    "signed, but no object": lambda: (_signed(b"[]"), b"[]"),
-    "signed, but not UTF-8": lambda: (_signed(b"\xff\xfe"), b"\xff\xfe"),
+    "signed, but no JSON": lambda: (_sign(b"{"), b"{"),
+    "signed, but no object": lambda: (_sign(b"[]"), b"[]"),
+    "signed, but not UTF-8": lambda: (_sign(b"\xff\xfe"), b"\xff\xfe"),
 }
 
 

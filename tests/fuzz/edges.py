@@ -85,7 +85,7 @@ class Network:
 _networks: list[Network] = []
 
 
-def _asked(reply: tuple[int, Mapping[str, str], bytes], ask: Callable[[QueueClient], Any]) -> Any:
+def _ask(reply: tuple[int, Mapping[str, str], bytes], ask: Callable[[QueueClient], Any]) -> Any:
     if not _networks:
         _networks.append(Network())
     network = _networks[0]
@@ -111,20 +111,20 @@ def event_stream(body: bytes) -> None:
             assert isinstance(status.state, str)
 
     with suppress(errors.UnreachableError):
-        _asked((200, {"content-type": "text/event-stream"}, body), read)
+        _ask((200, {"content-type": "text/event-stream"}, body), read)
 
 
 def status_body(reply: Any) -> None:
     with suppress(KlingError):
-        assert isinstance(_asked(reply, lambda client: client.status(REF)), Status)
+        assert isinstance(_ask(reply, lambda client: client.status(REF)), Status)
 
 
 def result_body(reply: Any) -> None:
-    result = _tried(lambda: _asked(reply, lambda client: client.result(REF)))
+    result = _try(lambda: _ask(reply, lambda client: client.result(REF)))
     assert isinstance(result, QueueResult | KlingError)
 
 
-def _tried(act: Callable[[], Any]) -> Any:
+def _try(act: Callable[[], Any]) -> Any:
     """What it gives, or its typed error, which is of four lines at most."""
     try:
         return act()
@@ -136,14 +136,12 @@ def _tried(act: Callable[[], Any]) -> Any:
 
 def cancel_body(reply: Any) -> None:
     with suppress(KlingError):
-        assert isinstance(_asked(reply, lambda client: client.cancel(REF)), CancelOutcome)
+        assert isinstance(_ask(reply, lambda client: client.cancel(REF)), CancelOutcome)
 
 
 def submit_body(reply: Any) -> None:
     """Whatever the answer: an id, a refusal, or that it is not known. All addresses are on a known host."""
-    answer = _tried(
-        lambda: _asked(reply, lambda client: client.submit(DEFAULT_ENDPOINT, {"prompt": "a cat"}))
-    )
+    answer = _try(lambda: _ask(reply, lambda client: client.submit(DEFAULT_ENDPOINT, {"prompt": "a cat"})))
     if isinstance(answer, KlingError):
         assert reply[0] < 500 or isinstance(answer, errors.SubmissionUncertain) or _says_why(reply)
         return

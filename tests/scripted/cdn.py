@@ -76,7 +76,7 @@ class Cdn:
         """Where a file is to be put."""
         return f"{self.url}{path}?signature={self.signature}"
 
-    def _expired(self, head: Head) -> bool:
+    def _is_expired(self, head: Head) -> bool:
         return dict(head.query).get("signature") != self.signature and not self.admits(head)
 
     def download(self, route: Route, head: Head, body: bytes) -> Reply:
@@ -104,7 +104,7 @@ class Cdn:
             if not self.admits(head):
                 return Reply.json(401, {"detail": "Invalid token"})
             return Reply.json(200, {"access_url": self.put(_name(head), body, content_type)})
-        if route.file not in self.expected or self._expired(head):
+        if route.file not in self.expected or self._is_expired(head):
             return Reply.json(403, {"detail": "Signature does not match"})
         if content_type != self.expected[route.file]:
             return Reply.json(403, {"detail": "Content type differs from the one announced"})
@@ -132,7 +132,7 @@ class Cdn:
         upload = self._uploads.get(route.file + route.upload)
         if upload is None:
             return Reply.json(404, {"detail": "Upload not found"})
-        if self._expired(head):
+        if self._is_expired(head):
             return Reply.json(403, {"detail": "Signature has expired"})
         upload.parts[route.part] = body
         tag = _tag(body)
@@ -142,7 +142,7 @@ class Cdn:
         upload = self._uploads.get(route.file + route.upload)
         if upload is None:
             return Reply.json(404, {"detail": "Upload not found"})
-        if self._expired(head):
+        if self._is_expired(head):
             return Reply.json(403, {"detail": "Signature has expired"})
         listed = {part["partNumber"]: part["etag"] for part in json.loads(body)["parts"]}
         if listed != {number: _tag(data) for number, data in upload.parts.items()}:

@@ -119,12 +119,12 @@ class Desk:
                 self._recorder.add(where.exchange, listener, head, body, complete, kind)
             if not complete:
                 return False
-            reply = self._counted(self._answer(where, listener, head, body, fault))
+            reply = self._count_open(self._answer(where, listener, head, body, fault))
         # a stall before the body is over by now
         cut = fault.effect.cut if fault and not fault.before_body else None
         return await connection.send(reply, cut)
 
-    def _counted(self, reply: Reply) -> Reply:
+    def _count_open(self, reply: Reply) -> Reply:
         """A stream counts as open until its last byte is out or the client has gone."""
         if reply.frames is None:
             return reply

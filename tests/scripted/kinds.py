@@ -75,7 +75,9 @@ def _status(
     return _reply(status, {"detail": "Internal Server Error"} if body is None else body, headers or {})
 
 
-def _named(hosts: Hosts, *, status: int = 500, body: Any = None, request_id: str | None = None) -> Effect:
+def _named_answer(
+    hosts: Hosts, *, status: int = 500, body: Any = None, request_id: str | None = None
+) -> Effect:
     """A JSON answer with `x-fal-request-id`: the id of the URL, or another one."""
 
     def answer(head: Head) -> Reply:
@@ -244,7 +246,7 @@ CUTS: Mapping[str, Callable[..., Effect]] = {
 }
 REPLIES: Mapping[str, Callable[..., Effect]] = {
     "status": _status,
-    "named": _named,
+    "named": _named_answer,
     "nginx": _nginx,
     "no_money": _no_money,
     "busy": _busy,

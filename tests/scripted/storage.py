@@ -18,7 +18,7 @@ class Storage:
         """`{"content_type", "file_name"}` in; `upload_url` (signed) and `file_url` out."""
         about = _about(body)
         if about is None:
-            return _refused()
+            return _refusal()
         name, content_type = about
         path = self._cdn.path(name)
         self._cdn.expected[path] = content_type
@@ -29,7 +29,7 @@ class Storage:
         """The same for an upload in parts: `{upload_url's path}/{n}` and `…/complete`."""
         about = _about(body)
         if about is None:
-            return _refused()
+            return _refusal()
         path = self._cdn.path(about[0])
         upload = self._cdn.begin(path, *about)
         upload_url = self._cdn.upload_url(f"{path}/multipart/{upload}")
@@ -51,6 +51,6 @@ def _about(body: bytes) -> tuple[str, str] | None:
     return (name, content_type) if isinstance(name, str) and isinstance(content_type, str) else None
 
 
-def _refused() -> Reply:
+def _refusal() -> Reply:
     detail = {"loc": ["body", "content_type"], "msg": "field required", "type": "missing"}
     return Reply.json(422, {"detail": [detail]})

@@ -123,9 +123,9 @@ class LivePage:
             self._widgets.append(widget)
         number = self._widgets.index(widget)
         self._views.append(number)
-        self.page.evaluate("(widget) => show(widget)", self._described(number))
+        self.page.evaluate("(widget) => show(widget)", self._describe(number))
 
-    def _described(self, number: int) -> dict[str, Any]:
+    def _describe(self, number: int) -> dict[str, Any]:
         widget = self._widgets[number]
         state = {name: value for name, value in widget.get_state().items() if name not in NOT_SENT}
         return {"id": number, "view": "panel" if isinstance(widget, Panel) else "job", "state": state}
@@ -133,7 +133,7 @@ class LivePage:
     def _kernel(self, message: dict[str, Any]) -> Any:
         match message["kind"]:
             case "widgets":
-                return [self._described(number) for number in self._views]
+                return [self._describe(number) for number in self._views]
             case "news":
                 return [self._news.popleft() for _ in range(len(self._news))]
         buffers = [base64.b64decode(text) for text in message["buffers"]]
