@@ -59,7 +59,7 @@ def _takes(server: Loopback) -> Callable[[int], float]:
 
 
 def _growth_row(figure: str, base: int, cost: Callable[[int], float], *, whole: bool = False) -> Row:
-    """`whole`: the cost is of one look-up, which need not grow at all; else it is shared by all."""
+    """With `whole`, the cost is that of one look-up, which must not grow. Otherwise all share it."""
     costs = {step: cost(step) for step in STEPS}
     share = {step: costs[step] / (1 if whole else base * step) for step in STEPS}
     shown = ", ".join(f"{base * step:,}: {number(1000 * share[step])} ms" for step in STEPS)

@@ -9,7 +9,7 @@ class Gate:
     """Use it in a `with` block.
 
     Attributes:
-        url: Of the file, on loopback. Whoever asks for it waits.
+        url: URL of the file, on loopback. A request for it waits.
     """
 
     def __init__(self) -> None:

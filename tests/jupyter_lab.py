@@ -200,7 +200,7 @@ class ServedFolder:
         return str(session["kernel"]["id"])
 
     def __exit__(self, *_: object) -> None:
-        # Nobody waits for kernels to say good-bye: a second for each test.
+        # Tests do not wait until the kernels have shut down. That would take a second for each test.
         Thread(target=self._end_kernels, daemon=True).start()
 
     def _end_kernels(self) -> None:

@@ -13,7 +13,7 @@ test("a take begins with what was saved", () => {
   assert.equal(take.about.key, 0, "the kernel has not sent it yet");
 });
 
-test("an older message does not undo a newer one, and its lines count all the same", () => {
+test("an older message does not undo a newer one, and its lines still count", () => {
   const take = new Take(traits);
   const update = { ...entry(1), first_line: 0, lines: [] };
   take.update({ ...update, revision: 7, state: "DOWNLOADING" });

@@ -145,7 +145,7 @@ def test_widgets_while_the_kernel_lives_and_a_card_that_plays_after(
     run_all(page)
     widgets = page.get_by_label("Kling job")
     expect(widgets.get_by_role("group", name="Video player")).to_have_count(2)
-    expect(page.locator("[data-kling-card]")).to_have_count(0)  # the live view stands for it
+    expect(page.locator("[data-kling-card]")).to_have_count(0)  # the live view replaces it
     expect(page.locator(".jp-InputArea-prompt", has_text="[*]")).to_have_count(0)
     save(page, file, 'data-kling-state=\\"READY\\"')
     assert len(outputs(file)) == 3  # widget and card are one output

@@ -33,7 +33,7 @@ def run_all(page: Page, notebook: NotebookPage) -> None:
 
 
 def job_next_to_a_panel(page: Page, notebook: NotebookPage, fal: ScriptedFal) -> tuple[Locator, Locator]:
-    """A job that fal goes on with until it is released, and a panel."""
+    """A job that runs at fal until the test releases it, and a panel."""
     fal.script = Script([Queue(0), Run(), Log("Loading"), Hold(), *instant()[-1:]])
     notebook.open(
         "%load_ext kling_nb",

@@ -143,7 +143,7 @@ def test_a_look_into_a_large_folder_asks_the_system_as_often(folders: list[Path]
 
 
 def wait_until_known(media: MediaFolder) -> None:
-    """Wait until the folder has been left alone for long enough to be listed for good."""
+    """Wait until the folder has not changed for so long that one listing of it stays valid."""
     while calls(lambda: media.find(fingerprint("never"), backends={"fal"})) > 30:
         pass
 

@@ -17,7 +17,7 @@ EXCHANGES = ("submit", "status", "result")
 
 MODEL = "fal-ai/kling-video/v1/pro/text-to-video"
 DEADLINE = 3.0
-"""Seconds. Its longest chain of waits has less than one, once a wait ends at all."""
+"""Seconds. The longest chain of waits takes less than one, unless a wait never ends."""
 
 SILENCE = 0.05  # seconds; 120 as published
 

@@ -75,7 +75,7 @@ def name(chance: Random) -> str:
 
 
 def body(chance: Random) -> bytes:
-    """The body of a reply: well formed, nearly so, and not at all."""
+    """The body of a reply: well formed, nearly well formed, or malformed."""
     kind = chance.randrange(10)
     if kind < 6:
         data = json.dumps({name(chance): value(chance) for _ in range(chance.randrange(7))}).encode()

@@ -1,4 +1,4 @@
-"""Inputs: well formed, nearly so, and not at all."""
+"""Inputs: well formed, nearly well formed, and malformed."""
 
 import json
 from typing import Any

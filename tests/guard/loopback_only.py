@@ -1,7 +1,7 @@
 """Keeps a Python process on this machine: whatever reaches for another host is stopped and written down.
 
 Used by the test session itself (`tests/conftest.py`) and, through `sitecustomize.py`
-beside this file, by every Python that a test starts.
+next to this file, by every Python that a test starts.
 """
 
 import os

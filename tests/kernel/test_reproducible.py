@@ -179,7 +179,7 @@ def test_a_widget_in_the_box_of_another_package_is_there_also_where_no_one_watch
     assert {"HBoxModel", "AnyModel"} <= {model["model_name"] for model in models}
 
 
-def test_a_file_that_was_moved_is_found_by_its_sidecar_when_the_notebook_is_settled(made: Path) -> None:
+def test_a_moved_file_is_found_by_its_sidecar_when_the_notebook_is_frozen(made: Path) -> None:
     media = made.parent / "kling_media"
     (media / "foxes").mkdir()
     for path in list(media.glob("a-fox-at-dawn-*")):

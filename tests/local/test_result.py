@@ -108,7 +108,7 @@ def test_what_is_wrong_with_a_long_input(server, endpoint, values, place, kind, 
         ("data:image/png;base64,aGVsbG8=", "image_load_error"),
     ],
 )
-def test_pictures_that_cannot_be_had(server, url, kind):
+def test_images_that_cannot_be_fetched(server, url, kind):
     ((path, found, _),) = details(server.result(IMAGE, {"prompt": "x", "image_url": url}))
     assert (path, found) == (["body", "image_url"], kind)
 

@@ -55,7 +55,7 @@ def test_a_refused_input_is_delivered_with_its_details(server):
     assert json.loads(receiver.seen[0][1])["error"] == status["error"] == "Invalid status code: 422"
 
 
-def test_a_file_that_cannot_be_had_is_delivered_as_an_error(server):
+def test_a_file_that_cannot_be_fetched_is_delivered_as_an_error(server):
     values = {"prompt": "x", "image_url": "https://example.com/a.png"}
     with receiving() as receiver:
         ask(server, receiver.url, values, IMAGE)

@@ -345,7 +345,7 @@ async def test_a_replica_that_is_behind_does_not_end_a_job(
         (403, "User is locked. Reason: Exhausted balance.", errors.InsufficientBalance),
     ],
 )
-def test_a_key_that_is_refused_half_way_leaves_the_job_to_be_taken_up(
+def test_a_job_whose_key_is_refused_half_way_can_be_resumed(
     session: Session,
     polled: ScriptedFal,
     ledger: Any,
@@ -442,7 +442,7 @@ def test_a_result_that_is_not_there_at_once(
 
 
 @pytest.mark.parametrize(("kind", "options"), RESULT_FAULTS, ids=lambda value: str(value)[:40])
-def test_a_result_that_cannot_be_had_now_is_had_later(
+def test_a_result_that_fal_cannot_give_now_is_fetched_later(
     session: Session, fal: ScriptedFal, ledger: Any, kind: str, options: dict[str, Any]
 ) -> None:
     """It is paid for: the row stays unfinished, and the next run takes it up and pays nothing."""

@@ -1,4 +1,4 @@
-"""The key: to fal's own hosts, and nowhere else; shown to nobody, written nowhere."""
+"""The key is sent to fal's own hosts only. It is never shown, and never written."""
 
 import json
 import logging

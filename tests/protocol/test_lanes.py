@@ -80,7 +80,7 @@ async def test_so_many_at_once_and_as_many_kept(server: tuple[Counting, str]) ->
         counting.answer.set()
         answers = await asyncio.gather(*asking)
         assert {answer.status_code for answer in answers} == {200}
-        # Three went on side by side; whoever ended when two were kept already closed its own.
+        # Three ran in parallel. Each that ended while two connections were kept closed its own.
         before = counting.connections
         await client.get(url)
         assert counting.connections == before

@@ -286,7 +286,7 @@ def test_a_sound_and_a_list_of_pictures(fal: ScriptedFal, session: Session) -> N
     assert (reused.reused, reused.files) == (True, job.files)
 
 
-def test_the_embedded_engine_says_that_it_has_no_preview(session: Session) -> None:
+def test_the_local_preview_server_reports_that_it_has_no_preview(session: Session) -> None:
     with pytest.raises(InputError, match=f"no local preview of {ID}") as caught:
         session.submit("x", endpoint=ID, image=PNG, backend="local")
     assert "%kling fal" in str(caught.value)

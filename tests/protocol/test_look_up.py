@@ -101,7 +101,7 @@ def test_of_two_that_it_can_be_none_is_taken(session: Session, fal: ScriptedFal,
     assert len(fal.accepted) == 2
 
 
-def test_one_that_was_taken_up_by_its_id_is_named(session: Session, fal: ScriptedFal) -> None:
+def test_a_job_that_was_opened_by_its_id_is_named(session: Session, fal: ScriptedFal) -> None:
     """A user who reads that fal lists none would buy it again."""
     unclear(session, fal)
     request_id = fal.jobs[0].request_id
@@ -234,7 +234,7 @@ def test_without_inputs_no_request_can_be_recognised(
     ],
     ids=str,
 )
-def test_a_list_that_cannot_be_had(
+def test_a_list_that_cannot_be_fetched(
     session: Session, fal: ScriptedFal, ledger: Ledger, kind: str, options: dict[str, Any]
 ) -> None:
     unclear(session, fal)

@@ -203,7 +203,7 @@ async def test_a_request_that_failed(session: Session, fal: ScriptedFal, ledger:
     assert (entry.state, entry.error_type, entry.units) == (State.FAILED, "content_policy_violation", "1")
 
 
-async def test_a_result_that_cannot_be_had_just_now_is_no_failure(
+async def test_a_result_that_fal_cannot_give_now_is_no_failure(
     session: Session, fal: ScriptedFal, ledger: Ledger
 ) -> None:
     ref = await session.client.submit(ENDPOINT, CAT)
@@ -237,7 +237,7 @@ async def test_an_unknown_request(session: Session, fal: ScriptedFal, call: str)
 # -- by id, high level ----------------------------------------------------------------
 
 
-async def test_what_was_submitted_here_is_taken_up_by_its_id(session: Session, fal: ScriptedFal) -> None:
+async def test_a_job_submitted_here_is_resumed_by_its_id(session: Session, fal: ScriptedFal) -> None:
     ref = await session.client.submit(ENDPOINT, CAT)
     job = session.get_job(ref.request_id)
     video = await job

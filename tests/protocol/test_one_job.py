@@ -215,7 +215,9 @@ async def test_an_awaiting_task_that_is_cancelled_leaves_the_job_alone(
     assert fal.count("cancel") == 0
 
 
-def test_a_listener_that_fails_harms_nobody(session: Session, fal: ScriptedFal, caplog: object) -> None:
+def test_a_failing_listener_does_not_stop_the_others(
+    session: Session, fal: ScriptedFal, caplog: object
+) -> None:
     heard: list[Event] = []
 
     def fails(event: Event, state: JobState) -> None:

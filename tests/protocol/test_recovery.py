@@ -93,7 +93,7 @@ def test_a_result_that_fal_keeps_no_longer(
 
 
 def forgotten(make_session: MakeSession, fal: ScriptedFal) -> Job:
-    """A job that was submitted, and that fal forgot while no one looked."""
+    """A job that was submitted, and that fal forgot before its result was fetched."""
     fal.script = Script([Run(), Hold(), Done()])
     with make_session() as session:
         job = session.submit("a cat", endpoint=PRICED)
@@ -263,7 +263,7 @@ def test_a_deleted_file_of_another_take_is_not_bought_again(
 def test_a_file_that_the_ledger_has_not_heard_of(
     make_session: MakeSession, fal: ScriptedFal, ledger: Ledger, tmp_path: Path, knows_result: bool
 ) -> None:
-    """Killed between the file and the row: no one is asked, neither fal nor the media host."""
+    """After a kill between the file and the row, no request goes to fal or to the media host."""
     first = make_session().submit("a cat")
     first.wait()
     row = {"state": State.DOWNLOADING, "media_path": None, "finished_at": None}
@@ -305,7 +305,7 @@ def test_two_kernels_that_resume_the_same_job_end_with_one_file(
 
 
 def interrupted(session: Session, ledger: Ledger) -> str:
-    """What an interrupt right after the claim leaves: a row of this process that no one is at."""
+    """Insert what an interrupt right after the claim leaves: a row that its process does not run."""
     request = session.request("a cat")
     entry, fresh = ledger.claim(
         Intent(

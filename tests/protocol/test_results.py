@@ -162,7 +162,7 @@ def test_a_download_that_fails_at_first(
 
 
 @pytest.mark.parametrize(("kind", "options"), DOWNLOAD_FAULTS, ids=lambda value: str(value)[:40])
-def test_a_download_that_goes_on_failing_can_be_had_later(
+def test_a_download_that_keeps_failing_can_be_repeated_later(
     session: Session, fal: ScriptedFal, ledger: Ledger, kind: str, options: dict[str, Any], tmp_path: Path
 ) -> None:
     fal.fault("download", kind, times=None, **options)
@@ -280,7 +280,7 @@ def test_an_upload_that_fails_at_first(
 
 
 @pytest.mark.parametrize(("exchange", "kind", "options"), UPLOAD_FAULTS, ids=str)
-def test_an_upload_that_goes_on_failing(
+def test_an_upload_that_keeps_failing(
     session: Session,
     fal: ScriptedFal,
     ledger: Ledger,

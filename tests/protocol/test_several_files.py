@@ -1,4 +1,4 @@
-"""A result with more than one file: the take is made of one, the others are kept beside it."""
+"""A result with more than one file: one is the take, and the others are stored next to it."""
 
 import base64
 

@@ -92,7 +92,7 @@ def test_a_take_by_number_is_not_satisfied_by_another(make_session: MakeSession,
 def test_another_key_does_not_take_it_for_lost(
     make_session: MakeSession, fal: ScriptedFal, ledger: Ledger
 ) -> None:
-    """fal shows nobody the requests of another account."""
+    """fal does not show the requests of another account."""
     left_running(make_session, fal)
     other = make_session(credentials="other:0123456789")
     for exchange in ("stream", "status"):
@@ -210,7 +210,7 @@ HOME = """
 import os, sys
 import kling_nb
 warm = sys.stdin.readline().strip()
-kling_nb.Session(home=warm, media=warm).generate("warm")  # all is imported, which nobody may read
+kling_nb.Session(home=warm, media=warm).generate("warm")  # import all that user 65534 may not read
 if os.geteuid() == 0:
     os.setuid(65534)
 print("warm", flush=True)

@@ -113,7 +113,7 @@ class Desk:
             if not await connection.act(fault.effect.cut):
                 return False
         body, complete = await connection.read_body(head)
-        # whoever sees the record also sees what the request did
+        # a test that sees the record also sees what the request did
         with self._recorder.changed:
             if not (fault and fault.before_body):
                 self._recorder.add(where.exchange, listener, head, body, complete, kind)

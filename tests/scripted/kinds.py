@@ -258,7 +258,7 @@ REPLIES: Mapping[str, Callable[..., Effect]] = {
 
 
 async def _drops() -> Frames:
-    """Blanks for six seconds: far longer than a test waits, and then who waits without end is let go."""
+    """Blanks for six seconds: far longer than a test waits. Then a client that waits without end goes on."""
     for _ in range(300):
         yield b" "
         await asyncio.sleep(0.02)

@@ -89,7 +89,7 @@ class Reply:
 
 
 def reason(status: int) -> str:
-    """The phrase beside a status code; fal uses 499, which the standard lacks."""
+    """Return the phrase after a status code. fal uses 499, which the standard does not have."""
     try:
         return HTTPStatus(status).phrase
     except ValueError:

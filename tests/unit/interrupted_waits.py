@@ -37,7 +37,7 @@ class Strike:
 
 
 async def soundness(kept: list[BaseException]) -> bool:
-    """On the background thread: let go of what the interrupt left, and ask whose loop this is."""
+    """On the background thread, drop what the interrupt left, and return True if the loop is sound."""
     mine = asyncio.get_running_loop()
     kept.clear()
     gc.collect()

@@ -134,7 +134,7 @@ def test_entries_of_a_later_version_and_names_that_are_not_known_are_kept(media:
 
 def test_a_folder_that_is_read_only_or_gone_gives_a_clear_error(media: MediaFolder, tmp_path: Path) -> None:
     video = store(media, "a fox").video()
-    if os.geteuid() == 0:  # A superuser may write anywhere: a folder that is no folder stands for it.
+    if os.geteuid() == 0:  # A superuser may write anywhere, so put a folder in place of the lock file.
         assert video.sidecar is not None
         (media.folder / decisions.LOCK).mkdir()
     else:

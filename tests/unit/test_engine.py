@@ -162,7 +162,7 @@ asyncio.run(main())
     ids=["alone", "applied before"],
 )
 def test_inside_a_running_loop(before: str) -> None:
-    """In a process of its own: the loop is made re-entrant for good."""
+    """Run in a process of its own, because the loop stays re-entrant."""
     source = NESTED.format(before=before)
     done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "ran out\n", "")

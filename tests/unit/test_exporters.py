@@ -1,4 +1,4 @@
-"""What an exported page takes in: media beside the notebook, and no other file of this machine."""
+"""An exported page contains media next to the notebook, and no other file of this machine."""
 
 from contextlib import closing
 from pathlib import Path
@@ -69,7 +69,7 @@ def folder(tmp_cwd: Path, home: Path) -> Path:
     return tmp_cwd
 
 
-def test_a_clip_goes_into_the_page_and_asks_nobody(folder: Path) -> None:
+def test_a_clip_is_put_into_the_page_without_any_request(folder: Path) -> None:
     made = page(folder, "kling_media/a%20b.mp4")
     assert 'src="data:video/mp4;base64,' in made
     assert "require.min.js" not in made
@@ -96,6 +96,6 @@ def test_a_film_in_a_folder_of_its_own_among_the_takes_goes_in_too(folder: Path)
     assert 'src="data:video/mp4' in page(notes, "../kling_media/films/film.mp4")
 
 
-def test_what_is_too_large_stays_beside(folder: Path) -> None:
+def test_a_file_that_is_too_large_stays_next_to_the_page(folder: Path) -> None:
     found = EmbedMedia(largest=10).embed('<video src="kling_media/a%20b.mp4"></video>', folder)
     assert found == '<video src="kling_media/a%20b.mp4"></video>'

@@ -75,7 +75,7 @@ def test_an_image_within_the_limits_passes(size):
 
 
 def test_a_limit_does_not_hide_what_exists():
-    """A request is built all the same, so its take is found; only a new submission is refused."""
+    """A request is built, so that its take is found; only a new submission is refused."""
     assert build(encoded((8, 8))).fingerprint
 
 

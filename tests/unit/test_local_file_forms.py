@@ -333,7 +333,7 @@ class TestEarlierResult:
             assert pixels(local_file(frame)).shape == (video.height, video.width, 3)
         assert build(video.last_frame).fingerprint == build(video.last_frame).fingerprint
 
-    def test_a_whole_video_where_a_picture_is_wanted_says_what_to_give(self, video):
+    def test_the_error_for_a_video_in_place_of_an_image_names_what_to_give(self, video):
         error = refused(video)
         assert error.message == 'image_url takes an image, and "fox.mp4" is a whole video.'
         assert "video.last_frame" in error.remedy

@@ -45,7 +45,7 @@ def card(job: str, folder: Path, state: str = "IN_QUEUE") -> tuple[str, Mark] | 
     )
 
 
-def test_a_job_of_fal_goes_on_and_a_preview_ended_with_its_engine(ledger: Ledger, tmp_path: Path) -> None:
+def test_a_job_of_fal_goes_on_and_a_preview_ended_with_its_server(ledger: Ledger, tmp_path: Path) -> None:
     job = claimed(ledger, tmp_path, "fal")
     html, mark = card(job, tmp_path) or pytest.fail("no card")
     assert "%kling resume" in html

@@ -162,7 +162,7 @@ def test_each_time_gives_the_frame_a_player_shows_then(clip: Video) -> None:
     assert number(np.asarray(clip.last_frame)) == 19
 
 
-def test_a_container_that_cannot_seek_is_read_all_the_same(clip: Video, tmp_path: Path) -> None:
+def test_a_container_that_cannot_seek_is_read_nevertheless(clip: Video, tmp_path: Path) -> None:
     gif = Video.from_file(clip.to_gif(tmp_path / "clip.gif", fps=10))
     assert number(np.asarray(gif.frame(1.55))) == 15
     assert gif.frame_count == 20

@@ -272,7 +272,7 @@ def test_cancel_from_the_keyboard_and_a_busy_kernel(page):
     assert job.evaluate("(node) => node.contains(document.activeElement)")  # Tab goes on from here
 
 
-def test_on_a_page_without_a_kernel_the_card_stands_for_the_view(page):
+def test_on_a_page_without_a_kernel_the_card_replaces_the_view(page):
     """As nbconvert makes it of a notebook with saved widgets."""
     stop_clock(page)
     page.evaluate("model.silent = true; model.widget_manager = {}")
@@ -624,7 +624,7 @@ def test_two_takes_play_in_step_and_what_differs_is_listed(page):
     expect(job.locator("video")).to_have_count(1)
 
 
-def test_what_may_still_be_had_can_be_asked_for(page):
+def test_a_result_that_may_still_exist_can_be_asked_for(page):
     job = show(page, {"state": "UNCERTAIN", "message": "No answer came."}, resumable=True)
     job.get_by_role("button", name="Resume").click()
     assert asked(page, "resume") == 1
@@ -678,7 +678,7 @@ def test_clean_up_leaves_nothing(page, window):
     update(page, revision=50, state="FAILED")
 
 
-def test_card_shows_where_the_video_cannot_be_had(page):
+def test_the_card_is_shown_where_the_video_cannot_be_fetched(page):
     page.evaluate("model.kept = model.handlers.chunk; model.handlers.chunk = undefined")
     job = show(page)
     finish(page, job)

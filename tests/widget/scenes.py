@@ -154,7 +154,7 @@ def ready(shape="16:9", **values):
 
 
 def takes():
-    """One with two takes beside it: another one, and one that failed."""
+    """A job with two other takes: a finished one, and one that failed."""
     other = SceneJob(ASKED, Running(), prompt=LENS, cfg_scale=0.8, duration="10").gives(clip(LENS))
     job = ready()
     job.maker = Maker(other, SceneJob(ASKED, Failed(REFUSED), duration="10"))
@@ -325,7 +325,7 @@ def any_widget(name):
 
 
 def fill_ledger(count=1_000):
-    """Everything that was ever made: a long ledger, beside the clips of this folder."""
+    """A history with a long ledger and the clips of this folder."""
     ledger = Ledger(Path("home").absolute() / "ledger.sqlite3")
     ends = (
         State.READY,

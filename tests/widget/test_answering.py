@@ -1,4 +1,4 @@
-"""What goes wrong in Python reaches the views: in commands and observers. Half-way uploads are let go."""
+"""Errors of commands and observers in Python reach the views. Unfinished uploads are dropped."""
 
 import threading
 from concurrent.futures import Future
@@ -135,7 +135,7 @@ def test_a_panel_shows_what_its_observers_raise_and_goes_on(panel, tmp_path):
     assert ["`request`" in faults(panel)[0], "`value`" in faults(panel)[1]] == [True, True]
 
 
-def test_uploads_that_no_one_goes_on_with_are_let_go():
+def test_abandoned_uploads_are_dropped():
     now = [0.0]
     files = Attachments(clock=lambda: now[0])
     about = {"total": 10, "name": "a.png", "type": "image/png"}

@@ -39,7 +39,7 @@ def plan_of(prompt, **values):
 
 
 def study_of(prompts=("a fox", "a wolf"), durations=(5, 10)):
-    """A sweep that no one runs: the test plays its engine."""
+    """A sweep that is not started: the test changes its cells itself."""
     axes = [Axis.of("prompt", prompts), Axis.of("duration", durations)]
     cells = []
     for index, place in enumerate(combinations(axes)):

@@ -1,4 +1,4 @@
-"""Several takes in one widget: found, made from it, chosen, taken up again."""
+"""Several takes in one widget: found, made from it, chosen, resumed."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -355,7 +355,7 @@ def test_resume_goes_on_in_the_same_place():
         (RuntimeError("out of memory"), False),
     ],
 )
-def test_only_what_fal_may_still_have_can_be_taken_up_again(fault, resumable):
+def test_only_what_fal_may_still_have_can_be_resumed(fault, resumable):
     job = MemoryJob()
     job.maker = Maker()
     job._apply(Submitted("r-1"), Failed(fault))

@@ -1,4 +1,4 @@
-"""Unfinished work is taken up, not paid for again: after a kill, from another session, by id."""
+"""Unfinished jobs are resumed and not paid for again: after a kill, from another session, by id."""
 
 import json
 from collections.abc import Callable
@@ -55,7 +55,7 @@ def test_after_a_kill_while_it_runs(session: Session, fal: ScriptedFal, ledger: 
 def test_after_a_kill_while_the_submission_is_unanswered(
     make_session: MakeSession, fal: ScriptedFal, ledger: Ledger, run: Any
 ) -> None:
-    """What was sent is found in fal's list; while that cannot be had, nothing is sent again."""
+    """A sent request is found in fal's list. While fal does not give the list, nothing is sent again."""
     fal.fault("submit", "stall")  # taken, and no answer
     job_id = killed(run, fal, "submit")
     fal.fault("lookup", "status", status=403, body={"error": {"message": "no"}}, times=2)
@@ -106,7 +106,7 @@ def test_after_a_kill_while_the_file_comes(session: Session, fal: ScriptedFal, r
     assert job.state.units == "5"
 
 
-def test_a_job_taken_up_by_id_is_filed_under_its_own_request(
+def test_a_job_opened_by_id_is_stored_under_its_own_request(
     make_session: MakeSession, fal: ScriptedFal, run: Any, picture: Path
 ) -> None:
     """Its picture is known to the ledger by hash only; the next run of the cell must still find the take."""
@@ -268,7 +268,7 @@ def test_at_other_hosts_a_job_is_not_asked_for(
 def test_with_another_key_a_request_that_is_not_found_is_not_given_up(
     make_session: MakeSession, fal: ScriptedFal, ledger: Ledger
 ) -> None:
-    """fal shows nobody the requests of another account."""
+    """fal does not show the requests of another account."""
     fal.script = Script([Run(), Hold(), Done()])
     first = make_session().submit("a cat")
     fal.wait_for("stream")
@@ -367,7 +367,7 @@ def test_an_unclear_job_by_id(make_session: MakeSession, fal: ScriptedFal) -> No
     assert fal.count("submit") == 1
 
 
-def test_a_job_that_stopped_for_a_passing_fault_is_taken_up_by_id(session: Session, fal: ScriptedFal) -> None:
+def test_a_job_that_stopped_for_a_passing_fault_is_resumed_by_id(session: Session, fal: ScriptedFal) -> None:
     """Also in the session in which it stopped."""
     fault = fal.fault("download", "status", status=500, times=None)
     job = session.submit("a cat")
