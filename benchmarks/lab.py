@@ -62,7 +62,7 @@ def opened(
 
 
 def run_cell(page: Page, number: int) -> None:
-    """Select the cell and run it; returns at once."""
+    """Select the cell, start it, and return."""
     page.locator(".jp-CodeCell").nth(number).locator(".jp-InputArea-prompt").click()
     page.keyboard.press("Control+Enter")
 

@@ -16,7 +16,7 @@ THOUSAND = "seconds=60 lines=1000 burst=25"
 
 
 class OneJob:
-    """One job of 60 s by each client at once: only counted, so that other rows may run meanwhile."""
+    """One job of 60 s by each client, in parallel. It is only counted, so other rows may run meanwhile."""
 
     def __init__(self, server: Loopback) -> None:
         self._server = server
@@ -55,7 +55,7 @@ class OneJob:
 
 
 def hundred_jobs(server: Loopback, rounds: int = 2) -> Iterator[Row]:
-    """100 jobs at once, two lines a second each: of 60 s once, and of 6 s in turns."""
+    """100 parallel jobs with two lines a second each: once with 60 s, and in turns with 6 s."""
     long = {name: server.side(name, MINUTE, 100, key=f"long-{name}") for name in CLIENTS[:2]}
     polls = server.counts()["long-fal_async"]["requests"]
     short = interleaved(rounds, {name: lambda name=name: server.side(name, SHORT, 100) for name in CLIENTS})
@@ -116,7 +116,7 @@ def instant_jobs(server: Loopback, rounds: int = 2) -> Iterator[Row]:
 
 
 def memory(server: Loopback) -> Iterator[Row]:
-    """1,000 jobs in flight: they are submitted, and none of them ends before all are there."""
+    """1,000 jobs in flight: none of them ends before all are submitted."""
     each = server.side("in_flight", "seconds=45 lines=45", 1000)["each"]
     yield Row(
         "memory of one job in flight, of 1,000", f"{each / 1000:.0f} kB", "", "", "≤ 60 kB", each <= 60_000

@@ -104,7 +104,7 @@ def _rows(server: Loopback, words: list[str]) -> Iterable[Row]:
 
 
 def _whole(name: str, group: Group) -> Iterable[Row]:
-    """The rows of a group; where it breaks off, a last one that says so."""
+    """Yield the rows of a group. If it breaks off, the last row reports that."""
     try:
         yield from group()
     except Exception as fault:  # noqa: BLE001 -- whatever it is, the other groups are measured

@@ -272,7 +272,7 @@ def verify(place: Path, takes: int) -> dict[str, float]:
 
 
 def _save_notebook(place: Path, takes: int, name: str) -> Path:
-    """A notebook whose outputs show running jobs: its kernel ended before it could draw the last cards."""
+    """Save a notebook whose kernel ended before the last cards were drawn: its outputs show running jobs."""
     from kling_nb.notebook.card.mark import VIEW, Mark
 
     session = _session(place)

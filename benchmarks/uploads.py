@@ -76,7 +76,7 @@ class Plain:
             self._client.put(self._url, content=file, headers=headers).raise_for_status()
 
     def rest(self) -> None:
-        """What goes on after `send` is not to be in another side's time."""
+        """Wait for work that goes on after `send`, so that it does not count in another side's time."""
 
 
 class PlainBytes(Plain):
@@ -186,7 +186,7 @@ def status(field: str) -> int:
 
 
 def make_file(folder: Path) -> Path:
-    """A video, as far as its first bytes tell. A file written just now would be read once more."""
+    """Write a file with the first bytes of a video. Wait, because a new file is read twice."""
     path = folder / "clip.mp4"
     path.write_bytes(b"\0\0\0\x18ftypisom" + os.urandom(SIZE - 12))
     time.sleep(3)

@@ -19,7 +19,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 from jupyter_lab import JupyterLab  # type: ignore[import-not-found]  # noqa: E402 -- from the tests
 
 PATIENCE_MS = 60_000
-SETTLED_MS = 4_000  # Hover effects and the controls of a video that plays fade.
+FADE_MS = 4_000  # Hover effects and the controls of a video that plays fade.
 SECONDS_IN = 4.0
 """The moment of the video in a picture: late enough for the progress line to be seen."""
 FRAMES_A_SECOND = 24
@@ -59,7 +59,7 @@ def take(
     *,
     dark: bool,
 ) -> None:
-    """Run cells in JupyterLab, bring the page into its pose, and take a picture of it or of a part."""
+    """Run cells in JupyterLab, prepare the page, and take a picture of it or of a part."""
     target = ROOT / "docs" / f"{name}{'-dark' if dark else ''}.png"
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
@@ -80,7 +80,7 @@ def take(
             page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
             part = pose(page)
             page.mouse.move(2, 2)
-            page.wait_for_timeout(SETTLED_MS)
+            page.wait_for_timeout(FADE_MS)
             # All colours: a palette would show as dots and bands in the soft ones.
             Image.open(BytesIO((part or page).screenshot())).convert("RGB").save(target, optimize=True)
             page.context.close()

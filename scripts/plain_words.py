@@ -1,4 +1,4 @@
-"""Keep the words of this project plain: fail if a word that is to go becomes more frequent.
+"""Keep the words of this project plain: fail if a word to avoid becomes more frequent.
 
 `WORDS` has each such word, what to write instead, and a ceiling: how often it may still occur. A ceiling only
 falls. `--lower` sets each to the count of today, `--where WORD` lists the places.
@@ -31,7 +31,7 @@ PLACES = (
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A word that is to go.
+    """A word to avoid.
 
     Attributes:
         name: How it is listed.
@@ -82,7 +82,7 @@ _ANY = re.compile(f"(?<![A-Za-z])(?:{_FORMS})(?![a-z])")
 
 
 def words_in(text: str) -> Iterator[tuple[str, int]]:
-    """Yield each word that is to go, with the offset where it stands."""
+    """Yield each word to avoid, with its offset."""
     text = _ALLOWED.sub(lambda match: " " * len(match[0]), text)
     for match in _ANY.finditer(text):
         yield WORDS[(match.lastindex or 1) - 1].name, match.start()

@@ -32,7 +32,7 @@ MEDIA: Mapping[str, Any] = {
 }
 WIDTHS = (320, 700, 1200)
 PATIENCE_MS = 60_000
-SETTLED_MS = 4_000
+FADE_MS = 4_000
 """Until JupyterLab's widget manager has asked a new kernel for its widgets; those made meanwhile are dead."""
 NO_SUBSHELLS = '{"commsOverSubshells": "disabled"}'
 TALLEST = 4_000
@@ -164,7 +164,7 @@ def stage(
     page.locator(".jp-Notebook .jp-Cell").first.wait_for()
     page.get_by_role("button", name="Idle").wait_for()
     if kind.function:
-        page.wait_for_timeout(SETTLED_MS)
+        page.wait_for_timeout(FADE_MS)
         run_scenes(page, kind)
         page.wait_for_function(RUNNING, arg=0)
     page.add_style_tag(content=STYLE)
@@ -210,7 +210,7 @@ def set_width(page: Page, width: int) -> None:
 
 
 def picture_of(shown: Locator) -> Image.Image:
-    """A picture of it, once it is in sight."""
+    """Take a picture of it once it is visible."""
     shown.scroll_into_view_if_needed()
     return Image.open(BytesIO(shown.screenshot(animations="disabled")))
 
@@ -253,8 +253,8 @@ def loop(job: Locator) -> None:
     job.get_by_role("button", name="Play").click()
 
 
-def beside(job: Locator) -> None:
-    """Another take next to this one."""
+def compare_takes(job: Locator) -> None:
+    """Show another take next to this one."""
     job.get_by_role("button", name="Compare").click()
     job.get_by_role("slider", name="Frame of all").fill("48")
     job.locator("video").nth(1).wait_for()
@@ -384,7 +384,7 @@ KINDS = {
             **dict.fromkeys(("ready, wide", "ready, tall", "ready, square")),
             "playing A-B": loop,
             "takes": None,
-            "two beside": beside,
+            "three takes": compare_takes,
             "parameters": change,
             "log": search_log,
             **dict.fromkeys(("failed", "refused by policy", "cancelled", "uncertain")),

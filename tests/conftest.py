@@ -21,7 +21,7 @@ from hypothesis import HealthCheck, settings
 TESTS = Path(__file__).resolve().parent
 ROOT = TESTS.parent
 ONE_BROWSER = {"tests/browser", "tests/hosts", "tests/views"}
-"""Folders whose tests share a browser, and servers."""
+"""Folders of tests that share a browser and servers."""
 
 KEPT = {"KLING_NB_CHROMIUM", "KLING_NB_SLOW", loopback_only.LEAKS}
 SCALE = "0.2"

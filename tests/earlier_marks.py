@@ -1,4 +1,4 @@
-"""Outputs as earlier versions saved them: all of the mark in the metadata, nothing of it in the card."""
+"""Outputs as earlier versions saved them: the mark is in the metadata only, not in the card."""
 
 import copy
 import re

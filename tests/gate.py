@@ -1,4 +1,4 @@
-"""A web server whose one file does not come before it is let through: what a test holds a job with."""
+"""A web server that holds back its one file until the test opens the gate. Tests hold a job with it."""
 
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer

@@ -134,7 +134,7 @@ class JupyterLab:
             return json.loads(answer.read() or b"null")
 
     def add_kernel(self, environment: Mapping[str, str]) -> str:
-        """Have a kind of kernel whose environment is the server's with these additions; gives its name."""
+        """Add a kernel spec with the server's environment and these additions. Return its name."""
         name = f"kernel-{secrets.token_hex(4)}"
         spec = {
             "argv": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],

@@ -37,7 +37,7 @@ NEXT_CELL = """(count) => {
 
 
 def saved_notebook(file: Path) -> Any:
-    """A notebook as JSON, once the server has written all of it: it writes in place."""
+    """Return a notebook as JSON once the server has written all of it, because it writes in place."""
     deadline = time.monotonic() + 20
     while True:
         try:
@@ -91,8 +91,8 @@ class NotebookPage:
             self.page.get_by_role("menu").get_by_text("JupyterLab Dark", exact=True).click()
         self.page.locator("body[data-jp-theme-light=false]").wait_for(state="attached")  # its style is there
 
-    def settle(self) -> None:
-        """Wait until no cell runs: the notebook takes the focus once more when its last one is done."""
+    def wait_until_idle(self) -> None:
+        """Wait until no cell runs. The notebook takes the focus again when its last cell ends."""
         expect(self.page.locator(".jp-InputArea-prompt", has_text="[*]")).to_have_count(0, timeout=120_000)
 
     def add_cell(self, text: str) -> Locator:
@@ -147,7 +147,7 @@ class NotebookPage:
         """A job widget, once there is its video and all cells are done."""
         job = self.jobs().nth(at)
         expect(job.get_by_role("group", name="Video player")).to_be_visible()
-        self.settle()
+        self.wait_until_idle()
         return job
 
     def panel(self, at: int = 0) -> Locator:

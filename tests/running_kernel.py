@@ -122,7 +122,7 @@ class RunningKernel:
                 continue
 
     def move(self, folder: Path, **environment: str) -> None:
-        """Go on in another folder with another environment and no variables, as if just started there."""
+        """Reset the kernel: another folder and environment, and no variables, like a new kernel."""
         start = f"os.chdir({str(folder)!r})\nget_ipython().starting_dir = os.getcwd()\n"
         forget = "from kling_nb import front_end\nfront_end._named.clear()\n"
         self.ok(f"import os\n{start}{forget}os.environ.update({environment!r})")

@@ -88,7 +88,7 @@ def server_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[st
 
 @pytest.fixture
 def app() -> str:
-    """The program that a test is about, where `@in_both` does not give it."""
+    """The program that a test runs in, unless `@in_both` chooses it."""
     return "jupyterlab"
 
 

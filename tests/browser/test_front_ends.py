@@ -60,7 +60,7 @@ MARIMO = """
 
 @contextmanager
 def serving(folder: Path, home: Path, *command: str) -> Iterator[str]:
-    """A front end's own server on a free port, whose last word of command is `--port=`; gives its address."""
+    """Start a front end's own server on a free port and yield its URL. The command must end in `--port=`."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     environment = {**os.environ, "KLING_NB_HOME": str(home), "KLING_NB_LOCAL_SPEED": "inf"}
@@ -163,7 +163,7 @@ def test_an_exported_page_is_one_file_that_plays_anywhere(
 
 
 def test_where_a_policy_forbids_widgets_the_card_is_shown(tmp_path: Path, home: Path, page: Page) -> None:
-    """JupyterLab shows `Click to show javascript error` in place of a widget whose script it may not load."""
+    """JupyterLab shows `Click to show javascript error` in place of a widget if its script is blocked."""
     policy = "script-src 'self' 'unsafe-inline' 'unsafe-eval'"
     headers = f"--ServerApp.tornado_settings={{'headers': {{'Content-Security-Policy': \"{policy}\"}}}}"
     folder = tmp_path / "work"

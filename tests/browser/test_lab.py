@@ -26,7 +26,7 @@ def test_log_lines_while_the_cell_runs_then_a_video_that_plays(
     waiting = page.locator(".jp-CodeCell", has=fox).locator(".jp-InputArea-prompt")
     assert "[*]" in (waiting.text_content() or "")  # the lines came while the cell was running
     notebook.photograph("quickstart-running")
-    notebook.settle()
+    notebook.wait_until_idle()
     fox.get_by_role("button", name="Play").click()
     expect(fox.locator("video")).to_be_visible()
     page.wait_for_function(f"{VIDEO}.readyState >= 2 && {VIDEO}.currentTime > 0.3")

@@ -45,7 +45,7 @@ SHOWS = """([outputs, videos]) => {
     && cards.every((one) => one.querySelector('video'))
     && posters.every((one) => one.complete && one.naturalWidth > 10)
     && found.every(played) }"""
-"""Whether so many outputs have a card, and each of its videos has a poster and has played; few at once."""
+"""Return True if so many outputs have a card, and all videos, a few at a time, had a poster and played."""
 
 
 @pytest.fixture(scope="module")

@@ -73,7 +73,7 @@ def test_a_kernel_that_is_stopped_interrupted_restarted_or_killed_hides_no_paid_
     expect(panel.get_by_text("The kernel is busy")).to_be_hidden()
 
     notebook.menu("Kernel", "Interrupt Kernel")
-    notebook.settle()
+    notebook.wait_until_idle()
     expect(
         page.get_by_text("JobInterrupted").or_(page.get_by_text("keeps running at fal")).first
     ).to_be_visible()

@@ -22,7 +22,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loopback]:
 
 
 def counted(server: Loopback, prompt: str, jobs: int = 1) -> tuple[dict[str, int], int]:
-    """What the server counted for jobs that log, without the one that warms up, and the lines heard."""
+    """Return what the server counted for jobs that log, without the warm-up, and the lines received."""
     server.reset()
     server.side("kling", "instant", key="warm")
     heard = server.side("kling", prompt, jobs, key="job")["lines"]

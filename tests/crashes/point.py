@@ -68,7 +68,7 @@ class Point:
 
     @contextmanager
     def held(self, scene: Scene) -> Iterator[Reached]:
-        """Arm the point. The value waits until a job is there. The end of the block lets all go on."""
+        """Arm the point. The yielded function waits until a job is there. All jobs go on after the block."""
         fal = scene.fal
         if self.exchange is None:
             yield lambda: None

@@ -508,6 +508,6 @@ TABLE: Mapping[str, Mapping[str, str]] = {
 
 
 def cell(exchange: str, fault: str, *, lasting: bool) -> str:
-    """What must come of it."""
+    """Return how an exchange with a fault must end."""
     once, _, long = TABLE[exchange][fault].partition("; ")
     return long if lasting and long else once

@@ -41,7 +41,7 @@ try:
 except asyncio.CancelledError:
     print("cancelled", job.done, end="")
 """
-SETTLED = """
+WAIT_FOR_ALL = """
 import kling_nb
 for job in kling_nb.resume():
     try:
@@ -64,8 +64,8 @@ class Desk:
         return f"interrupted {self.made}"
 
     def row(self, prompt: str) -> Entry:
-        """The row of the only job of a prompt, once nothing is under way any more."""
-        self.kernel.ok(SETTLED)
+        """Return the row of the only job of a prompt, once all jobs have ended."""
+        self.kernel.ok(WAIT_FOR_ALL)
         ledger = Ledger(self.scene.ledger)
         try:
             (entry,) = [one for one in ledger.entries(limit=1000) if one.prompt == prompt]

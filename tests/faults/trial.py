@@ -30,7 +30,7 @@ LASTING_STALLS = 7
 LASTING_STALLS_OF_AN_UPLOAD = 13  # it has two routes
 
 HASTY = {"submit": "submit", "stream": "stream", "upload_initiate": "upload", "upload": "upload"}
-"""Which wait of a session ends soon where an exchange is to be silent; others are answers."""
+"""The wait to shorten for an exchange that stays silent. All other exchanges are answered."""
 
 SCRIPTS = {
     "plain": Script([Queue(1), Run(), Log("Sampling 10%"), Log("Sampling 60%"), Done()]),

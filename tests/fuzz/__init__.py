@@ -1,1 +1,1 @@
-"""Any input at every edge: only typed errors come of it."""
+"""Any input at every edge leads to a result or a typed error."""

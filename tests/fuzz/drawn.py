@@ -70,7 +70,7 @@ def value(chance: Random, depth: int = 3) -> Any:
 
 
 def name(chance: Random) -> str:
-    """Mostly one that is looked for."""
+    """Mostly a name that the code looks for."""
     return chance.choice(NAMES) if chance.random() < 0.8 else text(chance, 8)
 
 

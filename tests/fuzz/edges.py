@@ -125,7 +125,7 @@ def result_body(reply: Any) -> None:
 
 
 def _try(act: Callable[[], Any]) -> Any:
-    """What it gives, or its typed error, which is of four lines at most."""
+    """Return its result, or its typed error, which must have at most four lines."""
     try:
         return act()
     except KlingError as fault:

@@ -24,7 +24,7 @@ def is_good(endpoint: Endpoint, values: Any) -> bool:
 
 
 def names_a_file(endpoint: Endpoint, values: Any) -> bool:
-    """Whether a file is to be fetched. None of those drawn can be, so nothing is rendered then."""
+    """Return True if a file must be fetched. No drawn URL can be fetched, so nothing is rendered then."""
     return any(values.get(name) for name in endpoint.media_parameters)
 
 

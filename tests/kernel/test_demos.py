@@ -45,7 +45,7 @@ def saved(name: str) -> Any:
 
 
 def run(name: str, folder: Path) -> Any:
-    """Run it in a folder, and leave what is kept of it."""
+    """Run a notebook in a folder, and return it with its outputs."""
     notebook = nbformat.read(shutil.copy(NOTEBOOKS / f"{name}.ipynb", folder), as_version=4)
     execute(notebook, folder)
     return notebook

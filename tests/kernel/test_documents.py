@@ -44,7 +44,7 @@ KEPT = [
         "a program of its own; tests/local/test_webhook_page.py runs it",
     ),
 ]
-"""Each block that does not run: its page, its first line, and what its fence says of it."""
+"""Each block that does not run: its page, its first line, and the words on its fence."""
 
 ENGINE = "127.0.0.1:8787"
 QUICK = {"KLING_NB_LOCAL_SPEED": "inf"}

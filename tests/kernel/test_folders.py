@@ -1,4 +1,4 @@
-"""One folder for a notebook, wherever its process is; and one payment where there are several after all."""
+"""A notebook has one folder, wherever its process runs. With several folders, a take is paid for once."""
 
 import json
 import re

@@ -14,7 +14,7 @@ SIGN = "/v1/storage/files/sign"
 
 
 def make_private(server, acl):
-    """The URL of a result whose own header says who may fetch it."""
+    """Return the URL of a result whose header restricts who may fetch it."""
     wanted = {"initial_acl": {"default": acl, "rules": []}}
     job = server.submit(headers={"X-Fal-Object-Lifecycle-Preference": json.dumps(wanted)})
     server.finish(job)

@@ -155,7 +155,7 @@ class Program:
 
 @pytest.fixture
 def run(fal: ScriptedFal, tmp_path: Path) -> Iterator[Callable[[str], Program]]:
-    """Starts programs; whichever still run at the end are killed."""
+    """Start programs, and kill those that still run at the end."""
     import os
 
     environment = {

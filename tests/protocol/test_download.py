@@ -1,4 +1,4 @@
-"""A transfer that is cut goes on where it stopped; only where it is surely the same file."""
+"""A transfer that is cut continues where it stopped, but only if the file is surely the same."""
 
 import os
 from collections.abc import Callable

@@ -29,7 +29,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def old(clip: Path) -> Path:
-    """A file whose last change is long enough ago that the next one will show."""
+    """A file that was changed long ago, so that the next change will have another time."""
     tick = threading.Event()
     while not unread(clip):
         tick.wait(0.05)

@@ -77,7 +77,7 @@ def test_resume_takes_it_up(make_session: MakeSession, fal: ScriptedFal) -> None
 
 
 def test_one_that_another_row_has_is_not_it(session: Session, fal: ScriptedFal) -> None:
-    """The same request was made once more, with --new, and that one was answered."""
+    """The same request was sent again with --new, and fal answered that one."""
     fal.fault("submit", "reset", at="before_body")
     job = session.submit("a cat")
     with pytest.raises(errors.SubmissionUncertain):
@@ -347,7 +347,7 @@ def test_all_pages_are_read(session: Session, fal: ScriptedFal) -> None:
 def test_while_another_kernel_sends_the_same_nothing_is_taken(
     make_session: MakeSession, fal: ScriptedFal, run: Any
 ) -> None:
-    """What fal lists may be that one, whose row has no request id yet."""
+    """The request that fal lists may be that of the other row, which has no request id yet."""
     session = make_session()
     fal.fault("submit", "reset", at="before_body")
     job = session.submit("a cat")

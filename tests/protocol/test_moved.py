@@ -1,4 +1,4 @@
-"""Cards of a saved notebook whose files, or which themselves, were moved, renamed or copied."""
+"""Cards of a saved notebook after the notebook or its files were moved, renamed or copied."""
 
 import json
 import re
@@ -60,7 +60,7 @@ def shell(fal: ScriptedFal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def moved_clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Another person's copy of the project, with its takes in another folder of it, and no ledger."""
+    """Another person's copy of the project. Its takes are in another folder, and it has no ledger."""
     clone = tmp_path / "theirs"
     (clone / "kling_media" / "moved").mkdir(parents=True)
     for path in (tmp_path / "mine" / "kling_media").iterdir():

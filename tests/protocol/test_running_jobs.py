@@ -1,4 +1,4 @@
-"""One `Job` for each row while it runs or is looked at; no memory of it after that."""
+"""There is one `Job` for each row while it runs or is used. After that, its memory is freed."""
 
 import gc
 from weakref import ref

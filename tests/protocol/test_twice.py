@@ -26,7 +26,7 @@ def only(ledger: Ledger) -> Entry:
 
 
 def left_running(make_session: MakeSession, fal: ScriptedFal, **more: Any) -> str:
-    """A job whose session is no more; gives its id."""
+    """Submit a job in a session that ends. Return the job's id."""
     fal.script = HELD
     with make_session() as session:
         job = session.submit("a cat", **more)
@@ -221,7 +221,7 @@ except kling_nb.errors.KlingError as error:
 """
 
 
-@pytest.mark.parametrize("first", ["home", "beside"])
+@pytest.mark.parametrize("first", ["home", "media"])
 def test_a_home_that_changes_hides_no_job(
     make_session: MakeSession, fal: ScriptedFal, run: Any, tmp_path: Path, first: str
 ) -> None:
@@ -233,7 +233,7 @@ def test_a_home_that_changes_hides_no_job(
         folder.mkdir()
         folder.chmod(0o777)
     fal.scripts.queue.extend([Script(), HELD, Script()])
-    if first == "beside":
+    if first == "media":
         home.chmod(0o555)
     program = run(HOME)
     program.tell(str(tmp_path / "warm"))

@@ -123,7 +123,7 @@ class Connection:
         await self._writer.drain()
 
     async def act(self, cut: Cut) -> bool:
-        """Do what the cut says; True when the exchange goes on (a stall that was released)."""
+        """Apply the cut. Return True if the exchange continues, after a stall that was released."""
         if cut.action == "stall":
             await cut.gate.wait()
             return True

@@ -61,7 +61,7 @@ class Fault:
         return self.effect.cut is not None and self.effect.cut.at in ("before_body", "in_body")
 
     def release(self) -> None:
-        """Let a stalled exchange go on; those that come later are not held."""
+        """Release a stalled exchange. Later ones are not held."""
         if self.effect.cut is not None:
             self.on_loop(self.effect.cut.gate.set)
 

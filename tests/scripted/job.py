@@ -116,7 +116,7 @@ class Job:
         self._on_loop(self._finish)
 
     def forget(self) -> None:
-        """Make the request unknown (404), as one whose result has expired."""
+        """Make the request unknown (404), like a request with an expired result."""
         self._on_loop(self.vanish)
 
     # on the loop

@@ -170,7 +170,7 @@ def _edit(change: Edit) -> Callable[..., Effect]:
 
 
 def _json_edit(change: Callable[[Any], Any]) -> Effect:
-    """Change the value of a JSON reply; one that has no JSON stays as it is."""
+    """Change the value of a JSON reply. Other replies stay unchanged."""
 
     def edit(reply: Reply) -> Reply:
         if ("content-type", "application/json") not in reply.headers:

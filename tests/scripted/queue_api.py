@@ -95,7 +95,7 @@ class QueueApi:
         return job
 
     def find(self, route: Route) -> Job | None:
-        """The job at this address, if it is one that fal still knows."""
+        """Return the job at this URL, if fal still has it."""
         job = self.jobs.get(route.request_id)
         return None if job is None or job.forgotten or job.submission.app != route.app else job
 

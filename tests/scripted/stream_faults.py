@@ -34,7 +34,7 @@ async def repeat(frames: Frames) -> Frames:
 
 
 async def replay(frames: Frames) -> Frames:
-    """Each event brings all lines so far once more, oldest first."""
+    """Each event repeats all lines so far, the oldest first."""
     lines: list[Any] = []
     async with aclosing(frames):
         async for frame in frames:

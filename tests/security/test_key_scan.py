@@ -118,7 +118,7 @@ def failing(kernel: RunningKernel, fal: ScriptedFal) -> list[Cell]:
 
 
 def not_in_processes(kernel: RunningKernel, search: Searched) -> None:
-    """Neither command line nor environment of what the kernel started, and not its own command line."""
+    """The key is not in the command line of the kernel or a child process, nor in a child's environment."""
     process = psutil.Process(kernel.pid)
     search.none_in("\0".join(process.cmdline()), "the kernel's command line")
     engines = [child for child in process.children(recursive=True) if "kling_nb.local" in child.cmdline()]

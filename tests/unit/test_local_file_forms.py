@@ -447,7 +447,7 @@ class TestAnyFileForUpload:
 class TestChanges:
     @pytest.fixture
     def stable(self, folder):
-        """A file whose last change was read as lying back."""
+        """A file whose last change counts as long ago."""
         (folder / "cat.png").write_bytes(PNG)
         found = local_file("cat.png")
         seen = Path("cat.png").stat()

@@ -1,4 +1,4 @@
-"""Cards drawn again from the ledger's rows: what there is to say of a job whose kernel is gone."""
+"""Cards drawn again from ledger rows, for jobs whose kernel has ended."""
 
 import asyncio
 import os

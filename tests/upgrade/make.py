@@ -85,7 +85,7 @@ TELL = """def tell(*made):
 
 @dataclass(frozen=True)
 class Ask:
-    """A cell, and what becomes of it.
+    """A cell, and how it ends.
 
     Attributes:
         source: As it stands in the notebook.
@@ -457,7 +457,7 @@ def keep_files(project: Path, fal: ScriptedFal, places: Mapping[str, str]) -> di
 
 
 def complete(shows: list[dict[str, list[str]]], project: Path, fal: ScriptedFal) -> None:
-    """Put in what cells are to show whose jobs were not seen to end, or whose files are elsewhere since."""
+    """Fill in what cells must show if a job ended after its kernel, or if a file was moved since."""
     ends = {str(job.input.get("prompt")): job.request_id for job in fal.jobs}
     for at, prompt in ((-1, "a message in a bottle\nfor $5"), (-2, "a long voyage, 5 weeks")):
         (row,) = (row for row in rows(project) if row["prompt"] == prompt)

@@ -117,7 +117,7 @@ class Project:
 
     @property
     def requests(self) -> list[Record]:
-        """What fal was asked for, but for schemas: one that is a week old is fetched, at no charge."""
+        """Return the requests to fal, except for schemas: a schema that is a week old is fetched, free."""
         return [record for record in self.fal.requests if record.exchange != "openapi"]
 
     def notebook(self, name: str) -> Any:

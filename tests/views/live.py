@@ -1,4 +1,4 @@
-"""A page in a browser whose widgets run in this process: no server, no kernel, and nothing of a fake between.
+"""A page in a browser whose widgets run in this process: without a server, a kernel, or fakes in between.
 
 Playwright calls `LivePage._kernel` while a test waits for the page, so commands are handled on the
 test's thread, as a kernel handles them on its own.
@@ -79,7 +79,7 @@ class LivePage:
         self.open()
 
     def open(self) -> None:
-        """Load the page, also once more: every view is there again."""
+        """Load or reload the page. Every view is shown again."""
         self._news.clear()
         self.page.goto(ADDRESS)
         self.page.wait_for_function("window.show !== undefined")

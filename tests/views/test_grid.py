@@ -1,4 +1,4 @@
-"""The view of a sweep in a real browser, with a model whose kernel is on the page too."""
+"""The view of a sweep in a real browser, with a model and a kernel that are simulated on the page."""
 
 import io
 

@@ -1,4 +1,4 @@
-"""The job's view in a real browser, with a model whose kernel is on the page too."""
+"""The job's view in a real browser, with a model and a kernel that are simulated on the page."""
 
 import io
 

@@ -1,4 +1,4 @@
-"""Two views of one panel in a real browser, with a model whose kernel is on the page too."""
+"""Two views of one panel in a real browser, with a model and a kernel that are simulated on the page."""
 
 import pytest
 from hostile import HOSTILE

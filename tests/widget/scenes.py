@@ -174,7 +174,7 @@ JOBS = {
     "ready, square": lambda: ready("1:1"),
     "playing A-B": ready,
     "takes": takes,
-    "two beside": takes,
+    "three takes": takes,
     "parameters": ready,
     "log": running,
     "failed": lambda: SceneJob(ASKED, Failed(REFUSED), ago=75),

@@ -114,8 +114,8 @@ def test_what_a_view_reads_of_a_control_is_what_the_catalogue_gives():
 
 def test_fields_of_an_update(pair):
     _, comm = pair
-    beside = {"key", "first_line", "lines", "now", "takes", "controls"}
-    comm_fields = set(comm.ask("snapshot")[0]["msg"]) - beside
+    extra = {"key", "first_line", "lines", "now", "takes", "controls"}
+    comm_fields = set(comm.ask("snapshot")[0]["msg"]) - extra
     assert js_list("STATE_FIELDS") == js_typedef("JobFields")
     assert comm_fields == set(js_list("STATE_FIELDS"))
 

@@ -45,7 +45,7 @@ def channels(number):
 
 
 def all_turns(pace, waiting, *, until, again):
-    """Give turns from 0 s to `until`; with `again` each channel wants another one at once."""
+    """Give turns from 0 s to `until`. With `again`, each channel asks for its next turn at once."""
     now, taken = 0.0, []
     for channel in waiting:
         pace.enqueue(channel, now)

@@ -43,16 +43,16 @@ def no_widgets_left():
 
 
 class Maker:
-    """A session that keeps what it is asked, and hands out the jobs it was given."""
+    """A session that records its calls, and returns the jobs that it was given."""
 
     def __init__(self, *jobs, found=(), price=None):
         self.jobs = list(jobs)
-        self.beside = list(found)
+        self.found = list(found)
         self.asked = []
         self.known = {}
 
     def takes_of(self, request, backend):
-        return self.beside
+        return self.found
 
     def plan(self, **values):
         self.asked.append(values)
