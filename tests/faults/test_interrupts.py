@@ -124,7 +124,7 @@ def test_an_interrupt_leaves_no_doubt(desk: Desk, way: str, point: str, times: i
     assert len(paid) == 1
 
 
-def test_an_interrupt_while_a_picture_goes_up_submits_nothing(desk: Desk) -> None:
+def test_an_interrupt_while_an_image_goes_up_submits_nothing(desk: Desk) -> None:
     prompt = desk.prompt()
     desk.kernel.ok("from PIL import Image\nImage.new('RGB', (320, 320), 'orange').save('orange.jpg')")
     hold = desk.fal.fault("upload", "stall", at="before_body")

@@ -73,7 +73,7 @@ def test_any_other_endpoint_by_its_live_schema(shared: RunningKernel, server: Sc
     assert ID in shown["text/html"]
 
 
-def test_an_id_that_no_one_knows(shared: RunningKernel) -> None:
+def test_an_id_that_does_not_exist(shared: RunningKernel) -> None:
     for code in (
         "%%kling --endpoint nobody/nothing\nx",
         "%kling use nobody/nothing",
@@ -96,7 +96,7 @@ def test_an_image_selects_the_counterpart_and_the_cell_shows_it(
     assert "v1-pro takes no image; v1-pro-image is used instead." in dry
 
 
-def test_an_end_picture_where_there_is_no_place_for_one(shared: RunningKernel) -> None:
+def test_an_end_image_where_there_is_no_place_for_one(shared: RunningKernel) -> None:
     message = refusal(shared, "%%kling --endpoint v2-master --image cat.png --end-image dog.png\nx")
     assert "v2-master-image takes no end image" in message
     assert "v3-pro-image" in message
@@ -117,7 +117,7 @@ def test_shots_instead_of_a_prompt(shared: RunningKernel, server: ScriptedFal) -
     )
 
 
-def test_speech_gives_a_sound(shared: RunningKernel, server: ScriptedFal, tmp_path: Path) -> None:
+def test_speech_gives_audio(shared: RunningKernel, server: ScriptedFal, tmp_path: Path) -> None:
     url = server.cdn.put("speech.mp3", SOUND, "audio/mpeg")
     server.script = Script([Done(output={"audio": {"url": url}})])
     cell = shared.ok("%%kling text_shown --endpoint tts\nGood evening")
@@ -136,7 +136,7 @@ def test_speech_gives_a_sound(shared: RunningKernel, server: ScriptedFal, tmp_pa
     assert "already made, free" in shared.ok("%%kling text_shown --endpoint tts\nGood evening").html()
 
 
-def test_try_on_gives_a_picture_that_can_be_used_again(shared: RunningKernel, server: ScriptedFal) -> None:
+def test_try_on_gives_an_image_that_can_be_used_again(shared: RunningKernel, server: ScriptedFal) -> None:
     picture = Path(shared.value("__import__('os').path.abspath('cat.png')")).read_bytes()
     url = server.cdn.put("worn.png", picture, "image/png")
     server.script = Script([Done(output={"image": {"url": url}})])
@@ -161,7 +161,7 @@ def test_a_voice_gives_data(shared: RunningKernel, server: ScriptedFal) -> None:
     assert shared.value("voice") == "{'voice_id': 'v-<1>'}"
 
 
-def test_a_video_with_its_sound_next_to_it(shared: RunningKernel, server: ScriptedFal) -> None:
+def test_a_video_with_its_audio_next_to_it(shared: RunningKernel, server: ScriptedFal) -> None:
     url = server.cdn.put("new.mp3", SOUND, "audio/mpeg")
     video = {"url": server.cdn.put("new.mp4", sample_mp4(), "video/mp4")}
     server.script = Script([Done(output={"video": video, "audio": {"url": url}})])

@@ -143,7 +143,7 @@ def test_no_model_and_little_weight_stay_in_what_runs_unattended(made: Path) -> 
     assert made.stat().st_mtime_ns == size  # nothing left to do
 
 
-def test_grids_storyboards_and_panels_that_no_one_watches_are_their_cards(
+def test_grids_storyboards_and_panels_without_a_view_are_their_cards(
     fal: ScriptedFal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in pointed_at(fal, tmp_path / "home").items():
@@ -167,7 +167,7 @@ def test_grids_storyboards_and_panels_that_no_one_watches_are_their_cards(
     assert "to come" not in path.read_text()
 
 
-def test_a_widget_in_the_box_of_another_package_is_there_also_where_no_one_watches(
+def test_a_widget_in_the_box_of_another_package_is_there_also_without_a_view(
     fal: ScriptedFal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in pointed_at(fal, tmp_path / "home").items():

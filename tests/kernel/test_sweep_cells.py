@@ -100,7 +100,7 @@ def test_an_interrupt_begins_nothing_more(kernel: RunningKernel, fal: ScriptedFa
     assert len(fal.accepted) == 1
 
 
-def test_a_sweep_that_no_one_saw_end_is_drawn_when_its_notebook_is_opened(
+def test_a_sweep_that_ended_without_a_kernel_is_drawn_when_its_notebook_is_opened(
     kernel: RunningKernel, fal: ScriptedFal, tmp_path: Path
 ) -> None:
     folder = tmp_path / "work"

@@ -109,7 +109,7 @@ def test_the_title_of_the_first_frame_can_be_read(monkeypatch, name, layers, rat
 
 
 @pytest.mark.parametrize(("name", "layers"), COMPOSITIONS)
-def test_the_first_frame_is_a_whole_picture_and_the_clip_loops(name, layers):
+def test_the_first_frame_is_a_whole_image_and_the_clip_loops(name, layers):
     size = (192, 108)
     scene = Scene(choose_scenery(prompt_for(name, layers)), size, 5.0)
     first, half, last = (scene.frame(at)[: size[1]].astype(float) for at in (0, 0.5, 119 / 120))

@@ -152,7 +152,7 @@ def test_files_that_are_not_there(server, bare, path):
     assert "not found" in reply.json()["detail"]
 
 
-def test_the_name_is_part_of_the_address(bare, file):
+def test_the_name_is_part_of_the_url(bare, file):
     assert bare.get(file.replace("clip.mp4", "other.mp4")).status_code == 404
 
 

@@ -54,7 +54,7 @@ def test_input_is_not_looked_at(server, body):
     assert server.http.get(reply.json()["response_url"]).status_code == 422
 
 
-def test_webhook_address_is_accepted(server):
+def test_webhook_url_is_accepted(server):
     job = server.submit(params={"fal_webhook": "https://example.com/hook?a=1"})
     server.cancel(job)
 

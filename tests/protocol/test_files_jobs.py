@@ -315,17 +315,17 @@ class TestOnceADay:
 
 
 class TestUploadFunction:
-    def test_gives_progress_and_an_address(self, session, fal, picture):
+    def test_gives_progress_and_a_url(self, session, fal, picture):
         seen = []
         url = session.upload(picture, on_progress=lambda *amounts: seen.append(amounts))
         assert fal.cdn.get(url).data == PNG
         assert (seen[0], seen[-1]) == ((0, len(PNG)), (len(PNG), len(PNG)))
 
-    def test_an_address_is_given_back(self, session, fal):
+    def test_a_url_is_given_back(self, session, fal):
         assert session.upload("https://example.com/a.png") == "https://example.com/a.png"
         assert fal.requests == ()
 
-    def test_a_data_uri_gets_an_address(self, session, fal):
+    def test_a_data_uri_gets_a_url(self, session, fal):
         url = session.upload("data:image/png;base64," + base64.b64encode(PNG).decode())
         assert fal.cdn.get(url).data == PNG
 
@@ -392,7 +392,7 @@ class TestUploadRule:
         ledger.close()
 
 
-def test_on_the_embedded_engine_from_end_to_end(tmp_cwd, home, picture):
+def test_on_the_local_preview_server_from_end_to_end(tmp_cwd, home, picture):
     with kling_nb.Session(backend="local", local_speed=float("inf")) as session:
         first = session.submit("a cat", image=picture).wait()
         url = session.upload(picture)

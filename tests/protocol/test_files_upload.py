@@ -323,14 +323,12 @@ class TestFaults:
 
     @pytest.mark.parametrize("exchange", ["upload_initiate", "multipart_initiate"])
     @pytest.mark.parametrize("kind", ["truncated_json", "wrong_types", "not_an_object", "empty"])
-    async def test_an_answer_without_addresses_is_asked_for_again(
-        self, fal, make_storage, file, exchange, kind
-    ):
+    async def test_an_answer_without_urls_is_asked_for_again(self, fal, make_storage, file, exchange, kind):
         storage = make_storage(whole_bytes=PART if exchange == "multipart_initiate" else WHOLE_BYTES)
         fal.fault(exchange, kind)
         assert fal.cdn.get(await storage.upload(file)).data == CLIP
 
-    async def test_an_address_that_nothing_may_go_to_is_not_used(self, fal, whole, file):
+    async def test_a_url_that_nothing_may_go_to_is_not_used(self, fal, whole, file):
         def lure(reply):
             value = json.loads(reply.body) | {"upload_url": "http://192.0.2.1/steal"}
             return reply.with_body(json.dumps(value).encode())
@@ -345,7 +343,7 @@ class TestFaults:
             await whole.upload(file)
         assert not fal.stray_keys
 
-    async def test_a_redirect_to_no_address_is_a_typed_error(self, fal, whole, file):
+    async def test_a_redirect_to_no_url_is_a_typed_error(self, fal, whole, file):
         fal.fault("upload", "status", status=307, headers={"location": "A:0"}, times=None)
         with pytest.raises(errors.UnreachableError, match="redirects to an invalid URL"):
             await whole.upload(file)

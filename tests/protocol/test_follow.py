@@ -235,9 +235,7 @@ async def test_a_last_status_that_lags_behind_takes_nothing_back(
     assert events.count(Running()) == 1
 
 
-async def test_words_for_the_state_that_no_one_knows(
-    polled: ScriptedFal, follower: Follower, ref: RequestRef
-) -> None:
+async def test_words_for_an_unknown_state(polled: ScriptedFal, follower: Follower, ref: RequestRef) -> None:
     def dreaming(reply: Any) -> Any:
         return reply.with_body(json.dumps(json.loads(reply.body) | {"status": "DREAMING"}).encode())
 

@@ -49,7 +49,7 @@ def test_nothing_is_submitted_and_what_is_there_is_shown(fal: ScriptedFal, ask: 
         assert before < len(fal.requests)
 
 
-def test_a_sweep_of_the_module_says_no_price_that_no_one_will_pay(
+def test_a_sweep_of_the_module_shows_no_price_that_will_not_be_paid(
     fal: ScriptedFal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text_shown: list[str] = []

@@ -66,7 +66,7 @@ def test_a_reply_that_names_another_host_is_not_followed_there(session: Session,
     ],
     ids=str,
 )
-def test_odd_addresses_in_a_reply(session: Session, fal: ScriptedFal, field: str, address: Any) -> None:
+def test_odd_urls_in_a_reply(session: Session, fal: ScriptedFal, field: str, address: Any) -> None:
     named = address.format(url=fal.url, media=fal.media_url) if isinstance(address, str) else address
 
     def edited(reply: Any) -> Any:

@@ -130,7 +130,7 @@ def test_an_old_one_serves_while_fal_is_away_and_its_age_is_reported(
     assert found.notice in plan_text(later.plan(endpoint=ID, image=PNG))
 
 
-def test_old_or_new_it_is_used_without_asking_where_no_one_may_wait(
+def test_old_or_new_it_is_used_without_asking_where_waiting_is_not_allowed(
     fal: ScriptedFal, again: Callable[[], Session], session: Session, stored: Path
 ) -> None:
     with pytest.raises(UnknownEndpoint):
@@ -265,7 +265,7 @@ def test_its_schema_goes_with_the_takes(
     assert len(fal.requests) == asked
 
 
-def test_a_sound_and_a_list_of_pictures(fal: ScriptedFal, session: Session) -> None:
+def test_audio_and_a_list_of_images(fal: ScriptedFal, session: Session) -> None:
     sound = b"ID3" + bytes(100)
     fal.script = Script([Done(output={"song": {"url": fal.cdn.put("a.mp3", sound, "audio/mpeg")}})])
     song = session.generate("la", endpoint=SPEECH)

@@ -191,7 +191,7 @@ def test_any_other_value_does(session: Session, fal: ScriptedFal, change: dict[s
     assert "lists no such request" in shown(session.submit("a cat"))
 
 
-def test_a_picture_tells_by_the_address_it_was_sent_under(
+def test_an_image_tells_by_the_url_it_was_sent_under(
     session: Session, fal: ScriptedFal, picture: Path, make_picture: Callable[..., Path]
 ) -> None:
     other = make_picture("dog.jpg", "navy")
@@ -202,7 +202,7 @@ def test_a_picture_tells_by_the_address_it_was_sent_under(
     assert (job.id, job.request_id) == (job_id, fal.jobs[0].request_id)
 
 
-def test_a_picture_that_went_along_tells_by_its_bytes(
+def test_an_image_that_went_along_tells_by_its_bytes(
     make_session: MakeSession, fal: ScriptedFal, ledger: Ledger, picture: Path
 ) -> None:
     session = make_session(inline_limit=10**6)

@@ -247,7 +247,7 @@ async def test_a_job_submitted_here_is_resumed_by_its_id(session: Session, fal: 
     assert len(fal.accepted) == 1
 
 
-async def test_a_result_that_was_fetched_is_filed_later(session: Session, fal: ScriptedFal) -> None:
+async def test_a_result_that_was_fetched_is_stored_later(session: Session, fal: ScriptedFal) -> None:
     """From the ledger: fal need not know it any more, only its file must still be there."""
     ref = await session.client.submit(ENDPOINT, CAT)
     await finished(session, ref)
@@ -277,7 +277,7 @@ def elsewhere(fal: ScriptedFal) -> str:
 
 
 @pytest.mark.parametrize("name", [ENDPOINT, "v1-pro"])
-def test_a_request_made_elsewhere_is_followed_and_filed(
+def test_a_request_made_elsewhere_is_followed_and_stored(
     session: Session, fal: ScriptedFal, ledger: Ledger, name: str
 ) -> None:
     fal.script = Script([Queue(1), Run(), Log("one"), Done()])

@@ -56,7 +56,7 @@ def test_a_file_that_was_deleted_is_fetched_again(
     assert session.submit("a cat").reused
 
 
-def test_an_address_that_is_gone_is_asked_for_again(
+def test_a_url_that_is_gone_is_asked_for_again(
     make_session: MakeSession, fal: ScriptedFal, tmp_path: Path
 ) -> None:
     video = make_session().generate("a cat")

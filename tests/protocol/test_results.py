@@ -29,7 +29,7 @@ def sound() -> bytes:
     return buffer.getvalue()
 
 
-def test_an_endpoint_that_gives_a_sound(session: Session, fal: ScriptedFal, ledger: Ledger) -> None:
+def test_an_endpoint_that_gives_audio(session: Session, fal: ScriptedFal, ledger: Ledger) -> None:
     url = fal.cdn.put("speech.wav", sound(), "audio/wav")
     fal.script = Script([Done(output={"audio": {"url": url}})])
     job = session.submit("good evening", endpoint="tts")
@@ -45,7 +45,7 @@ def test_an_endpoint_that_gives_a_sound(session: Session, fal: ScriptedFal, ledg
     assert again.file == job.file
 
 
-def test_an_endpoint_that_gives_a_picture(session: Session, fal: ScriptedFal, picture: Path) -> None:
+def test_an_endpoint_that_gives_an_image(session: Session, fal: ScriptedFal, picture: Path) -> None:
     url = fal.cdn.put("on.jpg", picture.read_bytes(), "application/octet-stream")
     fal.script = Script([Done(output={"image": {"url": url, "content_type": None, "width": 320}})])
     job = session.submit(endpoint="try-on", human_image_url=picture, garment_image_url=picture)
@@ -91,7 +91,7 @@ def test_bytes_inside_the_result(session: Session, fal: ScriptedFal, file: dict[
     assert video.url is None
 
 
-def test_a_result_with_nothing_but_an_address(session: Session, fal: ScriptedFal) -> None:
+def test_a_result_with_nothing_but_a_url(session: Session, fal: ScriptedFal) -> None:
     fal.script = Script([Done(bare=True)])
     assert session.generate("a cat") is not None
 
@@ -189,7 +189,7 @@ def test_a_download_that_is_elsewhere(session: Session, fal: ScriptedFal) -> Non
 
 
 @pytest.mark.parametrize("place", ["http://example.com/", "ftp://127.0.0.1/", "//"])
-def test_a_download_that_is_where_no_one_should_look(session: Session, fal: ScriptedFal, place: str) -> None:
+def test_a_download_from_a_forbidden_place(session: Session, fal: ScriptedFal, place: str) -> None:
     def elsewhere(reply: Any) -> Any:
         return replace(reply, status=302, headers=(("location", place),), body=b"")
 
@@ -215,7 +215,7 @@ def test_a_result_says_whatever_it_likes(session: Session, fal: ScriptedFal) -> 
 # uploads
 
 
-def test_a_picture_by_path(session: Session, fal: ScriptedFal, picture: Path) -> None:
+def test_an_image_by_path(session: Session, fal: ScriptedFal, picture: Path) -> None:
     job = session.submit("a cat", image=picture)
     assert job.wait() is not None
     exchanges = [record.exchange for record in fal.requests]
@@ -248,7 +248,7 @@ def test_equal_bytes_are_the_same_request(
     assert not session.submit("a cat", image=picture).reused
 
 
-def test_an_address_is_sent_as_it_is(session: Session, fal: ScriptedFal) -> None:
+def test_a_url_is_sent_as_it_is(session: Session, fal: ScriptedFal) -> None:
     session.generate("a cat", image="https://example.com/cat.jpg")
     assert fal.accepted[0].input == {"prompt": "a cat", "image_url": "https://example.com/cat.jpg"}
     assert fal.count("upload") == 0
@@ -299,7 +299,7 @@ def test_an_upload_that_keeps_failing(
     assert session.generate("a cat", image=picture) is not None
 
 
-def test_an_upload_is_not_sent_where_no_one_should_look(
+def test_an_upload_is_not_sent_to_a_forbidden_place(
     session: Session, fal: ScriptedFal, picture: Path
 ) -> None:
     fal.fault("upload_initiate", "foreign_urls", to="http://example.com", times=None)

@@ -70,7 +70,7 @@ def test_after_a_kill_while_the_submission_is_unanswered(
     assert ledger.entries()[0].state is State.READY
 
 
-def test_after_a_kill_while_a_picture_goes_up(
+def test_after_a_kill_while_an_image_goes_up(
     session: Session, fal: ScriptedFal, ledger: Ledger, run: Any, picture: Path
 ) -> None:
     """Nothing was sent, so it is submitted now, under the same row."""
@@ -83,7 +83,7 @@ def test_after_a_kill_while_a_picture_goes_up(
     assert len(fal.accepted) == 1
 
 
-def test_by_id_after_a_kill_while_a_picture_goes_up(
+def test_by_id_after_a_kill_while_an_image_goes_up(
     session: Session, fal: ScriptedFal, run: Any, picture: Path
 ) -> None:
     fal.fault("upload", "stall", at="before_body")
@@ -223,7 +223,7 @@ except kling_nb.errors.KlingError as error:
 # other settings than it was submitted with
 
 
-def test_without_a_key_a_paid_job_is_not_looked_for_in_the_embedded_engine(
+def test_without_a_key_a_paid_job_is_not_looked_for_in_the_local_preview_server(
     make_session: MakeSession, fal: ScriptedFal, ledger: Ledger
 ) -> None:
     fal.script = Script([Run(), Hold(), Done()])

@@ -20,7 +20,7 @@ def test_a_running_job_is_the_same_for_all_who_ask(session: Session, fal: Script
     assert session.get_job(first.id) is first
 
 
-def test_a_job_that_no_one_holds_runs_on(session: Session, fal: ScriptedFal) -> None:
+def test_a_job_without_a_reference_runs_on(session: Session, fal: ScriptedFal) -> None:
     fal.script = Script([Run(), Hold(), Done()])
     job_id = session.submit("a cat").id
     fal.wait_for("stream")

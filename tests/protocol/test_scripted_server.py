@@ -381,7 +381,7 @@ def test_cancel_reaches_an_open_stream(fal: ScriptedFal, http: httpx.Client) -> 
 # who is let in, and where
 
 
-def test_unknown_requests_and_wrong_addresses(fal: ScriptedFal, http: httpx.Client) -> None:
+def test_unknown_requests_and_wrong_urls(fal: ScriptedFal, http: httpx.Client) -> None:
     base = f"/{APP}/requests/nobody"
     assert (http.get(f"{base}/status").status_code, http.get(f"{base}/status").json()) == (
         404,
@@ -485,9 +485,7 @@ def test_upload_with_a_token(fal: ScriptedFal, http: httpx.Client, cdn: httpx.Cl
     assert not fal.stray_keys
 
 
-def test_upload_in_parts_with_a_signed_address(
-    fal: ScriptedFal, http: httpx.Client, cdn: httpx.Client
-) -> None:
+def test_upload_in_parts_with_a_signed_url(fal: ScriptedFal, http: httpx.Client, cdn: httpx.Client) -> None:
     about = {"content_type": "video/mp4", "file_name": "a.mp4"}
     place = http.post("/storage/upload/initiate-multipart?storage_type=fal-cdn-v3", json=about).json()
     path, _, query = place["upload_url"].partition("?")

@@ -251,7 +251,7 @@ def test_a_session_that_is_closed_begins_nothing_more(
     assert make_session().resume()[0].wait(20)
 
 
-def test_an_interrupt_says_what_became_of_the_cells(session: Session, fal: ScriptedFal) -> None:
+def test_an_interrupt_reports_the_state_of_the_cells(session: Session, fal: ScriptedFal) -> None:
     fal.script = Script((Queue(0), Run(), Hold(), Done()))
     study = session.sweep(["a fox", "a wolf"], concurrency=1)
     fal.wait_for(lambda: study[0].state == "IN_PROGRESS")

@@ -56,7 +56,7 @@ def test_an_id_that_another_job_has_is_not_taken(
     assert [entry.state for entry in ledger.entries()] == [State.READY] * 2
 
 
-def test_an_id_that_no_one_has_ends_as_gone_and_is_not_bought_again(
+def test_an_unknown_id_ends_as_gone_and_is_not_bought_again(
     make_session: MakeSession, fal: ScriptedFal
 ) -> None:
     fal.fault("submit", "edit", edit=renamed("019e0000-ffff-7000-8000-000000000000"))

@@ -185,14 +185,14 @@ def test_bad_arguments_ask_nothing_of_fal(session: Session, fal: ScriptedFal, ar
     assert session.jobs() == []
 
 
-def test_a_picture_given_twice(session: Session, fal: ScriptedFal) -> None:
+def test_an_image_given_twice(session: Session, fal: ScriptedFal) -> None:
     with pytest.raises(errors.InputError, match="image and image_url") as caught:
         session.submit("a cat", image="https://example.com/a.jpg", image_url="https://example.com/b.jpg")
     assert caught.value.parameter == "image_url"
     assert not fal.requests
 
 
-def test_an_endpoint_without_prompt_or_picture(session: Session, fal: ScriptedFal) -> None:
+def test_an_endpoint_without_prompt_or_image(session: Session, fal: ScriptedFal) -> None:
     with pytest.raises(errors.InputError, match="takes no prompt"):
         session.submit("a cat", endpoint="try-on")
     with pytest.raises(errors.InputError, match="takes no image"):

@@ -29,7 +29,7 @@ def test_it_goes_along_as_a_query_and_changes_nothing_else(session: Session, fal
 
 
 @pytest.mark.parametrize("url", ["ftp://example.com/", "nonsense", ""])
-def test_what_is_no_address_is_refused_before_anything_is_sent(
+def test_what_is_no_url_is_refused_before_anything_is_sent(
     session: Session, fal: ScriptedFal, url: str
 ) -> None:
     with pytest.raises(errors.UsageError, match="webhook URL"):
@@ -39,7 +39,7 @@ def test_what_is_no_address_is_refused_before_anything_is_sent(
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9000/", "http://192.168.0.7/", "http://localhost/"])
-def test_fal_gets_no_address_that_it_cannot_reach(
+def test_fal_gets_no_url_that_it_cannot_reach(
     make_session: Callable[..., Session], tmp_path: Path, url: str
 ) -> None:
     # fal's own hosts: the refusal comes before anything could be sent to them.
@@ -74,7 +74,7 @@ def test_so_does_a_job_that_is_under_way(
     first.wait()
 
 
-def test_with_the_embedded_engine_it_is_verified_without_any_setting(
+def test_with_the_local_preview_server_it_is_verified_without_any_setting(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("KLING_NB_LOCAL_SPEED", "inf")

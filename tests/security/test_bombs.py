@@ -78,7 +78,7 @@ def claiming(path: Path, *, seconds_a_frame: int) -> Path:
     return path
 
 
-def test_a_picture_of_more_than_8k_is_refused_by_its_header(tmp_path: Path) -> None:
+def test_an_image_of_more_than_8k_is_refused_by_its_header(tmp_path: Path) -> None:
     path = make_clip(
         tmp_path / "big.mov", codec="mjpeg", container="mov", size=(8192, 4336), pix_fmt="yuvj420p", frames=1
     )

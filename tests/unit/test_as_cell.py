@@ -82,7 +82,7 @@ def test_nested_and_odd_values():
     round_trip(VideoRequest.build(endpoint("v3-pro"), values))
 
 
-def test_pictures_by_address_and_by_path(tmp_path):
+def test_images_by_url_and_by_path(tmp_path):
     from PIL import Image
 
     picture = tmp_path / "a cat's {x}.png"

@@ -332,11 +332,11 @@ def test_durations(seconds: float, shown: str) -> None:
         ("\ud83d.mp4", "%3F.mp4"),
     ],
 )
-def test_addresses(src: str, expected: str) -> None:
+def test_urls(src: str, expected: str) -> None:
     assert href(src) == expected
 
 
-def test_file_names_of_addresses() -> None:
+def test_file_names_of_urls() -> None:
     assert file_name("kling_media/a?b#c.mp4") == "a?b#c.mp4"
     assert file_name("https://h/p/clip.mp4?x=/y#/z") == "clip.mp4"
 

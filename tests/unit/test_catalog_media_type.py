@@ -50,7 +50,7 @@ def sound(container, codec, layout="s16"):
         ("AVIF", "image/avif"),
     ],
 )
-def test_pictures(form, mime):
+def test_images(form, mime):
     found = detect(image_bytes(form)[:HEAD])
     assert (found.kind, found.mime) == ("image", mime)
 

@@ -80,7 +80,7 @@ def test_a_clip_is_put_into_the_page_without_any_request(folder: Path) -> None:
 @pytest.mark.parametrize(
     "src", ["secret.txt", "../beside.mp4", "leads-out.mp4", "gone.mp4", "https://x.invalid/a.mp4", "%00"]
 )
-def test_what_is_no_media_of_the_notebook_stays_an_address(src: str, folder: Path) -> None:
+def test_what_is_no_media_of_the_notebook_stays_a_url(src: str, folder: Path) -> None:
     assert f'src="{src}"' in page(folder, src)
 
 

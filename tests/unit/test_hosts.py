@@ -134,7 +134,7 @@ def test_plain_http_only_on_this_machine_and_only_if_the_queue_is_here() -> None
 @pytest.mark.parametrize(
     "url", ["http://example.com", "queue.fal.run", "", "ftp://x", "https://", "https://a@b", "x y"]
 )
-def test_an_address_that_is_no_base(name: str, url: str) -> None:
+def test_a_url_that_is_no_base(name: str, url: str) -> None:
     with pytest.raises(UsageError, match=f"{name}_url") as caught:
         Hosts(**{name: url})
     assert len(str(caught.value).splitlines()) <= 4
@@ -143,7 +143,7 @@ def test_an_address_that_is_no_base(name: str, url: str) -> None:
 @pytest.mark.parametrize(
     "url", ["https://queue.example", "https://queue.example/", "http://localhost:1", "http://[::1]:1"]
 )
-def test_an_address_that_is_a_base(url: str) -> None:
+def test_a_url_that_is_a_base(url: str) -> None:
     assert Hosts(queue=url).queues == (url.rstrip("/"),)
 
 
@@ -157,7 +157,7 @@ def test_an_address_that_is_a_base(url: str) -> None:
         ("comfy/me/my-flow", "comfy/me/my-flow"),
     ],
 )
-def test_addresses_by_rule(endpoint: str, base: str) -> None:
+def test_urls_by_rule(endpoint: str, base: str) -> None:
     ref = FAL.ref(endpoint, "r-1")
     address = f"https://queue.fal.run/{base}/requests/r-1"
     assert (ref.response_url, ref.status_url) == (address, f"{address}/status")
@@ -169,7 +169,7 @@ def test_an_id_cannot_leave_its_place() -> None:
     assert ref.response_url == "https://queue.fal.run/fal-ai/kling-video/requests/..%2F..%2Fx%3Fy%23z"
 
 
-def test_addresses_of_a_reply_are_used_where_they_may_be() -> None:
+def test_urls_of_a_reply_are_used_where_they_may_be() -> None:
     ref = FAL.ref_from_reply(
         "fal-ai/kling-video/v1/pro/text-to-video",
         "r-1",

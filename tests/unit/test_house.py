@@ -105,7 +105,7 @@ def test_words_that_are_to_go_are_found_in_names_and_sentences_and_not_where_the
     } <= {path.relative_to(ROOT).as_posix() for path, _ in plain_words.texts()}
 
 
-def test_make_removes_keys_and_chooses_the_local_engine():
+def test_make_removes_keys_and_chooses_the_local_backend():
     show = "--eval=show:; @env"
     variables = {
         **os.environ,
@@ -129,7 +129,7 @@ def test_make_removes_keys_and_chooses_the_local_engine():
         assert "from-" not in done.stdout
 
 
-def test_the_session_has_no_key_and_the_local_engine():
+def test_the_session_has_no_key_and_the_local_backend():
     assert not [name for name in os.environ if name.startswith("FAL_KEY")]
     assert os.environ["KLING_NB_BACKEND"] == "local"
 

@@ -200,7 +200,7 @@ class TestNumPy:
             (np.zeros((0, 8, 3), np.uint8), "has no pixels (0×8×3)", "takes an image"),
         ],
     )
-    def test_that_are_no_picture_are_refused(self, array, message, remedy):
+    def test_that_are_no_image_are_refused(self, array, message, remedy):
         error = refused(array)
         assert error.parameter == "image_url"
         assert message in error.message
@@ -328,7 +328,7 @@ class TestEarlierResult:
         assert file.sha256 == hashlib.sha256(video.path.read_bytes()).hexdigest()
         assert request.input["video_url"] == str(video.path)
 
-    def test_a_frame_of_it_where_a_picture_is_wanted(self, video):
+    def test_a_frame_of_it_where_an_image_is_wanted(self, video):
         for frame in (video.last_frame, video.frame(0.5), next(video.frames())):
             assert pixels(local_file(frame)).shape == (video.height, video.width, 3)
         assert build(video.last_frame).fingerprint == build(video.last_frame).fingerprint
@@ -421,7 +421,7 @@ class TestAnyFileForUpload:
         assert for_upload(MP4).name == "file.mp4"
         assert for_upload("data:image/png;base64," + base64.b64encode(PNG).decode()).read() == PNG
 
-    def test_an_address_stays_one(self):
+    def test_a_url_stays_one(self):
         assert for_upload(URL) == URL
 
     @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ def test_what_is_sent(options: dict[str, Any], headers: dict[str, str]) -> None:
     assert SubmitOptions(**options).to_headers() == headers
 
 
-def test_the_length_of_the_queue_is_shown_in_the_address() -> None:
+def test_the_length_of_the_queue_is_shown_in_the_url() -> None:
     assert SubmitOptions(max_queue_length=0).to_query() == {"fal_max_queue_length": "0"}
     assert SubmitOptions().to_query() == {}
 

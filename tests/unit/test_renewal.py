@@ -59,7 +59,7 @@ def test_a_job_of_fal_goes_on_and_a_preview_ended_with_its_server(ledger: Ledger
     assert mark.state == "FAILED"
 
 
-def test_an_end_that_no_one_saw_is_shown(ledger: Ledger, tmp_path: Path) -> None:
+def test_an_end_after_the_kernel_is_shown(ledger: Ledger, tmp_path: Path) -> None:
     job = claimed(ledger, tmp_path, "fal")
     for state, error, shown in (
         (State.FAILED, "It was refused.", "It was refused."),

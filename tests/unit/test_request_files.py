@@ -240,7 +240,7 @@ class TestUnfitFile:
         assert error.message == f'image_url: "cat.png" is {words}, not an image.'
         assert error.remedy == ACCEPTED
 
-    def test_that_is_a_picture_where_a_video_or_a_sound_is_asked(self, folder):
+    def test_that_is_an_image_where_a_video_or_audio_is_asked(self, folder):
         (folder / "cat.mp4").write_bytes(PNG)
         error = refused("cat.mp4", "o3-pro-edit", "video_url")
         assert error.message == 'video_url: "cat.mp4" is a PNG image, not a video.'
@@ -335,7 +335,7 @@ class TestNestedFiles:
         assert caught.value.parameter == "colour"
 
 
-def test_a_voice_may_come_from_the_sound_of_a_video():
+def test_a_voice_may_come_from_the_audio_of_a_video():
     request = VideoRequest.build(endpoint("create-voice"), {"voice_url": MP4})
     assert request.files["voice_url"].content_type == "video/mp4"
     with pytest.raises(MediaInputError, match="is a PNG image, not an audio file or a video"):

@@ -332,7 +332,7 @@ def test_a_new_key_is_found_and_forgeries_do_not_make_it_ask_without_end(host):
     assert host.asked == 3
 
 
-def test_an_engine_on_this_machine_is_asked_again_at_once(host):
+def test_a_preview_server_on_this_machine_is_asked_again_at_once(host):
     ring = WebhookKeys(KeySource(host.url))
     assert check(ring)
     host.keys = [OTHER]
@@ -389,7 +389,7 @@ def test_entries_that_are_no_such_key_are_passed_over(entry):
         "https://hooks.local.example.org/",
     ],
 )
-def test_addresses_that_fal_can_reach(url):
+def test_urls_that_fal_can_reach(url):
     check_webhook(url, local=False)
 
 
@@ -420,7 +420,7 @@ def test_addresses_that_fal_can_reach(url):
         ("http://db.internal/", "this machine"),
     ],
 )
-def test_addresses_that_it_cannot(url, reason):
+def test_urls_that_it_cannot(url, reason):
     with pytest.raises(errors.UsageError, match=reason) as caught:
         check_webhook(url, local=False)
     assert "Nothing was sent" in str(caught.value)
@@ -447,7 +447,7 @@ def test_addresses_that_it_cannot(url, reason):
     ],
 )
 @pytest.mark.parametrize("local", [True, False])
-def test_addresses_that_are_none(url, local):
+def test_urls_that_are_none(url, local):
     with pytest.raises(errors.UsageError):
         check_webhook(url, local=local)
 

@@ -391,7 +391,7 @@ def test_a_loop_is_painted_under_the_slider(page):
     assert found == pytest.approx((8 + way * 2 / 7, 8 + way * 6 / 7), abs=2)
 
 
-def test_loop_sound_and_full_screen(page):
+def test_loop_audio_and_full_screen(page):
     job = show(page)
     finish(page, job)
     loop = job.get_by_role("button", name="Loop", exact=True)

@@ -88,7 +88,7 @@ def wait_until_playing(page):
     )
 
 
-def test_a_picture_is_pasted_dropped_or_picked_and_used(page, live, session):
+def test_an_image_is_pasted_dropped_or_picked_and_used(page, live, session):
     panel = live.panel(Panel(session, "v1-pro-image"))
     field = panel.get_by_role("region", name="Compose").get_by_role("textbox", name="Image", exact=True)
     for kind in ("paste", "drop"):

@@ -105,7 +105,7 @@ def test_a_log_says_how_many_lines_are_left_out(page):
     expect(opened_in(panel).get_by_role("log")).to_contain_text("the last line")
 
 
-def test_a_picture_may_be_dropped_anywhere_where_a_request_is_composed(page):
+def test_an_image_may_be_dropped_anywhere_where_a_request_is_composed(page):
     panel = show(page)
     prompt = panel.get_by_role("textbox", name="Prompt", exact=True).first
     assert prompt.evaluate(DRAG_WORDS) == [False, False]

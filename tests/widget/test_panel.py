@@ -181,7 +181,7 @@ def test_submit_from_python(panel, page):
         panel.submit(endpoint="v1-pro-image")
 
 
-def test_a_dropped_picture_arrives_whole_and_is_used(panel, page):
+def test_a_dropped_image_arrives_whole_and_is_used(panel, page):
     data = picture()
     mark = page.attach(data)
     assert (mark["name"], mark["type"], mark["size"]) == ("cat.png", "image/png", len(data))

@@ -418,7 +418,7 @@ def test_long_inputs_are_not_sent_whole(tmp_path):
     assert entry["input"]["photo"] == "cat.png"
 
 
-def test_a_file_within_the_served_folder_has_an_address(tmp_path):
+def test_a_file_within_the_served_folder_has_a_url(tmp_path):
     environment = {served.ROOT: str(tmp_path), served.BASE: "/user/me/"}
     path = tmp_path / "kling_media" / "a b#1.mp4"
     assert served.served_url(path, environment) == "/user/me/files/kling_media/a%20b%231.mp4"
