@@ -71,8 +71,8 @@ export const textOf = ({ unit }, value) =>
   unit && value != null && value !== "" ? `${wordsOf(value)} ${unit}` : wordsOf(value);
 
 /**
- * What typed text stands for; null where it is empty. Text that is not JSON where JSON is asked
- * for stays text: the kernel says what is wrong with it.
+ * Returns the value of typed text, or null if it is empty. If JSON is required and the text is not
+ * JSON, it stays text, and the kernel reports what is wrong with it.
  *
  * @param {Control} control
  * @param {string} text

@@ -111,7 +111,7 @@ export class Composition {
     if (this.touched && this.#timer === undefined) await this.#send();
   }
 
-  /** Sends the kernel at once what it has not heard yet. */
+  /** Sends the kernel, without delay, the changes that it does not have yet. */
   async flush() {
     if (this.#timer !== undefined) await this.#send();
     else await this.#telling;
@@ -211,7 +211,7 @@ export function offer(quote, touched) {
   // Nothing is wrong before the reader has done anything.
   if (problem !== null) return { ...nothing, hint: touched ? problem : "", wrong: touched };
   if (!touched) return { ...nothing, hint: local ? "Free preview, drawn on this machine" : "" };
-  // It can be tried all the same: the reader may have lifted a limit in a cell since.
+  // Generate stays enabled, because the reader may have lifted a limit in a cell since.
   const hint = refusal ?? quote.words;
   const can = { hint, wrong: refusal !== null, able: true };
   if (outcome !== "SUBMIT") {

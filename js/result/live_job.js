@@ -196,8 +196,8 @@ export class LiveJob extends Live {
     return this.takes.find(({ about }) => about.key === key);
   }
 
-  /** The take that is known from the traits alone. ipykernel 6 answers no question while a cell waits, and
-   * updates come all the same. @param {string} jobId */
+  /** The take that is known from the traits alone. While a cell waits, ipykernel 6 answers no command, but
+   * still sends updates. @param {string} jobId */
   #keyless(jobId) {
     const take = this.#named(0);
     return take?.about.job_id === jobId ? take : undefined;

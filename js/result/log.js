@@ -70,7 +70,7 @@ export function log(live) {
 }
 
 /**
- * Adds what is new and takes away what is no longer held.
+ * Adds new lines and removes those that are no longer kept.
  *
  * @param {HTMLElement} rows
  * @param {import("./log_lines.js").LogLines} lines

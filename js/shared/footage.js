@@ -49,7 +49,7 @@ export class Footage {
     this.#set({ phase: "none", blob: null });
   }
 
-  /** Gives the bytes, or throws why they cannot be had. @returns {Promise<Blob>} */
+  /** Gives the bytes, or throws why they cannot be fetched. @returns {Promise<Blob>} */
   async bytes() {
     await this.load();
     if (!this.blob) throw new Error(this.error);

@@ -67,7 +67,7 @@ export class Kernel {
     return this.#late.size > 0;
   }
 
-  /** Whether an answer is overdue for so long that the kernel may be another one. */
+  /** True if an answer is so late that the kernel may have been replaced. */
   get silent() {
     return this.#silent.size > 0;
   }

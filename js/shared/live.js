@@ -99,7 +99,7 @@ export class Live {
   /** There is no snapshot. @param {any} _error @param {object} _about what was asked */
   fail(_error, _about) {}
 
-  /** The kernel has come or gone: what it counted is no longer true. */
+  /** The kernel has come or gone, so its counts are no longer valid. */
   restart() {}
 
   /** A view was added, or the last one was removed. @param {boolean} _any */

@@ -81,7 +81,7 @@ export function screen(clip, { className = "screen", sparing = true } = {}) {
       const { frame_count, duration } = clip.facts();
       return Math.max(1, frame_count ?? Math.round((duration ?? 0) * screen.fps));
     },
-    /** Gets a source, unless there is one. Rejects where the file cannot be had or played. */
+    /** Gets a source unless there is one. Rejects if the file cannot be fetched or played. */
     open() {
       if (video.src) use();
       opening ??= load().catch((error) => {

@@ -26,7 +26,7 @@ FIRST_POLL, LAST_POLL, POLL_GROWTH = 2.0, 5.0, 1.2
 """The poll interval in seconds: the first, the longest, and the factor from one to the next."""
 
 REFUSAL_PATIENCE = 5
-"""After so many refused status requests in a row, the wait ends. After so many failures, a line shows why."""
+"""Refused status requests in a row that end the wait. After as many failures, a line shows the reason."""
 
 _PASSING = frozenset({408, 409, 425, 429})
 """4xx that a later try may not get."""

@@ -232,7 +232,7 @@ async def gather_by_name(work: Mapping[str, Awaitable[str]]) -> dict[str, str]:
 
 @asynccontextmanager
 async def _ready_file(file: LocalFile, on_line: OnLine) -> AsyncIterator[LocalFile]:
-    """Give the file, or the new one if `fit` has to convert it. The new one is deleted after the block."""
+    """Yield the file, or a converted one if `fit` requires it. That one is deleted after the block."""
     if file.fit is None:
         yield file
         return

@@ -122,7 +122,7 @@ def _options(speed: float) -> list[str]:
 
 
 def group_options(platform: str = sys.platform) -> dict[str, Any]:
-    """Return what keeps the interrupts of a kernel from a process: they go to its whole process group.
+    """Return options that protect a process from the interrupts of its kernel's process group.
 
     On Windows, where sessions are unknown, no console window opens either. The numbers are those of
     `subprocess`, which has the names on Windows only.

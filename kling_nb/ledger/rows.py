@@ -22,7 +22,7 @@ SUBMIT_LEASE_SECONDS = 180.0
 """A SUBMITTING row older than this is abandoned, even if a process with its owner's process id runs."""
 
 START_SECONDS = 3.0
-"""For so long after its claim, a row of this process counts as about to be submitted."""
+"""Seconds after its claim in which a row of this process counts as about to be submitted."""
 
 GONE = "result_gone"
 """`error_type` of a failed row whose result fal keeps no longer. It was paid for, so it is not submitted

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 PREVIEW = "LOCAL PREVIEW"
-"""Part of the comment in a video by the local preview server. It has fewer pixels than what it stands for."""
+"""Part of the comment in a local preview, which has fewer pixels than fal's video would have."""
 
 FITS = ("crop", "pad", "scale")
 """How an image or a clip is made to conform: cut its edges off, add black bars, or stretch it."""

@@ -473,7 +473,7 @@ ORIENTATION = 0x0112
 
 
 class _NoBytesError(Exception):
-    """The values of an image are not bytes, nor 16-bit numbers."""
+    """The values of an image are neither bytes nor 16-bit numbers."""
 
     def __init__(self, array: NDArray[Any]) -> None:
         self.array = array
@@ -538,7 +538,7 @@ def _array_mode(slot: MediaSlot, array: NDArray[Any]) -> str:
 
 
 def _remedy(array: NDArray[Any], name: str) -> str:
-    """Return how to make bytes of the values of an array, which `name` stands for."""
+    """Return how to convert the values of an array to bytes. `name` is its name in the code."""
     if array.dtype.kind == "b":
         return f"For black and white: {name}.astype('uint8') * 255."
     if array.dtype.kind not in "iuf":

@@ -42,7 +42,7 @@ MOST = 1_000
 _AT_ONCE = 4
 _POSTER_WIDTH, _POSTER_BYTES = 640, 60_000
 _COPY_WIDTH, _SMALL_FILE = 640, 600_000
-"""Pixels of the copies of videos. A file of at most so many bytes is used as it is."""
+"""Pixels of the copies of videos. A file of at most `_SMALL_FILE` bytes is used as it is."""
 
 _MOST_COLUMNS = 12
 _HIDDEN = frozenset({"prompt", "text"})
@@ -429,7 +429,7 @@ def _star() -> Image:
 def _text(
     pen: ImageDraw, place: tuple[int, int], text: str, *, size: int, fill: str, width: int, lines: int
 ) -> int:
-    """Draw at most so many lines of a text, and return the height below them."""
+    """Draw at most `lines` lines of a text, and return the height below them."""
     drawn, face = typeset(clean(text).replace("×", "x"))  # Pillow's own font has no such sign
     letters = font(face, size)
     for line in shorten(wrap(drawn, letters, width), lines, letters, width) if drawn else []:

@@ -73,7 +73,7 @@ class LiveWidget(anywidget.AnyWidget):
             raise
 
     def _set_traits(self, **values: Any) -> None:
-        """Set traits where no caller could handle an observer's exception. Each trait is set all the same."""
+        """Set traits where no caller could handle an observer's exception. All other traits are still set."""
         for name, value in values.items():
             try:
                 self.set_trait(name, value)
