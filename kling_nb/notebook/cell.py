@@ -343,6 +343,8 @@ def with_flag_name(fault: InputError, reading: Reading) -> InputError:
     """Return the error with the name of the flag in place of the parameter, as the user typed it."""
     name, call = fault.parameter or "", reading.call
     nested = "." in name  # a parameter within JSON has no flag
+    if name == "table":
+        return fault  # it names the file, whose name may have the same word
     if name in BODY_PARAMETERS and not reading.axes and not reading.text:
         fault.remedy = "Write the prompt below the %%kling line."
     elif name and not nested and name not in BODY_PARAMETERS and "--" not in fault.message:

@@ -393,7 +393,9 @@ def build_parser(chosen: Endpoint, prog: str) -> argparse.ArgumentParser:
         dest = _PREFIX + control.name
         names = sorted({flag_of(control.name), f"--{control.name}"}, key=lambda name: "_" in name)
         if control.kind == "switch":
-            parser.add_argument(*names, dest=dest, metavar="true|false", nargs="?", const="true", help=meaning)
+            parser.add_argument(
+                *names, dest=dest, metavar="true|false", nargs="?", const="true", help=meaning
+            )
             parser.add_argument(_negative_flag(control.name), dest=dest, action="store_const", const="false")
         else:
             parser.add_argument(*names, dest=dest, metavar=control.name.upper(), help=meaning)

@@ -92,7 +92,7 @@ def read_table(table: Any) -> Table:
         TableError: Rows cannot be read.
     """
     if isinstance(table, (str, Path)):
-        found = _read_file(Path(table).expanduser())
+        found = _read_file(table)
     elif hasattr(table, "columns") and callable(getattr(table, "to_dict", None)):
         found = _of_dicts(table.to_dict("records"), "the table")
     elif isinstance(table, Iterable) and not isinstance(table, (bytes, Mapping)):
@@ -114,23 +114,33 @@ def read_table(table: Any) -> Table:
     return found
 
 
-def _read_file(path: Path) -> Table:
+def _read_file(name: str | Path) -> Table:
+    try:
+        path = Path(name).expanduser()
+    except RuntimeError as error:  # `~` of a user who does not exist
+        raise UsageError(f"{name} cannot be read: {error}", parameter="table") from error
     ending = path.suffix.lower()
     if ending not in {".csv", ".tsv", ".jsonl", ".ndjson", ".json"}:
         raise UsageError(
-            f"{path.name} is not a table file.", remedy="Its name must end in .csv, .tsv, .jsonl or .json."
+            f"{path.name} is not a table file.",
+            remedy="Its name must end in .csv, .tsv, .jsonl or .json.",
+            parameter="table",
         )
     try:
         if path.stat().st_size > _LARGEST_FILE:
             raise UsageError(
                 f"{path.name} is larger than {_LARGEST_FILE // 2**20} MB.",
                 remedy="Split it into several tables.",
+                parameter="table",
             )
         text = path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror or error}.", parameter="table") from error
     except UnicodeDecodeError:
-        raise UsageError(f"{path.name} is not UTF-8.", remedy="Save it as CSV UTF-8.") from None
+        raise UsageError(
+            f"{path.name} is not UTF-8.", remedy="Save it as CSV UTF-8.", parameter="table"
+        ) from None
+    except (OSError, ValueError) as error:  # ValueError: a path with a NUL
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError(f"{path} cannot be read: {reason}.", parameter="table") from error
     folder = path.absolute().parent
     if ending in {".csv", ".tsv"}:
         return _of_csv(text, path.name, folder)
@@ -346,7 +356,7 @@ def _path_in_folder(value: Any, folder: Path | None) -> Any:
         return [_path_in_folder(one, folder) for one in value]
     if folder is None or not isinstance(value, str) or len(value) > _LONGEST_PATH or _URL.match(value):
         return value
-    return str(folder / value)
+    return value if value.startswith("~") else str(folder / value)
 
 
 # -- The template.

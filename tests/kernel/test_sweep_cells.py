@@ -49,6 +49,9 @@ def test_a_table_is_a_batch_whose_columns_fill_in_the_prompt(kernel: RunningKern
     again = kernel.ok('%kling batch shots.csv --prompt "{who} runs" --aspect-ratio 1:1')
     assert again.text.startswith("2 rows · 2 already made, free\n")
     assert len(fal.accepted) == 2
+    gone = kernel.run("%%kling --table table.csv\na fox")
+    assert "--table.csv" not in gone.message
+    assert "table.csv cannot be read" in gone.message
     wrong = kernel.run("%%kling --table shots.csv\n{whom} runs")
     assert wrong.message.splitlines()[0] == (
         "UsageError: The prompt has {whom}, and shots.csv has no column of that name. Nothing was sent."

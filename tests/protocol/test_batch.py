@@ -87,8 +87,12 @@ def test_dicts_frames_and_jsonl_are_tables_too(session: Session, fal: ScriptedFa
     assert (fox["duration"], "aspect_ratio" in fox) == ("5", False)
 
 
-def test_paths_count_from_the_folder_of_the_table(session: Session, fal: ScriptedFal, tmp_path: Path) -> None:
-    table = write_csv(tmp_path / "deep" / "shots.csv", {"prompt": "it moves", "image": "first.png"})
+@pytest.mark.parametrize("image", ["first.png", "~/deep/first.png"])
+def test_paths_count_from_the_folder_of_the_table_or_the_home(
+    session: Session, fal: ScriptedFal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, image: str
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    table = write_csv(tmp_path / "deep" / "shots.csv", {"prompt": "it moves", "image": image})
     Image.new("RGB", (400, 400), "red").save(tmp_path / "deep" / "first.png")
     session.batch(table).wait()
     (sent,) = fal.accepted
@@ -177,8 +181,9 @@ def test_a_file_that_is_no_table(
     with pytest.raises(UsageError, match=found) as caught:
         session.batch(tmp_path / name)
     assert "Nothing was sent." in str(caught.value)
-    with pytest.raises(UsageError, match="cannot be read"):
-        session.batch(tmp_path / "gone.csv")
+    for gone in (tmp_path / "gone.csv", "~nobody-of-this-name/a.csv", "a\0.csv"):
+        with pytest.raises(UsageError, match="cannot be read"):
+            session.batch(gone)
     with pytest.raises(UsageError, match="cannot be a"):
         session.batch(3)
 
