@@ -107,7 +107,7 @@ def test_marimo_plays_videos_and_runs_widgets(page: Page, workspace: Path, home:
         panel = page.get_by_label("Kling panel")
         panel.get_by_role("textbox", name="Prompt", exact=True).fill("a lantern in the fog")
         panel.get_by_role("button", name="Generate", exact=True).click()
-        expect(panel.get_by_text("a lantern in the fog").first).to_be_visible()
+        expect(panel.get_by_text("a lantern in the fog").filter(visible=True).first).to_be_visible()
         expect(panel.locator("[data-state=READY]").first).to_be_visible()
 
 
@@ -135,7 +135,7 @@ def test_an_exported_page_is_one_file_that_plays_anywhere(
     prompt = "a paper boat\n\n# no heading\n\n<b>no tag</b>, no $maths$"
     notebook.cells = [
         nbformat.v4.new_code_cell("%load_ext kling_nb"),
-        nbformat.v4.new_code_cell(f"%%kling boat\n{prompt}"),
+        nbformat.v4.new_code_cell(f"%%kling --raw boat\n{prompt}"),
         nbformat.v4.new_code_cell(
             "import kling_nb\nkling_nb.submit(boat.request['input']['prompt']).widget()"
         ),
