@@ -398,12 +398,8 @@ class SweepRun:
             sweep = self._plan()
         except InputError as fault:
             raise with_flag_name(fault, self._run.reading) from None
-        if call.dry_run:
-            outputs.text(f"{dry_run_text(sweep)}\nNothing was sent.")
+        if not announce(sweep, call, outputs):
             return None
-        sweep._check_frozen()
-        if not call.quiet:
-            outputs.text("\n".join([sweep.price, *sweep.notices]))
         self._run.assign(sweep.start())
         shown = outputs.show_sweep(sweep, quiet=call.quiet)
         return (sweep, shown) if call.wait else None
@@ -442,6 +438,21 @@ class BatchRun(SweepRun):
             start=False,
             **run.reading.arguments(),
         )
+
+
+def announce(sweep: Sweep, call: CellCall, outputs: Outputs) -> bool:
+    """Show what a sweep will do and cost. Return False for a dry run, which sends nothing.
+
+    Raises:
+        NoTake: `frozen`, and a cell has no take.
+    """
+    if call.dry_run:
+        outputs.text(f"{dry_run_text(sweep)}\nNothing was sent.")
+        return False
+    sweep._check_frozen()
+    if not call.quiet:
+        outputs.text("\n".join([sweep.price, *sweep.notices]))
+    return True
 
 
 def dry_run_text(sweep: Sweep) -> str:

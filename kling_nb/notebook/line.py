@@ -17,7 +17,7 @@ from kling_nb.errors import UsageError
 from kling_nb.fal.auth import read_dotenv
 from kling_nb.ledger.limits import Grouping
 from kling_nb.notebook import tables
-from kling_nb.notebook.cell import dry_run_text
+from kling_nb.notebook.cell import announce
 from kling_nb.notebook.flags import CellCall, parse_batch, parse_takes, split_words
 from kling_nb.notebook.output.terminal import Outputs, TerminalOutputs
 from kling_nb.notebook.prompt import Fields, fill_in, value_of_name
@@ -87,12 +87,8 @@ def _takes(words: Sequence[str], session: Session, outputs: Outputs) -> None:
 def _batch(words: Sequence[str], session: Session, outputs: Outputs) -> Any:
     call = parse_batch(words, default_endpoint=session.settings().endpoint)
     batch = plan_batch(call, session, notebook=outputs.notebook)
-    if call.dry_run:
-        outputs.text(f"{dry_run_text(batch)}\nNothing was sent.")
+    if not announce(batch, call, outputs):
         return None
-    batch._check_frozen()
-    if not call.quiet:
-        outputs.text("\n".join([batch.price, *batch.notices]))
     shown = outputs.show_sweep(batch.start(), quiet=call.quiet)
     shown.wait(call.timeout or session.settings().timeout)
     shown.finish()

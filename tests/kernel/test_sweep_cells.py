@@ -38,7 +38,7 @@ def test_a_grid_says_its_price_shows_itself_and_is_handed_over(
 
 def test_a_table_is_a_batch_whose_columns_fill_in_the_prompt(kernel: RunningKernel, fal: ScriptedFal) -> None:
     kernel.ok('open("shots.csv", "w").write("name,who,duration\\nopening,a fox,5\\nchase,a wolf,10\\n")')
-    kernel.ok('who = "nobody of the table"')
+    kernel.ok('who = "no column of the table"')
     cell = kernel.ok("%%kling shots --table shots.csv --aspect-ratio 1:1\n{who} runs")
     assert cell.text == "2 rows · 2 to make, no price on record for v1-pro\n"
     assert "2 of 2 ready" in cell.displays[1]["text/plain"]

@@ -181,7 +181,7 @@ def test_a_file_that_is_no_table(
     with pytest.raises(UsageError, match=found) as caught:
         session.batch(tmp_path / name)
     assert "Nothing was sent." in str(caught.value)
-    for gone in (tmp_path / "gone.csv", "~nobody-of-this-name/a.csv", "a\0.csv"):
+    for gone in (tmp_path / "gone.csv", "~unknown-user/a.csv", "a\0.csv"):
         with pytest.raises(UsageError, match="cannot be read"):
             session.batch(gone)
     with pytest.raises(UsageError, match="cannot be a"):
