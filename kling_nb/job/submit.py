@@ -554,9 +554,10 @@ def _other_kernel_error(entry: Entry) -> errors.SubmissionUncertain:
 
 
 def _adopted_error(entry: Entry, adopted: Sequence[str]) -> errors.SubmissionUncertain:
+    which = "It" if len(adopted) == 1 else "One of them"
     return uncertain_error(
         entry,
-        f"fal lists {', '.join(adopted[:3])}. get_job has already opened it. It is most likely this job.",
+        f"fal lists {', '.join(adopted[:3])}, opened by get_job before. {which} is most likely this job.",
         "Get it: kling_nb.get_job(ID). It was not sent again. For another take: --new (API: new=True).",
     )
 

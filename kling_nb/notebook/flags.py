@@ -118,7 +118,7 @@ def _many(metavar: str, **value: Any) -> dict[str, Any]:
 
 _FLAGS = (
     Flag("--endpoint", "id or short name of the endpoint", "endpoint", varies=True),
-    Flag("--image", "start image: a path, a URL or a variable", "image", varies=True),
+    Flag("--image", "start image: a path or URL, in a cell a variable too", "image", varies=True),
     Flag("--end-image", "end image, if the endpoint has one", "end_image", varies=True),
     Flag(
         "--fit",
