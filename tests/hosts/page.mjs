@@ -54,8 +54,9 @@ class Host {
   async start({ base, token, kernel }) {
     const settings = { baseUrl: base, wsUrl: base.replace("http", "ws"), token, appendToken: true };
     const serverSettings = ServerConnection.makeSettings(settings);
-    this.kernels = new KernelManager({ serverSettings });
-    this.kernel = await this.kernels.startNew({ name: kernel });
+    const kernels = new KernelManager({ serverSettings });
+    await kernels.ready; // its first list, if asked for before the start, would declare the new kernel dead
+    this.kernel = await kernels.startNew({ name: kernel });
     this.kernel.iopubMessage.connect((_, message) => this.take(message));
     this.manager = this.newManager();
     await this.kernel.info;
