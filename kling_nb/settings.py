@@ -46,7 +46,7 @@ ENVIRONMENT = {
 NAMES = (*ENVIRONMENT, "credentials", "dotenv", "prices")
 """The names of all settings. `dotenv` has no variable, which would hold for downloaded folders too."""
 
-DOTENV, MEDIA = ".env", "kling_media"
+DOTENV, MEDIA, SCALE = ".env", "kling_media", "KLING_NB_LOCAL_SCALE"
 _PATHS = {"home", "media", "ca_bundle"}
 
 
@@ -136,6 +136,7 @@ def resolve(*layers: Mapping[str, Any], environ: Mapping[str, str] | None = None
     env = Unshown(os.environ if environ is None else environ)
     for layer in layers:
         check_names(layer)
+    _check_scale(env.get(SCALE, "").strip())
 
     def pick(name: str, default: Any) -> Any:
         return _pick(name, default, layers, env)
@@ -364,6 +365,16 @@ def _seconds(name: str, value: Any) -> float | None:
     if not number > 0:
         raise _setting_error(name, value, "a number above 0")
     return number
+
+
+def _check_scale(value: str) -> None:
+    """Refuse a size that the preview server, which reads this variable, would replace by its own."""
+    try:
+        allowed = not value or 0.2 <= float(value) <= 1
+    except ValueError:
+        allowed = False
+    if not allowed:
+        raise _setting_error(SCALE, value, "a number from 0.2 to 1")
 
 
 def _bytes(name: str, value: Any) -> int:

@@ -166,6 +166,12 @@ def test_values_that_make_no_sense(name: str, value: Any) -> None:
     assert current().backend == "local"  # nothing was changed
 
 
+@pytest.mark.parametrize("value", ["0.1", "1.5", "small", "nan"])
+def test_a_size_of_previews_that_does_not_exist_is_not_replaced_in_silence(value: str) -> None:
+    with pytest.raises(UsageError, match=r"LOCAL_SCALE must be a number from 0\.2 to 1, .* Nothing was sent"):
+        resolve(environ={"KLING_NB_LOCAL_SCALE": value})
+
+
 def test_names_that_do_not_exist() -> None:
     for refuse in (configure, Session):
         with pytest.raises(UsageError, match="endpiont") as caught:
