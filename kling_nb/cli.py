@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from kling_nb import doctor
 from kling_nb.api import close_default_session, default_session, local_notice
 from kling_nb.background import wait
-from kling_nb.errors import Interrupted, KlingError, UsageError
+from kling_nb.errors import InputError, Interrupted, KlingError, UsageError
 from kling_nb.fal import auth
 from kling_nb.job import rebuild
 from kling_nb.job.plan import Call
@@ -29,7 +29,14 @@ from kling_nb.notebook import tables
 from kling_nb.notebook.card.job import card_text
 from kling_nb.notebook.card.sheet import sheet
 from kling_nb.notebook.cell import dry_run_text
-from kling_nb.notebook.flags import BATCH, command_help, parse_batch, parse_words, take_filters
+from kling_nb.notebook.flags import (
+    BATCH,
+    command_help,
+    parse_batch,
+    parse_words,
+    take_filters,
+    with_flag_name,
+)
 from kling_nb.notebook.line import plan_batch, reconcile_text
 from kling_nb.notebook.output.terminal import TerminalSweep, plan_text, show_text, wait_with_progress
 from kling_nb.notebook.saved.freeze import freeze
@@ -179,7 +186,10 @@ def _generate(words: list[str]) -> int:
     if prompt == "-":
         prompt, read_before = _prompt_from_input()
         earlier = Call.of(read_before, arguments) if read_before is not None else None
-    plan = session.plan(prompt, earlier=earlier, **arguments)
+    try:
+        plan = session.plan(prompt, earlier=earlier, **arguments)
+    except InputError as fault:
+        raise with_flag_name(fault, call) from None
     if call.dry_run:
         print(plan_text(plan))
         return 0

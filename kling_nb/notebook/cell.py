@@ -7,7 +7,6 @@ import asyncio
 import csv
 import json
 import mimetypes
-import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -26,8 +25,8 @@ from kling_nb.notebook.flags import (
     VARYING,
     CellCall,
     continue_line,
-    flag_of,
     parse_line,
+    with_flag_name,
 )
 from kling_nb.notebook.ipykernel_quirks import set_last_output
 from kling_nb.notebook.output.terminal import Outputs, ShownSweep
@@ -42,7 +41,7 @@ from kling_nb.notebook.prompt import (
     parts_of,
     text_of,
 )
-from kling_nb.request.request import image_argument, image_endpoint, plain_text
+from kling_nb.request.request import image_endpoint, plain_text
 from kling_nb.sweeps.axes import LARGEST, Axis
 from kling_nb.sweeps.sweep import CONCURRENCY, Sweep
 
@@ -296,7 +295,7 @@ class CellRun:
                 return None
             job = self.session._launch(plan, notebook=self.outputs.notebook)
         except InputError as fault:
-            raise with_flag_name(fault, self.reading) from None
+            raise _with_flag(fault, self.reading) from None
         job.variable = call.name
         self.outputs.show(job, quiet=call.quiet)
         if call.wait:
@@ -339,20 +338,15 @@ def _check_image(word: str, flag: str, variables: Mapping[str, Any]) -> None:
     )
 
 
-def with_flag_name(fault: InputError, reading: Reading) -> InputError:
-    """Return the error with the name of the flag in place of the parameter, as the user typed it."""
-    name, call = fault.parameter or "", reading.call
-    nested = "." in name  # a parameter within JSON has no flag
+def _with_flag(fault: InputError, reading: Reading) -> InputError:
+    """Return the error in the words of a cell: with the flag, or with what to do about an empty one."""
+    name = fault.parameter
     if name == "table":
         return fault  # it names the file, whose name may have the same word
     if name in BODY_PARAMETERS and not reading.axes and not reading.text:
         fault.remedy = "Write the prompt below the %%kling line."
-    elif name and not nested and name not in BODY_PARAMETERS and "--" not in fault.message:
-        image = image_argument(name)
-        given = image in {*call.arguments, *_varied_names(call)} and name not in call.parameters
-        flag = flag_of(image if given else name)
-        fault.message = re.sub(rf"\b{re.escape(name)}\b", flag, fault.message, count=1)
-    return fault
+        return fault
+    return with_flag_name(fault, reading.call)
 
 
 class SweepRun:
@@ -397,7 +391,7 @@ class SweepRun:
         try:
             sweep = self._plan()
         except InputError as fault:
-            raise with_flag_name(fault, self._run.reading) from None
+            raise _with_flag(fault, self._run.reading) from None
         if not announce(sweep, call, outputs):
             return None
         self._run.assign(sweep.start())
@@ -517,12 +511,7 @@ def endpoint_of(call: CellCall, find: Callable[[str | None], Endpoint]) -> Endpo
         find: Returns the endpoint of a name, or the default endpoint for None.
     """
     named = find(call.arguments.get("endpoint"))
-    return image_endpoint(named, find) if IMAGES & {*call.arguments, *_varied_names(call)} else named
-
-
-def _varied_names(call: CellCall) -> set[str]:
-    """Return the names that `--grid` varies."""
-    return {word.partition("=")[0].strip().replace("-", "_") for word in call.grid or ()}
+    return image_endpoint(named, find) if IMAGES & {*call.arguments, *call.varied} else named
 
 
 def _axis(name: str, values: Sequence[Any], images: Images) -> Axis:

@@ -21,11 +21,11 @@ from kling_nb.api import endpoint
 from kling_nb.catalog import Control, Endpoint
 from kling_nb.catalog.problem import nearest
 from kling_nb.catalog.shipped import endpoints
-from kling_nb.errors import UsageError
+from kling_nb.errors import InputError, UsageError
 from kling_nb.fal.options import OPTIONS, PRIORITIES
 from kling_nb.notebook.prompt import FILLED_IN, escape_fields
 from kling_nb.request.limits import FITS
-from kling_nb.request.request import image_endpoint
+from kling_nb.request.request import image_argument, image_endpoint
 
 BODY_PARAMETERS = frozenset({"prompt", "text"})
 """Parameters without a flag, because the body of the cell has their value."""
@@ -239,6 +239,11 @@ class CellCall:
     prompt: str | None = None
     concurrency: int | None = None
 
+    @property
+    def varied(self) -> set[str]:
+        """The names that `--grid` varies."""
+        return {word.partition("=")[0].strip().replace("-", "_") for word in self.grid or ()}
+
     def submit_arguments(self, image: Callable[[str, str], Any] | None = None) -> dict[str, Any]:
         """Return the arguments of `submit` and `plan`, without the prompt.
 
@@ -412,6 +417,18 @@ def _flags_for(prog: str) -> list[Flag]:
 def flag_of(parameter: str) -> str:
     """Return the flag of a parameter: `aspect_ratio` is `--aspect-ratio`."""
     return "--" + parameter.replace("_", "-")
+
+
+def with_flag_name(fault: InputError, call: CellCall) -> InputError:
+    """Return the error with the name of the flag in place of the parameter, as the user typed it."""
+    name = fault.parameter or ""
+    # A parameter within JSON has no flag, and the prompt needs none.
+    if name and "." not in name and name not in BODY_PARAMETERS and "--" not in fault.message:
+        image = image_argument(name)
+        given = image in {*call.arguments, *call.varied} and name not in call.parameters
+        flag = flag_of(image if given else name)
+        fault.message = re.sub(rf"\b{re.escape(name)}\b", flag, fault.message, count=1)
+    return fault
 
 
 def _negative_flag(parameter: str) -> str:

@@ -155,11 +155,11 @@ def test_a_dry_run_sends_nothing(shell: Shell, fal: ScriptedFal, tmp_path: Path)
     [
         (("generate", "a cat", "--nonsense"), 2, "has no flag --nonsense"),
         (("generate", "a", "cat"), 2, "in quotes"),
-        (("generate", "a cat", "--duration", "7"), 1, "duration"),
+        (("generate", "a cat", "--duration", "7"), 1, "--duration must be"),
         (("generate", "a cat", "--endpoint", "v1-prro"), 1, "v1-prro"),
         (("generate",), 1, "prompt"),
         (("generate", "a cat", "--take", "2", "--new"), 2, "contradict"),
-        (("generate", "a cat", "--image", "missing.png"), 1, "missing.png"),
+        (("generate", "a cat", "--image", "missing.png"), 1, '--image: no such file "missing.png"'),
         (("nonsense",), 2, "nonsense"),
         ((), 2, "COMMAND"),
         (("jobs", "--nonsense"), 2, "--nonsense"),
