@@ -28,8 +28,6 @@ MEMORY = Path("/dev/shm")  # noqa: S108 - only folders of pytest's own are made 
 ROOM = 4 << 30
 """Bytes that have to be free there."""
 
-# It forks and changes the user, which a process with threads must not do.
-FORKS = "tests/unit/test_ledger_repair.py"
 BUILD_WHEEL = """
 rm -rf build/wheel
 "$0" -m build --wheel --no-isolation --outdir build/wheel .
@@ -69,25 +67,14 @@ CHECKS = (
     Check("format and lint: biome", (*NPM_RUN, "lint")),
     Check("tests: node", (*NPM_RUN, "test")),
     Check("wheel: build and contents", ("sh", "-euc", BUILD_WHEEL, PYTHON), when=FULL),
-    Check("tests: pytest, by itself", (PYTHON, "-m", "pytest", "-q", FORKS)),
     Check(
         "tests: unit and protocol",
-        (*PYTEST, *QUICK, "tests/unit", "tests/protocol", f"--ignore={FORKS}"),
+        (*PYTEST, *QUICK, "tests/unit", "tests/protocol"),
         frozenset({"fast"}),
         live=True,
     ),
-    Check(
-        "tests: pytest",
-        (*PYTEST, *NOT_SLOW, "--durations=8", f"--ignore={FORKS}"),
-        frozenset({"all"}),
-        live=True,
-    ),
-    Check(
-        "tests: pytest, slow ones too",
-        (*PYTEST, "--durations=8", f"--ignore={FORKS}"),
-        frozenset({"every"}),
-        live=True,
-    ),
+    Check("tests: pytest", (*PYTEST, *NOT_SLOW, "--durations=8"), frozenset({"all"}), live=True),
+    Check("tests: pytest, slow ones too", (*PYTEST, "--durations=8"), frozenset({"every"}), live=True),
 )
 
 

@@ -49,7 +49,7 @@ TOOLS = (
     *("jupytext", "papermill", "keyring", "cryptography", "socksio", "fal-client", "build", "hatchling"),
     *("uvloop", "ipykernel", "jupyter-server"),
 )
-CODE = ("tests/unit", "tests/protocol", "--ignore=tests/unit/test_ledger_repair.py", "-n2", "--dist=loadfile")
+CODE = ("tests/unit", "tests/protocol", "-n2", "--dist=loadfile")
 NOTEBOOK = ("tests/kernel/test_demos.py", "-k", "runs_from_nothing and clone")
 LOG_LINES = ("tests/kernel/test_cells.py", "-k", "hears_log_lines or run_all_a_cell")
 QUICK = ("-m", "not slow and not program")

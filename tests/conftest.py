@@ -142,6 +142,14 @@ def tmp_cwd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that every user may enter. Those of pytest are closed by each run of it that begins."""
+    with tempfile.TemporaryDirectory(prefix="kling_nb-open-") as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
 @pytest.fixture(scope="session")
 def chromium_path() -> str:
     """A Chromium that starts. Where there is none the test fails: a missing browser hides nothing."""

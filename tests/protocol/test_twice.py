@@ -223,20 +223,19 @@ except kling_nb.errors.KlingError as error:
 
 @pytest.mark.parametrize("first", ["home", "media"])
 def test_a_home_that_changes_hides_no_job(
-    make_session: MakeSession, fal: ScriptedFal, run: Any, tmp_path: Path, first: str
+    make_session: MakeSession, fal: ScriptedFal, run: Any, open_folder: Path, first: str
 ) -> None:
     """It could be written once and cannot any more, or the other way round."""
-    home, media = tmp_path / "home", tmp_path / "media"
-    for folder in (tmp_path, *(place for place in tmp_path.parents if "pytest-of-" in str(place))):
-        folder.chmod(folder.stat().st_mode | 0o055)
+    home, media = open_folder / "home", open_folder / "media"
     for folder in (home, media):
         folder.mkdir()
         folder.chmod(0o777)
     fal.scripts.queue.extend([Script(), HELD, Script()])
     if first == "media":
         home.chmod(0o555)
-    program = run(HOME)
-    program.tell(str(tmp_path / "warm"))
+    environment = {"KLING_NB_HOME": str(home), "KLING_NB_MEDIA": str(media)}
+    program = run(HOME, **environment)
+    program.tell(str(open_folder / "warm"))
     assert program.says() == "warm"
     fal.wait_for("stream", 2)
     program.process.kill()
@@ -244,8 +243,8 @@ def test_a_home_that_changes_hides_no_job(
     assert (home if first == "home" else media).joinpath("ledger.sqlite3").exists()
     home.chmod(0o555 if first == "home" else 0o777)
     fal.jobs[1].release()
-    program = run(HOME)
-    program.tell(str(tmp_path / "warm again"))
+    program = run(HOME, **environment)
+    program.tell(str(open_folder / "warm again"))
     assert program.says() == "warm"
     assert program.says() == fal.jobs[1].request_id
     assert len(fal.accepted) == 3

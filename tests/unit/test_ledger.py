@@ -1,7 +1,5 @@
 """The ledger: claims, look-ups, files that cannot be used."""
 
-import multiprocessing
-import os
 import sqlite3
 import subprocess
 import sys
@@ -13,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from without_root import without_root
 
 from kling_nb.errors import LedgerError
 from kling_nb.events import State
@@ -437,30 +436,19 @@ def test_a_home_that_cannot_be_made(tmp_path: Path) -> None:
     refused(ledger, "cannot be used")
 
 
-def test_a_home_that_cannot_be_written(tmp_path: Path) -> None:
-    """A child process does it, because root may write everywhere and the child can give that up."""
-    home = tmp_path / "home"
+def test_a_home_that_cannot_be_written(open_folder: Path) -> None:
+    home = open_folder / "home"
     home.mkdir()
     home.chmod(0o555)
-    for folder in (tmp_path, *list(tmp_path.parents)[:2]):
-        folder.chmod(folder.stat().st_mode | 0o055)
-    context = multiprocessing.get_context("fork")
-    answer, ask = context.Pipe(False)
-    child = context.Process(target=claim_without_rights, args=(home, ask))
-    child.start()
-    assert answer.recv() == "LedgerError"
-    child.join()
+    assert without_root(claim_in, home) == "LedgerError"
 
 
-def claim_without_rights(home: Path, ask: Any) -> None:
-    if os.geteuid() == 0:
-        os.setuid(65534)
+def claim_in(home: Path) -> str:
     try:
         Ledger(home / "ledger.sqlite3").claim(intent())
     except LedgerError as error:
-        ask.send(type(error).__name__)
-    else:
-        ask.send("written")
+        return type(error).__name__
+    return "written"
 
 
 def test_it_is_safe_against_a_power_cut(ledger: Ledger) -> None:
@@ -478,38 +466,56 @@ def test_an_error_in_a_transaction_changes_nothing(ledger: Ledger) -> None:
     assert only(ledger).state is State.READY
 
 
-def test_a_fork_waits_for_the_change_that_another_thread_makes(ledger: Ledger) -> None:
+FORKING = """
+import os, sys, threading
+from pathlib import Path
+from kling_nb.ledger import Intent, Ledger
+
+ledger = Ledger(Path(sys.argv[1]))
+
+def claim(name):
+    ledger.claim(Intent("fal", "fal-ai/x", {"prompt": name}, name, name, Path("/media")))
+
+def forked_claim(name):
+    child = os.fork()
+    if not child:
+        claim(name)
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+"""
+"""A program of its own, because a fork of the tests' process, with its threads, may hang."""
+
+
+def fork(path: Path, source: str) -> None:
+    subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", FORKING + source, str(path)], check=True, timeout=50
+    )
+
+
+def test_a_fork_waits_for_the_change_that_another_thread_makes(ledger: Ledger, path: Path) -> None:
     """A child that is forked during the change would find the ledger locked for ever."""
-    began, forking = threading.Event(), threading.Event()
+    source = """
+began, forking = threading.Event(), threading.Event()
 
-    def change() -> None:
-        with ledger._file.transaction() as db:
-            began.set()
-            forking.wait()
-            for number in range(2_000):
-                db.execute("UPDATE jobs SET sent_at = ?", (number,))
+def change():
+    with ledger._file.transaction() as db:
+        began.set()
+        forking.wait()
+        for number in range(2_000):
+            db.execute("UPDATE jobs SET sent_at = ?", (number,))
 
-    ledger.claim(intent())
-    thread = threading.Thread(target=change)
-    thread.start()
-    began.wait()
-    threading.Thread(target=forking.set).start()
-    context = multiprocessing.get_context("fork")
-    child = context.Process(target=ledger.claim, args=(intent("f-2"),))
-    child.start()
-    thread.join()
-    child.join()
-    assert child.exitcode == 0
+claim("f-1")
+thread = threading.Thread(target=change)
+thread.start()
+began.wait()
+threading.Thread(target=forking.set).start()
+forked_claim("f-2")
+thread.join()
+"""
+    fork(path, source)
     assert len(ledger.entries()) == 2
 
 
-def test_a_forked_child_has_its_own_connection(ledger: Ledger) -> None:
-    ledger.claim(intent())
-    context = multiprocessing.get_context("fork")
-    child = context.Process(target=ledger.claim, args=(intent("f-2"),))
-    child.start()
-    child.join()
-    assert child.exitcode == 0
-    assert len(ledger.entries()) == 2
-    ledger.claim(intent("f-3"))
+def test_a_forked_child_has_its_own_connection(ledger: Ledger, path: Path) -> None:
+    fork(path, 'claim("f-1")\nforked_claim("f-2")\nclaim("f-3")')
     assert len(ledger.entries()) == 3

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from clips import make_clip
+from without_root import without_root
 
 from kling_nb import Session, doctor
 from kling_nb._files import NETWORK, file_system_of, is_network
@@ -364,31 +365,6 @@ def test_without_wal_a_file_is_as_durable_and_as_shared(path: Path) -> None:
         db.close()
 
 
-def without_root(act: Callable[..., Any], *arguments: Any) -> Any:
-    """Return the result of `act` in a child process that may not write everywhere, as root may."""
-    assert "PYTEST_XDIST_WORKER" not in os.environ, "run this file by itself: a fork of threads may hang"
-    context = multiprocessing.get_context("fork")
-    answer, ask = context.Pipe(False)
-
-    def run() -> None:
-        if os.geteuid() == 0:
-            os.setuid(65534)
-        ask.send(act(*arguments))
-
-    child = context.Process(target=run)
-    child.start()
-    found = answer.recv()
-    child.join()
-    return found
-
-
-@pytest.fixture
-def open_folders(tmp_path: Path) -> Path:
-    for folder in (tmp_path, *list(tmp_path.parents)[:2]):
-        folder.chmod(folder.stat().st_mode | 0o055)
-    return tmp_path
-
-
 def claimed_where(home: Path, media: Path) -> str:
     path = ledger_path(home, media)
     ledger = Ledger(path)
@@ -403,9 +379,9 @@ def claimed_where(home: Path, media: Path) -> str:
 
 @pytest.mark.parametrize("with_ledger", [False, True])
 def test_with_a_read_only_home_the_ledger_is_in_the_media_folder(
-    open_folders: Path, with_ledger: bool
+    open_folder: Path, with_ledger: bool
 ) -> None:
-    home, media = open_folders / "home", open_folders / "media"
+    home, media = open_folder / "home", open_folder / "media"
     media.mkdir()
     media.chmod(0o777)
     home.mkdir()
@@ -417,13 +393,17 @@ def test_with_a_read_only_home_the_ledger_is_in_the_media_folder(
     assert without_root(claimed_where, home, media) == str(media / "ledger.sqlite3")
 
 
+def has_ledger(home: Path) -> bool:
+    return Ledger(home / "ledger.sqlite3").exists()
+
+
 def findings_about(home: Path, media: Path) -> list[str]:
     with closing(Session(home=home, media=media, backend="local")) as session:
         return [tables.status(session), doctor._folder("Ledger folder", home).text]
 
 
-def test_a_home_that_may_not_be_entered_is_reported(open_folders: Path) -> None:
-    locked, media = open_folders / "locked", open_folders / "media"
+def test_a_home_that_may_not_be_entered_is_reported(open_folder: Path) -> None:
+    locked, media = open_folder / "locked", open_folder / "media"
     (locked / "home").mkdir(parents=True)
     (locked / "home" / "ledger.sqlite3").touch()
     media.mkdir()
@@ -437,8 +417,8 @@ def test_a_home_that_may_not_be_entered_is_reported(open_folders: Path) -> None:
     assert finding.endswith("is not writable")
 
 
-def test_with_a_home_that_cannot_be_entered_the_ledger_is_in_the_media_folder(open_folders: Path) -> None:
-    closed, media = open_folders / "closed", open_folders / "media"
+def test_with_a_home_that_cannot_be_entered_the_ledger_is_in_the_media_folder(open_folder: Path) -> None:
+    closed, media = open_folder / "closed", open_folder / "media"
     media.mkdir()
     media.chmod(0o777)
     closed.mkdir()
@@ -446,12 +426,12 @@ def test_with_a_home_that_cannot_be_entered_the_ledger_is_in_the_media_folder(op
     home = closed / "home"
     assert without_root(claimed_where, home, media) == str(media / "ledger.sqlite3")
     assert without_root(claimed_where, home, home) == "LedgerError"
-    assert without_root(lambda: Ledger(home / "ledger.sqlite3").exists()) is False
+    assert without_root(has_ledger, home) is False
     closed.chmod(0o700)  # for pytest, which removes it
 
 
-def test_if_neither_can_be_written_nothing_is_claimed(open_folders: Path) -> None:
-    home, media = open_folders / "home", open_folders / "media"
+def test_if_neither_can_be_written_nothing_is_claimed(open_folder: Path) -> None:
+    home, media = open_folder / "home", open_folder / "media"
     for folder in (home, media):
         folder.mkdir()
         folder.chmod(0o555)
