@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import secrets
 import socket
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from kling_nb._files import exists
 
@@ -53,12 +56,48 @@ def session_of_this_process() -> str:
 def is_alive(owner: str) -> bool:
     """Return False if the process with this owner's name has ended. If that cannot be known, return True."""
     host, pid, _ = owner.rsplit(":", 2) if owner.count(":") >= 2 else ("", "", "")
-    if host != socket.gethostname() or os.name == "nt":  # os.kill would end the process on Windows
+    if host != socket.gethostname():
         return True
     try:
-        os.kill(int(pid), 0)
+        return has_process(int(pid))
+    except (ValueError, OverflowError):
+        return True
+
+
+def has_process(pid: int) -> bool:
+    """Return False if no process of this machine has the id. If that cannot be known, return True.
+
+    Raises:
+        OverflowError: No process can have this id.
+    """
+    if sys.platform == "win32":  # os.kill would end the process
+        import ctypes  # noqa: PLC0415 -- used on Windows only
+
+        kernel32 = ctypes.WinDLL("kernel32", use_last_error=True)
+        return has_windows_process(pid, kernel32, ctypes.get_last_error)
+    try:
+        os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    except (OSError, ValueError, OverflowError):
+    except OSError:
         return True
     return True
+
+
+def has_windows_process(pid: int, kernel32: Any, last_error: Callable[[], int]) -> bool:
+    """Ask Windows about a process. An id exists also while another process keeps a handle of an ended one.
+
+    Args:
+        pid: The process id.
+        kernel32: The library of that name.
+        last_error: Returns the error of its last call.
+    """
+    # SYNCHRONIZE, ERROR_INVALID_PARAMETER and WAIT_OBJECT_0 in the headers of Windows
+    synchronize, invalid_parameter, ended = 0x0010_0000, 87, 0
+    handle = kernel32.OpenProcess(synchronize, False, pid)
+    if not handle:
+        return last_error() != invalid_parameter
+    try:
+        return bool(kernel32.WaitForSingleObject(handle, 0) != ended)
+    finally:
+        kernel32.CloseHandle(handle)

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from kling_nb.errors import LedgerError
 from kling_nb.ledger.rows import Entry
 from kling_nb.ledger.schema import prepare
 
@@ -27,6 +28,7 @@ Row = dict[str, Any]
 MediaRows = Callable[[], Iterable[Row]]
 """Returns rows for the takes in media folders, because their sidecars record finished jobs too."""
 
+Rename = Callable[[Path, Path], None]
 COLUMNS = tuple(Entry.__dataclass_fields__)
 
 
@@ -55,7 +57,9 @@ def is_intact(path: Path) -> bool:
         db.close()
 
 
-def repair(path: Path, media_rows: MediaRows, *, force: bool = False) -> Path | None:
+def repair(
+    path: Path, media_rows: MediaRows, *, force: bool = False, rename: Rename = os.replace
+) -> Path | None:
     """Rename the ledger at `path` if it is damaged, and write a new one with the rows that can be read.
 
     If several kernels find the damage at once, one repairs it and the others wait. The new file gets the name
@@ -65,12 +69,14 @@ def repair(path: Path, media_rows: MediaRows, *, force: bool = False) -> Path | 
         path: The ledger.
         media_rows: Returns rows for the takes on disk.
         force: Do it even if the ledger is intact.
+        rename: Renames a file. On Windows it raises PermissionError for a file that a process has open.
 
     Returns:
         The new path of the old file; None if there was nothing to repair.
 
     Raises:
         sqlite3.Error, OSError: The files cannot be read or written.
+        LedgerError: Another process has the ledger open, on Windows. Nothing has changed.
     """
     with _repair_lock(path):
         if not force and is_intact(path):
@@ -78,7 +84,7 @@ def repair(path: Path, media_rows: MediaRows, *, force: bool = False) -> Path | 
         fresh = path.with_name(f"{path.name}.new")
         _remove(fresh)
         _write(fresh, [*readable_rows(path), *media_rows()])
-        old = _set_aside(path) if path.exists() else None
+        old = _set_aside(path, rename) if path.exists() else None
         fresh.replace(path)
         return old
 
@@ -144,7 +150,7 @@ def _check(row: sqlite3.Row) -> None:
     Entry.from_row({**dict.fromkeys(COLUMNS), **dict(row)})  # type: ignore[arg-type]  # It reads by name only.
 
 
-def _set_aside(path: Path) -> Path:
+def _set_aside(path: Path, rename: Rename) -> Path:
     """Rename the file, its WAL and its journal to a name with the time. Return the new path."""
     stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H%M%SZ")
     number = 0
@@ -153,10 +159,21 @@ def _set_aside(path: Path) -> Path:
         if not new.exists():
             break
         number += 1
-    for ending in ("-wal", "-shm", "-journal"):
-        with suppress(FileNotFoundError):
-            path.with_name(path.name + ending).replace(new.with_name(new.name + ending))
-    path.replace(new)
+    moved: list[tuple[Path, Path]] = []
+    try:
+        for ending in ("-wal", "-shm", "-journal", ""):
+            pair = path.with_name(path.name + ending), new.with_name(new.name + ending)
+            with suppress(FileNotFoundError):
+                rename(*pair)
+                moved.append(pair)
+    except PermissionError as fault:
+        for before, after in moved:
+            rename(after, before)
+        raise LedgerError(
+            f"The damaged ledger {path} cannot be renamed: {fault}",
+            remedy="Nothing was sent. Windows refuses it while another kernel has the ledger open."
+            "\nStop the other kernels that use kling_nb, and run the cell again.",
+        ) from fault
     return new
 
 

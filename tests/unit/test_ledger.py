@@ -16,6 +16,7 @@ from without_root import without_root
 from kling_nb.errors import LedgerError
 from kling_nb.events import State
 from kling_nb.ledger import Entry, Intent, Ledger, Selection
+from kling_nb.ledger.home import has_windows_process
 from kling_nb.ledger.rows import SUBMIT_LEASE_SECONDS
 from kling_nb.ledger.schema import SCHEMA_VERSION
 
@@ -298,6 +299,38 @@ def test_an_owner_that_makes_no_sense_counts_as_alive(ledger: Ledger) -> None:
     entry, _ = ledger.claim(intent())
     ledger.update(entry.id, owner=f"{socket.gethostname()}:x:cafe0000")
     assert only(ledger).owner_alive
+
+
+class Kernel32:
+    """The three functions of Windows's library, for a process that runs, has ended, or may not be opened."""
+
+    def __init__(self, handle: int | None, error: int = 0, waited: int = 0) -> None:
+        self.handle, self.error, self.waited = handle, error, waited
+        self.closed: list[int] = []
+
+    def OpenProcess(self, access: int, inherit: bool, pid: int) -> int | None:  # noqa: N802 -- its name
+        return self.handle
+
+    def WaitForSingleObject(self, handle: int, milliseconds: int) -> int:  # noqa: N802
+        return self.waited
+
+    def CloseHandle(self, handle: int) -> None:  # noqa: N802
+        self.closed.append(handle)
+
+
+@pytest.mark.parametrize(
+    ("kernel32", "alive"),
+    [
+        (Kernel32(7, waited=0x102), True),  # WAIT_TIMEOUT
+        (Kernel32(7), False),  # it has ended, and another process keeps a handle of it
+        (Kernel32(7, waited=0xFFFF_FFFF), True),  # WAIT_FAILED
+        (Kernel32(None, error=87), False),  # ERROR_INVALID_PARAMETER: no such process
+        (Kernel32(None, error=5), True),  # ERROR_ACCESS_DENIED
+    ],
+)
+def test_on_windows_an_owner_lives_until_its_process_ends(kernel32: Kernel32, alive: bool) -> None:
+    assert has_windows_process(1234, kernel32, lambda: kernel32.error) is alive
+    assert kernel32.closed == ([7] if kernel32.handle else [])
 
 
 def test_a_preview_of_a_dead_process_is_made_again(ledger: Ledger, dead_owner: str) -> None:

@@ -22,7 +22,7 @@ from kling_nb.events import State
 from kling_nb.job import rebuild as care
 from kling_nb.ledger import Intent, Ledger
 from kling_nb.ledger.home import ledger_path
-from kling_nb.ledger.salvage import readable_rows
+from kling_nb.ledger.salvage import readable_rows, repair
 from kling_nb.ledger.schema import prepare
 from kling_nb.media import MediaFolder, TakeDraft
 from kling_nb.notebook import tables
@@ -215,6 +215,28 @@ def test_a_lock_of_a_killed_process_is_not_waited_for(ledger: Ledger, path: Path
     mark.touch()
     os.utime(mark, (0, 0))
     assert ledger.claim(intent(1))[1]
+
+
+def test_on_windows_a_damaged_ledger_that_another_kernel_has_open_stays_as_it_is(
+    ledger: Ledger, path: Path
+) -> None:
+    ledger.claim(intent(1))
+    files = [path, path.with_name(f"{path.name}-wal")]
+    before = [file.read_bytes() for file in files]
+
+    def rename(old: Path, new: Path) -> None:
+        """Windows renames no file that is open, but it does rename its WAL here."""
+        if old == path:
+            raise PermissionError(13, "The process cannot access the file", str(old))
+        old.replace(new)
+
+    with pytest.raises(LedgerError, match="cannot be renamed") as caught:
+        repair(path, tuple, force=True, rename=rename)
+    assert "Nothing was sent" in str(caught.value)
+    assert [file.read_bytes() for file in files] == before
+    assert not set_aside(path)
+    assert repair(path, tuple, force=True) == set_aside(path)[0]
+    assert len(ledger.entries()) == 1
 
 
 def loaded(path: Path, media: Path) -> str:

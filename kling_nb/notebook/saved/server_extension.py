@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kling_nb._lazy import lazy
+from kling_nb.ledger.home import has_process
 from kling_nb.notebook.card.html import poster_of, stored_posters_only
 from kling_nb.notebook.card.mark import BASE, ROOT, Mark, Part
 from kling_nb.notebook.ipykernel_quirks import CARDS_ONLY
@@ -220,10 +221,7 @@ def alive_check(kernels: Any) -> Callable[[Mark], bool]:
 def _has_process(kernel: Any, process: int) -> bool:
     if getattr(getattr(kernel, "provisioner", None), "pid", None) == process:
         return True
-    if os.name == "nt":  # on Windows, os.kill would end the process
-        return False
     try:  # the process may be a child of the program that the server started
-        os.kill(process, 0)
-    except (OSError, OverflowError):
+        return has_process(process)
+    except OverflowError:
         return False
-    return True
