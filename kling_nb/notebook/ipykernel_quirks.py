@@ -9,9 +9,9 @@
   `tests/kernel/test_reproducible.py`. Remove it when kernels know if someone sees their outputs.
 - `set_last_output`: `displayhook.update_user_ns` (IPython 8.18 to 9.18). Test: `_` and `Out` in
   `tests/kernel/test_cells.py`. Remove it when a magic can return a value that is not displayed.
-- `add_completer`, `remove_completer`, `remove_magics`: `Completer.custom_matchers`, `magics_manager.magics`
-  (IPython 8.18 to 9.18). Test: `%unload_ext` in `tests/unit/test_completion.py`. Remove them when IPython can
-  register completers with types, and unregister both.
+- `add_completer`, `remove_completer`, `remove_magics`: `Completer.custom_matchers`, `strdispatchers`,
+  `magics_manager.magics` (IPython 7.34 to 9.18). Test: `%unload_ext` in `tests/unit/test_completion.py`.
+  Remove them when IPython can register completers with types, and unregister both.
 
 `background.py` has three more, which must work without the extension. It wakes its loop, because ipykernel 7
 does not do so when it interrupts (`TICK_SECONDS`). It looks for the frame of `InteractiveShell.run_code` to
@@ -27,7 +27,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from IPython.core.completer import SimpleCompletion, context_matcher
+from IPython.core import completer
 from IPython.core.getipython import get_ipython
 
 
@@ -158,31 +158,47 @@ Matches = Callable[[str], "tuple[str, list[tuple[str, str]]] | None"]
 
 def add_completer(shell: Any, matches: Matches) -> None:
     """Let `matches` complete the lines that it knows. Front ends show the types of the candidates."""
+    remove_completer(shell, matches)
+    if not hasattr(completer, "context_matcher"):  # IPython before 8.6, as in Colab
+        add_old_completer(shell, matches)
+        return
 
-    @context_matcher(identifier=_MATCHER, priority=200)  # type: ignore[untyped-decorator]
+    @completer.context_matcher(identifier=_MATCHER, priority=200)  # type: ignore[untyped-decorator]
     def matcher(context: Any) -> Any:
         found = matches(context.text_until_cursor)
         if found is None:
             return {"completions": []}
         word, candidates = found
         return {
-            "completions": [SimpleCompletion(text, type=kind) for text, kind in candidates],
+            "completions": [completer.SimpleCompletion(text, type=kind) for text, kind in candidates],
             "matched_fragment": word,
             "suppress": True,  # there is no Python on these lines
             "ordered": True,
         }
 
-    remove_completer(shell, matches)
     shell.Completer.custom_matchers.append(matcher)
+
+
+def add_old_completer(shell: Any, matches: Matches) -> None:
+    """Do it in IPython before 8.6: candidates have no types, and begin with the last part of the word."""
+
+    def complete(_: Any, event: Any) -> list[str]:
+        word, candidates = matches(event.text_until_cursor) or ("", [])
+        return [text[len(word) - len(event.symbol) :] for text, _ in candidates]
+
+    for magic in _MAGICS:
+        shell.set_hook("complete_command", complete, str_key=magic)
 
 
 def remove_completer(shell: Any, matches: Matches) -> None:
     """Remove what `add_completer` has added."""
     found = shell.Completer.custom_matchers
     found[:] = [one for one in found if getattr(one, "matcher_identifier", "") != _MATCHER]
+    for magic in _MAGICS:
+        shell.strdispatchers["complete_command"].strs.pop(magic, None)
 
 
-_MATCHER = "kling_nb"
+_MATCHER, _MAGICS = "kling_nb", ("%%kling", "%kling")
 
 
 def remove_magics(shell: Any, name: str, registered: str) -> None:

@@ -1,17 +1,22 @@
 """Tab completion: what may follow on a `%%kling` or `%kling` line."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from IPython.utils.strdispatch import StrDispatch
 
 from kling_nb import settings as _settings
 from kling_nb.api import configure
 from kling_nb.catalog.shipped import endpoints
 from kling_nb.notebook.completion import cell_candidates, line_candidates, matches
 from kling_nb.notebook.flags import FIXED_FLAGS
+from kling_nb.notebook.ipykernel_quirks import add_old_completer, remove_completer
 from kling_nb.notebook.line import SUBCOMMANDS
 
 Found = list[tuple[str, str]]
@@ -77,6 +82,33 @@ def test_what_may_stand_at_the_cursor_has_a_type(before: str, word: str, found: 
 
 def test_lines_of_others_are_left_alone() -> None:
     assert [matches(line) for line in ("%%time kling ", "kling ", "%%kling", "%klingon x", "")] == [None] * 5
+
+
+class OldCompleter:
+    """A shell of IPython 7 with its completer. ":" and "-" end its words."""
+
+    strdispatchers = {"complete_command": StrDispatch()}  # noqa: RUF012 -- IPython's name
+
+    def __init__(self) -> None:
+        self.Completer = SimpleNamespace(custom_matchers=[])
+
+    def set_hook(self, name: str, hook: Any, *, str_key: str) -> None:
+        self.strdispatchers[name].add_s(str_key, hook, 0)
+
+    def complete(self, before: str) -> list[str]:
+        event = SimpleNamespace(text_until_cursor=before, symbol=re.split("[ :=-]", before)[-1])
+        hooks = self.strdispatchers["complete_command"].s_matches(before.partition(" ")[0])
+        return [text for hook in hooks for text in hook(self, event)]
+
+
+def test_in_ipython_7() -> None:
+    shell = OldCompleter()
+    add_old_completer(shell, matches)
+    assert shell.complete("%%kling --dur") == ["duration"]
+    assert shell.complete("%%kling --aspect-ratio 9:") == ["16"]
+    assert shell.complete("%kling use v3-pro-i") == ["image"]
+    remove_completer(shell, matches)
+    assert shell.complete("%%kling --dur") == []
 
 
 SHELL = """
