@@ -315,7 +315,7 @@ def many(panel: Locator) -> None:
     ):
         ask(panel, prompt)
         compose_of(panel).get_by_role("button", name="Generate", exact=True).click()
-        panel.get_by_role("region", name="Queue").get_by_text(prompt).wait_for()
+        panel.get_by_role("list", name="Running").get_by_text(prompt).wait_for()
 
 
 def found(panel: Locator, words: str) -> Locator:

@@ -1,6 +1,7 @@
 import { button, div, element, newId, span, write } from "../shared/dom.js";
 import { ago, inLine, label } from "../shared/words.js";
 import { stateMark, thumbnail } from "./job_face.js";
+import { running } from "./running.js";
 import { rowAfter, scrollFor, windowOf } from "./virtual_list.js";
 
 /** @typedef {import("./live_panel.js").LivePanel} LivePanel */
@@ -12,7 +13,7 @@ const SEARCH_PAUSE_MS = 200;
 const TICK_MS = 20_000;
 
 /**
- * Everything in the ledger. Only the rows that are seen are on the page, and only pages of rows
+ * Everything in the ledger, below what runs. Only the rows that are seen are on the page, and only pages of rows
  * that were seen have been asked for.
  *
  * @param {LivePanel} live
@@ -21,6 +22,7 @@ const TICK_MS = 20_000;
 export function history(live) {
   const id = newId("history");
   const bar = filters(live);
+  const top = running(live);
   const space = element("div", "space", { role: "presentation" });
   const list = element(
     "div",
@@ -35,9 +37,18 @@ export function history(live) {
     space,
   );
   const empty = div("line-up kling-quiet");
-  const node = element("section", "history", { "aria-label": "Library" }, bar.node, empty, list);
-  /** @type {Map<number, {node: HTMLElement, tick: () => void, row: Row | null, key: string | null}>} */
-  const drawn = new Map();
+  const node = element(
+    "section",
+    "history",
+    { "aria-label": "Library" },
+    bar.node,
+    top.node,
+    empty,
+    list,
+  );
+  /** By the job: where rows move, their small images move with them.
+   * @type {Map<string, {node: HTMLElement, tick: () => void, row: Row | null, at: number}>} */
+  let drawn = new Map();
   // "3 min ago" goes on while the panel is open.
   const ticking = setInterval(() => {
     for (const one of drawn.values()) one.tick();
@@ -53,33 +64,32 @@ export function history(live) {
     space.style.height = `${total * ROW_HEIGHT}px`;
     const { first, end } = windowOf(list.scrollTop, list.clientHeight, ROW_HEIGHT, total);
     live.history.need(first, end);
-    for (const [at, { node: old }] of drawn) {
-      if (at >= first && at < end) continue;
-      old.remove();
-      drawn.delete(at);
+    const before = drawn;
+    drawn = new Map();
+    for (let at = first; at < end; at++) {
+      const row = live.history.row(at);
+      const key = row ? `${row.id} ${row.state} ${row.has_media}` : `${at}`;
+      const one = before.get(key) ?? { row, at, ...rowNode(live, row) };
+      drawn.set(key, one);
+      place(one, at, total);
     }
-    for (let at = first; at < end; at++) drawRow(at, total);
-    const current = drawn.get(active);
+    for (const [key, { node: old }] of before) if (!drawn.has(key)) old.remove();
+    const current = [...drawn.values()].find((one) => one.at === active);
     if (current?.row) list.setAttribute("aria-activedescendant", current.node.id);
     else list.removeAttribute("aria-activedescendant");
   }
-  /** @param {number} at @param {number} total */
-  function drawRow(at, total) {
-    const noted = live.history.row(at);
-    // Every step reaches the queue; the ledger is asked only now and then.
-    const row = noted && (live.jobs.get(noted.id) ?? noted);
-    const key = row && `${row.id} ${row.state} ${row.has_media}`;
-    let one = drawn.get(at);
-    if (!one || one.key !== key) {
-      one?.node.remove();
-      one = { key, row, ...rowNode(live, row, `${id}-${at}`, at, total) };
-      drawn.set(at, one);
-      space.append(one.node);
-    }
-    const marked = row !== null && live.marked.includes(row.id);
-    one.node.ariaSelected = `${marked}`;
-    one.node.toggleAttribute("data-active", at === active);
-    one.node.toggleAttribute("data-open", live.openings.has(row?.id ?? ""));
+  /** @param {{node: HTMLElement, row: Row | null, at: number}} one @param {number} at @param {number} total */
+  function place(one, at, total) {
+    const { node, row } = one;
+    one.at = at;
+    if (!node.isConnected) space.append(node);
+    node.id = `${id}-${at}`;
+    node.ariaSetSize = `${total}`;
+    node.ariaPosInSet = `${at + 1}`;
+    node.style.transform = `translateY(${at * ROW_HEIGHT}px)`;
+    node.ariaSelected = `${row !== null && live.marked.includes(row.id)}`;
+    node.toggleAttribute("data-active", at === active);
+    node.toggleAttribute("data-open", live.openings.has(row?.id ?? ""));
   }
   list.onscroll = draw;
   list.onfocus = () => {
@@ -87,11 +97,11 @@ export function history(live) {
   };
   list.onclick = (event) => {
     const target = /** @type {Element} */ (event.target);
-    const found = [...drawn].find(([, one]) => one.node.contains(target));
-    if (!found?.[1].row) return;
-    active = found[0];
-    if (target.closest(".kling-mark")) live.mark(found[1].row.id);
-    else live.open(found[1].row.id);
+    const found = [...drawn.values()].find((one) => one.node.contains(target));
+    if (!found?.row) return;
+    active = found.at;
+    if (target.closest(".kling-mark")) live.mark(found.row.id);
+    else live.open(found.row.id);
   };
   list.onkeydown = (event) => {
     const row = live.history.row(active);
@@ -110,9 +120,10 @@ export function history(live) {
     node,
     update() {
       bar.update();
+      top.update();
       const { total, error, everything } = live.history;
       const nothing = everything ? "Nothing was made yet." : "Nothing fits.";
-      write(empty, error || (total === 0 ? nothing : ""));
+      write(empty, error || (total === 0 && top.node.hidden ? nothing : ""));
       list.hidden = total === 0;
       draw();
     },
@@ -120,19 +131,14 @@ export function history(live) {
       clearInterval(ticking);
       sized.disconnect();
       bar.close();
+      top.close?.();
     },
   };
 }
 
-/** @param {LivePanel} live @param {Row | null} row @param {string} id @param {number} at @param {number} total */
-function rowNode(live, row, id, at, total) {
-  const node = element("div", "past", {
-    id,
-    role: "option",
-    "aria-setsize": total,
-    "aria-posinset": at + 1,
-  });
-  node.style.transform = `translateY(${at * ROW_HEIGHT}px)`;
+/** @param {LivePanel} live @param {Row | null} row */
+function rowNode(live, row) {
+  const node = element("div", "past", { role: "option" });
   if (!row) {
     node.append(span("", "…"));
     return { node, tick() {} };
@@ -141,7 +147,7 @@ function rowNode(live, row, id, at, total) {
   const about = span("");
   const tick = () => {
     const place = row.backend === "local" ? "local preview" : "";
-    write(about, inLine([ago(live.kernelNow - row.created_at), row.short_name, place]));
+    write(about, inLine([ago(live.kernelNow - row.created_at), row.facts, row.short_name, place]));
   };
   tick();
   node.title = `${when.toLocaleString()} · ${row.endpoint}`;
@@ -197,7 +203,8 @@ function filters(live) {
     ),
     close: () => clearTimeout(timer),
     update() {
-      const { tally, total, query } = live.history;
+      const { tally, query } = live.history;
+      const total = live.history.total + live.running.length;
       const text = `${total.toLocaleString("en")} ${total === 1 ? "job" : "jobs"}`;
       if (count.textContent !== text) count.textContent = text;
       if (drawn !== tally) {

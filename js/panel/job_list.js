@@ -4,7 +4,7 @@ import { LIVE_FIELDS } from "./protocol.js";
 /** @typedef {import("./protocol.js").Row} Row */
 
 /**
- * The jobs of the queue, newest first, from snapshots and updates.
+ * The jobs that were started or resumed here, newest first, from snapshots and updates.
  */
 export class JobList {
   /** @type {Row[]} */
@@ -12,10 +12,6 @@ export class JobList {
 
   /** @param {string} id */
   get = (id) => this.rows.find((row) => row.id === id) ?? null;
-
-  get running() {
-    return this.rows.filter((row) => !isFinished(row.state)).length;
-  }
 
   /** Takes the whole list. @param {Row[]} rows */
   replace(rows) {

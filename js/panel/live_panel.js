@@ -1,6 +1,6 @@
 import { posterIn } from "../shared/footage.js";
 import { Live } from "../shared/live.js";
-import { messageOf } from "../shared/words.js";
+import { isFinished, messageOf } from "../shared/words.js";
 import { Composition } from "./composition.js";
 import { announce } from "./desktop_notice.js";
 import { HistoryPages } from "./history_pages.js";
@@ -30,6 +30,8 @@ export class LivePanel extends Live {
   previews = new Map();
   /** Jobs marked to be compared, two at most. @type {string[]} */
   marked = [];
+  /** Jobs that have ended since the library was read. @type {Set<string>} */
+  #ended = new Set();
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #historyTimer;
 
@@ -136,10 +138,9 @@ export class LivePanel extends Live {
     });
   }
 
-  clear() {
-    return this.attempt(async () => {
-      this.jobs.replace((await this.ask("clear")).msg.jobs);
-    });
+  /** The jobs that run, and those that have just ended and are not in the list yet. */
+  get running() {
+    return this.jobs.rows.filter(({ id, state }) => !isFinished(state) || this.#ended.has(id));
   }
 
   /** Looks at a job. @param {string} id */
@@ -191,7 +192,10 @@ export class LivePanel extends Live {
   /** @param {any[]} changes of jobs in the queue */
   #update(changes) {
     const { ended, complete } = this.jobs.update(changes);
-    for (const row of ended) announce(this.model.get("notices"), row);
+    for (const row of ended) {
+      this.#ended.add(row.id);
+      announce(this.model.get("notices"), row);
+    }
     if (!complete) void this.refresh();
     if (ended.length) void this.composition.review();
     if (ended.length || changes.some((job) => "prompt" in job)) this.#historyChanged();
@@ -200,6 +204,11 @@ export class LivePanel extends Live {
 
   #historyChanged() {
     clearTimeout(this.#historyTimer);
-    this.#historyTimer = setTimeout(() => void this.history.refresh(), HISTORY_PAUSE_MS);
+    this.#historyTimer = setTimeout(async () => {
+      const ended = [...this.#ended];
+      await this.history.refresh();
+      for (const id of ended) this.#ended.delete(id);
+      this.redraw();
+    }, HISTORY_PAUSE_MS);
   }
 }

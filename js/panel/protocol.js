@@ -13,7 +13,6 @@ export const COMMANDS = /** @type {const} */ ([
   "submit",
   "resume",
   "cancel",
-  "clear",
   "history",
   "open",
   "reuse",
@@ -57,7 +56,7 @@ export const PAGE = 50;
  */
 
 /**
- * A job, in the queue or in the history. Times are seconds since 1970 by the kernel's clock.
+ * A job, running or in the library. Times are seconds since 1970 by the kernel's clock.
  *
  * @typedef {object} Row
  * @property {string} id
@@ -68,6 +67,7 @@ export const PAGE = 50;
  * @property {boolean} has_media
  * @property {string} endpoint
  * @property {string} short_name
+ * @property {string} facts duration and shape, such as "5 s · 16:9"
  * @property {string} title
  * @property {string} prompt
  * @property {"fal" | "local"} backend

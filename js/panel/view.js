@@ -5,7 +5,6 @@ import { compose } from "./compose.js";
 import { allowNotices, noticesOn } from "./desktop_notice.js";
 import { history } from "./history.js";
 import { opened } from "./opened.js";
-import { queue } from "./queue.js";
 
 /** @typedef {import("./live_panel.js").LivePanel} LivePanel */
 
@@ -17,7 +16,7 @@ import { queue } from "./queue.js";
  * @returns {() => void} clean-up
  */
 export function mount(el, live) {
-  const [desk, stage, jobs, past] = [compose(live), opened(live), queue(live), history(live)];
+  const [desk, stage, past] = [compose(live), opened(live), history(live)];
   const head = header(live);
   const loading = element(
     "div",
@@ -25,7 +24,7 @@ export function mount(el, live) {
     { role: "status" },
     "Asking the kernel…",
   );
-  const body = div("panel-body", desk.node, div("panel-main", stage.node, jobs.node, past.node));
+  const body = div("panel-body", desk.node, div("panel-main", stage.node, past.node));
   const root = element(
     "section",
     "panel kling-widget",
@@ -34,7 +33,7 @@ export function mount(el, live) {
     loading,
     body,
   );
-  const parts = [head, desk, stage, jobs, past];
+  const parts = [head, desk, stage, past];
   const update = () => {
     loading.hidden = live.ready || !live.connected;
     body.hidden = !live.ready;

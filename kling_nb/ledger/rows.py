@@ -193,6 +193,7 @@ class Selection:
         folder: Media folder of the job.
         fingerprint: Fingerprint of the request.
         unfinished: Only jobs that are not finished.
+        without: Ids of jobs to leave out.
     """
 
     search: str = ""
@@ -201,6 +202,7 @@ class Selection:
     folder: Path | None = None
     fingerprint: str | None = None
     unfinished: bool = False
+    without: tuple[str, ...] = ()
 
     def where(self) -> tuple[str, list[str]]:
         """Return the condition as SQL, and the values of its placeholders."""
@@ -212,6 +214,9 @@ class Selection:
                 values.append(str(value))
         if self.unfinished:
             conditions.append(UNFINISHED)
+        if self.without:
+            conditions.append(f"id NOT IN ({', '.join('?' * len(self.without))})")
+            values += self.without
         for word in sorted(self.search.casefold().split(), key=len, reverse=True):  # A long word is rare.
             # SQLite's LIKE is ten times faster, but ignores the case of ASCII letters only.
             condition = "(length(prompt) != length(CAST(prompt AS BLOB)) AND instr(casefold(prompt), ?))"

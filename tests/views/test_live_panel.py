@@ -60,8 +60,8 @@ def generate_of(panel):
     return compose.get_by_role("button", name="Generate", exact=True)
 
 
-def queue_of(panel):
-    return panel.get_by_role("region", name="Queue")
+def running_in(panel):
+    return panel.get_by_role("list", name="Running").get_by_role("listitem")
 
 
 def opened_in(panel):
@@ -150,7 +150,7 @@ def test_every_kind_of_control_reaches_python_and_python_the_panel(page, live, s
     seen = []
     made.observe(lambda change: seen.append(change.new.take), "value")
     made.submit(endpoint="v1-pro", prompt="a heron lands")
-    expect(queue_of(panel).get_by_role("listitem").filter(has_text="a heron lands")).to_contain_text("Ready")
+    expect(rows_of(panel).filter(has_text="a heron lands")).to_contain_text("Ready")
     live.until(lambda: seen)
     assert made.value.request["input"] == {"prompt": "a heron lands"}
     assert seen == [1]
@@ -180,15 +180,14 @@ def test_two_views_agree_and_a_page_that_is_loaded_again_finds_everything(page, 
     expect(prompt_of(one)).to_have_value("a lighthouse in a storm")
     generate_of(other).click()
     for panel in (one, other):
-        expect(queue_of(panel).get_by_role("listitem")).to_contain_text("Ready")
+        expect(rows_of(panel)).to_contain_text("Ready")
         expect(panel.get_by_text("Already made, free.")).to_be_visible()
     prompt_of(one).fill("a lighthouse at noon")
     expect(generate_of(one)).to_have_attribute("aria-disabled", "false")
     live.open()
     expect(prompt_of(one)).to_have_value("a lighthouse at noon")
-    queued = queue_of(one).get_by_role("listitem")
-    expect(queued).to_contain_text("a lighthouse in a storm")
-    queued.get_by_role("button", name="Open").click()
+    expect(rows_of(one)).to_contain_text("a lighthouse in a storm")
+    rows_of(one).click()
     opened_in(one).get_by_role("button", name="Play").click()
     wait_until_playing(page)
 
@@ -272,18 +271,18 @@ def test_jobs_run_side_by_side_and_each_can_be_cancelled(page, live, home, tmp_c
         panel = live.panel(Panel(slow))
         for prompt in ("a slow snail", "a slower sloth"):
             generate(panel, prompt)
-            expect(queue_of(panel).get_by_text(prompt)).to_be_visible()
-        expect(panel.get_by_role("heading", name="Queue · 2 running")).to_be_visible()
-        expect(queue_of(panel).get_by_role("progressbar")).to_have_count(2)
+            expect(running_in(panel).filter(has_text=prompt)).to_contain_text("5 s · 16:9")
+        expect(running_in(panel).get_by_role("progressbar")).to_have_count(2)
+        expect(rows_of(panel)).to_have_count(0)  # a job is listed once
+        expect(panel.get_by_text("2 jobs", exact=True)).to_be_visible()
         panel.get_by_role("button", name="Cancel a slower sloth").click()
-        sloth = queue_of(panel).get_by_role("listitem").filter(has_text="sloth")
-        expect(sloth).to_contain_text("Cancelled")
-        snail = queue_of(panel).get_by_role("listitem").filter(has_text="snail")
-        expect(snail.get_by_role("button", name="Cancel a slow snail")).to_be_visible()
-        panel.get_by_role("button", name="Clear finished").click()
-        expect(queue_of(panel).get_by_role("listitem")).to_have_count(1)
-        snail.get_by_role("button", name="Cancel a slow snail").click()
-        expect(snail).to_contain_text("Cancelled")
+        expect(rows_of(panel)).to_contain_text("a slower sloth")
+        expect(rows_of(panel)).to_contain_text("Cancelled")
+        expect(running_in(panel)).to_have_count(1)
+        running_in(panel).get_by_role("button", name="Open a slow snail").click()
+        running_in(panel).get_by_role("button", name="Cancel a slow snail").click()
+        expect(rows_of(panel)).to_have_count(2)
+        expect(running_in(panel)).to_have_count(0)
 
 
 @pytest.mark.parametrize("styles", [("panel", "job"), ("job", "panel")], ids="-".join)
@@ -313,7 +312,7 @@ def test_desktop_notices_come_only_when_asked_for(page, live, session):
     notify = panel.get_by_role("switch", name="Notify me")
     expect(notify).not_to_be_checked()
     generate(panel, "a silent owl")
-    expect(queue_of(panel).get_by_role("listitem")).to_contain_text("Ready")
+    expect(rows_of(panel)).to_contain_text("Ready")
     notify.check()
     generate(panel, "a loud owl")
     page.wait_for_function("window.shown.length > 0")

@@ -176,7 +176,7 @@ def test_submit_from_python(panel, page):
     job = panel.submit(duration=10)
     assert job.request.input == {"prompt": PROMPT, "aspect_ratio": "1:1", "duration": "10"}
     page.wait_ready(job.id)
-    assert [row["id"] for row in page.ask("snapshot")["jobs"]] == [job.id]
+    assert page.ask("history")["rows"][0]["id"] == job.id
     with pytest.raises(InputError, match="image_url"):
         panel.submit(endpoint="v1-pro-image")
 
@@ -228,7 +228,7 @@ def test_history_searches_filters_and_pages(session, page):
     assert "ASLEEP" in page.refusal("history", state="ASLEEP")
 
 
-def test_what_is_started_in_a_result_is_followed_in_the_queue(panel, page):
+def test_what_is_started_in_a_result_is_followed_in_the_panel(panel, page):
     row = page.ask("submit", backend="local", **COMPLETE)["job"]
     page.wait_ready(row["id"])
     shown = page.ask("result", of=row["id"], kind="snapshot")
@@ -237,7 +237,7 @@ def test_what_is_started_in_a_result_is_followed_in_the_queue(panel, page):
     page.comm.wait_for(lambda: panel.value is not None and panel.value.take == 2)
     notices = [content["msg"] for content, _ in page.comm.custom() if content["kind"] == "result"]
     assert {"of": row["id"], "kind": "show", "msg": {"take": 2}} in notices
-    assert len(page.ask("snapshot")["jobs"]) == 2
+    assert page.ask("history")["total"] == 2
 
 
 def test_history_of_a_thousand_is_small_on_the_wire(session, page):
@@ -284,11 +284,20 @@ def test_cancel_is_answered_with_what_came_of_it(session, page):
     assert "not in the panel's queue" in page.refusal("cancel", job="nothing")
 
 
-def test_clear_leaves_what_runs(panel, page):
-    done = page.ask("submit", **COMPLETE)["job"]
-    page.wait_ready(done["id"])
-    assert page.ask("clear")["jobs"] == []
-    assert page.ask("open", job=done["id"])["row"]["state"] == "READY"
+def test_a_job_that_runs_is_not_listed_in_the_library_too(home, tmp_cwd):
+    with Session(backend="local", local_speed=0.05) as slow:
+        panel = Panel(slow, feed=Feed())
+        page = Page(panel)
+        row = page.ask("submit", **COMPLETE)["job"]
+        assert row["facts"] == "5 s · 16:9"
+        assert ([one["id"] for one in page.ask("snapshot")["jobs"]], page.ask("history")["rows"]) == (
+            [row["id"]],
+            [],
+        )
+        page.ask("cancel", job=row["id"])
+        page.comm.wait_for(lambda: page.ask("history")["total"] == 1)
+        assert page.ask("history")["rows"][0]["facts"] == "5 s · 16:9"
+        assert page.ask("snapshot")["jobs"] == []
 
 
 def test_every_command_is_answered(page):

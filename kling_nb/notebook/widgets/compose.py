@@ -68,13 +68,17 @@ class Desk:
             "draft": self.draft.to_json(self.files),
             "controls": [control.to_json() for control in self.draft.endpoint.parameters],
             "quote": self._quote or self._first_quote(),
-            "jobs": self.queue.rows(),
+            "jobs": [library.job_row(job) for job in self.queue.running],
             "history": self._first_page(),
         }
 
+    def history(self, msg: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a page of the ledger, without the jobs that run in this panel."""
+        return library.page(self.session.ledger, msg, tuple(job.id for job in self.queue.running))
+
     def _first_page(self) -> dict[str, Any]:
         try:
-            return library.page(self.session.ledger, {})
+            return self.history({})
         except KlingError as error:  # the other parts of the panel work without the ledger
             return {
                 "page": 0,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from kling_nb.catalog import Endpoint
@@ -39,7 +41,7 @@ def live_fields(job: Job) -> dict[str, Any]:
 
 def job_row(job: Job) -> dict[str, Any]:
     """Return all fields of a job's row."""
-    about = _describe_endpoint(job.request.endpoint.id)
+    about = _describe_endpoint(job.request.endpoint.id, job.request.input)
     return {
         **live_fields(job),
         **about,
@@ -60,7 +62,7 @@ def entry_row(entry: Entry) -> dict[str, Any]:
         "finished_at": entry.finished_at,
         "message": clip(entry.error or "", _PROMPT),
         "has_media": entry.media_path is not None,
-        **_describe_endpoint(entry.endpoint),
+        **_describe_endpoint(entry.endpoint, entry.input),
         "prompt": clip(entry.prompt, _PROMPT),
         "backend": entry.backend,
         "created_at": entry.created_at,
@@ -72,12 +74,28 @@ def catalogue_row(one: Endpoint) -> list[str]:
     return [one.id, one.short_name, one.title, one.category, price(one) if one.price else ""]
 
 
-def _describe_endpoint(endpoint_id: str) -> dict[str, str]:
+def _describe_endpoint(endpoint_id: str, inputs: Mapping[str, Any]) -> dict[str, str]:
     try:
         one = endpoint(endpoint_id)
     except UnknownEndpoint:
-        return {"endpoint": endpoint_id, "short_name": endpoint_id, "title": endpoint_id}
-    return {"endpoint": one.id, "short_name": one.short_name, "title": one.title}
+        return {"endpoint": endpoint_id, "short_name": endpoint_id, "title": endpoint_id, "facts": ""}
+    return {
+        "endpoint": one.id,
+        "short_name": one.short_name,
+        "title": one.title,
+        "facts": _facts(one, inputs),
+    }
+
+
+_RATIO = re.compile(r"\d+(\.\d+)?:\d+(\.\d+)?")
+
+
+def _facts(one: Endpoint, inputs: Mapping[str, Any]) -> str:
+    """Return duration and shape as a request has them, such as "5 s · 16:9"."""
+    values = [(control, inputs.get(control.name, control.default)) for control in one.parameters]
+    seconds = [f"{value} s" for control, value in values if control.unit == "s" and value is not None]
+    shapes = [value for _, value in values if isinstance(value, str) and _RATIO.fullmatch(value)]
+    return " · ".join([*seconds[:1], *shapes[:1]])
 
 
 # -- Pages of the ledger for the panel's history.
@@ -87,12 +105,13 @@ PAGE = 50
 """Rows in a page. It just fills a screen, so that the first page appears at once."""
 
 
-def page(ledger: Ledger, msg: Mapping[str, Any]) -> dict[str, Any]:
+def page(ledger: Ledger, msg: Mapping[str, Any], without: tuple[str, ...] = ()) -> dict[str, Any]:
     """Return one page of the matching submissions, newest first.
 
     Args:
         ledger: The ledger to search.
         msg: `{"page": number from 0, "search": words, "endpoint": id, "state": name}`, all optional.
+        without: Ids of jobs that are not listed, because they run and stand above the list.
 
     Returns:
         The `page`, its `rows`, and the `total` number of matching rows. The first page also has the number of
@@ -104,7 +123,7 @@ def page(ledger: Ledger, msg: Mapping[str, Any]) -> dict[str, Any]:
     number = msg.get("page", 0)
     if isinstance(number, bool) or not isinstance(number, int) or number < 0:
         raise UsageError(f"page is {number!r}. It must be a whole number from 0 on.")
-    wanted = _selection(msg)
+    wanted = replace(_selection(msg), without=without)
     rows, total = ledger.page(wanted, limit=PAGE, offset=number * PAGE)
     answer: dict[str, Any] = {"page": number, "total": total, "rows": [entry_row(entry) for entry in rows]}
     if number == 0:
@@ -167,18 +186,11 @@ class JobQueue:
         """Return the job of an id, or None if it is not in the queue."""
         return self._jobs.get(job_id)
 
-    def forget_finished(self) -> None:
-        """Remove all finished jobs. The history has them."""
+    @property
+    def running(self) -> list[Job]:
+        """The jobs that are not finished, newest first."""
         with self._lock:
-            for job in [job for job in self._jobs.values() if job.done]:
-                del self._jobs[job.id]
-                self._leave.pop(job.id, None)
-
-    def rows(self) -> list[dict[str, Any]]:
-        """Return the rows of all jobs, newest first."""
-        with self._lock:
-            jobs = list(self._jobs.values())
-        return [job_row(job) for job in reversed(jobs)]
+            return [job for job in reversed(self._jobs.values()) if not job.done]
 
     def changes(self) -> tuple[list[dict[str, Any]], list[Job]]:
         """Return what is new since the last call: rows of new and fields of changed jobs; finished jobs."""

@@ -152,11 +152,6 @@ def _cancel(desk: Desk, job_id: Any) -> Future[str]:
     return job.cancel_soon()
 
 
-def _clear(desk: Desk) -> dict[str, Any]:
-    desk.queue.forget_finished()
-    return {"jobs": desk.queue.rows()}
-
-
 def _image_answer(jpeg: bytes) -> Answer:
     return {"found": bool(jpeg)}, [jpeg] if jpeg else []
 
@@ -174,8 +169,7 @@ _HANDLERS: dict[str, _Handle] = {
     "submit": lambda desk, msg, buffers: ({"job": library.job_row(desk.submit(msg))}, []),
     "resume": lambda desk, msg, buffers: ({"job": library.job_row(desk.resume(msg.get("job")))}, []),
     "cancel": lambda desk, msg, buffers: _cancel(desk, msg.get("job")),
-    "clear": lambda desk, msg, buffers: (_clear(desk), []),
-    "history": lambda desk, msg, buffers: (library.page(desk.session.ledger, msg), []),
+    "history": lambda desk, msg, buffers: (desk.history(msg), []),
     "open": lambda desk, msg, buffers: (desk.open(msg.get("job")), []),
     "reuse": lambda desk, msg, buffers: (desk.reuse(msg.get("job")), []),
     "code": lambda desk, msg, buffers: ({"text": desk.code(msg.get("job"))}, []),

@@ -16,26 +16,21 @@ import { stateMark, thumbnail } from "./job_face.js";
 /** @typedef {import("./protocol.js").Row} Row */
 
 /**
- * The jobs started here: how far each is, with Open and Cancel.
+ * The jobs that run, at the top of the library: how far each is, with Cancel and Open. A job that has
+ * just ended stays here until the list below has it.
  *
  * @param {LivePanel} live
  * @returns {import("../shared/dom.js").Part}
  */
-export function queue(live) {
-  const list = element("ul", "jobs");
-  const title = element("h4", "");
-  const clear = button("Clear finished", () => void live.clear(), "clear");
-  const head = div("line-up", title, clear);
-  const node = element("section", "queue", { "aria-label": "Queue" }, head, list);
+export function running(live) {
+  const node = element("ul", "jobs", { "aria-label": "Running" });
   /** @type {Map<string, ReturnType<typeof item>>} */
   const items = new Map();
   const draw = () => {
-    const { rows, running } = live.jobs;
+    const rows = live.running;
     node.hidden = rows.length === 0;
-    write(title, running ? `Queue · ${running} running` : "Queue");
-    clear.hidden = rows.length === running;
     for (const [id, one] of items) {
-      if (live.jobs.get(id)) continue;
+      if (rows.some((row) => row.id === id)) continue;
       one.node.remove();
       items.delete(id);
     }
@@ -43,11 +38,11 @@ export function queue(live) {
       const one = items.get(row.id) ?? item(live, row);
       items.set(row.id, one);
       one.draw(row);
-      if (list.children[at] !== one.node) list.insertBefore(one.node, list.children[at] ?? null);
+      if (node.children[at] !== one.node) node.insertBefore(one.node, node.children[at] ?? null);
     });
   };
   const ticking = setInterval(() => {
-    if (live.jobs.running) draw();
+    if (!node.hidden) draw();
   }, 1000);
   return { node, update: draw, close: () => clearInterval(ticking) };
 }
@@ -112,5 +107,5 @@ function facts(row, now) {
   const time = row.reused ? ALREADY_MADE : duration(state, end - row.created_at, expected_seconds);
   const where = phase({ state, queue_position, held, received, total });
   const place = row.backend === "local" ? "local preview" : "";
-  return inLine([where, time, row.short_name, place]);
+  return inLine([where, time, row.facts, row.short_name, place]);
 }
