@@ -15,10 +15,15 @@ export class LiveGrid extends Live {
   cells = [];
   /** What came of a cancel, for the user to read. */
   outcome = "";
-  cancelling = false;
-  /** The cell that is opened, as a result of its own.
-   * @type {{cell: number, model: NestedModel, result: LiveJob} | null} */
+  /** The command that has no answer yet. */
+  asked = "";
+  /** The cell that is opened, as a result of its own, or some that are compared.
+   * @type {{cells: number[], model: NestedModel, result: LiveJob} | null} */
   opened = null;
+  /** The cell that waits for another one to be compared with. @type {number | null} */
+  marked = null;
+  /** Whether the prompt of the opened cell is to get the focus. */
+  writing = false;
   /** @type {Map<number, Promise<Blob>>} */
   #posters = new Map();
   /** @type {Map<number, Footage>} */
@@ -51,7 +56,7 @@ export class LiveGrid extends Live {
   }
 
   /** The file of a cell, fetched from the kernel once. @param {number} cell */
-  bytes(cell) {
+  footage(cell) {
     const footage =
       this.#footage.get(cell) ??
       new Footage(
@@ -59,47 +64,82 @@ export class LiveGrid extends Live {
         () => {},
       );
     this.#footage.set(cell, footage);
-    return footage.bytes();
+    return footage;
   }
 
-  /** Opens a cell, or closes the one that is open. @param {number | null} cell */
-  open(cell) {
+  /** Opens a cell, or some to compare; or closes what is open. @param {...number} cells */
+  open(...cells) {
     this.opened?.result.close();
-    this.opened = cell === null ? null : this.#result(cell);
+    this.opened = cells.length ? this.#result(cells) : null;
+    this.marked = null;
     this.redraw();
   }
 
-  /** @param {number} cell */
-  #result(cell) {
-    const { prompt = "", ...known } = this.cells[cell] ?? {};
+  /** Marks a cell, or compares it with the marked one. @param {number} cell */
+  compare(cell) {
+    if (this.marked === null) {
+      this.marked = cell;
+      this.outcome = "Choose Compare on another video.";
+    } else if (this.marked === cell) {
+      this.marked = null;
+      this.outcome = "";
+    } else {
+      this.outcome = "";
+      this.open(...[this.marked, cell].sort((one, other) => one - other));
+    }
+    this.redraw();
+  }
+
+  /** Opens a cell, to make another take of it. @param {number} cell */
+  vary(cell) {
+    this.writing = true;
+    this.open(cell);
+  }
+
+  /** @param {number[]} cells */
+  #result(cells) {
+    const { prompt = "", ...known } = this.cells[cells[0] ?? 0] ?? {};
     const about = {
       prompt,
       title: this.whole?.title ?? "",
       backend: this.whole?.local ? "local" : "fal",
     };
-    const model = new NestedModel(this.kernel, `${cell}`, {
-      ...known,
-      ...about,
-      id: `cell-${cell}`,
-    });
+    const name = cells.join(" ");
+    const model = new NestedModel(this.kernel, name, { ...known, ...about, id: `cell-${name}` });
     const result = new LiveJob(/** @type {any} */ (model));
+    if (cells.length > 1) result.compareAll();
     model.on("gone", () => result.kernel.drop());
     model.on("refused", (words) => {
       this.outcome = words;
-      this.open(null);
+      this.open();
     });
-    return { cell, model, result };
+    return { cells, model, result };
   }
 
   /** Asks for the end of the whole, or of one cell. @param {number} [cell] */
-  async cancel(cell) {
-    if (this.cancelling) return;
-    this.cancelling = true;
+  cancel(cell) {
+    return this.#command("cancel", cell);
+  }
+
+  /** Starts what is planned. */
+  start() {
+    return this.#command("start");
+  }
+
+  /** Runs a cell again that has no result. @param {number} cell */
+  retry(cell) {
+    return this.#command("retry", cell);
+  }
+
+  /** Has the kernel do something, one thing at a time. @param {string} kind @param {number} [cell] */
+  async #command(kind, cell) {
+    if (this.asked) return;
+    this.asked = kind;
     this.redraw();
     this.outcome = await this.kernel
-      .ask("cancel", cell === undefined ? {} : { cell })
+      .ask(kind, cell === undefined ? {} : { cell })
       .then(({ msg }) => msg.outcome ?? "", messageOf);
-    this.cancelling = false;
+    this.asked = "";
     this.redraw();
   }
 

@@ -18,8 +18,9 @@ const DRIFT = 0.12;
  * @param {() => Promise<void>} way.start plays on from the clock's time
  * @param {() => Promise<void>} way.show shows the clock's time, at rest
  * @param {() => void} [way.mark] marks what plays
+ * @param {Record<string, () => void>} press what further buttons do
  */
-function clockOf(whom, tiles, { length, fps, start, show, mark = () => {} }) {
+function clockOf(whom, tiles, { length, fps, start, show, mark = () => {} }, press) {
   const clock = {
     time: 0,
     speed: 1,
@@ -56,7 +57,7 @@ function clockOf(whom, tiles, { length, fps, start, show, mark = () => {} }) {
   };
   /** @type {import("../shared/transport.js").Actions} */
   const actions = {
-    press: { play: clock.toggle },
+    press: { play: clock.toggle, ...press },
     go: (wanted) => void go(wanted),
     speed(factor) {
       clock.speed = factor;
@@ -84,8 +85,9 @@ function clockOf(whom, tiles, { length, fps, start, show, mark = () => {} }) {
  * A shorter one waits on its last picture until all begin again.
  *
  * @param {() => Tile[]} tiles
+ * @param {Record<string, () => void>} [press] what further buttons do
  */
-export function together(tiles) {
+export function together(tiles, press = {}) {
   const playable = () => tiles().filter((one) => one.playable);
   const seen = () => playable().filter((one) => one.seen);
   const length = () => Math.max(0, ...playable().map((one) => one.length));
@@ -97,23 +99,28 @@ export function together(tiles) {
     );
   /** All that are seen get ready. */
   const ready = () => Promise.all(seen().map((one) => one.load()));
-  const clock = clockOf("all", tiles, {
-    length,
-    fps,
-    async start() {
-      clock.draw();
-      await ready();
-      if (clock.closed || !clock.playing) return;
-      if (clock.time >= length() - 1 / fps()) clock.time = 0;
-      for (const one of seen()) run(one);
-      requestAnimationFrame(tick);
+  const clock = clockOf(
+    "all",
+    tiles,
+    {
+      length,
+      fps,
+      async start() {
+        clock.draw();
+        await ready();
+        if (clock.closed || !clock.playing) return;
+        if (clock.time >= length() - 1 / fps()) clock.time = 0;
+        for (const one of seen()) run(one);
+        requestAnimationFrame(tick);
+      },
+      async show() {
+        await ready();
+        if (clock.closed || clock.playing) return;
+        for (const one of seen()) if (one.loaded) one.show(clock.time);
+      },
     },
-    async show() {
-      await ready();
-      if (clock.closed || clock.playing) return;
-      for (const one of seen()) if (one.loaded) one.show(clock.time);
-    },
-  });
+    press,
+  );
   /** Lets one video run from the common moment on. @param {Tile} one */
   const run = (one) => {
     one.show(clock.time);
@@ -156,8 +163,9 @@ export function together(tiles) {
  * Plays one shot after the other, as the film they make: one time line over all of them.
  *
  * @param {() => Tile[]} tiles
+ * @param {Record<string, () => void>} [press] what further buttons do
  */
-export function inSequence(tiles) {
+export function inSequence(tiles, press = {}) {
   const length = () => tiles().reduce((sum, one) => sum + one.length, 0);
   /** The shot at the clock's time, and the moment at which it begins. */
   const current = () => {
@@ -168,23 +176,29 @@ export function inSequence(tiles) {
     }
     return null;
   };
-  const clock = clockOf("the shots", tiles, {
-    length,
-    fps: () => current()?.one.fps ?? 24,
-    mark() {
-      const now = current()?.one;
-      for (const one of tiles()) one.mark(one === now);
+  const clock = clockOf(
+    "the shots",
+    tiles,
+    {
+      length,
+      fps: () => current()?.one.fps ?? 24,
+      mark() {
+        const now = current()?.one;
+        for (const one of tiles()) one.mark(one === now);
+      },
+      async start() {
+        if (clock.time >= length() - 0.05) clock.time = 0;
+        await playShot();
+      },
+      async show() {
+        const now = current();
+        await now?.one.load();
+        if (!clock.closed && !clock.playing && now?.one.loaded)
+          now.one.show(clock.time - now.begin);
+      },
     },
-    async start() {
-      if (clock.time >= length() - 0.05) clock.time = 0;
-      await playShot();
-    },
-    async show() {
-      const now = current();
-      await now?.one.load();
-      if (!clock.closed && !clock.playing && now?.one.loaded) now.one.show(clock.time - now.begin);
-    },
-  });
+    press,
+  );
   const playShot = async () => {
     clock.draw();
     const now = current();

@@ -4,7 +4,15 @@
  */
 
 /** Commands a view sends as `{id, kind, msg}`. Each is answered by one "reply". */
-export const COMMANDS = /** @type {const} */ (["snapshot", "poster", "chunk", "cancel", "result"]);
+export const COMMANDS = /** @type {const} */ ([
+  "snapshot",
+  "poster",
+  "chunk",
+  "start",
+  "retry",
+  "cancel",
+  "result",
+]);
 
 /** Kinds of message that the kernel sends. */
 export const NOTICES = /** @type {const} */ (["reply", "update", "result"]);
@@ -26,6 +34,8 @@ export const CELL_FIELDS = /** @type {const} */ ([
   "expected",
   "shape",
   "prompt",
+  "plan",
+  "retry",
   "cost",
   "width",
   "height",
@@ -58,6 +68,8 @@ export const CELL_FIELDS = /** @type {const} */ ([
  * @property {number | null} expected seconds that such jobs took before
  * @property {number} shape width by height as the request asks for it, 0 where it does not say
  * @property {string} prompt
+ * @property {string} plan what a start would do with it, in words
+ * @property {string} retry the price of another try; empty where there is none to make
  * @property {string} cost in words, once it has ended
  * @property {number | null} width
  * @property {number | null} height
@@ -76,6 +88,7 @@ export const CELL_FIELDS = /** @type {const} */ ([
  * @property {boolean} local
  * @property {string} title
  * @property {string} price
+ * @property {string} start_price for the button that starts it
  * @property {string[]} rows headings; empty where cells flow one after the other
  * @property {string[]} columns
  * @property {string} row_axis
@@ -84,6 +97,7 @@ export const CELL_FIELDS = /** @type {const} */ ([
  * @property {[row: number, column: number][] | null} places
  * @property {number} revision
  * @property {boolean} done
+ * @property {boolean} started false while it is a plan, of which nothing was sent
  * @property {string} summary
  * @property {Cell[]} cells
  */

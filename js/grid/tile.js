@@ -1,4 +1,6 @@
 import { button, element, paintPoster, write } from "../shared/dom.js";
+import { saveAs } from "../shared/footage.js";
+import { menu } from "../shared/menu.js";
 import { progressBar } from "../shared/progress.js";
 import { screen } from "../shared/screen.js";
 import { isCancellable, isFinished, label, phase, share } from "../shared/words.js";
@@ -25,7 +27,7 @@ export function tile(live, index, caption, captioned, press, monitor = null) {
       label: caption,
       facts: () => cell() ?? {},
       poster: () => live.poster(index),
-      bytes: () => live.bytes(index),
+      bytes: () => live.footage(index).bytes(),
     },
     { className: "sw-picture", sparing: false },
   );
@@ -38,15 +40,31 @@ export function tile(live, index, caption, captioned, press, monitor = null) {
     title: "Cancel",
     ariaLabel: `Cancel ${caption}`,
   });
-  const open = button(
-    "Open",
-    () => live.open(live.opened?.cell === index ? null : index),
-    "sw-open",
-    {
-      ariaLabel: `Open ${caption}`,
-    },
-  );
-  const foot = element("div", "sw-foot", {}, badge, stop, open);
+  const open = button("Open", () => (isOpen() ? live.open() : live.open(index)), "sw-open", {
+    ariaLabel: `Open ${caption}`,
+  });
+  const isOpen = () => Boolean(live.opened?.cells.includes(index));
+  const retry = button("Retry", () => {}, "sw-open", { ariaLabel: `Retry ${caption}` });
+  // A double click is one wish: each try may cost money.
+  retry.onclick = ({ detail }) => void (detail > 1 || live.retry(index));
+  const save = async () => {
+    const footage = live.footage(index);
+    const { url, name } = cell() ?? {};
+    footage.name ||= name ?? "";
+    if (!url) await footage.load();
+    saveAs(url, footage, node);
+    write(why, footage.error);
+  };
+  const more = menu("⋯", `More of ${caption}`, () => [
+    ...(live.whole?.mode === "sequence"
+      ? []
+      : [
+          { label: "Compare", act: () => live.compare(index) },
+          { label: "More like this", act: () => live.vary(index) },
+        ]),
+    { label: "Save", act: () => void save() },
+  ]);
+  const foot = element("div", "sw-foot", {}, badge, stop, retry, open, more.node);
   const name = element("div", "sw-caption", { title: caption, dir: "auto" }, caption);
   name.hidden = !captioned;
   const still = element("canvas", "sw-still", { ariaHidden: "true" });
@@ -125,11 +143,17 @@ export function tile(live, index, caption, captioned, press, monitor = null) {
       picture.node.style.setProperty("--kling-ratio", size || `${known.shape || 16 / 9}`);
       node.classList.toggle("kling-sw-shown", shown);
       made.see(seen);
-      write(badge, shown && !known.reused ? "" : stateWords(known));
+      const planned = !live.whole?.started && known.state === "WAITING";
+      write(badge, planned ? known.plan : shown && !known.reused ? "" : stateWords(known));
       write(why, known.message);
       const job = known.state !== "WAITING" && known.state !== "SKIPPED";
       open.hidden = live.whole?.mode === "sequence" || !job;
-      open.ariaExpanded = `${live.opened?.cell === index}`;
+      open.ariaExpanded = `${isOpen()}`;
+      more.node.hidden = !shown || !live.connected;
+      retry.hidden = !known.retry || !live.connected;
+      if (!retry.hidden) retry.title = `Sends it again: ${known.retry}`;
+      retry.textContent = `Retry · ${known.retry}`;
+      node.toggleAttribute("data-marked", live.marked === index);
       stop.hidden = !live.connected || !canBeStopped(known);
       const done = hasEnded(known) || known.state === "WAITING" || !live.connected;
       bar.node.hidden = done;

@@ -43,6 +43,12 @@ export function mount(el, live) {
     body,
     opened.node,
   );
+  const full = () => {
+    const change = document.fullscreenElement
+      ? document.exitFullscreen()
+      : root.requestFullscreen();
+    change.catch(() => {}); // this page may not
+  };
   const releaseKeys = keepKeys(root);
   const sight = new IntersectionObserver((entries) => {
     for (const { target, isIntersecting } of entries) {
@@ -61,7 +67,7 @@ export function mount(el, live) {
         () => player?.toggle(),
         (index) => player && "go" in player && void player.go(index),
       );
-      player = play(() => tiles);
+      player = play(() => tiles, document.fullscreenEnabled ? { full } : {});
       tools.append(player.node);
       tiles = made.tiles;
       body.append(made.node);
@@ -95,7 +101,7 @@ export function mount(el, live) {
 /** The cell that is opened, in the view that a job has everywhere.
  * @param {LiveGrid} live @returns {import("../shared/dom.js").Part} */
 function openedCell(live) {
-  const close = button("✕", () => live.open(null), "sw-close", { ariaLabel: "Close" });
+  const close = button("✕", () => live.open(), "sw-close", { ariaLabel: "Close" });
   const title = element("strong", "sw-title");
   const place = element("div", "result");
   const bar = element("div", "sw-line", {}, title, close);
@@ -117,6 +123,11 @@ function openedCell(live) {
       place.replaceChildren(...parts.nodes);
     }
     parts?.update();
+    const prompt = live.writing && place.querySelector("textarea");
+    if (prompt) {
+      live.writing = false;
+      prompt.focus();
+    }
   };
   return {
     node,
@@ -125,7 +136,8 @@ function openedCell(live) {
         leave();
         drawn = live.opened;
         unsubscribe = drawn ? drawn.result.subscribe(draw) : () => {};
-        write(title, drawn ? (live.whole?.captions[drawn.cell] ?? "") : "");
+        const names = drawn?.cells.map((cell) => live.whole?.captions[cell] ?? "");
+        write(title, names?.join(" | ") ?? "");
       }
       node.hidden = !drawn;
       draw();
@@ -140,6 +152,8 @@ function header(live) {
   const badge = element("span", "badge", { hidden: true }, LOCAL_PREVIEW);
   const status = element("span", "sw-status", { role: "status" });
   const cancel = button("Cancel all", () => void live.cancel());
+  const start = button("Start", () => {}, "primary");
+  start.onclick = ({ detail }) => void (detail > 1 || live.start());
   const price = element("div", "sw-price");
   const note = element("div", "why", {
     role: "status",
@@ -160,7 +174,7 @@ function header(live) {
       style.setProperty("--kling-sw-tall", `${size.value}px`);
     },
   });
-  const bar = element("div", "sw-line", {}, title, badge, status, size, cancel);
+  const bar = element("div", "sw-line", {}, title, badge, status, size, start, cancel);
   return {
     node: element("header", "sw-head", {}, bar, price, note),
     update() {
@@ -170,9 +184,11 @@ function header(live) {
       write(status, live.summary);
       write(price, whole?.done ? "" : (whole?.price ?? ""));
       const running = Boolean(whole) && !whole?.done && live.cells.some((cell) => !hasEnded(cell));
-      write(cancel, live.cancelling ? "Cancelling…" : "Cancel all");
-      cancel.hidden = !running || !live.connected;
-      cancel.ariaDisabled = `${live.cancelling}`;
+      write(start, `Start · ${whole?.start_price}`);
+      start.hidden = !whole || whole.started || !live.connected;
+      write(cancel, live.asked === "cancel" ? "Cancelling…" : "Cancel all");
+      cancel.hidden = !running || !whole?.started || !live.connected;
+      start.ariaDisabled = cancel.ariaDisabled = `${Boolean(live.asked)}`;
       write(
         note,
         live.connected

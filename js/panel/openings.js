@@ -60,12 +60,7 @@ export class Opening {
       result.close();
       this.onChange();
     });
-    if (this.ids.length < 2) return;
-    const leave = result.subscribe(() => {
-      if (result.takes.length < 2) return;
-      leave();
-      result.compare([...result.takes]);
-    });
+    if (this.ids.length > 1) result.compareAll();
   }
 }
 

@@ -132,6 +132,15 @@ export class LiveJob extends Live {
     this.redraw();
   }
 
+  /** Compares all takes, as soon as they are known. */
+  compareAll() {
+    const leave = this.subscribe(() => {
+      if (this.takes.length < 2) return;
+      leave();
+      this.compare([...this.takes]);
+    });
+  }
+
   /** @override */
   question() {
     const { key } = this.shown.about;

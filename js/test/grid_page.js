@@ -18,6 +18,8 @@ const cell = (number, more) => ({
   shape: 16 / 9,
   prompt: "a heron",
   cost: "free",
+  plan: "to make",
+  retry: "",
   width: 64,
   height: 36,
   duration: 1,
@@ -42,10 +44,14 @@ const handlers = {
     captions: ["5 s", "10 s"],
     places: null,
     revision: 1,
+    start_price: "about $1.40",
     done: false,
+    started: true,
     summary: "1 of 2 ready",
     cells: [cell(0), cell(1, { state: "IN_PROGRESS", width: null })],
   }),
+  start: () => ({}),
+  retry: () => ({}),
   cancel: () => ({ outcome: "fal was asked; it may still finish." }),
   poster: () => ({ buffers: [new DataView(poster)] }),
   chunk: ({ offset, length }) => ({
@@ -55,28 +61,35 @@ const handlers = {
     name: "heron.mp4",
     buffers: [new DataView(file, offset, Math.min(length, file.byteLength - offset))],
   }),
-  result: ({ kind, msg }) => results[kind](msg),
+  result: ({ of, kind, msg }) => results[kind](msg, of),
 };
 
-/** What the kernel answers about the cell that is opened. */
+/** What the kernel answers about the cell that is opened, or those that are compared. */
 const results = {
-  snapshot() {
+  snapshot({ key = 1 }, of) {
     const film = { width: 64, height: 36, duration: 1, fps: 8, frame_count: 8, number: 1 };
-    const take = entry(1, { state: "READY", job_id: "cell-0", revision: 2, ...film });
+    const takes = of
+      .split(" ")
+      .map((cell, at) =>
+        entry(at + 1, { state: "READY", job_id: `cell-${cell}`, revision: at + 2, ...film }),
+      );
     const log = { first_line: 0, lines: [], now: Date.now() / 1000, controls: CONTROLS };
-    return { ...take, ...log, takes: [take] };
+    return { ...takes[key - 1], ...log, takes };
   },
   poster: () => handlers.poster(),
   chunk: (asked) => handlers.chunk(asked),
   quote: () => ({ words: "about $0.49", outcome: "SUBMIT", backend: "fal", refusal: "" }),
 };
 const listeners = new Map();
+const sent = [];
 const model = {
+  sent,
   get: (name) => ({ sweep_id: "sweep-1", count: 2, summary: "0 of 2 ready" })[name],
   set: () => {},
   save_changes: () => {},
   on: (name, listener) => listeners.set(name, listener),
   send({ id, kind, msg }) {
+    sent.push({ kind, msg });
     const { buffers = [], ...answer } = handlers[kind](msg);
     const reply = { id, kind: "reply", ok: true, msg: answer };
     queueMicrotask(() => listeners.get("msg:custom")(reply, buffers));

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import threading
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future
@@ -20,12 +21,14 @@ from kling_nb.background import (
     wait_async,
 )
 from kling_nb.errors import (
+    NOT_FINAL,
     Interrupted,
     LedgerError,
     SweepIncomplete,
+    UsageError,
     WaitTimeout,
 )
-from kling_nb.events import Event, JobState
+from kling_nb.events import Event, JobState, State
 from kling_nb.job.cancel import interrupt_cancels
 from kling_nb.job.job import Job, no_widgets
 from kling_nb.job.plan import (
@@ -108,6 +111,14 @@ class SweepCell:
         """True if the cell has ended."""
         return self.error is not None or (self.job is not None and self.job.done)
 
+    @property
+    def _can_retry(self) -> bool:
+        """True if the cell ended without a result, and fal has none for it."""
+        if self.job is None:
+            return self.error is not None
+        failed = self.state in {State.FAILED, State.CANCELLED}
+        return failed and not isinstance(self.job.error, NOT_FINAL)
+
     def record(self) -> dict[str, Any]:
         """Return the cell as a row of a table: its values, then its state and result."""
         job, video = self.job, self.video
@@ -181,6 +192,8 @@ class Sweep:
         self._listeners: dict[object, CellListener] = {}
         self._done: Future[None] = Future()
         self._running: Future[None] | None = None
+        self._starting = threading.Lock()
+        self._runs = 0
 
     # -- running -----------------------------------------------------------------
 
@@ -191,11 +204,33 @@ class Sweep:
             NoTake: `frozen`, and a cell has no take; nothing was sent.
             BudgetExceeded: The sweep would now cost more than a limit allows; nothing was sent.
         """
-        if self._running is None:
-            self._check_frozen()
-            self._payment.reserve()
-            self._running = self._background.spawn(self._run())
+        with self._starting:
+            if self._running is None:
+                self._check_frozen()
+                self._payment.reserve()
+                self._spawn_run(self.concurrency)
         return self
+
+    def _spawn_run(self, workers: int) -> None:
+        """Run the waiting cells. Call it with the lock."""
+        if self._done.done():
+            self._done = Future()
+        self._runs += 1
+        self._running = self._background.spawn(self._run(workers))
+
+    def _retry(self, cell: SweepCell) -> None:
+        """Run a cell again that ended without a result. The claim in the ledger decides whether it is sent.
+
+        Raises:
+            UsageError: The cell waits, runs or has a result, or fal may have one.
+        """
+        with self._starting:
+            if not cell._can_retry:
+                raise UsageError(f"This {self._part} cannot be run again as it is. Nothing was sent.")
+            cell.job = cell.error = None
+            self._waiting.append(cell)
+            self._spawn_run(1)
+        self._notify(cell)
 
     def _check_frozen(self) -> None:
         """Raise if `frozen` forbids the sweep. Call it before the price is shown.
@@ -215,13 +250,18 @@ class Sweep:
         """True once every cell has ended."""
         return self._done.done()
 
-    async def _run(self) -> None:
+    async def _run(self, workers: int) -> None:
         try:
-            await asyncio.gather(*(self._run_cells() for _ in range(self.concurrency)))
+            await asyncio.gather(*(self._run_cells() for _ in range(workers)))
             await asyncio.to_thread(self._payment.release)
         finally:
-            self._done.set_result(None)
-            self._notify(self.cells[-1])  # listeners see the end of the sweep
+            with self._starting:
+                self._runs -= 1
+                ended = not self._runs
+                if ended:
+                    self._done.set_result(None)
+            if ended:
+                self._notify(self.cells[-1])  # listeners see the end of the sweep
 
     async def _run_cells(self) -> None:
         while self._waiting:
@@ -439,6 +479,8 @@ class Sweep:
 
     def summary(self) -> str:
         """Return the progress in words."""
+        if not self.started and all(cell.state == "WAITING" for cell in self.cells):
+            return "not started"
         ready = sum(cell.state == "READY" for cell in self.cells)
         failed, left = len(self.failed), sum(not cell.done for cell in self.cells)
         parts = [f"{ready} of {len(self.cells)} ready"]

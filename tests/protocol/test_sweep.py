@@ -4,6 +4,7 @@ import io
 import sys
 import types
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from kling_nb.errors import (
 )
 from kling_nb.ledger import Ledger
 from kling_nb.notebook.output.terminal import TerminalSweep
+from kling_nb.notebook.widgets.grid import SweepSource
 
 MakeSession = Callable[..., Session]
 PRICED = "v2.1-standard-image"
@@ -102,6 +104,48 @@ def test_a_failing_cell_leaves_the_others(session: Session, fal: ScriptedFal) ->
     assert [cell.index for cell in study.failed] == [1]
     assert study.wait(check=False) is study
     assert "too bold" in study.records[1]["error"]
+
+
+def test_a_plan_is_started_once_from_its_view(make_session: MakeSession, fal: ScriptedFal) -> None:
+    study = make_session(prices={"v1-pro": 0.1}).sweep("a fox", duration=[5, 10], start=False)
+    shown = SweepSource(study)
+    assert (shown.started, shown.summary, shown.describe()["start_price"]) == (
+        False,
+        "not started",
+        "about $1.50",
+    )
+    assert [shown.cell(at)["plan"] for at in (0, 1)] == ["to make", "to make"]
+    assert submissions(fal) == 0
+    with ThreadPoolExecutor(4) as pages:
+        list(pages.map(lambda _: shown.start(), range(4)))
+    study.wait()
+    assert (shown.started, shown.done, submissions(fal)) == (True, True, 2)
+
+
+def test_a_plan_over_a_limit_is_refused_when_it_is_started(
+    make_session: MakeSession, fal: ScriptedFal
+) -> None:
+    make = make_session(prices={"v1-pro": 0.1}, budget=1.4)
+    study = make.sweep("a fox", duration=[5], start=False)
+    make.sweep("a wolf", duration=[10]).wait()
+    with pytest.raises(BudgetExceeded):
+        SweepSource(study).start()
+    assert not study.started
+    assert submissions(fal) == 1
+
+
+def test_a_failed_cell_is_tried_again_and_no_other(session: Session, fal: ScriptedFal) -> None:
+    detail = {"loc": ["body", "prompt"], "msg": "too bold", "type": "content_policy_violation"}
+    fal.scripts.queue.extend([Script(), Script((Queue(0), Fail.refused(detail)))])
+    study = session.sweep(["a fox", "a wolf"], concurrency=1).wait(check=False)
+    shown = SweepSource(study)
+    assert [shown.cell(at)["retry"] for at in (0, 1)] == ["", "no price on record for v1-pro"]
+    with pytest.raises(UsageError, match="Nothing was sent"):
+        shown.retry(0)
+    shown.retry(1)
+    assert study.wait() is study
+    assert ([cell.state for cell in study], submissions(fal)) == (["READY", "READY"], 3)
+    assert shown.cell(1)["retry"] == ""
 
 
 def test_one_bad_value_and_nothing_is_sent(session: Session, fal: ScriptedFal) -> None:

@@ -56,6 +56,68 @@ def test_an_opened_cell_has_the_view_of_a_job(page, grid):
     expect(opened).to_be_hidden()
 
 
+CHANGED = """async (change) => { const { snapshot } = handlers;
+  handlers.snapshot = () => { const all = snapshot();
+    return { ...all, ...change, cells: all.cells.map((one, cell) => ({ ...one, ...change.cell, cell })) } };
+  await again(); await view() }"""
+"""Shows one more view, in which the whole and every cell have other fields."""
+
+
+def commands_of(page):
+    return page.evaluate(
+        "model.sent.map(({ kind, msg }) => [kind, msg]).filter(([kind]) => "
+        "kind === 'start' || kind === 'retry')"
+    )
+
+
+def test_a_plan_says_what_it_would_do_and_is_started_by_one_click(page, grid):
+    plan = {"started": False, "summary": "not started", "cell": {"state": "WAITING", "width": None}}
+    page.evaluate(CHANGED, plan)
+    board = page.get_by_label("Kling videos").last
+    expect(board.get_by_text("not started")).to_be_visible()
+    expect(board.get_by_text("to make")).to_have_count(2)
+    expect(board.get_by_role("button", name="Cancel all")).to_be_hidden()
+    assert serious_faults(page, ".kling-sweep") == []
+    board.get_by_role("button", name="Start · about $1.40").dblclick()
+    page.wait_for_function("model.sent.some(({ kind }) => kind === 'start')")
+    assert commands_of(page) == [["start", {}]]
+
+
+def test_a_failed_cell_has_a_retry_with_its_price(page, grid):
+    page.evaluate(CHANGED, {"cell": {"state": "FAILED", "width": None, "retry": "about $0.70"}})
+    board = page.get_by_label("Kling videos").last
+    retry = board.get_by_role("button", name="Retry 10 s")
+    expect(retry).to_have_text("Retry · about $0.70")
+    retry.dblclick()
+    page.wait_for_function("model.sent.some(({ kind }) => kind === 'retry')")
+    assert commands_of(page) == [["retry", {"cell": 1}]]
+
+
+def test_two_cells_are_compared_and_one_is_the_start_of_another_take(page, grid):
+    page.evaluate(CHANGED, {"cell": {"state": "READY", "width": 64}})
+    board = page.get_by_label("Kling videos").last
+    for caption in ("5 s", "10 s"):
+        board.get_by_role("button", name=f"More of {caption}").click()
+        board.get_by_role("menuitem", name="Compare").click()
+    opened = board.get_by_role("region", name="Opened cell")
+    expect(opened.get_by_role("slider", name="Frame of all")).to_be_visible()
+    expect(opened.locator(".kling-sw-title")).to_have_text("5 s | 10 s")
+    board.get_by_role("button", name="More of 10 s").click()
+    board.get_by_role("menuitem", name="More like this").click()
+    expect(opened.get_by_role("textbox", name="Prompt")).to_be_focused()
+    board.get_by_role("button", name="More of 5 s").click()
+    with page.expect_download() as saved:
+        board.get_by_role("menuitem", name="Save").click()
+    assert saved.value.suggested_filename == "heron.mp4"
+
+
+def test_all_videos_fill_the_screen(page, grid):
+    grid.get_by_role("button", name="Full screen").click()
+    page.wait_for_function("document.fullscreenElement?.matches('.kling-sweep')")
+    page.keyboard.press("f")
+    page.wait_for_function("!document.fullscreenElement")
+
+
 def test_the_videos_are_as_large_as_the_reader_wants(page, grid):
     screen = grid.locator(".kling-sw-picture").first
     expect(screen).to_be_visible()

@@ -202,6 +202,7 @@ class Sheet:
         self.cells, self.fields = cells, fields
         ready = sum(cell.get("state") == "READY" for cell in cells)
         self.done = not any(cell["state"] in LIVE for cell in cells)
+        self.started = fields.pop("started", True)
         self.summary = fields.pop("summary", f"{ready} of {self.count} ready")
 
     def describe(self):
@@ -218,6 +219,7 @@ class Sheet:
         return {
             **about,
             "price": "",
+            "start_price": "about $2.10",
             "captions": captions,
             **(table if self.count == 6 else flow),
             **self.fields,
@@ -229,7 +231,7 @@ class Sheet:
         given.pop("caption", None)
         known = {"message": "", "reused": False, "queue_position": None, "held": False, "received": 0}
         known |= {"total": None, "shape": 0.0, "created_at": time.time() - 60, "expected": None}
-        known |= {"prompt": FOX, "cost": ""}
+        known |= {"prompt": FOX, "cost": "", "plan": "to make", "retry": ""}
         return {"cell": at, **known, **given, **measures(video)}
 
     def video(self, at):
@@ -258,7 +260,11 @@ def made(shape, **fields):
 
 GRIDS = {
     "planning": lambda: Sheet(
-        "planning", [WAITING] * 6, price="6 to make, about $2.10", summary="0 of 6 ready, 6 to come"
+        "planning",
+        [WAITING] * 6,
+        started=False,
+        price="6 cells · 6 to make, about $2.10",
+        summary="not started",
     ),
     "running": lambda: Sheet(
         "running",
@@ -278,7 +284,7 @@ GRIDS = {
         [
             made("16:9", reused=True),
             made("1:1"),
-            {"state": "FAILED", "message": str(POLICY)},
+            {"state": "FAILED", "message": str(POLICY), "retry": "about $0.35"},
             made("16:9"),
             {"state": "CANCELLED", "message": "Cancelled. There is no result."},
             {"state": "SKIPPED"},

@@ -14,8 +14,8 @@ from widget.memory_job import KeptComm
 from kling_nb import Storyboard, Sweep, Video
 from kling_nb.background import BackgroundThread
 from kling_nb.catalog.shipped import endpoint
-from kling_nb.errors import KlingError
-from kling_nb.events import Failed, JobState, Queued, State, Submitted
+from kling_nb.errors import KlingError, MediaError, UsageError
+from kling_nb.events import Failed, JobState, Queued, State, Submitted, Unclear
 from kling_nb.job.job import Job
 from kling_nb.notebook.card import grid as grid_card
 from kling_nb.notebook.card.grid import layout_of
@@ -117,7 +117,7 @@ def test_fields(pair):
 def test_a_storyboard_speaks_the_same(clip):
     sheet = StoryboardSource(Storyboard([clip, clip]))
     assert set(sheet.cell(0)) == set(js_list("CELL_FIELDS"))
-    added = {"now", "revision", "done", "summary", "cells"}
+    added = {"now", "revision", "done", "started", "summary", "cells"}
     assert set(sheet.describe()) == set(js_typedef("Snapshot")) - added
 
 
@@ -151,6 +151,16 @@ def test_changes_are_reported(pair, study):
     assert next(cell for cell in reported()[-1]["cells"] if cell["cell"] == 3)["state"] == "IN_QUEUE"
 
 
+@pytest.mark.parametrize("end", [Unclear(KlingError("No answer.")), Failed(MediaError("The disk is full."))])
+def test_what_fal_may_have_is_not_sent_again(study, end):
+    begin(study[3], Submitted("r-3"), end)
+    study[3].error = study[3].job.error
+    shown = SweepSource(study)
+    assert shown.cell(3)["retry"] == ""
+    with pytest.raises(UsageError, match="Nothing was sent"):
+        shown.retry(3)
+
+
 def test_pieces_and_posters(pair, clip):
     _, comm = pair
     reply, (piece,) = comm.ask("chunk", {"cell": 0, "offset": 0, "length": 100}, 2)
@@ -167,6 +177,8 @@ def test_pieces_and_posters(pair, clip):
         ("chunk", {"cell": 9, "offset": 0, "length": 1}, "from 0 to 3"),
         ("chunk", {"cell": True}, "from 0 to 3"),
         ("cancel", {"cell": 3}, "has not started"),
+        ("retry", {"cell": 0}, "Nothing was sent"),
+        ("retry", {}, "from 0 to 3"),
         ("dance", {}, "Unknown command"),
     ],
 )

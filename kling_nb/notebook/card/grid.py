@@ -194,7 +194,8 @@ def _head(sweep: Sweep, layout: Layout) -> str:
         if any(axis.name in {"prompt", "endpoint"} or not axis.argument for axis in sweep.axes)
         else _prompt(sweep)
     )
-    below = f'<div style="{_QUIET};font-size:12px;margin-bottom:8px">{escape(title)}{shared}</div>'
+    plan = "" if sweep.started else f" · {escape(sweep.price)}"
+    below = f'<div style="{_QUIET};font-size:12px;margin-bottom:8px">{escape(title)}{plan}{shared}</div>'
     return heading_row(sizes(sweep), sweep.summary(), local=is_local(sweep)) + below
 
 

@@ -201,6 +201,7 @@ class KernelSweep:
             self._outputs.show_card(self._card())
 
     def _on_cell(self, _cell: SweepCell) -> None:
+        self._finished = self._finished and self._sweep.done  # a cell may be run again
         if self._sweep.done:  # posters take too long for the background thread
             threading.Thread(target=self.finish, name="kling-grid-card", daemon=True).start()
 

@@ -14,23 +14,26 @@ from traitlets import Int, Unicode
 
 from kling_nb.errors import MediaError, UsageError
 from kling_nb.job.job import Job
+from kling_nb.job.plan import WORDS
 from kling_nb.notebook.card.grid import is_local, layout_of, prompt_of
 from kling_nb.notebook.card.html import poster_of
 from kling_nb.notebook.card.mark import served_url
-from kling_nb.notebook.widgets.base import Handler, answer_command, poster_thread, read_chunk
+from kling_nb.notebook.widgets.base import Answer, Handler, answer_command, poster_thread, read_chunk
 from kling_nb.notebook.widgets.feed import FEED, Channel, Feed
 from kling_nb.notebook.widgets.strip import ResultViews
 from kling_nb.notebook.widgets.takes import clip, cost, error_text
 from kling_nb.request.request import shape_of
 from kling_nb.sweeps.storyboard import Storyboard
-from kling_nb.sweeps.sweep import Sweep, SweepCell
+from kling_nb.sweeps.sweep import Sweep, SweepCell, to_submit
 from kling_nb.video import Video
 
-COMMANDS = ("snapshot", "poster", "chunk", "cancel", "result")
+COMMANDS = ("snapshot", "poster", "chunk", "start", "retry", "cancel", "result")
 """Kinds of command from a view, `{id, kind, msg}`. Each is answered by one "reply"."""
 NOTICES = ("reply", "update", "result")
 """Kinds of message to a view."""
 _STATIC = Path(__file__).parents[2] / "static"
+_COMPARED = 4
+"""Cells that are compared at most."""
 
 
 class GridSource(Protocol):
@@ -42,11 +45,15 @@ class GridSource(Protocol):
     @property
     def done(self) -> bool: ...  # noqa: D102 -- this and the rest: as `SweepSource`
     @property
+    def started(self) -> bool: ...  # noqa: D102
+    @property
     def summary(self) -> str: ...  # noqa: D102
     def describe(self) -> dict[str, Any]: ...  # noqa: D102
     def cell(self, at: int) -> dict[str, Any]: ...  # noqa: D102
     def video(self, at: int) -> Video: ...  # noqa: D102
     def job(self, at: int) -> Job: ...  # noqa: D102
+    def start(self) -> None: ...  # noqa: D102
+    def retry(self, at: int) -> None: ...  # noqa: D102
     def cancel(self, at: int | None) -> Future[str]: ...  # noqa: D102
     def subscribe(self, listener: Callable[[int], None]) -> Callable[[], None]: ...  # noqa: D102
 
@@ -111,9 +118,10 @@ class GridWidget(anywidget.AnyWidget):
         if self._channel:
             self._channel.notify()
 
-    def _jobs_of(self, cell: str) -> list[Job]:
-        """Return the job of a cell that is opened."""
-        return [self._source.job(self._number({"cell": int(cell) if cell.isdecimal() else cell}))]
+    def _jobs_of(self, name: str) -> list[Job]:
+        """Return the jobs of the cells in `name`, separated by spaces: of one that is opened, or of some."""
+        cells = [int(cell) if cell.isdecimal() else cell for cell in name.split()[:_COMPARED]]
+        return [self._source.job(self._number({"cell": cell})) for cell in cells]
 
     def _send_updates(self) -> bool:
         """Send one message with all cells that changed. The feed's thread."""
@@ -131,7 +139,9 @@ class GridWidget(anywidget.AnyWidget):
         """Return the fields that every message has. The larger `revision` is newer."""
         with self._lock:
             self._revision += 1
-            return {"revision": self._revision, "done": self._source.done, "summary": self._source.summary}
+            source = self._source
+            state = {"done": source.done, "started": source.started, "summary": source.summary}
+            return {"revision": self._revision, **state}
 
     # -- From the views
 
@@ -141,6 +151,8 @@ class GridWidget(anywidget.AnyWidget):
             "poster": lambda msg: poster_thread().submit(lambda: ({}, [poster_of(self._video(msg))])),
             "chunk": lambda msg: read_chunk(self._video(msg).path, msg),
             "result": lambda msg: self._results.answer(msg, buffers or ()),
+            "start": lambda msg: self._act(self._source.start),
+            "retry": lambda msg: self._act(lambda: self._source.retry(self._number(msg))),
             "cancel": lambda msg: self._source.cancel(self._number(msg) if "cell" in msg else None),
         }
         answer_command(self.send, content, handlers)
@@ -151,6 +163,12 @@ class GridWidget(anywidget.AnyWidget):
         progress = self._progress()  # before the cells, as in `_send_updates`
         cells = [source.cell(at) for at in range(source.count)]
         return {"now": time.time(), **source.describe(), **progress, "cells": cells}
+
+    def _act(self, start: Callable[[], None]) -> Answer:
+        """Start what a page asked for, and send what is new."""
+        start()
+        self._on_cell(0)
+        return {}, []
 
     def _number(self, msg: Mapping[str, Any]) -> int:
         at = msg.get("cell")
@@ -180,6 +198,11 @@ class SweepSource:
         return self._sweep.done
 
     @property
+    def started(self) -> bool:
+        """True once the sweep has started."""
+        return self._sweep.started
+
+    @property
     def summary(self) -> str:
         """The progress as text."""
         return self._sweep.summary()
@@ -192,6 +215,7 @@ class SweepSource:
             "local": is_local(sweep),
             "title": sweep[0].request.endpoint.title,
             "price": sweep.price,
+            "start_price": _brief_price(sweep),
             "rows": [clip(label, 400) for label in layout.rows],
             "columns": [clip(label, 400) for label in layout.columns],
             "row_axis": layout.row_axis,
@@ -217,6 +241,8 @@ class SweepSource:
             "expected": job.expected_seconds if job else None,
             "shape": shape_of(cell.request),
             "prompt": clip(cell.request.prompt, 2_000),
+            "plan": WORDS[cell.plan.outcome].brief,
+            "retry": cell.plan.price if cell._can_retry else "",
             "cost": cost(job) if job is not None else "",
             **measures(cell.video),
         }
@@ -243,6 +269,14 @@ class SweepSource:
             raise UsageError("This cell has not started.")
         return job
 
+    def start(self) -> None:
+        """Start the sweep, within the limits and at the price of its plan."""
+        self._sweep.start()
+
+    def retry(self, at: int) -> None:
+        """Run a cell again that ended without a result."""
+        self._sweep._retry(self._sweep[at])
+
     def cancel(self, at: int | None) -> Future[str]:
         """Cancel the job of a cell, or all jobs with None."""
         return self._sweep._spawn_cancel() if at is None else self.job(at).cancel_soon()
@@ -254,6 +288,14 @@ class SweepSource:
             listener(cell.index)
 
         return self._sweep.subscribe(on_cell)
+
+
+def _brief_price(sweep: Sweep) -> str:
+    """Return what a start of the sweep costs, for its button."""
+    new = to_submit(sweep.cells)
+    if all(cell.plan.settings.backend == "local" for cell in new):
+        return "free"
+    return "no price on record" if sweep.estimate is None else f"about ${sweep.estimate:.2f}"
 
 
 def measures(video: Video | None) -> dict[str, Any]:
@@ -275,7 +317,7 @@ class StoryboardSource:
         board: The storyboard to show.
     """
 
-    done = True
+    done = started = True
 
     def __init__(self, board: Storyboard) -> None:
         self._board = board
@@ -294,6 +336,7 @@ class StoryboardSource:
             "local": any(shot.backend == "local" for shot in self._board),
             "title": "Storyboard",
             "price": "",
+            "start_price": "",
             "rows": [],
             "columns": [],
             "row_axis": "",
@@ -318,6 +361,8 @@ class StoryboardSource:
             "expected": None,
             "shape": 0.0,
             "prompt": clip(prompt_of(shot), 2_000),
+            "plan": "",
+            "retry": "",
             "cost": "",
             **measures(shot),
         }
@@ -327,6 +372,13 @@ class StoryboardSource:
         return self._board[at]
 
     def job(self, _at: int) -> Job:
+        """Raise `UsageError`: a storyboard has no jobs."""
+        raise UsageError("A shot of a storyboard has no job.")
+
+    def start(self) -> None:
+        """Do nothing: a storyboard has no jobs."""
+
+    def retry(self, _at: int) -> None:
         """Raise `UsageError`: a storyboard has no jobs."""
         raise UsageError("A shot of a storyboard has no job.")
 
