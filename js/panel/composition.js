@@ -97,12 +97,14 @@ export class Composition {
     this.submitting = true;
     this.onChange();
     try {
-      const asked = { endpoint, values, new: again, backend: this.quote.backend };
+      const { backend, outcome } = this.quote;
+      const asked = { endpoint, values, new: again, backend, outcome };
       const { msg } = await this.ask("submit", asked);
       return /** @type {import("./protocol.js").Row} */ (msg.job);
     } finally {
       this.submitting = false;
       this.onChange();
+      void this.review();
     }
   }
 

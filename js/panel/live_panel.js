@@ -107,7 +107,6 @@ export class LivePanel extends Live {
       if (!row) return;
       this.jobs.add(row);
       this.open(row.id);
-      void this.composition.review();
     });
   }
 

@@ -1,6 +1,7 @@
 import { createForm } from "../controls/form.js";
 import { mediaPicker } from "../controls/media_picker.js";
 import { alarm, button, div, element, write } from "../shared/dom.js";
+import { isFinished } from "../shared/words.js";
 
 /** How many takes can be started at once. */
 const COUNTS = [1, 2, 4, 8];
@@ -37,10 +38,14 @@ export function makeAnother(live) {
   /** @type {number | null} */
   let shown = null;
   let seen = false;
+  /** Which takes had ended when the price was asked for: it depends on them. */
+  let priced = "";
+  const ended = () => live.takes.map(({ now }) => isFinished(now.state)).join();
   const want = (/** @type {number | undefined} */ pause) => {
     const values = form?.values() ?? {};
     const changes = (form?.changed() ?? []).map((name) => [name, values[name] ?? null]);
     if (!seen) return;
+    priced = ended();
     const count = COUNTS[counts.selectedIndex] ?? 1;
     newTake.want(live.shown.about.key, Object.fromEntries(changes), count, pause);
   };
@@ -72,7 +77,7 @@ export function makeAnother(live) {
     node.inert = !live.controls.length;
     if (!live.controls.length) return;
     build();
-    if (newTake.idle() && connected) want(0);
+    if (connected && (newTake.idle() || priced !== ended())) want(0);
     form?.setDisabled(!connected);
     write(generate, newTake.sending ? "Starting…" : "Generate");
     generate.ariaDisabled = `${!newTake.quote || newTake.sending || !connected}`;

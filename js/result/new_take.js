@@ -55,11 +55,14 @@ export function newTakeOf(kernel, onChange) {
       newTake.sending = true;
       newTake.error = "";
       onChange();
+      const { backend, outcome } = quote;
       try {
-        await kernel.ask("generate", { ...wanted, backend: quote.backend });
+        await kernel.ask("generate", { ...wanted, backend, outcome });
         wanted = newTake.quote = null; // a second click is a second wish, with a price of its own
       } catch (error) {
         newTake.error = messageOf(error);
+        const fresh = kernel.ask("quote", /** @type {object} */ (wanted)); // it may cost something now
+        newTake.quote = await fresh.then(({ msg }) => msg).catch(() => null);
       }
       newTake.sending = false;
       onChange();

@@ -48,7 +48,7 @@ test("what is started is what was quoted, and once", async () => {
   void newTake.generate();
   assert.equal(sent.length, 2);
   const quoted = { key: 1, changes: { duration: "10" }, count: 4 };
-  assert.deepEqual(sent[1].msg, { ...quoted, backend: "fal" });
+  assert.deepEqual(sent[1].msg, { ...quoted, backend: "fal", outcome: "SUBMIT" });
   await answer(1, { key: 2 });
   await started;
   assert.equal(newTake.idle(), true);
@@ -73,4 +73,20 @@ test("a value that is not allowed is shown, and nothing can be started then", as
   assert.match(newTake.error, /allowed/);
   await newTake.generate();
   assert.equal(sent.length, 1);
+});
+
+test("what is refused because it costs something now is quoted again, next to the reason", async () => {
+  const { newTake, sent, answer, asked } = begin();
+  newTake.want(1, {}, 1, 0);
+  await asked(1);
+  await answer(0, { ...QUOTE, words: "Already running. No extra charge.", outcome: "FOLLOW" });
+  const started = newTake.generate();
+  await asked(2);
+  assert.equal(sent[1].msg.outcome, "FOLLOW");
+  await answer(1, { error: "A new take would be made now." }, false);
+  await asked(3);
+  await answer(2, QUOTE);
+  await started;
+  assert.equal(newTake.quote, QUOTE);
+  assert.match(newTake.error, /would be made now/);
 });

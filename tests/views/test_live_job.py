@@ -4,11 +4,12 @@ import pytest
 from accessibility import serious_faults
 from PIL import Image
 from playwright.sync_api import expect
-from scripted import Fail, Log, Queue, Run, Script, ScriptedFal
+from scripted import Done, Fail, Hold, Log, Queue, Run, Script, ScriptedFal
 from scripted.script import instant
 
-from kling_nb.errors import SubmissionUncertain
+from kling_nb.errors import SubmissionUncertain, UsageError
 from kling_nb.notebook.widgets.job import JobWidget
+from kling_nb.notebook.widgets.takes import submit
 from views.live import opened
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
@@ -146,6 +147,20 @@ def test_what_failed_says_why_and_can_be_tried_again(live, paying, fal):
     expect(job.get_by_role("button", name="Take 1, Failed")).to_be_visible()
     expect(job.get_by_text("5 billable units")).to_be_visible()
     assert len(fal.accepted) == 2
+
+
+def test_what_was_quoted_as_running_is_quoted_again_at_its_end_and_bought_only_then(live, paying, fal):
+    fal.script = Script([Queue(0), Run(), Hold(), Done()])
+    running = paying.submit("a lighthouse")
+    widget = JobWidget(running)
+    job = live.job(widget)
+    expect(job.get_by_text("Already running. No extra charge.")).to_be_visible()
+    fal.release()
+    expect(player_of(job)).to_be_visible()
+    expect(job.get_by_text("No price on record for v1-pro.", exact=True)).to_be_visible()
+    with pytest.raises(UsageError, match=r"A new take would be made now.* Nothing was sent\."):
+        submit(running, {}, quoted="FOLLOW")
+    assert fal.count("submit") == 1
 
 
 def test_what_was_never_answered_is_asked_for_and_not_sent_twice(live, paying, fal):

@@ -57,7 +57,9 @@ class Maker:
     def plan(self, **values):
         self.asked.append(values)
         settings = SimpleNamespace(backend="local")
-        return SimpleNamespace(outcome=Outcome.SUBMIT, words="", refusal=None, settings=settings)
+        return SimpleNamespace(
+            outcome=Outcome.SUBMIT, submits=True, words="", refusal=None, settings=settings
+        )
 
     def submit(self, **values):
         self.asked.append(values)

@@ -22,7 +22,7 @@ from kling_nb.notebook.card.html import poster_of
 from kling_nb.notebook.flags import as_cell
 from kling_nb.notebook.widgets import library
 from kling_nb.notebook.widgets.library import JobQueue
-from kling_nb.notebook.widgets.takes import cell_of, error_text
+from kling_nb.notebook.widgets.takes import cell_of, check_quote, error_text
 from kling_nb.request.local_file import LocalFile
 from kling_nb.request.request import VideoRequest
 from kling_nb.session import Session
@@ -114,11 +114,14 @@ class Desk:
 
     def _plan(self, draft: Draft) -> tuple[VideoRequest | None, dict[str, Any]]:
         try:
-            plan = self.session.plan(endpoint=draft.endpoint.id, **draft.arguments(self.files))
+            plan = self._plan_of(draft)
         except KlingError as error:
             parameter = getattr(error, "parameter", None)
             return None, {**self._first_quote(), "problem": error_text(error), "parameter": parameter}
         return plan.request, quote(plan)
+
+    def _plan_of(self, draft: Draft, **options: Any) -> Plan:
+        return self.session.plan(endpoint=draft.endpoint.id, **draft.arguments(self.files), **options)
 
     def _first_quote(self) -> dict[str, Any]:
         backend = self.session.settings().backend
@@ -133,9 +136,12 @@ class Desk:
         }
 
     def submit(self, msg: Mapping[str, Any]) -> Job:
-        """Submit the draft of a page. `backend` is the one for which the page showed the price."""
+        """Submit the draft of a page. `backend` and `outcome` are those that the page showed."""
         draft = Draft(self.session.endpoint(str(msg.get("endpoint"))), check_values(msg.get("values")))
-        return self.start(draft, {"new": msg.get("new") is True, "backend": msg.get("backend") or None})
+        options = {"new": msg.get("new") is True, "backend": msg.get("backend") or None}
+        if "outcome" in msg and not options["new"]:
+            check_quote(self._plan_of(draft, **options), msg["outcome"])
+        return self.start(draft, options)
 
     def start(self, draft: Draft, options: Mapping[str, Any]) -> Job:
         """Submit a draft, and add its job to the queue."""
@@ -227,7 +233,7 @@ class Desk:
         if job_id:
             return cell_of(self.job(job_id))
         draft = self.draft
-        request = self.session.plan(endpoint=draft.endpoint.id, **draft.arguments(self.files)).request
+        request = self._plan_of(draft).request
         return as_cell(request.endpoint, request.input, usual=self.session.settings().endpoint)
 
     def poster(self, job_id: Any) -> bytes:

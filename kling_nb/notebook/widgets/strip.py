@@ -344,7 +344,7 @@ class TakeStrip:
         """Start new jobs from a take, and show the first one. The others run in the strip."""
         take, changes, count = self._take(msg), self._changes(msg), _count(msg)
         backend = msg.get("backend") or None
-        made = takes.submit(take.job, changes, backend=backend)
+        made = takes.submit(take.job, changes, backend=backend, quoted=msg.get("outcome"))
         self._on_start(made)
         first = self._show(made)
         for number in range(2, count + 1):

@@ -324,7 +324,12 @@ def _words_of_many(plan: Plan, count: int) -> str:
 
 
 def submit(
-    job: JobLike, changes: Mapping[str, Any], *, backend: str | None = None, another: bool = False
+    job: JobLike,
+    changes: Mapping[str, Any],
+    *,
+    backend: str | None = None,
+    another: bool = False,
+    quoted: Any = None,
 ) -> Job:
     """Submit the request of a job with changes. An unchanged request makes another take.
 
@@ -333,14 +338,34 @@ def submit(
         changes: Values by parameter; None removes the parameter.
         backend: Where the job goes; by default that of the settings.
         another: True makes another take of a changed request, too.
+        quoted: The outcome that the user saw; None if there was none.
 
     Raises:
         KlingError: As `Session.submit`.
     """
     values, new = _arguments(job, changes)
+    if quoted is not None:
+        check_quote(_maker(job).plan(**values, new=new or another, backend=backend), quoted)
     made = _maker(job).submit(**values, new=new or another, backend=backend)
     made.variable = made.variable or job.variable
     return made
+
+
+def check_quote(plan: Plan, quoted: Any) -> None:
+    """Raise if a run would buy a take where the user saw another outcome.
+
+    Args:
+        plan: What a run would do now.
+        quoted: The outcome that the user saw.
+
+    Raises:
+        UsageError: A run would now send a new job.
+    """
+    if plan.submits and quoted != plan.outcome.value:
+        raise UsageError(
+            f"A new take would be made now: {plan.price}. Before, there was one. Nothing was sent.",
+            remedy="Look at the price and press Generate again.",
+        )
 
 
 def _arguments(job: JobLike, changes: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
