@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from without_root import without_root
+from ledger_processes import claimed_where, without_root
 
 from kling_nb.errors import LedgerError
 from kling_nb.events import State
@@ -473,15 +473,7 @@ def test_a_home_that_cannot_be_written(open_folder: Path) -> None:
     home = open_folder / "home"
     home.mkdir()
     home.chmod(0o555)
-    assert without_root(claim_in, home) == "LedgerError"
-
-
-def claim_in(home: Path) -> str:
-    try:
-        Ledger(home / "ledger.sqlite3").claim(intent())
-    except LedgerError as error:
-        return type(error).__name__
-    return "written"
+    assert without_root(claimed_where, home, home) == "LedgerError"
 
 
 def test_it_is_safe_against_a_power_cut(ledger: Ledger) -> None:

@@ -7,25 +7,22 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 from clips import make_clip
-from without_root import without_root
+from ledger_processes import claim_one, claimed_where, findings_about, has_ledger, intent, without_root
 
-from kling_nb import Session, doctor
 from kling_nb._files import NETWORK, file_system_of, is_network
 from kling_nb.errors import LedgerError
 from kling_nb.events import State
 from kling_nb.job import rebuild as care
-from kling_nb.ledger import Intent, Ledger
+from kling_nb.ledger import Ledger
 from kling_nb.ledger.home import ledger_path
 from kling_nb.ledger.salvage import readable_rows, repair
 from kling_nb.ledger.schema import prepare
 from kling_nb.media import MediaFolder, TakeDraft
-from kling_nb.notebook import tables
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -57,11 +54,6 @@ def open_ledger(path: Path, media: Path) -> Iterator[Callable[[], Ledger]]:
 @pytest.fixture
 def ledger(open_ledger: Callable[[], Ledger]) -> Ledger:
     return open_ledger()
-
-
-def intent(number: int, **more: Any) -> Intent:
-    prompt = f"a cat {number} " + "with whiskers " * 40
-    return Intent("fal", "fal-ai/x", {"prompt": prompt}, prompt, f"f-{number}", Path("/media"), **more)
 
 
 def fill(ledger: Ledger, count: int = 60) -> list[str]:
@@ -201,12 +193,6 @@ def test_kernels_that_find_the_damage_at_once_repair_it_once(path: Path) -> None
     ledger.close()
     assert not list(path.parent.glob("*.mending"))
     assert not list(path.parent.glob("*.new"))
-
-
-def claim_one(path: Path, number: int) -> None:
-    ledger = Ledger(path)
-    assert ledger.claim(intent(number))[1]
-    ledger.close()
 
 
 def test_a_lock_of_a_killed_process_is_not_waited_for(ledger: Ledger, path: Path) -> None:
@@ -387,18 +373,6 @@ def test_without_wal_a_file_is_as_durable_and_as_shared(path: Path) -> None:
         db.close()
 
 
-def claimed_where(home: Path, media: Path) -> str:
-    path = ledger_path(home, media)
-    ledger = Ledger(path)
-    try:
-        assert ledger.claim(intent(1))[1]
-        return str(path)
-    except LedgerError as fault:
-        return type(fault).__name__
-    finally:
-        ledger.close()
-
-
 @pytest.mark.parametrize("with_ledger", [False, True])
 def test_with_a_read_only_home_the_ledger_is_in_the_media_folder(
     open_folder: Path, with_ledger: bool
@@ -413,15 +387,6 @@ def test_with_a_read_only_home_the_ledger_is_in_the_media_folder(
         ledger.close()
     home.chmod(0o555)
     assert without_root(claimed_where, home, media) == str(media / "ledger.sqlite3")
-
-
-def has_ledger(home: Path) -> bool:
-    return Ledger(home / "ledger.sqlite3").exists()
-
-
-def findings_about(home: Path, media: Path) -> list[str]:
-    with closing(Session(home=home, media=media, backend="local")) as session:
-        return [tables.status(session), doctor._folder("Ledger folder", home).text]
 
 
 def test_a_home_that_may_not_be_entered_is_reported(open_folder: Path) -> None:
