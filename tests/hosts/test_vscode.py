@@ -11,6 +11,7 @@ from hosts.host import THEMES, Host
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
 HOST = "vscode"
 CONTRAST = "color-contrast"
+VIEW = "application/vnd.jupyter.widget-view+json"
 HELD = Script([Queue(0), Run(), Log("Loading the model"), Hold(), *instant()[-1:]])
 CARD_STATE = (
     "(state) => host.saved().at(-1).at(-1).data['text/html'].includes(`data-kling-state=\"${state}\"`)"
@@ -44,6 +45,21 @@ def test_a_fresh_cell_shows_its_log_and_its_video_and_keeps_one_output(host: Hos
     host.reopen()
     expect(host.cell.locator(".kling-card")).to_be_visible()
     assert "READY" in host.cell.inner_html()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_twenty_fresh_cells_keep_their_outputs(host: Host, fal: ScriptedFal) -> None:
+    fal.script = Script([Queue(1), Run(), Log("Loading the model"), *instant()])
+    for number in range(20):
+        host.run(f"%%kling clip{number}\na boat with {number} oars")
+        cell = ended(host, "READY")
+        expect(cell.get_by_role("group", name="Video player")).to_be_visible()
+    saved = [[sorted(output["data"]) for output in outputs] for outputs in host.saved()]
+    assert saved == [[[VIEW, "text/html", "text/plain"]]] * 20
+    expect(host.frame.locator(".output_container")).to_have_count(20)
+    host.reopen()
+    expect(host.frame.locator(".kling-card video")).to_have_count(20)
 
 
 @pytest.mark.slow  # next to another browser on two cores, its cell may not get the click in time
