@@ -1,10 +1,12 @@
-"""List the files of built wheels. Fail if one is missing or does not belong there."""
+"""Check the files of built wheels and sdists. Fail if one is missing or does not belong there."""
 
 from __future__ import annotations
 
 import fnmatch
+import os
 import re
 import sys
+import tarfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,6 +40,10 @@ STRAYS = (
 )
 
 
+MADE = {"node_modules", "__pycache__", ".hypothesis"}
+"""Folders in `tests/` that an sdist does not hold."""
+
+
 def faults(wheel: zipfile.ZipFile) -> Iterator[str]:
     """Yield the faults of a wheel, one sentence each."""
     sizes = {info.filename: info.file_size for info in wheel.infolist()}
@@ -67,12 +73,26 @@ def machine_paths() -> list[str]:
     return [f"{folder}/" for folder in (ROOT.as_posix(), Path.home().as_posix()) if len(folder) > 1]
 
 
+def missing_files(sdist: tarfile.TarFile) -> Iterator[str]:
+    """Yield one sentence for each file that an sdist lacks: of the tests, or of the built front end."""
+    names = {name.partition("/")[2] for name in sdist.getnames()}
+    needed = [name for name in LEAST if name.startswith("kling_nb/static")]
+    for folder, folders, files in os.walk(ROOT / "tests"):
+        folders[:] = [name for name in folders if name not in MADE]
+        needed += [(Path(folder) / name).relative_to(ROOT).as_posix() for name in files]
+    yield from (f"{name} is missing" for name in needed if name not in names)
+
+
 def check(path: Path) -> bool:
-    """List one wheel and its faults. Return True if it has none."""
-    with zipfile.ZipFile(path) as wheel:
-        for info in sorted(wheel.infolist(), key=lambda info: info.filename):
-            print(f"{info.file_size:>9,}  {info.filename}")
-        wrong = list(faults(wheel))
+    """Report the faults of one wheel, after its files, or of one sdist. Return True if it has none."""
+    if path.suffix == ".whl":
+        with zipfile.ZipFile(path) as wheel:
+            for info in sorted(wheel.infolist(), key=lambda info: info.filename):
+                print(f"{info.file_size:>9,}  {info.filename}")
+            wrong = list(faults(wheel))
+    else:
+        with tarfile.open(path) as sdist:
+            wrong = list(missing_files(sdist))
     print(f"{path.name}: {path.stat().st_size:,} bytes, {len(wrong)} faults")
     for fault in wrong:
         print(f"{path.name}: {fault}", file=sys.stderr)
@@ -80,9 +100,9 @@ def check(path: Path) -> bool:
 
 
 def main(paths: list[str]) -> int:
-    """Check the named wheels. It is an error to name none."""
+    """Check the named wheels and sdists. It is an error to name none."""
     if not paths:
-        print("usage: check_wheel.py WHEEL…", file=sys.stderr)
+        print("usage: check_wheel.py WHEEL_OR_SDIST…", file=sys.stderr)
         return 2
     results = [check(Path(path)) for path in paths]
     return 0 if all(results) else 1
