@@ -1,10 +1,10 @@
 """Try kling_nb with other Pythons, platforms and versions, and print the matrix into docs/compatibility.md.
 
-    python scripts/compat.py [--write] [NAME…]
+    python scripts/compat.py [NAME…]
 
 A NAME chooses the trials whose name contains it; by default all run, which takes about an hour on two cores.
-Results are kept in build/compat, so that a part can be run again. `--write` alone only prints the page. What
-cannot run here (a Python that is missing) is reported as "not run". It needs the network, for PyPI.
+Other rows of the page stay as they are, also those that cannot run here because a Python is missing. A row
+that never ran says "not run". It needs the network, for PyPI.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 WORK = ROOT / "build" / "compat"
-RESULTS = WORK / "results.json"
 PAGE = ROOT / "docs" / "compatibility.md"
 MARKS = ("<!-- printed by make compat -->\n", "<!-- end -->\n")
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
@@ -276,8 +275,17 @@ def page(results: dict[str, dict[str, str]]) -> str:
 
 
 def kept() -> dict[str, dict[str, str]]:
-    """Return the results so far, by trial."""
-    return dict(json.loads(RESULTS.read_text(encoding="utf-8"))) if RESULTS.exists() else {}
+    """Return the results that the page has, by trial."""
+    _, _, rest = PAGE.read_text(encoding="utf-8").partition(MARKS[0])
+    results = {}
+    for line in rest.partition(MARKS[1])[0].splitlines():
+        name, *cells = [cell.strip() for cell in line.split("|")[1:-1]] or [""]
+        if name in PLATFORMS:
+            results[f"wheels: {name}"] = dict(zip(PYTHONS, cells, strict=True))
+        elif name in {trial.name for trial in TRIALS}:
+            python, *values = cells
+            results[f"{name}, {python}"] = dict(zip(("result", "versions", "date"), values, strict=True))
+    return results
 
 
 def write(results: dict[str, dict[str, str]]) -> None:
@@ -301,28 +309,25 @@ def main() -> int:
     """Run the chosen trials, keep their results, and return 1 if one fails."""
     words = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     words.add_argument("names", nargs="*", metavar="NAME", help="a part of the names of trials to run")
-    words.add_argument("--write", action="store_true", help="print the matrix into docs/compatibility.md")
     arguments = words.parse_args()
     WORK.mkdir(parents=True, exist_ok=True)
-    results = kept()
     work = {
         **{f"wheels: {platform}": partial(wheels_of, platform) for platform in PLATFORMS},
         **{f"{trial.name}, {trial.python}": partial(attempt, trial) for trial in TRIALS},
     }
-    chosen = {
-        key: each
-        for key, each in work.items()
-        if any(name in key for name in arguments.names) or (not arguments.names and not arguments.write)
-    }
-    for key, job in chosen.items():
+    failed = False
+    for key, job in work.items():
+        if arguments.names and not any(name in key for name in arguments.names):
+            continue
         print(f"── {key} ", end="", flush=True)
-        row = job()
-        results = {**kept(), key: {**row, "date": time.strftime("%Y-%m-%d")}}  # another run may add its own
-        RESULTS.write_text(json.dumps(results, indent=1), encoding="utf-8")
-        print(row.get("result") or ", ".join(row.values()), flush=True)
-    if arguments.write or not arguments.names:
-        write(results)
-    return int(any("fails" in results[key].get("result", "") for key in chosen))
+        row = {name: text.replace("|", "/") for name, text in job().items()}
+        text = row.get("result") or ", ".join(row.values())
+        print(text, flush=True)
+        failed = failed or "fails" in text
+        results = kept()  # another run may have added its own
+        if not (text.startswith("not run") and results.get(key, {}).get("date")):
+            write({**results, key: {**row, "date": time.strftime("%Y-%m-%d")}})
+    return int(failed)
 
 
 if __name__ == "__main__":
