@@ -128,7 +128,7 @@ def furnish(place: Path) -> None:
 def write(path: Path, text: str) -> None:
     """A file, with the folder for it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
 
 
 def photograph(
