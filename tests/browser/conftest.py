@@ -15,6 +15,8 @@ from playwright.sync_api import BrowserContext, ConsoleMessage, Error, Page, exp
 
 expect.set_options(timeout=45_000)
 VIEWPORT = {"width": 1200, "height": 1400}
+BASE_URLS = {"jupyterlab": "/user/ana/work/"}
+"""That of a named server of JupyterHub. The server of Notebook 7 is at the root of its host."""
 
 
 @pytest.fixture(scope="package")
@@ -78,7 +80,10 @@ def server_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[st
         def serve(app: str) -> JupyterLab:
             if app not in servers:
                 started = JupyterLab(
-                    tmp_path_factory.getbasetemp(), own=tmp_path_factory.mktemp("server"), app=app
+                    tmp_path_factory.getbasetemp(),
+                    own=tmp_path_factory.mktemp("server"),
+                    app=app,
+                    options=[f"--ServerApp.base_url={BASE_URLS.get(app, '/')}"],
                 )
                 servers[app] = running.enter_context(started)
             return servers[app]
