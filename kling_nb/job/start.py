@@ -109,8 +109,7 @@ class JobStarter:
             if plan.unfinished is not None:  # a row of this folder that was never sent: it is not needed
                 self._connections.ledger(plan.settings).drop_unsent(plan.unfinished.id)
             return _with_notices(self._copy(plan, plan.elsewhere), plan)
-        if plan.settings.backend == "fal":
-            self._connections.media(plan.settings.media).check_writable()
+        self._connections.media(plan.settings.media).check_writable()
         # The thread that claims a new row must also be the first to make its job. Another thread that finds
         # the row would wait for its submission, and no thread would send it.
         with self._claiming:

@@ -289,9 +289,10 @@ def test_a_folder_that_is_a_file_is_found_before_anything_is_sent(
 ) -> None:
     media = tmp_path / "full"
     media.write_text("")
-    with pytest.raises(errors.MediaError, match="is not a folder") as caught:
-        make_session(media=media).submit("a cat")
-    assert "Nothing was sent." in str(caught.value)
+    for backend in ("fal", "local"):
+        with pytest.raises(errors.MediaError, match="is not a folder") as caught:
+            make_session(media=media, backend=backend).submit("a cat")
+        assert "Nothing was sent." in str(caught.value)
     assert fal.requests == ()
     assert ledger.entries() == []
 
