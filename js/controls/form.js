@@ -1,5 +1,6 @@
 import { button, element } from "../shared/dom.js";
 import { fieldOf } from "./fields.js";
+import { rowsOf } from "./rows.js";
 import { same, settingOf } from "./value.js";
 
 /** @typedef {import("./value.js").Control} Control */
@@ -27,7 +28,9 @@ export function createForm(controls, { values = {}, onChange = () => {}, mediaPi
   const rows = controls.map((control) => row(control, mediaPicker, onChange));
   const words = controls.find(({ kind }) => kind === "text")?.name;
   // What few requests need folds away: lists of shots, references, what shall not be seen.
-  const rare = rows.filter(({ kind, name }) => /text|json|line/.test(kind) && name !== words);
+  const rare = rows.filter(
+    ({ kind, name, list }) => /text|json|line/.test(kind) && name !== words && !list,
+  );
   const grid = (/** @type {typeof rows} */ some) =>
     element("div", "controls", {}, ...some.map(({ node }) => node));
   const more = element("details", "more", {}, element("summary", "summary", {}, "More"));
@@ -67,7 +70,8 @@ export function createForm(controls, { values = {}, onChange = () => {}, mediaPi
  * @param {() => void} onChange
  */
 function row(control, mediaPicker, onChange) {
-  const { name, label, kind, required } = control;
+  const { name, label, kind, required, fields } = control;
+  const list = fields.length > 0;
   /** @type {any} */
   let first = null;
   const changed = () => !same(field.read() ?? control.default, first);
@@ -80,7 +84,15 @@ function row(control, mediaPicker, onChange) {
     onChange();
   };
   /** @type {Field & {destroy?: () => void}} */
-  const field = kind === "media" && mediaPicker ? mediaPicker(control, report) : fieldOf(control);
+  const field = list
+    ? rowsOf(
+        control,
+        (fields, values, onEdit) => createForm(fields, { values, onChange: onEdit, mediaPicker }),
+        report,
+      )
+    : kind === "media" && mediaPicker
+      ? mediaPicker(control, report)
+      : fieldOf(control);
   const undo = () => {
     field.show(first);
     report();
@@ -100,6 +112,7 @@ function row(control, mediaPicker, onChange) {
   return {
     name,
     kind,
+    list,
     node,
     changed,
     /** @returns {[name: string, value: any][]} */

@@ -129,7 +129,11 @@ function mediaField(live, control, onChange) {
     event.preventDefault();
     event.stopPropagation();
     node.toggleAttribute("data-over", false);
-    takeAll(event.dataTransfer?.files ?? []);
+    const data = event.dataTransfer;
+    takeAll(data?.files ?? []);
+    // fal fetches a URL, this page does not.
+    const [url = ""] = data?.files.length ? [] : (data?.getData("text/uri-list") ?? "").split(/\s/);
+    if (/^https?:/.test(url)) set([...items, url]);
   };
   draw();
   return {

@@ -19,6 +19,7 @@
  * @property {boolean} many
  * @property {number | null} max_items
  * @property {string} unit of its numbers, such as "s"
+ * @property {Control[]} fields of one object, where the value is a list of flat objects
  *
  * @typedef {Record<string, any>} Values by name; a parameter that is not given is left out
  */

@@ -32,6 +32,7 @@ const control = (name, kind, more) => ({
   media: null,
   many: false,
   max_items: null,
+  fields: [],
   ...more,
 });
 

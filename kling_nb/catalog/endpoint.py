@@ -321,6 +321,7 @@ class Control:
         many: True if it takes a list of files, for `media`.
         max_items: Maximum number of items of a list, if the schema has one.
         unit: Unit of the number, such as "s", if the schema's description names one.
+        fields: Controls of one object, for a list of flat objects (`json`), such as the shots of a video.
     """
 
     name: str
@@ -338,6 +339,7 @@ class Control:
     many: bool = False
     max_items: int | None = None
     unit: str = ""
+    fields: tuple[Control, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return a plain object with every attribute, for JavaScript."""
@@ -378,7 +380,14 @@ def _control(name: str, schema: Mapping[str, Any], *, required: bool) -> Control
         many=kind == "media" and schema.get("type") == "array",
         max_items=schema.get("maxItems"),
         unit=_unit(name, schema) if kind in ("stepped", "slider") else "",
+        fields=_fields(schema),
     )
+
+
+def _fields(schema: Mapping[str, Any]) -> tuple[Control, ...]:
+    """Return the controls of one item of a list of objects; none if an object holds lists or objects."""
+    found = controls(schema["items"]) if isinstance(schema.get("items"), Mapping) else ()
+    return () if any(control.kind == "json" for control in found) else found
 
 
 _UNITS = {"seconds": "s", "second": "s", "milliseconds": "ms", "fps": "fps", "degrees": "°", "percent": "%"}
@@ -427,6 +436,8 @@ def _step(schema: Mapping[str, Any]) -> float:
 def _label(name: str, schema: Mapping[str, Any], *, is_media: bool) -> str:
     if schema.get("title"):
         return str(schema["title"])
+    if name == "multi_prompt":
+        return "Shots"
     words = name.split("_")
     if is_media and len(words) > 1 and words[-1] in ("url", "urls"):
         # The parameter takes a file as well as a URL, so its label is "Image", or "Images" for a list.

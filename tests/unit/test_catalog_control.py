@@ -93,6 +93,21 @@ def test_what_a_control_carries():
     assert (speech.kind, speech.minimum, speech.maximum, speech.default) == ("slider", 0.8, 2, 1)
 
 
+def test_a_list_of_flat_objects_has_the_controls_of_one():
+    shots, elements = (endpoint("v3-pro-image").parameter(name) for name in ("multi_prompt", "elements"))
+    assert (shots.kind, shots.label) == ("json", "Shots")
+    assert [(one.name, one.kind, one.unit) for one in shots.fields] == [
+        ("prompt", "text", ""),
+        ("duration", "stepped", "s"),
+    ]
+    assert [(one.label, one.media, one.many) for one in elements.fields[:3]] == [
+        ("Video", "video", False),
+        ("Frontal image", "image", False),
+        ("Reference images", "image", True),
+    ]
+    assert endpoint("v1.5-pro-image").parameter("dynamic_masks").fields == ()
+
+
 def test_to_json_is_a_plain_list_of_equal_objects_for_a_front_end():
     shapes = set()
     for entry in [one for one in endpoints() if one.has_schema]:

@@ -123,13 +123,12 @@ def test_every_kind_of_control_reaches_python_and_python_the_panel(page, live, s
     panel.get_by_role("slider", name="CFG scale").fill("0.7")
     panel.get_by_role("switch", name="Generate audio").uncheck()
     panel.get_by_role("radiogroup", name="Shot type").get_by_role("radio").last.check(force=True)
-    panel.get_by_text("More", exact=True).click()
-    panel.get_by_role("textbox", name="Elements").fill(
-        '[{"frontal_image_url": "https://pictures.invalid/1.png"}]'
-    )
+    panel.get_by_role("button", name="Add to Elements").click()
+    panel.get_by_role("textbox", name="Frontal image").fill("https://pictures.invalid/1.png")
     expect(generate_of(panel)).to_have_attribute("aria-disabled", "false")
     live.until(lambda: "elements" in made.request.input)
     request = made.request.input
+    assert request["elements"] == [{"frontal_image_url": "https://pictures.invalid/1.png"}]
     assert set(request) == {
         "cfg_scale",
         "duration",
@@ -143,6 +142,7 @@ def test_every_kind_of_control_reaches_python_and_python_the_panel(page, live, s
     endpoint.click()
     endpoint.fill("video to audio")
     page.keyboard.press("Enter")
+    expect(panel.get_by_role("group", name="Elements")).to_be_hidden()
     panel.get_by_text("More", exact=True).click()
     expect(panel.get_by_role("textbox", name="Sound effect prompt")).to_be_visible()
     live.until(lambda: made.request is None)
@@ -167,6 +167,49 @@ def test_every_kind_of_control_reaches_python_and_python_the_panel(page, live, s
     expect(fault).to_be_visible()
     fault.get_by_role("button", name="Dismiss").click()
     expect(fault).to_be_hidden()
+
+
+def test_shots_and_elements_are_rows(page, live, session):
+    made = Panel(session, "v3-pro")
+    panel = live.panel(made)
+    for prompt, seconds in (("rain on a window", 3), ("the street below", 4)):
+        panel.get_by_role("button", name="Add to Shots").click()
+        shot = panel.locator(".kling-list-item").last
+        expect(shot.get_by_role("textbox", name="Prompt")).to_be_focused()
+        page.keyboard.type(prompt)
+        shot.get_by_role("slider", name="Duration").fill(f"{seconds - 1}")
+    expect(panel.get_by_text("2 shots · 7 s in all")).to_be_visible()
+    live.until(lambda: made.request is not None and made.request.input["multi_prompt"][1]["duration"] == "4")
+    assert made.request.input["multi_prompt"] == [
+        {"prompt": "rain on a window", "duration": "3"},
+        {"prompt": "the street below", "duration": "4"},
+    ]
+    assert serious_faults(page, ".kling-panel") == []
+    panel.get_by_role("button", name="Remove from Shots").first.click()
+    live.until(lambda: len(made.request.input["multi_prompt"]) == 1)
+
+
+def test_an_element_is_named_in_the_prompt_and_a_dropped_url_is_not_fetched(page, live, session):
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    made = Panel(session, "o1-reference")
+    panel = live.panel(made)
+    prompt_of(panel).fill("a walk of")
+    panel.get_by_role("button", name="Add to Elements").click()
+    front = panel.get_by_role("textbox", name="Frontal image")
+    front.evaluate(
+        """(node) => { const data = new DataTransfer();
+          data.setData("text/uri-list", "https://pictures.invalid/heron.png");
+          const about = { bubbles: true, cancelable: true, dataTransfer: data };
+          node.dispatchEvent(new DragEvent("drop", about)) }"""
+    )
+    expect(panel.get_by_title("https://pictures.invalid/heron.png")).to_be_visible()
+    prompt_of(panel).press("End")
+    panel.get_by_role("button", name="@Element1").click()
+    expect(prompt_of(panel)).to_have_value("a walk of @Element1 ")
+    live.until(lambda: made.request is not None and "elements" in made.request.input)
+    assert made.request.input["elements"][0]["frontal_image_url"] == "https://pictures.invalid/heron.png"
+    assert not [url for url in asked if "pictures.invalid" in url]
 
 
 def test_two_views_agree_and_a_page_that_is_loaded_again_finds_everything(page, live, session):
