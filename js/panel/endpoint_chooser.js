@@ -1,4 +1,4 @@
-import { div, element, newId } from "../shared/dom.js";
+import { div, element, newId, write } from "../shared/dom.js";
 import { inLine } from "../shared/words.js";
 import { search } from "./endpoint_search.js";
 import { rowAfter } from "./virtual_list.js";
@@ -7,8 +7,10 @@ import { rowAfter } from "./virtual_list.js";
 
 /** Rows that PageUp and PageDown pass over. */
 const SCREEN = 6;
+
 /**
- * A field to search the catalogue in, and the list of what fits.
+ * A field to search the catalogue in, a choice of kinds, and the list of what fits: with capabilities,
+ * and what the composed request would cost there.
  *
  * @param {import("./live_panel.js").LivePanel} live
  * @returns {import("../shared/dom.js").Part}
@@ -26,30 +28,63 @@ export function endpointChooser(live) {
     "aria-controls": id,
     placeholder: "Search the catalogue",
   });
+  const kinds = element("select", "input", { "aria-label": "Kind of endpoint" });
   const list = element("div", "options", { id, role: "listbox", "aria-label": "Endpoints" });
   const about = div("quiet");
   list.hidden = true;
   /** @type {CatalogueRow[]} */
   let found = [];
+  /** @type {HTMLElement[]} */
+  let nodes = [];
   let active = -1;
+  /** What the composed values cost, by endpoint. @type {Record<string, string>} */
+  let prices = {};
+  /** @type {unknown} */
+  let catalogue = null;
   const current = () => live.catalogue.find(([name]) => name === live.composition.endpoint);
   const activate = (/** @type {number} */ at) => {
-    list.children[active]?.setAttribute("aria-selected", "false");
+    nodes[active]?.setAttribute("aria-selected", "false");
     active = at;
-    const node = list.children[at];
+    const node = nodes[at];
     node?.setAttribute("aria-selected", "true");
     node?.scrollIntoView({ block: "nearest" });
     if (node) input.setAttribute("aria-activedescendant", node.id);
     else input.removeAttribute("aria-activedescendant");
   };
-  const show = (/** @type {string} */ text) => {
-    found = search(live.catalogue, text);
-    list.replaceChildren(...found.map((row, at) => option(row, `${id}-${at}`)));
+  const draw = (/** @type {string} */ text) => {
+    const fitting = search(live.catalogue, text).filter(
+      ([, , , category]) => !kinds.value || category === kinds.value,
+    );
+    const first = text ? [] : fitting.filter(([, , , , , , recommended]) => recommended);
+    found = [...first, ...fitting.filter((row) => !first.includes(row))];
+    nodes = found.map((row, at) => option(row, prices[row[0]] ?? "", `${id}-${at}`));
+    list.replaceChildren(
+      ...(first.length
+        ? [
+            group("Recommended", nodes.slice(0, first.length)),
+            group("All", nodes.slice(first.length)),
+          ]
+        : nodes),
+    );
     if (found.length === 0) list.append(div("line-up kling-quiet", "No endpoint has these words."));
+  };
+  const show = (/** @type {string} */ text) => {
+    if (list.hidden) void price();
+    draw(text);
     list.hidden = false;
     input.setAttribute("aria-expanded", "true");
-    const at = found.findIndex(([name]) => name === live.composition.endpoint);
-    activate(text ? Math.min(0, found.length - 1) : at);
+    activate(text ? Math.min(0, found.length - 1) : -1);
+  };
+  /** Asks what the request would cost everywhere. */
+  const price = async () => {
+    const { values } = live.composition;
+    const { msg } = await live.ask("prices", { values }).catch(() => ({ msg: { prices: {} } }));
+    prices = msg.prices;
+    for (const [at, node] of nodes.entries()) {
+      const [endpoint, , , , listed] = found[at] ?? [""];
+      const cost = node.lastElementChild;
+      if (cost) cost.textContent = prices[endpoint] || (listed ?? "");
+    }
   };
   const hide = () => {
     list.hidden = true;
@@ -62,50 +97,72 @@ export function endpointChooser(live) {
     if (!row || row[0] === live.composition.endpoint) return;
     void live.attempt(() => live.composition.choose(row[0]));
   };
-  input.onclick = () => {
+  const open = () => {
     if (!list.hidden) return;
     input.select();
     show("");
   };
+  input.onclick = open;
   input.oninput = () => show(input.value);
   input.onblur = hide;
   input.onkeydown = (event) => {
-    const open = !list.hidden;
+    const shown = !list.hidden;
     const to = rowAfter(event.key, active, found.length, SCREEN);
-    if (open && event.key === "Enter") pick(found[active]);
-    else if (open && event.key === "Escape") hide();
-    else if (!open && (event.key === "ArrowDown" || event.key === "Enter")) {
-      input.select();
-      show("");
-    } else if (open && to !== null && event.key !== "Home" && event.key !== "End") activate(to);
+    if (shown && event.key === "Enter") pick(found[active]);
+    else if (shown && event.key === "Escape") hide();
+    else if (!shown && (event.key === "ArrowDown" || event.key === "Enter")) open();
+    else if (shown && to !== null && event.key !== "Home" && event.key !== "End") activate(to);
     else return;
     event.preventDefault();
     event.stopPropagation();
+  };
+  kinds.onchange = () => {
+    input.focus();
+    show("");
   };
   // Before the field loses the focus, which hides the list.
   list.onpointerdown = (event) => {
     event.preventDefault();
     const node = /** @type {Element} */ (event.target).closest('[role="option"]');
-    if (node) pick(found[[...list.children].indexOf(node)]);
+    if (node) pick(found[nodes.indexOf(/** @type {HTMLElement} */ (node))]);
   };
   return {
-    node: div("chooser", div("combo", input, list), about),
+    node: div("chooser", div("combo", input, kinds, list), about),
     update() {
+      if (catalogue !== live.catalogue) {
+        catalogue = live.catalogue;
+        const all = [...new Set(live.catalogue.map(([, , , category]) => category))].filter(
+          Boolean,
+        );
+        const options = all.map((kind) => element("option", "", { value: kind }, kindWords(kind)));
+        kinds.replaceChildren(element("option", "", { value: "" }, "All kinds"), ...options);
+      }
       if (list.hidden) input.value = current()?.[2] ?? live.composition.endpoint;
-      const [, short = "", , category = "", price = ""] = current() ?? [];
-      const text = inLine([short, category, price]);
-      if (about.textContent !== text) about.textContent = text;
+      const [, short = "", , , listed = "", can = ""] = current() ?? [];
+      write(about, inLine([short, can, listed]));
     },
   };
 }
 
-/** @param {CatalogueRow} row @param {string} id */
-function option([endpoint, short, title, category, price], id) {
+/** "text-to-video" as a person reads it. @param {string} kind */
+const kindWords = (kind) => {
+  const words = kind.replaceAll("-", " ");
+  return words.charAt(0).toUpperCase() + words.slice(1);
+};
+
+/** @param {string} name @param {HTMLElement[]} nodes */
+function group(name, nodes) {
+  const head = element("div", "group-name", { "aria-hidden": "true" }, name);
+  return element("div", "", { role: "group", "aria-label": name }, head, ...nodes);
+}
+
+/** @param {CatalogueRow} row @param {string} cost of the request, where it is known @param {string} id */
+function option([endpoint, short, title, category, listed, can], cost, id) {
   return element(
     "div",
     "option",
     { id, role: "option", "aria-selected": "false", title: endpoint },
-    div("words", title),
-    div("about", inLine([short, category, price])),
+    div("texts", div("words", title), div("about", inLine([short, kindWords(category), can]))),
+    div("cost", cost || listed),
   );
 }

@@ -7,6 +7,7 @@
 export const COMMANDS = /** @type {const} */ ([
   "snapshot",
   "controls",
+  "prices",
   "compose",
   "attach",
   "preview",
@@ -100,7 +101,8 @@ export const PAGE = 50;
  * @typedef {{file: string, name: string, type: string, size: number}} FileMark
  * @typedef {{revision: number, author: number, endpoint: string, values: Values,
  *   files: Record<string, FileMark>}} Draft
- * @typedef {[id: string, shortName: string, title: string, category: string, price: string]} CatalogueRow
+ * @typedef {[id: string, shortName: string, title: string, category: string, price: string,
+ *   capabilities: string, recommended: boolean]} CatalogueRow
  * @typedef {{page: number, total: number, rows: Row[], endpoints?: Record<string, number>,
  *   states?: Record<string, number>, error?: string}} HistoryPage
  * @typedef {{now: number, catalogue: CatalogueRow[], draft: Draft, controls: Control[], quote: Quote,

@@ -43,7 +43,7 @@ const history = ({ search = "" }) => {
 const handlers = {
   snapshot: () => ({
     now: Date.now() / 1000,
-    catalogue: [["kling", "v1-pro", "Kling 1.0 Pro", "image-to-video", ""]],
+    catalogue: [["kling", "v1-pro", "Kling 1.0 Pro", "image-to-video", "", "", false]],
     draft: { revision: 1, author: 0, endpoint: "kling", values: { prompt: "a boat" }, files: {} },
     controls: [CONTROLS[0], IMAGE],
     quote,

@@ -169,6 +169,24 @@ def test_every_kind_of_control_reaches_python_and_python_the_panel(page, live, s
     expect(fault).to_be_hidden()
 
 
+def test_the_chooser_recommends_filters_and_says_what_this_request_costs(page, live, session):
+    panel = live.panel(Panel(session, "v1.6-pro"))
+    panel.get_by_role("radio", name="10 s").check(force=True)
+    endpoint = panel.get_by_role("combobox", name="Endpoint", exact=True)
+    endpoint.click()
+    first = panel.get_by_role("group", name="Recommended").get_by_role("option")
+    expect(first).to_have_count(6)
+    expect(first.first).to_contain_text("Text to video · audio · shots")
+    expect(first.first).to_contain_text("about $1.68")
+    assert serious_faults(page, ".kling-panel") == []
+    panel.get_by_role("combobox", name="Kind of endpoint").select_option("Image to video")
+    options = panel.get_by_role("listbox", name="Endpoints").get_by_role("option")
+    expect(options.filter(has_text="Text to Video")).to_have_count(0)
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    expect(endpoint).to_have_value("Kling 3.0 (pro) Image to Video")
+
+
 def test_shots_and_elements_are_rows(page, live, session):
     made = Panel(session, "v3-pro")
     panel = live.panel(made)
@@ -179,11 +197,11 @@ def test_shots_and_elements_are_rows(page, live, session):
         page.keyboard.type(prompt)
         shot.get_by_role("slider", name="Duration").fill(f"{seconds - 1}")
     expect(panel.get_by_text("2 shots · 7 s in all")).to_be_visible()
-    live.until(lambda: made.request is not None and made.request.input["multi_prompt"][1]["duration"] == "4")
-    assert made.request.input["multi_prompt"] == [
+    shots = [
         {"prompt": "rain on a window", "duration": "3"},
         {"prompt": "the street below", "duration": "4"},
     ]
+    live.until(lambda: made.request is not None and made.request.input["multi_prompt"] == shots)
     assert serious_faults(page, ".kling-panel") == []
     panel.get_by_role("button", name="Remove from Shots").first.click()
     live.until(lambda: len(made.request.input["multi_prompt"]) == 1)

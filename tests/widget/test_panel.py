@@ -11,11 +11,12 @@ from PIL import Image
 from widget.memory_job import KeptComm
 
 from kling_nb import Panel, Session, VideoRequest
+from kling_nb.catalog.shipped import endpoint
 from kling_nb.errors import InputError, UnknownEndpoint
 from kling_nb.events import State
 from kling_nb.ledger import Intent
 from kling_nb.notebook.widgets.feed import Feed
-from kling_nb.notebook.widgets.library import PAGE
+from kling_nb.notebook.widgets.library import PAGE, RECOMMENDED
 
 TEXT = "fal-ai/kling-video/v1/pro/text-to-video"
 IMAGE = "fal-ai/kling-video/v1/pro/image-to-video"
@@ -107,6 +108,7 @@ def note(session, prompt, **columns):
 def test_a_panel_begins_with_all_a_page_needs(page):
     snapshot = page.ask("snapshot")
     assert len(snapshot["catalogue"]) >= 72
+    assert {short for _, short, *_, recommended in snapshot["catalogue"] if recommended} == set(RECOMMENDED)
     assert snapshot["draft"]["endpoint"] == TEXT
     assert snapshot["controls"][0]["name"] == "prompt"
     assert snapshot["quote"]["backend"] == "local"
@@ -140,6 +142,12 @@ def test_composing_makes_the_request_and_tells_other_pages(panel, page):
     assert answer["quote"]["parameter"] == "duration"
     assert panel.request is None
     assert len(seen) == 2
+
+
+def test_every_endpoint_has_the_price_of_what_is_composed(page):
+    prices = page.ask("prices", values={"duration": "10", "prompt": 3, "multi_prompt": [7]})["prices"]
+    assert prices[endpoint("v2.5-turbo-pro").id] == "about $0.70"
+    assert prices[TEXT] == ""
 
 
 def test_a_job_goes_from_compose_to_a_video_and_another_take(panel, page):

@@ -13,10 +13,11 @@ from typing import Any
 
 from kling_nb._lazy import pillow
 from kling_nb.catalog import Endpoint
+from kling_nb.catalog.endpoint import with_price
 from kling_nb.errors import KlingError, MediaInputError, UsageError
 from kling_nb.events import State
 from kling_nb.job.job import Job
-from kling_nb.job.plan import Outcome, Plan
+from kling_nb.job.plan import Outcome, Plan, own_price
 from kling_nb.ledger import Entry
 from kling_nb.notebook.card.html import poster_of
 from kling_nb.notebook.flags import as_cell
@@ -97,6 +98,15 @@ class Desk:
         """
         one = self.session.endpoint(str(name))
         return {"endpoint": one.id, "controls": [control.to_json() for control in one.parameters]}
+
+    def prices(self, msg: Mapping[str, Any]) -> dict[str, str]:
+        """Return what the composed values would cost with each endpoint, in words."""
+        values, settings = check_values(msg.get("values")), self.session.settings()
+        found = {}
+        for one in self.session.endpoints():
+            own = own_price(one, settings)
+            found[one.id] = library.request_price(one if own is None else with_price(one, own), values)
+        return found
 
     def compose(self, msg: Mapping[str, Any]) -> dict[str, Any]:
         """Store the draft of a page, and return what it would do and cost."""

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from kling_nb.catalog import Endpoint
+from kling_nb.catalog.endpoint import estimate
 from kling_nb.catalog.shipped import endpoint
 from kling_nb.errors import UnknownEndpoint, UsageError
 from kling_nb.events import Event, JobState, State
@@ -69,9 +70,39 @@ def entry_row(entry: Entry) -> dict[str, Any]:
     }
 
 
-def catalogue_row(one: Endpoint) -> list[str]:
-    """Return an endpoint for the chooser: id, short name, title, category, price as text."""
-    return [one.id, one.short_name, one.title, one.category, price(one) if one.price else ""]
+_CAPABILITIES = {
+    "generate_audio": "audio",
+    "end_image_url": "end image",
+    "tail_image_url": "end image",
+    "multi_prompt": "shots",
+    "elements": "elements",
+}
+"""What a parameter makes possible, in words."""
+RECOMMENDED = (
+    *("v3-pro", "v3-turbo-standard", "v3-pro-image", "v3-turbo-standard-image"),
+    *("o3-pro-reference", "o3-pro-edit"),
+)
+"""The best and the cheapest of the newest generation whose schemas are in the package."""
+
+
+def catalogue_row(one: Endpoint) -> list[Any]:
+    """Return an endpoint for the chooser.
+
+    Returns:
+        Id, short name, title, category, price and capabilities as text, and True if it is recommended.
+    """
+    can = [_CAPABILITIES[control.name] for control in one.parameters if control.name in _CAPABILITIES]
+    listed = price(one) if one.price else ""
+    recommended = one.short_name in RECOMMENDED
+    return [one.id, one.short_name, one.title, one.category, listed, " · ".join(sorted(can)), recommended]
+
+
+def request_price(one: Endpoint, values: Mapping[str, Any]) -> str:
+    """Return the price of a request with these values in words; empty if it is not known."""
+    resolved = {control.name: control.default for control in one.parameters}
+    resolved |= {name: value for name, value in values.items() if name in resolved}
+    usd = estimate(one, resolved)
+    return "" if usd is None else f"about ${usd:.2f}"
 
 
 def _describe_endpoint(endpoint_id: str, inputs: Mapping[str, Any]) -> dict[str, str]:

@@ -163,6 +163,7 @@ class _Handle(Protocol):
 _HANDLERS: dict[str, _Handle] = {
     "snapshot": lambda desk, msg, buffers: (desk.snapshot(), []),
     "controls": lambda desk, msg, buffers: (desk.controls(msg.get("endpoint")), []),
+    "prices": lambda desk, msg, buffers: ({"prices": desk.prices(msg)}, []),
     "compose": lambda desk, msg, buffers: (desk.compose(msg), []),
     "attach": lambda desk, msg, buffers: (desk.attach(msg, buffers), []),
     "preview": lambda desk, msg, buffers: _image_answer(desk.files.get(msg.get("file")).preview()),
