@@ -1,4 +1,4 @@
-import { messageOf, price } from "../shared/words.js";
+import { inLine, messageOf, price } from "../shared/words.js";
 
 /** @typedef {import("./protocol.js").Control} Control */
 /** @typedef {import("./protocol.js").Values} Values */
@@ -191,6 +191,7 @@ const UNKNOWN = {
   price: "no price on record",
   outcome: "SUBMIT",
   words: "",
+  notices: "",
   take: null,
   refusal: null,
   problem: null,
@@ -207,18 +208,18 @@ const UNKNOWN = {
 export function offer(quote, touched) {
   const nothing = { generate: "Generate", again: "", hint: "", wrong: false, able: false };
   if (!quote) return { ...nothing, hint: touched ? "Checking…" : "" };
-  const { backend, estimate, outcome, problem, refusal } = quote;
+  const { backend, estimate, outcome, problem, refusal, notices } = quote;
   const local = backend === "local";
   const cost = local ? "free" : estimate === null ? quote.price : price(estimate);
   // Nothing is wrong before the reader has done anything.
   if (problem !== null) return { ...nothing, hint: touched ? problem : "", wrong: touched };
   if (!touched) return { ...nothing, hint: local ? "Free preview, drawn on this machine" : "" };
   // Generate stays enabled, because the reader may have lifted a limit in a cell since.
-  const hint = refusal ?? quote.words;
+  const hint = refusal ?? inLine([quote.words, notices], " ");
   const can = { hint, wrong: refusal !== null, able: true };
   if (outcome !== "SUBMIT") {
     return { ...can, generate: "Generate", again: `Another take · ${cost}` };
   }
   if (local) return { ...can, generate: "Generate", again: "" };
-  return { ...can, generate: `Generate · ${cost}`, again: "", hint: refusal ?? "" };
+  return { ...can, generate: `Generate · ${cost}`, again: "", hint: refusal ?? notices };
 }

@@ -89,6 +89,7 @@ export const PAGE = 50;
  * @property {"fal" | "local"} backend
  * @property {number | null} estimate US dollars
  * @property {string} price the cost in words, also where it is not known
+ * @property {string} notices what the reader should know about the request
  * @property {number | null} take number of the take that exists already
  * @property {import("../shared/protocol.js").Outcome} outcome what Generate would do
  * @property {string} words the same in one or two sentences, with its cost

@@ -53,6 +53,7 @@ export const TAKE_FIELDS = /** @type {const} */ ([
   "expected",
   "reused",
   "outcome",
+  "warnings",
   "shape",
   "input",
 ]);
@@ -129,6 +130,7 @@ export const LINES_KEPT = 2000;
  * @property {number | null} expected seconds that such jobs took before
  * @property {boolean} reused an earlier take was found, nothing was sent
  * @property {string} outcome what was done instead of a new submission, in words; else empty
+ * @property {string} warnings what the reader should know about the request
  * @property {number} shape width by height of the video as the request asks for it, 0 where it does not say
  * @property {import("../controls/value.js").Values} input what was given, without defaults
  */

@@ -1,6 +1,6 @@
 import { coverRule, covers, hasCard } from "../shared/card.js";
 import { copyText } from "../shared/copy.js";
-import { div, element } from "../shared/dom.js";
+import { div, element, write } from "../shared/dom.js";
 import { keepKeys } from "../shared/keys.js";
 import { actions } from "./actions.js";
 import { details } from "./details.js";
@@ -33,16 +33,19 @@ export function resultParts(live) {
   const acts = actions(live, screens.place);
   const another = makeAnother(live);
   const fold = details(live);
+  const note = element("div", "warnings", { role: "note" });
   const parts = [top, screens, strip, acts, another, fold];
   return {
     nodes: [
       top.node,
       div("sides", div("main", screens.node, strip.node, acts.node), another.node),
+      note,
       fold.node,
     ],
     failed: screens.failed,
     update() {
       for (const part of parts) part.update();
+      write(note, live.shown.about.warnings ?? ""); // the traits have none
     },
     close() {
       for (const part of parts) part.close?.();

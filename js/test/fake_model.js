@@ -67,6 +67,7 @@ export function entry(key, more = {}) {
     expected: null,
     reused: false,
     outcome: "",
+    warnings: "",
     shape: 0,
     input: { prompt: "a heron" },
     revision: 1,

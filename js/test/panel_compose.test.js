@@ -8,6 +8,7 @@ const quote = {
   estimate: 0.5,
   price: "about $0.50",
   outcome: "SUBMIT",
+  notices: "",
   words: "About $0.50.",
   take: null,
   refusal: null,
@@ -28,6 +29,12 @@ test("a preview says that it is one, and what fal would ask", () => {
   const words = "Free preview (about $0.50 on fal).";
   assert.equal(offer({ ...quote, backend: "local", words }, true).hint, words);
   assert.equal(offer({ ...quote, words }, true).hint, "", "the button has the price");
+  const notices = "The video has the shape of the image.";
+  assert.equal(offer({ ...quote, words, notices }, true).hint, notices);
+  assert.equal(
+    offer({ ...quote, backend: "local", words, notices }, true).hint,
+    `${words} ${notices}`,
+  );
 });
 
 test("a take that exists is free, another one says its price", () => {

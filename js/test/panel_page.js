@@ -9,6 +9,7 @@ const quote = {
   price: "about $0.50",
   outcome: "SUBMIT",
   words: "Free preview (about $0.50 on fal).",
+  notices: "",
   take: null,
   refusal: null,
   problem: null,

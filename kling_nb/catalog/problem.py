@@ -64,6 +64,8 @@ def unknown_parameter(owner: str, path: ValuePath, names: Sequence[str]) -> Prob
     """Return the problem of a name that `owner` (an endpoint or a parameter) does not have."""
     close = nearest(path[-1], names)
     hint = f"Did you mean {listing(close, 'or')}? " if close else ""
+    if path[-1] == "aspect_ratio" and {"image_url", "start_image_url"} & {*names}:
+        hint = "The video has the shape of the image. "
     takes = f"It takes {listing(names)}." if names else "It takes none."
     return Problem(path, "unknown", f"{owner} has no parameter {quote(path[-1])}.", hint + takes)
 

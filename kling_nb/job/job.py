@@ -85,6 +85,8 @@ class Job:
         output: What the model returned, once known.
         expected_seconds: How long earlier jobs of this endpoint took, or None.
         notices: What the user should know about how the job was found, one line each.
+        warnings: What the user should know about the request, e.g. that another endpoint is used, one line
+            each. They are also the first lines of the log.
         variable: The variable that receives the result in its cell, or None.
         maker: The `Session` of the job, which can make another take.
     """
@@ -114,6 +116,7 @@ class Job:
         self.output: dict[str, Any] | None = None
         self.expected_seconds: float | None = None
         self.notices: tuple[str, ...] = ()
+        self.warnings: tuple[str, ...] = ()
         self.variable: str | None = None
         self.cancellation = Cancellation()
         self.maker: Any = None

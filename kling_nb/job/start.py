@@ -246,6 +246,7 @@ class JobStarter:
             return job
         job.outcome = Outcome.SUBMIT if fresh else outcome_of(entry)
         job.expected_seconds = expected
+        job.warnings = notices
         for notice in notices:  # the run has not started, so no other thread changes the job
             job._apply(Logged(f"kling_nb: {notice}"))
         if copied:

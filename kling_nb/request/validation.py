@@ -380,6 +380,10 @@ def warnings(endpoint: Endpoint, values: Mapping[str, Any]) -> Iterator[str]:
     prompt, stated = values.get("prompt"), endpoint.input_schema.get("properties", {}).get("prompt", {})
     if isinstance(prompt, str) and len(prompt) > _LONG_PROMPT and "maxLength" not in stated:
         yield f"The prompt has {len(prompt):,} characters. Kling may ignore what is after {_LONG_PROMPT:,}."
+    if (ratio := values.get("aspect_ratio")) and (
+        values.get("start_image_url") or endpoint.category == "image-to-video"
+    ):
+        yield f"The video has the shape of the image, so aspect_ratio {ratio} may have no effect."
     shots = _shots(values)
     if len(shots) > _MOST_SHOTS:
         yield f"multi_prompt has {len(shots)} shots. Kling may refuse more than {_MOST_SHOTS}."

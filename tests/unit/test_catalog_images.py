@@ -4,7 +4,7 @@ import pytest
 
 from kling_nb.catalog.shipped import endpoint, endpoints
 from kling_nb.errors import InputError
-from kling_nb.request.request import build_request, image_endpoint, notices
+from kling_nb.request.request import VideoRequest, build_request, image_endpoint, notices
 
 START = "https://example.com/start.png"
 END = "https://example.com/end.png"
@@ -109,3 +109,18 @@ def test_an_empty_prompt_is_left_out_if_it_is_not_required():
         empty("v3-pro")
     with pytest.raises(InputError, match="create-voice takes no prompt"):
         empty("create-voice", prompt="hello", voice_url="https://example.com/v.mp3")
+
+
+def test_an_aspect_ratio_next_to_an_image_says_what_will_happen():
+    picture = "https://pictures.invalid/fox.png"
+    request = VideoRequest.build(
+        endpoint("v1-pro-image"), {"prompt": "a fox", "image_url": picture, "aspect_ratio": "9:16"}
+    )
+    assert request.warnings == (
+        "The video has the shape of the image, so aspect_ratio 9:16 may have no effect.",
+    )
+    with pytest.raises(InputError, match="has the shape of the image"):
+        VideoRequest.build(
+            endpoint("v2.1-standard-image"),
+            {"prompt": "a fox", "image_url": picture, "aspect_ratio": "9:16"},
+        )

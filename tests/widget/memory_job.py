@@ -34,6 +34,7 @@ class MemoryJob:
         self.outcome = None
         self.expected_seconds = None
         self.maker = None
+        self.warnings = ()
         self.variable = None
         self.listeners = {}
         self.cancels = []

@@ -15,8 +15,10 @@ from kling_nb.catalog.shipped import endpoint
 from kling_nb.errors import InputError, UnknownEndpoint
 from kling_nb.events import State
 from kling_nb.ledger import Intent
+from kling_nb.notebook.widgets.compose import Attachments
 from kling_nb.notebook.widgets.feed import Feed
 from kling_nb.notebook.widgets.library import PAGE, RECOMMENDED
+from kling_nb.notebook.widgets.takes import StripTake
 
 TEXT = "fal-ai/kling-video/v1/pro/text-to-video"
 IMAGE = "fal-ai/kling-video/v1/pro/image-to-video"
@@ -274,6 +276,15 @@ def test_reuse_names_files_that_are_not_kept(session, page):
     )
     again = page.ask("reuse", job=job_id)
     assert (again["values"], again["missing"]) == ({"prompt": PROMPT, "duration": "10"}, ["image_url"])
+
+
+def test_the_view_of_a_job_says_that_another_endpoint_is_used(session, tmp_cwd):
+    Image.new("RGB", (512, 512), "teal").save("pond.png")
+    job = session.submit("a heron", image="pond.png", endpoint="v1-pro", aspect_ratio="9:16")
+    assert StripTake(1, job).describe(Attachments())["warnings"].splitlines() == [
+        "v1-pro takes no image; v1-pro-image is used instead.",
+        "The video has the shape of the image, so aspect_ratio 9:16 may have no effect.",
+    ]
 
 
 def test_a_cell_of_the_draft_and_of_a_job(session, page):

@@ -58,7 +58,7 @@ class Maker:
         self.asked.append(values)
         settings = SimpleNamespace(backend="local")
         return SimpleNamespace(
-            outcome=Outcome.SUBMIT, submits=True, words="", refusal=None, settings=settings
+            outcome=Outcome.SUBMIT, submits=True, words="", notices=(), refusal=None, settings=settings
         )
 
     def submit(self, **values):

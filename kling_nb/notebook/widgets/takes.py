@@ -68,6 +68,8 @@ class JobLike(Protocol):
     @property
     def error(self) -> Exception | None: ...  # noqa: D102
     @property
+    def warnings(self) -> tuple[str, ...]: ...  # noqa: D102
+    @property
     def variable(self) -> str | None: ...  # noqa: D102
     @property
     def maker(self) -> Maker | None: ...  # noqa: D102
@@ -117,6 +119,7 @@ class StripTake:
             "expected": job.expected_seconds,
             "reused": job.reused,
             "outcome": _outcome_text(job),
+            "warnings": "\n".join(job.warnings),
             "shape": shape_of(request),
             "input": {name: _short(value) for name, value in given.items()},
         }
@@ -305,7 +308,7 @@ def quote(job: JobLike, changes: Mapping[str, Any], count: int = 1) -> dict[str,
     values, new = _arguments(job, changes)
     plan = _maker(job).plan(**values, new=new)
     return {
-        "words": plan.words if count == 1 else _words_of_many(plan, count),
+        "words": " ".join([plan.words if count == 1 else _words_of_many(plan, count), *plan.notices]),
         "outcome": plan.outcome.value,
         "backend": plan.settings.backend,
         "refusal": error_text(plan.refusal) if plan.refusal else "",
