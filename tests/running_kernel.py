@@ -37,8 +37,8 @@ class Cell:
 
     @property
     def message(self) -> str:
-        """The error as the user sees it."""
-        return "\n".join(self.error["traceback"]) if self.error else ""
+        """The error as the user sees it; of an interrupt or a cancel, what was printed."""
+        return "\n".join(self.error["traceback"]) if self.error else "" if self.ok else self.text
 
     def html(self) -> str:
         return "\n".join(display.get("text/html", "") for display in self.displays)

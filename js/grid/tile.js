@@ -147,7 +147,7 @@ export function tile(live, index, caption, captioned, press, monitor = null) {
       write(badge, planned ? known.plan : shown && !known.reused ? "" : stateWords(known));
       write(why, known.message);
       const job = known.state !== "WAITING" && known.state !== "SKIPPED";
-      open.hidden = live.whole?.mode === "sequence" || !job;
+      open.hidden = live.whole?.mode === "sequence" || !job || !live.connected;
       open.ariaExpanded = `${isOpen()}`;
       more.node.hidden = !shown || !live.connected;
       retry.hidden = !known.retry || !live.connected;

@@ -194,7 +194,7 @@ function header(live) {
         live.connected
           ? unansweredWords(live.kernel) || live.outcome
           : whole?.done
-            ? ""
+            ? GONE.cells
             : GONE.grid,
       );
     },

@@ -1,7 +1,7 @@
 import { createForm } from "../controls/form.js";
 import { mediaPicker } from "../controls/media_picker.js";
 import { alarm, button, div, element, write } from "../shared/dom.js";
-import { isFinished } from "../shared/words.js";
+import { GONE, isFinished } from "../shared/words.js";
 
 /** How many takes can be started at once. */
 const COUNTS = [1, 2, 4, 8];
@@ -82,7 +82,8 @@ export function makeAnother(live) {
     write(generate, newTake.sending ? "Starting…" : "Generate");
     generate.ariaDisabled = `${!newTake.quote || newTake.sending || !connected}`;
     counts.disabled = !connected;
-    price.textContent = newTake.quote?.words ?? "";
+    const gone = live.shown.finished ? GONE.take : ""; // the stage says more of one that runs
+    price.textContent = connected ? (newTake.quote?.words ?? "") : gone;
     write(problem, newTake.error);
   };
   const sight = new IntersectionObserver((entries) => {

@@ -167,6 +167,8 @@ const RESTARTED = "The kernel was restarted or shut down.";
 export const GONE = {
   fal: `${RESTARTED} The job goes on at fal: run the cell again, or call kling_nb.resume(). It is not paid for twice.`,
   local: `${RESTARTED} Run the cell again to make it again.`,
+  take: `${RESTARTED} Run the cell again to make another take.`,
   grid: `${RESTARTED} Jobs go on at fal: run the cell again to get them back. Nothing is paid for twice.`,
+  cells: `${RESTARTED} Run the cell again to open cells or make more. Nothing is paid for twice.`,
   panel: `${RESTARTED} Jobs go on at fal: make a new panel to go on working, or call kling_nb.resume() to get unfinished ones back.`,
 };

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from kling_nb import front_end
 from kling_nb._lazy import lazy
-from kling_nb.errors import KlingError, LedgerError
+from kling_nb.errors import Interrupted, JobCancelled, KlingError, LedgerError
 from kling_nb.notebook.ipykernel_quirks import (
     AwaitedCells,
     CellParent,
+    PlainErrors,
     add_completer,
     remove_completer,
     remove_magics,
@@ -49,8 +50,9 @@ class _Extension:
         self._shell = shell
         self.magics = KlingMagics(shell)
         in_kernel = hasattr(shell, "kernel")
-        self._watches: tuple[CellParent | AwaitedCells, ...] = (
-            (CellParent(shell), AwaitedCells(shell)) if in_kernel else ()
+        errors = PlainErrors(shell, (Interrupted, JobCancelled), self._say)
+        self._watches: tuple[CellParent | AwaitedCells | PlainErrors, ...] = (
+            (CellParent(shell), AwaitedCells(shell), errors) if in_kernel else ()
         )
         self._completer = Completer(shell)
 

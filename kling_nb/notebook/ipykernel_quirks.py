@@ -9,6 +9,8 @@
   `tests/kernel/test_reproducible.py`. Remove it when kernels know if someone sees their outputs.
 - `set_last_output`: `displayhook.update_user_ns` (IPython 8.18 to 9.18). Test: `_` and `Out` in
   `tests/kernel/test_cells.py`. Remove it when a magic can return a value that is not displayed.
+- `PlainErrors`: `InteractiveShell.custom_exceptions`, `_last_traceback` (ipykernel 6.29 to 7.4). Test: an
+  interrupted cell in `tests/kernel/test_cells.py`. Remove it when an exception can say that it is no fault.
 - `add_completer`, `remove_completer`, `remove_magics`: `Completer.custom_matchers`, `strdispatchers`,
   `magics_manager.magics` (IPython 7.34 to 9.18). Test: `%unload_ext` in `tests/unit/test_completion.py`.
   Remove them when IPython can register completers with types, and unregister both.
@@ -116,6 +118,40 @@ class AwaitedCells:
         if self._executing or not self._shell.autoawait or not lines or not lines[0].startswith(_CALL):
             return lines
         return [_AWAITED + lines[0].removeprefix(_CALL), *lines[1:]]
+
+
+class PlainErrors:
+    """Shows some exceptions as text, not as a red block. The cell still fails, so that Run All stops.
+
+    The user caused them, by ■ or Cancel, and the card above says so. IPython has room for one such handler,
+    and keeps that of the user.
+
+    Args:
+        shell: The shell.
+        kinds: Classes of exceptions.
+        show: Shows the text.
+    """
+
+    def __init__(
+        self, shell: Any, kinds: tuple[type[BaseException], ...], show: Callable[[str], None]
+    ) -> None:
+        self._shell, self._kinds, self._show = shell, kinds, show
+
+    def install(self) -> None:
+        """Handle the exceptions."""
+        if not self._shell.custom_exceptions:
+            self._shell.set_custom_exc(self._kinds, self._handle)
+
+    def remove(self) -> None:
+        """Leave the exceptions to IPython again."""
+        if self._shell.custom_exceptions == self._kinds:
+            self._shell.set_custom_exc((), None)
+
+    def _handle(self, shell: Any, _kind: Any, error: Any, _frames: Any, tb_offset: Any = None) -> list[str]:
+        self._show(str(error))
+        # Of the reply, for nbclient and others.
+        shell._last_traceback = error._render_traceback_()  # noqa: SLF001
+        return []
 
 
 def _inside_a_cell() -> bool:

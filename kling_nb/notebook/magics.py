@@ -98,7 +98,7 @@ class KlingMagics(Magics):
         %kling spend [day|endpoint|notebook]   show the estimated cost of fal's jobs
         %kling spend --reconcile [DAYS]   compare the ledger with fal's bill (needs an ADMIN key)
         %kling use ENDPOINT       use this endpoint for the next cells
-        %kling panel              open the panel: compose, queue, and everything that was made
+        %kling panel              open the panel: compose, watch jobs, look through everything that was made
         %kling key | key .env     show where the key is from; use the .env file of this folder
         %kling local | fal        send the next jobs to the local preview server, or to fal
         """

@@ -297,6 +297,14 @@ def test_a_kernel_that_is_gone_says_how_to_get_the_job_back(page):
     expect(job.get_by_role("progressbar")).to_be_hidden()
 
 
+def test_after_a_restart_a_finished_job_says_how_to_make_another_take(page):
+    job = show(page, DONE, **FILM)
+    expect(job.get_by_text("about $0.49")).to_be_visible()
+    page.evaluate("model.gone = true; model.trigger('comm_live_update')")
+    expect(job.get_by_text("Run the cell again to make another take.")).to_be_visible()
+    expect(job.get_by_role("button", name="Generate")).to_have_attribute("aria-disabled", "true")
+
+
 def test_a_poster_comes_when_it_is_seen_and_the_file_when_it_is_played(page):
     page.add_style_tag(content=".jp-OutputArea { padding-top: 3000px }")
     job = show(page, DONE, **FILM)
