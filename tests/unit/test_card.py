@@ -120,7 +120,7 @@ def test_a_finished_card_shows_everything_about_the_take(ready: Card) -> None:
         "Kling 1.0 Pro",
         "A heron lands on a frozen lake",
         "Duration 5 s · Aspect ratio 16:9 · cfg_scale 0.5",
-        "5 billable units · took 1 min 12 s",
+        "took 1:12 · 5 billable units",
         "1280 × 720 · 0.4 s · 10 fps · take 2",
         "heron #1 at 100%.mp4",
         "fal-ai/kling-video/v1/pro/text-to-video · request 764cabcf-b745-4b3e-ae38-1200304cf45b",
@@ -181,7 +181,7 @@ def test_the_poster_may_be_as_large_as_it_can_get(ready: Card, monkeypatch: pyte
 
 def test_a_preview_says_so(ready: Card) -> None:
     local = replace(ready, backend="local")
-    assert "LOCAL PREVIEW · made on this machine, free" in Page(html(local)).text
+    assert "LOCAL PREVIEW took 1:12 · free preview" in Page(html(local)).text
     assert "billable" not in html(local)
     assert "LOCAL PREVIEW, made on this machine, free" in text(local)
 
@@ -218,7 +218,7 @@ def test_a_job_without_a_result_says_where_it_stands(state: str, word: str, show
 
 def test_a_card_has_the_order_of_the_live_view(ready: Card) -> None:
     page = Page(html(ready)).text
-    order = ("Ready", "Kling 1.0 Pro", "took 1 min 12 s", "1280 × 720", "A heron", "Duration 5 s", "Details")
+    order = ("Ready", "Kling 1.0 Pro", "took 1:12", "1280 × 720", "A heron", "Duration 5 s", "Details")
     assert [page.index(one) for one in order] == sorted(page.index(one) for one in order)
     tags = [tag for tag, _ in Page(html(ready)).elements]
     assert tags.index("strong") < tags.index("video") < tags.index("details")
@@ -304,12 +304,11 @@ def test_a_finished_video_is_shown_with_the_defaults_of_its_endpoint(video: Vide
 @pytest.mark.parametrize(
     ("seconds", "shown"),
     [
-        (0, "0.0 s"),
-        (-1, "0.0 s"),
-        (4.24, "4.2 s"),
-        (59.6, "1 min"),
-        (72, "1 min 12 s"),
-        (3725, "1 h 2 min 5 s"),
+        (-1, "0:00"),
+        (4.24, "0:04"),
+        (59.6, "0:59"),
+        (72, "1:12"),
+        (3725, "1:02:05"),
     ],
 )
 def test_durations(seconds: float, shown: str) -> None:
@@ -410,7 +409,7 @@ def test_mathjax_leaves_a_prompts_dollars_alone() -> None:
 
 def test_the_text_form(ready: Card) -> None:
     assert text(ready).splitlines() == [
-        "Kling 1.0 Pro · ready · take 2 · 5 billable units · took 1 min 12 s",
+        "Kling 1.0 Pro · ready · take 2 · took 1:12 · 5 billable units",
         "  A heron lands on a frozen lake",
         "  Duration 5 s · Aspect ratio 16:9 · cfg_scale 0.5",
         "  kling_media/heron #1 at 100%.mp4  1280 × 720 · 0.4 s · 10 fps",

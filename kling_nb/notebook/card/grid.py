@@ -17,7 +17,7 @@ from kling_nb.errors import KlingError
 from kling_nb.events import State
 from kling_nb.job.plan import WORDS, Outcome
 from kling_nb.notebook.card import words
-from kling_nb.notebook.card.html import href, poster_of, transparent_gif
+from kling_nb.notebook.card.html import BADGE, href, poster_of, transparent_gif
 from kling_nb.notebook.card.job import source_of
 from kling_nb.notebook.card.mark import Mark, Part
 from kling_nb.sweeps.axes import Axis
@@ -31,10 +31,6 @@ _QUIET = "opacity:0.7"
 _WRAP = "white-space:normal;overflow-wrap:break-word"
 _WIDEST, _POSTER, _BYTES = 300, 240, 6_000
 """Pixels of a video in the table, pixels of its poster, and bytes of the poster."""
-_CHIP = (
-    "font-size:11px;padding:0 8px;border-radius:10px;"
-    "border:1px solid rgba(220,150,20,0.8);background:rgba(220,150,20,0.18)"
-)
 _LINK = 60
 """Characters of a link to a video that is left out."""
 _CAPTION = 200
@@ -118,7 +114,7 @@ def heading_row(title: str, summary: str, *, local: bool) -> str:
     """Return the first line of a card: title, summary, and a chip if it is a local preview."""
     parts = [f"<strong>{_text(title)}</strong>", f'<span style="{_QUIET}">{_text(summary)}</span>']
     if local:
-        parts.append(f'<span style="{_CHIP}">LOCAL PREVIEW · made on this machine, free</span>')
+        parts.append(f'<span style="{BADGE}">LOCAL PREVIEW</span>')
     style = "display:flex;flex-wrap:wrap;gap:4px 10px;align-items:center;margin-bottom:6px"
     return f'<div style="{style}">{" ".join(parts)}</div>'
 

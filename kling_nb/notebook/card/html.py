@@ -193,6 +193,8 @@ _CARD = (
 )
 _QUIET = "opacity:0.7"
 _WRAP = "white-space:pre-wrap;overflow-wrap:break-word"
+BADGE = "font-size:10px;padding:0 6px;border:1px dashed;border-radius:3px"
+"""How LOCAL PREVIEW looks, as in the live view."""
 _TINTS = {
     "amber": "220,150,20",
     "blue": "70,130,230",
@@ -271,7 +273,7 @@ def _heading(card: Card) -> str:
         f"<strong>{_text(card.title, 200)}</strong>",
     ]
     if card.backend == "local":
-        parts.append(_chip("LOCAL PREVIEW · made on this machine, free", "amber"))
+        parts.append(f'<span style="{BADGE}">LOCAL PREVIEW</span>')
     charge = " · ".join(escape(fact) for fact in words.charge(card))
     parts.append(f'<span style="margin-left:auto;font-size:12px;{_QUIET}">{charge}</span>' if charge else "")
     style = "display:flex;flex-wrap:wrap;gap:4px 8px;align-items:center;padding:6px 12px"
@@ -344,12 +346,11 @@ def _row(parts: list[str], style: str = "") -> str:
 
 
 def _chip(label: str, tint: str) -> str:
+    """Return a state as the live view shows it: a dot and a word."""
     colour = _TINTS[tint]
-    style = (
-        f"font-size:11px;padding:0 8px;border-radius:10px;border:1px solid rgba({colour},0.8);"
-        f"background:rgba({colour},0.18)"
-    )
-    return f'<span style="{style}">{escape(label)}</span>'
+    dot = f"display:inline-block;width:8px;height:8px;border-radius:50%;background:rgb({colour})"
+    style = f"font-size:12px;font-weight:600;padding:1px 9px;border-radius:9px;background:rgba({colour},0.14)"
+    return f'<span style="{style}"><span style="{dot}"></span> {escape(label)}</span>'
 
 
 def _text(value: str, length: int = 4_000) -> str:

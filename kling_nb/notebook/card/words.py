@@ -148,30 +148,29 @@ def measures(card: Card) -> str:
 
 
 def origin(card: Card) -> list[str]:
-    """Return the number of the take, its cost, and how long it took, as texts."""
+    """Return the number of the take, how long it took, and its cost, as texts."""
     return ([f"take {card.take}"] if card.take else []) + charge(card)
 
 
 def charge(card: Card) -> list[str]:
-    """Return its cost, and how long it took, as texts."""
+    """Return how long it took, and its cost, as texts: in the order and the words of the live view."""
     facts = []
+    if card.elapsed is not None:
+        facts.append(f"{'took' if state_of(card) is State.READY else 'after'} {duration(card.elapsed)}")
     if card.reused:
         facts.append(WORDS[Outcome.REUSE].brief + (f" ({card.made_on})" if card.made_on else ""))
     elif card.units and card.backend != "local":
         facts.append(clean(card.billed) or f"{clip(clean(card.units), 20)} billable units")
-    if card.elapsed is not None:
-        facts.append(f"{'took' if state_of(card) is State.READY else 'after'} {duration(card.elapsed)}")
+    elif card.backend == "local" and card.elapsed is not None:
+        facts.append("free preview")
     return facts
 
 
 def duration(seconds: float) -> str:
-    """Return seconds as text for people, such as `1 min 20 s`."""
-    if seconds < 10:
-        return f"{max(seconds, 0):.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
+    """Return seconds as 0:07, 12:30 or 1:02:03, as `clock` of `words.js`."""
+    minutes, rest = divmod(int(max(seconds, 0)), 60)
     hours, minutes = divmod(minutes, 60)
-    parts = ((hours, "h"), (minutes, "min"), (rest, "s"))
-    return " ".join(f"{number} {unit}" for number, unit in parts if number)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def log(card: Card, room: int) -> str:
