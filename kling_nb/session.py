@@ -31,7 +31,7 @@ from kling_nb.job.registry import PastJobs, RunningJobs
 from kling_nb.job.start import JobStarter
 from kling_nb.ledger import Entry, Intent, Ledger, Selection, Spending
 from kling_nb.ledger.limits import Grouping
-from kling_nb.media import Result, Takes
+from kling_nb.media import Result, Take, Takes
 from kling_nb.request.coercion import as_list
 from kling_nb.request.media_input import for_upload
 from kling_nb.request.request import VideoRequest
@@ -151,6 +151,7 @@ class Session:
         max_cost: float | str | None = None,
         frozen: bool | None = None,
         notebook: str | None = None,
+        made_from: str | None = None,
         webhook_url: str | None = None,
         fit: str | None = None,
         on_event: Listener | None = None,
@@ -173,6 +174,8 @@ class Session:
             max_cost: US dollars that this submission may cost; "none" lifts all limits for it.
             frozen: Submit nothing: show the take that is here, or fail.
             notebook: Noted in the ledger.
+            made_from: Fingerprint of the request of the cell from which the take is made. Noted in ledger
+                and sidecar.
             webhook_url: Where fal delivers the result too; see `kling_nb.fal.webhooks.verify`. It is not
                 part of the request, so a take made without one is reused.
             fit: Make an image or a clip that breaks a limit of the endpoint conform: "crop" its edges, "pad"
@@ -200,6 +203,7 @@ class Session:
             backend=backend,
             max_cost=max_cost,
             frozen=frozen,
+            made_from=made_from,
             webhook_url=webhook_url,
             fit=fit,
             parameters=parameters,
@@ -653,10 +657,37 @@ class Session:
         )
         return Takes(take.file() for take in found)
 
-    def takes_of(self, request: VideoRequest, backend: str) -> list[Job]:
-        """Return the stored takes of a request by one backend as finished jobs, in order of their numbers."""
-        takes = self._connections.media(self.settings().media).takes(request.fingerprint)
-        return [self._past.of_take(request, take) for take in takes if take.sidecar.backend == backend]
+    def takes_of(self, request: VideoRequest, backend: str, made_from: str | None = None) -> list[Job]:
+        """Return the stored takes of a request by one backend as finished jobs, in order of their numbers.
+
+        Args:
+            request: The request.
+            backend: "fal" or "local".
+            made_from: Fingerprint of the request of a cell. All takes that were made from the cell are
+                returned instead, by any backend, in the order of their submission.
+        """
+        media = self._connections.media(self.settings().media)
+        if made_from is None:
+            takes = [take for take in media.takes(request.fingerprint) if take.sidecar.backend == backend]
+        else:
+            takes = media.takes_of_cell(made_from, backend)
+        jobs = [self._past.of_take(self._planner.request_of_take(request, take), take) for take in takes]
+        for job in jobs:
+            job.made_from = made_from
+        return jobs
+
+    def _choose(self, take: Take, cell: str, name: str) -> None:
+        """Choose a take for a `%%kling NAME` cell, for all notebooks of the media folder.
+
+        Args:
+            take: The take.
+            cell: Fingerprint of the cell's request.
+            name: NAME of the cell.
+
+        Raises:
+            MediaError: The sidecar cannot be written.
+        """
+        self._connections.media(self.settings(backend="local").media).set_chosen(take, cell, name)
 
     def resume(self, *, everywhere: bool = False) -> list[Job]:
         """Resume every unfinished submission: follow, download and store it.

@@ -1,9 +1,10 @@
 import { copyButton } from "../shared/copy.js";
-import { alarm, div, write } from "../shared/dom.js";
+import { alarm, button, div, element, write } from "../shared/dom.js";
 import { Footage, saveAs, saveBlob } from "../shared/footage.js";
 import { menu } from "../shared/menu.js";
 import { dimensions, inLine, messageOf } from "../shared/words.js";
 import { isPlayable } from "./live_job.js";
+import { nameOf } from "./stage.js";
 
 /** How long a GIF may take until the kernel counts as busy. */
 const GIF_MS = 60_000;
@@ -11,7 +12,8 @@ const GIF_MS = 60_000;
 /** @typedef {import("./live_job.js").LiveJob} LiveJob */
 
 /**
- * What to do with the take on the stage: save it, or this frame of it, and copy its cell.
+ * What to do with the take on the stage: use it for the NAME of its cell, save it, or this frame of
+ * it, and copy its cell.
  *
  * @param {LiveJob} live
  * @param {() => {frame: number, video: HTMLVideoElement} | null} place where the video stands
@@ -24,6 +26,7 @@ export function actions(live, place) {
   const attempt = async (/** @type {() => Promise<void>} */ act) => {
     asked = take();
     write(problem, "");
+    write(said, "");
     await act().catch((error) => write(problem, messageOf(error)));
   };
   const saveVideo = async () => {
@@ -47,6 +50,12 @@ export function actions(live, place) {
     );
     saveBlob(await made.bytes(), made.name, node);
   };
+  const useIt = async () => {
+    const { msg } = await live.ask("use", { key: take().about.key });
+    write(said, msg.words);
+  };
+  const use = button("", () => void attempt(useIt));
+  const said = element("span", "facts", { role: "status" });
   const save = menu("Save ▾", "Save", () => [
     { label: isPlayable(take()) ? "Video" : "File", act: () => void attempt(saveVideo) },
     ...(isPlayable(take())
@@ -59,17 +68,25 @@ export function actions(live, place) {
   const cell = copyButton("Copy as cell", () => take().now.cell);
   const facts = div("facts");
   const problem = alarm();
-  const node = div("actions", save.node, cell, facts, problem);
+  const node = div("actions", use, save.node, cell, said, facts, problem);
   return {
     node,
     update() {
-      const { now } = take();
+      const { now, about } = take();
+      use.disabled = now.state !== "READY" || !live.connected;
+      use.ariaPressed = `${now.chosen}`;
+      const several = live.staged.length > 1;
+      const wish = several ? `Use ${nameOf(live, take()).toLowerCase()}` : "Use this take";
+      write(use, now.chosen ? `✓ Used as ${about.variable}` : wish);
+      use.hidden = !about.variable;
+      use.title = `Let ${about.variable} be this take, in all notebooks with ${about.scope}`;
       save.opener.disabled = !isPlayable(take()) && !now.file_type;
       cell.disabled = !now.cell;
       cell.title = now.no_cell ?? "";
       const number = now.number && live.takes.length < 2 ? `take ${now.number}` : "";
       write(facts, inLine([dimensions(now), number]));
       if (asked !== take() || take().footage.phase === "loading") write(problem, "");
+      if (asked !== take()) write(said, "");
     },
   };
 }

@@ -11,6 +11,7 @@ export const COMMANDS = /** @type {const} */ ([
   "poster",
   "quote",
   "generate",
+  "use",
   "resume",
   "gif",
   "attach",
@@ -56,11 +57,14 @@ export const TAKE_FIELDS = /** @type {const} */ ([
   "warnings",
   "shape",
   "input",
+  "variable",
+  "scope",
 ]);
 
 /** Fields of every "update" and of the answer to "snapshot", apart from the log lines. */
 export const STATE_FIELDS = /** @type {const} */ ([
   "revision",
+  "chosen",
   "state",
   "request_id",
   "resumed",
@@ -133,11 +137,14 @@ export const LINES_KEPT = 2000;
  * @property {string} warnings what the reader should know about the request
  * @property {number} shape width by height of the video as the request asks for it, 0 where it does not say
  * @property {import("../controls/value.js").Values} input what was given, without defaults
+ * @property {string} variable the NAME of the cell that can use the take; else empty
+ * @property {string} scope name of the media folder in which a choice holds
  */
 
 /**
  * @typedef {object} JobFields
  * @property {number} revision grows; of two messages the larger one is newer
+ * @property {boolean} chosen it is the take that the cell uses
  * @property {State} state
  * @property {string | null} request_id
  * @property {boolean} resumed the submission was made earlier, this kernel came back to it

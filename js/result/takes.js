@@ -89,9 +89,13 @@ function thumb(live, take) {
       asked ||= made;
       const state = made ? dimensions(take.now) : label(take.now.state);
       const caption = captionOf(live, take, number);
-      write(words, made ? caption : `${number} · ${state}`);
+      const mark = take.now.chosen ? "✓ " : "";
+      write(words, made ? mark + caption : `${number} · ${state}`);
       node.title = caption;
-      node.ariaLabel = inLine([`Take ${number}`, caption !== `${number}` && caption, state], ", ");
+      node.ariaLabel = inLine(
+        [`Take ${number}`, caption !== `${number}` && caption, state, take.now.chosen && "used"],
+        ", ",
+      );
       const pressed = live.compared.length > 1 ? live.compared.includes(take) : take === live.shown;
       node.ariaPressed = `${pressed}`;
       node.dataset.state = take.now.state;
@@ -111,6 +115,8 @@ function captionOf({ controls, takes }, take, number) {
       const value = textOf(control, settingOf(control, take.about.input));
       return /text|json|media|switch/.test(control.kind) ? `${control.label}: ${value}` : value;
     });
+  if (take.about.backend === "local" && takes.some(({ about }) => about.backend === "fal"))
+    parts.push("preview");
   return parts.length ? inLine([`${number}`, ...parts]) : `${number}`;
 }
 

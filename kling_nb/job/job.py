@@ -88,6 +88,8 @@ class Job:
         warnings: What the user should know about the request, e.g. that another endpoint is used, one line
             each. They are also the first lines of the log.
         variable: The variable that receives the result in its cell, or None.
+        made_from: Fingerprint of the request of the `%%kling` cell from which it was made, or None.
+        cell: The `%%kling NAME` cell for which its takes can be chosen, or None.
         maker: The `Session` of the job, which can make another take.
     """
 
@@ -118,6 +120,8 @@ class Job:
         self.notices: tuple[str, ...] = ()
         self.warnings: tuple[str, ...] = ()
         self.variable: str | None = None
+        self.made_from: str | None = None
+        self.cell: Any = None
         self.cancellation = Cancellation()
         self.maker: Any = None
         self._lines: list[Logged] = []

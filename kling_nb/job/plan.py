@@ -54,6 +54,8 @@ class Call:
 
     Attributes:
         earlier: The same call as an earlier version understood it, if that differs.
+        cell: NAME of the `%%kling` cell that makes the call, or an empty text; None for all other callers.
+        made_from: Fingerprint of the request of another cell, from which the take is made.
         fault: The error with which this version refuses the call. Then only what was paid for as `earlier`
             is shown.
         parameters: All other arguments: the endpoint's parameters and the options of the submission.
@@ -71,6 +73,8 @@ class Call:
     webhook_url: str | None = None
     fit: str | None = None
     earlier: Call | None = None
+    cell: str | None = None
+    made_from: str | None = None
     fault: KlingError | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
@@ -190,6 +194,9 @@ class Plan:
             `BudgetExceeded` (also if a limit is set and no price is known), or an `InputError` if there is no
             local preview of the endpoint.
         about_earlier: If an earlier version sent the call in another form, a line about that; else empty.
+        about_choice: If the take was chosen for the cell and differs from its request, or if the chosen one
+            is missing, a line about that; else empty.
+        made_from: Fingerprint of the request of the cell from which it is made, or None.
     """
 
     request: VideoRequest
@@ -204,6 +211,13 @@ class Plan:
     elsewhere: Take | None = None
     refusal: KlingError | None = None
     about_earlier: str = ""
+    about_choice: str = ""
+    made_from: str | None = None
+
+    @property
+    def about(self) -> tuple[str, ...]:
+        """Lines for the user about a take that differs from the call."""
+        return tuple(filter(None, (self.about_earlier, self.about_choice)))
 
     @property
     def outcome(self) -> Outcome:
@@ -227,9 +241,9 @@ class Plan:
 
     @property
     def words(self) -> str:
-        """What a run would do and cost, and what an earlier version sent for the same call."""
+        """What a run would do and cost, and how the take differs from the call."""
         text = WORDS[self.outcome].sentence.replace("{price}", self.price)
-        return text[:1].upper() + text[1:] if self.submits else f"{text} {self.about_earlier}".rstrip()
+        return " ".join([text[:1].upper() + text[1:] if self.submits else text, *self.about])
 
     @property
     def price(self) -> str:
@@ -325,7 +339,11 @@ class Planner:
             raise UsageError(f"take is {take!r}.", remedy="It must be a whole number from 1.")
         if webhook_url is not None:
             check_webhook(webhook_url, local=settings.backend == "local" or settings.hosts.loopback)
-        found = None if new else self.find(request, settings, take)
+        made_from = call.made_from or (None if call.cell is None else request.fingerprint)
+        chosen, about_choice = self._find_chosen(call, request, settings)
+        if chosen is not None:
+            request = self.request_of_take(request, chosen)
+        found = chosen or (None if new else self.find(request, settings, take))
         unfinished = None if new or found else self._find_paid(request, settings, take)
         if settings.backend == "fal" and not (found or unfinished):
             about_endpoint += options.notices
@@ -338,7 +356,29 @@ class Planner:
             if not settings.frozen:
                 request.check(rehearsal=settings.backend == "local")
             plan = replace(plan, request=self.with_price_of_today(plan.request, settings))
+        plan = replace(plan, about_choice=about_choice, made_from=made_from)
         return replace(plan, refusal=self._refusal(plan))
+
+    def _find_chosen(self, call: Call, request: VideoRequest, settings: Settings) -> tuple[Take | None, str]:
+        """Return the take that was chosen for a `%%kling NAME` cell, and a line for the user."""
+        if not call.cell or call.new or call.take is not None:
+            return None, ""
+        media = self._connections.media(settings.media)
+        take, missing = media.find_chosen(request.fingerprint, call.cell, REUSABLE[settings.backend])
+        if missing is not None:
+            again = missing.backend == "fal" and missing.request_id
+            remedy = f" To fetch it again, free: %kling show {missing.request_id}." if again else ""
+            return take, f"The take that you chose for {call.cell} is missing: {missing.file}.{remedy}"
+        return take, _about_choice(call.cell, request, take) if take else ""
+
+    def request_of_take(self, request: VideoRequest, take: Take) -> VideoRequest:
+        """Return the request of a take that was made from the cell of `request`, whose files it may share."""
+        known = take.sidecar
+        if known.fingerprint == request.fingerprint:
+            return request
+        same = known.endpoint == request.endpoint.id
+        chosen = request.endpoint if same else self.endpoint_of_job(known.endpoint)
+        return as_recorded(replace(request, endpoint=chosen), known.fingerprint, known.input)
 
     def _find_earlier(self, plan: Plan) -> Plan:
         """Return the plan that shows what was paid for under an earlier fingerprint, or `plan` itself."""
@@ -559,6 +599,20 @@ def _about_earlier(request: VideoRequest | None, stored: Mapping[str, Any]) -> s
     sent = [f"the {name} as {quote(stored[name], _SHOWN)}" for name in differing] or ["it in another form"]
     return f"Made by an earlier version, which sent {', '.join(sent)}. Nothing is sent now." + (
         " To send it as it is now, at a new charge: --new (API: new=True)." if request else ""
+    )
+
+
+def _about_choice(name: str, request: VideoRequest, take: Take) -> str:
+    """Return the line about a chosen take whose parameters differ from those of its cell; else nothing."""
+    wanted, stored = stored_input(request), take.sidecar.input
+    differing = [one for one in {**wanted, **stored} if wanted.get(one) != stored.get(one)]
+    if take.sidecar.endpoint != request.endpoint.id:
+        differing.insert(0, "endpoint")
+    if not differing or take.sidecar.fingerprint == request.fingerprint:
+        return ""
+    return (
+        f"{name} is the take that you chose, with another {', '.join(differing)}."
+        " That of the cell itself: --take 1."
     )
 
 

@@ -200,6 +200,7 @@ def _row(folder: Path, place: Path, sidecar: Sidecar) -> Row:
         "units": sidecar.billable_units,
         "reserved_usd": _expected_cost(sidecar),
         "media_path": str(place),
+        "made_from": sidecar.made_from,
     }
 
 

@@ -148,6 +148,7 @@ class PastJobs:
             created_at=entry.created_at,
         )
         job.maker = self._maker
+        job.made_from = entry.made_from
         return job
 
     def of_take(

@@ -119,7 +119,7 @@ class JobStarter:
     def _copy(self, plan: Plan, take: Take) -> Job:
         """Copy a take of another folder, and return its job."""
         _warn_no_webhook(plan.webhook_url, "this request has a take in another folder")
-        copy = self._connections.media(plan.settings.media).copy(take)
+        copy = self._connections.media(plan.settings.media).copy(take, made_from=plan.made_from)
         line = _say(f"Copied from {take.path.parent}, where this request was paid for. No extra charge.")
         job = self._past.of_take(plan.request, copy, line=line)
         job.outcome = Outcome.COPY
@@ -152,6 +152,7 @@ class JobStarter:
             limits=limits_of(plan.settings),
             reservation=reservation,
             elsewhere=plan.may_copy,
+            made_from=plan.made_from,
         )
         ledger = self._connections.ledger(plan.settings)
         entry, fresh = ledger.claim(intent)
@@ -288,9 +289,11 @@ def _over_max_cost(plan: Plan) -> BudgetExceeded | None:
 
 
 def _with_notices(job: Job, plan: Plan) -> Job:
-    """Return the job, with a line about what an earlier version sent for the same call, if it did."""
-    if plan.about_earlier:
-        job.notices = (plan.about_earlier,)
+    """Return the job, with its cell and the lines about a take that differs from the call."""
+    if plan.made_from:
+        job.made_from = plan.made_from
+    if plan.about:
+        job.notices = plan.about
     return job
 
 

@@ -67,7 +67,7 @@ class ResultStore:
         number = take.sidecar.take  # a later run needs it if the file is deleted
         await self._record.note(state=State.READY, units=units, media_path=str(take.path), take=number)
         if self._copy_to is not None:
-            copy = await asyncio.to_thread(self._copy_to.copy, take)
+            copy = await asyncio.to_thread(self._copy_to.copy, take, made_from=self._job.made_from)
             await self._set_take(copy)
         self._job._apply(Ready(units))
 
@@ -206,6 +206,7 @@ class ResultStore:
             units=result.units,
             lines=tuple((line.timestamp, line.message) for line in job.lines),
             estimate_usd=self._record.entry.reserved_usd,
+            made_from=self._record.entry.made_from,
         )
 
 

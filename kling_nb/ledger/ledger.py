@@ -118,6 +118,7 @@ class Ledger:
             "key_fingerprint": intent.key_fingerprint,
             "notebook": intent.notebook,
             "reserved_usd": intent.cost,
+            "made_from": intent.made_from,
         }
         names = ", ".join(values)
         marks = ", ".join("?" * len(values))

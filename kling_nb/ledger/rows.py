@@ -54,6 +54,7 @@ class Intent:
         any_take: If there is no job for this take, use one for another take.
         reservation: That of its sweep: see `Ledger.reserve`.
         elsewhere: If there is no job in this folder, use one of another folder.
+        made_from: Fingerprint of the request of its cell, or None.
     """
 
     backend: str
@@ -70,6 +71,7 @@ class Intent:
     any_take: bool = False
     reservation: str | None = None
     elsewhere: bool = False
+    made_from: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,7 @@ class Entry:
     media_path: str | None
     reserved_usd: float | None
     addresses: str | None
+    made_from: str | None
 
     @property
     def is_ours(self) -> bool:

@@ -75,6 +75,10 @@ _STEPS = (_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH)
 
 SCHEMA_VERSION = len(_STEPS)
 
+_LATER_COLUMNS = {"made_from": "TEXT"}  # fingerprint of the request of its cell
+"""Columns of `jobs` that do not count as a version. Earlier versions, which read and write the columns that
+they know, can go on using the file."""
+
 
 class NewerSchema(sqlite3.DatabaseError):
     """The file was written by a newer kling_nb."""
@@ -97,15 +101,21 @@ def prepare(db: sqlite3.Connection, *, wal: bool = True) -> None:
         )
     db.execute(f"PRAGMA journal_mode = {'WAL' if wal else 'DELETE'}")
     db.execute("PRAGMA synchronous = FULL")
-    if version == SCHEMA_VERSION:
+    if version == SCHEMA_VERSION and not _missing_columns(db):
         return
     db.execute("BEGIN IMMEDIATE")
     version = _version(db)  # Another kernel may have done it meanwhile.
     for step in _STEPS[version:]:
         for statement in _statements(step):
             db.execute(statement)
+    for name in _missing_columns(db):
+        db.execute(f"ALTER TABLE jobs ADD COLUMN {name} {_LATER_COLUMNS[name]}")
     db.execute(f"PRAGMA user_version = {max(version, SCHEMA_VERSION)}")
     db.execute("COMMIT")
+
+
+def _missing_columns(db: sqlite3.Connection) -> set[str]:
+    return _LATER_COLUMNS.keys() - {row[1] for row in db.execute("PRAGMA table_info(jobs)")}
 
 
 def _version(db: sqlite3.Connection) -> int:

@@ -38,6 +38,7 @@ from kling_nb.media.take import (
 )
 from kling_nb.request.file_types import BYTES, GIF, JSON, M4A, MP4, NOUNS, TEXT, FileType, file_type
 from kling_nb.video import Probe, probe
+from kling_nb.video.decisions import Choice, choose
 
 _ABANDONED = re.compile(rf"\.kling-\d+-[0-9a-f]{{12}}\.part({re.escape(CHECKPOINT_SUFFIX)})?")
 _ABANDONED_SECONDS = 2 * 86_400.0
@@ -87,6 +88,68 @@ class MediaFolder:
     def takes(self, fingerprint: str) -> tuple[Take, ...]:
         """Return all takes of a request whose file is complete: fal's first, then by number."""
         return tuple(self._takes(fingerprint))
+
+    def takes_of_cell(self, cell: str, backend: str) -> list[Take]:
+        """Return the takes that were made from a cell or chosen for it, in the order of their submission.
+
+        Takes of the cell's request by `backend` count too, because older ones do not name their cell.
+
+        Args:
+            cell: Fingerprint of the cell's request.
+            backend: "fal" or "local".
+        """
+        with self.one_look():
+            found = {take.path: take for take in self._takes(cell, backends=(backend,))}
+            for note in self._index.of_cell(cell):
+                take = _take(self._index, note)
+                if take and (take.sidecar.made_from == cell or _choices(note, cell)):
+                    found.setdefault(take.path, take)
+        return sorted(found.values(), key=lambda take: (take.sidecar.created_at, take.sidecar.take))
+
+    def find_chosen(self, cell: str, name: str, backends: Collection[str]) -> tuple[Take | None, Note | None]:
+        """Return the take that was chosen last for a `%%kling NAME` cell and has its file.
+
+        Args:
+            cell: Fingerprint of the cell's request.
+            name: NAME of the cell.
+            backends: Backends whose takes count.
+
+        Returns:
+            The take, or None; and the sidecar of a later choice whose file is missing, or None.
+        """
+
+        def search() -> tuple[Take | None, Note | None]:
+            missing = None
+            for _, note in sorted(self._chosen_notes(cell, name), key=lambda pair: pair[0], reverse=True):
+                if note.backend in backends:
+                    if take := _take(self._index, note):
+                        return take, missing
+                    missing = missing or note
+            return None, missing
+
+        found = search()
+        return search() if found == (None, None) and self._index.list_once() else found
+
+    def set_chosen(self, take: Take, cell: str, name: str) -> None:
+        """Choose a take for a `%%kling NAME` cell.
+
+        First the new choice is stored, then it is taken back from other takes. If the process ends between
+        the two, the newest choice counts. A preview takes nothing back from a take of fal, because it never
+        answers for fal.
+
+        Raises:
+            MediaError: A sidecar cannot be written.
+        """
+        choose(take.sidecar_path, cell, name)
+        replaced = ("fal", "local") if take.sidecar.backend == "fal" else ("local",)
+        for _, note in self._chosen_notes(cell, name):
+            if note.path != take.sidecar_path and note.backend in replaced:
+                choose(note.path, cell, name, chosen=False)
+
+    def _chosen_notes(self, cell: str, name: str) -> list[tuple[str, Note]]:
+        """Return the sidecars that were chosen for a `%%kling NAME` cell, with the times of the choices."""
+        notes = self._index.of_cell(cell)
+        return [(one.at, note) for note in notes for one in _choices(note, cell) if one.name == name]
 
     def take_of_request(self, request_id: str | None, backend: str) -> Take | None:
         """Return the take of one request to fal or to the local preview server, or None.
@@ -262,13 +325,20 @@ class MediaFolder:
         incoming = Incoming(take.path.parent)
         return await incoming.receive(chunks, expected_size, None, lambda: _place_other(incoming, take, name))
 
-    def copy(self, take: Take) -> Take:
+    def copy(self, take: Take, *, made_from: str | None = None) -> Take:
         """Copy a take of another folder with the other files of its result. Its ratings stay behind.
+
+        Args:
+            take: The take.
+            made_from: Fingerprint of the request of the cell that wants the copy, or None.
 
         Raises:
             MediaError: The disk refuses.
         """
-        known, temporary = replace(take.sidecar, user={}), temporary_path(self.folder / "take")
+        known, temporary = (
+            replace(take.sidecar, user={}, made_from=made_from),
+            temporary_path(self.folder / "take"),
+        )
         prompt = str(known.input.get("prompt") or known.input.get("text") or known.endpoint)
         with disk_errors(self.folder, unsent=True):
             try:
@@ -405,6 +475,7 @@ def _sidecar(incoming: Incoming, draft: TakeDraft, kind: FileType, measures: Pro
         billable_units=draft.units or None,
         lines=tuple(draft.lines[-MAX_LINES:]),
         estimate_usd=draft.estimate_usd,
+        made_from=draft.made_from,
     )
 
 
@@ -435,6 +506,11 @@ def _take(index: Index, note: Note) -> Take | None:
 def _take_of(index: Index, note: Path, sidecar: Sidecar | None) -> Take | None:
     media = index.media_of(note, sidecar) if sidecar else None
     return Take(media, sidecar, note) if media and sidecar else None
+
+
+def _choices(note: Note, cell: str) -> list[Choice]:
+    """Return the choices of a take for a cell."""
+    return [choice for choice in note.decisions.choices if choice.cell == cell]
 
 
 def _take_of_id(index: Index, request_id: str | None, backend: str, *, recent: float = 0.0) -> Take | None:

@@ -53,14 +53,16 @@ _DAMAGED = {sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _ENCODING = ("utf-8", "surrogatepass")
 """A sidecar may have lone surrogates, which have no UTF-8. So texts are stored as blobs."""
 
-_VERSION = 1
+_VERSION = 2
 _NOTES = """CREATE TABLE notes (
 path BLOB PRIMARY KEY, inode INTEGER, mtime INTEGER, bytes INTEGER, backend TEXT, take INTEGER, size INTEGER,
-finished REAL, fingerprint BLOB, request BLOB, file BLOB, endpoint BLOB, user BLOB)"""
+finished REAL, fingerprint BLOB, request BLOB, file BLOB, endpoint BLOB, made_from BLOB, user BLOB)"""
 _TABLES = (
     _NOTES,
     "CREATE INDEX notes_by_fingerprint ON notes (fingerprint)",
     "CREATE INDEX notes_by_request ON notes (request)",
+    "CREATE INDEX notes_by_cell ON notes (made_from)",
+    "CREATE INDEX notes_with_user ON notes (path) WHERE user IS NOT NULL",
     "CREATE TABLE listing (state TEXT)",
     f"PRAGMA user_version = {_VERSION}",
 )
@@ -158,6 +160,18 @@ class Index:
     def of_request_id(self, request_id: str, *, recent: float = 0.0) -> list[Note]:
         """Return the sidecars of one request to fal or to a local preview server. See `of_request`."""
         return self._find("request", request_id, recent)
+
+    def of_cell(self, cell: str) -> list[Note]:
+        """Return the sidecars of takes that were made from a cell, or that may have been chosen for it.
+
+        Args:
+            cell: Fingerprint of the cell's request.
+        """
+        where = (
+            "path IN (SELECT path FROM notes WHERE made_from = ?1"
+            " UNION SELECT path FROM notes WHERE user IS NOT NULL AND instr(user, ?1)) ORDER BY path"
+        )
+        return self._select(where, cell.encode(*_ENCODING))
 
     def newest(self, limit: int = -1) -> list[Note]:
         """Return all sidecars, or the newest `limit` ones, the newest first."""
@@ -580,14 +594,20 @@ def _insert(db: sqlite3.Connection, path: bytes, sidecar: Sidecar | None, status
     """Write the row of a JSON file, which may be no sidecar."""
     row: list[Any] = [path, status.st_ino % 2**63, status.st_mtime_ns, status.st_size]
     if sidecar is None:
-        row += [None] * 9
+        row += [None] * 10
     else:
-        texts = (sidecar.fingerprint, sidecar.request_id, sidecar.file, sidecar.endpoint)
+        texts = (
+            sidecar.fingerprint,
+            sidecar.request_id,
+            sidecar.file,
+            sidecar.endpoint,
+            sidecar.made_from,
+        )
         row += [sidecar.backend, sidecar.take, sidecar.size]
         row += [datetime.fromisoformat(sidecar.finished_at).timestamp()]
         row += [None if text is None else text.encode(*_ENCODING) for text in texts]
         row += [json.dumps(sidecar.user).encode() if sidecar.user else None]
-    db.execute("INSERT OR REPLACE INTO notes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+    db.execute("INSERT OR REPLACE INTO notes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
 
 
 def _folders(folder: Path) -> Iterator[tuple[str, os.stat_result, list[os.DirEntry[str]]]]:

@@ -23,6 +23,8 @@ writes it, and any program may read it.
     billable_units  as fal sent them, or null
     lines           the last 200 log lines, each [timestamp or null, message]
     estimate_usd    expected cost in US dollars; null, or missing, if not known
+    made_from       fingerprint of the request of the `%%kling` cell from which it was made, also with other
+                    parameters; missing if it was not made from a cell, or by an earlier version
     user            rating, note, tags and choice of the user (`video/decisions.py`); missing if there are
                     none. It is all that may change after the sidecar was written
 
@@ -81,6 +83,7 @@ class Sidecar:
     billable_units: str | None
     lines: tuple[Line, ...]
     estimate_usd: float | None = None
+    made_from: str | None = None
     user: Any = field(default_factory=dict)
 
     def to_json(self) -> bytes:
@@ -90,8 +93,9 @@ class Sidecar:
             MediaError: `input` has a value that JSON does not have.
         """
         entries = {"kling_nb": VERSION, **{one.name: getattr(self, one.name) for one in fields(self)}}
-        if not self.user:
-            del entries["user"]
+        for name in ("made_from", "user"):
+            if not entries[name]:
+                del entries[name]
         try:
             return json_object(entries)
         except (TypeError, ValueError, RecursionError) as error:
@@ -260,6 +264,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "billable_units": _or_none(_text),
     "lines": _lines,
     "estimate_usd": _amount,
+    "made_from": lambda value: value if isinstance(value, str) else None,  # a take counts without it
     "user": lambda value: value or {},  # a take counts, whatever this is
 }
 
@@ -348,6 +353,7 @@ class TakeDraft:
         units: `x-fal-billable-units`, as sent.
         lines: The log: (timestamp or None, message).
         estimate_usd: Expected cost in US dollars, or None.
+        made_from: Fingerprint of the request of its cell, or None.
     """
 
     fingerprint: str
@@ -365,6 +371,7 @@ class TakeDraft:
     units: str | None = None
     lines: tuple[Line, ...] = ()
     estimate_usd: float | None = None
+    made_from: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,8 @@ from kling_nb.catalog import Endpoint
 from kling_nb.errors import InputError, KlingError, UsageError
 from kling_nb.job.job import Job
 from kling_nb.job.plan import WORDS, Call
+from kling_nb.media import Result
+from kling_nb.notebook.choice import NamedCell
 from kling_nb.notebook.flags import (
     BODY_PARAMETERS,
     IMAGES,
@@ -262,12 +264,13 @@ class CellRun:
         found = read_cell(line, body, fields, self._find_image, default_endpoint=self._settings.endpoint)
         self.reading, self._fault = found.used, found.fault
         self.call, self.earlier = found.used.call, found.earlier()
+        self._named: NamedCell | None = None
 
     def wait(self) -> None:
         """Run the cell and block until the job has ended."""
         job = self.start()
         if job is not None:
-            self.assign(self.outputs.wait(job, self.timeout, quiet=self.call.quiet))
+            self._assign_result(self.outputs.wait(job, self.timeout, quiet=self.call.quiet))
 
     async def wait_async(self) -> None:
         """Run the cell for `await`. The kernel handles widget messages while it waits."""
@@ -278,7 +281,7 @@ class CellRun:
             result = await job.wait_async(self.timeout)
         except asyncio.CancelledError:
             raise await job._interrupt_error() from None
-        self.assign(result)
+        self._assign_result(result)
 
     @property
     def timeout(self) -> float | None:
@@ -289,7 +292,8 @@ class CellRun:
         """Submit and show the job. Return it, or None if the cell does not wait."""
         call = self.call
         try:
-            plan = self.session.plan(self.reading.text, **self.arguments(earlier=self.earlier({})))
+            own = {"earlier": self.earlier({}), "cell": call.name or ""}
+            plan = self.session.plan(self.reading.text, **self.arguments(**own))
             if call.dry_run:
                 self.outputs.plan(plan)
                 return None
@@ -297,6 +301,9 @@ class CellRun:
         except InputError as fault:
             raise _with_flag(fault, self.reading) from None
         job.variable = call.name
+        if call.name and plan.made_from and not (plan.new or plan.take):
+            scope = plan.settings.media.name
+            self._named = job.cell = NamedCell(call.name, plan.made_from, self.session, self._shell, scope)
         self.outputs.show(job, quiet=call.quiet)
         if call.wait:
             return job
@@ -313,6 +320,11 @@ class CellRun:
         if value is None:
             _check_image(word, flag, self._shell.user_ns)
         return word if value is None else value
+
+    def _assign_result(self, result: Result) -> None:
+        """Assign the result, unless another take was chosen while the cell waited."""
+        chosen = self._named.chosen if self._named else None
+        self.assign(result if chosen is None else chosen.result)
 
     def assign(self, value: Any) -> None:
         """Assign a value to NAME, or to `_` and `Out` if the line has none."""

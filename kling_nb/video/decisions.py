@@ -5,7 +5,9 @@ The entries of the object `user`:
     rating          {"value": 1 to 5, or null if it was taken back, "at": ISO 8601 time}
     note            {"value": a text, "at": …}
     tags            {"value": a list of texts, "at": …}
-    chosen_for      a list; not empty if the take was chosen for a cell
+    chosen_for      a list of {"cell": fingerprint of the cell's request, "name": NAME of the cell, "at": …}
+
+Of several takes that were chosen for the same cell and NAME, the newest choice counts.
 
 An entry that cannot be read is ignored with a warning, and never makes a take invalid. Entries that this
 version does not know are kept. All other names of a sidecar stay as they were written.
@@ -21,7 +23,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 from kling_nb._files import write_file
 from kling_nb._lazy import filelock
@@ -39,6 +41,20 @@ _LONGEST_NOTE, _LONGEST_TAG, _MOST_TAGS = 10_000, 100, 100
 T = TypeVar("T")
 
 
+class Choice(NamedTuple):
+    """A `%%kling NAME` cell for which a take was chosen.
+
+    Attributes:
+        cell: Fingerprint of the cell's request.
+        name: NAME of the cell.
+        at: ISO 8601 time of the choice.
+    """
+
+    cell: str
+    name: str
+    at: str
+
+
 @dataclass(frozen=True, slots=True)
 class Decisions:
     """What the user decided about a take.
@@ -47,13 +63,18 @@ class Decisions:
         rating: 1 to 5 stars, or None.
         note: A text, or empty.
         tags: The tags in the order in which they were given.
-        chosen: True if it was chosen for a cell.
+        choices: The cells for which it was chosen.
     """
 
     rating: int | None = None
     note: str = ""
     tags: tuple[str, ...] = ()
-    chosen: bool = False
+    choices: tuple[Choice, ...] = ()
+
+    @property
+    def chosen(self) -> bool:
+        """True if it was chosen for a cell."""
+        return bool(self.choices)
 
     @classmethod
     def of(cls, user: Any, source: str = "") -> Decisions:
@@ -74,7 +95,11 @@ class Decisions:
                 found[name] = check(user[name]["value"])
             except (UsageError, TypeError, KeyError, IndexError):
                 _warn(source, f"user.{name}")
-        return cls(chosen=bool(user.get("chosen_for")), **found)
+        listed = user.get("chosen_for") or []
+        entries = [_choice(entry) for entry in listed] if isinstance(listed, list) else [None]
+        if None in entries:
+            _warn(source, "user.chosen_for")
+        return cls(choices=tuple(filter(None, entries)), **found)
 
     def meets(self, rating: int | None, tags: Iterable[str], chosen: bool | None) -> bool:
         """Return True if the take has at least this rating, all these tags, and was chosen or not."""
@@ -102,14 +127,64 @@ def decide(sidecar: Path, **values: Any) -> None:
         UsageError: A value makes no sense.
         MediaError: The sidecar cannot be read or written.
     """
-    now = datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    now = _now()
     entries = {name: {"value": _CHECKS[name](value), "at": now} for name, value in values.items()}
+    _change(sidecar, lambda user: {**user, **entries})
+
+
+def choose(sidecar: Path, cell: str, name: str, *, chosen: bool = True) -> None:
+    """Store that a take was chosen for a cell, or that it is not any more.
+
+    Args:
+        sidecar: The sidecar. It is replaced in one step.
+        cell: Fingerprint of the cell's request.
+        name: NAME of the cell.
+        chosen: False takes a choice back.
+
+    Raises:
+        MediaError: The sidecar cannot be read or written.
+    """
+    new = [Choice(cell, name, _now())._asdict()] if chosen else []
+
+    def change(user: dict[str, Any]) -> dict[str, Any]:
+        listed = user.get("chosen_for")
+        others = (
+            [entry for entry in listed if not _is_for(entry, cell, name)] if isinstance(listed, list) else []
+        )
+        return {**user, "chosen_for": [*others, *new]}
+
+    _change(sidecar, change)
+
+
+def _now() -> str:
+    return datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _choice(entry: Any) -> Choice | None:
+    """Return an entry of `chosen_for`, or None if it cannot be read."""
+    match entry:
+        case {"cell": str(cell), "name": str(name), "at": str(at)}:
+            return Choice(cell, name, at)
+    return None
+
+
+def _is_for(entry: Any, cell: str, name: str) -> bool:
+    choice = _choice(entry)
+    return choice is not None and (choice.cell, choice.name) == (cell, name)
+
+
+def _change(sidecar: Path, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    """Replace `user` of a sidecar under a lock. `change` gets the present value, and returns the new one.
+
+    Raises:
+        MediaError: The sidecar cannot be read or written.
+    """
     try:
         lock = filelock.FileLock(sidecar.with_name(LOCK), timeout=_LOCK_SECONDS, poll_interval=0.005)
         with lock:
             found = _read(sidecar)
             user = found.get("user")
-            found["user"] = {**(user if isinstance(user, dict) else {}), **entries}
+            found["user"] = change(user if isinstance(user, dict) else {})
             write_file(sidecar, json_object(found), overwrite=True)
     except FileNotFoundError:
         raise MediaError(
@@ -120,7 +195,7 @@ def decide(sidecar: Path, **values: Any) -> None:
         reason = getattr(error, "strerror", None) or str(error)
         raise MediaError(
             f"{sidecar.parent} cannot be written to: {reason}. Nothing was stored.",
-            remedy="Ratings, notes and tags are stored next to the take. Make the folder writable.",
+            remedy="Ratings, notes, tags and choices are stored next to the take. Make the folder writable.",
         ) from error
     except (ValueError, RecursionError) as error:
         raise MediaError(f"{sidecar.name} is not a sidecar: {error}. Nothing was stored.") from error

@@ -1,5 +1,8 @@
 """`%%kling` in a real kernel."""
 
+from itertools import count
+from typing import Any
+
 import pytest
 from running_kernel import RunningKernel
 from scripted import Done, Hold, Log, Queue, Run, Script, ScriptedFal
@@ -364,3 +367,39 @@ def test_quiet_says_nothing(kernel: RunningKernel) -> None:
     assert not cell.displays
     assert not cell.text
     assert kernel.value("cat.width") == "64"
+
+
+def test_a_take_that_is_used_is_the_variable_the_card_and_what_the_cell_gives_again(
+    kernel: RunningKernel, fal: ScriptedFal
+) -> None:
+    cell = kernel.ok("%%kling kite\na kite")
+    view = next(reversed(kernel.comms))
+
+    numbers = count()
+
+    def ask(kind: str, **msg: object) -> dict[str, Any]:
+        number = next(numbers)
+        kernel.send(view, {"id": number, "kind": kind, "msg": msg})
+        kernel.wait_until(lambda: any(one.get("id") == number for one in kernel.received(view)))
+        return next(one for one in kernel.received(view) if one.get("id") == number)
+
+    ask("generate", key=1, changes={"duration": "10"}, backend="fal")
+    kernel.wait_until(lambda: kernel.value("len(list(kite.path.parent.glob('*.mp4')))") == "2")
+    kernel.wait_until(lambda: ask("snapshot", key=2)["msg"]["state"] == "READY")
+    assert kernel.value("kite.request['input'].get('duration')") == "None"
+    assert ask("use", key=2)["msg"]["words"].startswith("kite is this take, in all notebooks with")
+    assert kernel.value("kite.request['input']['duration']") == "10"
+    kernel.wait_until(lambda: fal.accepted[1].request_id in cell.displays[-1]["text/plain"])
+    assert "Duration 10 s" in cell.displays[-1]["text/plain"]
+
+    again = kernel.ok("%%kling kite\na kite")
+    assert "kite is the take that you chose, with another duration." in again.text
+    assert kernel.value("kite.request['input']['duration']") == "10"
+    view = next(reversed(kernel.comms))
+    takes = ask("snapshot")["msg"]["takes"]
+    assert [(take["chosen"], take["variable"]) for take in takes] == [(False, "kite"), (True, "kite")]
+    assert len(fal.accepted) == 2
+    kernel.ok("%%kling bird\na kite")
+    assert kernel.value("bird.request['input'].get('duration')") == "None"
+    kernel.ok("%%kling kite --take 1\na kite")
+    assert kernel.value("kite.request['input'].get('duration')") == "None"

@@ -122,7 +122,7 @@ def test_a_damaged_user_is_ignored_with_a_warning_and_never_loses_a_take(
 
 def test_entries_of_a_later_version_and_names_that_are_not_known_are_kept(media: MediaFolder) -> None:
     take = store(media, "a fox")
-    more = {"mood": "blue", "user": {"chosen_for": [{"name": "kite"}], "score": {"value": 1, "at": ""}}}
+    more = {"mood": "blue", "user": {"chosen_for": [CHOICE], "score": {"value": 1, "at": ""}}}
     take.sidecar_path.write_text(json.dumps(json.loads(take.sidecar_path.read_text()) | more))
     take.video().rating = 3
     content = json.loads(take.sidecar_path.read_text())
@@ -153,6 +153,7 @@ def test_a_folder_that_is_read_only_or_gone_gives_a_clear_error(media: MediaFold
         video.rating = 4
 
 
+CHOICE = {"cell": "ab" * 32, "name": "kite", "at": "2026-11-03T10:00:00.000Z", "by": "me"}
 RATE = """
 import sys
 from pathlib import Path

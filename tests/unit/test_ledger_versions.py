@@ -12,7 +12,7 @@ from kling_nb.ledger.schema import SCHEMA_VERSION
 DUMPS = Path(__file__).parent.parent / "ledgers"
 """A ledger of each version, written by the code of that version, as `.dump` of SQLite shows it."""
 
-OLD = range(1, SCHEMA_VERSION)
+OLD = range(1, SCHEMA_VERSION + 1)  # that of the last one had no `made_from`
 
 
 def as_left(version: int, folder: Path) -> Path:
@@ -69,6 +69,23 @@ def test_it_has_the_tables_of_a_new_one(version: int, tmp_path: Path) -> None:
         ledger.close()
     assert shape(old) == shape(new.path)
     assert shape(old)[0] == SCHEMA_VERSION
+
+
+def test_an_earlier_version_can_use_the_ledger_that_this_one_has_changed(tmp_path: Path) -> None:
+    path = as_left(SCHEMA_VERSION, tmp_path)
+    earlier = sqlite3.connect(path, isolation_level=None)
+    known = [row[1] for row in earlier.execute("PRAGMA table_info(jobs)")]
+    ledger = Ledger(path)
+    entry, _ = ledger.claim(Intent("fal", "e", {}, "p", "f", tmp_path, made_from="ab" * 32))
+    assert ledger.get(entry.id).made_from == "ab" * 32
+    assert earlier.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)  # else it refuses the file
+    row = dict(zip(known, earlier.execute(f"SELECT {', '.join(known)} FROM jobs").fetchone(), strict=True))
+    row |= {"id": "of-the-old", "request_id": "r-old"}
+    marks = ", ".join("?" * len(row))
+    earlier.execute(f"INSERT INTO jobs ({', '.join(row)}) VALUES ({marks})", tuple(row.values()))
+    assert ledger.get("of-the-old").made_from is None
+    earlier.close()
+    ledger.close()
 
 
 def test_every_earlier_version_is_tried() -> None:

@@ -66,9 +66,17 @@ def test_the_file_has_its_version_first_and_every_name() -> None:
     written = json.loads(SIDECAR.to_json())
     assert list(written)[:2] == ["kling_nb", "fingerprint"]
     assert written["kling_nb"] == 1
-    assert list(written)[1:] == [field.name for field in fields(Sidecar) if field.name != "user"]
+    names = [field.name for field in fields(Sidecar) if field.name not in {"made_from", "user"}]
+    assert list(written)[1:] == names
     assert written["created_at"] == "2023-11-14T22:13:20.500Z"
     assert SIDECAR.to_json().count(b"\n") == len(written) + 2
+
+
+@pytest.mark.parametrize(("value", "read"), [("ab" * 32, "ab" * 32), (None, None), (7, None)])
+def test_a_cell_that_makes_no_sense_is_no_reason_to_lose_a_take(value: Any, read: str | None) -> None:
+    found = Sidecar.from_json(changed(made_from=value))
+    assert found == replace(SIDECAR, made_from=read)
+    assert ("made_from" in json.loads(found.to_json())) == (read is not None)
 
 
 def test_names_of_a_later_minor_change_are_ignored() -> None:

@@ -8,6 +8,7 @@ from scripted import Done, Fail, Hold, Log, Queue, Run, Script, ScriptedFal
 from scripted.script import instant
 
 from kling_nb.errors import SubmissionUncertain, UsageError
+from kling_nb.notebook.choice import NamedCell
 from kling_nb.notebook.widgets.job import JobWidget
 from kling_nb.notebook.widgets.takes import submit
 from views.live import opened
@@ -108,6 +109,49 @@ def test_what_is_refused_is_shown_and_nothing_stands_in_the_way_of_a_screen_read
         assert serious_faults(page, ".kling-job") == []
     job.get_by_role("button", name="Undo the change of Multi prompt").click()
     expect(job.get_by_role("button", name="Generate", exact=True)).to_have_attribute("aria-disabled", "false")
+
+
+class Shell:
+    """What a cell needs of IPython."""
+
+    def __init__(self):
+        self.values = {}
+
+    def push(self, values):
+        self.values.update(values)
+
+
+def of_cell(live, session, **arguments):
+    """The finished job of a cell "%%kling kite", and its shell."""
+    plan = session.plan("a kite", cell="kite", **arguments)
+    job = live.finish(session._launch(plan))
+    shell = Shell()
+    job.cell = NamedCell("kite", plan.made_from, session, shell, "kling_media")
+    return job, shell
+
+
+def test_a_take_is_used_for_the_name_of_its_cell(page, live, session):
+    first, shell = of_cell(live, session)
+    job = live.job(JobWidget(first))
+    use = job.get_by_role("button", name="Use this take")
+    expect(use).to_have_attribute("title", "Let kite be this take, in all notebooks with kling_media")
+    job.get_by_role("radio", name="10").check()
+    job.get_by_role("button", name="Generate", exact=True).click()
+    expect(job.get_by_role("button", name="Take 2, 2 · 10 s, ")).to_have_attribute("aria-pressed", "true")
+    expect(job.locator(".kling-chip")).to_have_text("Ready")
+    use.press("Enter")
+    expect(job.get_by_role("button", name="✓ Used as kite")).to_have_attribute("aria-pressed", "true")
+    expect(job.get_by_text("kite is this preview. It never replaces a video of fal.")).to_be_visible()
+    assert shell.values["kite"].request["input"]["duration"] == "10"
+    assert serious_faults(page, ".kling-job") == []
+    job.get_by_role("button", name="Take 1,").click()
+    expect(use).to_have_attribute("aria-pressed", "false")
+
+    again, _ = of_cell(live, session)
+    assert again.file == shell.values["kite"].path
+    job = live.job(JobWidget(again))
+    expect(job.get_by_role("button", name="✓ Used as kite")).to_be_visible()
+    expect(job.get_by_role("button", name=", used")).to_have_count(1)
 
 
 def test_python_sees_and_sets_the_take(live, session):

@@ -36,6 +36,9 @@ class MemoryJob:
         self.maker = None
         self.warnings = ()
         self.variable = None
+        self.result = None
+        self.made_from = None
+        self.cell = None
         self.listeners = {}
         self.cancels = []
 

@@ -78,7 +78,7 @@ class Maker:
         self.takes = list(takes)
         self.plan = priced().plan
 
-    def takes_of(self, _request, _backend):
+    def takes_of(self, *_):
         return self.takes
 
 

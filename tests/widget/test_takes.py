@@ -51,7 +51,7 @@ class Maker:
         self.asked = []
         self.known = {}
 
-    def takes_of(self, request, backend):
+    def takes_of(self, *_):
         return self.found
 
     def plan(self, **values):
@@ -80,7 +80,7 @@ def finished(path, number, **values):
 
 
 def test_earlier_takes_stand_next_to_in_order(tmp_path):
-    found = [finished(tmp_path / f"{number}.mp4", number) for number in (1, 3)]
+    found = [finished(tmp_path / f"{number}.mp4", number) for number in (1, 2, 3)]
     job = finished(tmp_path / "2.mp4", 2)
     job.maker = Maker(found=found)
     widget, comm = widget_of(job)
@@ -151,6 +151,7 @@ def test_generate_starts_a_job_in_place(tmp_path):
         "aspect_ratio": "9:16",
         "new": False,
         "backend": "local",
+        "made_from": None,
     }
     assert (widget.take, widget.takes, widget.job_id) == (2, 2, "job-2")
     made._apply(Submitted("r-2"))

@@ -29,11 +29,16 @@ Bundle = dict[str, Any]
 """Data by MIME type."""
 
 
-def card_of(job: Job) -> Card:
-    """Return the card of a job as it is now."""
+def card_of(job: Job, job_id: str | None = None) -> Card:
+    """Return the card of a job as it is now.
+
+    Args:
+        job: The job.
+        job_id: Id of the job in whose place the card is shown, by default its own.
+    """
     request, state = job.request, job.state
     return Card(
-        job_id=job.id,
+        job_id=job_id or job.id,
         state=state.state.value,
         title=request.endpoint.title,
         endpoint=request.endpoint.id,
@@ -217,9 +222,9 @@ def panel_card(media: MediaFolder, folder: Path | None = None) -> Bundle:
     return {"text/html": f"<div>{note}{latest}</div>", "text/plain": _PANEL_NOTE}
 
 
-def card_text(job: Job) -> str:
+def card_text(job: Job, job_id: str | None = None) -> str:
     """Return the card of a job as text."""
-    return card.text(card_of(job))
+    return card.text(card_of(job, job_id))
 
 
 def text_bundle(job: Job) -> Bundle:
@@ -227,9 +232,9 @@ def text_bundle(job: Job) -> Bundle:
     return {"text/plain": f"Job {job.id}: {job.request.endpoint.title}"}
 
 
-def card_bundle(job: Job) -> Bundle:
-    """Return a job's card as HTML and as text."""
-    return {"text/html": card.html(card_of(job)), "text/plain": card_text(job)}
+def card_bundle(job: Job, job_id: str | None = None) -> Bundle:
+    """Return a job's card as HTML and as text. See `card_of`."""
+    return {"text/html": card.html(card_of(job, job_id)), "text/plain": card_text(job, job_id)}
 
 
 def job_bundle(job: Job, view: Any) -> tuple[Bundle, Bundle]:

@@ -1,7 +1,8 @@
 """The mark in each output of kling_nb. A program that reads the notebook uses it to update the output.
 
 The output's metadata hold what never changes:
-{"kling_nb": {"version": 1, "job": …, "kernel": …, "process": …, "fingerprint": …}}
+{"kling_nb": {"version": 1, "job": …, "kernel": …, "process": …, "fingerprint": …, "name": …,
+"cell": …}}
 The first tag of the card holds what changes: `data-kling-state`, `data-kling-request`, and for several videos
 `data-kling-parts`, which is [[fingerprint, take, caption, request], …] as JSON. The reason is VS Code: if an
 update of a display changes its metadata, VS Code replaces all outputs of the cell by its own list, which may
@@ -84,6 +85,8 @@ class Mark:
         fingerprint: Fingerprint of the request, as in sidecars.
         request: fal's request id, once known.
         parts: The videos of a sweep or storyboard, in order.
+        name: NAME of the `%%kling NAME` cell for which a take can be chosen; None for all other outputs.
+        cell: Fingerprint of the request of that cell, or None.
     """
 
     job: str | None = None
@@ -93,6 +96,8 @@ class Mark:
     fingerprint: str | None = None
     request: str | None = None
     parts: tuple[Part, ...] = ()
+    name: str | None = None
+    cell: str | None = None
 
     @property
     def is_final(self) -> bool:
@@ -102,7 +107,12 @@ class Mark:
     def to_metadata(self) -> dict[str, Any]:
         """Return the output's metadata. They are the same in every publication of a display."""
         always = {"version": VERSION, "job": self.job, "kernel": self.kernel}
-        more = {"process": self.process, "fingerprint": self.fingerprint}
+        more = {
+            "process": self.process,
+            "fingerprint": self.fingerprint,
+            "name": self.name,
+            "cell": self.cell,
+        }
         return {KEY: always | {name: value for name, value in more.items() if value is not None}}
 
     def to_attributes(self) -> str:
@@ -125,7 +135,7 @@ class Mark:
         values = {**values, **_read_card(output.get("data"))}
         texts = {
             name: values[name]
-            for name in ("job", "kernel", "state", "fingerprint", "request")
+            for name in ("job", "kernel", "state", "fingerprint", "request", "name", "cell")
             if isinstance(values.get(name), str)
         }
         process, parts = values.get("process"), values.get("parts")
@@ -168,7 +178,8 @@ def forget_kernel(metadata: dict[str, Any]) -> bool:
 
 def mark_of(job: Job) -> Mark:
     """Return the mark of a job's output, as this kernel shows it."""
-    return replace(here(), job=job.id, fingerprint=job.request.fingerprint)
+    mark = replace(here(), job=job.id, fingerprint=job.request.fingerprint)
+    return replace(mark, name=job.cell.name, cell=job.cell.fingerprint) if job.cell else mark
 
 
 def here() -> Mark:

@@ -107,6 +107,12 @@ class KernelOutputs:
             view = {}
         if view or not card_first:
             self._publish({**view, **card_bundle(job)}, metadata, card_id, update=card_first)
+        if job.cell is not None:
+
+            def draw(chosen: Job) -> None:
+                self._publish({**view, **card_bundle(chosen, job.id)}, metadata, card_id, update=True)
+
+            job.cell.draw = draw
         if not was_done:  # also if the job has ended meanwhile
             self._update_card_later(job, view, metadata, card_id, was_submitted=was_submitted)
 
@@ -118,8 +124,11 @@ class KernelOutputs:
         # a view are updated only at the end.
         needs_id = not was_submitted and not (view and served_here())
 
+        cell = job.cell
+
         def publish() -> None:
-            self._publish({**view, **card_bundle(job)}, metadata, display_id, update=True)
+            shown = (cell and cell.chosen) or job  # a take may be chosen while the job runs
+            self._publish({**view, **card_bundle(shown, job.id)}, metadata, display_id, update=True)
 
         def update(event: Event, state: JobState) -> None:
             if state.state.finished or (isinstance(event, Submitted) and needs_id):

@@ -46,7 +46,12 @@ def freeze_notebook(notebook: dict[str, Any], folder: Path) -> bool:
     """Freeze a parsed notebook in place, whose file is in `folder`. Return True if it changed."""
     with closing(Renewal()) as renewal, renewal.one_look():
         context = OutputContext(
-            folder, lambda mark: False, renewal.draw_card, renewal.find_file, forget_kernels=True
+            folder,
+            lambda mark: False,
+            renewal.draw_card,
+            renewal.find_file,
+            renewal.is_replaced,
+            forget_kernels=True,
         )
         return update_outputs(notebook, context)
 

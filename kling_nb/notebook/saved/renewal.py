@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from kling_nb.errors import KlingError
+from kling_nb.job.plan import REUSABLE
 from kling_nb.ledger import Entry, Ledger, Selection
 from kling_nb.ledger.home import ledger_path
 from kling_nb.media import MediaFolder, Take
@@ -60,8 +61,23 @@ class Renewal:
                 return self._draw_sweep(mark, folder)
             entry = self._entry(mark, folder)
             take = self._find_take(_part_of(mark, entry), folder, entry)
-            return _draw_job(mark, entry, take, folder)
+            return _draw_job(mark, entry, self._find_chosen(mark, take, folder) or take, folder)
         return None
+
+    def is_replaced(self, mark: Mark, folder: Path) -> bool:
+        """Return True if another take than that of the card was chosen for the cell of a mark."""
+        with suppress(KlingError, OSError):
+            take = self._find_take(_part_of(mark, None), folder) if mark.name else None
+            chosen = self._find_chosen(mark, take, folder)
+            return take is not None and chosen is not None and chosen.path != take.path
+        return False
+
+    def _find_chosen(self, mark: Mark, take: Take | None, folder: Path) -> Take | None:
+        """Return the take that was chosen for the cell of a mark, in place of the take of its card."""
+        if take is None or not mark.name or not mark.cell:
+            return None
+        media = self._folder(media_of_notebook(folder))
+        return media.find_chosen(mark.cell, mark.name, REUSABLE[take.sidecar.backend])[0]
 
     def find_file(self, part: Part, folder: Path) -> Path | None:
         """Return the file of one video of several, for a notebook in `folder`, or None."""

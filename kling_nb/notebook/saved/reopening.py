@@ -33,6 +33,7 @@ class OutputContext:
         folder: The folder of the notebook.
         alive: Returns True if the widget of a mark still has its kernel.
         draw_card: Returns the current card of a mark for a notebook in a folder, or None if it has no news.
+        is_replaced: Returns True if another take than that of the card was chosen for the cell of a mark.
         find_file: Returns the file of one video of several for a notebook in a folder, or None.
         forget_kernels: Remove the kernel from marks, for a file that other people will open.
     """
@@ -41,6 +42,7 @@ class OutputContext:
     alive: Callable[[Mark], bool]
     draw_card: Callable[[Mark, Path], dict[str, Any] | None]
     find_file: Callable[[Part, Path], Path | None] = lambda _part, _folder: None
+    is_replaced: Callable[[Mark, Path], bool] = lambda _mark, _folder: False
     forget_kernels: bool = False
 
 
@@ -82,10 +84,11 @@ def _update_output(
     alive = context.alive(mark)
     changed = not alive and data.pop(VIEW, None) is not None
     lost = mark.is_final and not files_exist(data.get("text/html"), context.folder)
+    outdated = lost or (mark.is_final and not alive and context.is_replaced(mark, context.folder))
     panel = mark.job is None
     if lost and not alive and mark.parts:
         changed |= relink(data, mark.parts, context.folder, context.find_file)
-    elif not has_card_next and ((not mark.is_final and not (panel and alive)) or (lost and not alive)):
+    elif not has_card_next and ((not mark.is_final and not (panel and alive)) or (outdated and not alive)):
         new = context.draw_card(mark, context.folder)
         if new is not None and ("text/html" in data or changed):
             data |= new

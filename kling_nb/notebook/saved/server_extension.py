@@ -86,10 +86,11 @@ def update_on_read(contents: Any, kernels: Any, root: Path) -> Update:
     def update(content: Any, path: str, *, on_loop: bool = False) -> bool:
         try:
             limits = (SECONDS_ON_LOOP, 1, True) if on_loop else (SECONDS, AT_LEAST, False)
-            with cards().within(*limits) as (draw_card, find_file):
+            with cards().within(*limits) as (draw_card, find_file, is_replaced):
                 folder = (root / path.strip("/")).parent
+                alive = alive_check(kernels)
                 return update_outputs(
-                    content, OutputContext(folder, alive_check(kernels), draw_card, find_file)
+                    content, OutputContext(folder, alive, draw_card, find_file, is_replaced)
                 )
         except Exception:
             log.exception("%s: the outputs could not be updated. It opens as saved.", path)
@@ -135,6 +136,7 @@ Update = Callable[[Any, str], bool]
 Card = dict[str, Any] | None
 DrawCard = Callable[[Mark, Path], Card]
 FindFile = Callable[[Part, Path], Path | None]
+IsReplaced = Callable[[Mark, Path], bool]
 
 
 class BoundedCards:
@@ -151,8 +153,8 @@ class BoundedCards:
     @contextmanager
     def within(
         self, seconds: float, at_least: int = 0, on_loop: bool = False
-    ) -> Iterator[tuple[DrawCard, FindFile]]:
-        """Give a function that draws a card, and one that finds a file. After the limit they return None.
+    ) -> Iterator[tuple[DrawCard, FindFile, IsReplaced]]:
+        """Give the functions of an `OutputContext` after `alive`. After the limit they return nothing.
 
         On the loop no poster is decoded: the first one takes 200 ms. A thread does it for the next opening.
         """
@@ -171,8 +173,11 @@ class BoundedCards:
             in_time = next(calls) < at_least or time.monotonic() < deadline
             return self._renewal.find_file(part, folder) if in_time else None
 
+        def is_replaced(mark: Mark, folder: Path) -> bool:
+            return time.monotonic() < deadline and self._renewal.is_replaced(mark, folder)
+
         with self._renewal.one_look(), stored_posters_only(on_loop) as missing:
-            yield draw_card, find_file
+            yield draw_card, find_file, is_replaced
         for video in missing:
             self._thread.submit(poster_of, video)
         if late:

@@ -176,7 +176,7 @@ def _shown_fingerprints(cell: dict[str, Any]) -> set[str]:
     """Return the fingerprints of the takes in a cell's outputs, including the parts of sweeps."""
     marks = [mark for mark in map(Mark.of, cell.get("outputs", ())) if mark is not None]
     parts = [part.fingerprint for mark in marks for part in mark.parts]
-    return {one for one in (*(mark.fingerprint for mark in marks), *parts) if one}
+    return {one for mark in marks for one in (mark.fingerprint, mark.cell) if one} | {*filter(None, parts)}
 
 
 # -- The reader of cells, from top to bottom as Run All runs them.
@@ -408,7 +408,7 @@ class Reader:
             calls = calls_of(table, reading.text or None, arguments, self.session().endpoint)
             return [Request(one.prompt or "", dict(one.arguments), part=one.name) for one in calls]
         if call.grid is None:
-            arguments["earlier"] = earlier({})
+            arguments |= {"earlier": earlier({}), "cell": call.name or ""}
             return [Request(reading.text, arguments, call.name if call.wait else None)]
         endpoint = endpoint_of(call, lambda name: self.session().endpoint(name or usual))
         axes = (*reading.axes, *grid_axes(call.grid, endpoint, given, reading.images))

@@ -27,6 +27,7 @@ from kling_nb.notebook.widgets.takes import (
     error_text,
 )
 from kling_nb.video import Video
+from kling_nb.video.decisions import read_decisions
 
 COMMANDS = (
     "snapshot",
@@ -35,6 +36,7 @@ COMMANDS = (
     "poster",
     "quote",
     "generate",
+    "use",
     "resume",
     "gif",
     "attach",
@@ -172,9 +174,10 @@ class TakeStrip:
         self._gifs: TemporaryDirectory[str] | None = None
         self._files = Attachments()
         first, *others = jobs
-        earlier = others or [one for one in earlier_takes(first) if not is_same(one, first)]
-        for one in [*jobs] if others else sorted([*earlier, first], key=_number):
+        self._cell = None if others else first.cell
+        for one in jobs if others else _with_earlier(first):
             self._append(one)
+        self._chosen = self._find_chosen()
         self.shown = next(number for number, take in enumerate(self.takes, 1) if take.job is first)
 
     def start(self) -> None:
@@ -200,6 +203,19 @@ class TakeStrip:
         self._notify(self.current)
 
     # -- Takes
+
+    def _find_chosen(self) -> JobLike | None:
+        """Return the job of the take that is chosen for the cell, or None."""
+        if self._cell is None:
+            return None
+        found = [
+            (choice.at, number, take.job)
+            for number, take in enumerate(self.takes)
+            if (sidecar := getattr(take.job.result, "sidecar", None)) is not None
+            for choice in read_decisions(sidecar).choices
+            if (choice.cell, choice.name) == (self._cell.fingerprint, self._cell.name)
+        ]
+        return max(found)[2] if found else None
 
     def _append(self, job: JobLike) -> StripTake:
         self._keys += 1
@@ -250,7 +266,11 @@ class TakeStrip:
             self._on_show()
 
     def _list(self) -> list[dict[str, Any]]:
-        return [{**take.describe(self._files), **self._fields(take)} for take in list(self.takes)]
+        names = {
+            "variable": self._cell.name if self._cell else "",
+            "scope": self._cell.scope if self._cell else "",
+        }
+        return [{**take.describe(self._files), **names, **self._fields(take)} for take in list(self.takes)]
 
     def _take(self, msg: Mapping[str, Any]) -> StripTake:
         """Return the take that a command names."""
@@ -294,7 +314,8 @@ class TakeStrip:
         """Return the changing fields of a take. The larger `revision` is newer."""
         with self._numbering:
             self._revision += 1
-            return {"revision": self._revision, **take.fields()}
+            chosen = self._chosen is not None and is_same(self._chosen, take.job)
+            return {"revision": self._revision, "chosen": chosen, **take.fields()}
 
     # -- From the views
 
@@ -311,6 +332,7 @@ class TakeStrip:
             "poster": lambda msg: ({}, [poster_of(_video_of(self._take(msg)))]),
             "quote": self._quote,
             "generate": self._generate,
+            "use": self._use,
             "resume": self._resume,
             "attach": lambda msg: self._attach(msg, buffers),
             "preview": lambda msg: ({}, [self._files.get(msg.get("file")).preview()]),
@@ -357,6 +379,16 @@ class TakeStrip:
             self._add(job)
         return {"key": first.key}, []
 
+    def _use(self, msg: dict[str, Any]) -> Answer:
+        """Choose a take for the cell, so that its NAME stands for it."""
+        if self._cell is None:
+            raise UsageError("Only a %%kling NAME cell can use a take.")
+        job: Any = self._take(msg).job
+        words = self._cell.choose(job)
+        self._chosen = job
+        self._send({"kind": "takes", "msg": {"takes": self._list()}})
+        return {"words": words}, []
+
     def _gif(self, msg: dict[str, Any]) -> Answer:
         """Return a piece of a take's GIF. The call for the first piece makes the GIF, which is slow."""
         video = _video_of(self._take(msg))
@@ -382,9 +414,10 @@ def is_same(one: JobLike, other: JobLike) -> bool:
     return one is other or (one.file is not None and one.file == other.file)
 
 
-def _number(job: JobLike) -> float:
-    """Return the number of a job's take. A take without a number comes last."""
-    return (job.video.take if job.video else None) or float("inf")
+def _with_earlier(first: JobLike) -> list[JobLike]:
+    """Return a job together with the takes that were made before, in their order."""
+    found = [first if is_same(one, first) else one for one in earlier_takes(first)]
+    return found if first in found else [*found, first]
 
 
 def _detach(take: StripTake) -> None:

@@ -26,6 +26,7 @@ from kling_nb.video import Video
 
 if TYPE_CHECKING:
     from kling_nb.job.job import Job
+    from kling_nb.notebook.choice import NamedCell
 
 
 TEXT_LIMIT = 4_000
@@ -71,6 +72,12 @@ class JobLike(Protocol):
     def warnings(self) -> tuple[str, ...]: ...  # noqa: D102
     @property
     def variable(self) -> str | None: ...  # noqa: D102
+    @property
+    def result(self) -> Any: ...  # noqa: D102
+    @property
+    def made_from(self) -> str | None: ...  # noqa: D102
+    @property
+    def cell(self) -> NamedCell | None: ...  # noqa: D102
     @property
     def maker(self) -> Maker | None: ...  # noqa: D102
     def subscribe(self, listener: Callable[[Event, JobState], None]) -> Callable[[], None]: ...  # noqa: D102
@@ -182,11 +189,14 @@ def progress_of(job: JobLike) -> float | None:
 
 
 def earlier_takes(job: JobLike) -> Sequence[JobLike]:
-    """Return earlier takes of the same request, as finished jobs; none if they cannot be read."""
+    """Return the takes that were made from the job's cell, or of its request, as finished jobs.
+
+    There are none if they cannot be read.
+    """
     if job.maker is None:
         return []
     with suppress(KlingError, OSError):
-        found = job.maker.takes_of(job.request, job.backend)[-FOUND_LIMIT:]
+        found = job.maker.takes_of(job.request, job.backend, job.made_from)[-FOUND_LIMIT:]
         for take in found:
             take.variable = job.variable
         return found
@@ -287,7 +297,9 @@ class Maker(Protocol):
     def plan(self, prompt: str | None = None, **arguments: Any) -> Plan: ...  # noqa: D102 -- as `Session`
     def submit(self, prompt: str | None = None, **arguments: Any) -> Job: ...  # noqa: D102
     def get_job(self, job_id: str) -> Job: ...  # noqa: D102
-    def takes_of(self, request: VideoRequest, backend: str) -> list[Job]: ...  # noqa: D102
+    def takes_of(  # noqa: D102
+        self, request: VideoRequest, backend: str, made_from: str | None = None
+    ) -> list[Job]: ...
 
 
 def quote(job: JobLike, changes: Mapping[str, Any], count: int = 1) -> dict[str, Any]:
@@ -349,7 +361,7 @@ def submit(
     values, new = _arguments(job, changes)
     if quoted is not None:
         check_quote(_maker(job).plan(**values, new=new or another, backend=backend), quoted)
-    made = _maker(job).submit(**values, new=new or another, backend=backend)
+    made = _maker(job).submit(**values, new=new or another, backend=backend, made_from=job.made_from)
     made.variable = made.variable or job.variable
     return made
 
