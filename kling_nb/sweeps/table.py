@@ -266,7 +266,7 @@ def calls_of(
             parameter="prompt",
         )
     problems: list[TableProblem] = []
-    known, media = _parameters(table, common, fields, find, problems)
+    known, media, unwritten = _parameters(table, common, fields, find, problems)
     calls = []
     names: dict[str, str] = {}
     for number, row in enumerate(table.rows, 1):
@@ -288,7 +288,8 @@ def calls_of(
             arguments["take"] = int(take)
         calls.append(RowCall(row, name, None if prompt is None else str(prompt), {**common, **arguments}))
     if problems:
-        raise TableError.of(table.source, problems)
+        empty = [TableProblem(row.place, "prompt", "is empty.") for row in unwritten if parts is None]
+        raise TableError.of(table.source, [*problems, *empty])
     return calls
 
 
@@ -298,34 +299,38 @@ def _parameters(
     used: Iterable[str],
     find: Callable[[str | None], Endpoint],
     problems: list[TableProblem],
-) -> tuple[set[str], set[str]]:
-    """Return the columns that are arguments, and those of media files. Report other columns unless used."""
-    known, media = set(_ARGUMENTS), set(_IMAGES)
+) -> tuple[set[str], set[str], list[Row]]:
+    """Return the columns that are arguments, those of media files, and the rows that lack a required prompt.
+
+    Report other columns unless they are used. Such rows are not reported: their plans are refused.
+    """
+    known, media, unwritten = set(_ARGUMENTS), set(_IMAGES), list[Row]()
     named: dict[tuple[Any, bool], Endpoint] = {}
     for row in table.rows:
         name = row.values.get("endpoint", common.get("endpoint"))
         if name is not None and not isinstance(name, str):
             problems.append(TableProblem(row.place, "endpoint", f"must be a name, not {name!r}."))
             continue
-        key = name, any({**common, **row.values}.get(image) is not None for image in _IMAGES)
-        if key in named:
-            continue
-        try:
-            chosen = find(name)
-            named[key] = chosen = image_endpoint(chosen, find) if key[1] else chosen
-        except KlingError as fault:
-            problems.append(TableProblem(row.place, "endpoint", _one_line(fault)))
-            named[key] = Endpoint(str(name), str(name), title="", category="")
-            continue
-        known |= {control.name for control in chosen.parameters}
-        media |= {control.name for control in chosen.parameters if control.kind == "media"}
+        given = {**common, **row.values}
+        key = name, any(given.get(image) is not None for image in _IMAGES)
+        if key not in named:
+            try:
+                chosen = find(name)
+                named[key] = chosen = image_endpoint(chosen, find) if key[1] else chosen
+            except KlingError as fault:
+                problems.append(TableProblem(row.place, "endpoint", _one_line(fault)))
+                named[key] = chosen = Endpoint(str(name), str(name), title="", category="")
+            known |= {control.name for control in chosen.parameters}
+            media |= {control.name for control in chosen.parameters if control.kind == "media"}
+        if given.get("prompt") is None and "prompt" in named[key].input_schema.get("required", ()):
+            unwritten.append(row)
     endpoints = ", ".join(dict.fromkeys(one.short_name for one in named.values()))
     for column in table.columns:
         if column not in known and column not in used:
             near = nearest(column, known, 1)
             hint = f" Did you mean {near[0]}?" if near else ""
             problems.append(TableProblem("", column, f"is not a parameter of {endpoints}.{hint}"))
-    return known, media
+    return known, media, unwritten
 
 
 def _one_line(fault: KlingError) -> str:

@@ -106,11 +106,13 @@ def test_everything_wrong_is_listed_and_nothing_is_sent(
         tmp_path / "shots.csv",
         {"name": "one", "prompt": "a fox", "duration": "5", "image": "", "lense": "", "endpoint": ""},
         {"name": "one", "prompt": "a wolf", "duration": "5", "image": "", "lense": "35 mm", "endpoint": "v0"},
+        {"name": "two", "prompt": "", "duration": "5", "image": "", "lense": "", "endpoint": ""},
     )
     with pytest.raises(TableError) as caught:
         session.batch(table)
     text = str(caught.value)
-    assert text.startswith("shots.csv has 3 problems. Nothing was sent.\n")
+    assert text.startswith("shots.csv has 4 problems. Nothing was sent.\n")
+    assert "line 4, prompt: is empty." in text
     assert "line 3, endpoint: " in text
     assert "lense: is not a parameter of v1-pro" in text
     assert "line 3, name: 'one' is also the name of line 2." in text
