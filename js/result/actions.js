@@ -3,6 +3,7 @@ import { alarm, button, div, element, write } from "../shared/dom.js";
 import { Footage, saveAs, saveBlob } from "../shared/footage.js";
 import { menu } from "../shared/menu.js";
 import { dimensions, inLine, messageOf } from "../shared/words.js";
+import { finals } from "./finals.js";
 import { isPlayable } from "./live_job.js";
 import { nameOf } from "./stage.js";
 
@@ -26,7 +27,6 @@ export function actions(live, place) {
   const attempt = async (/** @type {() => Promise<void>} */ act) => {
     asked = take();
     write(problem, "");
-    write(said, "");
     await act().catch((error) => write(problem, messageOf(error)));
   };
   const saveVideo = async () => {
@@ -51,11 +51,17 @@ export function actions(live, place) {
     saveBlob(await made.bytes(), made.name, node);
   };
   const useIt = async () => {
-    const { msg } = await live.ask("use", { key: take().about.key });
-    write(said, msg.words);
+    live.using = { key: take().about.key, words: "", focused: use.matches(":focus") };
+    const { msg } = await live.ask("use", { key: live.using.key });
+    live.using.words = msg.words;
+    live.redraw();
   };
   const use = button("", () => void attempt(useIt));
   const said = element("span", "facts", { role: "status" });
+  const full = finals(live, (text) => {
+    asked = take();
+    write(problem, text);
+  });
   const save = menu("Save ▾", "Save", () => [
     { label: isPlayable(take()) ? "Video" : "File", act: () => void attempt(saveVideo) },
     ...(isPlayable(take())
@@ -68,11 +74,13 @@ export function actions(live, place) {
   const cell = copyButton("Copy as cell", () => take().now.cell);
   const facts = div("facts");
   const problem = alarm();
-  const node = div("actions", use, save.node, cell, said, facts, problem);
+  const node = div("actions", use, save.node, cell, full.node, said, facts, problem);
   return {
     node,
+    close: full.close,
     update() {
       const { now, about } = take();
+      full.update();
       use.disabled = now.state !== "READY" || !live.connected;
       use.ariaPressed = `${now.chosen}`;
       const several = live.staged.length > 1;
@@ -86,7 +94,11 @@ export function actions(live, place) {
       const number = now.number && live.takes.length < 2 ? `take ${now.number}` : "";
       write(facts, inLine([dimensions(now), number]));
       if (asked !== take() || take().footage.phase === "loading") write(problem, "");
-      if (asked !== take()) write(said, "");
+      const { using } = live;
+      write(said, using.key === about.key ? using.words : "");
+      // The new card draws the output again, and the focus was in the old one.
+      if (using.focused && using.words && document.activeElement === document.body) use.focus();
+      if (using.words) using.focused = false;
     },
   };
 }

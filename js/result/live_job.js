@@ -8,6 +8,10 @@ import { TRAITS } from "./protocol.js";
 import { Take } from "./take.js";
 
 /** @typedef {import("./protocol.js").JobModel} JobModel */
+/** @typedef {import("../controls/value.js").Control[]} Controls */
+
+/** @type {Controls} */
+const NO_CONTROLS = [];
 
 /** How long files stay in memory with nothing showing them: outputs are replaced, not only removed. */
 const KEPT_UNSEEN_MS = 10_000;
@@ -28,9 +32,11 @@ export class LiveJob extends Live {
   wiped = false;
   /** The take that was on the stage last. @type {Take | null} */
   #last = null;
-  /** @type {import("../controls/value.js").Control[]} */
-  controls = [];
+  /** The controls of each endpoint that was shown. @type {Map<string, Controls>} */
+  #controls = new Map();
   cancelling = { asked: false, outcome: "" };
+  /** The take that was chosen here last, what that means, and whether its button has the focus. */
+  using = { key: 0, words: "", focused: false };
   memory = newMemory();
   /** Whether the reader has opened the details. */
   detailed = false;
@@ -71,6 +77,11 @@ export class LiveJob extends Live {
     if (isPlayable(this.shown)) this.#last = this.shown;
     const { takes, shown } = this;
     return [this.#last && takes.includes(this.#last) ? this.#last : shown];
+  }
+
+  /** The controls of the take that is shown; none until the kernel has sent them. */
+  get controls() {
+    return this.#controls.get(this.shown.about.endpoint) ?? NO_CONTROLS;
   }
 
   /** Whether there is something on the stage to play. */
@@ -149,9 +160,11 @@ export class LiveJob extends Live {
 
   /** @override @param {import("./protocol.js").Snapshot} snapshot */
   begin(snapshot) {
-    if (!same(this.controls, snapshot.controls)) this.controls = snapshot.controls;
     this.#arrange(snapshot.takes);
     const take = this.#named(snapshot.key);
+    const endpoint = take?.about.endpoint ?? "";
+    if (!same(this.#controls.get(endpoint), snapshot.controls))
+      this.#controls.set(endpoint, snapshot.controls);
     take?.update(snapshot);
     if (take) take.complete = true;
   }
@@ -159,7 +172,9 @@ export class LiveJob extends Live {
   /** @override @param {any} _error @param {{key?: number}} about */
   fail(_error, { key = 0 }) {
     const take = this.#named(key);
-    if (take) take.complete = true; // there is nothing more to ask for
+    if (!take) return;
+    take.complete = true; // there is nothing more to ask for
+    if (!this.controls.length) this.#controls.set(take.about.endpoint, NO_CONTROLS);
   }
 
   /** @override @param {string} kind @param {any} msg */
@@ -175,7 +190,8 @@ export class LiveJob extends Live {
   /** Something else is shown, or more is known of it. @override */
   change() {
     if (this.compared.length && !this.compared.includes(this.shown)) this.compared = [];
-    if (!this.shown.complete && this.connected) void this.refresh();
+    const known = this.shown.complete && this.#controls.has(this.shown.about.endpoint);
+    if (!known && this.connected) void this.refresh();
     this.redraw();
   }
 

@@ -12,6 +12,7 @@ export const COMMANDS = /** @type {const} */ ([
   "quote",
   "generate",
   "use",
+  "finals",
   "resume",
   "gif",
   "attach",
@@ -179,6 +180,9 @@ export const LINES_KEPT = 2000;
  * @typedef {TakeAbout & JobFields} TakeEntry
  * @typedef {{takes: TakeEntry[], controls: import("../controls/value.js").Control[], now: number}} Strip
  * @typedef {Progress & Strip} Snapshot
+ * @typedef {{name: string, words: string, endpoint: string, backend: string,
+ *   outcome: import("../shared/protocol.js").Outcome, refusal: string}} Final a draft in full quality: its model
+ *   if it is another one, its price, what a press does, and why it would be refused, else empty
  * @typedef {{words: string, outcome: import("../shared/protocol.js").Outcome, backend: string,
  *   refusal: string}} Quote what a new take would do and cost; why it would be refused, else empty
  */

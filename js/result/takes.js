@@ -115,9 +115,18 @@ function captionOf({ controls, takes }, take, number) {
       const value = textOf(control, settingOf(control, take.about.input));
       return /text|json|media|switch/.test(control.kind) ? `${control.label}: ${value}` : value;
     });
+  if (take.about.endpoint !== takes[0]?.about.endpoint) parts.unshift(modelOf(take, takes[0]));
   if (take.about.backend === "local" && takes.some(({ about }) => about.backend === "fal"))
     parts.push("preview");
   return parts.length ? inLine([`${number}`, ...parts]) : `${number}`;
+}
+
+/** What tells the endpoint of a take from that of another one, such as "pro".
+ * @param {Take} take @param {Take | undefined} other */
+function modelOf({ about }, other) {
+  const others = other?.about.endpoint.split("/") ?? [];
+  const own = about.endpoint.split("/").filter((part) => !others.includes(part));
+  return own.join(" ") || about.title;
 }
 
 /** In what the compared takes differ, as rows of a table. @param {LiveJob} live */

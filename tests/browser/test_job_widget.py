@@ -54,6 +54,19 @@ def test_keyboard_alone_leads_from_a_fresh_page_to_a_video_and_another_take(
     expect(second).to_have_attribute("aria-pressed", "true")
     expect(job.get_by_text("192 × 108 · 10 s", exact=True)).to_be_visible()
 
+    notebook.tab_to(job.get_by_role("button", name="Use this take"), "Shift+Tab")
+    press("Enter")
+    used = job.get_by_role("button", name="✓ Used as boat")
+    expect(used).to_be_focused()
+    expect(job.get_by_text("boat is this preview. It never replaces a video of fal.")).to_be_visible()
+    for _ in range(100):  # an output comes to the file a moment after it is on the page
+        press("Control+s")
+        page.wait_for_timeout(100)
+        if "Duration 10 s" in (saved := notebook.file.read_text()):
+            break
+    assert "Duration 10 s" in saved
+    expect(used).to_be_focused()
+
     notebook.tab_to(job.get_by_role("button", name="Compare"), "Shift+Tab")
     press("Enter")
     expect(job.get_by_role("row", name="Duration 5 s 10 s")).to_be_visible()

@@ -1,5 +1,7 @@
 """The job widget in Chromium, with a real job behind it, local or at a scripted fal, and no notebook."""
 
+import re
+
 import pytest
 from accessibility import serious_faults
 from PIL import Image
@@ -152,6 +154,55 @@ def test_a_take_is_used_for_the_name_of_its_cell(page, live, session):
     job = live.job(JobWidget(again))
     expect(job.get_by_role("button", name="✓ Used as kite")).to_be_visible()
     expect(job.get_by_role("button", name=", used")).to_have_count(1)
+
+
+def test_a_preview_is_made_with_kling_at_the_price_that_is_shown_and_only_by_a_click(
+    page, live, fal, home, tmp_cwd
+):
+    urls = dict.fromkeys(("queue_url", "rest_url", "api_url"), fal.url)
+    with opened(backend="local", credentials=fal.key, local_speed=float("inf"), **urls) as session:
+        preview = live.finish(session.submit("a kite", endpoint="v3-pro", duration=3))
+        job = live.job(JobWidget(preview))
+        final = job.get_by_role("button", name="Make it with Kling · about $0.50")
+        expect(final).to_be_visible()
+        assert serious_faults(page, ".kling-job") == []
+        assert not fal.accepted
+        final.dblclick()
+        expect(job.get_by_role("button", name="Take 2,")).to_have_attribute("aria-pressed", "true")
+        expect(job.get_by_role("button", name="Take 1, 1 · preview,")).to_be_visible()
+        expect(job.get_by_text("LOCAL PREVIEW")).to_be_hidden()
+        (sent,) = fal.accepted
+        assert sent.input == {"prompt": "a kite", "duration": "3"}
+        assert sent.endpoint_id == "fal-ai/kling-video/v3/pro/text-to-video"
+        expect(job.locator(".kling-chip")).to_have_text("Ready")
+        expect(job.get_by_role("button", name="Make it with Kling")).to_have_count(0)
+        job.get_by_role("button", name="Take 1,").click()
+        expect(job.get_by_role("button", name="Make it with Kling · already made, free")).to_be_visible()
+        assert len(fal.accepted) == 1
+
+
+def test_what_standard_made_is_made_on_pro_within_the_limits(live, paying, fal):
+    draft = live.finish(paying.submit("a kite", endpoint="v1.6-standard", duration=10))
+    job = live.job(JobWidget(draft))
+    pro = job.get_by_role("button", name="Same on pro · about $0.98")
+    expect(pro).to_be_enabled()
+    pro.press("Enter")
+    expect(job.get_by_role("button", name="Take 2, 2 · pro,")).to_have_attribute("aria-pressed", "true")
+    live.until(lambda: len(fal.accepted) == 2)
+    standard, sent = fal.accepted
+    assert sent.input == standard.input
+    assert sent.endpoint_id == "fal-ai/kling-video/v1.6/pro/text-to-video"
+    expect(job.get_by_role("button", name="Generate", exact=True)).to_be_enabled()
+    with opened(backend="fal", credentials=fal.key, max_cost=0.9, home=paying.settings().home) as careful:
+        draft.maker = careful
+        job = live.job(JobWidget(draft))
+        expect(job.get_by_role("button", name="Same on pro · already made, free")).to_be_enabled()
+        draft = live.finish(paying.submit("a boat", endpoint="v1.6-standard", duration=10))
+        draft.maker = careful
+        refused = live.job(JobWidget(draft)).get_by_role("button", name="Same on pro · about $0.98")
+        expect(refused).to_be_disabled()
+        expect(refused).to_have_attribute("title", re.compile("over --max-cost 0.9. Nothing was sent."))
+    assert len(fal.accepted) == 3
 
 
 def test_python_sees_and_sets_the_take(live, session):

@@ -22,6 +22,7 @@ from kling_nb.errors import (
 from kling_nb.events import Failed, Logged, Ready, Running, State, Submitted, Unclear
 from kling_nb.job.plan import Outcome
 from kling_nb.notebook.card import mark as served
+from kling_nb.notebook.widgets import takes
 from kling_nb.notebook.widgets.compose import Attachments
 from kling_nb.notebook.widgets.takes import (
     StripTake,
@@ -445,3 +446,37 @@ def test_copy_as_cell_keeps_the_variable_of_the_cell_and_leaves_out_the_usual_en
         assert cell_of(first) == "%%kling boat --endpoint v1-pro\na boat"
     finally:
         configure(endpoint=None)
+
+
+@pytest.mark.parametrize(
+    ("draft", "final"),
+    [
+        ("v3-standard", "v3-pro"),
+        ("v3-turbo-standard-image", "v3-pro-image"),
+        ("v3-turbo-pro", "v3-pro"),
+        ("v2.5-turbo-standard-image", "v2.5-turbo-pro-image"),
+        ("v1-standard-avatar", "v1-pro-avatar"),
+        ("o1-standard-image", "o1-image"),
+        ("v3-pro", None),
+        ("tts", None),
+    ],
+)
+def test_a_draft_of_fal_has_a_sister_of_full_quality(draft, final):
+    found = takes._sister(endpoint(draft))
+    assert (found and found.short_name) == final
+
+
+def test_there_is_no_final_without_a_key_a_result_or_the_same_input(tmp_path, home, tmp_cwd):
+    with Session(backend="local") as session:
+        job = finished(tmp_path / "1.mp4", 1)
+        job.maker = session
+        assert takes.finals(job) == []
+        job.maker = Session(backend="local", credentials="id:secret")
+        (final,) = takes.finals(job)
+        assert (final["name"], final["words"]) == ("", "no price on record for v1-pro")
+        running = MemoryJob()
+        running.maker = job.maker
+        assert takes.finals(running) == []
+        job.backend = "fal"
+        assert takes.finals(job) == []  # v1-pro has no sister
+        job.maker.close()

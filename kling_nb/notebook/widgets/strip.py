@@ -37,6 +37,7 @@ COMMANDS = (
     "quote",
     "generate",
     "use",
+    "finals",
     "resume",
     "gif",
     "attach",
@@ -333,6 +334,7 @@ class TakeStrip:
             "quote": self._quote,
             "generate": self._generate,
             "use": self._use,
+            "finals": lambda msg: ({"finals": takes.finals(self._take(msg).job)}, []),
             "resume": self._resume,
             "attach": lambda msg: self._attach(msg, buffers),
             "preview": lambda msg: ({}, [self._files.get(msg.get("file")).preview()]),
@@ -365,8 +367,9 @@ class TakeStrip:
     def _generate(self, msg: dict[str, Any]) -> Answer:
         """Start new jobs from a take, and show the first one. The others run in the strip."""
         take, changes, count = self._take(msg), self._changes(msg), _count(msg)
-        backend = msg.get("backend") or None
-        made = takes.submit(take.job, changes, backend=backend, quoted=msg.get("outcome"))
+        backend, endpoint = msg.get("backend") or None, msg.get("endpoint") or None
+        quoted = msg.get("outcome")
+        made = takes.submit(take.job, changes, backend=backend, endpoint=endpoint, quoted=quoted)
         self._on_start(made)
         first = self._show(made)
         for number in range(2, count + 1):

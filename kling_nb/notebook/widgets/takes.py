@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from kling_nb import errors
 from kling_nb.api import default_session
-from kling_nb.errors import InputError, KlingError, ResponseError, ResultGone, UsageError
+from kling_nb.catalog import Endpoint, shipped
+from kling_nb.errors import InputError, KlingError, MissingKey, ResponseError, ResultGone, UsageError
 from kling_nb.events import Event, JobState, Logged, State
 from kling_nb.job.plan import WORDS, Outcome, Plan
 from kling_nb.notebook.card.mark import served_url
@@ -343,6 +344,7 @@ def submit(
     changes: Mapping[str, Any],
     *,
     backend: str | None = None,
+    endpoint: str | None = None,
     another: bool = False,
     quoted: Any = None,
 ) -> Job:
@@ -352,13 +354,14 @@ def submit(
         job: The job whose request is changed.
         changes: Values by parameter; None removes the parameter.
         backend: Where the job goes; by default that of the settings.
+        endpoint: Id of the endpoint of one of `finals`. Then an existing take is shown, and not made again.
         another: True makes another take of a changed request, too.
         quoted: The outcome that the user saw; None if there was none.
 
     Raises:
         KlingError: As `Session.submit`.
     """
-    values, new = _arguments(job, changes)
+    values, new = _arguments(job, changes, endpoint)
     if quoted is not None:
         check_quote(_maker(job).plan(**values, new=new or another, backend=backend), quoted)
     made = _maker(job).submit(**values, new=new or another, backend=backend, made_from=job.made_from)
@@ -383,7 +386,56 @@ def check_quote(plan: Plan, quoted: Any) -> None:
         )
 
 
-def _arguments(job: JobLike, changes: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
+def finals(job: JobLike) -> list[dict[str, Any]]:
+    """Return how a draft can be made in full quality. Nothing is sent.
+
+    A local preview can be made with Kling; what a standard or turbo endpoint made, on its sister. There
+    are none without a key, or if the sister does not take the same input.
+
+    Returns:
+        For each: `name` of the sister, empty for a preview; `words` with its price; `endpoint`, `backend`
+        and `outcome` for `submit`; `refusal`: why a run would fail at once, or an empty text.
+    """
+    given, local = job.request.endpoint, job.backend == "local"
+    endpoint = given if local else _sister(given)
+    if job.state.state is not State.READY or endpoint is None:
+        return []
+    try:
+        plan = _maker(job).plan(**_arguments(job, {}, endpoint.id)[0], backend="fal")
+    except KlingError:
+        return []
+    if isinstance(plan.refusal, MissingKey):
+        return []
+    name = "pro" if "/pro/" in f"{endpoint.id}/" else endpoint.short_name
+    return [
+        {
+            "name": "" if local else name,
+            "words": plan.price if plan.submits else WORDS[plan.outcome].brief,
+            "endpoint": endpoint.id,
+            "backend": "fal",
+            "outcome": plan.outcome.value,
+            "refusal": error_text(plan.refusal) if plan.refusal else "",
+        }
+    ]
+
+
+def _sister(draft: Endpoint) -> Endpoint | None:
+    """Return the endpoint of full quality for a standard or turbo endpoint of the package, or None."""
+    parts = draft.id.split("/")
+    better = ["pro" if part == "standard" else part for part in parts]
+    for wanted in (
+        [part for part in better if part != "turbo"],
+        better,
+        [part for part in parts if part != "standard"],  # `o1` has no `pro`
+    ):
+        if wanted != parts and (found := shipped.find("/".join(wanted))) is not None:
+            return found
+    return None
+
+
+def _arguments(
+    job: JobLike, changes: Mapping[str, Any], endpoint: str | None = None
+) -> tuple[dict[str, Any], bool]:
     """Return the arguments of `Session.submit`, and True if it must make a new take."""
     request = job.request
     files: Any = request.files  # absolute paths, because the working folder may have changed
@@ -395,11 +447,13 @@ def _arguments(job: JobLike, changes: Mapping[str, Any]) -> tuple[dict[str, Any]
                 parameter=name,
                 remedy="Choose the file again.",
             )
-    built = VideoRequest.build(request.endpoint, values)
+    known = endpoint in {None, request.endpoint.id}
+    target = request.endpoint if known else shipped.endpoint(str(endpoint))
+    built = VideoRequest.build(target, values)
     same = request.fingerprint in {built.fingerprint, *built.earlier}
     # A running job is shown, not bought again; what failed or is unclear is looked up.
     ended = job.state.state is State.READY or isinstance(job.state.error, ResultGone)
-    return {"endpoint": request.endpoint.id, **values}, same and ended
+    return {"endpoint": target.id, **values}, same and ended and endpoint is None
 
 
 def _maker(job: JobLike) -> Maker:

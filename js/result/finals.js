@@ -1,0 +1,64 @@
+import { button, div, write } from "../shared/dom.js";
+import { messageOf } from "../shared/words.js";
+
+/**
+ * Buttons that make a draft in full quality, each with its price: a local preview with Kling, and what
+ * a standard or turbo endpoint made on its sister. They start exactly what they show.
+ *
+ * @param {import("./live_job.js").LiveJob} live
+ * @param {(problem: string) => void} report shows why nothing was started
+ * @returns {import("../shared/dom.js").Part}
+ */
+export function finals(live, report) {
+  const node = div("finals");
+  /** The take that was asked for, and its job's state then. */
+  let asked = "";
+  let seen = false;
+  /** @param {number} key @param {import("./protocol.js").Final} final */
+  const buttonOf = (key, final) => {
+    const { name, words, endpoint, backend, outcome, refusal } = final;
+    const label = name ? `Same on ${name}` : "Make it with Kling";
+    const made = button("", () => {}, "", { title: refusal, disabled: Boolean(refusal) });
+    write(made, `${label} · ${words}`);
+    // A double click is one wish: it may cost money.
+    made.onclick = async ({ detail }) => {
+      if (detail > 1 || made.disabled) return;
+      made.disabled = true;
+      report("");
+      await live
+        .ask("generate", { key, changes: {}, endpoint, backend, outcome })
+        .catch((error) => report(messageOf(error)));
+      asked = ""; // what a second click would do has another price
+      update();
+    };
+    return made;
+  };
+  const update = () => {
+    const { about, now } = /** @type {import("./take.js").Take} */ (live.staged[0]);
+    const wanted = now.state === "READY" ? `${about.key}` : "";
+    if (!seen || !live.connected || asked === wanted) return;
+    asked = wanted;
+    node.replaceChildren();
+    if (!about.key || !wanted) return;
+    live.ask("finals", { key: about.key }).then(
+      ({ msg }) => {
+        if (asked !== wanted) return;
+        const buttons = msg.finals.map((/** @type {any} */ one) => buttonOf(about.key, one));
+        node.replaceChildren(...buttons);
+      },
+      () => {}, // there is nothing to offer
+    );
+  };
+  const sight = new IntersectionObserver((entries) => {
+    seen = Boolean(entries.at(-1)?.isIntersecting);
+    update();
+  });
+  return {
+    node,
+    update() {
+      sight.observe(node);
+      update();
+    },
+    close: () => sight.disconnect(),
+  };
+}
