@@ -103,13 +103,14 @@ def test_what_is_refused_is_shown_and_nothing_stands_in_the_way_of_a_screen_read
     job.get_by_text("Details ·").click()
     expect(job.get_by_role("log")).to_be_visible()
     assert serious_faults(page, ".kling-job") == []
-    job.get_by_role("textbox", name="Multi prompt").fill('[{"prompt": 7}]')
+    job.get_by_role("button", name="Add to Shots").click()
+    job.locator(".kling-list-item").get_by_role("textbox", name="Prompt").fill("rain on a window")
     expect(job.get_by_role("alert").filter(has_text="multi_prompt")).to_be_visible()
     expect(job.get_by_role("button", name="Generate", exact=True)).to_have_attribute("aria-disabled", "true")
     for theme in ("light", "dark"):
         page.emulate_media(color_scheme=theme)
         assert serious_faults(page, ".kling-job") == []
-    job.get_by_role("button", name="Undo the change of Multi prompt").click()
+    job.get_by_role("button", name="Undo the change of Shots").click()
     expect(job.get_by_role("button", name="Generate", exact=True)).to_have_attribute("aria-disabled", "false")
 
 
