@@ -23,6 +23,7 @@ from kling_nb.fal import auth
 from kling_nb.job import rebuild
 from kling_nb.job.plan import Call
 from kling_nb.ledger.home import ledger_path
+from kling_nb.library import Library
 from kling_nb.local.__main__ import main as local
 from kling_nb.media import MediaFolder, Takes
 from kling_nb.notebook import tables
@@ -42,6 +43,7 @@ from kling_nb.notebook.output.terminal import TerminalSweep, plan_text, show_tex
 from kling_nb.notebook.saved.freeze import freeze
 from kling_nb.notebook.saved.verify import exit_status, report, verify
 from kling_nb.settings import current
+from kling_nb.video.decisions import check_rating
 
 if TYPE_CHECKING:
     from kling_nb.job.job import Job
@@ -143,6 +145,12 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--delete", action="store_true", help="delete previews, and takes with a copy")
     command.add_argument("--yes", action="store_true", help="with --delete: paid takes without a copy, too")
     command.set_defaults(run=_media)
+    command = commands.add_parser("library", help="show or exchange the takes of the studio's library")
+    command.add_argument(
+        "what", choices=("status", "push", "pull"), help="push and pull change nothing twice"
+    )
+    command.add_argument("--rating", type=int, metavar="N", help="pull only takes with N stars or more")
+    command.set_defaults(run=_library)
     command = commands.add_parser(
         "freeze", help="replace widgets in notebooks with static cards, for sharing"
     )
@@ -378,6 +386,26 @@ def _media_command(parsed: argparse.Namespace, media: MediaFolder) -> int:
             media.delete(take)
     print(tables.pruned(free, paid, delete=parsed.delete, yes=parsed.yes))
     return 0
+
+
+def _library(parsed: argparse.Namespace) -> int:
+    settings = current({"backend": "local"})  # Only its folders are needed, so no key is searched.
+    if parsed.rating is not None and parsed.what != "pull":
+        raise UsageError("--rating is for kling-nb library pull.")
+    if settings.library is None:
+        raise UsageError("No library is set.", remedy="Set KLING_NB_LIBRARY to its URL: docs/library.md.")
+    with closing(MediaFolder(settings.media.resolve(), settings.index)) as media:
+        studio = Library(settings.library)
+        if parsed.what == "status":
+            print(tables.library(studio.store.name, studio.status(media), media.folder))
+            return 0
+        rating = check_rating(parsed.rating)
+        done, faults = studio.push_all(media) if parsed.what == "push" else studio.pull(media, rating)
+    for take in done:
+        show_text(str(take.path))
+    word = {"push": "Pushed", "pull": "Pulled"}[parsed.what]
+    _note("\n".join([*faults, f"{word} {len(done)} takes. {len(faults)} failed."]))
+    return 1 if faults else 0
 
 
 def _freeze(parsed: argparse.Namespace) -> int:

@@ -33,7 +33,8 @@
     │   ├── MediaGone              its URL returns 404 or 410
     │   └── MediaPrivate           it is private, or its URL has expired; it is paid for and can be fetched
     ├── WebhookRejected            a webhook that is not proven to come from fal
-    └── LedgerError                the ledger cannot be read or written; nothing was sent
+    ├── LedgerError                the ledger cannot be read or written; nothing was sent
+    └── LibraryError               the library does not answer, or has a damaged take; nothing was sent
 
 A message has at most four lines: what happened, what it cost, what to do. That of a table
 lists up to 20 problems. IPython shows these lines without a traceback, and the cell still counts as failed.
@@ -277,6 +278,10 @@ class WebhookRejected(KlingError):
 
 class LedgerError(KlingError):
     """The ledger cannot be read or written."""
+
+
+class LibraryError(KlingError):
+    """The library (setting `library`) does not answer, refuses, or has a damaged take. Nothing was sent."""
 
 
 @dataclass(frozen=True, slots=True)

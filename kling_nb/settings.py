@@ -42,6 +42,7 @@ ENVIRONMENT = {
     "frozen": "KLING_NB_FROZEN",
     "account": "KLING_NB_ACCOUNT",
     "reuse_elsewhere": "KLING_NB_REUSE_ELSEWHERE",
+    "library": "KLING_NB_LIBRARY",
 }
 NAMES = (*ENVIRONMENT, "credentials", "dotenv", "prices")
 """The names of all settings. `dotenv` has no variable, which would hold for downloaded folders too."""
@@ -73,6 +74,7 @@ class Settings:
         max_cost: US dollars that one submission may cost, or None. `inf` removes every limit.
         frozen: True if nothing may be submitted. A request without a take fails.
         reuse_elsewhere: True if a take that was paid for in another folder is copied, and not bought again.
+        library: URL of the studio's library, or None: takes that many machines share (`library/`).
         prices: The user's own prices, in US dollars per second by endpoint id or short name.
     """
 
@@ -93,6 +95,7 @@ class Settings:
     max_cost: float | None
     frozen: bool
     reuse_elsewhere: bool
+    library: str | None
     prices: Mapping[str, float]
 
     @property
@@ -173,6 +176,7 @@ def resolve(*layers: Mapping[str, Any], environ: Mapping[str, str] | None = None
         max_cost=_usd("max_cost", pick("max_cost", None), none_lifts=True),
         frozen=_switch("frozen", pick("frozen", False)),
         reuse_elsewhere=_switch("reuse_elsewhere", pick("reuse_elsewhere", True)),
+        library=_library_url(pick("library", None)),
         prices=_parse_prices(pick("prices", {})),
     )
 
@@ -334,6 +338,14 @@ def _route(proxy: Any, ca_bundle: Any) -> Route:
         url,
         None if ca_bundle is None else str(_absolute(ca_bundle).resolve()),
     )
+
+
+def _library_url(value: Any) -> str | None:
+    """Return the URL of a library, or the absolute path of a folder; None for the word "none"."""
+    text = "none" if value is None else str(value).strip()
+    if text.lower() == "none":
+        return None
+    return text if "://" in text else str(_absolute(text))
 
 
 def _setting_error(name: str, value: Any, allowed: str) -> UsageError:

@@ -58,6 +58,7 @@ TO_DO = {
     ),
     errors.WebhookRejected: "Answer it with 401 and ignore it.",
     errors.LedgerError: "Free disk space or fix the permissions. `kling-nb ledger check` examines the file.",
+    errors.LibraryError: "Check the URL, the account and the network: `kling-nb library status`.",
     errors.ResponseError: "See the message and `status_code`.",
     errors.ResultGone: "`--new` (API: `new=True`) makes it again and is charged again.",
 }

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import errno
-import functools
 import os
 import re
 import shutil
 import time
-from collections.abc import AsyncIterable, Callable, Collection, Iterator
+from collections.abc import AsyncIterable, Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from pathlib import Path
 
-from kling_nb._files import copy_file, place, sync, temporary_path, write_file, write_synced
+from kling_nb._files import copy_file, place, sync, temporary_path, write_synced
 from kling_nb.errors import MediaError
 from kling_nb.media.incoming import (
     CHECKPOINT_SUFFIX,
@@ -335,24 +334,48 @@ class MediaFolder:
         Raises:
             MediaError: The disk refuses.
         """
-        known, temporary = (
-            replace(take.sidecar, user={}, made_from=made_from),
-            temporary_path(self.folder / "take"),
-        )
+
+        def copy_of(path: Path) -> Callable[[Path], str]:
+            def write(target: Path) -> str:
+                copy_file(path, target)
+                return path.suffix
+
+            return write
+
+        others = {name: copy_of(path) for name, path in take.others().items()}
+        return self.add(replace(take.sidecar, user={}, made_from=made_from), copy_of(take.path), others)
+
+    def add(
+        self,
+        known: Sidecar,
+        write: Callable[[Path], str],
+        others: Mapping[str, Callable[[Path], str]],
+    ) -> Take:
+        """Add a take that was stored elsewhere, with the other files of its result.
+
+        Args:
+            known: Its sidecar. If its number is used here, the take gets another one.
+            write: Writes the file at a path, syncs it, and returns its extension.
+            others: The same for the other files, by name.
+
+        Raises:
+            MediaError: The disk refuses.
+        """
+        temporary = temporary_path(self.folder / "take")
         prompt = str(known.input.get("prompt") or known.input.get("text") or known.endpoint)
         with disk_errors(self.folder, unsent=True):
+            self.folder.mkdir(parents=True, exist_ok=True)
             try:
-                self.folder.mkdir(parents=True, exist_ok=True)
-                copy_file(take.path, temporary)
-                new = place_take(
-                    self._index, temporary, take.path.suffix, known, prompt=prompt, wanted=known.take
-                )
+                suffix = write(temporary)
+                new = place_take(self._index, temporary, suffix, known, prompt=prompt, wanted=known.take)
+                for name, write_other in others.items():
+                    temporary.unlink(missing_ok=True)
+                    suffix = write_other(temporary)
+                    target = new.path.with_name(f"{new.path.name.partition('.')[0]}.{slug(name)}{suffix}")
+                    with suppress(FileExistsError):
+                        place(temporary, target)
             finally:
                 temporary.unlink(missing_ok=True)
-            for name, path in take.others().items():
-                target = new.path.with_name(f"{new.path.name.partition('.')[0]}.{name}{path.suffix}")
-                with suppress(FileExistsError):
-                    write_file(target, functools.partial(copy_file, path))
             sync(self.folder)
         return new
 

@@ -22,6 +22,7 @@ from kling_nb.settings import backend_text, dotenv_note
 if TYPE_CHECKING:
     from kling_nb.fal.platform import BilledRequest
     from kling_nb.job.rebuild import Health, Reconciliation
+    from kling_nb.library import Status
 
 
 _SHOWN = 10
@@ -164,6 +165,18 @@ def pruned(free: Sequence[Take], paid: Sequence[Take], *, delete: bool, yes: boo
     elif paid and not yes:
         lines.append("Paid takes without a copy were kept. Add --yes to delete them, too.")
     return "\n".join(lines)
+
+
+def library(name: str, found: Status, folder: Path) -> str:
+    """Return what a library has, and what of a folder it lacks."""
+    lines = [f"{name}: {found.takes} takes, {_megabytes(found.size)}"]
+    if found.intents:
+        lines.append(f"{found.intents} markers of submissions")
+    missing = found.unpushed
+    lines.append(f"{folder}: {len(missing)} takes are not in the library" + ("" if missing else "."))
+    lines += [f"  {take.path.name}" for take in missing[:_SHOWN]]
+    lines += [f"  and {len(missing) - _SHOWN} more"] if len(missing) > _SHOWN else []
+    return "\n".join([*lines, "kling-nb library push stores them."] if missing else lines)
 
 
 def _megabytes(count: int) -> str:

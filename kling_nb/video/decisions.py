@@ -201,6 +201,43 @@ def _change(sidecar: Path, change: Callable[[dict[str, Any]], dict[str, Any]]) -
         raise MediaError(f"{sidecar.name} is not a sidecar: {error}. Nothing was stored.") from error
 
 
+def merge(one: Any, other: Any) -> dict[str, Any]:
+    """Return the decisions of two copies of `user`: of each entry the newer one, of a list all items."""
+    merged = dict(one) if isinstance(one, Mapping) else {}
+    for name, entry in (other if isinstance(other, Mapping) else {}).items():
+        mine = merged.get(name)
+        if isinstance(mine, list) and isinstance(entry, list):
+            merged[name] = mine + [item for item in entry if item not in mine]
+        elif name not in merged or _set_at(entry) > _set_at(mine):
+            merged[name] = entry
+    return merged
+
+
+def _set_at(entry: Any) -> float:
+    """Return the unix seconds at which an entry was set, or 0 if it does not say so."""
+    try:
+        return datetime.fromisoformat(entry["at"]).timestamp()
+    except (TypeError, KeyError, ValueError):
+        return 0.0
+
+
+def merge_into(sidecar: Path, user: Any) -> dict[str, Any]:
+    """Merge decisions of another copy of a take into its sidecar, and return all of them.
+
+    Raises:
+        MediaError: The sidecar cannot be read or written.
+    """
+    try:
+        with filelock.FileLock(sidecar.with_name(LOCK), timeout=_LOCK_SECONDS, poll_interval=0.005):
+            found = _read(sidecar)
+            merged = merge(found.get("user"), user)
+            if merged != found.get("user", {}):
+                write_file(sidecar, json_object({**found, "user": merged}), overwrite=True)
+        return merged
+    except (OSError, NotImplementedError, ValueError, RecursionError) as error:
+        raise MediaError(f"The ratings in {sidecar} cannot be read or written: {error}.") from error
+
+
 def json_object(entries: Mapping[str, Any]) -> bytes:
     """Return a JSON object with one name per line, so that a diff is readable.
 

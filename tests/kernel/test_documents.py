@@ -39,6 +39,11 @@ KEPT = [
         "no code",
     ),
     (
+        "docs/library.md",
+        "takes/<fingerprint>/<backend>-<take>.json    the sidecar, as in docs/files.md",
+        "no code",
+    ),
+    (
         "docs/webhooks.md",
         "# receiver.py",
         "a program of its own; tests/local/test_webhook_page.py runs it",
