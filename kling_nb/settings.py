@@ -43,6 +43,7 @@ ENVIRONMENT = {
     "account": "KLING_NB_ACCOUNT",
     "reuse_elsewhere": "KLING_NB_REUSE_ELSEWHERE",
     "library": "KLING_NB_LIBRARY",
+    "library_optional": "KLING_NB_LIBRARY_OPTIONAL",
 }
 NAMES = (*ENVIRONMENT, "credentials", "dotenv", "prices")
 """The names of all settings. `dotenv` has no variable, which would hold for downloaded folders too."""
@@ -75,6 +76,7 @@ class Settings:
         frozen: True if nothing may be submitted. A request without a take fails.
         reuse_elsewhere: True if a take that was paid for in another folder is copied, and not bought again.
         library: URL of the studio's library, or None: takes that many machines share (`library/`).
+        library_optional: True if a request is sent also if the library does not answer.
         prices: The user's own prices, in US dollars per second by endpoint id or short name.
     """
 
@@ -96,6 +98,7 @@ class Settings:
     frozen: bool
     reuse_elsewhere: bool
     library: str | None
+    library_optional: bool
     prices: Mapping[str, float]
 
     @property
@@ -177,6 +180,7 @@ def resolve(*layers: Mapping[str, Any], environ: Mapping[str, str] | None = None
         frozen=_switch("frozen", pick("frozen", False)),
         reuse_elsewhere=_switch("reuse_elsewhere", pick("reuse_elsewhere", True)),
         library=_library_url(pick("library", None)),
+        library_optional=_switch("library_optional", pick("library_optional", False)),
         prices=_parse_prices(pick("prices", {})),
     )
 

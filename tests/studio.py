@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.request import Request, urlopen
 
 import boto3
 from moto.server import DomainDispatcherApplication, create_backend_app
@@ -44,6 +45,11 @@ class Studio:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+    def reset(self) -> None:
+        """Delete all buckets."""
+        reply = urlopen(Request(f"{self.url}/moto-api/reset", method="POST"), timeout=30)
+        reply.close()
 
     def make_bucket(self, name: str) -> None:
         given = {

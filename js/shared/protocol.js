@@ -5,7 +5,7 @@
  *   "CANCELLED" | "UNCERTAIN"} State
  *
  * What a plan does: `Outcome` of `kling_nb/job/plan.py`.
- * @typedef {"REUSE" | "COPY" | "FOLLOW" | "LOOK_UP" | "ASK_RESULT" | "REFETCH" |
+ * @typedef {"REUSE" | "COPY" | "LIBRARY" | "FOLLOW" | "LOOK_UP" | "ASK_RESULT" | "REFETCH" |
  *   "RESULT_GONE" | "SUBMIT"} Outcome
  *
  * One log line: time stamp as fal sent it (ISO 8601), text, level.

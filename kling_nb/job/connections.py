@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from kling_nb import settings as _settings
 from kling_nb._files import exists
 from kling_nb._lazy import lazy
-from kling_nb.background import BackgroundThread, ProcessLock, wait
+from kling_nb.background import EXIT_SECONDS, BackgroundThread, ProcessLock, wait
 from kling_nb.catalog import Endpoint
 from kling_nb.catalog.live import EndpointBook, PriceBook
 from kling_nb.errors import LedgerError, ResponseError
@@ -30,6 +31,7 @@ from kling_nb.media import MediaFolder
 from kling_nb.settings import Settings
 
 if TYPE_CHECKING:
+    from kling_nb import library
     from kling_nb.fal import follow, http, platform, queue, storage
     from kling_nb.job import inputs
 else:  # boundary 1 of `_lazy`: with the first job, upload or schema
@@ -39,6 +41,7 @@ else:  # boundary 1 of `_lazy`: with the first job, upload or schema
     queue = lazy("kling_nb.fal.queue")
     storage = lazy("kling_nb.fal.storage")
     inputs = lazy("kling_nb.job.inputs")
+    library = lazy("kling_nb.library")
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +72,8 @@ class Connections:
         self._upload_books: dict[Path, inputs.Uploads] = {}
         self._price_books: dict[Path, PriceBook] = {}
         self._endpoint_books: dict[tuple[Path, Hosts, Path], EndpointBook] = {}
+        self._libraries: dict[tuple[int, str], library.Library] = {}
+        self._pushes: set[Future[None]] = set()
 
     def ledger(self, settings: Settings) -> Ledger:
         """Return the ledger of these settings."""
@@ -105,6 +110,28 @@ class Connections:
         """Return the folder of a row's file: if it is that of the settings, by the name it has there."""
         here = entry.folder == str(settings.ledger_folder)
         return self.media(settings.media if here else Path(entry.folder))
+
+    def library(self, settings: Settings) -> library.Library:
+        """Return the studio's library of these settings, which must have one."""
+        assert settings.library is not None
+        handle = (os.getpid(), settings.library)  # A forked process must not use its parent's connections.
+        with self._lock:
+            if handle not in self._libraries:
+                limits = {} if self._patience is None else {"answer": self._patience.answer}
+                self._libraries[handle] = library.Library(settings.library, **limits)
+            return self._libraries[handle]
+
+    @property
+    def sleep(self) -> Sleep:
+        """Wait between two tries."""
+        return asyncio.sleep if self._patience is None else self._patience.sleep
+
+    def push(self, work: Coroutine[Any, Any, None]) -> None:
+        """Store a take in the library in the background. The end of the session or process waits for it."""
+        future = self._background.spawn(work)
+        self._pushes.add(future)
+        future.add_done_callback(self._pushes.discard)
+        self._background.finish_before_exit(future)
 
     def uploads(self, settings: Settings) -> inputs.Uploads:
         """Return the uploads of these settings."""
@@ -180,6 +207,8 @@ class Connections:
 
     async def close_backends(self) -> None:
         """Wait until all uploads are in the ledger, then close all connections. Background thread."""
+        if self._pushes:
+            await asyncio.wait(map(asyncio.wrap_future, self._pushes), timeout=EXIT_SECONDS)
         for uploads in self._upload_books.values():
             await uploads.finish()
         for backend in self._backends.values():

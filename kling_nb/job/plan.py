@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from kling_nb._lazy import reloaded_module
 from kling_nb.catalog import Endpoint
@@ -17,9 +17,11 @@ from kling_nb.catalog.endpoint import estimate, with_price
 from kling_nb.catalog.live import EndpointBook
 from kling_nb.catalog.problem import quote
 from kling_nb.errors import (
+    NOTHING_SENT,
     BudgetExceeded,
     InputError,
     KlingError,
+    LibraryError,
     MissingKey,
     NoTake,
     UnknownEndpoint,
@@ -41,6 +43,9 @@ from kling_nb.request.request import (
     stored_input,
 )
 from kling_nb.settings import Settings, dotenv_note
+
+if TYPE_CHECKING:
+    from kling_nb.library import Shared
 
 T = TypeVar("T")
 
@@ -105,6 +110,8 @@ class Outcome(StrEnum):
     """The take is in the folder."""
     COPY = "COPY"
     """The take was paid for in another folder. It is copied into this one."""
+    LIBRARY = "LIBRARY"
+    """The take is in the studio's library. It is stored in this folder, too."""
     FOLLOW = "FOLLOW"
     """The same request is already running, in this process or in another one."""
     LOOK_UP = "LOOK_UP"
@@ -137,6 +144,7 @@ WORDS = {
     Outcome.COPY: Wording(
         "copied from another folder, free", "Already made in another folder, and copied from there, free."
     ),
+    Outcome.LIBRARY: Wording("from the studio library, free", "From the studio library, free."),
     Outcome.FOLLOW: Wording("already running, no extra charge", "Already running. No extra charge."),
     Outcome.LOOK_UP: Wording(
         "sent earlier, no answer",
@@ -190,6 +198,8 @@ class Plan:
         take: Number of the take that is wanted, or None for the first one.
         new: True to make another take, whatever exists.
         elsewhere: The take in another folder that would be copied, or None.
+        shared: The take in the studio's library that would be stored here, or None.
+        library_fault: Why the library could not be asked, although it must be asked before a submission.
         refusal: The error that a run would raise at once, or None: `NoTake` (frozen), `MissingKey`,
             `BudgetExceeded` (also if a limit is set and no price is known), or an `InputError` if there is no
             local preview of the endpoint.
@@ -209,6 +219,8 @@ class Plan:
     take: int | None = None
     new: bool = False
     elsewhere: Take | None = None
+    shared: Shared | None = None
+    library_fault: LibraryError | None = None
     refusal: KlingError | None = None
     about_earlier: str = ""
     about_choice: str = ""
@@ -226,6 +238,8 @@ class Plan:
             return Outcome.REUSE
         if self.elsewhere is not None:
             return Outcome.COPY
+        if self.shared is not None:
+            return Outcome.LIBRARY
         return Outcome.SUBMIT if self.unfinished is None else outcome_of(self.unfinished)
 
     @property
@@ -352,6 +366,8 @@ class Planner:
             plan = self._find_earlier(plan)
         if plan.submits and plan.may_copy:
             plan = self._find_elsewhere(plan)
+        if settings.library is not None and not new and plan.outcome in _MAY_BE_SHARED:
+            plan = self._find_shared(plan)
         if plan.submits:
             if not settings.frozen:
                 request.check(rehearsal=settings.backend == "local")
@@ -451,6 +467,30 @@ class Planner:
                     about_earlier=_about_earlier(request, stored),
                 )
         return plan
+
+    def _find_shared(self, plan: Plan) -> Plan:
+        """Return the plan with the take of the studio's library, or `plan` itself."""
+        request, settings = plan.request, plan.settings
+        library = self._connections.library(settings)
+        try:
+            for fingerprint in (request.fingerprint, *request.earlier):
+                shared = library.find(fingerprint, plan.take, REUSABLE[settings.backend])
+                if shared is not None:
+                    break
+            else:
+                return plan
+        except LibraryError as fault:
+            if plan.submits and not settings.library_optional:
+                fault = LibraryError(f"{fault.message} {NOTHING_SENT}", remedy=fault.remedy)
+                return replace(plan, library_fault=fault)
+            return replace(plan, notices=(*plan.notices, f"The library was not asked. {fault.message}"))
+        if fingerprint == request.fingerprint:
+            return replace(plan, shared=shared)
+        stored = shared.sidecar.input
+        request = as_recorded(request, fingerprint, stored)
+        return replace(
+            plan, shared=shared, request=request, about_earlier=_about_earlier(plan.request, stored)
+        )
 
     def take_of(self, entry: Entry, settings: Settings) -> Take | None:
         """Return the stored take of a ledger row, or None."""
@@ -615,6 +655,8 @@ def _about_choice(name: str, request: VideoRequest, take: Take) -> str:
         " That of the cell itself: --take 1."
     )
 
+_MAY_BE_SHARED = {Outcome.SUBMIT, Outcome.LOOK_UP, Outcome.RESULT_GONE, Outcome.REFETCH}
+"""Before these, the studio's library is asked."""
 
 _LONG_LIST = 15
 _SHOWN = 200  # characters of a value in a notice
@@ -736,13 +778,16 @@ def check_allowed(plan: Plan) -> None:
     """Raise unless the plan may run, as far as is known without the ledger.
 
     Raises:
+        LibraryError: The library does not answer.
         NoTake: `frozen`, and the request has no take.
         MissingKey: Backend fal without a key.
         InputError: There is no local preview of the endpoint.
         BudgetExceeded: A submission would cost more than `max_cost`, or a limit is set and no price is known.
     """
-    if plan.outcome in {Outcome.REUSE, Outcome.COPY}:
+    if plan.outcome in {Outcome.REUSE, Outcome.COPY, Outcome.LIBRARY}:
         return
+    if plan.library_fault is not None:
+        raise plan.library_fault
     if plan.settings.frozen:
         raise no_take(plan.request, plan.settings, new=plan.new, take=plan.take)
     check_backend(plan)

@@ -39,9 +39,11 @@ from kling_nb.settings import Settings
 
 if TYPE_CHECKING:
     from kling_nb.job import run as runs
-    from kling_nb.job import store, submit
+    from kling_nb.job import sharing, store, submit
+    from kling_nb.library import Shared
 else:  # boundary 1 of `_lazy`: they and httpx come with the first job
     runs = lazy("kling_nb.job.run")
+    sharing = lazy("kling_nb.job.sharing")
     store = lazy("kling_nb.job.store")
     submit = lazy("kling_nb.job.submit")
 
@@ -97,6 +99,7 @@ class JobStarter:
             NoTake: `frozen`, and the request has no take.
             UsageError: A module was reloaded; nothing was sent.
             MediaError: The media folder cannot be written to; nothing was sent.
+            LibraryError: The library does not answer, or its take is damaged; nothing was sent.
         """
         webhook_url = plan.webhook_url
         if plan.found is not None:
@@ -109,6 +112,8 @@ class JobStarter:
             if plan.unfinished is not None:  # a row of this folder that was never sent: it is not needed
                 self._connections.ledger(plan.settings).drop_unsent(plan.unfinished.id)
             return _with_notices(self._copy(plan, plan.elsewhere), plan)
+        if plan.shared is not None:
+            return _with_notices(self._fetch(plan, plan.shared), plan)
         self._connections.media(plan.settings.media).check_writable()
         # The thread that claims a new row must also be the first to make its job. Another thread that finds
         # the row would wait for its submission, and no thread would send it.
@@ -123,6 +128,15 @@ class JobStarter:
         line = _say(f"Copied from {take.path.parent}, where this request was paid for. No extra charge.")
         job = self._past.of_take(plan.request, copy, line=line)
         job.outcome = Outcome.COPY
+        return job
+
+    def _fetch(self, plan: Plan, shared: Shared) -> Job:
+        """Store a take of the studio's library, and return its job."""
+        _warn_no_webhook(plan.webhook_url, "this request has a take in the library")
+        media = self._connections.media(plan.settings.media)
+        take = self._connections.library(plan.settings).fetch(shared, media)
+        job = self._past.of_take(plan.request, take, line=_say("From the studio library, free."))
+        job.outcome = Outcome.LIBRARY
         return job
 
     def _claim(
@@ -273,6 +287,8 @@ class JobStarter:
                 copy_to=self._connections.media(settings.media) if copied else None,
             ),
         )
+        if settings.library is not None:
+            sharing.Sharing(record, self._connections, settings)
         self._running.start(job, run.run)
         if fresh:
             self._background.finish_before_exit(job._may_end)

@@ -99,7 +99,8 @@ class Store:
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
         return LibraryError(
             f"The library {self.name} does not work: {reason}",
-            remedy="Check the URL, the account and the network. kling-nb library status tries again.",
+            remedy="Check the URL, the account and the network: kling-nb library status.\n"
+            "To go on without it: KLING_NB_LIBRARY_OPTIONAL=1 (API: configure(library_optional=True)).",
         )
 
     @contextmanager

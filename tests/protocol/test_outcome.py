@@ -5,6 +5,7 @@ import socket
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,17 @@ def made_elsewhere(world: World) -> None:
     world.submit(world.make_session(media=world.folder.with_name("other"))).wait()
 
 
+def made_by_a_colleague(world: World) -> None:
+    """The library has it, and no folder of this machine."""
+    studio = world.folder.with_name("studio")
+    studio.mkdir()
+    world.make_session = partial(world.make_session, library=str(studio))
+    with world.make_session(media=world.folder.with_name("other")) as session:
+        world.submit(session).wait()
+    for path in world.folder.with_name("other").iterdir():
+        path.unlink()
+
+
 def running(world: World) -> None:
     """Another session has sent it, and fal is at work."""
     world.fal.script = Script([Run(), Hold(), Done()])
@@ -124,6 +136,7 @@ ALL = [
     (never_sent, Outcome.SUBMIT, 0, 1, None),
     (made, Outcome.REUSE, 1, 1, None),
     (made_elsewhere, Outcome.COPY, 1, 1, None),
+    (made_by_a_colleague, Outcome.LIBRARY, 1, 1, None),
     (running, Outcome.FOLLOW, 1, 1, None),
     (left_running, Outcome.FOLLOW, 1, 1, None),
     (unanswered, Outcome.LOOK_UP, 1, 1, None),
@@ -272,7 +285,7 @@ def test_what_an_earlier_version_paid_for_is_shown_with_the_reason(
     assert (line in plan_text(plan)) == (outcome is not Outcome.SUBMIT)
     assert session.plan("a cat!", endpoint=PRICED, earlier=WAS, new=True).submits
     frozen = session.plan("a cat!", endpoint=PRICED, earlier=WAS, frozen=True)
-    assert (frozen.refusal is None) == (outcome is Outcome.REUSE)
+    assert (frozen.refusal is None) == (outcome in {Outcome.REUSE, Outcome.LIBRARY})
     study = session.sweep(
         lambda values: f"{values['animal']}!",
         axes=[Axis("animal", ("a cat", "a dog"), ("cat", "dog"), argument=False)],

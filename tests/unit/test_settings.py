@@ -42,6 +42,7 @@ VALUES: dict[str, list[Any]] = {
     "max_cost": [1.5, 0.0, float("inf"), 4.5, 5.5],
     "frozen": [True, False, True, False, True],
     "reuse_elsewhere": [True, False, True, False, True],
+    "library_optional": [True, False, True, False, True],
     "library": [f"s3://studio-{number}/kling" for number in range(5)],
 }
 

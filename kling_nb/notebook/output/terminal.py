@@ -160,6 +160,8 @@ def _outcome_lines(plan: Plan) -> list[str]:
         detail = [f"Take {plan.found.sidecar.take}: {plan.found.path.name}."]
     elif plan.elsewhere is not None:
         detail = [f"It is {plan.elsewhere.path}."]
+    elif plan.shared is not None:
+        detail = [f"Take {plan.shared.sidecar.take}."]
     elif plan.unfinished is not None and not plan.submits:
         detail = [f"Job {plan.unfinished.id}."]
     else:

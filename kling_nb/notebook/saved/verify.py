@@ -158,6 +158,9 @@ def _verify_plan(blank: VerifiedRequest, cell: dict[str, Any], plan: Plan) -> Ve
     if plan.elsewhere is not None:
         text = f"in another folder, a run copies it: {plan.elsewhere.path}"
         return replace(blank, status="elsewhere", text=text, cost=0.0, submitted=True)
+    if plan.shared is not None:
+        text = "in the studio's library, a run fetches it"
+        return replace(blank, status="elsewhere", text=text, cost=0.0, submitted=True)
     if not plan.submits:
         return replace(blank, text=plan.words, cost=0.0, submitted=True)
     local = plan.settings.backend == "local"

@@ -226,7 +226,7 @@ def cost(job: JobLike) -> str:
 
 def _outcome_text(job: JobLike) -> str:
     """Return what the claim decided, if it was no new submission. `cost` says that a take was reused."""
-    if job.outcome in {None, Outcome.SUBMIT, Outcome.REUSE, Outcome.COPY}:
+    if job.outcome in {None, Outcome.SUBMIT, Outcome.REUSE, Outcome.COPY, Outcome.LIBRARY}:
         return ""
     return WORDS[job.outcome].brief
 
