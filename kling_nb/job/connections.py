@@ -126,9 +126,13 @@ class Connections:
         """Wait between two tries."""
         return asyncio.sleep if self._patience is None else self._patience.sleep
 
+    def spawn(self, work: Coroutine[Any, Any, None]) -> Future[None]:
+        """Start a coroutine on the background thread. Nothing waits for its end."""
+        return self._background.spawn(work)
+
     def push(self, work: Coroutine[Any, Any, None]) -> None:
         """Store a take in the library in the background. The end of the session or process waits for it."""
-        future = self._background.spawn(work)
+        future = self.spawn(work)
         self._pushes.add(future)
         future.add_done_callback(self._pushes.discard)
         self._background.finish_before_exit(future)

@@ -1,23 +1,35 @@
 """`Sharing`: one job and the studio's library, which many machines share (`library/`).
 
-When the job is READY, its take is stored in the library too: in the background, after the local file.
+Before a submission to fal, the job holds a marker in the library, so that no other machine submits the same
+request. When the job is READY, its take is stored in the library: in the background, after the local file.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import time
+from contextlib import suppress
+from itertools import count
+from typing import Literal
 
-from kling_nb.errors import LibraryError, MediaError
-from kling_nb.events import Event, JobState, State
-from kling_nb.job.connections import Connections
+from kling_nb.errors import NOTHING_SENT, LedgerError, LibraryError, MediaError, SubmissionUncertain
+from kling_nb.events import Event, JobState, Logged, Ready, State, Submitted
+from kling_nb.job.connections import Backend, Connections
+from kling_nb.job.plan import REUSABLE, Outcome
 from kling_nb.job.record import JobRecord
+from kling_nb.ledger import Intent
+from kling_nb.library.library import Shared
+from kling_nb.library.marker import BEAT_SECONDS, Holder, Marker
 from kling_nb.settings import Settings
 
 log = logging.getLogger(__name__)
 
 PUSH_WAITS = (1.0, 5.0)
 """Seconds before each further try to store a take in the library."""
+
+LONGEST_WAIT = 10.0
+"""Seconds between two looks at another machine's submission."""
 
 
 class Sharing:
@@ -27,31 +39,191 @@ class Sharing:
         record: The job and its row.
         connections: Gives the library.
         settings: The settings of the job, with a library.
+
+    Attributes:
+        is_elsewhere: True if another machine has sent the request, and it is not known whether fal has it.
     """
 
     def __init__(self, record: JobRecord, connections: Connections, settings: Settings) -> None:
+        self.is_elsewhere = False
+        self._record = record
         self._job = record.job
         self._connections = connections
         self._library = connections.library(settings)
+        self._media = connections.media(settings.media)
+        self._optional = settings.library_optional
+        self._marker: Marker | None = None
+        self._news = asyncio.Event()
         self._job.subscribe(self._follow)
 
-    def _follow(self, _: Event, state: JobState) -> None:
-        """Start to store the take as soon as there is one, before any caller knows that the job has ended."""
-        if state.state is State.READY:
-            self._connections.push(self._push())
+    # -- before the submission
 
-    async def _push(self) -> None:
+    async def claim(self, backend: Backend, intent: Intent) -> Literal["submit", "made", "sent"]:
+        """Wait until no other machine is submitting the request.
+
+        Returns:
+            "submit": this machine holds the marker and may submit. "made": the job is READY with the take of
+            another machine. "sent": another machine of this account has sent the request and disappeared; the
+            row is as if this one had sent it.
+
+        Raises:
+            LibraryError: The library does not answer. Nothing was sent.
+            SubmissionUncertain: A machine of another account has sent the request and disappeared.
+        """
+        if backend.name == "local" or intent.take is None:  # a preview is free, and `new` always buys
+            return "submit"
+        marker = self._new_marker(intent.take)
+        try:
+            for attempt in count(1):
+                holder = await asyncio.to_thread(marker.claim)
+                shared = await asyncio.to_thread(
+                    self._library.find,
+                    intent.fingerprint,
+                    None if intent.any_take else intent.take,
+                    REUSABLE[intent.backend],
+                )
+                if shared is not None:
+                    await self._use(shared, marker)
+                    return "made"
+                if holder is None:
+                    self._marker = marker
+                    self._connections.spawn(self._beat(marker))
+                    return "submit"
+                if not holder.is_fresh:
+                    await self._adopt(holder, backend)
+                    return "sent"
+                if attempt == 1:
+                    self._log(f"{holder.host} makes this request. Its result is used here, free.")
+                await self._connections.sleep(min(float(attempt), LONGEST_WAIT))
+        except LibraryError as fault:
+            self._go_on_or_raise(fault)
+        return "submit"
+
+    def _new_marker(self, take: int) -> Marker:
+        entry = self._record.entry
+        return Marker(self._library.store, entry.fingerprint, take, entry.id, entry.key_fingerprint)
+
+    def _go_on_or_raise(self, fault: LibraryError) -> None:
+        if not self._optional:
+            raise LibraryError(f"{fault.message.rstrip('.')}. {NOTHING_SENT}", remedy=fault.remedy) from fault
+        self._log(f"Without the library, another machine may pay for the same take. {fault.message}")
+
+    def _log(self, text: str) -> None:
+        self._job._apply(Logged(f"kling_nb: {text}"))
+
+    async def _use(self, shared: Shared, marker: Marker) -> None:
+        """End the job with the take of another machine. The row of this one is deleted: it sent nothing."""
+        take = await asyncio.to_thread(self._library.fetch, shared, self._media)
+        await asyncio.to_thread(self._record.ledger.withdraw, self._job.id)
+        if marker.is_held:
+            with suppress(LibraryError):
+                await asyncio.to_thread(marker.release)
+        self._job.outcome, self._job.reused = Outcome.LIBRARY, True
+        self._log("From the studio library, free.")
+        self._job._apply(Submitted(take.sidecar.request_id or "", resumed=True))
+        await asyncio.to_thread(self._job._set_take, take)
+        self._job._apply(Ready(take.sidecar.billable_units))
+
+    async def _adopt(self, holder: Holder, backend: Backend) -> None:
+        """Make the row one that was sent by the machine that has disappeared."""
+        self.is_elsewhere = True
+        sent = time.strftime("%Y-%m-%d %H:%M", time.localtime(holder.sent_at))
+        if holder.account != backend.key_fingerprint:
+            known = f" (request {holder.request_id})" if holder.request_id else ""
+            raise SubmissionUncertain(
+                f"{holder.host} sent this request on {sent} with another account{known}, and is not at work"
+                f" any more. {NOTHING_SENT}",
+                remedy="On that machine: kling-nb resume. Its take is then in the library.\n"
+                "To buy another one here: --new (API: new=True).",
+            )
+        self._log(
+            f"{holder.host} sent this request on {sent}, and is not at work any more. fal is asked for it."
+        )
+        ledger, entry = self._record.ledger, self._record.entry
+        await asyncio.to_thread(ledger.mark_sending, entry.id, holder.urls)
+        await self._record.note(
+            state=State.UNCERTAIN if holder.request_id is None else State.IN_QUEUE,
+            sent_at=holder.sent_at or entry.created_at,
+            request_id=holder.request_id,
+        )
+        row = await asyncio.to_thread(ledger.get, entry.id)
+        self._record.entry = row or entry
+
+    # -- the submission
+
+    async def mark_sent(self, urls: dict[str, str]) -> bool:
+        """Write right before the POST that it comes. False: another machine has taken over, and submits.
+
+        Raises:
+            LibraryError: The library does not answer. The row is as if nothing was sent.
+        """
+        if self._marker is None:
+            return True
+        try:
+            if await asyncio.to_thread(self._marker.mark_sent, urls):
+                return True
+        except LibraryError as fault:
+            if not self._optional:
+                await asyncio.to_thread(self._record.ledger.mark_unsent, self._job.id)
+            self._go_on_or_raise(fault)
+            return True
+        await asyncio.to_thread(self._record.ledger.mark_unsent, self._job.id)
+        return False
+
+    def note_request(self, request_id: str) -> None:
+        """Write fal's id of the request soon, for other machines of this account."""
+        if self._marker is not None:
+            self._marker.request_id = request_id
+            self._news.set()
+
+    async def _beat(self, marker: Marker) -> None:
+        """Show other machines that this one is at work, until the job ends."""
+        while not self._job.done:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._news.wait(), BEAT_SECONDS)
+            self._news.clear()
+            if not self._job.done:
+                with suppress(LibraryError):
+                    await asyncio.to_thread(marker.beat)
+
+    # -- the end
+
+    def _follow(self, _: Event, state: JobState) -> None:
+        """Start the last steps, before any caller knows that the job has ended."""
+        if state.state.finished:
+            self._news.set()
+            self._connections.push(self._end(state.state))
+
+    async def _end(self, state: State) -> None:
+        """Store the take. Release the marker, unless others must know that the request was sent."""
+        if self._job.outcome is Outcome.LIBRARY:
+            return
+        may_release = await (self._push() if state is State.READY else asyncio.to_thread(self._is_over))
+        entry = self._record.entry
+        if may_release and entry.backend == "fal":
+            with suppress(LibraryError):  # it is stale soon
+                await asyncio.to_thread((self._marker or self._new_marker(entry.take or 1)).release)
+
+    def _is_over(self) -> bool:
+        """Return True if the row shows that the request costs nothing and gives no take."""
+        with suppress(LedgerError):
+            entry = self._record.ledger.get(self._job.id)
+            ended = entry is None or entry.state in {State.FAILED, State.CANCELLED}
+            return ended and not (entry and entry.is_result_gone)
+        return False
+
+    async def _push(self) -> bool:
         """Store the take. A failure is a warning, because the take itself is stored."""
         take = self._job._take
-        if take is None:
-            return
         for seconds in (*PUSH_WAITS, None):
             try:
-                await asyncio.to_thread(self._library.push, take)
-                return
+                if take is not None:
+                    await asyncio.to_thread(self._library.push, take)
+                return True
             except (LibraryError, MediaError) as fault:
                 if seconds is None:
                     text = "%s is not in the library yet: %s Later: kling-nb library push"
-                    log.warning(text, take.path.name, fault.message)
-                    return
+                    log.warning(text, take and take.path.name, fault.message)
+                    return False
             await self._connections.sleep(seconds)
+        return False

@@ -268,6 +268,7 @@ class JobStarter:
             text = f"Job {entry.id} of {entry.folder} makes this request. Its result is copied here, free."
             job._apply(Logged(_say(text)))
         record = JobRecord(job, entry, ledger)
+        shared = sharing.Sharing(record, self._connections, settings) if settings.library else None
         run = runs.JobRun(
             record,
             connect=lambda: self._connections.connect(settings),
@@ -279,6 +280,7 @@ class JobStarter:
                 inline_limit=settings.inline_limit,
                 webhook_url=webhook_url,
                 options=options,
+                sharing=shared,
             ),
             store=store.ResultStore(
                 record,
@@ -287,8 +289,6 @@ class JobStarter:
                 copy_to=self._connections.media(settings.media) if copied else None,
             ),
         )
-        if settings.library is not None:
-            sharing.Sharing(record, self._connections, settings)
         self._running.start(job, run.run)
         if fresh:
             self._background.finish_before_exit(job._may_end)

@@ -17,7 +17,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext, suppress
 from itertools import count
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from kling_nb import errors
@@ -37,6 +37,9 @@ from kling_nb.ledger.rows import SUBMIT_LEASE_SECONDS
 from kling_nb.request.local_file import LocalFile
 from kling_nb.request.media_input import DataUriError, for_upload, parse_data_uri
 from kling_nb.request.request import VideoRequest, canonical_json
+
+if TYPE_CHECKING:
+    from kling_nb.job.sharing import Sharing
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +61,7 @@ class JobSubmission:
         options: How fal's queue treats the submission, if this process submits.
         patient: True to wait while the account runs its maximum of requests. With `max_queue_length`, the
             submission never waits.
+        sharing: The studio's library, if one is set.
 
     Attributes:
         fresh: True if this process submits, and fal has not answered yet.
@@ -76,6 +80,7 @@ class JobSubmission:
         webhook_url: str | None = None,
         options: SubmitOptions | None = None,
         patient: bool = True,
+        sharing: Sharing | None = None,
     ) -> None:
         self.fresh = fresh
         self.other_key = False
@@ -88,6 +93,7 @@ class JobSubmission:
         self._inline_limit = inline_limit
         self._webhook_url = webhook_url
         self._options = options
+        self._sharing = sharing
         self._patient = patient and (options is None or options.max_queue_length is None)
 
     async def send_or_find(
@@ -112,7 +118,10 @@ class JobSubmission:
                 backend = await connect()
                 return backend, await (self._submit(backend) if self.fresh else self._find(backend))
             except errors.SubmissionUncertain as fault:
-                await self._record.note(state=State.UNCERTAIN, error=str(fault))
+                columns: dict[str, Any] = {"state": State.UNCERTAIN, "error": str(fault)}
+                if self._sharing is not None and self._sharing.is_elsewhere:
+                    columns = failure_columns(fault, accepted=False)  # this machine sent nothing
+                await self._record.note(**columns)
                 raise
             except errors.KlingError as fault:
                 await self._close_unsent(fault)
@@ -140,6 +149,14 @@ class JobSubmission:
         """
         line = backend.client.line(self._job.request.endpoint.id)
         with at_work(self._job.id):
+            if self._sharing is not None and self._intent is not None:
+                async with self._before_submission():
+                    found = await self._sharing.claim(backend, self._intent)
+                if found == "made":
+                    return None
+                if found == "sent":
+                    self.fresh, self._intent = False, None
+                    return await self._find(backend)
             async with AsyncExitStack() as turn:
                 if self._patient and line.locked():
                     await self._wait_for_turn(backend, line, turn)
@@ -152,6 +169,8 @@ class JobSubmission:
                     ledger = self._record.ledger
                     if not await asyncio.to_thread(ledger.mark_sending, self._job.id, self._lasting_urls()):
                         break
+                    if self._sharing is not None and not await self._sharing.mark_sent(self._lasting_urls()):
+                        return await self._submit(backend)
                     try:
                         with self._job._sending() if self._job.state.held else nullcontext():
                             return await self._commit(await self._send(backend, body))
@@ -238,6 +257,8 @@ class JobSubmission:
                 self._record.entry, f"The answer has the request id of another job: {ref.request_id}."
             )
         await self._record.note(state=State.IN_QUEUE, request_id=ref.request_id, **_urls(ref))
+        if self._sharing is not None:
+            self._sharing.note_request(ref.request_id)
         self._job._apply(Submitted(ref.request_id))
         self._job._apply(Queued(accepted.queue_position))
         return ref

@@ -62,7 +62,9 @@ class Store:
             limits = {"connect_timeout": self._answer / 2, "read_timeout": self._answer}
             options = {"config_kwargs": {**limits, "retries": {"total_max_attempts": 1}}}
         try:
-            fs, root = fsspec.core.url_to_fs(self._url, use_listings_cache=False, **options)
+            fs, root = fsspec.core.url_to_fs(
+                self._url, use_listings_cache=False, skip_instance_cache=True, **options
+            )
         except ImportError as error:
             raise LibraryError(
                 f"The library {self.name} needs a package that is not installed: {error}.",

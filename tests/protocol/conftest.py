@@ -147,9 +147,9 @@ class Program:
         self.process.stdin.write(line + "\n")
         self.process.stdin.flush()
 
-    def finish(self) -> tuple[int, str, str]:
+    def finish(self, timeout: float = 30) -> tuple[int, str, str]:
         """Exit code, what it still printed, and what it complained of."""
-        out, complaints = self.process.communicate(timeout=30)
+        out, complaints = self.process.communicate(timeout=timeout)
         return self.process.returncode, out, complaints
 
 

@@ -1,21 +1,26 @@
 """Jobs of many machines with one library: fal is paid once for each take."""
 
 import json
+import os
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from scripted import ScriptedFal
+from scripted import Done, Fail, Hold, Run, Script, ScriptedFal
 from studio import CREDENTIALS, Studio, refuse
 
 from kling_nb import errors
+from kling_nb.events import State
 from kling_nb.job.job import Job
 from kling_nb.job.plan import Outcome
 from kling_nb.library import Library
+from kling_nb.library.marker import FRESH_SECONDS, Marker
 from kling_nb.session import Session
 
 MakeSession = Callable[..., Session]
+HELD = Script([Run(), Hold(), Done()])
 
 
 @pytest.fixture(scope="module")
@@ -234,3 +239,267 @@ def test_without_a_library_none_of_its_code_is_loaded(run: Callable[..., Any]) -
     )
     code, out, complaints = program.finish()
     assert (code, out.strip()) == (0, "[]"), complaints
+
+
+# -- one submission for all machines
+
+
+def let_time_pass(studio: Path) -> None:
+    """Let the clock of a folder say that no machine has written a marker for long."""
+    for path in (studio / "intents").rglob("*.*"):
+        late = path.stat().st_mtime - FRESH_SECONDS - 1
+        os.utime(path, (late, late))
+
+
+@pytest.fixture
+def studio(tmp_path: Path) -> Path:
+    (tmp_path / "studio").mkdir()
+    return tmp_path / "studio"
+
+
+@pytest.fixture
+def maria(machine: Callable[..., Session], studio: Path) -> Session:
+    return machine("maria", str(studio))
+
+
+@pytest.fixture
+def jo(machine: Callable[..., Session], studio: Path) -> Session:
+    return machine("jo", str(studio))
+
+
+def lines(job: Job) -> str:
+    return "\n".join(line.message for line in job.lines)
+
+
+def wait_for_line(job: Job, text: str) -> None:
+    seen = threading.Event()
+    job.subscribe(lambda *_: seen.set() if text in lines(job) else None)
+    if text not in lines(job):
+        assert seen.wait(30), lines(job)
+
+
+def test_a_second_machine_waits_for_the_first_one_and_uses_its_take(
+    here: Session, there: Session, fal: ScriptedFal
+) -> None:
+    fal.script = HELD
+    first = here.submit("a cat", max_cost="none")
+    fal.wait_for("stream")
+    second = there.submit("a cat")
+    wait_for_line(second, "makes this request. Its result is used here, free.")
+    assert len(fal.accepted) == 1
+    fal.release()
+    assert first.wait().path.read_bytes() == second.wait().path.read_bytes()  # type: ignore[union-attr]
+    assert (second.outcome, second.reused, len(fal.accepted)) == (Outcome.LIBRARY, True, 1)
+    assert second.request_id == first.request_id
+    assert "From the studio library, free." in lines(second)
+    assert there.jobs() == []
+    assert there.plan("a cat").outcome is Outcome.REUSE
+
+
+def test_if_fal_refuses_the_first_one_the_second_one_submits(
+    maria: Session, jo: Session, fal: ScriptedFal
+) -> None:
+    fal.script = Script([Run(), Hold(), Fail()])
+    first = maria.submit("a cat")
+    fal.wait_for("stream")
+    second = jo.submit("a cat")
+    wait_for_line(second, "makes this request")
+    fal.script = Script()
+    fal.release()
+    with pytest.raises(errors.KlingError):
+        first.wait()
+    assert second.wait() is not None
+    assert (second.outcome, len(fal.accepted)) == (Outcome.SUBMIT, 2)
+
+
+def test_a_job_that_waits_for_another_machine_can_be_cancelled(
+    maria: Session, jo: Session, fal: ScriptedFal
+) -> None:
+    fal.script = HELD
+    maria.submit("a cat")
+    fal.wait_for("stream")
+    second = jo.submit("a cat")
+    wait_for_line(second, "makes this request")
+    second.cancel()
+    with pytest.raises(errors.JobCancelled):
+        second.wait()
+    fal.release()
+
+
+def test_new_buys_at_once_whatever_other_machines_do(maria: Session, jo: Session, fal: ScriptedFal) -> None:
+    fal.script = HELD
+    maria.submit("a cat")
+    fal.wait_for("stream")
+    jo.submit("a cat", new=True)
+    fal.wait_for("stream", 2)
+    assert len(fal.accepted) == 2
+    for held in fal.jobs:
+        held.release()
+
+
+def test_a_machine_that_disappeared_before_it_sent_is_taken_over(
+    maria: Session, jo: Session, fal: ScriptedFal, studio: Path
+) -> None:
+    request = maria.plan("a cat").request
+    gone = Marker(Library(str(studio)).store, request.fingerprint, 1, "job-of-a-dead-machine", None)
+    assert gone.claim() is None
+    second = jo.submit("a cat")
+    wait_for_line(second, "makes this request")
+    assert len(fal.accepted) == 0
+    let_time_pass(studio)
+    assert second.wait() is not None
+    assert (second.outcome, len(fal.accepted)) == (Outcome.SUBMIT, 1)
+    assert not gone.mark_sent({})
+
+
+@pytest.mark.parametrize("answered", [True, False])
+def test_what_a_machine_of_the_same_account_sent_is_found_at_fal(
+    machine: Callable[..., Session], jo: Session, fal: ScriptedFal, studio: Path, answered: bool
+) -> None:
+    if answered:
+        fal.script = HELD
+    else:
+        fal.fault("submit", "reset", handled=True)
+    with machine("maria", str(studio)) as maria:
+        first = maria.submit("a cat")
+        if answered:
+            fal.wait_for("stream")
+            wait_for_request_id(studio)
+        else:
+            with pytest.raises(errors.SubmissionUncertain):
+                first.wait()
+    let_time_pass(studio)
+    fal.script = Script()
+    second = jo.submit("a cat")
+    fal.release()
+    assert second.wait() is not None
+    assert len(fal.accepted) == 1
+    assert second.request_id == fal.jobs[0].request_id
+    wait_for_pushes(jo)
+    again = machine("maria", str(studio))  # she finds it in the library, or follows her own job
+    assert again.submit("a cat").wait() is not None
+    assert len(fal.accepted) == 1
+
+
+def wait_for_request_id(studio: Path) -> None:
+    sent = next((studio / "intents").rglob("*.sent"))
+    for _ in range(3_000):
+        if '"request_id": null' not in sent.read_text() and "request_id" in sent.read_text():
+            return
+        threading.Event().wait(0.01)
+    raise AssertionError(sent.read_text())
+
+
+def test_what_a_machine_of_another_account_sent_is_uncertain_and_not_sent_again(
+    machine: Callable[..., Session], jo: Session, fal: ScriptedFal, studio: Path
+) -> None:
+    gone = Marker(Library(str(studio)).store, jo.plan("a cat").request.fingerprint, 1, "gone", "87654321")
+    assert gone.claim() is None
+    assert gone.mark_sent({})
+    let_time_pass(studio)
+    for _ in range(2):
+        job = jo.submit("a cat")
+        with pytest.raises(errors.SubmissionUncertain, match=r"another account.*Nothing was sent"):
+            job.wait()
+        assert job.state.state is State.UNCERTAIN
+    assert [entry.state for entry in jo.jobs()] == [State.FAILED] * 2  # this machine sent nothing
+    assert jo.resume() == []
+    assert len(fal.accepted) == 0
+    gone.release()
+    assert jo.submit("a cat").wait() is not None
+
+
+@pytest.mark.parametrize("step", ["open", "sent"])
+@pytest.mark.parametrize("optional", [False, True])
+def test_a_library_that_fails_just_before_the_submission(
+    s3: str,
+    server: Studio,
+    machine: Callable[..., Session],
+    fal: ScriptedFal,
+    step: str,
+    optional: bool,
+) -> None:
+    session = machine("maria", s3, library_optional=optional)
+    fingerprint = session.plan("a cat").request.fingerprint
+    place = f"PUT /studio/kling/intents/{fingerprint}/1.0.{step}"
+    with server.fault(place, refuse("403 Forbidden", "AccessDenied")):
+        job = session.submit("a cat")
+        if optional:
+            job.wait()
+            assert "another machine may pay for the same take" in lines(job)
+        else:
+            with pytest.raises(errors.LibraryError, match="Nothing was sent"):
+                job.wait()
+            assert [entry.sent_at for entry in session.jobs()] == [None]
+    assert len(fal.accepted) == optional
+    assert session.submit("a cat").wait() is not None
+    assert len(fal.accepted) == 1
+
+
+def test_a_job_that_waits_for_its_turn_keeps_its_marker(
+    maria: Session, fal: ScriptedFal, studio: Path
+) -> None:
+    fal.fault("submit", "at_limit", times=2)
+    job = maria.submit("a cat")
+    assert job.wait() is not None
+    wait_for_pushes(maria)
+    assert sorted(path.name for path in (studio / "intents").rglob("*.*")) == ["1.0.open", "1.0.sent"]
+    assert len(fal.accepted) == 1
+
+
+MACHINE = """
+import asyncio, hashlib, sys
+import kling_nb
+from kling_nb.fal.patience import Patience
+from kling_nb.session import Session
+
+async def sleep(seconds):
+    await asyncio.sleep(min(seconds, 1.0))
+
+print("ready", flush=True)
+sys.stdin.readline()
+with Session(patience=Patience(sleep=sleep)) as session:
+    study = session.sweep([f"a cat in room {number}" for number in range(REQUESTS)], concurrency=4)
+    study.wait()
+    for cell in study:
+        print(cell.index, hashlib.sha256(cell.job.file.read_bytes()).hexdigest())
+"""
+
+
+LONG = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+
+@pytest.mark.parametrize(
+    ("url", "machines", "requests"),
+    [
+        ("folder", 3, 6),
+        pytest.param("folder", 10, 50, marks=LONG),
+        pytest.param("s3", 10, 50, marks=LONG),
+    ],
+    indirect=["url"],
+)
+def test_many_machines_with_the_same_requests_pay_once(
+    run: Callable[..., Any], url: str, tmp_path: Path, fal: ScriptedFal, machines: int, requests: int
+) -> None:
+    programs = [
+        run(
+            MACHINE.replace("REQUESTS", str(requests)),
+            KLING_NB_LIBRARY=url,
+            KLING_NB_HOME=str(tmp_path / f"{number}" / "home"),
+            KLING_NB_MEDIA=str(tmp_path / f"{number}" / "media"),
+            **{name: os.environ[name] for name in os.environ if name.startswith("AWS_")},
+        )
+        for number in range(machines)
+    ]
+    for program in programs:
+        assert program.says() == "ready"
+    for program in programs:
+        program.tell("go")
+    ends = [program.finish(800) for program in programs]
+    assert [code for code, *_ in ends] == [0] * machines, [
+        complaints for *_, complaints in ends if complaints
+    ]
+    assert len({out for _, out, _ in ends}) == 1
+    assert len(ends[0][1].splitlines()) == requests
+    assert len(fal.accepted) == requests
+    assert len(Library(url).store.names("media")) == len(set(ends[0][1].split()[1::2]))
