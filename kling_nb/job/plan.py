@@ -655,6 +655,7 @@ def _about_choice(name: str, request: VideoRequest, take: Take) -> str:
         " That of the cell itself: --take 1."
     )
 
+
 _MAY_BE_SHARED = {Outcome.SUBMIT, Outcome.LOOK_UP, Outcome.RESULT_GONE, Outcome.REFETCH}
 """Before these, the studio's library is asked."""
 

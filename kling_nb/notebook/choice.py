@@ -43,7 +43,7 @@ class NamedCell:
             UsageError: The job has no take.
             MediaError: The sidecar cannot be written.
         """
-        take = job._take  # noqa: SLF001 -- of no use to users
+        take = job._take
         if take is None:
             raise UsageError("This job has no take yet.", remedy="Wait until it is ready.")
         self._session._choose(take, self.fingerprint, self.name)  # noqa: SLF001
