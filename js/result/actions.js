@@ -7,6 +7,9 @@ import { finals } from "./finals.js";
 import { isPlayable } from "./live_job.js";
 import { nameOf } from "./stage.js";
 
+/** How long after "Use this take" a new view is taken for the old one, drawn again. */
+const REDRAWN_MS = 3_000;
+
 /** How long a GIF may take until the kernel counts as busy. */
 const GIF_MS = 60_000;
 
@@ -51,7 +54,7 @@ export function actions(live, place) {
     saveBlob(await made.bytes(), made.name, node);
   };
   const useIt = async () => {
-    live.using = { key: take().about.key, words: "", focused: use.matches(":focus") };
+    live.using = { key: take().about.key, words: "", at: use.matches(":focus") ? Date.now() : 0 };
     const { msg } = await live.ask("use", { key: live.using.key });
     live.using.words = msg.words;
     live.redraw();
@@ -72,12 +75,22 @@ export function actions(live, place) {
       : []),
   ]);
   const cell = copyButton("Copy as cell", () => take().now.cell);
+  // The new card draws the output again, and the focus was in the old one.
+  const isRedrawn = Date.now() - live.using.at < REDRAWN_MS;
+  const sight = new IntersectionObserver(() => {
+    sight.disconnect();
+    if (isRedrawn) use.focus({ preventScroll: true });
+  });
+  sight.observe(use);
   const facts = div("facts");
   const problem = alarm();
   const node = div("actions", use, save.node, cell, full.node, said, facts, problem);
   return {
     node,
-    close: full.close,
+    close() {
+      sight.disconnect();
+      full.close?.();
+    },
     update() {
       const { now, about } = take();
       full.update();
@@ -96,9 +109,6 @@ export function actions(live, place) {
       if (asked !== take() || take().footage.phase === "loading") write(problem, "");
       const { using } = live;
       write(said, using.key === about.key ? using.words : "");
-      // The new card draws the output again, and the focus was in the old one.
-      if (using.focused && using.words && document.activeElement === document.body) use.focus();
-      if (using.words) using.focused = false;
     },
   };
 }

@@ -35,8 +35,8 @@ export class LiveJob extends Live {
   /** The controls of each endpoint that was shown. @type {Map<string, Controls>} */
   #controls = new Map();
   cancelling = { asked: false, outcome: "" };
-  /** The take that was chosen here last, what that means, and whether its button has the focus. */
-  using = { key: 0, words: "", focused: false };
+  /** The take that was chosen here last, what that means, and when its button was pressed with focus. */
+  using = { key: 0, words: "", at: 0 };
   memory = newMemory();
   /** Whether the reader has opened the details. */
   detailed = false;

@@ -403,3 +403,28 @@ def test_a_take_that_is_used_is_the_variable_the_card_and_what_the_cell_gives_ag
     assert kernel.value("bird.request['input'].get('duration')") == "None"
     kernel.ok("%%kling kite --take 1\na kite")
     assert kernel.value("kite.request['input'].get('duration')") == "None"
+
+
+def test_a_take_that_is_used_while_its_cell_waits_stays_the_variable(
+    kernel: RunningKernel, fal: ScriptedFal
+) -> None:
+    fal.script = Script([Queue(0), Hold(), Run(), Done()])
+    cell = kernel.start("%%kling kite\na kite")
+    kernel.wait_until(lambda: "IN_QUEUE" in str(kernel.comm_messages))
+    view = next(reversed(kernel.comms))
+    fal.script = Script([Run(), Done()])
+    made = {"key": 1, "changes": {"duration": "10"}, "backend": "fal"}
+    kernel.send(view, {"id": 1, "kind": "generate", "msg": made})
+
+    def is_ready(message: dict[str, Any]) -> bool:
+        update = message["kind"] == "update" and message["msg"]
+        return bool(update) and (update["key"], update["state"]) == (2, "READY")
+
+    kernel.wait_until(lambda: any(map(is_ready, kernel.received(view))))
+    kernel.send(view, {"id": 2, "kind": "use", "msg": {"key": 2}})
+    kernel.wait_until(lambda: any(one.get("id") == 2 and one["ok"] for one in kernel.received(view)))
+    assert not cell.done
+    fal.release(fal.accepted[0].request_id)
+    assert kernel.finish(cell).ok, cell.message
+    assert kernel.value("kite.request['input']['duration']") == "10"
+    kernel.wait_until(lambda: "Duration 10 s" in cell.displays[-1]["text/plain"])

@@ -21,6 +21,7 @@ import kling_nb
 from kling_nb import Job, Session
 from kling_nb.errors import MediaError, UsageError
 from kling_nb.job.plan import Outcome
+from kling_nb.job.rebuild import rows_of
 from kling_nb.media import MediaFolder, TakeDraft
 from kling_nb.notebook.card.job import card_bundle
 from kling_nb.notebook.card.mark import mark_of
@@ -93,6 +94,7 @@ def test_a_run_of_the_unchanged_cell_gives_the_chosen_take_and_all_its_takes_fro
     third = make(first)
     rows = {entry.request_id: entry.made_from for entry in session.jobs()}
     assert set(rows.values()) == {first.request.fingerprint}
+    assert {row["made_from"] for row in rows_of(Path("kling_media"))} == set(rows.values())
     words = use(first, second)
     assert words == "kite is this take, in all notebooks with kling_media."
     assert first.cell._shell.user_ns == {"kite": second.video}
