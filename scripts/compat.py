@@ -46,7 +46,7 @@ HIGHEST, LOWEST = "highest", "lowest-direct"
 TOOLS = (
     *("pytest", "pytest-asyncio", "pytest-timeout", "pytest-xdist", "hypothesis", "nbclient", "nbconvert"),
     *("jupytext", "papermill", "keyring", "cryptography", "socksio", "fal-client", "build", "hatchling"),
-    *("uvloop", "ipykernel", "jupyter-server"),
+    *("uvloop", "ipykernel", "jupyter-server", "comm"),
 )
 CODE = ("tests/unit", "tests/protocol", "-n2", "--dist=loadfile")
 NOTEBOOK = ("tests/kernel/test_demos.py", "-k", "runs_from_nothing and clone")
