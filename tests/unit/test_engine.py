@@ -311,6 +311,6 @@ print("last line", flush=True)
 printed.set()
 """
     done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=False)
-    # Python 3.12.0 and 3.12.1 start no thread while a process ends: docs/compatibility.md.
-    finished = "" if (3, 12) <= sys.version_info < (3, 12, 2) else "finished"
+    # Python 3.12.0 to 3.12.2 start no thread while a process ends: docs/compatibility.md.
+    finished = "" if (3, 12) <= sys.version_info < (3, 12, 3) else "finished"
     assert (done.stdout.split("\n")[:2], done.stderr) == (["last line", finished], "")
