@@ -8,6 +8,7 @@ import codecs
 import getpass
 import io
 import os
+import re
 import sys
 import time
 from collections.abc import Sequence
@@ -146,10 +147,10 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--yes", action="store_true", help="with --delete: paid takes without a copy, too")
     command.set_defaults(run=_media)
     command = commands.add_parser("library", help="show or exchange the takes of the studio's library")
-    command.add_argument(
-        "what", choices=("status", "push", "pull"), help="push and pull change nothing twice"
-    )
+    command.add_argument("what", choices=("status", "push", "pull", "gc"), help="gc only lists, unless --yes")
     command.add_argument("--rating", type=int, metavar="N", help="pull only takes with N stars or more")
+    command.add_argument("--older-than", metavar="90d", help="gc only what was stored so many days ago")
+    command.add_argument("--yes", action="store_true", help="with gc: delete")
     command.set_defaults(run=_library)
     command = commands.add_parser(
         "freeze", help="replace widgets in notebooks with static cards, for sharing"
@@ -392,12 +393,21 @@ def _library(parsed: argparse.Namespace) -> int:
     settings = current({"backend": "local"})  # Only its folders are needed, so no key is searched.
     if parsed.rating is not None and parsed.what != "pull":
         raise UsageError("--rating is for kling-nb library pull.")
+    days = re.fullmatch(r"(\d{1,6})d?", parsed.older_than or "")
+    if parsed.what != "gc" and (parsed.older_than is not None or parsed.yes):
+        raise UsageError("--older-than and --yes are for kling-nb library gc.")
+    if parsed.what == "gc" and days is None:
+        raise UsageError("gc needs an age.", remedy="Give --older-than 90d (a whole number of days).")
     if settings.library is None:
         raise UsageError("No library is set.", remedy="Set KLING_NB_LIBRARY to its URL: docs/library.md.")
     with closing(MediaFolder(settings.media.resolve(), settings.index)) as media:
         studio = Library(settings.library)
         if parsed.what == "status":
             print(tables.library(studio.store.name, studio.status(media), media.folder))
+            return 0
+        if days is not None:
+            old, size = studio.gc(media, int(days[1]), delete=parsed.yes)
+            print(tables.collected([one.key for one in old], size, deleted=parsed.yes))
             return 0
         rating = check_rating(parsed.rating)
         done, faults = studio.push_all(media) if parsed.what == "push" else studio.pull(media, rating)

@@ -23,6 +23,7 @@ from kling_nb.errors import KEY_REFUSED, KlingError, ResponseError
 from kling_nb.fal.http import Http, certificate_source, connection_options, proxy_for, unreachable_error
 from kling_nb.fal.patience import Patience, Retry
 from kling_nb.fal.platform import live_price
+from kling_nb.library.store import Store
 from kling_nb.settings import Settings, backend_text, dotenv_note
 
 PACKAGES = (
@@ -133,6 +134,19 @@ def _settings(settings: Settings) -> Iterator[Finding]:
     yield _endpoint(settings)
     yield _folder("Ledger folder", settings.home)
     yield _folder("Media folder", settings.media)
+    if settings.library is not None:
+        yield _library(Store(settings.library, PATIENCE.answer))
+
+
+def _library(store: Store) -> Finding:
+    try:
+        is_conditional, account = store.check()
+    except KlingError as fault:
+        return Finding("Library", False, fault.message)
+    text = f"{store.name} is reachable and writable ({account})"
+    if is_conditional:
+        return Finding("Library", True, text)
+    return Finding("Library", None, f"{text}, without conditional writes: two machines may buy the same take")
 
 
 def _endpoint(settings: Settings) -> Finding:

@@ -61,14 +61,6 @@ class Shared:
         main = f"{self.sidecar.sha256}{Path(self.sidecar.file).suffix.lower()}"
         return [f"media/{name}" for name in (main, *self.others.values())]
 
-    @property
-    def is_decided(self) -> bool:
-        """True if someone left a rating, note, tag or choice. What cannot be read counts as one."""
-        user = self.sidecar.user
-        if not isinstance(user, dict):
-            return True
-        return any(entry.get("value", True) if isinstance(entry, dict) else entry for entry in user.values())
-
 
 @dataclass(frozen=True, slots=True)
 class Status:
@@ -248,9 +240,7 @@ class Library:
         local = {(take.sidecar.fingerprint, take.sidecar.sha256): take for take in media.select()}
 
         def pull(key: str) -> Take | None:
-            shared = _shared(key, self.store.read(key)[0])
-            if shared is None:
-                raise LibraryError(f"{key} in the library {self.store.name} cannot be read.")
+            shared = self._read(key)
             here = local.get((shared.sidecar.fingerprint, shared.sidecar.sha256))
             if here is not None:
                 merge_into(here.sidecar_path, shared.sidecar.user)
@@ -262,6 +252,73 @@ class Library:
 
         pulled, faults = _at_once(pull, self._takes())
         return [take for take in pulled if take is not None], [str(fault) for _, fault in faults]
+
+    def gc(self, media: MediaFolder, days: float, *, delete: bool) -> tuple[list[Shared], int]:
+        """Delete old takes without a rating, note, tag or choice; and old files and markers of nothing.
+
+        Takes in media folders stay. A take whose copy in `media` has a decision stays, too.
+
+        Args:
+            media: The folder.
+            days: Only what was stored before so many days, by the store's clock.
+            delete: False only looks.
+
+        Returns:
+            The takes, and the bytes of the files.
+
+        Raises:
+            LibraryError: A take cannot be read, so what it needs is not known. Nothing was deleted.
+        """
+        before = self.store.now() - 86_400 * days
+        stored, files = self._takes(), self.store.names("media")
+        found, faults = _at_once(self._read, stored)
+        if faults:
+            raise LibraryError(f"{faults[0][1]} Nothing was deleted.")
+        decided = {
+            (take.sidecar.fingerprint, take.sidecar.sha256)
+            for take in media.select()
+            if is_decided(take.sidecar.user)
+        }
+        old = [
+            shared
+            for shared in found
+            if stored[shared.key].modified < before
+            and not is_decided(shared.sidecar.user)
+            and (shared.sidecar.fingerprint, shared.sidecar.sha256) not in decided
+        ]
+        if delete:  # someone may have rated one meanwhile
+            old = [shared for shared in old if not is_decided(self._read(shared.key).sidecar.user)]
+        keys = {shared.key for shared in old}
+        needed = {file for shared in found if shared.key not in keys for file in shared.files}
+        unneeded = [key for key, info in files.items() if info.modified < before and key not in needed]
+        if delete:
+            for shared in old:
+                self._delete_take(shared, [one.key for one in found if one.key not in keys])
+            markers = self.store.names("intents")
+            for place in {key.rpartition("/")[0] for key in markers}:
+                together = [key for key in markers if key.rpartition("/")[0] == place]
+                if max(markers[key].modified for key in together) < before:
+                    unneeded += together
+            _at_once(self.store.delete, unneeded)
+        return old, sum(files[key].size for key in unneeded if key in files)
+
+    def _delete_take(self, shared: Shared, others: Iterable[str]) -> None:
+        """Delete the sidecar of a take. If it was the one found for any take, name another one."""
+        folder, _, name = shared.key.rpartition("/")
+        self.store.delete(shared.key)
+        pointer = f"{folder}/{shared.sidecar.backend}.json"
+        if (self.store.read(pointer)[0] or {}).get("take") == name.removesuffix(".json"):
+            self.store.delete(pointer)
+            for key in others:
+                if key.startswith(f"{folder}/{shared.sidecar.backend}-"):
+                    take = key.rpartition("/")[2].removesuffix(".json")
+                    self.store.create(pointer, json_object({"take": take}))
+
+    def _read(self, key: str) -> Shared:
+        shared = _shared(key, self.store.read(key)[0])
+        if shared is None:
+            raise LibraryError(f"{key} in the library {self.store.name} cannot be read.")
+        return shared
 
     def _takes(self) -> dict[str, Info]:
         """Return the takes by key."""
@@ -277,6 +334,13 @@ def _shared(key: str, content: Mapping[str, Any] | None) -> Shared | None:
         if all(isinstance(name, str) and _MEDIA.fullmatch(str(file)) for name, file in others.items()):
             return Shared(key, Sidecar.from_json(json_object(content)), others)
     return None
+
+
+def is_decided(user: Any) -> bool:
+    """Return True if someone left a rating, note, tag or choice. What cannot be read counts as one."""
+    if not isinstance(user, dict):
+        return True
+    return any(entry.get("value", True) if isinstance(entry, dict) else entry for entry in user.values())
 
 
 def _is_pushed(take: Take, takes: Collection[str], files: Mapping[str, Info]) -> bool:

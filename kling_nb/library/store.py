@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import getpass
 import json
 import os
 import re
@@ -226,6 +227,39 @@ class Store:
         if found is None:
             raise LibraryError(f"The library {self.name} loses what is written.")
         return found.modified
+
+    def account(self) -> str:
+        """Return whose account is used: an ARN of Amazon, a user of this machine, or "account not known"."""
+        fs = self._opened[0]
+        if self._folder is not None:
+            return f"user {getpass.getuser()}"
+        if not hasattr(fs, "set_session"):
+            return "account not known"
+
+        async def ask() -> str:
+            await fs.set_session()
+            try:
+                async with fs.session.create_client("sts") as client:
+                    return str((await client.get_caller_identity())["Arn"])
+            except Exception:  # noqa: BLE001 -- other servers than Amazon's have no STS
+                found = await fs.session.get_credentials()
+                return f"access key …{found.access_key[-4:]}" if found else "anonymous"
+
+        with self._errors():
+            return str(fsspec.asyn.sync(fs.loop, ask, timeout=4 * self._answer))
+
+    def check(self) -> tuple[bool, str]:
+        """Write and delete a small object.
+
+        Returns:
+            True if only one of two machines can create an object; and whose account is used.
+        """
+        key = f"clock/{secrets.token_hex(8)}"
+        try:
+            created = [self.create(key, b"{}"), self.create(key, b"{}")]
+        finally:
+            self.delete(key)
+        return self.is_conditional and created == [True, False], self.account()
 
     def delete(self, key: str) -> None:
         """Delete an object, if it is there."""

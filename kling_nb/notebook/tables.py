@@ -179,6 +179,14 @@ def library(name: str, found: Status, folder: Path) -> str:
     return "\n".join([*lines, "kling-nb library push stores them."] if missing else lines)
 
 
+def collected(keys: Sequence[str], size: int, *, deleted: bool) -> str:
+    """Return which takes of a library were deleted or would be."""
+    lines = [f"{'Deleted' if deleted else 'To delete'}: {len(keys)} takes, {_megabytes(size)}"]
+    lines += [f"  {key}" for key in keys[:_SHOWN]]
+    lines += [f"  and {len(keys) - _SHOWN} more"] if len(keys) > _SHOWN else []
+    return "\n".join(lines if deleted else [*lines, "Nothing was deleted. Add --yes."])
+
+
 def _megabytes(count: int) -> str:
     return f"{count / 1e6:,.1f} MB"
 

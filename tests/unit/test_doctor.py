@@ -190,3 +190,19 @@ def test_an_endpoint_that_fal_lists_as_deprecated_is_named(monkeypatch: pytest.M
         fal.fault("models", "wrong_types")
         assert found()["Endpoint"].good  # it is a hint, so an answer that cannot be read is no finding
     assert found()["Endpoint"].good
+
+
+def test_a_library_is_written_to_and_its_account_is_named(
+    tmp_path: Path, fal: ScriptedFal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "Library" not in found()
+    monkeypatch.setenv("KLING_NB_LIBRARY", str(tmp_path / "studio"))
+    assert found()["Library"].good is False
+    (tmp_path / "studio").mkdir()
+    shown = found()["Library"]
+    assert shown.good
+    assert f"{tmp_path / 'studio'} is reachable and writable (user " in shown.text
+    assert not list((tmp_path / "studio").rglob("*.*"))
+    monkeypatch.setenv("KLING_NB_LIBRARY", "memory://studio")
+    assert found()["Library"].good is None
+    assert "two machines may buy the same take" in found()["Library"].text

@@ -129,6 +129,10 @@ def test_a_password_in_a_url_is_shown_nowhere() -> None:
     assert "secret" not in str(caught.value)
 
 
+def test_the_account_of_s3_is_named(s3: str) -> None:
+    assert Store(s3).check() == (True, "arn:aws:sts::123456789012:user/moto")
+
+
 @pytest.mark.parametrize(
     ("fault", "text"),
     [
@@ -325,6 +329,86 @@ def test_lists_are_joined_and_an_entry_without_a_time_is_older() -> None:
     assert decisions.merge(7, None) == {}
 
 
+# -- what is old
+
+
+def let_time_pass(store: Store) -> None:
+    """Let the clock of a folder say that all was stored 91 days ago."""
+    for path in Path(store._path("")).rglob("*.*"):
+        late = path.stat().st_mtime - 91 * 86_400
+        os.utime(path, (late, late))
+
+
+@pytest.fixture
+def library(tmp_path: Path) -> Library:
+    (tmp_path / "studio").mkdir()
+    return Library(str(tmp_path / "studio"))
+
+
+def test_gc_deletes_old_takes_that_nobody_rated_or_chose(library: Library, here: MediaFolder) -> None:
+    old, rated, chosen, copied, new = (
+        make(
+            here,
+            clip_bytes(paint=lambda _, width, height, at=at: numbered(at, width, height)),
+            request_id=f"request-{at}",
+            fingerprint=f"{at:064}",
+        )
+        for at in range(1, 6)
+    )
+    decisions.decide(rated.sidecar_path, rating=1)
+    decisions.merge_into(chosen.sidecar_path, {"chosen_for": ["a cell"]})
+    for take in here.select():
+        if take.sidecar != new.sidecar:
+            library.push(take)
+    left_over = f"media/{'0' * 64}.mp4"
+    library.store.write(left_over, b"left over")
+    library.store.create("intents/x/1.0.open", b"{}")
+    let_time_pass(library.store)
+    library.push(new)
+    library.store.write(f"media/{'1' * 64}.mp4", b"its sidecar comes next")
+    decisions.decide(copied.sidecar_path, note="not pushed yet")
+    before = library.store.names("")
+
+    planned, size = library.gc(here, 90, delete=False)
+    assert [shared.sidecar for shared in planned] == [old.sidecar]
+    assert size == old.sidecar.size + len(b"left over")
+    assert library.store.names("") == before
+    assert library.gc(here, 92, delete=True) == ([], 0)
+    deleted, _ = library.gc(here, 90, delete=True)
+    assert [shared.sidecar for shared in deleted] == [old.sidecar]
+    assert before.keys() - library.store.names("").keys() == {
+        f"takes/{old.sidecar.fingerprint}/fal-1.json",
+        f"media/{old.sidecar.sha256}.mp4",
+        left_over,
+        "intents/x/1.0.open",
+    }
+    assert old.path.exists()
+    assert library.status(here).unpushed == [old]
+
+
+def test_gc_keeps_a_file_that_another_take_needs_and_names_another_take(
+    library: Library, here: MediaFolder
+) -> None:
+    second, third = (make(here, take=take, request_id=f"request-{take}") for take in (2, 3))
+    library.push(second)
+    let_time_pass(library.store)
+    library.push(third)
+    assert [shared.sidecar.take for shared in library.gc(here, 90, delete=True)[0]] == [2]
+    found = library.find(FINGERPRINT, None, FAL)
+    assert found is not None
+    assert found.sidecar.take == 3
+    assert library.store.info(found.files[0]) is not None
+
+
+def test_gc_deletes_nothing_if_a_take_cannot_be_read(library: Library, here: MediaFolder) -> None:
+    library.push(make(here))
+    library.store.write(f"takes/{FINGERPRINT}/fal-2.json", b'{"kling_nb": 2}')
+    let_time_pass(library.store)
+    with pytest.raises(LibraryError, match="Nothing was deleted"):
+        library.gc(here, 90, delete=True)
+    assert library.find(FINGERPRINT, None, FAL) is not None
+
+
 # -- the command line
 
 
@@ -351,6 +435,9 @@ def test_a_team_of_two_on_the_command_line(
     assert library("pull", "--rating", "4", folder=there).splitlines() == [str(there / best.path.name)]
     assert library("pull", folder=there).splitlines() == [str(there / other.path.name)]
     assert library("pull", folder=there) == ""
+    assert "To delete: 0 takes" in library("gc", "--older-than", "90d")
+    assert main(["library", "gc"]) == main(["library", "gc", "--older-than", "soon"]) == 2
+    assert main(["library", "push", "--yes"]) == 2
 
 
 def test_the_command_needs_a_library(
