@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from benchmarks import (
+    finished,
     machine,
     opening,
     panel,
@@ -90,6 +91,7 @@ def _rows(server: Loopback, words: list[str]) -> Iterable[Row]:
         "opening": opening.rows,
         "widget": widget.rows,
         "panel": panel.rows,
+        "finished": finished.rows,
         "growth": lambda: rows_growth.rows(server),
     }
     chosen = {name: group for name, group in groups.items() if not words or name in words}
