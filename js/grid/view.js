@@ -76,6 +76,7 @@ export function mount(el, live) {
     }
     for (const one of tiles) one.update();
     opened.update();
+    root.toggleAttribute("data-planned", live.whole?.started === false);
     player?.draw();
     cover.textContent = live.whole ? coverRule(live.id) : "";
     root.style.display = live.kernel.missing && hasCard(live.id) ? "none" : "";
