@@ -66,6 +66,7 @@ class Order:
         outputs: Names of the result's properties that are files, or lists of files.
         count: Number of files in a list.
         pace: Speed of speech.
+        heard: True if the video is to have audio.
     """
 
     name: str
@@ -80,6 +81,7 @@ class Order:
     outputs: tuple[str, ...]
     count: int
     pace: float
+    heard: bool
 
 
 _COUNTS = {"series": "series_amount"}
@@ -112,6 +114,7 @@ def make_order(endpoint: Endpoint, values: Mapping[str, Any], files: Sequence[In
         ),
         count=max(1, int(_number(values.get(_COUNTS.get(str(values.get("result_type")), "num_images"))))),
         pace=float(values.get("voice_speed") or 1.0),
+        heard=values.get("generate_audio") is True,
     )
 
 

@@ -14,8 +14,9 @@ from local.running_server import IMAGE, LONG, RunningServer, running
 from PIL import Image
 
 from kling_nb.catalog.shipped import endpoint
+from kling_nb.local.order import Pace, make_order
 from kling_nb.local.preview.clip import SCALE, Clip, frame_size
-from kling_nb.local.preview.render import draw_frames
+from kling_nb.local.preview.render import draw_frames, render
 from kling_nb.local.preview.scene import Scene
 from kling_nb.local.preview.scenery import THEMES, choose_scenery
 from kling_nb.local.preview.title_card import TitleCard
@@ -241,3 +242,13 @@ def test_a_still_has_the_size_that_it_says(server, image_uri):
 def test_previews_can_be_drawn_small(monkeypatch, scale, size):
     monkeypatch.setenv(SCALE, scale)
     assert frame_size(16 / 9) == size
+
+
+def test_a_clip_has_audio_if_the_endpoint_makes_it():
+    for heard in (True, False):
+        values = {"prompt": "a harbour", "duration": "3", "aspect_ratio": "16:9", "generate_audio": heard}
+        files, seconds = render(make_order(endpoint("v3-pro"), values, []), lambda line: None, Pace())
+        with av.open(io.BytesIO(files["video"].data)) as container:
+            assert bool(container.streams.audio) == heard
+            length = sum(frame.samples for frame in container.decode(audio=0)) if heard else 0
+        assert abs(length / 24_000 - seconds) < 0.1 or not heard

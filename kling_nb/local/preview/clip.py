@@ -11,6 +11,7 @@ import wave
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -73,11 +74,16 @@ def frame_size(ratio: float) -> tuple[int, int]:
 
 
 def write_clip(
-    path: Path, frames: Iterable[npt.NDArray[np.uint8]], size: tuple[int, int], comment: str
+    path: Path,
+    frames: Iterable[npt.NDArray[np.uint8]],
+    size: tuple[int, int],
+    comment: str,
+    audio: bytes | None = None,
 ) -> None:
     """Encode frames in planar YUV 4:2:0, shape (height * 3 / 2, width), each before the next one is drawn.
 
-    The same frames give the same bytes. `comment` goes into the file's metadata.
+    The same frames give the same bytes. `comment` goes into the file's metadata. `audio` is a WAV of
+    `make_melody`, which becomes the audio of the clip.
     """
     with av.open(
         str(path), "w", format="mp4", options={"movflags": "+faststart", "fflags": "+bitexact"}
@@ -91,6 +97,8 @@ def write_clip(
         context.thread_type = "FRAME"  # With slices, no frame could be drawn while another one is encoded.
         context.color_range = 1
         context.colorspace = context.color_primaries = context.color_trc = 1
+        if audio is not None:
+            _add_audio(container, audio)
         for number, packed in enumerate(frames):
             frame = VideoFrame.from_ndarray(packed, format="yuv420p")
             frame.pts = number
@@ -98,6 +106,22 @@ def write_clip(
         container.mux(stream.encode(None))
 
 
+def _add_audio(container: Any, audio: bytes) -> None:
+    """Encode a WAV of `make_melody` as an audio stream. The container keeps the packets until their time."""
+    stream = container.add_stream("aac", rate=_RATE, layout="mono", options={"b": "48k"})
+    with wave.open(io.BytesIO(audio)) as file:
+        samples = np.frombuffer(file.readframes(file.getnframes()), "<i2").astype(np.float32) / 32_768
+    for start in range(0, len(samples), _AUDIO_FRAME):
+        frame = av.AudioFrame.from_ndarray(
+            samples[None, start : start + _AUDIO_FRAME], format="fltp", layout="mono"
+        )
+        frame.sample_rate, frame.pts = _RATE, start
+        container.mux(stream.encode(frame))
+    container.mux(stream.encode(None))
+
+
+_AUDIO_FRAME = 1024
+"""Samples in a frame of AAC."""
 _RATE = 24_000
 _SCALE = (0, 2, 4, 7, 9, 12, 14, 16)
 _BASE = 261.63

@@ -102,7 +102,8 @@ def _video(order: Order, seconds: float, log: Callable[[str], None], pace: Pace)
 
     with tempfile.TemporaryDirectory(prefix="kling-nb-render-") as folder:
         path = Path(folder) / "output.mp4"
-        write_clip(path, paced_frames(), clip.size, f"{PREVIEW} of kling_nb, not made by a model")
+        melody = make_melody(order.prompt, seconds)[0] if order.heard else None
+        write_clip(path, paced_frames(), clip.size, f"{PREVIEW} of kling_nb, not made by a model", melody)
         return OutputFile(path.read_bytes(), "output.mp4", "video/mp4", clip.size)
 
 
