@@ -1,4 +1,5 @@
 import { ANY_WAY, button, div, element, paintPoster, span } from "../shared/dom.js";
+import { droppedFiles } from "../shared/dragged.js";
 import { fileSize, messageOf } from "../shared/words.js";
 
 /** @typedef {import("./value.js").Control} Control */
@@ -130,7 +131,7 @@ function mediaField(live, control, onChange) {
     event.stopPropagation();
     node.toggleAttribute("data-over", false);
     const data = event.dataTransfer;
-    takeAll(data?.files ?? []);
+    droppedFiles(data).then(takeAll, (error) => tell(messageOf(error)));
     // fal fetches a URL, this page does not.
     const [url = ""] = data?.files.length ? [] : (data?.getData("text/uri-list") ?? "").split(/\s/);
     if (/^https?:/.test(url)) set([...items, url]);

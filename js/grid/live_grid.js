@@ -1,11 +1,14 @@
 import { LiveJob } from "../result/live_job.js";
 import { NestedModel } from "../result/nested_model.js";
-import { Footage, posterIn } from "../shared/footage.js";
+import { Footage, posterIn, saveBlob } from "../shared/footage.js";
 import { Live } from "../shared/live.js";
 import { messageOf } from "../shared/words.js";
 
 /** @typedef {import("./protocol.js").Cell} Cell */
 /** @typedef {import("./protocol.js").Snapshot} Snapshot */
+
+/** How long a film may take until the kernel counts as busy. */
+const LONG_MS = 600_000;
 
 /** One sweep or storyboard as a page sees it. */
 export class LiveGrid extends Live {
@@ -28,6 +31,8 @@ export class LiveGrid extends Live {
   #posters = new Map();
   /** @type {Map<number, Footage>} */
   #footage = new Map();
+  /** @type {Map<number, {cells: number[], model: NestedModel, result: LiveJob}>} */
+  #shots = new Map();
   /** Revision of the newest message, and of what is known of each cell. */
   #newest = -1;
   /** @type {number[]} */
@@ -45,7 +50,7 @@ export class LiveGrid extends Live {
     return this.whole?.summary ?? this.model.get("summary");
   }
 
-  /** A small picture of a cell's video; after a failure it is asked for again. @param {number} cell */
+  /** A small image of a cell's video; after a failure it is asked for again. @param {number} cell */
   poster(cell) {
     const found = this.#posters.get(cell);
     if (found) return found;
@@ -65,6 +70,55 @@ export class LiveGrid extends Live {
       );
     this.#footage.set(cell, footage);
     return footage;
+  }
+
+  /** The shots of a storyboard in their order. @returns {import("./protocol.js").Shot[]} */
+  get shots() {
+    return this.whole?.board?.shots ?? [];
+  }
+
+  /** The result of a shot, with its takes. To choose another take there replaces the shot.
+   * @param {number} cell */
+  shot(cell) {
+    const known = this.#shots.get(cell);
+    if (known) return known;
+    const made = this.#result([cell], () => {});
+    this.#shots.set(cell, made);
+    made.model.on("change:take", () => {
+      const { takes, shown } = made.result;
+      const { key } = shown.about;
+      const name = this.cells[cell]?.name ?? "";
+      // The take of this cell stays what it is: another one gets a cell of its own.
+      made.model.traits.take = 1 + takes.findIndex(({ now }) => now.path.endsWith(name));
+      void this.alter("replace", { cell, key });
+    });
+    return made;
+  }
+
+  /** Saves a contact sheet of all videos. @param {boolean} png else it is HTML @param {HTMLElement} inside */
+  async saveSheet(png, inside) {
+    const ask = (/** @type {object} */ piece) =>
+      this.kernel.ask("sheet", { png, ...piece }, LONG_MS);
+    const made = new Footage(ask, () => {});
+    this.outcome = "";
+    await made.bytes().then(
+      (bytes) => saveBlob(bytes, made.name, inside),
+      (error) => {
+        this.outcome = messageOf(error);
+      },
+    );
+    this.redraw();
+  }
+
+  /** Changes the storyboard, or joins it; what cannot be done is shown.
+   * @param {"arrange" | "replace" | "join" | "save"} kind @param {object} msg */
+  async alter(kind, msg) {
+    this.outcome = "";
+    this.redraw();
+    await this.kernel.ask(kind, msg, LONG_MS).catch((error) => {
+      this.outcome = messageOf(error);
+    });
+    this.redraw();
   }
 
   /** Opens a cell, or some to compare; or closes what is open. @param {...number} cells */
@@ -96,8 +150,8 @@ export class LiveGrid extends Live {
     this.open(cell);
   }
 
-  /** @param {number[]} cells */
-  #result(cells) {
+  /** @param {number[]} cells @param {(words: string) => void} [refuse] */
+  #result(cells, refuse = (words) => this.#refuse(words)) {
     const { prompt = "", ...known } = this.cells[cells[0] ?? 0] ?? {};
     const about = {
       prompt,
@@ -109,11 +163,14 @@ export class LiveGrid extends Live {
     const result = new LiveJob(/** @type {any} */ (model));
     if (cells.length > 1) result.compareAll();
     model.on("gone", () => result.kernel.drop());
-    model.on("refused", (words) => {
-      this.outcome = words;
-      this.open();
-    });
+    model.on("refused", refuse);
     return { cells, model, result };
+  }
+
+  /** @param {string} words */
+  #refuse(words) {
+    this.outcome = words;
+    this.open();
   }
 
   /** Asks for the end of the whole, or of one cell. @param {number} [cell] */
@@ -147,13 +204,17 @@ export class LiveGrid extends Live {
   restart() {
     this.#newest = -1;
     this.#revisions = [];
-    this.opened?.model.trigger("comm_live_update");
+    for (const { model } of this.#results()) model.trigger("comm_live_update");
   }
 
   /** @override */
   close() {
     super.close();
-    this.opened?.result.close();
+    for (const { result } of this.#results()) result.close();
+  }
+
+  #results() {
+    return [...(this.opened ? [this.opened] : []), ...this.#shots.values()];
   }
 
   /** @override @param {Snapshot} snapshot */
@@ -164,7 +225,8 @@ export class LiveGrid extends Live {
   /** @override @param {string} kind @param {any} msg */
   receive(kind, msg) {
     if (kind === "update" && this.whole) this.#update(msg);
-    if (kind === "result" && this.opened?.model.name === msg.of) this.opened?.model.receive(msg);
+    if (kind === "result")
+      for (const { model } of this.#results()) if (model.name === msg.of) model.receive(msg);
     this.redraw();
   }
 

@@ -4,7 +4,7 @@ import { moment } from "../shared/words.js";
 /** @typedef {import("./tile.js").Tile} Tile */
 /** @typedef {ReturnType<typeof together> | ReturnType<typeof inSequence>} Playback */
 
-/** Seconds that a picture may be off the leading one while all play; at rest they agree. */
+/** Seconds that a video may be off the leading one while all play; at rest they agree. */
 const DRIFT = 0.12;
 
 /**
@@ -18,9 +18,11 @@ const DRIFT = 0.12;
  * @param {() => Promise<void>} way.start plays on from the clock's time
  * @param {() => Promise<void>} way.show shows the clock's time, at rest
  * @param {() => void} [way.mark] marks what plays
+ * @param {boolean} [way.heard] whether their audio is played
  * @param {Record<string, () => void>} press what further buttons do
  */
-function clockOf(whom, tiles, { length, fps, start, show, mark = () => {} }, press) {
+function clockOf(whom, tiles, { length, fps, start, show, mark = () => {}, heard = false }, press) {
+  let muted = false;
   const clock = {
     time: 0,
     speed: 1,
@@ -31,7 +33,7 @@ function clockOf(whom, tiles, { length, fps, start, show, mark = () => {} }, pre
       const { time: at, playing } = clock;
       const end = length();
       bar.node.inert = !end; // it keeps its place, so that nothing jumps at the first video
-      bar.draw({ at, end, text: `${moment(at)} / ${moment(end)}`, playing });
+      bar.draw({ at, end, text: `${moment(at)} / ${moment(end)}`, playing, muted });
     },
     pause() {
       clock.playing = false;
@@ -48,6 +50,12 @@ function clockOf(whom, tiles, { length, fps, start, show, mark = () => {} }, pre
       one.video.playbackRate = clock.speed;
       one.video.play().catch(() => {}); // a browser may refuse until the page was clicked
     },
+    /** Switches the audio of all videos off or on. */
+    mute() {
+      muted = !muted;
+      for (const one of tiles()) one.video.muted = muted;
+      clock.draw();
+    },
   };
   const go = async (/** @type {number} */ wanted) => {
     clock.pause();
@@ -57,7 +65,7 @@ function clockOf(whom, tiles, { length, fps, start, show, mark = () => {} }, pre
   };
   /** @type {import("../shared/transport.js").Actions} */
   const actions = {
-    press: { play: clock.toggle, ...press },
+    press: { play: clock.toggle, ...(heard && { mute: clock.mute }), ...press },
     go: (wanted) => void go(wanted),
     speed(factor) {
       clock.speed = factor;
@@ -82,7 +90,7 @@ function clockOf(whom, tiles, { length, fps, start, show, mark = () => {} }, pre
 
 /**
  * Plays all videos that are on the page in step: one clock, which is that of the longest clip.
- * A shorter one waits on its last picture until all begin again.
+ * A shorter one waits on its last frame until all begin again.
  *
  * @param {() => Tile[]} tiles
  * @param {Record<string, () => void>} [press] what further buttons do
@@ -182,6 +190,7 @@ export function inSequence(tiles, press = {}) {
     {
       length,
       fps: () => current()?.one.fps ?? 24,
+      heard: true,
       mark() {
         const now = current()?.one;
         for (const one of tiles()) one.mark(one === now);
@@ -205,7 +214,7 @@ export function inSequence(tiles, press = {}) {
     if (!now) return;
     const { one, begin } = now;
     await one.load();
-    void tiles()[one.index + 1]?.load(); // so that the cut does not wait
+    void tiles()[tiles().indexOf(one) + 1]?.load(); // so that the cut does not wait
     if (clock.closed || !clock.playing || !one.loaded) return;
     one.show(clock.time - begin);
     clock.play(one);
@@ -216,9 +225,10 @@ export function inSequence(tiles, press = {}) {
   const tick = (one, begin) => {
     if (clock.closed || !clock.playing || current()?.one !== one) return;
     const { video } = one;
-    if (!video.ended && video.currentTime < one.length - 0.5 / one.fps) {
+    const played = video.currentTime - one.start;
+    if (!video.ended && played < one.length - 0.5 / one.fps) {
       const end = begin + one.length - 1e-3;
-      clock.time = Math.max(begin, Math.min(end, begin + video.currentTime));
+      clock.time = Math.max(begin, Math.min(end, begin + played));
       clock.draw();
       requestAnimationFrame(() => tick(one, begin));
       return;
@@ -229,6 +239,15 @@ export function inSequence(tiles, press = {}) {
     else void playShot();
   };
   return Object.assign(clock, {
+    current,
+    /** The shot on the stage, the frame of its video that is shown, and the video. */
+    place() {
+      const now = current();
+      if (!now) return null;
+      const { one, begin } = now;
+      const frame = Math.floor((one.start + clock.time - begin) * one.fps + 1e-3);
+      return { one, frame: Math.max(0, frame), video: one.video };
+    },
     /** Goes to the beginning of a shot. @param {number} index */
     go(index) {
       const begin = tiles()

@@ -12,6 +12,11 @@ export const COMMANDS = /** @type {const} */ ([
   "retry",
   "cancel",
   "result",
+  "sheet",
+  "arrange",
+  "replace",
+  "join",
+  "save",
 ]);
 
 /** Kinds of message that the kernel sends. */
@@ -99,5 +104,20 @@ export const CELL_FIELDS = /** @type {const} */ ([
  * @property {boolean} done
  * @property {boolean} started false while it is a plan, of which nothing was sent
  * @property {string} summary
+ * @property {Board | null} board of a storyboard
  * @property {Cell[]} cells
+ */
+
+/**
+ * A storyboard. Each video that is or was a shot is a cell.
+ *
+ * @typedef {object} Board
+ * @property {Shot[]} shots in their order
+ * @property {string} document name of the file that has it, or empty
+ * @property {Film} film
+ *
+ * @typedef {{cell: number, in: number | null, out: number | null}} Shot points in seconds
+ *
+ * What becomes of the film: its progress, 0 to 1; then its cell, its path, and what its shots lost.
+ * @typedef {{progress?: number, cell?: number, path?: string, notes?: string[]}} Film
  */

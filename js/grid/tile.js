@@ -1,4 +1,5 @@
 import { button, element, paintPoster, write } from "../shared/dom.js";
+import { draggable, frameIn } from "../shared/dragged.js";
 import { saveAs } from "../shared/footage.js";
 import { menu } from "../shared/menu.js";
 import { progressBar } from "../shared/progress.js";
@@ -32,7 +33,7 @@ export function tile(live, index, caption, captioned, press, monitor = null) {
     { className: "sw-picture", sparing: false },
   );
   picture.node.onclick = press;
-  picture.video.muted = true;
+  picture.video.muted = !monitor; // one shot plays at a time, with its audio
   const badge = element("span", "sw-state");
   const bar = progressBar(`Progress of ${caption}`);
   const why = element("div", "why", { hidden: true });
@@ -71,6 +72,7 @@ export function tile(live, index, caption, captioned, press, monitor = null) {
   const jump = button(still, () => monitor?.go(index), "sw-jump", {
     ariaLabel: `Go to ${caption}`,
   });
+  const points = element("div", "sw-points");
   monitor?.node.append(picture.node);
   const node = element(
     "div",
@@ -80,8 +82,13 @@ export function tile(live, index, caption, captioned, press, monitor = null) {
     bar.node,
     why,
     name,
+    points,
     foot,
   );
+  const frame = () =>
+    frameIn(live.kernel.ask("result", { of: `${index}`, kind: "frame", msg: {} }));
+  if (monitor) draggable(node, () => frame);
+  const shot = () => live.shots.find((one) => one.cell === index);
   let [seen, drawn] = [false, false];
   const made = {
     node,
@@ -94,9 +101,13 @@ export function tile(live, index, caption, captioned, press, monitor = null) {
     get seen() {
       return seen;
     },
-    /** Seconds. */
+    /** Seconds that are played. */
     get length() {
-      return cell()?.duration ?? 0;
+      return (shot()?.out ?? cell()?.duration ?? 0) - made.start;
+    },
+    /** The second at which it begins. */
+    get start() {
+      return shot()?.in ?? 0;
     },
     get fps() {
       return picture.fps;
@@ -114,8 +125,20 @@ export function tile(live, index, caption, captioned, press, monitor = null) {
     /** Shows the moment `time`, or the last one of a shorter clip. @param {number} time seconds */
     show(time) {
       const { fps } = picture;
-      const last = Math.max(0, Math.round(made.length * fps) - 1);
-      picture.show(Math.min(last, Math.floor(time * fps + 1e-3)));
+      const last = Math.max(0, Math.round((made.start + made.length) * fps) - 1);
+      picture.show(Math.min(last, Math.floor((made.start + time) * fps + 1e-3)));
+    },
+    /** Names a shot by its place in the film. @param {number} number */
+    number(number) {
+      const known = cell();
+      const words = `${number} · ${known?.prompt ?? ""}`;
+      write(name, words);
+      name.title = node.ariaLabel = words;
+      jump.ariaLabel = `Go to shot ${number}`;
+      const { in: from, out } = shot() ?? {};
+      const end = out ?? known?.duration ?? 0;
+      const trimmed = from != null || out != null;
+      write(points, trimmed ? `${round(from ?? 0)}–${round(end)} s` : `${round(end)} s`);
     },
     /** Gives up the source; the picture stays. */
     rest: picture.rest,
@@ -124,6 +147,12 @@ export function tile(live, index, caption, captioned, press, monitor = null) {
       node.classList.toggle("kling-sw-now", now);
       picture.node.classList.toggle("kling-sw-on", now);
       node.setAttribute("aria-current", `${now}`);
+    },
+    /** It is no shot any more: another one plays where it played. */
+    leave() {
+      made.mark(false);
+      picture.video.pause();
+      picture.rest();
     },
     /** @param {boolean} now */
     see(now) {
@@ -165,6 +194,9 @@ export function tile(live, index, caption, captioned, press, monitor = null) {
   };
   return made;
 }
+
+/** Seconds with two digits at most. @param {number} seconds */
+const round = (seconds) => `${Math.round(seconds * 100) / 100}`;
 
 /** A cell's state, as its tile says it. @param {Cell} cell */
 export function stateWords({ state, reused, ...job }) {

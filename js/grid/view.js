@@ -2,7 +2,9 @@ import { resultParts } from "../result/view.js";
 import { coverRule, hasCard } from "../shared/card.js";
 import { button, element, write } from "../shared/dom.js";
 import { keepKeys } from "../shared/keys.js";
+import { menu } from "../shared/menu.js";
 import { GONE, LOCAL_PREVIEW, unansweredWords } from "../shared/words.js";
+import { filmTools, movable, shotTools } from "./board.js";
 import { inSequence, together } from "./playback.js";
 import { hasEnded, tile } from "./tile.js";
 
@@ -21,6 +23,8 @@ export function mount(el, live) {
   let tiles = [];
   /** @type {import("./playback.js").Playback | null} */
   let player = null;
+  /** What only a storyboard has. @type {{tools: ReturnType<typeof shotTools>, film: import("../shared/dom.js").Part} | null} */
+  let board = null;
   const tools = element("div", "sw-player");
   const head = header(live);
   const body = element("div", "sw-body");
@@ -34,7 +38,9 @@ export function mount(el, live) {
       ariaLabel: "Kling videos",
       // What is typed in an opened cell is not for all videos.
       onkeydown(/** @type {KeyboardEvent & {target: any}} */ event) {
-        if (!opened.node.contains(event.target)) player?.onkeydown(event);
+        if (opened.node.contains(event.target) || event.target.closest(".kling-sw-film")) return;
+        player?.onkeydown(event);
+        if (!event.defaultPrevented) board?.tools.onkeydown(event);
       },
     },
     cover,
@@ -49,6 +55,8 @@ export function mount(el, live) {
       : root.requestFullscreen();
     change.catch(() => {}); // this page may not
   };
+  /** @type {Record<string, () => void>} */
+  const press = document.fullscreenEnabled ? { full } : {};
   const releaseKeys = keepKeys(root);
   const sight = new IntersectionObserver((entries) => {
     for (const { target, isIntersecting } of entries) {
@@ -58,26 +66,66 @@ export function mount(el, live) {
       void player?.moved(one);
     }
   });
+  /** Puts the shots of a storyboard in their order. */
+  const arrange = () => {
+    const sequence = shots ?? begin();
+    const order = live.shots.map(({ cell }) => cell);
+    if (`${order}` !== `${tiles.map(({ index }) => index)}`) {
+      const was = sequence.play.current()?.one;
+      const at = was ? tiles.indexOf(was) : 0;
+      tiles = order.map((cell) => known.get(cell) ?? made(cell));
+      for (const one of known.values()) if (!tiles.includes(one)) one.leave();
+      sequence.strip.replaceChildren(...tiles.map(({ node }) => node));
+      const now = was && tiles.includes(was) ? tiles.indexOf(was) : Math.min(at, tiles.length - 1);
+      void sequence.play.go(now);
+    }
+    for (const [at, one] of tiles.entries()) one.number(at + 1);
+  };
+  /** @type {Map<number, Tile>} */
+  const known = new Map();
+  /** @type {{play: ReturnType<typeof inSequence>, strip: HTMLElement} | null} */
+  let shots = null;
+  const monitor = { node: element("div", "sw-monitor"), go: goTo };
+  function goTo(/** @type {number} */ cell) {
+    void shots?.play.go(tiles.findIndex(({ index }) => index === cell));
+  }
+  /** @param {number} cell */
+  const made = (cell) => {
+    const prompt = live.cells[cell]?.prompt ?? "";
+    const one = tile(live, cell, prompt, true, () => player?.toggle(), monitor);
+    known.set(cell, one);
+    sight.observe(one.node);
+    return one;
+  };
+  const begin = () => {
+    const play = inSequence(() => tiles, press);
+    const about = { tabIndex: 0, role: "region", ariaLabel: "Shots in order" };
+    const strip = element("div", "sw-strip", about);
+    board = { tools: shotTools(live, play.place), film: filmTools(live) };
+    movable(live, strip, () => tiles);
+    tools.append(monitor.node, play.node);
+    body.append(board.tools.node, strip, board.film.node);
+    player = play;
+    shots = { play, strip };
+    return shots;
+  };
   const update = () => {
     head.update();
-    if (live.whole && !tiles.length) {
-      const play = live.whole.mode === "sequence" ? inSequence : together;
-      const made = sheet(
-        live,
-        () => player?.toggle(),
-        (index) => player && "go" in player && void player.go(index),
-      );
-      player = play(() => tiles, document.fullscreenEnabled ? { full } : {});
+    if (live.whole?.board) arrange();
+    else if (live.whole && !tiles.length) {
+      const made = sheet(live, () => player?.toggle());
+      player = together(() => tiles, press);
       tools.append(player.node);
       tiles = made.tiles;
       body.append(made.node);
-      if (made.monitor) tools.prepend(made.monitor.node);
       for (const one of tiles) sight.observe(one.node);
     }
     for (const one of tiles) one.update();
     opened.update();
     root.toggleAttribute("data-planned", live.whole?.started === false);
     player?.draw();
+    board?.tools.update();
+    board?.film.update();
     cover.textContent = live.whole ? coverRule(live.id) : "";
     root.style.display = live.kernel.missing && hasCard(live.id) ? "none" : "";
   };
@@ -94,7 +142,9 @@ export function mount(el, live) {
     sight.disconnect();
     player?.close();
     opened.close?.();
-    for (const one of tiles) one.close();
+    board?.tools.close?.();
+    board?.film.close?.();
+    for (const one of new Set([...tiles, ...known.values()])) one.close();
     root.remove();
   };
 }
@@ -175,7 +225,27 @@ function header(live) {
       style.setProperty("--kling-sw-tall", `${size.value}px`);
     },
   });
-  const bar = element("div", "sw-line", {}, title, badge, status, size, start, cancel);
+  const contact = menu("Contact sheet ▾", "Contact sheet", () => [
+    { label: "HTML, its videos play", act: () => void save(false) },
+    { label: "PNG, one image", act: () => void save(true) },
+  ]);
+  const save = async (/** @type {boolean} */ png) => {
+    contact.opener.disabled = true;
+    await live.saveSheet(png, bar);
+    contact.opener.disabled = false;
+  };
+  const bar = element(
+    "div",
+    "sw-line",
+    {},
+    title,
+    badge,
+    status,
+    size,
+    contact.node,
+    start,
+    cancel,
+  );
   return {
     node: element("header", "sw-head", {}, bar, price, note),
     update() {
@@ -190,6 +260,7 @@ function header(live) {
       write(cancel, live.asked === "cancel" ? "Cancelling…" : "Cancel all");
       cancel.hidden = !running || !whole?.started || !live.connected;
       start.ariaDisabled = cancel.ariaDisabled = `${Boolean(live.asked)}`;
+      contact.node.hidden = !live.connected || !live.cells.some((one) => one?.width);
       write(
         note,
         live.connected
@@ -207,20 +278,13 @@ function header(live) {
  *
  * @param {LiveGrid} live with its snapshot
  * @param {() => void} press
- * @param {(index: number) => void} go to the beginning of a shot
  */
-function sheet(live, press, go) {
+function sheet(live, press) {
   const whole = /** @type {import("./protocol.js").Snapshot} */ (live.whole);
   const { places, captions, rows, columns } = whole;
-  const strip = whole.mode === "sequence";
-  const monitor = strip ? { node: element("div", "sw-monitor"), go } : null;
-  const tiles = captions.map((caption, at) => tile(live, at, caption, !places, press, monitor));
+  const tiles = captions.map((caption, at) => tile(live, at, caption, !places, press));
   const nodes = tiles.map(({ node }) => node);
-  if (!places) {
-    if (!monitor) return { tiles, monitor, node: element("div", "sw-flow", {}, ...nodes) };
-    const about = { tabIndex: 0, role: "region", ariaLabel: "Shots in order" };
-    return { tiles, monitor, node: element("div", "sw-strip", about, ...nodes) };
-  }
+  if (!places) return { tiles, node: element("div", "sw-flow", {}, ...nodes) };
 
   const corner = element("td", "sw-corner", {}, `${whole.row_axis} ↓ ${whole.column_axis} →`);
   const heads = columns.map((text) =>
@@ -252,5 +316,5 @@ function sheet(live, press, go) {
     { tabIndex: 0, role: "region", ariaLabel: "Cells of the sweep" },
     table,
   );
-  return { tiles, monitor, node };
+  return { tiles, node };
 }

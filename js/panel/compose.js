@@ -1,6 +1,7 @@
 import { createForm } from "../controls/form.js";
 import { mediaPicker } from "../controls/media_picker.js";
 import { button, div, element, write } from "../shared/dom.js";
+import { droppedFiles, hasFiles } from "../shared/dragged.js";
 import { offer } from "./composition.js";
 import { copyCellButton } from "./copy_cell.js";
 import { endpointChooser } from "./endpoint_chooser.js";
@@ -60,21 +61,21 @@ export function compose(live) {
     event.stopPropagation();
     if (!composition.submitting) void live.generate(false);
   };
-  const taken = (/** @type {Event} */ event, /** @type {DataTransfer | null} */ data) => {
-    const [file] = data?.files ?? [];
-    if (!file) return;
+  const taken = async (/** @type {Event} */ event, /** @type {DataTransfer | null} */ data) => {
+    if (!hasFiles(data)) return;
     event.preventDefault();
     event.stopPropagation(); // what is dropped here is not for the notebook's page
-    if (!picker.offer(file)) {
+    const [file] = (await live.attempt(() => droppedFiles(data))) ?? [];
+    if (file && !picker.offer(file)) {
       live.note = "This endpoint takes no such file: choose one that does.";
       live.redraw();
     }
   };
-  node.onpaste = (event) => taken(event, event.clipboardData);
-  node.ondrop = (event) => taken(event, event.dataTransfer);
+  node.onpaste = (event) => void taken(event, event.clipboardData);
+  node.ondrop = (event) => void taken(event, event.dataTransfer);
   // A text that is dragged into a field stays the browser's.
   node.ondragover = (event) => {
-    if (event.dataTransfer?.types.includes("Files")) event.preventDefault();
+    if (hasFiles(event.dataTransfer)) event.preventDefault();
   };
   return {
     node,
@@ -86,6 +87,10 @@ export function compose(live) {
       } else if (composition.version !== version) {
         version = composition.version;
         if (composition.editor !== node) form?.setValues(composition.values);
+      }
+      if (live.prompting) {
+        live.prompting = false;
+        node.querySelector("textarea")?.select();
       }
       const { quote, touched, submitting } = composition;
       const words = offer(quote, touched);

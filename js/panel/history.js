@@ -1,3 +1,4 @@
+import { starsOf } from "../result/rating.js";
 import { button, div, element, newId, span, write } from "../shared/dom.js";
 import { ago, inLine, label } from "../shared/words.js";
 import { stateMark, thumbnail } from "./job_face.js";
@@ -32,7 +33,7 @@ export function history(live) {
       tabIndex: 0,
       "aria-label": "Library",
       "aria-multiselectable": "true",
-      title: "↑ ↓ go through the list, Enter opens, Space marks two to compare",
+      title: "↑ ↓ go through the list, Enter opens, Space marks",
     },
     space,
   );
@@ -68,7 +69,7 @@ export function history(live) {
     drawn = new Map();
     for (let at = first; at < end; at++) {
       const row = live.history.row(at);
-      const key = row ? `${row.id} ${row.state} ${row.has_media}` : `${at}`;
+      const key = row ? `${row.id} ${row.state} ${row.has_media} ${row.rating}` : `${at}`;
       const one = before.get(key) ?? { row, at, ...rowNode(live, row) };
       drawn.set(key, one);
       place(one, at, total);
@@ -156,12 +157,27 @@ function rowNode(live, row) {
     div(
       "texts",
       element("bdi", "words", {}, row.prompt),
-      div("about", stateMark(row.state), about),
+      div("about", stateMark(row.state), span("rated", starsOf(row.rating)), about),
     ),
-    element("span", "mark", { "aria-hidden": "true", title: "Mark to compare" }, "✓"),
+    element(
+      "span",
+      "mark",
+      { "aria-hidden": "true", title: "Mark to compare, or for a storyboard" },
+      "✓",
+    ),
   );
   return { node, tick };
 }
+
+/** What of the reader's decisions the library can keep to. */
+const KEPT = /** @type {const} */ ([
+  ["", "All ratings"],
+  ["5", "5 stars"],
+  ["4", "4 stars and up"],
+  ["3", "3 stars and up"],
+  ["1", "Rated"],
+  ["chosen", "Chosen"],
+]);
 
 /** Search, and what to keep to. @param {LivePanel} live */
 function filters(live) {
@@ -172,9 +188,19 @@ function filters(live) {
   });
   const endpoint = element("select", "input", { "aria-label": "Endpoint of the library" });
   const state = element("select", "input", { "aria-label": "State of the library" });
+  const kept = element(
+    "select",
+    "input",
+    { "aria-label": "Rating of the library" },
+    ...KEPT.map(([value, text]) => element("option", "", { value }, text)),
+  );
+  kept.onchange = () => void live.history.look({ kept: kept.value });
   const count = element("span", "quiet", { role: "status" });
   const again = button("↻", () => void live.history.refresh(), "button", {
     "aria-label": "Refresh",
+  });
+  const film = button("Storyboard", () => void live.storyboard(), "button", {
+    title: "Opens the marked videos as shots, in the order of their marks; else those made here",
   });
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let timer;
@@ -198,7 +224,9 @@ function filters(live) {
       words,
       endpoint,
       state,
+      kept,
       count,
+      film,
       again,
     ),
     close: () => clearTimeout(timer),
@@ -218,6 +246,8 @@ function filters(live) {
         words.value = query.search;
       endpoint.value = query.endpoint;
       state.value = query.state;
+      kept.value = query.kept;
+      film.hidden = live.shots.length < 2;
     },
   };
 }

@@ -4,10 +4,10 @@ import { pagesOf } from "./virtual_list.js";
 
 /** @typedef {import("./protocol.js").Row} Row */
 /** @typedef {import("./protocol.js").HistoryPage} HistoryPage */
-/** @typedef {{search: string, endpoint: string, state: string}} Query */
+/** @typedef {{search: string, endpoint: string, state: string, kept: string}} Query `kept`: stars, or "chosen" */
 
 /** @type {Query} */
-const ALL = { search: "", endpoint: "", state: "" };
+const ALL = { search: "", endpoint: "", state: "", kept: "" };
 
 /**
  * What matches a query, of which only the pages that were looked at are here.

@@ -1,4 +1,5 @@
 import { element, paintPoster } from "../shared/dom.js";
+import { draggable, frameIn } from "../shared/dragged.js";
 import { label } from "../shared/words.js";
 
 /** @typedef {import("./protocol.js").Row} Row */
@@ -10,7 +11,7 @@ import { label } from "../shared/words.js";
  */
 export const stateMark = (state) => element("span", "state", { "data-state": state }, label(state));
 
-/** The small picture of a job, or the place for one.
+/** The small image of a job, or the place for one.
  * @param {import("./live_panel.js").LivePanel} live @param {Row} row */
 export function thumbnail(live, row) {
   const node = element("canvas", "thumbnail", {
@@ -18,6 +19,8 @@ export function thumbnail(live, row) {
     "data-state": row.state,
   });
   node.width = node.height = 0;
+  const frame = () => frameIn(live.ask("result", { of: row.id, kind: "frame", msg: {} }));
+  draggable(node, () => (row.has_media ? frame : null));
   if (row.has_media) void paintPoster(node, live.openings.poster(row.id), () => node.isConnected);
   return node;
 }

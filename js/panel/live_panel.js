@@ -1,3 +1,6 @@
+import { upload } from "../controls/media_picker.js";
+import { MOST_COMPARED } from "../result/live_job.js";
+import { frameIn } from "../shared/dragged.js";
 import { posterIn } from "../shared/footage.js";
 import { Live } from "../shared/live.js";
 import { isFinished, messageOf } from "../shared/words.js";
@@ -28,10 +31,14 @@ export class LivePanel extends Live {
   jobs = new JobList();
   /** Small pictures of the files in the compose area, by file. @type {Map<string, Promise<Blob>>} */
   previews = new Map();
-  /** Jobs marked to be compared, two at most. @type {string[]} */
+  /** Whether the next thing to do is to write a prompt. */
+  prompting = false;
+  /** Jobs marked to be compared, or to become a film, in their order. @type {string[]} */
   marked = [];
   /** Jobs that have ended since the library was read. @type {Set<string>} */
   #ended = new Set();
+  /** The model of the storyboard that is open. */
+  board = "";
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #historyTimer;
 
@@ -40,7 +47,7 @@ export class LivePanel extends Live {
     super(model);
     const redraw = () => this.redraw();
     this.composition = new Composition((kind, msg) => this.ask(kind, msg), redraw);
-    this.openings = new Openings(this.kernel, redraw);
+    this.openings = new Openings(this.kernel, redraw, (next) => this.continueWith(next));
     this.history = new HistoryPages(
       async (query) => (await this.ask("history", query)).msg,
       redraw,
@@ -142,19 +149,50 @@ export class LivePanel extends Live {
     return this.jobs.rows.filter(({ id, state }) => !isFinished(state) || this.#ended.has(id));
   }
 
+  /** Puts a shot that begins with a frame into the compose area, for the reader to write its prompt.
+   * @param {import("../shared/kernel.js").Answer} next */
+  async continueWith(next) {
+    const { endpoint, start, values } = next.msg;
+    const file = await frameIn(Promise.resolve(next));
+    const mark = await upload(this.ask.bind(this), file, () => {});
+    this.previews.set(mark.file, Promise.resolve(file));
+    this.files.set(mark.file, mark);
+    const { prompt } = this.composition.values;
+    await this.composition.choose(endpoint, { prompt, ...values, [start]: mark });
+    this.prompting = true;
+    this.redraw();
+  }
+
   /** Looks at a job. @param {string} id */
   open(id) {
     this.marked = [];
     this.openings.show([id]);
   }
 
-  /** Marks a job to be compared, or takes the mark away. With two, both are opened.
+  /** Marks a job, or takes the mark away. Two to four are compared.
    * @param {string} id */
   mark(id) {
     const rest = this.marked.filter((one) => one !== id);
-    this.marked = rest.length < this.marked.length ? rest : [...rest, id].slice(-2);
-    if (this.marked.length === 2) this.openings.show(this.marked);
+    this.marked = rest.length < this.marked.length ? rest : [...rest, id];
+    const { length } = this.marked;
+    if (length > 1 && length <= MOST_COMPARED) this.openings.show(this.marked);
     else this.redraw();
+  }
+
+  /** The jobs that a storyboard gets: those that are marked, else what was made here, in this order. */
+  get shots() {
+    const made = this.jobs.rows.filter(({ state, has_media }) => state === "READY" && has_media);
+    return this.marked.length ? this.marked : made.map(({ id }) => id).reverse();
+  }
+
+  /** Opens a storyboard. */
+  storyboard() {
+    return this.attempt(async () => {
+      const { msg } = await this.ask("storyboard", { jobs: this.shots });
+      this.board = msg.model;
+      this.marked = [];
+      this.openings.show([]);
+    });
   }
 
   /** A small picture of a file of the compose area; rejects where there is none. @param {string} file */
@@ -179,7 +217,11 @@ export class LivePanel extends Live {
 
   /** @override @param {string} kind @param {any} msg */
   receive(kind, msg) {
-    if (kind === "result") this.openings.receive(msg);
+    if (kind === "result") {
+      this.openings.receive(msg);
+      // Perhaps it was rated.
+      if (msg.kind === "update" && msg.msg.state === "READY") this.#historyChanged();
+    }
     if (kind === "draft") void this.composition.other(msg);
     if (kind === "fault") {
       this.fault = msg.error;

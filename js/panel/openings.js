@@ -22,11 +22,12 @@ export class Opening {
   result = null;
   #closed = false;
 
-  /** @param {string[]} ids @param {Kernel} kernel @param {() => void} onChange */
-  constructor(ids, kernel, onChange) {
+  /** @param {string[]} ids @param {Kernel} kernel @param {() => void} onChange @param {LiveJob["compose"]} compose */
+  constructor(ids, kernel, onChange, compose) {
     this.ids = ids;
     this.kernel = kernel;
     this.onChange = onChange;
+    this.compose = compose;
   }
 
   /** Asks what is known of it. */
@@ -53,6 +54,7 @@ export class Opening {
     this.model = new NestedModel(this.kernel, this.ids.join(" "), row);
     const result = new LiveJob(/** @type {any} */ (this.model));
     this.result = result;
+    result.compose = this.compose;
     this.model.on("gone", () => result.kernel.drop());
     this.model.on("refused", (error) => {
       this.error = error;
@@ -71,10 +73,12 @@ export class Openings {
   /** @type {Map<string, Promise<Blob>>} */
   #posters = new Map();
 
-  /** @param {Kernel} kernel @param {() => void} onChange */
-  constructor(kernel, onChange) {
+  /** @param {Kernel} kernel @param {() => void} onChange
+   * @param {LiveJob["compose"]} compose composes a shot that begins with a frame */
+  constructor(kernel, onChange, compose) {
     this.kernel = kernel;
     this.onChange = onChange;
+    this.compose = compose;
   }
 
   /** Whether a job is looked at. @param {string} id */
@@ -85,7 +89,7 @@ export class Openings {
   /** Looks at these jobs and at no others. @param {string[]} ids */
   show(ids) {
     this.opening?.close();
-    this.opening = ids.length ? new Opening(ids, this.kernel, this.onChange) : null;
+    this.opening = ids.length ? new Opening(ids, this.kernel, this.onChange, this.compose) : null;
     void this.opening?.look();
     this.onChange();
   }

@@ -20,6 +20,7 @@ export const COMMANDS = /** @type {const} */ ([
   "code",
   "poster",
   "result",
+  "storyboard",
 ]);
 
 /** Kinds of message that the kernel sends. */
@@ -41,6 +42,7 @@ export const LIVE_FIELDS = /** @type {const} */ ([
   "message",
   "line",
   "has_media",
+  "rating",
 ]);
 
 /** Rows in a page of the history. */
@@ -66,6 +68,7 @@ export const PAGE = 50;
  * @property {number | null} finished_at
  * @property {string} message why there is no result
  * @property {boolean} has_media
+ * @property {number | null} rating stars
  * @property {string} endpoint
  * @property {string} short_name
  * @property {string} facts duration and shape, such as "5 s · 16:9"

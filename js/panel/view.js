@@ -5,6 +5,7 @@ import { compose } from "./compose.js";
 import { allowNotices, noticesOn } from "./desktop_notice.js";
 import { history } from "./history.js";
 import { opened } from "./opened.js";
+import { storyboard } from "./storyboard.js";
 
 /** @typedef {import("./live_panel.js").LivePanel} LivePanel */
 
@@ -17,6 +18,7 @@ import { opened } from "./opened.js";
  */
 export function mount(el, live) {
   const [desk, stage, past] = [compose(live), opened(live), history(live)];
+  const board = storyboard(live);
   const head = header(live);
   const loading = element(
     "div",
@@ -24,7 +26,7 @@ export function mount(el, live) {
     { role: "status" },
     "Asking the kernel…",
   );
-  const body = div("panel-body", desk.node, div("panel-main", stage.node, past.node));
+  const body = div("panel-body", desk.node, div("panel-main", board.node, stage.node, past.node));
   const root = element(
     "section",
     "panel kling-widget",
@@ -33,7 +35,7 @@ export function mount(el, live) {
     loading,
     body,
   );
-  const parts = [head, desk, stage, past];
+  const parts = [head, desk, board, stage, past];
   const update = () => {
     loading.hidden = live.ready || !live.connected;
     body.hidden = !live.ready;

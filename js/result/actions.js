@@ -1,10 +1,12 @@
-import { copyButton } from "../shared/copy.js";
+import { handOver, placeBelow } from "../shared/cells.js";
+import { flash } from "../shared/copy.js";
 import { alarm, button, div, element, write } from "../shared/dom.js";
 import { Footage, saveAs, saveBlob } from "../shared/footage.js";
 import { menu } from "../shared/menu.js";
 import { dimensions, inLine, messageOf } from "../shared/words.js";
 import { finals } from "./finals.js";
 import { isPlayable } from "./live_job.js";
+import { rating } from "./rating.js";
 import { nameOf } from "./stage.js";
 
 /** How long after "Use this take" a new view is taken for the old one, drawn again. */
@@ -13,15 +15,17 @@ const REDRAWN_MS = 3_000;
 /** How long a GIF may take until the kernel counts as busy. */
 const GIF_MS = 60_000;
 
+const CONTINUE = "Continue from this frame";
+
 /** @typedef {import("./live_job.js").LiveJob} LiveJob */
 
 /**
- * What to do with the take on the stage: use it for the NAME of its cell, save it, or this frame of
- * it, and copy its cell.
+ * What to do with the take on the stage: use it for the NAME of its cell, continue from this frame, save it, or
+ * this frame of it, rate it, and get its cell.
  *
  * @param {LiveJob} live
  * @param {() => {frame: number, video: HTMLVideoElement} | null} place where the video stands
- * @returns {import("../shared/dom.js").Part}
+ * @returns {import("../shared/dom.js").Part & {onkeydown: (event: KeyboardEvent) => void}}
  */
 export function actions(live, place) {
   const take = () => /** @type {import("./take.js").Take} */ (live.staged[0]);
@@ -65,6 +69,21 @@ export function actions(live, place) {
     asked = take();
     write(problem, text);
   });
+  /** The request for a next shot. @param {object} [more] */
+  const next = (more) =>
+    live.kernel.ask(
+      "continue",
+      { key: take().about.key, frame: place()?.frame ?? null, ...more },
+      GIF_MS,
+    );
+  const proceed = async () => {
+    if (live.compose) return live.compose(await next());
+    const { msg } = await next({ cell: true });
+    flash(further, await handOver(live.manager, node, msg.cell), CONTINUE);
+  };
+  const give = async () =>
+    flash(cell, await handOver(live.manager, node, take().now.cell), label());
+  const label = () => (placeBelow(live.manager, node) === null ? "Copy as cell" : "Insert cell");
   const save = menu("Save ▾", "Save", () => [
     { label: isPlayable(take()) ? "Video" : "File", act: () => void attempt(saveVideo) },
     ...(isPlayable(take())
@@ -74,7 +93,12 @@ export function actions(live, place) {
         ]
       : []),
   ]);
-  const cell = copyButton("Copy as cell", () => take().now.cell);
+  const further = button(CONTINUE, () => void attempt(proceed), "", {
+    ariaLive: "polite",
+    title: "The frame that is shown becomes the start image of the next video",
+  });
+  const cell = button("Copy as cell", () => void attempt(give), "", { ariaLive: "polite" });
+  const stars = rating(live, take, (act) => void attempt(act));
   // The new card draws the output again, and the focus was in the old one.
   const isRedrawn = Date.now() - live.using.at < REDRAWN_MS;
   const sight = new IntersectionObserver(() => {
@@ -84,9 +108,14 @@ export function actions(live, place) {
   sight.observe(use);
   const facts = div("facts");
   const problem = alarm();
-  const node = div("actions", use, save.node, cell, full.node, said, facts, problem);
+  const node = div(
+    "actions",
+    ...[use, further, save.node, cell, full.node, stars.node, said, facts, problem],
+  );
+  let labelled = "";
   return {
     node,
+    onkeydown: stars.onkeydown,
     close() {
       sight.disconnect();
       full.close?.();
@@ -102,6 +131,10 @@ export function actions(live, place) {
       use.hidden = !about.variable;
       use.title = `Let ${about.variable} be this take, in all notebooks with ${about.scope}`;
       save.opener.disabled = !isPlayable(take()) && !now.file_type;
+      further.disabled = !isPlayable(take()) || !live.connected;
+      if (labelled !== label()) write(cell, label());
+      labelled = label();
+      stars.update();
       cell.disabled = !now.cell;
       cell.title = now.no_cell ?? "";
       const number = now.number && live.takes.length < 2 ? `take ${now.number}` : "";

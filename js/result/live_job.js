@@ -1,4 +1,5 @@
 import { same } from "../controls/value.js";
+import { frameIn } from "../shared/dragged.js";
 import { posterIn } from "../shared/footage.js";
 import { Live } from "../shared/live.js";
 import { newMemory } from "../shared/player.js";
@@ -17,7 +18,7 @@ const NO_CONTROLS = [];
 const KEPT_UNSEEN_MS = 10_000;
 
 /** Takes that fit next to each other. */
-const MOST_COMPARED = 4;
+export const MOST_COMPARED = 4;
 
 /** Whether a take has a video that can be asked for. @param {Take} take */
 export const isPlayable = (take) => Boolean(take.about.key) && hasVideo(take.now);
@@ -44,12 +45,19 @@ export class LiveJob extends Live {
   files = new Map();
   /** @type {Map<string, Promise<Blob>>} */
   previews = new Map();
+  /** Composes a shot that begins with a frame, where the view has a place for that.
+   * @type {((next: import("../shared/kernel.js").Answer) => Promise<void>) | null} */
+  compose = null;
+  /** The front end's widget manager. @type {any} */
+  manager;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #unseen;
 
   /** @param {import("@anywidget/types").AnyModel<JobModel>} model */
   constructor(model) {
     super(model);
+    const { manager, widget_manager: own } = /** @type {any} */ (model);
+    this.manager = manager ?? own;
     this.takes = [this.#take(this.#traits())];
     this.newTake = newTakeOf(this.kernel, () => this.redraw());
     model.on("change:state", () => {
@@ -107,6 +115,11 @@ export class LiveJob extends Live {
     known.catch(() => {});
     this.previews.set(file, known);
     return known;
+  }
+
+  /** The frame at which a take stands on this page, or the one of its poster. @param {Take} take */
+  frame({ about: { key } }) {
+    return frameIn(this.ask("frame", { key, frame: this.memory.places.get(key)?.frame ?? null }));
   }
 
   /** Asks the kernel to cancel the job; the outcome is for the user to read. */

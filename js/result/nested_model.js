@@ -18,6 +18,7 @@ export class NestedModel {
   constructor(outer, name, row) {
     this.outer = outer;
     this.name = name;
+    this.manager = outer.model?.widget_manager;
     /** @type {Record<string, any>} */
     this.traits = { shape: 0, value: "", ...NOTHING, ...row, job_id: row.id, take: 1, takes: 1 };
   }

@@ -17,6 +17,9 @@ export const COMMANDS = /** @type {const} */ ([
   "gif",
   "attach",
   "preview",
+  "decide",
+  "frame",
+  "continue",
 ]);
 
 /** Kinds of message that the kernel sends. */
@@ -89,6 +92,8 @@ export const STATE_FIELDS = /** @type {const} */ ([
   "cost",
   "cell",
   "no_cell",
+  "rating",
+  "note",
 ]);
 
 /** Log lines that a view keeps, and that the kernel sends at most at once. */
@@ -169,6 +174,8 @@ export const LINES_KEPT = 2000;
  * @property {string} cost in words, once known
  * @property {string} cell the `%%kling` cell that makes it
  * @property {string} no_cell why there is none
+ * @property {number | null} rating stars
+ * @property {string} note of the user
  */
 
 /**

@@ -1,4 +1,5 @@
 import { button, div, element, span, write } from "../shared/dom.js";
+import { draggable } from "../shared/dragged.js";
 import { player } from "../shared/player.js";
 import { progressBar } from "../shared/progress.js";
 import { screen } from "../shared/screen.js";
@@ -43,7 +44,7 @@ export function stage(live) {
   for (const kind of MOVES) window.addEventListener(kind, noteMove, PASSIVE);
   const show = (/** @type {Take[]} */ takes, /** @type {boolean} */ compared) => {
     playing?.close();
-    const [lead, ...others] = takes.map(screenOf);
+    const [lead, ...others] = takes.map((take) => screenOf(live, take));
     if (!lead) return;
     screens = live.playable ? [lead, ...others] : [];
     playing = player([lead, ...others], live.memory, {
@@ -144,8 +145,8 @@ function otherFile(live) {
 /** @param {LiveJob} live @param {Take} take */
 export const nameOf = (live, take) => `Take ${live.takes.indexOf(take) + 1}`;
 
-/** @param {Take} take */
-function screenOf(take) {
+/** @param {LiveJob} live @param {Take} take */
+function screenOf(live, take) {
   const made = screen({
     label: take.about.prompt,
     facts: () => take.now,
@@ -153,6 +154,7 @@ function screenOf(take) {
     bytes: () => take.footage.bytes(),
   });
   made.node.style.setProperty("--kling-ratio", `${take.ratio}`);
+  draggable(made.node, () => (isPlayable(take) ? () => live.frame(take) : null));
   return made;
 }
 

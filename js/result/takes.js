@@ -1,9 +1,11 @@
 import { differing, settingOf, textOf } from "../controls/value.js";
 import { differenceRows } from "../shared/differences.js";
 import { button, div, element, paintPoster, span, write } from "../shared/dom.js";
+import { draggable } from "../shared/dragged.js";
 import { progressBar } from "../shared/progress.js";
 import { dimensions, inLine, label, share } from "../shared/words.js";
 import { isPlayable } from "./live_job.js";
+import { starsOf } from "./rating.js";
 import { nameOf } from "./stage.js";
 
 /** @typedef {import("./live_job.js").LiveJob} LiveJob */
@@ -65,6 +67,7 @@ export function takes(live) {
 function thumb(live, take) {
   const picture = element("canvas", "picture");
   const words = span("caption");
+  const stars = span("starred");
   const bar = progressBar("Progress");
   const choose = () => {
     const { compared } = live;
@@ -73,7 +76,8 @@ function thumb(live, take) {
     live.compare(rest.length < compared.length ? rest : [...compared, take]);
   };
   const node = button(picture, choose, "thumb");
-  node.append(bar.node, words);
+  node.append(bar.node, words, stars);
+  draggable(node, () => (isPlayable(take) ? () => live.frame(take) : null));
   let asked = false;
   return {
     node,
@@ -92,8 +96,11 @@ function thumb(live, take) {
       const mark = take.now.chosen ? "✓ " : "";
       write(words, made ? mark + caption : `${number} · ${state}`);
       node.title = caption;
+      const rated = take.now.rating ? `${take.now.rating} stars` : "";
+      write(stars, starsOf(take.now.rating));
+      const used = take.now.chosen && "used";
       node.ariaLabel = inLine(
-        [`Take ${number}`, caption !== `${number}` && caption, state, take.now.chosen && "used"],
+        [`Take ${number}`, caption !== `${number}` && caption, state, rated, used],
         ", ",
       );
       const pressed = live.compared.length > 1 ? live.compared.includes(take) : take === live.shown;

@@ -35,13 +35,11 @@ export function resultParts(live) {
   const fold = details(live);
   const note = element("div", "warnings", { role: "note" });
   const parts = [top, screens, strip, acts, another, fold];
+  const sides = div("sides", div("main", screens.node, strip.node, acts.node), another.node);
+  const nodes = [top.node, sides, fold.node];
+  for (const one of nodes) one.addEventListener("keydown", acts.onkeydown);
   return {
-    nodes: [
-      top.node,
-      div("sides", div("main", screens.node, strip.node, acts.node), another.node),
-      note,
-      fold.node,
-    ],
+    nodes,
     failed: screens.failed,
     update() {
       for (const part of parts) part.update();

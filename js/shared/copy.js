@@ -17,16 +17,19 @@ export function copyButton(label, text, { title = "", onRefusal = () => {} } = {
       const words = await text();
       if (words === null) return;
       const done = await copyText(words, node);
-      write(node, done ? "Copied" : "Not allowed here");
+      flash(node, done ? "Copied" : "Not allowed here", label);
       if (!done) onRefusal(words);
-      setTimeout(() => {
-        node.textContent = label;
-      }, SHOWN_MS);
     },
     "",
     { ariaLive: "polite", title },
   );
   return node;
+}
+
+/** Shows for a moment what a button did. @param {HTMLElement} node @param {string} words @param {string} label */
+export function flash(node, words, label) {
+  write(node, words);
+  setTimeout(() => write(node, label), SHOWN_MS);
 }
 
 /**

@@ -107,7 +107,7 @@ export async function posterIn(answer) {
 
 /** The bytes of a buffer, which may be a window into a larger message.
  * @param {DataView} view */
-const bytesOf = ({ buffer, byteOffset, byteLength }) =>
+export const bytesOf = ({ buffer, byteOffset, byteLength }) =>
   /** @type {ArrayBuffer} */ (buffer.slice(byteOffset, byteOffset + byteLength));
 
 /**

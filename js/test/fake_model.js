@@ -88,6 +88,8 @@ export function entry(key, more = {}) {
     cost: "",
     cell: "%%kling --endpoint v1-pro\na heron",
     no_cell: "",
+    rating: null,
+    note: "",
     ...more,
   };
 }

@@ -48,6 +48,7 @@ const handlers = {
     done: false,
     started: true,
     summary: "1 of 2 ready",
+    board: null,
     cells: [cell(0), cell(1, { state: "IN_PROGRESS", width: null })],
   }),
   start: () => ({}),

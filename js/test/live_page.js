@@ -13,6 +13,20 @@ class LiveModel {
   #changed = {};
   #listeners = new Map();
 
+  /** The part of a front end's widget manager that shows one widget in another. */
+  widget_manager = {
+    get_model: async (name) => modelOf(await kernel({ kind: "model", name })),
+    create_view: async ({ model, definition }) => {
+      const el = document.createElement("div");
+      const leave = await definition.render({ model, el });
+      const remove = () => {
+        leave();
+        el.remove();
+      };
+      return { el, remove };
+    },
+  };
+
   constructor(id, state) {
     this.id = id;
     this.state = state;
@@ -67,20 +81,26 @@ class LiveModel {
 
 const models = new Map();
 
-/** Shows a widget, or one more view of it, in an output area of its own. */
-async function show({ id, view, state }) {
+/** The model of a widget, with what its view is made of. */
+async function modelOf({ id, view, state }) {
   if (!models.has(id)) {
     const model = new LiveModel(id, state);
     const definition = (await import(`/${view}.js`)).default();
     models.set(id, { model, definition });
     await definition.initialize({ model });
   }
+  return models.get(id);
+}
+
+/** Shows a widget, or one more view of it, in an output area of its own. */
+async function show(about) {
+  const { model, definition } = await modelOf(about);
   const area = document.createElement("div");
   area.className = "jp-OutputArea";
   document.querySelector("main").append(area);
   const el = document.createElement("div");
   area.append(el);
-  await models.get(id).definition.render({ model: models.get(id).model, el });
+  await definition.render({ model, el });
 }
 
 async function listen() {

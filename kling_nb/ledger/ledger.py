@@ -408,8 +408,8 @@ class Ledger:
         with self._file.connection() as db:
             return int(db.execute(f"SELECT count(*) FROM jobs WHERE {where}", values).fetchone()[0])
 
-    def tally(self, column: Literal["endpoint", "state"]) -> dict[str, int]:
-        """Return the number of rows for each endpoint, or state, the most frequent first."""
+    def tally(self, column: Literal["endpoint", "state", "folder"]) -> dict[str, int]:
+        """Return the number of rows for each endpoint, state or folder, the most frequent first."""
         if not self.exists():
             return {}
         with self._file.connection() as db:

@@ -197,6 +197,7 @@ class Selection:
         fingerprint: Fingerprint of the request.
         unfinished: Only jobs that are not finished.
         without: Ids of jobs to leave out.
+        requests: Only jobs with one of these request ids; None for all jobs.
     """
 
     search: str = ""
@@ -206,6 +207,7 @@ class Selection:
     fingerprint: str | None = None
     unfinished: bool = False
     without: tuple[str, ...] = ()
+    requests: tuple[str, ...] | None = None
 
     def where(self) -> tuple[str, list[str]]:
         """Return the condition as SQL, and the values of its placeholders."""
@@ -220,6 +222,9 @@ class Selection:
         if self.without:
             conditions.append(f"id NOT IN ({', '.join('?' * len(self.without))})")
             values += self.without
+        if self.requests is not None:
+            conditions.append("request_id IN (SELECT value FROM json_each(?))")
+            values.append(json.dumps(self.requests))
         for word in sorted(self.search.casefold().split(), key=len, reverse=True):  # A long word is rare.
             # SQLite's LIKE is ten times faster, but ignores the case of ASCII letters only.
             condition = "(length(prompt) != length(CAST(prompt AS BLOB)) AND instr(casefold(prompt), ?))"

@@ -311,7 +311,7 @@ def build_request(
         )
     values = dict(parameters)
     if image is not None:
-        _put_image(values, chosen, "image", _start_parameter(chosen), image)
+        _put_image(values, chosen, "image", start_parameter(chosen), image)
     if end_image is not None:
         _put_image(values, chosen, "end_image", _end_parameter(chosen), end_image)
     if prompt is not None and not isinstance(prompt, str):
@@ -411,8 +411,12 @@ def _prompt_parameter(chosen: Endpoint) -> str:
     )
 
 
-def _start_parameter(chosen: Endpoint) -> str:
-    """Return the name of the schema's first image parameter that is neither an end image nor a mask."""
+def start_parameter(chosen: Endpoint) -> str:
+    """Return the name of the schema's first image parameter that is neither an end image nor a mask.
+
+    Raises:
+        InputError: The endpoint takes no such image.
+    """
     for name in _image_parameters(chosen):
         if not _NOT_START & set(name.split("_")):
             return name

@@ -46,10 +46,12 @@ class Storyboard:
         id: Identifies the storyboard in a notebook's outputs.
         shots: The videos.
         trims: In and out point of each shot, or None.
+        path: The document that has it, or None. `edit` keeps it up to date, and so does the live view.
     """
 
     def __init__(self, shots: Iterable[Any], trims: Sequence[Trim] | None = None) -> None:
         self.id = f"strip-{secrets.token_hex(4)}"
+        self.path: Path | None = None
         if isinstance(shots, (str, Path, Video, Job)) or not isinstance(shots, Iterable):
             raise UsageError(
                 f"shots is one {type(shots).__name__}; it must be a list of shots.",
@@ -81,6 +83,22 @@ class Storyboard:
             shot.duration if trim is None else (shot.duration if trim[1] is None else trim[1]) - trim[0]
             for shot, trim in zip(self.shots, self.trims, strict=True)
         )
+
+    def edit(self, shots: Iterable[Any], trims: Sequence[Trim] | None = None) -> None:
+        """Replace shots, order and trims. If the storyboard has a document, it is stored there.
+
+        Args:
+            shots: As of `Storyboard`.
+            trims: As of `Storyboard`.
+
+        Raises:
+            UsageError: As `Storyboard`. Nothing is changed.
+            MediaError: The document cannot be written. Nothing is changed.
+        """
+        edited = Storyboard(shots, trims)
+        if self.path is not None:
+            edited.save(self.path)
+        self.shots, self.trims = edited.shots, edited.trims
 
     def save(self, path: str | Path) -> Path:
         """Store order, trims and takes in a document: `film.storyboard.json`.
@@ -119,6 +137,7 @@ class Storyboard:
             write_file(target, f"{content}\n".encode(), overwrite=True)
         except OSError as error:
             raise MediaError(f"{target} cannot be written: {error.strerror or error}.") from error
+        self.path = target
         return target
 
     @classmethod
@@ -150,7 +169,9 @@ class Storyboard:
                 parameter="path",
             )
         trims = [None if shot["in"] is None else (shot["in"], shot["out"]) for shot in content]
-        return cls([video for video in found if video is not None], trims)
+        board = cls([video for video in found if video is not None], trims)
+        board.path = target
+        return board
 
     def join(
         self,

@@ -119,6 +119,8 @@ def read_decisions(sidecar: Path) -> Decisions:
 def decide(sidecar: Path, **values: Any) -> None:
     """Store decisions in a sidecar. Other entries stay, also those that another process stores meanwhile.
 
+    If all of them are stored already, nothing is written: a notebook that is run again changes no file.
+
     Args:
         sidecar: The sidecar. It is replaced in one step.
         **values: `rating`, `note` or `tags`; None takes one back.
@@ -129,6 +131,9 @@ def decide(sidecar: Path, **values: Any) -> None:
     """
     now = _now()
     entries = {name: {"value": _CHECKS[name](value), "at": now} for name, value in values.items()}
+    stored = read_decisions(sidecar)
+    if all(getattr(stored, name) == entry["value"] for name, entry in entries.items()) and sidecar.exists():
+        return
     _change(sidecar, lambda user: {**user, **entries})
 
 

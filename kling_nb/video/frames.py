@@ -972,7 +972,7 @@ def poster(path: Path, duration: float) -> bytes:
     Raises:
         MediaError: The file does not decode.
     """
-    return small_jpeg(pillow.fromarray(_poster_frame(path, duration)))
+    return small_jpeg(pillow.fromarray(poster_frame(path, duration)))
 
 
 def small_jpeg(image: Image, width: int = WIDTH, largest: int = LARGEST) -> bytes:
@@ -999,7 +999,8 @@ def _shrink(image: Image, width: int) -> Image:
     return image.resize(size, pillow.Resampling.LANCZOS, reducing_gap=1.1)
 
 
-def _poster_frame(path: Path, duration: float) -> NDArray[np.uint8]:
+def poster_frame(path: Path, duration: float) -> NDArray[np.uint8]:
+    """Return the frame that `poster` shows, in its own size."""
     with open_video(path) as (container, stream):
         for number, (time, frame) in enumerate(apply(stream, frames_from(container, stream, 0), shown)):
             if time > _SEARCH_SECONDS or number > _MOST_FRAMES:

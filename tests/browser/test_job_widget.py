@@ -8,6 +8,7 @@ from notebook_page import NotebookPage, in_one
 from playwright.sync_api import Locator, Page, expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240), pytest.mark.pace("inf")]
+WRITES = "document.activeElement.matches('.jp-Cell:nth-child(3) .cm-content')"
 TIMES = "[...document.querySelectorAll('.kling-job video')].map((video) => video.currentTime)"
 
 
@@ -76,6 +77,19 @@ def test_keyboard_alone_leads_from_a_fresh_page_to_a_video_and_another_take(
     for _ in range(20):
         press("ArrowRight")
     page.wait_for_function(f"(([one, two]) => one > 0.5 && Math.abs(one - two) < 0.02)({TIMES})")
+
+    notebook.tab_to(job.get_by_role("button", name="Continue from this frame"))
+    press("Enter")
+    page.wait_for_function(
+        f"(count) => document.querySelectorAll('.jp-Cell').length > count && {WRITES}", arg=cells
+    )
+    assert (
+        page.locator(".jp-Cell").nth(2).locator(".cm-line").first.text_content().startswith("%%kling boat_2 ")
+    )
+    press("Control+End")
+    page.keyboard.insert_text("it drifts to the shore")
+    press("Shift+Enter")
+    notebook.ready(1)
     assert not complaints
 
 

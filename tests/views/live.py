@@ -14,17 +14,21 @@ from typing import Any
 
 import ipywidgets
 from comm.base_comm import BaseComm
+from ipywidgets.widgets.widget import _instances
 from playwright.sync_api import BrowserContext, Locator, expect
 
 from kling_nb import Job, Panel, Session
+from kling_nb.notebook.widgets.grid import GridWidget
 from kling_nb.notebook.widgets.job import JobWidget
 from views.window import ADDRESS, Window
 
 PATIENCE = 45.0
 STATIC = "kling_nb/static"
+VIEWS = {JobWidget: "job", Panel: "panel", GridWidget: "grid"}
+NAMES = [f"{view}.{kind}" for view in VIEWS.values() for kind in ("js", "css")]
 FILES = {
     "/live_page.js": "js/test/live_page.js",
-    **{f"/{name}": f"{STATIC}/{name}" for name in ("job.js", "job.css", "panel.js", "panel.css")},
+    **{f"/{name}": f"{STATIC}/{name}" for name in NAMES},
 }
 LINK = '<link rel="stylesheet" href="/{}.css">'
 DOCUMENT = """<!doctype html><html lang="en"><title>Notebook</title>{}
@@ -69,7 +73,7 @@ class LivePage:
         styles: The views whose styles the page has, the first one first.
     """
 
-    def __init__(self, window: Window, styles: tuple[str, ...] = ("job", "panel")) -> None:
+    def __init__(self, window: Window, styles: tuple[str, ...] = ("job", "panel", "grid")) -> None:
         self.page = window.page
         self._news: deque[Any] = deque()
         self._widgets: list[Any] = []
@@ -96,6 +100,11 @@ class LivePage:
         self._show(widget)
         return self.page.get_by_label("Kling job").last
 
+    def grid(self, widget: GridWidget) -> Locator:
+        """Show a sweep or a storyboard."""
+        self._show(widget)
+        return self.page.get_by_label("Kling videos").last
+
     def until(self, condition: Callable[[], object]) -> None:
         """Wait for what the page brings about in Python."""
         deadline = time.monotonic() + PATIENCE
@@ -118,22 +127,29 @@ class LivePage:
         return str(self.page.evaluate("navigator.clipboard.readText()"))
 
     def _show(self, widget: Any) -> None:
+        number = self._number(widget)
+        self._views.append(number)
+        self.page.evaluate("(widget) => show(widget)", self._describe(number))
+
+    def _number(self, widget: Any) -> int:
+        """The number of a widget's model on the page."""
         if widget not in self._widgets:
             widget.comm = LiveComm(self._news, len(self._widgets))
             self._widgets.append(widget)
-        number = self._widgets.index(widget)
-        self._views.append(number)
-        self.page.evaluate("(widget) => show(widget)", self._describe(number))
+        return self._widgets.index(widget)
 
     def _describe(self, number: int) -> dict[str, Any]:
         widget = self._widgets[number]
         state = {name: value for name, value in widget.get_state().items() if name not in NOT_SENT}
-        return {"id": number, "view": "panel" if isinstance(widget, Panel) else "job", "state": state}
+        view = next(name for kind, name in VIEWS.items() if isinstance(widget, kind))
+        return {"id": number, "view": view, "state": state}
 
     def _kernel(self, message: dict[str, Any]) -> Any:
         match message["kind"]:
             case "widgets":
                 return [self._describe(number) for number in self._views]
+            case "model":
+                return self._describe(self._number(_instances[message["name"]]))
             case "news":
                 return [self._news.popleft() for _ in range(len(self._news))]
         buffers = [base64.b64decode(text) for text in message["buffers"]]

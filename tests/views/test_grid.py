@@ -136,15 +136,16 @@ def test_a_storyboard_plays_on_one_stage_and_a_shot_can_be_gone_to(page, window,
     page.evaluate(
         """async () => { const { snapshot } = handlers;
           handlers.snapshot = () => { const all = snapshot();
-            return { ...all, mode: "sequence", done: true, cells: all.cells.map((one, cell) =>
-              ({ ...all.cells[0], cell })) } };
+            const shots = [0, 1].map((cell) => ({ cell, in: null, out: null }));
+            return { ...all, mode: "sequence", done: true, board: { shots, document: "", film: {} },
+              cells: all.cells.map((one, cell) => ({ ...all.cells[0], cell })) } };
           await again(); await view() }"""
     )
     board = page.get_by_label("Kling videos")
     on = board.locator(".kling-sw-on")
     expect(on).to_have_count(1)
-    board.get_by_role("button", name="Go to 10 s").press("Enter")
-    expect(board.locator("[aria-current=true]")).to_have_attribute("aria-label", "10 s")
+    board.get_by_role("button", name="Go to shot 2").press("Enter")
+    expect(board.locator("[aria-current=true]")).to_have_attribute("aria-label", "2 · a heron")
     expect(board.get_by_text("0:01.00 / 0:02.00")).to_be_visible()
     board.get_by_role("button", name="Play the shots").click()
     page.wait_for_function("document.querySelector('.kling-sw-on video').currentTime > 0")

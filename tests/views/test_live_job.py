@@ -2,6 +2,7 @@
 
 import re
 
+import numpy as np
 import pytest
 from accessibility import serious_faults
 from PIL import Image
@@ -13,6 +14,7 @@ from kling_nb.errors import SubmissionUncertain, UsageError
 from kling_nb.notebook.choice import NamedCell
 from kling_nb.notebook.widgets.job import JobWidget
 from kling_nb.notebook.widgets.takes import submit
+from kling_nb.video.decisions import LOCK
 from views.live import opened
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
@@ -290,3 +292,61 @@ def test_an_image_of_a_result_is_removed_and_another_one_dropped(page, live, ses
     expect(generate).to_have_attribute("aria-disabled", "false")
     generate.click()
     expect(job.get_by_role("button", name="Take 2,")).to_have_attribute("data-state", "READY")
+
+
+def test_a_take_is_rated_by_keys_and_the_mouse_and_has_a_note(page, live, session, tmp_cwd):
+    made = live.finish(session.submit("a paper boat"))
+    job = live.job(JobWidget(made))
+    stars = job.get_by_role("radiogroup", name="Rating of take 1")
+    player_of(job).focus()
+    page.keyboard.press("4")
+    expect(stars.get_by_role("radio", name="Rate 4")).to_be_checked()
+    live.until(lambda: made.video.rating == 4)
+    note = job.get_by_role("textbox", name="Note")
+    note.press_sequentially("5 gulls, warm light")  # digits in a text are text
+    note.press("Enter")
+    live.until(lambda: made.video.note == "5 gulls, warm light")
+    assert made.video.rating == 4
+    stars.get_by_title("2 stars").click()
+    live.until(lambda: made.video.rating == 2)
+    expect(stars.get_by_role("radio", name="Rate 2")).to_be_checked()
+    page.keyboard.press("0")
+    live.until(lambda: made.video.rating is None)
+    expect(stars.get_by_role("radio", checked=True)).to_have_count(0)
+    made.video.sidecar.with_name(LOCK).unlink()
+    made.video.sidecar.with_name(LOCK).mkdir()  # nothing in the folder can be changed now
+    page.keyboard.press("5")
+    expect(job.get_by_role("alert").filter(has_text="cannot be written to")).to_be_visible()
+    expect(stars.get_by_role("radio", checked=True)).to_have_count(0)
+    assert serious_faults(page, ".kling-job") == []
+
+
+def test_the_frame_that_is_shown_begins_a_new_cell(page, live, session, tmp_cwd):
+    live.allow_clipboard()
+    made = session.submit("a paper boat", duration=5)
+    made.variable = "boat"
+    job = live.job(JobWidget(live.finish(made)))
+    job.get_by_role("slider", name="Frame").fill("30")
+    job.get_by_role("button", name="Continue from this frame").click()
+    live.until(lambda: live.clipboard().startswith("%%kling boat_2"))
+    name = f"{made.file.stem}-frame-31.png"
+    assert (
+        live.clipboard()
+        == f"%%kling boat_2 --endpoint v1-pro-image --image-url kling_media/{name} --duration 5\n"
+    )
+    stored = np.asarray(Image.open(made.file.with_name(name)))
+    assert np.array_equal(stored, np.asarray(made.video.frame(30.5 / 24)))
+
+
+def test_a_frame_of_another_take_is_dragged_into_an_image_input(page, live, session, tmp_cwd):
+    Image.new("RGB", (400, 400), "teal").save("night.png")
+    live.job(JobWidget(session.submit("the sky turns", endpoint="v1-pro-image", image="night.png")))
+    sky = page.get_by_label("Kling job").first
+    boat = live.finish(session.submit("a paper boat"))
+    other = live.job(JobWidget(boat))
+    other.get_by_role("slider", name="Frame").fill("3")
+    sky.get_by_role("button", name="Remove night.png").click()
+    field = sky.get_by_role("textbox", name="Image", exact=True)
+    other.locator(".kling-screen").drag_to(field)
+    expect(sky.get_by_role("img", name=f"{boat.file.stem}-frame-4.png")).to_be_visible()
+    expect(sky.get_by_role("button", name="Generate", exact=True)).to_have_attribute("aria-disabled", "false")

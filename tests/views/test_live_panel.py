@@ -9,7 +9,7 @@ from hostile import HOSTILE
 from PIL import Image
 from playwright.sync_api import expect
 
-from kling_nb import Panel
+from kling_nb import Panel, Video
 from kling_nb.events import State
 from kling_nb.ledger import Intent
 from kling_nb.notebook.widgets.job import JobWidget
@@ -289,6 +289,69 @@ def test_a_thousand_entries_are_searched_filtered_compared_and_reused(page, live
     compose.get_by_role("button", name="Copy as cell").click()
     expect(panel.get_by_role("button", name="Copied")).to_be_visible()
     assert live.clipboard() == "%%kling --aspect-ratio 9:16\nfox number 977"
+
+
+COUNT = """addEventListener("click", ({ detail, target }) => {
+  if (detail) window.clicks = [...(window.clicks ?? []), target.textContent || target.tagName] }, true)"""
+"""Notes what is clicked with the mouse."""
+
+
+def test_a_film_of_three_shots_takes_eight_clicks(page, live, session, tmp_cwd):
+    page.evaluate(COUNT)
+    made = Panel(session, "v3-pro")
+    panel = live.panel(made)
+    prompts = ["a harbour", "a storm", "a lighthouse"]
+    for prompt in prompts:
+        prompt_of(panel).click()
+        page.keyboard.press("Control+A")
+        page.keyboard.insert_text(prompt)
+        expect(generate_of(panel)).to_have_attribute("aria-disabled", "false")
+        generate_of(panel).click()
+        expect(player_in(panel).get_by_role("img", name=prompt, exact=True)).to_be_visible()
+    panel.get_by_role("button", name="Storyboard", exact=True).click()
+    board = panel.get_by_role("region", name="Storyboard")
+    expect(board.get_by_role("region", name="Shots in order").get_by_role("group")).to_have_count(3)
+    board.get_by_role("button", name="Join").click()
+    expect(board.get_by_role("region", name="Film").get_by_role("group", name="Video player")).to_be_visible()
+    assert len(page.evaluate("window.clicks")) == 8, page.evaluate("window.clicks")
+    assert [shot.request["input"]["prompt"] for shot in made.storyboard] == [
+        "a harbour",
+        "a storm",
+        "a lighthouse",
+    ]
+    (film,) = (tmp_cwd / "kling_media").glob("film-*.mp4")
+    assert Video.from_file(film).duration == pytest.approx(15)
+    assert serious_faults(page, "[aria-label='Kling panel']") == []
+
+
+def test_the_library_keeps_to_stars_and_a_frame_begins_the_next_composition(page, live, session, tmp_cwd):
+    for prompt, stars in (("a harbour", 4), ("a storm", 2)):
+        live.finish(session.submit(prompt)).video.rating = stars
+    made = Panel(session)
+    panel = live.panel(made)
+    expect(rows_of(panel)).to_have_count(2)
+    panel.get_by_role("combobox", name="Rating of the library").select_option("4 stars and up")
+    expect(rows_of(panel)).to_have_count(1)
+    expect(rows_of(panel)).to_contain_text("★ 4")
+    rows_of(panel).click()
+    expect(player_in(panel)).to_be_visible()
+    player_in(panel).get_by_role("slider", name="Frame").fill("30")
+    opened_in(panel).get_by_role("button", name="Continue from this frame").click()
+    compose = panel.get_by_role("region", name="Compose")
+    expect(compose.get_by_role("img", name="frame-31.png")).to_be_visible()
+    expect(prompt_of(panel)).to_be_focused()
+    expect(compose.get_by_role("combobox", name="Endpoint", exact=True)).to_have_value(
+        "Kling 1.0 Image to Video"
+    )
+    page.keyboard.insert_text("the boats leave")
+    page.keyboard.press("Control+Enter")
+    live.until(lambda: made.value is not None)
+    opened_in(panel).get_by_role("button", name="Close").click()
+    compose.get_by_role("button", name="Remove").click()
+    panel.get_by_role("combobox", name="Rating of the library").select_option("All ratings")
+    expect(rows_of(panel)).to_have_count(3)
+    rows_of(panel).last.locator("canvas").drag_to(compose.get_by_role("textbox", name="Image", exact=True))
+    expect(compose.get_by_role("img", name="poster.png")).to_be_visible()
 
 
 def test_hostile_text_stays_text_and_breaks_no_layout(page, live, session):

@@ -27,7 +27,7 @@ class MemoryJob:
         self.finished_at = None
         self.state = JobState()
         self.lines = []
-        self.video = None
+        self.video = self.result = None
         self.file = None
         self.reused = False
         self.made_on = ""
@@ -130,7 +130,7 @@ def ready(job, path, *, width=1280, height=720, take=1):
     from kling_nb.events import Ready
     from kling_nb.video import Video
 
-    job.video = Video(
+    job.video = job.result = Video(
         path=path, width=width, height=height, fps=24.0, duration=5.0, frame_count=120, take=take
     )
     job.file = path

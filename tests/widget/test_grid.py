@@ -117,7 +117,7 @@ def test_fields(pair):
 def test_a_storyboard_speaks_the_same(clip):
     sheet = StoryboardSource(Storyboard([clip, clip]))
     assert set(sheet.cell(0)) == set(js_list("CELL_FIELDS"))
-    added = {"now", "revision", "done", "started", "summary", "cells"}
+    added = {"now", "revision", "done", "started", "summary", "board", "cells"}
     assert set(sheet.describe()) == set(js_typedef("Snapshot")) - added
 
 

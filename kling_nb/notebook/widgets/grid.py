@@ -7,27 +7,33 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
 import anywidget
 from traitlets import Int, Unicode
 
+from kling_nb.api import default_session
 from kling_nb.errors import MediaError, UsageError
 from kling_nb.job.job import Job
 from kling_nb.job.plan import WORDS
 from kling_nb.notebook.card.grid import is_local, layout_of, prompt_of
 from kling_nb.notebook.card.html import poster_of
 from kling_nb.notebook.card.mark import served_url
+from kling_nb.notebook.card.sheet import sheet
 from kling_nb.notebook.widgets.base import Answer, Handler, answer_command, poster_thread, read_chunk
 from kling_nb.notebook.widgets.feed import FEED, Channel, Feed
 from kling_nb.notebook.widgets.strip import ResultViews
 from kling_nb.notebook.widgets.takes import clip, cost, error_text
 from kling_nb.request.request import shape_of
-from kling_nb.sweeps.storyboard import Storyboard
+from kling_nb.sweeps.storyboard import Storyboard, document_path
 from kling_nb.sweeps.sweep import Sweep, SweepCell, to_submit
 from kling_nb.video import Video
 
-COMMANDS = ("snapshot", "poster", "chunk", "start", "retry", "cancel", "result")
+COMMANDS = (
+    *("snapshot", "poster", "chunk", "start", "retry", "cancel", "result"),
+    *("sheet", "arrange", "replace", "join", "save"),
+)
 """Kinds of command from a view, `{id, kind, msg}`. Each is answered by one "reply"."""
 NOTICES = ("reply", "update", "result")
 """Kinds of message to a view."""
@@ -40,15 +46,20 @@ class GridSource(Protocol):
     """What the grid shows: a sweep or a storyboard."""
 
     id: str
-    count: int
 
     @property
-    def done(self) -> bool: ...  # noqa: D102 -- this and the rest: as `SweepSource`
+    def count(self) -> int: ...  # noqa: D102 -- this and the rest: as `SweepSource`
+    @property
+    def done(self) -> bool: ...  # noqa: D102
     @property
     def started(self) -> bool: ...  # noqa: D102
     @property
     def summary(self) -> str: ...  # noqa: D102
+    @property
+    def items(self) -> Sweep | Storyboard: ...  # noqa: D102
     def describe(self) -> dict[str, Any]: ...  # noqa: D102
+    def board(self) -> dict[str, Any] | None: ...  # noqa: D102
+    def change(self, kind: str, msg: Mapping[str, Any]) -> Future[Answer]: ...  # noqa: D102
     def cell(self, at: int) -> dict[str, Any]: ...  # noqa: D102
     def video(self, at: int) -> Video: ...  # noqa: D102
     def job(self, at: int) -> Job: ...  # noqa: D102
@@ -86,6 +97,7 @@ class GridWidget(anywidget.AnyWidget):
         self._changed: set[int] = set()
         self._revision = 0
         self._cells_due = False
+        self._sheets: TemporaryDirectory[str] | None = None
         self._results = ResultViews(self._jobs_of, send=self.send, notify=self._notify)
         super().__init__(sweep_id=source.id, count=source.count, summary=source.summary)
         self.on_msg(self._on_message)
@@ -100,6 +112,8 @@ class GridWidget(anywidget.AnyWidget):
             self._channel.close()
             self._leave()
             self._results.close()
+            if self._sheets is not None:
+                self._sheets.cleanup()
         super().close()
 
     def __repr__(self) -> str:
@@ -140,7 +154,12 @@ class GridWidget(anywidget.AnyWidget):
         with self._lock:
             self._revision += 1
             source = self._source
-            state = {"done": source.done, "started": source.started, "summary": source.summary}
+            state = {
+                "done": source.done,
+                "started": source.started,
+                "summary": source.summary,
+                "board": source.board(),
+            }
             return {"revision": self._revision, **state}
 
     # -- From the views
@@ -154,6 +173,11 @@ class GridWidget(anywidget.AnyWidget):
             "start": lambda msg: self._act(self._source.start),
             "retry": lambda msg: self._act(lambda: self._source.retry(self._number(msg))),
             "cancel": lambda msg: self._source.cancel(self._number(msg) if "cell" in msg else None),
+            "sheet": lambda msg: poster_thread().submit(lambda: self._sheet(msg)),
+            "arrange": lambda msg: self._source.change("arrange", msg),
+            "replace": lambda msg: self._source.change("replace", self._with_take(msg)),
+            "join": lambda msg: self._source.change("join", msg),
+            "save": lambda msg: self._source.change("save", msg),
         }
         answer_command(self.send, content, handlers)
 
@@ -169,6 +193,19 @@ class GridWidget(anywidget.AnyWidget):
         start()
         self._on_cell(0)
         return {}, []
+
+    def _sheet(self, msg: Mapping[str, Any]) -> Answer:
+        """Return a piece of a contact sheet. The call for the first piece makes the sheet, which is slow."""
+        if self._sheets is None:
+            self._sheets = TemporaryDirectory(prefix="kling-sheet-")
+        path = Path(self._sheets.name) / ("contact-sheet.png" if msg.get("png") else "contact-sheet.html")
+        if not path.exists() or not msg.get("offset"):
+            sheet(self._source.items, path, overwrite=True)
+        return read_chunk(path, msg)
+
+    def _with_take(self, msg: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the message with the video of the take that it names, in the result of its shot."""
+        return {**msg, "video": self._results.video(str(msg.get("cell")), msg.get("key"))}
 
     def _number(self, msg: Mapping[str, Any]) -> int:
         at = msg.get("cell")
@@ -206,6 +243,18 @@ class SweepSource:
     def summary(self) -> str:
         """The progress as text."""
         return self._sweep.summary()
+
+    @property
+    def items(self) -> Sweep:
+        """What a contact sheet shows."""
+        return self._sweep
+
+    def board(self) -> None:
+        """Return None: a sweep has no order of shots."""
+
+    def change(self, _kind: str, _msg: Mapping[str, Any]) -> Future[Answer]:
+        """Raise `UsageError`: a sweep has no order of shots."""
+        raise UsageError("Only the shots of a storyboard can be arranged and joined.")
 
     def describe(self) -> dict[str, Any]:
         """Return the fields that do not change."""
@@ -311,10 +360,10 @@ def measures(video: Video | None) -> dict[str, Any]:
 
 
 class StoryboardSource:
-    """A storyboard as a `GridSource`. It never changes. Threads: any.
+    """A storyboard as a `GridSource`. Each video that was ever a shot is a cell. Threads: any.
 
     Args:
-        board: The storyboard to show.
+        board: The storyboard to show, which the view changes.
     """
 
     done = started = True
@@ -322,7 +371,21 @@ class StoryboardSource:
     def __init__(self, board: Storyboard) -> None:
         self._board = board
         self.id = board.id
-        self.count = len(board)
+        self._videos = list(board.shots)
+        self._order = list(range(len(board)))
+        self._film: dict[str, Any] = {}
+        self._changing = threading.RLock()
+        self._listeners: dict[object, Callable[[int], None]] = {}
+
+    @property
+    def count(self) -> int:
+        """Number of cells: of all videos that are or were shots, and of films."""
+        return len(self._videos)
+
+    @property
+    def items(self) -> Storyboard:
+        """What a contact sheet shows."""
+        return self._board
 
     @property
     def summary(self) -> str:
@@ -341,13 +404,25 @@ class StoryboardSource:
             "columns": [],
             "row_axis": "",
             "column_axis": "",
-            "captions": [clip(caption(shot, number), 400) for number, shot in enumerate(self._board, 1)],
+            "captions": [],
             "places": None,
         }
 
+    def board(self) -> dict[str, Any]:
+        """Return the order of the shots with their points, the document, and the film that is made."""
+        with self._changing:
+            shots = zip(self._order, self._board.trims, strict=True)
+            return {
+                "shots": [
+                    {"cell": cell, "in": trim and trim[0], "out": trim and trim[1]} for cell, trim in shots
+                ],
+                "document": self._board.path.name if self._board.path else "",
+                "film": self._film,
+            }
+
     def cell(self, at: int) -> dict[str, Any]:
         """Return the fields of a shot, as of a sweep's cell."""
-        shot = self._board[at]
+        shot = self._videos[at]
         return {
             "cell": at,
             "state": "READY",
@@ -368,12 +443,19 @@ class StoryboardSource:
         }
 
     def video(self, at: int) -> Video:
-        """Return the video of a shot."""
-        return self._board[at]
+        """Return the video of a cell."""
+        return self._videos[at]
 
-    def job(self, _at: int) -> Job:
-        """Raise `UsageError`: a storyboard has no jobs."""
-        raise UsageError("A shot of a storyboard has no job.")
+    def job(self, at: int) -> Job:
+        """Return the finished job of a shot.
+
+        Raises:
+            UsageError: It is a file of the user, or of another person's ledger.
+        """
+        shot = self._videos[at]
+        if shot.request_id is None:
+            raise UsageError("This shot is a file without a job.")
+        return default_session().get_job(shot.request_id)
 
     def start(self) -> None:
         """Do nothing: a storyboard has no jobs."""
@@ -383,19 +465,115 @@ class StoryboardSource:
         raise UsageError("A shot of a storyboard has no job.")
 
     def cancel(self, _at: int | None) -> Future[str]:
-        """Raise `UsageError`: a storyboard has no jobs."""
-        raise UsageError("A storyboard has nothing to cancel.")
+        """Stop the film that is being made."""
+        self._film = {**self._film, "stop": True}
+        stopped: Future[str] = Future()
+        stopped.set_result("")
+        return stopped
 
-    def subscribe(self, _listener: Callable[[int], None]) -> Callable[[], None]:
-        """Do nothing, because nothing changes."""
-        return lambda: None
+    def change(self, kind: str, msg: Mapping[str, Any]) -> Future[Answer]:
+        """Arrange the shots, replace one by another take, save the document, or join the film."""
+        work = {"arrange": self._arrange, "replace": self._replace, "save": self._save, "join": self._join}[
+            kind
+        ]
+        # A thread of its own, because a film takes long and reading shots takes a while.
+        answer: Future[Answer] = Future()
+
+        def run() -> None:
+            try:
+                work(msg)
+            except BaseException as error:  # noqa: BLE001 -- the view shows it
+                answer.set_exception(error)
+            else:
+                answer.set_result(({}, []))
+            self._notify()
+
+        threading.Thread(target=run, name="kling-storyboard", daemon=True).start()
+        return answer
+
+    def _arrange(self, msg: Mapping[str, Any]) -> None:
+        """Give the board these shots, in this order, with these points."""
+        shots = msg.get("shots")
+        cells = [one.get("cell") for one in shots] if isinstance(shots, list) else []
+        if not all(isinstance(cell, int) and 0 <= cell < self.count for cell in cells):
+            raise UsageError("shots must be a list with the cell of each shot.")
+        trims = [
+            None
+            if one.get("in") is None and one.get("out") is None
+            else (one.get("in") or 0.0, one.get("out"))
+            for one in shots or ()
+        ]
+        with self._changing:
+            self._board.edit([self._videos[cell] for cell in cells], trims)
+            self._order = cells
+
+    def _replace(self, msg: Mapping[str, Any]) -> None:
+        """Put another take in the place of a shot. It is used from its beginning to its end."""
+        with self._changing:
+            place, new = self._order.index(msg["cell"]), self._add(msg["video"])
+            order = [*self._order[:place], new, *self._order[place + 1 :]]
+            trims = [*self._board.trims[:place], None, *self._board.trims[place + 1 :]]
+            self._board.edit([self._videos[cell] for cell in order], trims)
+            self._order = order
+
+    def _save(self, msg: Mapping[str, Any]) -> None:
+        """Store the board in a new document next to the notebook."""
+        name = str(msg.get("name") or "").strip()
+        if not name or Path(name).name != name:
+            raise UsageError("Give a name without a folder, such as film.", parameter="name")
+        if document_path(name).exists():
+            raise UsageError(
+                f"{document_path(name).name} exists already.",
+                remedy=f"Choose another name, or open it: Storyboard.load({name!r}).",
+                parameter="name",
+            )
+        with self._changing:
+            self._board.save(name)
+
+    def _join(self, msg: Mapping[str, Any]) -> None:
+        """Join the film. Its progress is in `board()`."""
+
+        def report(done: float, total: float) -> None:
+            if self._film.get("stop"):
+                raise UsageError("The film was stopped.")
+            self._film = {"progress": done / total}
+            self._notify()
+
+        with self._changing:
+            if "progress" in self._film:
+                raise UsageError("A film of this storyboard is being made.")
+            self._film = {"progress": 0.0}
+        how = {name: msg[name] for name in ("fit", "transition") if name in msg}
+        try:
+            film = self._board.join(**how, on_progress=report)
+            self._film = {"cell": self._add(film), "notes": list(film.notes), "path": str(film.path)}
+        finally:
+            if "progress" in self._film:
+                self._film = {}
+
+    def _add(self, video: Video) -> int:
+        """Return the number of the cell of a video."""
+        with self._changing:
+            known = (at for at, one in enumerate(self._videos) if one.path == video.path)
+            if (at := next(known, None)) is None:
+                self._videos.append(video)
+                at = self.count - 1
+            return at
+
+    def _notify(self) -> None:
+        for listener in list(self._listeners.values()):
+            listener(self.count - 1)  # the newest cell may be new to the views
+
+    def subscribe(self, listener: Callable[[int], None]) -> Callable[[], None]:
+        """Call `listener(number)` for every change."""
+        self._listeners[key := object()] = listener
+
+        def leave() -> None:
+            self._listeners.pop(key, None)
+
+        return leave
 
 
 def live_view(shown: Sweep | Storyboard) -> GridWidget:
     """Return a new live view of a sweep or a storyboard."""
     return GridWidget(SweepSource(shown) if isinstance(shown, Sweep) else StoryboardSource(shown))
-
-
-def caption(shot: Video, number: int) -> str:
-    """Return what to call a shot."""
-    return f"{number} · {prompt_of(shot)}"

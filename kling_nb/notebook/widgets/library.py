@@ -6,6 +6,7 @@ import re
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from kling_nb.catalog import Endpoint
@@ -15,8 +16,10 @@ from kling_nb.errors import UnknownEndpoint, UsageError
 from kling_nb.events import Event, JobState, State
 from kling_nb.job.job import Job
 from kling_nb.ledger import Entry, Ledger, Selection
+from kling_nb.media import MediaFolder
 from kling_nb.notebook.tables import price
 from kling_nb.notebook.widgets.takes import clip, error_text
+from kling_nb.video.decisions import check_rating, read_decisions
 
 _PROMPT = 200
 
@@ -37,6 +40,7 @@ def live_fields(job: Job) -> dict[str, Any]:
         "message": "" if job.error is None else error_text(job.error),
         "line": clip(last[0].message, _PROMPT) if last else "",
         "has_media": job.file is not None,
+        "rating": _rating(job.file),
     }
 
 
@@ -63,11 +67,17 @@ def entry_row(entry: Entry) -> dict[str, Any]:
         "finished_at": entry.finished_at,
         "message": clip(entry.error or "", _PROMPT),
         "has_media": entry.media_path is not None,
+        "rating": _rating(entry.media_path),
         **_describe_endpoint(entry.endpoint, entry.input),
         "prompt": clip(entry.prompt, _PROMPT),
         "backend": entry.backend,
         "created_at": entry.created_at,
     }
+
+
+def _rating(file: str | Path | None) -> int | None:
+    """Return the stars of a take, by the place at which its sidecar was stored."""
+    return read_decisions(Path(file).with_suffix(".json")).rating if file else None
 
 
 _CAPABILITIES = {
@@ -141,7 +151,8 @@ def page(ledger: Ledger, msg: Mapping[str, Any], without: tuple[str, ...] = ()) 
 
     Args:
         ledger: The ledger to search.
-        msg: `{"page": number from 0, "search": words, "endpoint": id, "state": name}`, all optional.
+        msg: `{"page": number from 0, "search": words, "endpoint": id, "state": name, "kept": stars}`, all
+            optional. `kept` is a text: "4" for takes with 4 stars or more, or "chosen".
         without: Ids of jobs that are not listed, because they run and stand above the list.
 
     Returns:
@@ -154,7 +165,7 @@ def page(ledger: Ledger, msg: Mapping[str, Any], without: tuple[str, ...] = ()) 
     number = msg.get("page", 0)
     if isinstance(number, bool) or not isinstance(number, int) or number < 0:
         raise UsageError(f"page is {number!r}. It must be a whole number from 0 on.")
-    wanted = replace(_selection(msg), without=without)
+    wanted = replace(_selection(ledger, msg), without=without)
     rows, total = ledger.page(wanted, limit=PAGE, offset=number * PAGE)
     answer: dict[str, Any] = {"page": number, "total": total, "rows": [entry_row(entry) for entry in rows]}
     if number == 0:
@@ -162,7 +173,7 @@ def page(ledger: Ledger, msg: Mapping[str, Any], without: tuple[str, ...] = ()) 
     return answer
 
 
-def _selection(msg: Mapping[str, Any]) -> Selection:
+def _selection(ledger: Ledger, msg: Mapping[str, Any]) -> Selection:
     state = msg.get("state") or None
     if state is not None and state not in set(State):
         raise UsageError(f"state is {state!r}. Available: {', '.join(State)}.")
@@ -171,7 +182,19 @@ def _selection(msg: Mapping[str, Any]) -> Selection:
         search=str(msg.get("search") or ""),
         endpoint=None if endpoint is None else str(endpoint),
         state=None if state is None else State(state),
+        requests=_kept(ledger, str(msg["kept"])) if msg.get("kept") else None,
     )
+
+
+def _kept(ledger: Ledger, kept: str) -> tuple[str, ...]:
+    """Return the request ids of takes with so many stars, or that were chosen, in all media folders."""
+    rating = None if kept == "chosen" else check_rating(int(kept) if kept.isdecimal() else kept)
+    found = (
+        take
+        for folder in ledger.tally("folder")
+        for take in MediaFolder(Path(folder)).select(rating=rating, chosen=True if rating is None else None)
+    )
+    return tuple(take.sidecar.request_id for take in found if take.sidecar.request_id)
 
 
 # -- The jobs that a panel follows.

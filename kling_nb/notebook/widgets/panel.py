@@ -18,9 +18,11 @@ from kling_nb.notebook.widgets import library
 from kling_nb.notebook.widgets.base import Answer, Handler, LiveWidget, answer_command, poster_thread
 from kling_nb.notebook.widgets.compose import Desk, Draft
 from kling_nb.notebook.widgets.feed import FEED, Channel, Feed
+from kling_nb.notebook.widgets.grid import GridWidget, live_view
 from kling_nb.notebook.widgets.strip import ResultViews
 from kling_nb.request.request import VideoRequest
 from kling_nb.session import Session
+from kling_nb.sweeps.storyboard import Storyboard
 from kling_nb.video import Video
 
 NOTICES = ("reply", "update", "draft", "fault", "result")
@@ -50,6 +52,7 @@ class Panel(LiveWidget):
         value: The latest `Video` made in the panel, or None.
         request: The request in the compose area, as a `VideoRequest`; None while it is not complete.
         notices: True if pages show a desktop notice when a job ends.
+        storyboard: The latest `Storyboard` made in the panel, or None.
     """
 
     _esm = _STATIC / "panel.js"
@@ -60,11 +63,13 @@ class Panel(LiveWidget):
     notices = Bool(help="True if a page shows a desktop notice when a job ends.").tag(sync=True)
 
     _channel: Channel | None = None
+    _board: GridWidget | None = None
 
     def __init__(
         self, session: Session | None = None, endpoint: str | None = None, *, feed: Feed = FEED
     ) -> None:
         self._revision = 0  # of updates; the feed's thread only
+        self.storyboard: Storyboard | None = None
         self._desk = Desk(
             session or default_session(), endpoint, notify=self._notify, on_draft=self._send_draft
         )
@@ -100,6 +105,8 @@ class Panel(LiveWidget):
             self._channel.close()
             self._desk.queue.close()
             self._results.close()
+        if self._board is not None:
+            self._board.close()
         super().close()
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
@@ -141,7 +148,19 @@ class Panel(LiveWidget):
             kind: partial(handle, self._desk, buffers=buffers or []) for kind, handle in _HANDLERS.items()
         }
         handlers["result"] = partial(self._results.answer, buffers=buffers or ())
+        handlers["storyboard"] = self._open_storyboard
         answer_command(self.send, content, handlers)
+
+    def _open_storyboard(self, msg: Mapping[str, Any]) -> Answer:
+        """Make a storyboard of jobs, and return the model of its view, which the page shows in the panel."""
+        names = msg.get("jobs")
+        if not isinstance(names, list):
+            raise UsageError("jobs must be a list of job ids.")
+        self.storyboard = Storyboard([self._desk.job(name) for name in names])
+        if self._board is not None:
+            self._board.close()
+        self._board = live_view(self.storyboard)
+        return {"model": self._board.model_id}, []
 
 
 def _cancel(desk: Desk, job_id: Any) -> Future[str]:
@@ -178,5 +197,5 @@ _HANDLERS: dict[str, _Handle] = {
         lambda: _image_answer(desk.poster(msg.get("job")))
     ),
 }
-COMMANDS = (*_HANDLERS, "result")
+COMMANDS = (*_HANDLERS, "result", "storyboard")
 """Kinds of command from a view, `{id, kind, msg}`. Each is answered by one "reply"."""

@@ -26,7 +26,7 @@ from kling_nb.notebook.widgets.takes import (
     earlier_takes,
     error_text,
 )
-from kling_nb.video import Video
+from kling_nb.video import MediaFile, Video
 from kling_nb.video.decisions import read_decisions
 
 COMMANDS = (
@@ -42,6 +42,9 @@ COMMANDS = (
     "gif",
     "attach",
     "preview",
+    "decide",
+    "frame",
+    "continue",
 )
 """Kinds of command from a view, `{id, kind, msg}`. Each is answered by one "reply"."""
 LINES_KEPT = 2_000
@@ -90,6 +93,15 @@ class ResultViews:
         if handle is None:
             raise UsageError(f"Unknown command {msg.get('kind')!r}. Available: {', '.join(COMMANDS)}.")
         return handle(inner if isinstance(inner, dict) else {})
+
+    def video(self, name: str, key: Any) -> Video:
+        """Return the video of a take in a result.
+
+        Raises:
+            UsageError: The result has no such take.
+            MediaError: The take has no video yet.
+        """
+        return self._strip(name).video(key)
 
     def _strip(self, name: str) -> TakeStrip:
         with self._lock:
@@ -197,6 +209,10 @@ class TakeStrip:
     def current(self) -> StripTake:
         """The take that is shown."""
         return self.takes[min(max(self.shown, 1), len(self.takes)) - 1]
+
+    def video(self, key: Any) -> Video:
+        """Return the video of a take. Raise `UsageError` or `MediaError` if there is none."""
+        return _video_of(self._take({"key": key}))
 
     def show_fault(self, fault: str) -> None:
         """Show an observer's exception in the take that is shown."""
@@ -339,6 +355,9 @@ class TakeStrip:
             "attach": lambda msg: self._attach(msg, buffers),
             "preview": lambda msg: ({}, [self._files.get(msg.get("file")).preview()]),
             "gif": lambda msg: poster_thread().submit(lambda: self._gif(msg)),
+            "decide": lambda msg: poster_thread().submit(lambda: self._decide(msg)),
+            "frame": lambda msg: poster_thread().submit(lambda: self._frame(msg)),
+            "continue": lambda msg: poster_thread().submit(lambda: self._continue(msg)),
         }
 
     def _snapshot(self, msg: dict[str, Any]) -> Answer:
@@ -401,6 +420,38 @@ class TakeStrip:
         if not path.exists() or not msg.get("offset"):
             video.to_gif(path, overwrite=True)
         return read_chunk(path, msg)
+
+    def _decide(self, msg: dict[str, Any]) -> Answer:
+        """Store the rating or the note of a take in its sidecar. It waits while another process does so."""
+        take = self._take(msg)
+        result = take.job.result
+        if result is None:
+            raise MediaError("This job has no file yet.")
+        if "rating" in msg:
+            result.rating = msg["rating"]
+        if "note" in msg:
+            result.note = msg["note"]
+        self._notify(take)
+        return {}, []
+
+    def _frame(self, msg: dict[str, Any]) -> Answer:
+        """Return a frame of a take, or the image that it is, and a name for its file."""
+        take = self._take(msg) if "key" in msg else self.current
+        result = take.job.result
+        if isinstance(result, MediaFile) and result.kind == "image":
+            return {"name": result.path.name, "type": result.content_type}, [result.read()]
+        name, png = takes.frame(_video_of(take), msg.get("frame"))
+        return {"name": name, "type": "image/png"}, [png]
+
+    def _continue(self, msg: dict[str, Any]) -> Answer:
+        """Return the request of a shot that begins with a frame of a take. `cell`: as a cell, with a file."""
+        job = self._take(msg).job
+        name, png = takes.frame(_video_of(self._take(msg)), msg.get("frame"))
+        if msg.get("cell") is True:
+            return {"cell": takes.next_cell(job, name, png)}, []
+        chosen, start, values = takes.next_request(job)
+        about = {"name": name, "type": "image/png"}
+        return {**about, "endpoint": chosen.id, "start": start, "values": values}, [png]
 
     def _resume(self, msg: dict[str, Any]) -> Answer:
         """Resume a job, in the same place of the strip."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import mimetypes
 import re
@@ -13,17 +14,31 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from kling_nb import errors
+from kling_nb._files import write_file
+from kling_nb._lazy import pillow
 from kling_nb.api import default_session
 from kling_nb.catalog import Endpoint, shipped
-from kling_nb.errors import InputError, KlingError, MissingKey, ResponseError, ResultGone, UsageError
+from kling_nb.catalog.shipped import endpoint
+from kling_nb.errors import (
+    InputError,
+    KlingError,
+    MediaError,
+    MissingKey,
+    ResponseError,
+    ResultGone,
+    UsageError,
+)
 from kling_nb.events import Event, JobState, Logged, State
 from kling_nb.job.plan import WORDS, Outcome, Plan
+from kling_nb.notebook.card.job import source_of
 from kling_nb.notebook.card.mark import served_url
 from kling_nb.notebook.card.words import STATES
 from kling_nb.notebook.flags import as_cell
 from kling_nb.request.local_file import LocalFile
-from kling_nb.request.request import VideoRequest, shape_of
+from kling_nb.request.request import VideoRequest, image_endpoint, shape_of, start_parameter
 from kling_nb.video import Video
+from kling_nb.video.decisions import Decided
+from kling_nb.video.frames import poster_frame
 
 if TYPE_CHECKING:
     from kling_nb.job.job import Job
@@ -156,6 +171,8 @@ class StripTake:
             "cost": cost(job),
             "cell": cell,
             "no_cell": no_cell,
+            "rating": job.result.rating if isinstance(job.result, Decided) else None,
+            "note": job.result.note if isinstance(job.result, Decided) else "",
         }
 
 
@@ -460,3 +477,69 @@ def _maker(job: JobLike) -> Maker:
     if job.maker is None:
         raise UsageError("This job has no session, so it cannot make another take. Nothing was sent.")
     return job.maker
+
+
+# -- The next shot, which begins with a frame of a take.
+
+
+def frame(video: Video, number: Any) -> tuple[str, bytes]:
+    """Return a frame of a video as PNG, and a name for its file.
+
+    Args:
+        video: The video.
+        number: The number of the frame, from 0; None is the frame that the poster shows.
+
+    Raises:
+        UsageError: There is no such frame.
+    """
+    last = video.frame_count - 1
+    if number is None:
+        image, name = pillow.fromarray(poster_frame(video.path, video.duration)), "poster"
+    elif isinstance(number, bool) or not isinstance(number, int) or not 0 <= number <= last:
+        raise UsageError(f"frame is {number!r}. It must be a whole number from 0 to {last}.")
+    else:
+        moment = min((number + 0.5) / video.fps, video.duration)
+        image, name = video.frame(moment), f"frame-{number + 1}"
+    png = io.BytesIO()
+    image.save(png, "PNG", compress_level=1)
+    return f"{video.path.stem}-{name}.png", png.getvalue()
+
+
+def next_request(job: JobLike) -> tuple[Endpoint, str, dict[str, Any]]:
+    """Return the endpoint for a shot that follows a take, its start image parameter, and kept values.
+
+    Raises:
+        KlingError: There is no such endpoint.
+    """
+    chosen = image_endpoint(job.request.endpoint, endpoint)
+    if chosen.category != "image-to-video":
+        chosen = image_endpoint(default_session().endpoint(None), endpoint)
+    start = start_parameter(chosen)
+    settings = {
+        one.name for one in chosen.parameters if one.kind in {"stepped", "slider", "choice", "switch"}
+    }
+    return chosen, start, {name: value for name, value in job.request.input.items() if name in settings}
+
+
+def next_cell(job: JobLike, name: str, png: bytes) -> str:
+    """Store a frame in a file next to the take, and return a cell that begins with it. It has no prompt yet.
+
+    Raises:
+        MediaError: The file cannot be written.
+    """
+    chosen, start, values = next_request(job)
+    assert job.file is not None
+    path = job.file.with_name(name)
+    try:
+        write_file(path, png, overwrite=True)
+    except OSError as error:
+        raise MediaError(f"{path} cannot be written: {error.strerror or error}.") from error
+    variable = f"{job.variable.rstrip('0123456789_')}_{_count_of(job.variable) + 1}" if job.variable else None
+    usual = default_session()._usual_endpoint()
+    return as_cell(chosen, {start: source_of(path) or str(path), **values}, name=variable, usual=usual)
+
+
+def _count_of(variable: str) -> int:
+    """Return the number at the end of a name such as `kite_2`; 1 without one."""
+    digits = re.search(r"\d{1,6}$", variable)
+    return int(digits[0]) if digits else 1

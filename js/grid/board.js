@@ -1,0 +1,264 @@
+import { actions } from "../result/actions.js";
+import { takes } from "../result/takes.js";
+import { button, div, element, span, write } from "../shared/dom.js";
+import { saveAs } from "../shared/footage.js";
+import { newMemory, player } from "../shared/player.js";
+import { progressBar } from "../shared/progress.js";
+import { screen } from "../shared/screen.js";
+import { inLine } from "../shared/words.js";
+
+/** @typedef {import("./live_grid.js").LiveGrid} LiveGrid */
+/** @typedef {import("./tile.js").Tile} Tile */
+/** @typedef {import("../shared/dom.js").Part} Part */
+/** @typedef {{one: Tile, frame: number, video: HTMLVideoElement}} Place */
+
+/** What moves a shot within its storyboard, by drag and drop. */
+const SHOT = "application/x-kling-shot";
+
+/**
+ * What can be done with the shot on the stage: its points and its place, its takes, and all that can be
+ * done with a result.
+ *
+ * @param {LiveGrid} live
+ * @param {() => Place | null} place
+ * @returns {Part & {onkeydown: (event: KeyboardEvent) => void}}
+ */
+export function shotTools(live, place) {
+  /** The shot on the stage, and its place in the film. */
+  const at = () => live.shots.findIndex(({ cell }) => cell === place()?.one.index);
+  const point = (/** @type {string} */ which) => {
+    const { one, frame } = /** @type {Place} */ (place());
+    const time = (which === "in" ? frame : frame + 1) / one.fps;
+    change((shot) => ({ ...shot, [which]: Math.round(time * 1e5) / 1e5 }));
+  };
+  const change = (/** @type {(shot: import("./protocol.js").Shot) => object} */ edit) => {
+    const here = at();
+    const shots = live.shots.map((shot, index) => (index === here ? edit(shot) : shot));
+    void live.alter("arrange", { shots });
+  };
+  const starts = button("Start here", () => point("in"), "", { title: "In point (I)" });
+  const ends = button("End here", () => point("out"), "", { title: "Out point (O)" });
+  const whole = button("Whole shot", () => change((shot) => ({ ...shot, in: null, out: null })));
+  const earlier = button("← Earlier", () => move(live, at(), at() - 1), "", {
+    title: "Move the shot one place towards the start of the film",
+  });
+  const later = button("Later →", () => move(live, at(), at() + 1), "", {
+    title: "Move the shot one place towards the end of the film",
+  });
+  const remove = button("Remove", () =>
+    live.alter("arrange", { shots: live.shots.filter((_, index) => index !== at()) }),
+  );
+  const row = div("actions", starts, ends, whole, earlier, later, remove);
+  const result = div("");
+  const node = element("section", "sw-shot", { ariaLabel: "Shot", tabIndex: -1 }, row, result);
+  /** @type {ReturnType<LiveGrid["shot"]> | null} */
+  let drawn = null;
+  /** @type {{strip: Part, acts: ReturnType<typeof actions>} | null} */
+  let parts = null;
+  let unsubscribe = () => {};
+  const leave = () => {
+    unsubscribe();
+    parts?.strip.close?.();
+    parts = null;
+    result.replaceChildren();
+  };
+  const draw = () => {
+    // A shot that is a file of the user has no job, and so no takes.
+    if (!drawn?.result.shown.about.key) return;
+    if (!parts) {
+      parts = { strip: takes(drawn.result), acts: actions(drawn.result, place) };
+      result.replaceChildren(parts.strip.node, parts.acts.node);
+    }
+    parts.strip.update();
+    parts.acts.update();
+  };
+  return {
+    node,
+    onkeydown(event) {
+      const { key, target, ctrlKey, metaKey, altKey } = event;
+      const typing = target instanceof Element && target.matches("select, :read-write");
+      if (typing || ctrlKey || metaKey || altKey) return;
+      const which = { i: "in", o: "out" }[key.toLowerCase()];
+      if (which) point(which);
+      else parts?.acts.onkeydown(event);
+    },
+    update() {
+      const here = at();
+      const shot = live.shots[here];
+      const shown = shot ? live.shot(shot.cell) : null;
+      if (drawn !== shown) {
+        if (result.contains(document.activeElement)) node.focus(); // it would be lost
+        leave();
+        drawn = shown;
+        unsubscribe = shown ? shown.result.subscribe(draw) : () => {};
+      }
+      for (const one of row.children) /** @type {any} */ (one).disabled = !live.connected || !shot;
+      whole.disabled ||= shot?.in == null && shot?.out == null;
+      earlier.disabled ||= here < 1;
+      later.disabled ||= here > live.shots.length - 2;
+      remove.disabled ||= live.shots.length < 2;
+      draw();
+    },
+    close: leave,
+  };
+}
+
+/** Moves a shot to another place. @param {LiveGrid} live @param {number} from @param {number} to */
+function move(live, from, to) {
+  const shots = [...live.shots];
+  shots.splice(to, 0, ...shots.splice(from, 1));
+  void live.alter("arrange", { shots });
+}
+
+/**
+ * Lets shots be moved by drag and drop.
+ *
+ * @param {LiveGrid} live
+ * @param {HTMLElement} strip
+ * @param {() => Tile[]} tiles in their order
+ */
+export function movable(live, strip, tiles) {
+  const under = (/** @type {Event} */ { target }) =>
+    tiles().findIndex(({ node }) => target instanceof Node && node.contains(target));
+  const mark = (/** @type {number} */ at) => {
+    tiles().forEach(({ node }, index) => void node.toggleAttribute("data-over", index === at));
+  };
+  strip.addEventListener("dragstart", (event) => {
+    const from = under(event);
+    event.dataTransfer?.setData(SHOT, `${live.id} ${live.shots[from]?.cell}`);
+  });
+  strip.ondragover = (event) => {
+    if (!event.dataTransfer?.types.includes(SHOT)) return;
+    event.preventDefault();
+    mark(under(event));
+  };
+  strip.ondragleave = strip.ondragend = () => mark(-1);
+  strip.ondrop = (event) => {
+    mark(-1);
+    const [board, cell] = (event.dataTransfer?.getData(SHOT) ?? "").split(" ");
+    const from = live.shots.findIndex((shot) => `${shot.cell}` === cell);
+    const to = under(event);
+    if (board !== live.id) return;
+    event.preventDefault();
+    event.stopPropagation();
+    if (to >= 0 && to !== from) move(live, from, to);
+  };
+}
+
+/** What joins unequal shots, in words. */
+const FITS = /** @type {const} */ ([
+  ["letterbox", "with bars"],
+  ["crop", "cropped"],
+  ["scale", "stretched"],
+]);
+const TRANSITIONS = /** @type {const} */ ([
+  ["cut", "Cuts"],
+  ["fade", "Fades through black"],
+]);
+
+/** @param {string} label @param {readonly (readonly [string, string])[]} choices */
+const select = (label, choices) =>
+  element(
+    "select",
+    "",
+    { ariaLabel: label, title: label },
+    ...choices.map(([value, text]) => element("option", "", { value }, text)),
+  );
+
+/**
+ * The document of a storyboard, and the film that is joined of it.
+ *
+ * @param {LiveGrid} live
+ * @returns {Part}
+ */
+export function filmTools(live) {
+  const join = button("Join", () => start(), "primary");
+  const start = () =>
+    void live.alter("join", { transition: transition.value, ...(mixed() && { fit: fit.value }) });
+  const stop = button("Stop", () => void live.cancel());
+  const transition = select("Between the shots", TRANSITIONS);
+  const fit = select("Shots of another shape", FITS);
+  const warning = span("quiet");
+  const bar = progressBar("Progress of the film");
+  const name = element("input", "sw-name", {
+    type: "text",
+    value: "film",
+    ariaLabel: "Name of the storyboard",
+  });
+  const save = button("Save", () => void live.alter("save", { name: name.value }));
+  const saved = span("quiet");
+  const row = div(
+    "actions",
+    join,
+    stop,
+    transition,
+    warning,
+    fit,
+    span("sw-gap"),
+    saved,
+    name,
+    save,
+  );
+  const film = element("section", "sw-film", { ariaLabel: "Film" });
+  const node = div("", row, bar.node, film);
+  /** Whether shots differ in shape or rate. */
+  const mixed = () => {
+    const facts = live.shots.map(({ cell }) => live.cells[cell]);
+    return new Set(facts.map((one) => `${one?.width} ${one?.height} ${one?.fps}`)).size > 1;
+  };
+  /** @type {number | undefined} */
+  let drawn;
+  /** @type {ReturnType<typeof player> | null} */
+  let playing = null;
+  const show = (/** @type {import("./protocol.js").Film} */ made) => {
+    playing?.close();
+    playing = null;
+    film.replaceChildren();
+    const { cell, path = "", notes = [] } = made;
+    const facts = cell === undefined ? null : live.cells[cell];
+    if (cell === undefined || !facts) return;
+    const one = screen({
+      label: "The film",
+      facts: () => facts,
+      poster: () => live.poster(cell),
+      bytes: () => live.footage(cell).bytes(),
+    });
+    one.node.style.setProperty("--kling-ratio", `${(facts.width ?? 16) / (facts.height ?? 9)}`);
+    one.poster();
+    playing = player([one], newMemory());
+    const keep = button("Save film", async () => {
+      const footage = live.footage(cell);
+      if (!facts.url) await footage.bytes();
+      saveAs(facts.url, footage, film);
+    });
+    const about = element("div", "quiet", { title: path }, inLine([facts.name, ...notes]));
+    film.append(playing.node, div("actions", keep, about));
+  };
+  return {
+    node,
+    update() {
+      const { board } = /** @type {import("./protocol.js").Snapshot} */ (live.whole);
+      if (!board) return;
+      const { document: file, film: made } = board;
+      const running = made.progress !== undefined;
+      bar.node.hidden = !running;
+      if (running) bar.draw(made.progress ?? 0);
+      write(join, running ? `Joining ${Math.round(100 * (made.progress ?? 0))} %` : "Join");
+      join.disabled = running || !live.connected;
+      stop.hidden = !running;
+      write(
+        warning,
+        mixed() ? "Shots differ in shape or frame rate: those of shot 1, the others" : "",
+      );
+      fit.hidden = warning.hidden;
+      write(saved, file ? `Saved in ${file}` : "");
+      name.hidden = save.hidden = Boolean(file);
+      save.disabled = !live.connected;
+      if (made.cell !== drawn && (made.cell === undefined || live.cells[made.cell])) {
+        drawn = made.cell;
+        show(made);
+      }
+    },
+    close: () => playing?.close(),
+  };
+}

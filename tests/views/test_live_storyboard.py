@@ -1,0 +1,94 @@
+"""The storyboard in Chromium, with real takes and a real film behind it, and no notebook around it."""
+
+import json
+
+import pytest
+from accessibility import serious_faults
+from playwright.sync_api import expect
+
+from kling_nb import Storyboard
+from kling_nb.notebook.widgets.grid import live_view
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
+PROMPTS = ("a harbour", "a storm", "a lighthouse")
+
+
+@pytest.fixture
+def board(live, session):
+    jobs = [session.submit(prompt, endpoint="v3-pro", duration=3) for prompt in PROMPTS]
+    jobs.append(session.submit(PROMPTS[1], endpoint="v3-pro", duration=3, new=True))
+    return Storyboard([live.finish(job) for job in jobs][:3])
+
+
+def shown_in(view):
+    return view.get_by_role("region", name="Shots in order").get_by_role("group")
+
+
+def prompts_of(board):
+    return [shot.request["input"]["prompt"] for shot in board]
+
+
+def test_shots_are_arranged_trimmed_replaced_and_stored(page, live, board, tmp_cwd):
+    view = live.grid(live_view(board))
+    shots = shown_in(view)
+    expect(shots).to_have_count(3)
+    view.get_by_role("button", name="Save", exact=True).last.click()
+    live.until((tmp_cwd / "film.storyboard.json").exists)
+    expect(view.get_by_text("Saved in film.storyboard.json")).to_be_visible()
+
+    shots.nth(2).drag_to(shots.nth(0))
+    live.until(lambda: prompts_of(board) == ["a lighthouse", "a harbour", "a storm"])
+    expect(shots.nth(0)).to_contain_text("1 · a lighthouse")
+    view.get_by_role("button", name="Go to shot 3").click()
+    expect(shots.nth(2)).to_have_attribute("aria-current", "true")
+    view.get_by_role("button", name="← Earlier").press("Enter")  # by keyboard
+    live.until(lambda: prompts_of(board) == ["a lighthouse", "a storm", "a harbour"])
+    expect(shots.nth(1)).to_contain_text("2 · a storm")
+    expect(shots.nth(1)).to_have_attribute("aria-current", "true")
+
+    view.get_by_role("slider", name="Moment").press("ArrowRight")
+    view.get_by_role("slider", name="Moment").press("Shift+ArrowRight")
+    page.keyboard.press("i")
+    live.until(lambda: board.trims[1] is not None)
+    assert board.trims == (None, (pytest.approx(25 / 24, abs=1e-4), None), None)
+    expect(shots.nth(1)).to_contain_text("1.04–3 s")
+    expect(view.get_by_text("/ 0:07.96")).to_be_visible()
+
+    old = board[1].path
+    view.get_by_role("button", name="Take 2,").click()
+    live.until(lambda: board[1].path != old)
+    assert (prompts_of(board)[1], board.trims) == ("a storm", (None, None, None))
+    expect(view.get_by_role("button", name="Take 2,")).to_have_attribute("aria-pressed", "true")
+    page.keyboard.press("4")
+    live.until(lambda: board[1].rating == 4)
+
+    view.get_by_role("button", name="Remove").click()
+    live.until(lambda: len(board) == 2)
+    expect(shots).to_have_count(2)
+    stored = json.loads((tmp_cwd / "film.storyboard.json").read_text())["shots"]
+    assert [one["take"] for one in stored] == [shot.take for shot in board]
+    assert Storyboard.load("film").trims == board.trims
+    for theme in ("light", "dark"):
+        page.emulate_media(color_scheme=theme)
+        assert serious_faults(page, ".kling-sweep") == []
+    for width in (320, 1200):
+        page.set_viewport_size({"width": width, "height": 1400})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_the_film_is_joined_in_the_view_and_a_sheet_is_saved(page, live, board, tmp_cwd):
+    view = live.grid(live_view(board))
+    view.get_by_role("combobox", name="Between the shots").select_option("fade")
+    view.get_by_role("button", name="Join").click()
+    film = view.get_by_role("region", name="Film")
+    expect(film.get_by_role("group", name="Video player")).to_be_visible()
+    expect(film).to_contain_text("encoded again: shots fade")
+    (made,) = (tmp_cwd / "kling_media").glob("film-*.mp4")
+    with page.expect_download() as download:
+        film.get_by_role("button", name="Save film").click()
+    assert download.value.path().read_bytes() == made.read_bytes()
+    with page.expect_download() as download:
+        view.get_by_role("button", name="Contact sheet").click()
+        view.get_by_role("menuitem", name="HTML").click()
+    assert download.value.suggested_filename == "contact-sheet.html"
+    assert all(prompt in download.value.path().read_text() for prompt in PROMPTS)
