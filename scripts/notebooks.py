@@ -25,7 +25,7 @@ from kling_nb.notebook.saved.freeze import freeze_notebook
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = ROOT / "notebooks"
-DEMOS = ("quickstart", "panel", "parameter-study", "storyboard", "fal-api", "from-a-clone", "colab")
+DEMOS = ("quickstart", "panel", "parameter-study", "storyboard", "film", "fal-api", "from-a-clone", "colab")
 """In this order: the last two use takes of the first."""
 
 SCALE = "0.6"

@@ -24,7 +24,7 @@ from kling_nb.notebook.saved.verify import verify
 pytestmark = [pytest.mark.kernel, pytest.mark.timeout(180)]
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 MEDIA = NOTEBOOKS / "kling_media"
-DEMOS = ("quickstart", "panel", "parameter-study", "storyboard", "fal-api", "from-a-clone", "colab")
+DEMOS = ("quickstart", "panel", "parameter-study", "storyboard", "film", "fal-api", "from-a-clone", "colab")
 SUBMITS = "submits"
 """Tag of cells that send a request each time they are run, whatever there is."""
 LARGEST_MEDIA = 2_500_000
@@ -121,7 +121,7 @@ def test_a_demo_verifies(name: str, tmp_path: Path) -> None:
     unknown = [one.text for one in found if one.status == "unknown"]
     reason = "it depends on configure" if name == "colab" else "in Python is not read"
     assert all(reason in text for text in unknown), unknown
-    assert bool(unknown) == (name in {"quickstart", "panel", "parameter-study", "fal-api", "colab"})
+    assert bool(unknown) == (name in {"quickstart", "panel", "parameter-study", "film", "fal-api", "colab"})
 
 
 @pytest.mark.parametrize("name", DEMOS)
