@@ -154,6 +154,7 @@ const FITS = /** @type {const} */ ([
 const TRANSITIONS = /** @type {const} */ ([
   ["cut", "Cuts"],
   ["fade", "Fades through black"],
+  ["dissolve", "Dissolves"],
 ]);
 
 /** @param {string} label @param {readonly (readonly [string, string])[]} choices */

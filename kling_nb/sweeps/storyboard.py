@@ -197,7 +197,9 @@ class Storyboard:
             size: Width and height in pixels, even numbers. By default those of the first shot.
             fps: Frames per second. By default those of the first shot.
             audio: "keep", or "mute" for a film without audio.
-            transition: "cut", or "fade": through black, half a second at the end and the start of shots.
+            transition: "cut"; "fade": through black, half a second at the end and the start of shots; or
+                "dissolve": each shot begins over the last half second of the one before, and their audio is
+                mixed, so that the film is shorter.
             on_progress: Called as `on_progress(done, total)`, in seconds of the film, in place of the line
                 that shows the progress. An exception that it raises stops the work.
             overwrite: Replace another file of that name, or a film of these shots by an earlier version.

@@ -63,7 +63,7 @@ _MOST_HOURS = 6
 """A damaged header may claim years."""
 
 
-TRANSITIONS = ("cut", "fade")
+TRANSITIONS = ("cut", "fade", "dissolve")
 _FADE_SECONDS = 0.5
 
 Trim = tuple[float, float | None] | None
@@ -79,7 +79,8 @@ class Wish:
         size: Width and height in pixels. None is that of the first shot.
         fps: Frames per second. None is that of the first shot.
         audio: "keep", or "mute" for a film without audio.
-        transition: "cut", or "fade": each shot but the last fades to black, and each but the first from it.
+        transition: "cut"; "fade": each shot but the last fades to black, and each but the first from it; or
+            "dissolve": each shot begins over the end of the one before, in image and audio.
     """
 
     fit: str = "letterbox"
@@ -95,7 +96,7 @@ class Wish:
         if self.audio not in AUDIO:
             raise InputError(f'audio must be "keep" or "mute", not {self.audio!r}.', parameter="audio")
         if self.transition not in TRANSITIONS:
-            text = f'transition must be "cut" or "fade", not {self.transition!r}.'
+            text = f'transition must be "cut", "fade" or "dissolve", not {self.transition!r}.'
             raise InputError(text, parameter="transition")
         if self.fps is not None and not (_is_number(self.fps) and 1 <= self.fps <= _FASTEST):
             raise InputError(f"fps must be from 1 to {_FASTEST}, not {self.fps!r}.", parameter="fps")
@@ -143,7 +144,8 @@ class Film:
         fit: See `Wish`.
         bounds: What it must keep.
         starts: Seconds of each shot at which it begins in the film.
-        fade: Seconds of a fade to or from black; 0 for cuts.
+        fade: Seconds of a fade to or from black; 0 without.
+        overlap: Seconds in which a shot and the one before are mixed; 0 without.
     """
 
     paths: tuple[Path, ...]
@@ -158,6 +160,12 @@ class Film:
     bounds: Bounds
     starts: tuple[Fraction, ...]
     fade: float = 0.0
+    overlap: Fraction = Fraction(0)
+
+    def end(self, number: int) -> Fraction:
+        """Return the seconds of a shot at which it ends in the film, its part of a mix included."""
+        mixed = self.overlap if number < len(self.shots) - 1 else 0
+        return self.starts[number] + self.edges[number + 1] - self.edges[number] + mixed
 
     def gain(self, number: int, times: Any) -> Any:
         """Return how bright and loud a shot is, from 0 to 1, at an array of seconds since its start."""
@@ -178,11 +186,10 @@ class Film:
         whole = facts.announced or facts.duration
         found = [(facts.announced is not None, f"truncated after {facts.duration:.1f} s of {whole:.1f} s")]
         found += [(True, f"{other} left out") for other in facts.others]
-        length = self.edges[number + 1] - self.edges[number]
-        start = self.starts[number]
-        cut = length < facts.length - start - 1 / self.rate
+        start, end = self.starts[number], self.end(number)
+        cut = end < facts.length - 1 / self.rate
         found += [(bool(start), f"the first {float(start):.4g} s left out")]
-        found += [(cut, f"cut after {float(start + length):.4g} s")]
+        found += [(cut, f"cut after {float(end):.4g} s")]
         if self.audio == "none":
             found += [(bool(facts.tracks), "audio left out")]
         else:
@@ -280,11 +287,16 @@ def plan_film(
     rate = min(Fraction(wish.fps).limit_denominator(1001) if wish.fps else first.rate, Fraction(_FASTEST))
     tracks = tuple(None if wish.audio == "mute" or not shot.tracks else shot.tracks[0] for shot in shots)
     points = [_points(shot, trim) for shot, trim in zip(shots, trims or [None] * len(shots), strict=True)]
-    edges = [Fraction(0), *accumulate(end - start for start, end in points)]
+    lengths = [end - start for start, end in points]
     why, audio = _why_encoded(shots, size, wish), _audio(shots, tracks)
     fades = wish.transition == "fade" and len(shots) > 1
-    if fades:
-        why, audio = why or "shots fade", audio if audio == "none" else "encoded"
+    overlap = Fraction(0)
+    if wish.transition == "dissolve" and len(shots) > 1:
+        overlap = Fraction(int(min(Fraction(_FADE_SECONDS), min(lengths) / 2) * rate)) / rate
+    edges = [Fraction(0), *accumulate([*(one - overlap for one in lengths[:-1]), lengths[-1]])]
+    if fades or overlap:
+        why = why or ("shots fade" if fades else "shots are mixed")
+        audio = audio if audio == "none" else "encoded"
     if any(trims):
         why, audio = why or "shots are trimmed", audio if audio == "none" else "encoded"
     if bounds.seconds is not None and edges[-1] > bounds.seconds:
@@ -306,6 +318,7 @@ def plan_film(
         bounds=bounds,
         starts=tuple(start for start, _ in points),
         fade=_FADE_SECONDS if fades else 0.0,
+        overlap=overlap,
     )
     return _encode_all(film, film.why, audio=film.audio) if film.encoded else film
 
@@ -492,16 +505,37 @@ def _encode_video(film: Film, out: Any) -> Row:
     count = 0
     rows = zip(film.paths, film.starts, pairwise(film.edges), strict=True)
     for number, (path, first, (start, end)) in enumerate(rows):
+        steps = partial(_steps, size=film.size, fit=film.fit)
         gains = iter(film.gain(number, np.arange(round((end - start) * film.rate)) / float(film.rate)))
         times = (float(first + index / film.rate) for index in range(round((end - start) * film.rate)))
-        for repeats, frame in sample(path, times, partial(_steps, size=film.size, fit=film.fit)):
+        tail = _tail(film, number - 1, steps) if number and film.overlap else iter(())
+        for repeats, frame in sample(path, times, steps):
             frame.pict_type = 0  # Else x264 would repeat the decoder's choice of key frames.
             for _ in range(repeats):
-                image = _dim(frame, next(gains))
+                share, before = next(tail, (1.0, frame))
+                image = _mix(before, frame, share) if share < 1 else _dim(frame, next(gains))
                 image.pts, image.time_base = count, 1 / film.rate
                 count += 1
                 yield from _time_packets(stream.encode(image))
     yield from _time_packets(stream.encode(None))
+
+
+def _tail(film: Film, number: int, steps: Any) -> Iterator[tuple[float, Any]]:
+    """Yield the last frames of a shot, which are mixed with the next one, each with the share of the next."""
+    count = round(film.overlap * film.rate)
+    start = film.end(number) - film.overlap
+    times = (float(start + index / film.rate) for index in range(count))
+    shares = iter((np.arange(count) + 1) / (count + 1))
+    for repeats, frame in sample(film.paths[number], times, steps):
+        for _ in range(repeats):
+            yield float(next(shares)), frame
+
+
+def _mix(one: Any, other: Any, share: float) -> Any:
+    """Return a frame of both, with this share of the other."""
+    planes = [frame.to_ndarray(format="yuv420p").astype(np.float32) for frame in (one, other)]
+    mixed = np.round(planes[0] + (planes[1] - planes[0]) * share).astype(np.uint8)
+    return av.VideoFrame.from_ndarray(mixed, format="yuv420p")
 
 
 def _dim(frame: Any, gain: float) -> Any:
@@ -547,21 +581,41 @@ def _encode_audio(film: Film, out: Any) -> Row:
     for number, end in enumerate(film.edges[1:]):
         needed = round(end * SAMPLE_RATE) - done
         start, first = film.shots[number].start + film.starts[number], done
+        tail = _audio_tail(film, number - 1) if number and film.overlap else None
         for samples in _samples(film.paths[number], start, film.tracks[number], needed):
             times = np.arange(done - first, done - first + samples.samples) / SAMPLE_RATE
-            frame = _quieten(samples, film.gain(number, times)) if film.fade else samples
+            frame = _audio_frame(samples.to_ndarray() * film.gain(number, times)) if film.fade else samples
+            if tail is not None and done - first < tail.shape[1]:
+                frame = _audio_frame(_mix_audio(tail, frame.to_ndarray(), done - first))
             frame.pts, frame.time_base = done, Fraction(1, SAMPLE_RATE)
             done += frame.samples
             yield from _time_packets(stream.encode(frame))
     yield from _time_packets(stream.encode(None))
 
 
-def _quieten(frame: Any, gain: Any) -> Any:
-    """Return samples multiplied by a gain for each."""
-    quiet = (frame.to_ndarray() * gain).astype(np.float32)
-    made = av.AudioFrame.from_ndarray(quiet, format="fltp", layout="stereo")
+def _audio_frame(samples: Any) -> Any:
+    """Return a frame of an array of shape (2, samples)."""
+    made = av.AudioFrame.from_ndarray(samples.astype(np.float32), format="fltp", layout="stereo")
     made.sample_rate = SAMPLE_RATE
     return made
+
+
+def _audio_tail(film: Film, number: int) -> Any:
+    """Return the audio of a shot that is mixed with the next one, as an array of shape (2, samples)."""
+    start = film.shots[number].start + film.end(number) - film.overlap
+    count = round(film.overlap * SAMPLE_RATE)
+    pieces = _samples(film.paths[number], start, film.tracks[number], count)
+    return np.concatenate([piece.to_ndarray() for piece in pieces], axis=1)
+
+
+def _mix_audio(tail: Any, samples: Any, done: int) -> Any:
+    """Return samples of a shot, of which `done` came before, mixed with the tail of the shot before."""
+    length = tail.shape[1]
+    share = np.minimum((done + np.arange(samples.shape[1])) / length, 1.0)
+    before = np.zeros_like(samples)
+    part = tail[:, done : done + samples.shape[1]]
+    before[:, : part.shape[1]] = part
+    return before * (1 - share) + samples * share
 
 
 def _time_packets(packets: Sequence[Any]) -> Row:

@@ -237,6 +237,35 @@ def test_trimmed_shots_have_the_frames_and_the_audio_between_their_points(shots,
         Storyboard([shots[2], tone], [(0.5, 1.6), (1.0, None)]).join(tmp_path / "film.mp4")
 
 
+def test_a_dissolve_mixes_images_and_audio_and_shortens_the_film(tmp_path):
+    def plain(level):
+        return lambda index, width, height: np.full((height, width, 3), level, np.uint8)
+
+    dark, light = (make_clip(tmp_path / f"{level}.mp4", paint=plain(level), frames=20) for level in (60, 180))
+    film = join([dark, light, dark], tmp_path / "film.mp4", transition="dissolve")
+    levels = [float(frame.mean()) for frame in film.frames()]
+    assert (len(levels), film.notes[0]) == (50, "encoded again: shots are mixed")
+    assert len(film.notes) == 1  # nothing was left out
+    assert levels[:15] == pytest.approx([60] * 15, abs=3)
+    assert levels[15:20] == pytest.approx([80, 100, 120, 140, 160], abs=4)
+    assert levels[20:30] == pytest.approx([180] * 10, abs=3)
+    assert levels[30:35] == pytest.approx([160, 140, 120, 100, 80], abs=4)
+
+    low, high = with_audio(tmp_path / "low.mp4", hertz=300), with_audio(tmp_path / "high.mp4", hertz=3000)
+    film = join([low, high], tmp_path / "both.mp4", transition="dissolve")
+    with av.open(str(film.path)) as container:
+        audio = np.concatenate([frame.to_ndarray()[0] for frame in container.decode(audio=0)])
+
+    def loudness(seconds, hertz):
+        part = audio[round(seconds * 48_000) :][:4_800]
+        return np.abs(np.fft.rfft(part * np.hanning(4_800)))[hertz // 10]
+
+    assert loudness(0.5, 300) > 50 * loudness(0.5, 3000)
+    assert loudness(2.5, 3000) > 50 * loudness(2.5, 300)
+    assert 0.5 < loudness(1.7, 300) / loudness(1.7, 3000) < 2  # in the middle of the mix
+    assert film.duration == pytest.approx(3.5, abs=0.03)
+
+
 @pytest.mark.parametrize(
     "trims", [[None], [(1, 1), None], [(0, 99), None], [(-1, 1), None], [("0", 1), None]]
 )
