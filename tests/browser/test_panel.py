@@ -71,4 +71,10 @@ def test_keyboard_alone_leads_from_a_fresh_page_to_a_video_another_take_and_both
     press("Home")
     press("ArrowRight")
     expect(opened.get_by_text("0:00.04 · 2 / 120")).to_be_visible()
+    notebook.tab_to(panel.get_by_role("button", name="Storyboard"))
+    press("Enter")  # a widget of its own, which the program's widget manager shows in the panel
+    shots = panel.get_by_role("region", name="Shots in order").get_by_role("group")
+    expect(shots).to_have_count(2)
+    panel.get_by_role("button", name="Later →").press("Enter")
+    expect(panel.get_by_role("button", name="← Earlier")).to_be_enabled()
     assert not complaints

@@ -301,6 +301,25 @@ def test_a_storyboard_is_a_document(shots, tmp_path, monkeypatch, home):
         Storyboard.load("nothing")
 
 
+def test_an_edit_is_stored_in_the_document_or_changes_nothing(shots, tmp_path, monkeypatch, home):
+    monkeypatch.chdir(tmp_path)
+    board = Storyboard(shots)
+    board.edit([shots[2], shots[0]], [(0.5, None), None])
+    assert (board.path, len(board), board.trims) == (None, 2, ((0.5, None), None))
+    document = board.save("film")
+    board.edit([shots[1]])
+    again = Storyboard.load("film")
+    assert ([shot.path for shot in again], again.path) == ([shots[1].path], document)
+    for wrong in ([], [5]):
+        with pytest.raises(UsageError):
+            again.edit(wrong)
+    document.unlink()
+    document.mkdir()
+    with pytest.raises((MediaError, UsageError)):
+        again.edit(shots)
+    assert [shot.path for shot in again] == [shots[1].path]
+
+
 def test_a_fade_goes_through_black_and_silence_at_each_join_and_keeps_the_length(tmp_path):
     grey = Video.from_file(
         make_clip(tmp_path / "grey.mp4", frames=20, paint=lambda i, w, h: np.full((h, w, 3), 200, np.uint8))

@@ -1,9 +1,11 @@
 """Several takes in one widget: found, made from it, chosen, resumed."""
 
+import io
 from pathlib import Path
 from types import SimpleNamespace
 
 import ipywidgets
+import numpy as np
 import pytest
 from clips import colourful, make_clip
 from PIL import Image
@@ -29,10 +31,12 @@ from kling_nb.notebook.widgets.takes import (
     cell_of,
     cost,
     earlier_takes,
+    next_request,
     progress_of,
     submit,
 )
 from kling_nb.request.request import VideoRequest, shape_of
+from kling_nb.video import Video
 
 URL = "https://pictures.invalid/heron.png"
 
@@ -480,3 +484,35 @@ def test_there_is_no_final_without_a_key_a_result_or_the_same_input(tmp_path, ho
         job.backend = "fal"
         assert takes.finals(job) == []  # v1-pro has no sister
         job.maker.close()
+
+
+def test_a_frame_of_a_take_is_sent_whole_and_begins_the_next_shot(tmp_path, home, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = make_clip(tmp_path / "boat.mp4", paint=colourful)
+    job = MemoryJob("a boat", duration="10")
+    job.variable = "boat_7"
+    ready(job, path)
+    job.video = job.result = Video.from_file(path)
+    _, comm = widget_of(job)
+    reply, (png,) = comm.ask("frame", {"key": 1, "frame": 3})
+    assert reply["msg"] == {"name": "boat-frame-4.png", "type": "image/png"}
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(png))), list(job.video.frames())[3])
+    reply, _ = comm.ask("continue", {"key": 1, "frame": 3}, 2)
+    assert reply["msg"]["endpoint"].endswith("/v1/pro/image-to-video")
+    assert (reply["msg"]["start"], reply["msg"]["values"]) == ("image_url", {"duration": "10"})
+    reply, _ = comm.ask("continue", {"key": 1, "frame": 3, "cell": True}, 3)
+    line = "%%kling boat_8 --endpoint v1-pro-image --image-url boat-frame-4.png --duration 10"
+    assert reply["msg"]["cell"] == f"{line}\n"
+    assert (tmp_path / "boat-frame-4.png").read_bytes() == png
+    for number, wrong in enumerate((-1, 99, True, "3"), 4):
+        reply, _ = comm.ask("frame", {"key": 1, "frame": wrong}, number)
+        assert "must be a whole number" in reply["msg"]["error"]
+    reply, _ = comm.ask("decide", {"key": 1, "rating": 4}, 9)
+    assert "has no sidecar" in reply["msg"]["error"]  # a file of the user
+
+
+@pytest.mark.parametrize("name", ["o1-edit", "lipsync-text", "tts", "v1.6-pro-elements"])
+def test_a_shot_after_any_endpoint_is_made_from_an_image(home, name):
+    job = SimpleNamespace(request=SimpleNamespace(endpoint=endpoint(name), input={"duration": "5"}))
+    chosen, start, _ = next_request(job)
+    assert (chosen.short_name, start) == ("v1-pro-image", "image_url")
