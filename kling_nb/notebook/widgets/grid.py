@@ -536,7 +536,7 @@ class StoryboardSource:
         def report(done: float, total: float) -> None:
             if self._film.get("stop"):
                 raise UsageError("The film was stopped.")
-            self._film = {"progress": done / total}
+            self._film = {**self._film, "progress": done / total}
             self._notify()
 
         with self._changing:
