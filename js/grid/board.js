@@ -249,7 +249,9 @@ export function filmTools(live) {
       stop.hidden = !running;
       write(
         warning,
-        mixed() ? "Shots differ in shape or frame rate: those of shot 1, the others" : "",
+        mixed()
+          ? "Shots differ in shape or frame rate. The film has those of shot 1; others are shown"
+          : "",
       );
       fit.hidden = warning.hidden;
       write(saved, file ? `Saved in ${file}` : "");

@@ -225,6 +225,13 @@ class Sheet:
             **self.fields,
         }
 
+    def board(self):
+        if self.fields.get("mode") != "sequence":
+            return None
+        shots = [{"cell": at, "in": None, "out": None} for at in range(self.count)]
+        shots[1] |= {"in": 0.5, "out": 3.5}
+        return {"shots": shots, "document": "", "film": {"progress": 0.4}}
+
     def cell(self, at):
         given = dict(self.cells[at])
         video = given.pop("video", None)
