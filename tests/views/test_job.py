@@ -534,6 +534,19 @@ def test_parameters_are_controls_and_what_is_changed_is_marked(page):
     expect(job.get_by_role("radio", name="16:9")).to_be_checked()
 
 
+def test_the_price_is_asked_again_when_the_job_has_ended(page):
+    words = (
+        "({ msg: { words: `${model.takes[0].state}, so it costs this`, outcome: 'SUBMIT', backend: 'fal' } })"
+    )
+    page.evaluate(f"model.handlers.quote = () => {words}")
+    job = show(page)
+    page.clock.run_for(300)
+    expect(job.get_by_text("IN_QUEUE, so it costs this")).to_be_visible()
+    finish(page, job)
+    page.clock.run_for(300)
+    expect(job.get_by_text("READY, so it costs this")).to_be_visible()
+
+
 def test_generating_takes_nothing_away(page):
     job = show(page)
     finish(page, job)

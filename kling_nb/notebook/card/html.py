@@ -203,6 +203,8 @@ _TINTS = {
     "green": "60,160,90",
 }
 _STATE_TINTS = {
+    State.SUBMITTING: "grey",
+    State.IN_QUEUE: "amber",
     State.READY: "green",
     State.FAILED: "red",
     State.UNCERTAIN: "amber",
@@ -275,7 +277,7 @@ def _heading(card: Card) -> str:
     if card.backend == "local":
         parts.append(f'<span style="{BADGE}">LOCAL PREVIEW</span>')
     charge = " · ".join(escape(fact) for fact in words.charge(card))
-    parts.append(f'<span style="margin-left:auto;font-size:12px;{_QUIET}">{charge}</span>' if charge else "")
+    parts.append(f'<span style="font-size:12px;{_QUIET}">{charge}</span>' if charge else "")
     style = "display:flex;flex-wrap:wrap;gap:4px 8px;align-items:center;padding:6px 12px"
     return f'<div style="{style}">{" ".join(filter(None, parts))}</div>'
 
