@@ -343,6 +343,11 @@ class Index:
                 self._db.close()
             self._db, self._known_version, self._listed = None, None, False
 
+    def __del__(self) -> None:
+        """Close the connection when the folder is dropped: since Python 3.13 an open one is warned of."""
+        if self._db is not None and self._pid == os.getpid():
+            self._db.close()
+
     def _give_up_file(self, *, damaged: bool) -> None:
         """Use tables in memory from now on. Delete a damaged file, so that others make a new one."""
         path = self._file()
