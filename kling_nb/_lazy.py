@@ -85,10 +85,11 @@ def reloaded_module() -> str | None:
     """
     noted = "loaded modules of kling_nb"
     first = vars(sys.modules.setdefault(noted, ModuleType(noted)))
-    for name, module in sys.modules.copy().items():  # other threads import meanwhile
-        spec = getattr(module, "__spec__", None)
-        if name.partition(".")[0] == "kling_nb" and first.setdefault(name, spec) is not spec:
-            return name
+    for name in list(sys.modules):  # other threads import meanwhile
+        if name == "kling_nb" or name.startswith("kling_nb."):
+            spec = getattr(sys.modules.get(name), "__spec__", None)
+            if first.setdefault(name, spec) is not spec:
+                return name
     return None
 
 

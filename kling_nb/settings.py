@@ -10,6 +10,7 @@ import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ DOTENV, MEDIA, SCALE = ".env", "kling_media", "KLING_NB_LOCAL_SCALE"
 _PATHS = {"home", "media", "ca_bundle"}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Settings:
     """The settings of one call.
 
@@ -101,7 +102,7 @@ class Settings:
     library_optional: bool
     prices: Mapping[str, float]
 
-    @property
+    @cached_property
     def ledger_folder(self) -> Path:
         """The media folder as ledger rows name it: without symbolic links."""
         return self.media.resolve()

@@ -390,9 +390,10 @@ class Index:
         paths = list(islice(self._next, _CHECKS))
         if len(paths) < _CHECKS:  # All had their turn.
             self._next = iter(list(self._known))
+        start = os.path.join(self.folder, "")  # noqa: PTH118 -- a folder may have many
         for path in paths:
             known = self._known.get(path)
-            if known is not None and _stamp(self.folder / path) != known[1:]:
+            if known is not None and _stamp(start + path) != known[1:]:
                 self._inodes[path], edited = -1, True
         return edited
 
@@ -646,9 +647,9 @@ def _may_be_sidecar(name: str) -> bool:
     return name.endswith(".json") and not name.endswith(".data.json")
 
 
-def _stamp(path: Path) -> tuple[int, int] | None:
+def _stamp(path: Path | str) -> tuple[int, int] | None:
     try:
-        status = path.stat()
+        status = os.stat(path)  # noqa: PTH116 -- a folder may have many
     except OSError:
         return None
     return status.st_mtime_ns, status.st_size
