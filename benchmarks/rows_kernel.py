@@ -65,7 +65,7 @@ def rows(server: Loopback) -> Iterator[Row]:
             cold.append(_cell(kernel, server))
             if turn == 0:
                 warm = [_cell(kernel, server) for _ in range(WARM)]
-    for name, runs, goal in (("cold", cold, 0.35), ("warm", warm, 0.015)):
+    for name, runs, goal in (("cold", cold, 0.2), ("warm", warm, 0.01)):
         leaves = milliseconds([leaves for leaves, _ in runs])
         shown = milliseconds([shown for _, shown in runs])
         yield Row(
