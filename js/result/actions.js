@@ -49,6 +49,13 @@ export function actions(live, place) {
     const name = (take().footage.name || take().now.path.split(/[\\/]/).at(-1)) ?? "video";
     saveBlob(await canvas.convertToBlob(), `${name.replace(/\.\w+$/, "")}-${frame + 1}.png`, node);
   };
+  /** For those who cannot drag it: an image input takes it by Ctrl+V. */
+  const copyFrame = async () => {
+    if (!navigator.clipboard?.write)
+      throw new Error("This page cannot copy images. Save the frame.");
+    const frame = live.frame(take());
+    await navigator.clipboard.write([new ClipboardItem({ "image/png": frame })]);
+  };
   const saveGif = async () => {
     const { key } = take().about;
     const made = new Footage(
@@ -89,6 +96,7 @@ export function actions(live, place) {
     ...(isPlayable(take())
       ? [
           { label: "This frame", act: () => void attempt(saveFrame) },
+          { label: "Copy this frame", act: () => void attempt(copyFrame) },
           { label: "GIF", act: () => void attempt(saveGif) },
         ]
       : []),

@@ -37,6 +37,12 @@ DROP = """async (node) => {
 """Drops an image, as the browser hands it to a page."""
 
 
+COPIED = """async () => {
+  const [item] = await navigator.clipboard.read();
+  return item?.types.includes("image/png") }"""
+"""Whether an image is on the clipboard."""
+
+
 @pytest.fixture
 def fal():
     with ScriptedFal() as server:
@@ -348,5 +354,13 @@ def test_a_frame_of_another_take_is_dragged_into_an_image_input(page, live, sess
     sky.get_by_role("button", name="Remove night.png").click()
     field = sky.get_by_role("textbox", name="Image", exact=True)
     other.locator(".kling-screen").drag_to(field)
-    expect(sky.get_by_role("img", name=f"{boat.file.stem}-frame-4.png")).to_be_visible()
+    dragged = f"{boat.file.stem}-frame-4.png"
+    expect(sky.get_by_role("img", name=dragged)).to_be_visible()
+    sky.get_by_role("button", name=f"Remove {dragged}").click()
+    live.allow_clipboard()
+    other.get_by_role("button", name="Save").click()  # and the same by keyboard
+    other.get_by_role("menuitem", name="Copy this frame").press("Enter")
+    page.wait_for_function(COPIED)
+    field.press("Control+V")
+    expect(sky.get_by_role("img", name="image.png")).to_be_visible()
     expect(sky.get_by_role("button", name="Generate", exact=True)).to_have_attribute("aria-disabled", "false")
