@@ -112,9 +112,9 @@ def test_an_empty_prompt_is_left_out_if_it_is_not_required():
 
 
 def test_an_aspect_ratio_next_to_an_image_says_what_will_happen():
-    picture = "https://pictures.invalid/fox.png"
+    image = "https://example.com/fox.png"
     request = VideoRequest.build(
-        endpoint("v1-pro-image"), {"prompt": "a fox", "image_url": picture, "aspect_ratio": "9:16"}
+        endpoint("v1-pro-image"), {"prompt": "a fox", "image_url": image, "aspect_ratio": "9:16"}
     )
     assert request.warnings == (
         "The video has the shape of the image, so aspect_ratio 9:16 may have no effect.",
@@ -122,5 +122,5 @@ def test_an_aspect_ratio_next_to_an_image_says_what_will_happen():
     with pytest.raises(InputError, match="has the shape of the image"):
         VideoRequest.build(
             endpoint("v2.1-standard-image"),
-            {"prompt": "a fox", "image_url": picture, "aspect_ratio": "9:16"},
+            {"prompt": "a fox", "image_url": image, "aspect_ratio": "9:16"},
         )

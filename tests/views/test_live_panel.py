@@ -124,11 +124,11 @@ def test_every_kind_of_control_reaches_python_and_python_the_panel(page, live, s
     panel.get_by_role("switch", name="Generate audio").uncheck()
     panel.get_by_role("radiogroup", name="Shot type").get_by_role("radio").last.check(force=True)
     panel.get_by_role("button", name="Add to Elements").click()
-    panel.get_by_role("textbox", name="Frontal image").fill("https://pictures.invalid/1.png")
+    panel.get_by_role("textbox", name="Frontal image").fill("https://images.invalid/1.png")
     expect(generate_of(panel)).to_have_attribute("aria-disabled", "false")
     live.until(lambda: "elements" in made.request.input)
     request = made.request.input
-    assert request["elements"] == [{"frontal_image_url": "https://pictures.invalid/1.png"}]
+    assert request["elements"] == [{"frontal_image_url": "https://images.invalid/1.png"}]
     assert set(request) == {
         "cfg_scale",
         "duration",
@@ -217,17 +217,17 @@ def test_an_element_is_named_in_the_prompt_and_a_dropped_url_is_not_fetched(page
     front = panel.get_by_role("textbox", name="Frontal image")
     front.evaluate(
         """(node) => { const data = new DataTransfer();
-          data.setData("text/uri-list", "https://pictures.invalid/heron.png");
+          data.setData("text/uri-list", "https://images.invalid/heron.png");
           const about = { bubbles: true, cancelable: true, dataTransfer: data };
           node.dispatchEvent(new DragEvent("drop", about)) }"""
     )
-    expect(panel.get_by_title("https://pictures.invalid/heron.png")).to_be_visible()
+    expect(panel.get_by_title("https://images.invalid/heron.png")).to_be_visible()
     prompt_of(panel).press("End")
     panel.get_by_role("button", name="@Element1").click()
     expect(prompt_of(panel)).to_have_value("a walk of @Element1 ")
     live.until(lambda: made.request is not None and "elements" in made.request.input)
-    assert made.request.input["elements"][0]["frontal_image_url"] == "https://pictures.invalid/heron.png"
-    assert not [url for url in asked if "pictures.invalid" in url]
+    assert made.request.input["elements"][0]["frontal_image_url"] == "https://images.invalid/heron.png"
+    assert not [url for url in asked if "images.invalid" in url]
 
 
 def test_two_views_agree_and_a_page_that_is_loaded_again_finds_everything(page, live, session):
