@@ -21,6 +21,7 @@ from kling_nb.session import Session
 
 MakeSession = Callable[..., Session]
 HELD = Script([Run(), Hold(), Done()])
+on_a_folder = pytest.mark.parametrize("url", ["folder"], indirect=True)
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +109,7 @@ def test_what_one_machine_bought_is_free_on_the_other(
     assert there.jobs() == []  # the ledger has only what this machine submitted
 
 
+@on_a_folder
 def test_a_sweep_a_frozen_run_and_a_machine_without_a_key_use_it(
     here: Session, machine: Callable[..., Session], url: str, fal: ScriptedFal
 ) -> None:
@@ -125,6 +127,7 @@ def test_a_sweep_a_frozen_run_and_a_machine_without_a_key_use_it(
     assert len(fal.accepted) == 2
 
 
+@on_a_folder
 def test_a_take_of_fal_serves_previews_and_a_preview_serves_no_job_of_fal(
     machine: Callable[..., Session], url: str, fal: ScriptedFal
 ) -> None:
@@ -138,6 +141,7 @@ def test_a_take_of_fal_serves_previews_and_a_preview_serves_no_job_of_fal(
     assert len(fal.accepted) == 1
 
 
+@on_a_folder
 def test_only_what_was_asked_for_is_fetched(here: Session, there: Session, fal: ScriptedFal) -> None:
     generate(here)
     assert there.plan("a cat", new=True).outcome is Outcome.SUBMIT
@@ -175,6 +179,7 @@ def test_a_library_that_does_not_answer_stops_a_submission_unless_it_is_optional
     assert len(fal.accepted) == 2
 
 
+@on_a_folder
 @pytest.mark.parametrize("damage", ["cut", "changed", "missing"])
 def test_a_damaged_take_is_an_error_and_nothing_is_bought(
     here: Session, there: Session, fal: ScriptedFal, url: str, damage: str
@@ -221,6 +226,7 @@ def test_a_push_is_tried_again(s3: str, server: Studio, machine: Callable[..., S
     assert machine("jo", s3).plan("a cat").outcome is Outcome.LIBRARY
 
 
+@on_a_folder
 def test_the_library_has_no_key_of_fal(here: Session, url: str, fal: ScriptedFal) -> None:
     generate(here)
     store = Library(url).store
@@ -407,6 +413,28 @@ def test_what_a_machine_of_another_account_sent_is_uncertain_and_not_sent_again(
     assert len(fal.accepted) == 0
     gone.release()
     assert jo.submit("a cat").wait() is not None
+
+
+def test_a_machine_that_is_killed_while_it_sends_is_not_paid_for_twice(
+    run: Callable[..., Any], jo: Session, fal: ScriptedFal, studio: Path, tmp_path: Path
+) -> None:
+    stall = fal.fault("submit", "stall", handled=True)
+    killed = run("import kling_nb\nkling_nb.generate('a cat')", KLING_NB_LIBRARY=str(studio))
+    fal.wait_for("submit")
+    killed.process.kill()
+    killed.process.wait()
+    stall.release()
+    second = jo.submit("a cat")
+    wait_for_line(second, "makes this request")
+    let_time_pass(studio)
+    assert second.wait().request_id == fal.jobs[0].request_id  # type: ignore[union-attr]
+    assert "is not at work any more. fal is asked for it." in lines(second)
+    assert len(fal.accepted) == 1
+    wait_for_pushes(jo)
+    code, _, complaints = run(
+        "import kling_nb\nkling_nb.generate('a cat')", KLING_NB_LIBRARY=str(studio)
+    ).finish()
+    assert (code, len(fal.accepted)) == (0, 1), complaints
 
 
 @pytest.mark.parametrize("step", ["open", "sent"])

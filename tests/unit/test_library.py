@@ -34,6 +34,7 @@ DRAFT = TakeDraft(
     kind="video",
 )
 FAL = ("fal",)
+on_a_folder = pytest.mark.parametrize("url", ["folder"], indirect=True)
 
 
 @pytest.fixture(scope="module")
@@ -178,6 +179,7 @@ def test_a_take_goes_to_the_library_and_comes_back_the_same(
     assert there.takes(FINGERPRINT) == (copy,)
 
 
+@on_a_folder
 def test_a_preview_is_only_for_previews_and_a_take_of_fal_is_for_all(url: str, here: MediaFolder) -> None:
     library = Library(url)
     library.push(make(here, backend="local"))
@@ -191,6 +193,7 @@ def test_a_preview_is_only_for_previews_and_a_take_of_fal_is_for_all(url: str, h
     assert found.sidecar.backend == "fal"
 
 
+@on_a_folder
 def test_any_take_is_found_if_there_is_no_first_one(url: str, here: MediaFolder) -> None:
     library = Library(url)
     library.push(make(here, take=3))
@@ -218,6 +221,7 @@ def test_two_machines_keep_different_takes_of_one_number(
     assert {take.path.read_bytes() for take in third.takes(FINGERPRINT)} == {CLIP, OTHER}
 
 
+@on_a_folder
 @pytest.mark.parametrize("damage", ["cut", "changed", "missing"])
 def test_what_is_damaged_is_never_stored_and_a_push_repairs_what_it_can_see(
     url: str, here: MediaFolder, there: MediaFolder, damage: str
@@ -240,6 +244,7 @@ def test_what_is_damaged_is_never_stored_and_a_push_repairs_what_it_can_see(
         assert library.fetch(shared, there).path.read_bytes() == CLIP
 
 
+@on_a_folder
 def test_a_file_that_is_no_video_is_refused(url: str, there: MediaFolder, here: MediaFolder) -> None:
     take, library = make(here, b"<script>alert(1)</script>", kind="data"), Library(url)
     library.push(take)
@@ -412,6 +417,7 @@ def test_gc_deletes_nothing_if_a_take_cannot_be_read(library: Library, here: Med
 # -- the command line
 
 
+@on_a_folder
 def test_a_team_of_two_on_the_command_line(
     url: str,
     tmp_path: Path,
