@@ -174,7 +174,7 @@ function openedCell(live) {
       place.replaceChildren(...parts.nodes);
     }
     parts?.update();
-    const prompt = live.writing && place.querySelector("textarea");
+    const prompt = live.writing && place.querySelector("[data-kind=text] textarea");
     if (prompt) {
       live.writing = false;
       prompt.focus();
