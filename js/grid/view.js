@@ -174,8 +174,9 @@ function openedCell(live) {
       place.replaceChildren(...parts.nodes);
     }
     parts?.update();
-    const prompt = live.writing && place.querySelector("[data-kind=text] textarea");
-    if (prompt) {
+    /** @type {HTMLElement | null} */
+    const prompt = place.querySelector("[data-kind=text] textarea");
+    if (live.writing && prompt) {
       live.writing = false;
       prompt.focus();
     }

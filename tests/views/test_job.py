@@ -416,7 +416,7 @@ def test_loop_audio_and_full_screen(page):
 
 def save(job, what):
     job.get_by_role("button", name="Save").click()
-    job.get_by_role("menuitem", name=what).click()
+    job.get_by_role("menuitem", name=what, exact=True).click()
 
 
 def test_save_and_copy(page):
