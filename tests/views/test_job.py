@@ -419,6 +419,12 @@ def save(job, what):
     job.get_by_role("menuitem", name=what, exact=True).click()
 
 
+def wait_for_copy(page, begins):
+    """`wait_for_function` would not wait for a promise."""
+    while not page.evaluate("navigator.clipboard.readText()").startswith(begins):
+        page.wait_for_timeout(20)
+
+
 def test_save_and_copy(page):
     page.context.grant_permissions(["clipboard-read", "clipboard-write"], origin="http://localhost")
     job = show(page)
@@ -434,12 +440,12 @@ def test_save_and_copy(page):
     with Image.open(download.value.path()) as frame:
         assert frame.size == (64, 36)
     job.get_by_role("button", name="Copy as cell").click()
-    page.wait_for_function("navigator.clipboard.readText().then((text) => text.startsWith('%%kling'))")
+    wait_for_copy(page, "%%kling")
     job.get_by_role("button", name="More").press("Enter")
     expect(job.get_by_role("menuitem", name="Copy request id")).to_be_focused()
     page.keyboard.press("Enter")
     expect(job.get_by_role("button", name="More")).to_be_focused()
-    page.wait_for_function("navigator.clipboard.readText().then((text) => text === 'r-1')")
+    wait_for_copy(page, "r-1")
 
 
 def test_what_cannot_be_saved_says_why_and_what_is_on_its_way_is_waited_for(page):

@@ -100,7 +100,7 @@ def test_the_player_the_log_and_the_cell_of_a_take(page, live, session, tmp_cwd)
     assert 0 < len(lines) < every
     assert all("Sampling" in line for line in lines)
     job.get_by_role("button", name="Copy as cell").click()
-    page.wait_for_function("navigator.clipboard.readText().then((text) => text.startsWith('%%kling'))")
+    live.until(lambda: live.clipboard().startswith("%%kling"))
     assert live.clipboard() == "%%kling --endpoint v3-pro --duration 3\na paper boat"
 
 
@@ -360,7 +360,7 @@ def test_a_frame_of_another_take_is_dragged_into_an_image_input(page, live, sess
     live.allow_clipboard()
     other.get_by_role("button", name="Save").click()  # and the same by keyboard
     other.get_by_role("menuitem", name="Copy this frame").press("Enter")
-    page.wait_for_function(COPIED)
+    live.until(lambda: page.evaluate(COPIED))
     field.press("Control+V")
     expect(sky.get_by_role("img", name="image.png")).to_be_visible()
     expect(sky.get_by_role("button", name="Generate", exact=True)).to_have_attribute("aria-disabled", "false")
