@@ -38,14 +38,17 @@ export function makeAnother(live) {
   /** @type {number | null} */
   let shown = null;
   let seen = false;
-  /** Which takes had ended when the price was asked for: it depends on them. */
+  /** Which takes were sent, and which had ended, when the price was asked for: it depends on that. */
   let priced = "";
-  const ended = () => live.takes.map(({ now }) => isFinished(now.state)).join();
+  const stages = () =>
+    live.takes
+      .map(({ now: { state } }) => (state === "SUBMITTING" ? state : isFinished(state)))
+      .join();
   const want = (/** @type {number | undefined} */ pause) => {
     const values = form?.values() ?? {};
     const changes = (form?.changed() ?? []).map((name) => [name, values[name] ?? null]);
     if (!seen) return;
-    priced = ended();
+    priced = stages();
     const count = COUNTS[counts.selectedIndex] ?? 1;
     newTake.want(live.shown.about.key, Object.fromEntries(changes), count, pause);
   };
@@ -77,7 +80,7 @@ export function makeAnother(live) {
     node.inert = !live.controls.length;
     if (!live.controls.length) return;
     build();
-    if (connected && (newTake.idle() || priced !== ended())) want(0);
+    if (connected && (newTake.idle() || priced !== stages())) want(0);
     form?.setDisabled(!connected);
     write(generate, newTake.sending ? "Starting…" : "Generate");
     generate.ariaDisabled = `${!newTake.quote || newTake.sending || !connected}`;
