@@ -34,7 +34,7 @@ from kling_nb.ledger.limits import Grouping
 from kling_nb.media import Result, Take, Takes
 from kling_nb.request.coercion import as_list
 from kling_nb.request.media_input import for_upload
-from kling_nb.request.request import VideoRequest
+from kling_nb.request.request import VideoRequest, as_recorded
 from kling_nb.settings import Settings
 from kling_nb.sweeps.axes import Axis, combinations, list_parameters, split
 from kling_nb.sweeps.batch import Batch, BatchRow
@@ -45,6 +45,7 @@ from kling_nb.video.decisions import check_rating, check_tags
 if TYPE_CHECKING:
     from kling_nb.fal import platform
     from kling_nb.job import client as clients
+    from kling_nb.library import Shared
 else:  # boundary 1 of `_lazy`: they and httpx come with the first job
     platform = lazy("kling_nb.fal.platform")
     clients = lazy("kling_nb.job.client")
@@ -565,6 +566,21 @@ class Session:
 
         bill = wait(self._background.spawn(ask()))
         return reconcile(self._connections.ledger(settings), bill, days, since)
+
+    def _fetch_shared(self, key: str) -> Job:
+        """Store a take of the studio's library here, unless it is there, and return its job."""
+        settings = self.settings()
+        studio, media = self._connections.library(settings), self._connections.media(settings.media)
+        shared = studio.read(key)
+        known = shared.sidecar
+        here = (take for take in media.takes(known.fingerprint) if take.sidecar.sha256 == known.sha256)
+        take = next(here, None) or studio.fetch(shared, media)
+        request = VideoRequest(self._planner.endpoint_of_job(known.endpoint), known.input, {})
+        return self._past.of_take(as_recorded(request, known.fingerprint, known.input), take)
+
+    def _shared_page(self, first: int, count: int) -> tuple[list[Shared], int]:
+        """Return takes of the studio's library, the newest first, and how many there are."""
+        return self._connections.library(self.settings()).page(first, count)
 
     def get_job(self, job_id: str, endpoint: str | None = None) -> Job:
         """Return the job of an id, a request id, or the unique start of one.

@@ -169,7 +169,8 @@ function rowNode(live, row) {
   return { node, tick };
 }
 
-/** What of the reader's decisions the library can keep to. */
+const STUDIO = "studio";
+/** What of the reader's decisions the library can keep to, or the library of the studio instead. */
 const KEPT = /** @type {const} */ ([
   ["", "All ratings"],
   ["5", "5 stars"],
@@ -177,6 +178,7 @@ const KEPT = /** @type {const} */ ([
   ["3", "3 stars and up"],
   ["1", "Rated"],
   ["chosen", "Chosen"],
+  [STUDIO, "The studio's"],
 ]);
 
 /** Search, and what to keep to. @param {LivePanel} live */
@@ -247,6 +249,9 @@ function filters(live) {
       endpoint.value = query.endpoint;
       state.value = query.state;
       kept.value = query.kept;
+      for (const one of kept.options) one.hidden = one.value === STUDIO && !live.studio;
+      // The takes of a studio are listed as they are, the newest first.
+      for (const one of [words, endpoint, state]) one.disabled = query.kept === STUDIO;
       film.hidden = live.shots.length < 2;
     },
   };

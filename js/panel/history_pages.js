@@ -4,7 +4,7 @@ import { pagesOf } from "./virtual_list.js";
 
 /** @typedef {import("./protocol.js").Row} Row */
 /** @typedef {import("./protocol.js").HistoryPage} HistoryPage */
-/** @typedef {{search: string, endpoint: string, state: string, kept: string}} Query `kept`: stars, or "chosen" */
+/** @typedef {{search: string, endpoint: string, state: string, kept: string}} Query `kept`: stars, "chosen", or "studio" */
 
 /** @type {Query} */
 const ALL = { search: "", endpoint: "", state: "", kept: "" };

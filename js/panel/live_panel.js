@@ -37,6 +37,8 @@ export class LivePanel extends Live {
   marked = [];
   /** Jobs that have ended since the library was read. @type {Set<string>} */
   #ended = new Set();
+  /** Whether there is a library of a studio. */
+  studio = false;
   /** The model of the storyboard that is open. */
   board = "";
   /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -87,6 +89,7 @@ export class LivePanel extends Live {
   begin(snapshot) {
     this.ready = true;
     this.catalogue = snapshot.catalogue;
+    this.studio = snapshot.studio;
     this.composition.begin(snapshot);
     this.jobs.replace(snapshot.jobs);
     if (this.history.everything) this.history.begin(snapshot.history);

@@ -110,5 +110,5 @@ export const PAGE = 50;
  * @typedef {{page: number, total: number, rows: Row[], endpoints?: Record<string, number>,
  *   states?: Record<string, number>, error?: string}} HistoryPage
  * @typedef {{now: number, catalogue: CatalogueRow[], draft: Draft, controls: Control[], quote: Quote,
- *   jobs: Row[], history: HistoryPage}} Snapshot
+ *   studio: boolean, jobs: Row[], history: HistoryPage}} Snapshot `studio`: whether there is a library of a studio
  */

@@ -207,6 +207,15 @@ class Library:
 
     # -- the whole library
 
+    def page(self, first: int, count: int) -> tuple[list[Shared], int]:
+        """Return up to `count` takes from number `first` on, the newest first, and how many there are.
+
+        Takes that cannot be read are left out. The library is listed.
+        """
+        takes = self._takes()
+        newest = sorted(takes, key=lambda key: takes[key].modified, reverse=True)
+        return _at_once(self.read, newest[first : first + count])[0], len(takes)
+
     def status(self, media: MediaFolder) -> Status:
         """Return what the library has, and what of a media folder it lacks."""
         takes, files = self._takes(), self.store.names("media")
@@ -240,7 +249,7 @@ class Library:
         local = {(take.sidecar.fingerprint, take.sidecar.sha256): take for take in media.select()}
 
         def pull(key: str) -> Take | None:
-            shared = self._read(key)
+            shared = self.read(key)
             here = local.get((shared.sidecar.fingerprint, shared.sidecar.sha256))
             if here is not None:
                 merge_into(here.sidecar_path, shared.sidecar.user)
@@ -271,7 +280,7 @@ class Library:
         """
         before = self.store.now() - 86_400 * days
         stored, files = self._takes(), self.store.names("media")
-        found, faults = _at_once(self._read, stored)
+        found, faults = _at_once(self.read, stored)
         if faults:
             raise LibraryError(f"{faults[0][1]} Nothing was deleted.")
         decided = {
@@ -287,7 +296,7 @@ class Library:
             and (shared.sidecar.fingerprint, shared.sidecar.sha256) not in decided
         ]
         if delete:  # someone may have rated one meanwhile
-            old = [shared for shared in old if not is_decided(self._read(shared.key).sidecar.user)]
+            old = [shared for shared in old if not is_decided(self.read(shared.key).sidecar.user)]
         keys = {shared.key for shared in old}
         needed = {file for shared in found if shared.key not in keys for file in shared.files}
         unneeded = [key for key, info in files.items() if info.modified < before and key not in needed]
@@ -314,8 +323,9 @@ class Library:
                     take = key.rpartition("/")[2].removesuffix(".json")
                     self.store.create(pointer, json_object({"take": take}))
 
-    def _read(self, key: str) -> Shared:
-        shared = _shared(key, self.store.read(key)[0])
+    def read(self, key: str) -> Shared:
+        """Return the take with this key."""
+        shared = _shared(key, self.store.read(key)[0]) if _TAKE.fullmatch(key) else None
         if shared is None:
             raise LibraryError(f"{key} in the library {self.store.name} cannot be read.")
         return shared

@@ -12,6 +12,7 @@ from playwright.sync_api import expect
 from kling_nb import Panel, Video
 from kling_nb.events import State
 from kling_nb.ledger import Intent
+from kling_nb.library import Library
 from kling_nb.notebook.widgets.job import JobWidget
 from views.live import LivePage, opened
 
@@ -185,6 +186,30 @@ def test_the_chooser_recommends_filters_and_says_what_this_request_costs(page, l
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
     expect(endpoint).to_have_value("Kling 3.0 (pro) Image to Video")
+
+
+def test_takes_of_the_studio_are_listed_and_stored_when_they_are_opened(live, tmp_path, home, tmp_cwd):
+    (tmp_path / "studio").mkdir()
+    studio = Library(str(tmp_path / "studio"))
+    shared = {"backend": "local", "local_speed": float("inf"), "library": str(tmp_path / "studio")}
+    with opened(**shared, media=str(tmp_path / "colleague")) as other:
+        for prompt in ("a heron lands", "a wolf runs"):
+            other.submit(prompt).wait()
+    live.until(lambda: studio.page(0, 5)[1] == 2)
+    with opened(**shared, media=str(tmp_path / "own"), home=str(tmp_path / "own-home")) as session:
+        panel = live.panel(Panel(session))
+        panel.get_by_label("Rating of the library").select_option("The studio's")
+        expect(panel.get_by_role("option", name="a wolf runs")).to_be_visible()
+        expect(panel.get_by_role("searchbox")).to_be_disabled()
+        assert not (tmp_path / "own").exists()
+        panel.get_by_role("option", name="a heron lands").click()
+        expect(panel.get_by_role("group", name="Video player")).to_be_visible()
+        for _ in range(2):  # it is stored once
+            panel.get_by_role("option", name="a wolf runs").click()
+            expect(panel.get_by_role("img", name="a wolf runs")).to_be_visible()
+            panel.get_by_role("option", name="a heron lands").click()
+            expect(panel.get_by_role("img", name="a heron lands")).to_be_visible()
+        assert len(list((tmp_path / "own").glob("*.mp4"))) == 2
 
 
 def test_shots_and_elements_are_rows(page, live, session):

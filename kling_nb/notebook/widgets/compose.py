@@ -69,12 +69,17 @@ class Desk:
             "draft": self.draft.to_json(self.files),
             "controls": [control.to_json() for control in self.draft.endpoint.parameters],
             "quote": self._quote or self._first_quote(),
+            "studio": self.session.settings().library is not None,
             "jobs": [library.job_row(job) for job in self.queue.running],
             "history": self._first_page(),
         }
 
     def history(self, msg: Mapping[str, Any]) -> dict[str, Any]:
-        """Return a page of the ledger, without the jobs that run in this panel."""
+        """Return a page of the ledger, without the jobs that run here; or of the studio's library."""
+        if msg.get("kept") == "studio":
+            number = library.page_number(msg)
+            found, total = self.session._shared_page(number * library.PAGE, library.PAGE)
+            return {"page": number, "total": total, "rows": [library.shared_row(one) for one in found]}
         return library.page(self.session.ledger, msg, tuple(job.id for job in self.queue.running))
 
     def _first_page(self) -> dict[str, Any]:
@@ -171,12 +176,15 @@ class Desk:
         known = self.queue.get(str(job_id)) or self._opened.get(str(job_id))
         if known is not None:
             return known
-        entry = self.session.ledger.get(str(job_id))
-        if entry is not None and _needs_resume(entry):
-            raise UsageError("The job is unfinished, and not in this panel.", remedy="Resume it first.")
-        job = self.session.get_job(str(job_id))
+        if is_shared(job_id):
+            job = self.session._fetch_shared(job_id)
+        else:
+            entry = self.session.ledger.get(str(job_id))
+            if entry is not None and _needs_resume(entry):
+                raise UsageError("The job is unfinished, and not in this panel.", remedy="Resume it first.")
+            job = self.session.get_job(str(job_id))
         with self._lock:
-            self._opened[job.id] = job
+            self._opened[job_id if is_shared(job_id) else job.id] = job
             for old in list(self._opened)[:-OPENED]:
                 del self._opened[old]
         return job
@@ -258,6 +266,11 @@ class Desk:
         """Store a piece of a file. The answer to the last piece describes the file."""
         file = self.files.add_piece(msg, buffers)
         return {"file": file.to_json() if file else None}
+
+
+def is_shared(job_id: Any) -> bool:
+    """Return True for the key of a take in the studio's library. Its job comes over the network."""
+    return str(job_id).startswith("takes/")
 
 
 _COMPARED = 4

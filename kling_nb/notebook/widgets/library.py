@@ -6,8 +6,9 @@ import re
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kling_nb.catalog import Endpoint
 from kling_nb.catalog.endpoint import estimate
@@ -19,7 +20,10 @@ from kling_nb.ledger import Entry, Ledger, Selection
 from kling_nb.media import MediaFolder
 from kling_nb.notebook.tables import price
 from kling_nb.notebook.widgets.takes import clip, error_text
-from kling_nb.video.decisions import check_rating, read_decisions
+from kling_nb.video.decisions import Decisions, check_rating, read_decisions
+
+if TYPE_CHECKING:
+    from kling_nb.library import Shared
 
 _PROMPT = 200
 
@@ -162,15 +166,43 @@ def page(ledger: Ledger, msg: Mapping[str, Any], without: tuple[str, ...] = ()) 
     Raises:
         UsageError: A value of the message is not allowed.
     """
-    number = msg.get("page", 0)
-    if isinstance(number, bool) or not isinstance(number, int) or number < 0:
-        raise UsageError(f"page is {number!r}. It must be a whole number from 0 on.")
+    number = page_number(msg)
     wanted = replace(_selection(ledger, msg), without=without)
     rows, total = ledger.page(wanted, limit=PAGE, offset=number * PAGE)
     answer: dict[str, Any] = {"page": number, "total": total, "rows": [entry_row(entry) for entry in rows]}
     if number == 0:
         answer |= {"endpoints": ledger.tally("endpoint"), "states": ledger.tally("state")}
     return answer
+
+
+def page_number(msg: Mapping[str, Any]) -> int:
+    """Return the number of the page that a message wants.
+
+    Raises:
+        UsageError: It is none.
+    """
+    number = msg.get("page", 0)
+    if isinstance(number, bool) or not isinstance(number, int) or number < 0:
+        raise UsageError(f"page is {number!r}. It must be a whole number from 0 on.")
+    return number
+
+
+def shared_row(shared: Shared) -> dict[str, Any]:
+    """Return the fields of the row for a take in the studio's library. Its id is the key there."""
+    known = shared.sidecar
+    return {
+        "id": shared.key,
+        "state": State.READY.value,
+        "request_id": known.request_id,
+        "finished_at": None,
+        "message": "",
+        "has_media": False,  # it comes when it is opened
+        "rating": Decisions.of(known.user).rating,
+        **_describe_endpoint(known.endpoint, known.input),
+        "prompt": clip(str(known.input.get("prompt") or known.input.get("text") or ""), _PROMPT),
+        "backend": known.backend,
+        "created_at": datetime.fromisoformat(known.created_at).timestamp(),
+    }
 
 
 def _selection(ledger: Ledger, msg: Mapping[str, Any]) -> Selection:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,7 @@ from kling_nb.job.job import Job
 from kling_nb.notebook.card.job import panel_bundle
 from kling_nb.notebook.widgets import library
 from kling_nb.notebook.widgets.base import Answer, Handler, LiveWidget, answer_command, poster_thread
-from kling_nb.notebook.widgets.compose import Desk, Draft
+from kling_nb.notebook.widgets.compose import Desk, Draft, is_shared
 from kling_nb.notebook.widgets.feed import FEED, Channel, Feed
 from kling_nb.notebook.widgets.grid import GridWidget, live_view
 from kling_nb.notebook.widgets.strip import ResultViews
@@ -175,6 +175,11 @@ def _image_answer(jpeg: bytes) -> Answer:
     return {"found": bool(jpeg)}, [jpeg] if jpeg else []
 
 
+def _apart(work: Callable[[], dict[str, Any]], *, far: bool) -> Answer | Future[Answer]:
+    """Do work at once, or on a thread of its own if it goes over the network."""
+    return poster_thread().submit(lambda: (work(), [])) if far else (work(), [])
+
+
 class _Handle(Protocol):
     def __call__(self, desk: Desk, msg: Mapping[str, Any], /, buffers: Any) -> Answer | Future[Any]: ...
 
@@ -189,8 +194,10 @@ _HANDLERS: dict[str, _Handle] = {
     "submit": lambda desk, msg, buffers: ({"job": library.job_row(desk.submit(msg))}, []),
     "resume": lambda desk, msg, buffers: ({"job": library.job_row(desk.resume(msg.get("job")))}, []),
     "cancel": lambda desk, msg, buffers: _cancel(desk, msg.get("job")),
-    "history": lambda desk, msg, buffers: (desk.history(msg), []),
-    "open": lambda desk, msg, buffers: (desk.open(msg.get("job")), []),
+    "history": lambda desk, msg, buffers: _apart(lambda: desk.history(msg), far=msg.get("kept") == "studio"),
+    "open": lambda desk, msg, buffers: _apart(
+        lambda: desk.open(msg.get("job")), far=is_shared(msg.get("job"))
+    ),
     "reuse": lambda desk, msg, buffers: (desk.reuse(msg.get("job")), []),
     "code": lambda desk, msg, buffers: ({"text": desk.code(msg.get("job"))}, []),
     "poster": lambda desk, msg, buffers: poster_thread().submit(
