@@ -123,7 +123,7 @@ export function history(live) {
       bar.update();
       top.update();
       const { total, error, everything } = live.history;
-      const nothing = everything ? "Nothing was made yet." : "Nothing fits.";
+      const nothing = everything ? "Nothing was made yet." : "No job matches.";
       write(empty, error || (total === 0 && top.node.hidden ? nothing : ""));
       list.hidden = total === 0;
       draw();

@@ -44,10 +44,9 @@ export function phase({ state, queue_position: ahead, held, received, total }) {
   if (state === "IN_QUEUE" && ahead !== null) {
     return ahead > 0 ? `${ahead} ahead in the queue` : "Next in the queue";
   }
-  if (received) {
-    return total ? `${megabytes(received)} of ${megabytes(total)}` : megabytes(received);
-  }
-  return "";
+  if (!received) return "";
+  const moved = total ? `${megabytes(received)} of ${megabytes(total)}` : megabytes(received);
+  return state === "SUBMITTING" ? `Uploading ${moved}` : moved;
 }
 
 /** @param {number} bytes */

@@ -33,7 +33,7 @@ test("a transfer says how much, of how much where that is known", () => {
   assert.equal(words.phase({ ...download, total: 8_100_000 }), "3.4 MB of 8.1 MB");
   assert.equal(
     words.phase({ ...download, state: "SUBMITTING", total: 8_100_000 }),
-    "3.4 MB of 8.1 MB",
+    "Uploading 3.4 MB of 8.1 MB",
   );
 });
 

@@ -22,7 +22,8 @@ REFUSED = {"loc": ["body", "prompt"], "msg": "The prompt names a brand", "type":
 LOOPED = """(video) => new Promise((reported) => {
   const seen = [];
   const look = (_, { mediaTime }) => {
-    seen.push(Math.floor(mediaTime * 24 + 0.01));
+    const frame = Math.floor(mediaTime * 24 + 0.01);
+    if (seen.length || frame) seen.push(frame); // the first frame of the clip may still come after a seek
     if (seen.at(-1) < seen.at(-2)) reported(seen);
     else video.requestVideoFrameCallback(look) };
   video.requestVideoFrameCallback(look) })"""

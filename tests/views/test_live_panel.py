@@ -194,7 +194,7 @@ def test_takes_of_the_studio_are_listed_and_stored_when_they_are_opened(live, tm
     shared = {"backend": "local", "local_speed": float("inf"), "library": str(tmp_path / "studio")}
     with opened(**shared, media=str(tmp_path / "colleague")) as other:
         for prompt in ("a heron lands", "a wolf runs"):
-            other.submit(prompt).wait()
+            live.finish(other.submit(prompt))
     live.until(lambda: studio.page(0, 5)[1] == 2)
     with opened(**shared, media=str(tmp_path / "own"), home=str(tmp_path / "own-home")) as session:
         panel = live.panel(Panel(session))

@@ -59,7 +59,7 @@ def opened_in(panel):
 def test_a_search_in_one_view_is_shown_by_the_other_whatever_was_typed_there(page):
     one, other = show(page), show(page)
     search_of(other).fill("zz")
-    expect(one.get_by_text("Nothing fits.")).to_be_visible()
+    expect(one.get_by_text("No job matches.")).to_be_visible()
     expect(search_of(one)).to_have_value("zz")
     search_of(one).fill("boat")
     expect(other.get_by_text("2 jobs")).to_be_visible()
