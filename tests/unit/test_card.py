@@ -21,6 +21,7 @@ from widget.memory_job import MemoryJob
 
 from kling_nb import settings as own_settings
 from kling_nb.events import State
+from kling_nb.job.plan import Outcome
 from kling_nb.notebook.card import html as card_module
 from kling_nb.notebook.card.html import LARGEST, Card, file_name, href, html, text
 from kling_nb.notebook.card.job import card_of_file
@@ -191,6 +192,8 @@ def test_a_reused_take_says_that_it_cost_nothing(ready: Card) -> None:
     assert "already made, free (2026-11-03)" in Page(html(reused)).text
     assert "billable" not in html(reused) + text(reused)
     assert "already made, free" in text(reused)
+    shared = replace(reused, outcome=Outcome.LIBRARY)
+    assert "from the studio library, free (2026-11-03)" in Page(html(shared)).text
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,7 @@ def card_of(job: Job, job_id: str | None = None) -> Card:
         backend=job.backend,
         take=getattr(job.result, "take", None),
         reused=job.reused,
+        outcome=job.outcome,
         units=state.units,
         billed=request.units_text(state.units) if state.units else "",
         elapsed=job.finished_at - job.created_at if job.finished_at and not job.reused else None,

@@ -54,6 +54,7 @@ class Card:
         backend: "fal" or "local".
         take: Number of the take, once there is one.
         reused: True if an earlier take is shown: nothing was sent, nothing was charged.
+        outcome: What was done for a reused take, such as that it was copied; None if that is not known.
         units: Billable units, as fal sent them.
         billed: The same in words, with unit price and total if they are known.
         elapsed: Seconds from submission to the end.
@@ -78,6 +79,7 @@ class Card:
     backend: str | None = None
     take: int | None = None
     reused: bool = False
+    outcome: Outcome | None = None
     units: str | None = None
     billed: str = ""
     elapsed: float | None = None
@@ -158,7 +160,9 @@ def charge(card: Card) -> list[str]:
     if card.elapsed is not None:
         facts.append(f"{'took' if state_of(card) is State.READY else 'after'} {duration(card.elapsed)}")
     if card.reused:
-        facts.append(WORDS[Outcome.REUSE].brief + (f" ({card.made_on})" if card.made_on else ""))
+        facts.append(
+            WORDS[card.outcome or Outcome.REUSE].brief + (f" ({card.made_on})" if card.made_on else "")
+        )
     elif card.units and card.backend != "local":
         facts.append(clean(card.billed) or f"{clip(clean(card.units), 20)} billable units")
     elif card.backend == "local" and card.elapsed is not None:
