@@ -22,6 +22,7 @@ import {
  */
 export function header(live, entries) {
   const chip = element("span", "chip");
+  const place = element("span", "chip-place", {}, chip);
   const spoken = element("span", "spoken", { role: "status" });
   const time = element("span", "time", { role: "timer", ariaLabel: "Elapsed time" });
   const facts = element("span", "time");
@@ -30,7 +31,7 @@ export function header(live, entries) {
   const badge = element("span", "badge", {}, LOCAL_PREVIEW);
   const more = menu("⋯", "More", entries);
   const names = element("span", "names", {}, name, badge, time, facts);
-  const node = element("header", "bar", { tabIndex: -1 }, chip, names, spoken, cancel, more.node);
+  const node = element("header", "bar", { tabIndex: -1 }, place, names, spoken, cancel, more.node);
   const tick = () => write(time, elapsed(live));
   const ticking = setInterval(tick, 1000);
   return {
