@@ -10,6 +10,7 @@ from typing import Any
 from urllib.request import Request, urlopen
 
 import boto3
+import pytest
 from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
 
@@ -50,6 +51,14 @@ class Studio:
         """Delete all buckets."""
         reply = urlopen(Request(f"{self.url}/moto-api/reset", method="POST"), timeout=30)
         reply.close()
+
+    def new_library(self, monkeypatch: pytest.MonkeyPatch) -> str:
+        """Return the URL of an empty bucket, the only one, that this process may use."""
+        for name, value in {**CREDENTIALS, "AWS_ENDPOINT_URL": self.url}.items():
+            monkeypatch.setenv(name, value)
+        self.reset()
+        self.make_bucket("studio")
+        return "s3://studio/kling"
 
     def make_bucket(self, name: str) -> None:
         given = {

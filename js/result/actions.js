@@ -71,7 +71,7 @@ export function actions(live, place) {
     live.redraw();
   };
   const use = button("", () => void attempt(useIt));
-  const said = element("span", "facts", { role: "status" });
+  const answer = element("span", "facts", { role: "status" });
   const full = finals(live, (text) => {
     asked = take();
     write(problem, text);
@@ -118,7 +118,7 @@ export function actions(live, place) {
   const problem = alarm();
   const node = div(
     "actions",
-    ...[use, further, save.node, cell, full.node, stars.node, said, facts, problem],
+    ...[use, further, save.node, cell, full.node, stars.node, answer, facts, problem],
   );
   let labelled = "";
   return {
@@ -149,7 +149,7 @@ export function actions(live, place) {
       write(facts, inLine([dimensions(now), number]));
       if (asked !== take() || take().footage.phase === "loading") write(problem, "");
       const { using } = live;
-      write(said, using.key === about.key ? using.words : "");
+      write(answer, using.key === about.key ? using.words : "");
     },
   };
 }

@@ -175,9 +175,9 @@ with Session() as session:
 """
 
 
-@pytest.mark.parametrize("begun", [False, True], ids=["before the choice is stored", "after it"])
+@pytest.mark.parametrize("stored", [False, True], ids=["before the choice is stored", "after it"])
 def test_a_kernel_that_is_killed_while_it_stores_a_choice_leaves_one_that_counts(
-    session: Session, begun: bool
+    session: Session, stored: bool
 ) -> None:
     first = run_cell(session)
     second = make(first)
@@ -185,16 +185,16 @@ def test_a_kernel_that_is_killed_while_it_stores_a_choice_leaves_one_that_counts
     (place := Path("kling_media/earlier").absolute()).mkdir()
     for file in (first.file, first.video.sidecar):
         file.rename(place / file.name)
-    held = place if begun else second.file.parent
+    held = place if stored else second.file.parent
     with FileLock(held / LOCK):
         command = [sys.executable, "-c", CHOOSE, str(second.file)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as kernel:
             assert kernel.stdout is not None
             assert kernel.stdout.readline() == "ready\n"
-            while begun and not chosen_for(second):
+            while stored and not chosen_for(second):
                 assert kernel.poll() is None
             kernel.kill()
-    expected = second.file if begun else place / first.file.name
+    expected = second.file if stored else place / first.file.name
     again = run_cell(session)
     assert again.file == expected
     use(again, again)

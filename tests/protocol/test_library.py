@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from scripted import Done, Fail, Hold, Run, Script, ScriptedFal
-from studio import CREDENTIALS, Studio, refuse
+from studio import Studio, refuse
 
 from kling_nb import errors
 from kling_nb.events import State
@@ -34,11 +34,7 @@ def server() -> Iterator[Studio]:
 @pytest.fixture
 def s3(server: Studio, monkeypatch: pytest.MonkeyPatch) -> str:
     """The URL of a new bucket."""
-    for name, value in {**CREDENTIALS, "AWS_ENDPOINT_URL": server.url}.items():
-        monkeypatch.setenv(name, value)
-    server.reset()
-    server.make_bucket("studio")
-    return "s3://studio/kling"
+    return server.new_library(monkeypatch)
 
 
 @pytest.fixture(params=["folder", "s3"])

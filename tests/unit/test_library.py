@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from clips import clip_bytes, in_chunks, numbered
-from studio import CREDENTIALS, Studio, be_silent, cut, refuse
+from studio import Studio, be_silent, cut, refuse
 
 from kling_nb.cli import main
 from kling_nb.errors import LibraryError
@@ -45,13 +45,9 @@ def studio() -> Iterator[Studio]:
 
 
 @pytest.fixture
-def s3(studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def s3(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> str:
     """The URL of a new bucket."""
-    for name, value in {**CREDENTIALS, "AWS_ENDPOINT_URL": studio.url}.items():
-        monkeypatch.setenv(name, value)
-    bucket = f"studio-{os.getpid()}-{tmp_path.parent.name}-{tmp_path.name}".lower().replace("_", "-")[-63:]
-    studio.make_bucket(bucket.strip("-"))
-    return f"s3://{bucket.strip('-')}/kling"
+    return studio.new_library(monkeypatch)
 
 
 @pytest.fixture(params=["folder", "s3"])

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from studio import CREDENTIALS, Studio, refuse
+from studio import Studio, refuse
 
 from kling_nb.errors import LibraryError
 from kling_nb.library.marker import FRESH_SECONDS, Marker
@@ -30,11 +30,7 @@ def server() -> Iterator[Studio]:
 
 @pytest.fixture
 def s3(server: Studio, monkeypatch: pytest.MonkeyPatch) -> str:
-    for name, value in {**CREDENTIALS, "AWS_ENDPOINT_URL": server.url}.items():
-        monkeypatch.setenv(name, value)
-    server.reset()
-    server.make_bucket("studio")
-    return "s3://studio/kling"
+    return server.new_library(monkeypatch)
 
 
 @pytest.fixture
@@ -48,7 +44,7 @@ def marker(store: Store, job: str, account: str = "12345678") -> Marker:
 
 
 def let_time_pass(store: Store, key: str) -> None:
-    """Let the store's clock say that nobody has written an object for long."""
+    """Let the store's clock say that no one has written an object for long."""
     path = Path(store._path(key))
     late = path.stat().st_mtime - FRESH_SECONDS - 1
     os.utime(path, (late, late))
