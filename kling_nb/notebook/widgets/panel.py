@@ -176,7 +176,7 @@ def _image_answer(jpeg: bytes) -> Answer:
 
 
 def _apart(work: Callable[[], dict[str, Any]], *, far: bool) -> Answer | Future[Answer]:
-    """Do work at once, or on a thread of its own if it goes over the network."""
+    """Do work at once, or on the thread of the posters if it goes over the network."""
     return poster_thread().submit(lambda: (work(), [])) if far else (work(), [])
 
 
