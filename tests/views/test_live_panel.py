@@ -118,6 +118,7 @@ def test_every_kind_of_control_reaches_python_and_python_the_panel(page, live, s
     endpoint.click()
     endpoint.fill("3.0 pro image")
     panel.get_by_role("option", name="Kling 3.0 (pro) Image to Video").click()
+    expect(panel.get_by_role("textbox", name="Start image", exact=True)).to_be_visible()  # its own controls
     prompt_of(panel).fill("a heron")
     panel.get_by_role("textbox", name="Start image", exact=True).fill("https://pictures.invalid/heron.png")
     panel.get_by_role("slider", name="Duration").fill("4")
