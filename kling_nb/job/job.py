@@ -312,25 +312,30 @@ class Job:
 
     def _apply(self, event: Event) -> None:
         """Apply one event, call the listeners, and end all waits if it is the last event."""
-        if self.done:
+        if self.state.state.finished:
             return
         if isinstance(event, Logged):
             self._lines.append(event)
-        self.state = fold(self.state, event)
-        if self.state.state.finished and self.finished_at is None:
+        self.state = state = fold(self.state, event)
+        finished = state.state.finished
+        if finished and self.finished_at is None:
             self.finished_at = time.time()
-        for listener in list(self._listeners.values()):
+        for listener in tuple(self._listeners.values()):
             try:
-                listener(event, self.state)
+                listener(event, state)
             except Exception:
                 log.exception("Job %s: a listener failed. The job goes on.", self.id)
+        if not isinstance(event, Logged):  # a line answers nothing
+            self._answer(held=isinstance(event, Held))
+        if finished:
+            self._wake()
+
+    def _answer(self, *, held: bool) -> None:
+        """End the waits for the answer to the submission if there is one. A held job lets the process end."""
         if self.state.state is not State.SUBMITTING and not self._answered.done():
             self._answered.set_result(None)
-        may_end = self._answered.done() or isinstance(event, Held)
-        if may_end and not self._may_end.done():
+        if (held or self._answered.done()) and not self._may_end.done():
             self._may_end.set_result(None)
-        if self.state.state.finished:
-            self._wake()
 
     @property
     def made_on(self) -> str:
