@@ -1,21 +1,25 @@
-"""A transport with one httpcore pool per connection.
+"""A transport of httpx in which no request shares a connection with another one at the same time.
 
-At each request, httpcore compares every connection of a pool with every other. With 16 connections this is
-two thirds of the cost of a request, with hundreds of open streams nearly all of it. A pool of one connection
-avoids it.
+httpcore's pool compares every connection with every other at each request. With 16 connections this is two
+thirds of the cost of a request, with hundreds of open streams nearly all of it. Here each request has a
+connection (`httpcore.AsyncHTTP11Connection`) of its own, without a pool. Behind a proxy, it is a pool of one.
 """
 
 from __future__ import annotations
 
 import asyncio
+import ssl
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
+
+import httpcore
 
 from kling_nb._lazy import httpx
 from kling_nb.errors import UsageError
+from kling_nb.fal import sockets
 
 IDLE_SECONDS = 5.0
 """How long an idle connection is kept. Servers close idle connections later than this."""
@@ -40,31 +44,24 @@ class Lanes(httpx.AsyncBaseTransport):
         self._connection = connection
         self._kept = kept
         self._slots = asyncio.Semaphore(at_once) if at_once else None
-        self._idle: deque[tuple[_Origin, float, httpx.AsyncHTTPTransport]] = deque()
+        self._idle: deque[tuple[_Origin, float, httpx.AsyncBaseTransport]] = deque()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request. Its lane is free again when the response is closed."""
-        async with AsyncExitStack() as until_closed:
-            if self._slots is not None:
-                await until_closed.enter_async_context(self._slots)
-            origin = (request.url.scheme, request.url.host, request.url.port)
-            lane = self._take(origin) or self._new(request)
-            until_closed.push_async_callback(lane.aclose)
-            # No other request uses the lane, so a request that waits for its pool would wait for ever.
-            waits = {**request.extensions.get("timeout", {}), "pool": IDLE_SECONDS}
-            request.extensions = {**request.extensions, "timeout": waits}
+        if self._slots is not None:
+            await self._slots.acquire()
+        origin = (request.url.scheme, request.url.host, request.url.port)
+        lane = self._take(origin)
+        try:
+            lane = lane or self._new(request)
             response = await lane.handle_async_request(request)
-            assert isinstance(response.stream, httpx.AsyncByteStream)
-            until_closed.pop_all()
-            return httpx.Response(
-                response.status_code,
-                headers=response.headers,
-                stream=_Body(self, origin, lane, response.stream),
-                extensions=response.extensions,
-            )
-        raise AssertionError  # The exit stack suppresses no error, so this line is unreachable.
+        except BaseException:
+            await self.give_back(origin, lane, usable=False)
+            raise
+        response.stream = _Body(self, origin, lane, response.stream)
+        return response
 
-    def _take(self, origin: _Origin) -> httpx.AsyncHTTPTransport | None:
+    def _take(self, origin: _Origin) -> httpx.AsyncBaseTransport | None:
         """Return the idle lane to a host that was used last, or None."""
         for place in range(len(self._idle) - 1, -1, -1):
             if self._idle[place][0] == origin:
@@ -73,23 +70,28 @@ class Lanes(httpx.AsyncBaseTransport):
                 return lane
         return None
 
-    def _new(self, request: httpx.Request) -> httpx.AsyncHTTPTransport:
+    def _new(self, request: httpx.Request) -> httpx.AsyncBaseTransport:
         """Return a new lane to the host of a request. The request's extension `proxy` is for errors."""
         options = self._connection(str(request.url))
-        if "proxy" in options:
-            request.extensions = {**request.extensions, "proxy": str(options["proxy"].url)}
+        if "proxy" not in options:
+            return _Direct(options["verify"])
+        request.extensions = {**request.extensions, "proxy": str(options["proxy"].url)}
         try:
-            return httpx.AsyncHTTPTransport(limits=_ONE, **options)
+            return _Proxied(httpx.AsyncHTTPTransport(limits=_ONE, **options))
         except (ImportError, RuntimeError, ValueError) as fault:
             raise UsageError(
                 f"httpx cannot make connections with these settings ({type(fault).__name__}).",
                 remedy="kling-nb doctor shows proxy and certificates.",
             ) from fault
 
-    async def give_back(self, origin: _Origin, lane: httpx.AsyncHTTPTransport, *, usable: bool) -> None:
+    async def give_back(
+        self, origin: _Origin, lane: httpx.AsyncBaseTransport | None, *, usable: bool
+    ) -> None:
         """Keep a lane for the next request, and close the lanes that were idle for too long."""
         if self._slots is not None:
             self._slots.release()
+        if lane is None:
+            return
         if not usable:
             await lane.aclose()
             return
@@ -107,18 +109,85 @@ class Lanes(httpx.AsyncBaseTransport):
 _Origin = tuple[str, str, int | None]
 
 
+class _Direct(httpx.AsyncBaseTransport):
+    """A lane without a proxy. A request opens its connection if there is none, or if it was closed."""
+
+    def __init__(self, tls: ssl.SSLContext) -> None:
+        self._tls = tls
+        self._http: httpcore.AsyncHTTP11Connection | None = None
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request, and return its response once the headers are complete."""
+        url = request.url
+        target = httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
+        with _errors_of_httpx():
+            if self._http is not None and (self._http.is_closed() or self._http.has_expired()):
+                await self.aclose()
+            if self._http is None:
+                self._http = await self._open(
+                    url, target.origin, request.extensions.get("timeout", {}).get("connect")
+                )
+            response = await self._http.handle_async_request(
+                httpcore.Request(
+                    method=request.method,
+                    url=target,
+                    headers=request.headers.raw,
+                    content=request.stream,
+                    extensions=request.extensions,
+                )
+            )
+        body: Any = response.stream  # `Lanes` puts a stream of httpx in its place
+        return httpx.Response(
+            response.status, headers=response.headers, stream=body, extensions=response.extensions
+        )
+
+    async def _open(
+        self, url: httpx.URL, origin: httpcore.Origin, seconds: float | None
+    ) -> httpcore.AsyncHTTP11Connection:
+        if url.scheme not in {"http", "https"}:
+            raise httpx.UnsupportedProtocol(f"{url.scheme} is not a scheme of HTTP")
+        tls = self._tls if url.scheme == "https" else None
+        if tls is not None:
+            tls.set_alpn_protocols(["http/1.1"])
+        connection = await sockets.connect(origin.host.decode("ascii"), origin.port, tls, seconds)
+        return httpcore.AsyncHTTP11Connection(origin, connection, keepalive_expiry=IDLE_SECONDS)
+
+    async def aclose(self) -> None:
+        """Close the connection."""
+        connection, self._http = self._http, None
+        if connection is not None:
+            await connection.aclose()
+
+
+class _Proxied(httpx.AsyncBaseTransport):
+    """A lane through a proxy."""
+
+    def __init__(self, transport: httpx.AsyncHTTPTransport) -> None:
+        self._transport = transport
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request, and return its response once the headers are complete."""
+        # No other request uses the lane, so a request that waits for its pool would wait for ever.
+        waits = {**request.extensions.get("timeout", {}), "pool": IDLE_SECONDS}
+        request.extensions = {**request.extensions, "timeout": waits}
+        return await self._transport.handle_async_request(request)
+
+    async def aclose(self) -> None:
+        """Close the connection."""
+        await self._transport.aclose()
+
+
 class _Body(httpx.AsyncByteStream):
     """The body of a response. Closing it frees the lane."""
 
-    def __init__(
-        self, lanes: Lanes, origin: _Origin, lane: httpx.AsyncHTTPTransport, body: httpx.AsyncByteStream
-    ) -> None:
+    def __init__(self, lanes: Lanes, origin: _Origin, lane: httpx.AsyncBaseTransport, body: Any) -> None:
         self._lanes, self._origin, self._lane, self._body = lanes, origin, lane, body
         self._open = True
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        async for piece in self._body:
-            yield piece
+        with _errors_of_httpx():
+            async for piece in self._body:
+                yield piece
 
     async def aclose(self) -> None:
         if not self._open:
@@ -129,3 +198,12 @@ class _Body(httpx.AsyncByteStream):
             usable = True
         finally:  # If this is cancelled, httpcore leaves the connection neither idle nor closed.
             await self._lanes.give_back(self._origin, self._lane, usable=usable)
+
+
+@contextmanager
+def _errors_of_httpx() -> Iterator[None]:
+    """Raise errors of httpcore as those of httpx, which have the same names."""
+    try:
+        yield
+    except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException) as fault:
+        raise getattr(httpx, type(fault).__name__)(str(fault)) from fault
