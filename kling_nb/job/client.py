@@ -25,7 +25,7 @@ from kling_nb.fal.webhooks import check_webhook
 from kling_nb.job.cancel import ends_at_once, row_of_cancelled
 from kling_nb.job.connections import Backend, Connections
 from kling_nb.job.job import Job
-from kling_nb.job.plan import check_cost, limits_of, no_take
+from kling_nb.job.plan import check_cost, lacks_price, limits_of, no_take
 from kling_nb.job.record import JobRecord, RowWriter, failure_columns
 from kling_nb.job.submit import JobSubmission
 from kling_nb.ledger import Entry, Intent
@@ -73,7 +73,7 @@ class Client:
         background: BackgroundThread,
         settings: Callable[..., Settings],
         connections: Connections,
-        endpoint: Callable[[str], Endpoint],
+        endpoint: Callable[[str, Settings], Endpoint],
         priced: Callable[[VideoRequest, Settings], VideoRequest],
     ) -> None:
         self._background = background
@@ -122,10 +122,11 @@ class Client:
             )
         if webhook_url is not None:
             check_webhook(webhook_url, local=settings.backend == "local" or settings.hosts.loopback)
-        request = VideoRequest(self._endpoint(endpoint_id), _check_input(input), {})
+        request = VideoRequest(self._endpoint(endpoint_id, settings), _check_input(input), {})
         if settings.frozen:
             raise no_take(request, settings, new=True)
-        request = await asyncio.to_thread(self._priced, request, settings)
+        if lacks_price(request, settings):
+            request = await asyncio.to_thread(self._priced, request, settings)
         sending = self._background.spawn(self._submit(request, settings, webhook_url, chosen))
         self._background.finish_before_exit(sending)
         return await wait_async(sending)
@@ -286,7 +287,7 @@ class Client:
         _need_key(settings)
         backend = await self._connections.connect(settings)
         if entry is None:
-            ref = backend.hosts.ref(self._endpoint(endpoint_id).id, request_id)
+            ref = backend.hosts.ref(self._endpoint(endpoint_id, settings).id, request_id)
             return _Found(backend, ref, None)
         ref = backend.hosts.ref_from_reply(
             entry.endpoint,

@@ -434,8 +434,7 @@ class Planner:
 
     def with_price_of_today(self, request: VideoRequest, settings: Settings) -> VideoRequest:
         """Return the request with fal's price of today if none is on record. Ask fal if a limit needs it."""
-        unknown = request.endpoint.price is None and own_price(request.endpoint, settings) is None
-        if settings.backend != "fal" or settings.key is None or settings.frozen or not unknown:
+        if not lacks_price(request, settings):
             return request
         known, ask = request.endpoint, is_limited(settings)
         _, endpoint = self._once(
@@ -558,16 +557,23 @@ class Planner:
         except KlingError:
             return None
 
-    def endpoint(self, name: str | None = None, *, refresh: bool = False, fetch: bool = True) -> Endpoint:
+    def endpoint(
+        self,
+        name: str | None = None,
+        settings: Settings | None = None,
+        *,
+        refresh: bool = False,
+        fetch: bool = True,
+    ) -> Endpoint:
         """Return the endpoint of an id or short name, by default the usual one. See `Session.endpoint`."""
-        settings = self._settings()
+        settings = settings or self._settings()
         book = self._connections.endpoints(settings)
         return book.find(_name(name, settings), refresh=refresh, fetch=fetch)
 
-    def endpoint_of_job(self, endpoint_id: str) -> Endpoint:
+    def endpoint_of_job(self, endpoint_id: str, settings: Settings | None = None) -> Endpoint:
         """Return the endpoint of an existing job. A missing schema must not block the job's result."""
         try:
-            return self.endpoint(endpoint_id, fetch=False)
+            return self.endpoint(endpoint_id, settings, fetch=False)
         except UnknownEndpoint:
             if "/" not in endpoint_id:  # a mistyped short name
                 raise
@@ -680,6 +686,12 @@ def cost_of(request: VideoRequest, settings: Settings) -> float | None:
 def own_price(endpoint: Endpoint, settings: Settings) -> float | None:
     """Return the user's own price of an endpoint, in US dollars per second."""
     return settings.prices.get(endpoint.short_name, settings.prices.get(endpoint.id))
+
+
+def lacks_price(request: VideoRequest, settings: Settings) -> bool:
+    """Return True if a request may cost money and no price of its endpoint is on record."""
+    charged = settings.backend == "fal" and settings.key is not None and not settings.frozen
+    return charged and request.endpoint.price is None and own_price(request.endpoint, settings) is None
 
 
 def is_limited(settings: Settings) -> bool:
