@@ -34,6 +34,9 @@ class State(StrEnum):
 
 _FINISHED = frozenset({State.READY, State.FAILED, State.CANCELLED, State.UNCERTAIN})
 
+NOT_STARTED = frozenset({State.SUBMITTING, State.IN_QUEUE})
+"""States in which no runner works on a job yet. fal bills nothing for a job that is cancelled then."""
+
 
 @dataclass(frozen=True, slots=True)
 class Uploading:
@@ -171,6 +174,7 @@ class JobState:
         error: The error that waiting raises, in FAILED, CANCELLED and UNCERTAIN.
         uploaded: Bytes of local files sent so far, while SUBMITTING.
         upload_size: Bytes of all local files, or None if nothing is uploaded.
+        unpaid: True if the job was cancelled before it started: fal bills nothing for it.
     """
 
     state: State = State.SUBMITTING
@@ -186,6 +190,7 @@ class JobState:
     error: Exception | None = None
     uploaded: int = 0
     upload_size: int | None = None
+    unpaid: bool = False
 
     @property
     def bytes_transferred(self) -> tuple[int, int | None]:
@@ -222,4 +227,5 @@ def fold(now: JobState, event: Event) -> JobState:
             ended = State.FAILED if isinstance(event, Failed) else State.UNCERTAIN
             return replace(now, state=ended, error=error, held=False)
         case Cancelled():
-            return replace(now, state=State.CANCELLED, queue_position=None, held=False)
+            unpaid = now.state in NOT_STARTED
+            return replace(now, state=State.CANCELLED, queue_position=None, held=False, unpaid=unpaid)

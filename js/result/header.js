@@ -60,7 +60,7 @@ export function header(live, entries) {
 /** What a finished job cost, or what was done instead of a new submission. @param {LiveJob} live */
 function costs({ shown: { now, about } }) {
   if (!isFinished(now.state)) return about.outcome;
-  return inLine([now.cost, now.resumed && "resumed, no extra charge"]);
+  return now.cost;
 }
 
 /** Progress in bytes is not read out; a place in the queue is.

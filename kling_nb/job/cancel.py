@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from kling_nb import errors
-from kling_nb.events import Completed, State
+from kling_nb.events import NOT_STARTED, Completed, State
 from kling_nb.fal.replies import CancelOutcome
 
 NOT_SUBMITTED = "Cancelled. Nothing was sent."
@@ -29,7 +29,7 @@ def already_ended(state: State) -> str:
 
 def interrupt_cancels(state: State) -> bool:
     """Return True if an interrupt cancels the job: one that has not started costs nothing."""
-    return state in {State.SUBMITTING, State.IN_QUEUE}
+    return state in NOT_STARTED
 
 
 def ends_at_once(outcome: CancelOutcome, state: State) -> bool:
@@ -48,7 +48,7 @@ def row_of_cancelled(state: State) -> dict[str, Any]:
 
     Nothing is billed for a job that had not started. A runner that was stopped may have cost something.
     """
-    unpaid = {"reserved_usd": 0.0} if state in {State.SUBMITTING, State.IN_QUEUE} else {}
+    unpaid = {"reserved_usd": 0.0} if state in NOT_STARTED else {}
     return {"state": State.CANCELLED, **unpaid}
 
 

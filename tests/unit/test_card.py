@@ -21,7 +21,6 @@ from widget.memory_job import MemoryJob
 
 from kling_nb import settings as own_settings
 from kling_nb.events import State
-from kling_nb.job.plan import Outcome
 from kling_nb.notebook.card import html as card_module
 from kling_nb.notebook.card.html import LARGEST, Card, file_name, href, html, text
 from kling_nb.notebook.card.job import card_of_file
@@ -39,7 +38,7 @@ CARD = Card(
     request_id="764cabcf-b745-4b3e-ae38-1200304cf45b",
     backend="fal",
     take=2,
-    units="5",
+    cost="5 billable units",
     elapsed=72.4,
     lines=(("2023-11-14T22:13:25.123456", "Denoising 1/4"), (None, "Uploading")),
 )
@@ -181,19 +180,15 @@ def test_the_poster_may_be_as_large_as_it_can_get(ready: Card, monkeypatch: pyte
 
 
 def test_a_preview_says_so(ready: Card) -> None:
-    local = replace(ready, backend="local")
+    local = replace(ready, backend="local", cost="free preview")
     assert "LOCAL PREVIEW took 1:12 · free preview" in Page(html(local)).text
-    assert "billable" not in html(local)
     assert "LOCAL PREVIEW, made on this machine, free" in text(local)
 
 
 def test_a_reused_take_says_that_it_cost_nothing(ready: Card) -> None:
-    reused = replace(ready, reused=True, elapsed=None, made_on="2026-11-03")
+    reused = replace(ready, cost="already made, free (2026-11-03)", elapsed=None)
     assert "already made, free (2026-11-03)" in Page(html(reused)).text
-    assert "billable" not in html(reused) + text(reused)
     assert "already made, free" in text(reused)
-    shared = replace(reused, outcome=Outcome.LIBRARY)
-    assert "from the studio library, free (2026-11-03)" in Page(html(shared)).text
 
 
 @pytest.mark.parametrize(
@@ -210,7 +205,7 @@ def test_a_reused_take_says_that_it_cost_nothing(ready: Card) -> None:
     ],
 )
 def test_a_job_without_a_result_says_where_it_stands(state: str, word: str, shown: str) -> None:
-    card = replace(CARD, state=state, take=None, units=None, elapsed=None)
+    card = replace(CARD, state=state, take=None, cost="", elapsed=None)
     page = Page(html(card))
     assert word in page.text.lower()
     assert shown in page.text
@@ -356,7 +351,7 @@ def hostile_card(shown: str, **values: Any) -> Card:
         parameters={shown: shown, "nested": [shown]},
         request_id=shown,
         backend="fal",
-        units=shown,
+        cost=shown,
         error=shown,
         lines=((shown, shown),),
         src=shown,

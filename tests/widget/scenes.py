@@ -383,7 +383,7 @@ def cards():
         found[name] = card.html(card_of(JOBS[name]()))
     preview = card_of(ready())
     found["preview, reused"] = card.html(
-        replace(preview, backend="local", reused=True, units=None, elapsed=None)
+        replace(preview, backend="local", cost="already made, free (2026-11-03)", elapsed=None)
     )
     about = Card(
         "scene", "READY", "Kling TTS", "fal-ai/kling-video/v1/tts", "Good morning, and welcome to the lake."

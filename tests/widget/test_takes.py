@@ -16,12 +16,10 @@ from kling_nb.catalog.shipped import endpoint
 from kling_nb.errors import (
     InputRefused,
     MissingKey,
-    PlatformError,
     RateLimited,
     SubmissionUncertain,
-    UsageError,
 )
-from kling_nb.events import Failed, Logged, Ready, Running, State, Submitted, Unclear
+from kling_nb.events import Failed, Logged, Running, Submitted, Unclear
 from kling_nb.job.plan import Outcome
 from kling_nb.notebook.card import mark as served
 from kling_nb.notebook.widgets import takes
@@ -29,7 +27,6 @@ from kling_nb.notebook.widgets.compose import Attachments
 from kling_nb.notebook.widgets.takes import (
     StripTake,
     cell_of,
-    cost,
     earlier_takes,
     next_request,
     progress_of,
@@ -379,35 +376,6 @@ def test_a_poster_is_a_small_jpeg(tmp_path):
     assert reply["ok"] is True
     assert bytes(jpeg[:3]) == b"\xff\xd8\xff"
     assert len(jpeg) < 20_000
-
-
-def test_costs_are_shown_as_far_as_they_are_known(tmp_path):
-    job = MemoryJob()
-    assert cost(job) == ""
-    job.backend = "fal"
-    job._apply(Submitted("r-1"))
-    for fault, words in [
-        (InputRefused("no", status_code=422, billable_units="3.5"), "3.5 billable units"),
-        (InputRefused("no", status_code=422, billable_units="0"), "not charged"),
-        (InputRefused("no", status_code=422), "cost not known"),
-        (PlatformError("oops", status_code=503), "not charged"),
-        (UsageError("never sent"), "cost not known"),
-    ]:
-        failed = MemoryJob()
-        failed.backend = "fal"
-        failed._apply(Submitted("r-1"), Failed(fault))
-        assert cost(failed) == words
-    unsent = MemoryJob()
-    unsent.backend = "fal"
-    unsent._apply(Failed(UsageError("never sent")))
-    assert cost(unsent) == "not submitted, not charged"
-    done = MemoryJob()
-    done.backend = "fal"
-    done._apply(Submitted("r-1"), Ready(units="10"))
-    assert done.state.state is State.READY
-    assert cost(done) == "10 billable units"
-    done.reused = True
-    assert cost(done) == "already made, free"
 
 
 def test_long_inputs_are_not_sent_whole(tmp_path):

@@ -1,5 +1,6 @@
 """Static HTML and text, which need no kernel.
 
 `job` and `grid` collect the facts of a job, a sweep, a storyboard; `html` draws and escapes; `words` has
-the words and cleans text from outside; `mark` is what a saved output says of itself.
+the words and cleans text from outside, `cost` those about cost, which the live views use too; `mark` is what
+a saved output says of itself.
 """

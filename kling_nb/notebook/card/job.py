@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -12,14 +11,13 @@ from typing import Any
 
 from kling_nb import front_end
 from kling_nb.api import default_session
-from kling_nb.catalog import shipped
-from kling_nb.catalog.endpoint import units_text
 from kling_nb.errors import KlingError
 from kling_nb.events import State
 from kling_nb.job.job import Job
 from kling_nb.ledger import Entry
 from kling_nb.media import MediaFolder, Result, Take
 from kling_nb.notebook.card import html as card
+from kling_nb.notebook.card.cost import cost, cost_of_entry, cost_of_take
 from kling_nb.notebook.card.mark import here, mark_of
 from kling_nb.notebook.card.words import Card
 from kling_nb.request.request import shape_of
@@ -49,10 +47,7 @@ def card_of(job: Job, job_id: str | None = None) -> Card:
         request_id=job.request_id,
         backend=job.backend,
         take=getattr(job.result, "take", None),
-        reused=job.reused,
-        outcome=job.outcome,
-        units=state.units,
-        billed=request.units_text(state.units) if state.units else "",
+        cost=cost(job),
         elapsed=job.finished_at - job.created_at if job.finished_at and not job.reused else None,
         error=str(job.error) if job.error is not None else None,
         lines=tuple((line.timestamp, line.message) for line in job.lines),
@@ -62,7 +57,6 @@ def card_of(job: Job, job_id: str | None = None) -> Card:
         data=_json(job.result) if isinstance(job.result, dict) else None,
         others={name: src for name, path in job.files.items() if (src := source_of(path))},
         shape=shape_of(request),
-        made_on=job.made_on if job.reused else "",
     )
 
 
@@ -82,11 +76,6 @@ def card_of_file(result: Video | MediaFile) -> Card:
         request_id=result.request_id,
         backend=result.backend or "",
         take=result.take,
-        reused=False,
-        units=None,
-        elapsed=None,
-        error=None,
-        lines=(),
         video=result if isinstance(result, Video) else None,
         src=source_of(result.path),
         kind=_kind(result),
@@ -115,8 +104,7 @@ def card_of_take(take: Take, job_id: str | None, folder: Path) -> Card:
         request_id=known.request_id,
         backend=known.backend,
         take=known.take,
-        units=known.billable_units,
-        billed=_units_text(known.endpoint, given, known.billable_units),
+        cost=cost_of_take(known.endpoint, given, known.backend, known.billable_units),
         elapsed=(end - start).total_seconds(),
         lines=known.lines,
         video=result if isinstance(result, Video) else None,
@@ -130,16 +118,17 @@ def card_of_take(take: Take, job_id: str | None, folder: Path) -> Card:
 def card_of_entry(entry: Entry) -> Card:
     """Return the card of a job without a take, from its row in the ledger."""
     why = _why_lost(entry)
+    state = State.FAILED if why else entry.state
     return Card(
         job_id=entry.id,
-        state=State.FAILED.value if why else entry.state.value,
+        state=state.value,
         title=_title(entry.endpoint),
         endpoint=entry.endpoint,
         prompt=entry.prompt,
         parameters={name: value for name, value in entry.input.items() if name not in {"prompt", "text"}},
         request_id=entry.request_id,
         backend=entry.backend,
-        units=entry.units,
+        cost=cost_of_entry(entry, state),
         elapsed=entry.finished_at - entry.created_at if entry.finished_at else None,
         error=why or entry.error,
     )
@@ -172,11 +161,6 @@ def _title(endpoint_id: str) -> str:
         return default_session().endpoint(endpoint_id, fetch=False).title
     except KlingError:
         return endpoint_id or "Video"
-
-
-def _units_text(endpoint_id: str, resolved: Mapping[str, Any], units: str | None) -> str:
-    endpoint = shipped.find(endpoint_id)
-    return units_text(endpoint, resolved, units) if units and endpoint is not None else ""
 
 
 def _with_defaults(endpoint_id: str, given: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,6 @@ from typing import Any
 
 from kling_nb.catalog import shipped
 from kling_nb.events import State
-from kling_nb.job.plan import WORDS, Outcome
 from kling_nb.video import Video
 
 _VALUE_LENGTH = 120
@@ -53,10 +52,7 @@ class Card:
         request_id: fal's request id, once known.
         backend: "fal" or "local".
         take: Number of the take, once there is one.
-        reused: True if an earlier take is shown: nothing was sent, nothing was charged.
-        outcome: What was done for a reused take, such as that it was copied; None if that is not known.
-        units: Billable units, as fal sent them.
-        billed: The same in words, with unit price and total if they are known.
+        cost: What it cost, in words (`cost.py`); empty if nothing is said about it.
         elapsed: Seconds from submission to the end.
         error: Message and remedy of the error, at most four lines.
         lines: The log: (timestamp or None, message).
@@ -66,7 +62,6 @@ class Card:
         data: The result as JSON, if it is no file.
         others: Source of each further file of the result, by name.
         shape: Width by height of the video that the request asks for, or 0.0.
-        made_on: Day on which a reused take was made, such as `2026-11-03`, or an empty text.
     """
 
     job_id: str
@@ -78,10 +73,7 @@ class Card:
     request_id: str | None = None
     backend: str | None = None
     take: int | None = None
-    reused: bool = False
-    outcome: Outcome | None = None
-    units: str | None = None
-    billed: str = ""
+    cost: str = ""
     elapsed: float | None = None
     error: str | None = None
     lines: Sequence[tuple[str | None, str]] = ()
@@ -91,7 +83,6 @@ class Card:
     data: str | None = None
     others: Mapping[str, str] = field(default_factory=dict)
     shape: float = 0.0
-    made_on: str = ""
 
 
 def clean(text: str) -> str:
@@ -159,15 +150,7 @@ def charge(card: Card) -> list[str]:
     facts = []
     if card.elapsed is not None:
         facts.append(f"{'took' if state_of(card) is State.READY else 'after'} {duration(card.elapsed)}")
-    if card.reused:
-        facts.append(
-            WORDS[card.outcome or Outcome.REUSE].brief + (f" ({card.made_on})" if card.made_on else "")
-        )
-    elif card.units and card.backend != "local":
-        facts.append(clean(card.billed) or f"{clip(clean(card.units), 20)} billable units")
-    elif card.backend == "local" and card.elapsed is not None:
-        facts.append("free preview")
-    return facts
+    return facts + ([clean(card.cost)] if card.cost else [])
 
 
 def duration(seconds: float) -> str:

@@ -17,6 +17,7 @@ from kling_nb.api import default_session
 from kling_nb.errors import MediaError, UsageError
 from kling_nb.job.job import Job
 from kling_nb.job.plan import WORDS
+from kling_nb.notebook.card.cost import cost
 from kling_nb.notebook.card.grid import is_local, layout_of, prompt_of
 from kling_nb.notebook.card.html import poster_of
 from kling_nb.notebook.card.mark import served_url
@@ -24,7 +25,7 @@ from kling_nb.notebook.card.sheet import sheet
 from kling_nb.notebook.widgets.base import Answer, Handler, answer_command, poster_thread, read_chunk
 from kling_nb.notebook.widgets.feed import FEED, Channel, Feed
 from kling_nb.notebook.widgets.strip import ResultViews
-from kling_nb.notebook.widgets.takes import clip, cost, error_text
+from kling_nb.notebook.widgets.takes import clip, error_text
 from kling_nb.request.request import shape_of
 from kling_nb.sweeps.storyboard import Storyboard, document_path
 from kling_nb.sweeps.sweep import Sweep, SweepCell, to_submit

@@ -24,12 +24,12 @@ from kling_nb.errors import (
     KlingError,
     MediaError,
     MissingKey,
-    ResponseError,
     ResultGone,
     UsageError,
 )
 from kling_nb.events import Event, JobState, Logged, State
 from kling_nb.job.plan import WORDS, Outcome, Plan
+from kling_nb.notebook.card.cost import cost
 from kling_nb.notebook.card.job import source_of
 from kling_nb.notebook.card.mark import served_url
 from kling_nb.notebook.card.words import STATES
@@ -219,26 +219,6 @@ def earlier_takes(job: JobLike) -> Sequence[JobLike]:
             take.variable = job.variable
         return found
     return []
-
-
-def cost(job: JobLike) -> str:
-    """Return what the job cost, as far as it is known; empty while the job runs."""
-    state, error = job.state.state, job.error
-    if not state.finished:
-        return ""
-    if job.backend == "local":
-        return "free preview"
-    if job.reused:
-        made = f" ({job.made_on})" if job.made_on else ""
-        return WORDS[job.outcome or Outcome.REUSE].brief + made
-    units = job.state.units or (error.billable_units if isinstance(error, ResponseError) else None)
-    if units:
-        return "not charged" if units in {"0", "0.0"} else job.request.units_text(units)
-    if isinstance(error, errors.PlatformError):
-        return "not charged"
-    if state is State.FAILED and job.state.request_id is None:
-        return "not submitted, not charged"
-    return "cost not known"
 
 
 def _outcome_text(job: JobLike) -> str:
