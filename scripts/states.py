@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+from nbformat.sign import NotebookNotary
 from PIL import Image, ImageDraw
 from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
@@ -93,6 +94,9 @@ def studio(kept: Path | None) -> Iterator[tuple[Browser, Any]]:
         write(settings / "notebook-extension" / "tracker.jupyterlab-settings", '{"windowingMode": "none"}')
         # As in front ends that have none: a busy kernel answers by them.
         write(settings / "apputils-extension" / "kernels-settings.jupyterlab-settings", NO_SUBSHELLS)
+        data = place / ".jupyter" / "data"
+        data.mkdir(parents=True, exist_ok=True)
+        os.environ["JUPYTER_DATA_DIR"] = str(data)
         furnish(place)
         home, tests = str(place / "home"), str(ROOT / "tests")
         with (
@@ -117,11 +121,14 @@ def furnish(place: Path) -> None:
         if not (place / "home").exists():
             scenes.fill_ledger()
         made = scenes.cards()
-    compose_notebook(place / "card.ipynb", [""] * len(made))
-    saved = nbformat.read(place / "card.ipynb", as_version=4)  # type: ignore[no-untyped-call]
-    for cell, html in zip(saved.cells, made.values(), strict=True):
-        cell.outputs = [nbformat.v4.new_output("display_data", data={"text/html": html})]  # type: ignore[no-untyped-call]
-    nbformat.write(saved, place / "card.ipynb")  # type: ignore[no-untyped-call]
+    for name in ("card", "untrusted"):
+        compose_notebook(place / f"{name}.ipynb", [f"# {name}"] * len(made))
+        saved = nbformat.read(place / f"{name}.ipynb", as_version=4)  # type: ignore[no-untyped-call]
+        for cell, html in zip(saved.cells, made.values(), strict=True):
+            cell.outputs = [nbformat.v4.new_output("display_data", data={"text/html": html})]  # type: ignore[no-untyped-call]
+        nbformat.write(saved, place / f"{name}.ipynb")  # type: ignore[no-untyped-call]
+        if name == "card":
+            NotebookNotary(data_dir=os.environ["JUPYTER_DATA_DIR"]).sign(saved)  # type: ignore[no-untyped-call]
     CARDS.update(dict.fromkeys(made))
 
 
@@ -169,7 +176,7 @@ def stage(
         page.wait_for_function(RUNNING, arg=0)
     page.add_style_tag(content=STYLE)
     set_width(page, width)
-    held = [*CARDS] if name == "card" else [*scenes]
+    held = [*scenes] if kind.function else [*CARDS]
     shown = {scene: page.locator(".jp-Cell").nth(held.index(scene)).locator(SHOWN).first for scene in scenes}
     for scene, pose in scenes.items():
         shown[scene].scroll_into_view_if_needed()
@@ -409,6 +416,7 @@ KINDS = {
     ),
     "gone": Kind("any_widget", dict.fromkeys(("job", "grid", "panel")), "", end_kernel),
     "card": Kind("", CARDS),
+    "untrusted": Kind("", CARDS),
 }
 
 

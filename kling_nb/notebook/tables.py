@@ -15,6 +15,7 @@ from kling_nb.catalog.problem import visible
 from kling_nb.catalog.shipped import short_name
 from kling_nb.ledger import Entry, Spending
 from kling_nb.media import MediaFolder, Note, Take, Takes
+from kling_nb.notebook.card.style import FRAME, RULE, SMALL
 from kling_nb.notebook.flags import BODY_PARAMETERS, FIXED_FLAGS, flag_of
 from kling_nb.session import Session
 from kling_nb.settings import backend_text, dotenv_note
@@ -327,9 +328,7 @@ FEW = 16
 _OPTIONS = 4
 _LEAST_WIDTH = 40
 _GAP = "  "
-_RIM = "1px solid rgba(128,128,128,0.35)"
 _CELL = "text-align:left;vertical-align:top;padding:4px 12px 4px 0;white-space:normal"
-_SMALL = "opacity:0.7;font-size:11px"
 _FOOT = "* is required. Prices are estimates: %kling price NAME"
 
 
@@ -363,10 +362,10 @@ def html(endpoints: Sequence[Endpoint]) -> str:
     notes = "".join(f"<div>{escape(line)}</div>" for line in (_FOOT, *_notices(endpoints)))
     return (
         '<div class="kling-endpoints mathjax_ignore tex2jax_ignore" '
-        f'style="max-height:480px;overflow:auto;border:{_RIM};border-radius:8px;padding:4px 12px">'
-        '<table style="border-collapse:collapse;font-size:13px;width:100%">'
+        f'style="{FRAME};max-height:480px;overflow:auto;padding:4px 12px">'
+        '<table style="border-collapse:collapse;font-size:13px;width:100%;margin:0;table-layout:auto">'
         f"<thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>"
-        f'<div style="opacity:0.7;font-size:11px;padding:4px 0">{notes}</div></div>'
+        f'<div style="{SMALL};padding:4px 0">{notes}</div></div>'
     )
 
 
@@ -383,15 +382,15 @@ def _row(one: Endpoint) -> str:
         for control in one.parameters
     )
     parameters = parameters if one.has_schema else _UNREAD
-    note = f'<div style="{_SMALL}">{escape(one.price.note)}</div>' if one.price else ""
-    full = f'<div style="{_SMALL}">{escape(visible(one.id))}</div>' if one.id != one.short_name else ""
+    note = f'<div style="{SMALL}">{escape(one.price.note)}</div>' if one.price else ""
+    full = f'<div style="{SMALL}">{escape(visible(one.id))}</div>' if one.id != one.short_name else ""
     cells = (
         f'<span style="font-family:monospace;white-space:nowrap">{escape(visible(one.short_name))}</span>',
         escape(visible(_title(one))) + full,
         f"{escape(price_and_date(one))}{note}",
         parameters,
     )
-    return "<tr>" + "".join(f'<td style="{_CELL};border-top:{_RIM}">{cell}</td>' for cell in cells) + "</tr>"
+    return f'<tr style="{RULE}">' + "".join(f'<td style="{_CELL}">{cell}</td>' for cell in cells) + "</tr>"
 
 
 def _title(one: Endpoint) -> str:

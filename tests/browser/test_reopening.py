@@ -18,6 +18,8 @@ from notebook_page import PROGRAMS, in_one, saved_notebook
 from playwright.sync_api import BrowserContext, Page, expect
 from scripted import Done, Hold, Log, Queue, Run, Script, ScriptedFal
 
+from kling_nb.notebook.card.style import CONTROLS
+
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
 Opened = Callable[[JupyterLab | ServedFolder, str], Page]
@@ -167,9 +169,12 @@ def test_widgets_while_the_kernel_lives_and_a_card_that_plays_after(
     page = opened(lab, file.name)
     plays(page, 3)
     expect(page.get_by_label("Kling job")).to_have_count(0)
+    assert page.evaluate(ROOM_BELOW) == [CONTROLS] * 3
     # Its signature is of another content: it is not trusted any more.
     file.write_text(file.read_text().replace("a paper boat", "a paper ship"))
-    plays(opened(lab, file.name), 3)
+    page = opened(lab, file.name)
+    plays(page, 3)
+    assert page.evaluate(ROOM_BELOW) == [0] * 3  # the sanitiser drops what places the image above it
 
 
 @in_one("jupyterlab")
@@ -201,6 +206,11 @@ def test_every_output_of_every_demo_plays_trusted_or_not(
         assert has_no_error(page)
         as_it_is = page.locator("[data-kling-card]").count()  # JupyterLab's sanitiser takes that away
         assert bool(as_it_is) == trusted
+
+
+ROOM_BELOW = """() => [...document.querySelectorAll(".kling-card video")].map((video) =>
+  video.offsetHeight - video.parentElement.querySelector("img").offsetHeight)"""
+"""How much longer each player is than its image."""
 
 
 def trust(data: Path, *notebooks: Path) -> None:

@@ -13,7 +13,7 @@ from widget.memory_job import MemoryJob
 
 from kling_nb import Panel, Session, Storyboard
 from kling_nb.catalog.shipped import endpoint
-from kling_nb.errors import ContentRefused, InputRefused, SubmissionUncertain
+from kling_nb.errors import ContentRefused, InputRefused, MediaGone, ResultGone, SubmissionUncertain
 from kling_nb.events import (
     Cancelled,
     Downloading,
@@ -29,10 +29,13 @@ from kling_nb.events import (
     Uploading,
 )
 from kling_nb.ledger import Intent, Ledger
+from kling_nb.media import MediaFolder
 from kling_nb.notebook.card import grid as grid_card
 from kling_nb.notebook.card import html as card
 from kling_nb.notebook.card.html import Card
-from kling_nb.notebook.card.job import card_of
+from kling_nb.notebook.card.job import card_of, panel_card
+from kling_nb.notebook.card.mark import Mark, Part
+from kling_nb.notebook.tables import html as endpoint_table
 from kling_nb.notebook.widgets.grid import GridWidget, measures
 from kling_nb.notebook.widgets.job import JobWidget
 from kling_nb.request.request import VideoRequest
@@ -132,6 +135,12 @@ POLICY = ContentRefused(
     request_id=REQUEST,
     status_code=422,
     billable_units="0",
+)
+GONE = ResultGone(
+    "fal no longer has the result of job 3f9c1a2044de (submitted 2026-03-01 09:00). Nothing was sent.",
+    remedy="fal keeps results for 30 days. To generate another take, at a new charge: --new (API: new=True).",
+    request_id=REQUEST,
+    status_code=404,
 )
 UNANSWERED = SubmissionUncertain(
     "The request was sent and no answer came, so fal may have accepted it. It was not sent again.",
@@ -385,6 +394,15 @@ def cards():
     found["preview, reused"] = card.html(
         replace(preview, backend="local", cost="already made, free (2026-11-03)", elapsed=None)
     )
+    found["result gone"] = card.html(card_of(SceneJob(ASKED, Failed(GONE), ago=75)))
+    lost = card_of(
+        SceneJob(ASKED, Failed(MediaGone("The file of job 3f9c1a2044de is no longer in kling_media.")))
+    )
+    found["file missing"] = card.html(replace(lost, cost="5 billable units × $0.07 = $0.35"))
+    found["file gone, card saved"] = card.html(
+        replace(preview, backend="fal", video=replace(preview.video, path=Path("gone.mp4")), src="gone.mp4")
+    )
+    found["reused"] = card.html(replace(preview, cost="already made, free (2026-11-03)", elapsed=None))
     about = Card(
         "scene", "READY", "Kling TTS", "fal-ai/kling-video/v1/tts", "Good morning, and welcome to the lake."
     )
@@ -395,6 +413,18 @@ def cards():
     study = local().sweep(["a calm sea", "a stormy sea"], endpoint=PRICED, aspect_ratio=["16:9", "1:1"])
     study.wait()
     found["sweep"] = grid_card.sweep_html(study)
+    found["sweep, running"] = grid_card.sweep_html(study, players=False)
+    media = MediaFolder(Path("kling_media"))
+    found["panel"] = f'<div class="kling-card">{panel_card(media)["text/html"]}</div>'
+    found["endpoints"] = (
+        f'<div class="kling-card">{endpoint_table([endpoint(PRICED), endpoint("v3-pro-image")])}</div>'
+    )
+    mixed = Mark("scene-sweep", parts=tuple(Part(f"{at}", 1, "") for at in range(3)))
+    found["sweep, drawn again"] = grid_card.html_of_takes(
+        mixed,
+        [("calm", clip()), ("stormy", None), ("at night, with waves as high as houses", clip(LENS))],
+        Path.cwd(),
+    )
     found["storyboard"] = grid_card.storyboard_html(
         Storyboard([clip(), clip(LENS), clip(SHAPES["1:1"], "1:1")])
     )

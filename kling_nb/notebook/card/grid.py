@@ -17,17 +17,16 @@ from kling_nb.errors import KlingError
 from kling_nb.events import State
 from kling_nb.job.plan import WORDS, Outcome
 from kling_nb.notebook.card import words
-from kling_nb.notebook.card.html import BADGE, href, poster_of, transparent_gif
+from kling_nb.notebook.card.html import href, poster_of, screen_of
 from kling_nb.notebook.card.job import source_of
 from kling_nb.notebook.card.mark import Mark, Part
+from kling_nb.notebook.card.style import BADGE, FRAME, HEAD, QUIET, RULE, SMALL, TINT, dot, message
 from kling_nb.sweeps.axes import Axis
 from kling_nb.sweeps.storyboard import Storyboard
 from kling_nb.sweeps.sweep import Sweep, SweepCell
 from kling_nb.video import Video
 from kling_nb.video.frames import small_jpeg
 
-_RIM = "1px solid rgba(128,128,128,0.35)"
-_QUIET = "opacity:0.7"
 _WRAP = "white-space:normal;overflow-wrap:break-word"
 _WIDEST, _POSTER, _BYTES = 300, 240, 6_000
 """Pixels of a video in the table, pixels of its poster, and bytes of the poster."""
@@ -70,7 +69,7 @@ def _note(shown: int, count: int) -> str:
     if shown >= count:
         return ""
     text = f"The first {shown} of {count} play here, to keep the notebook small. The others are links."
-    return f'<div style="{_QUIET};font-size:12px;margin-bottom:8px">{text}</div>'
+    return f'<div style="{SMALL};padding:0 12px 6px">{text}</div>'
 
 
 def _link(video: Video, caption: str, part: int, folder: Path | None = None) -> str:
@@ -102,21 +101,19 @@ def _finished_part(cell: SweepCell) -> Part:
 
 def frame_card(mark: Mark, head: str, body: str) -> str:
     """Return the card around a body. Its first tag holds the changing part of the mark."""
-    style = f"margin:4px 0;padding:10px 14px;border:{_RIM};border-radius:6px;font-size:13px;line-height:1.5"
     return (
         f'<div class="kling-card mathjax_ignore tex2jax_ignore" data-kling-card="{_text(mark.job or "")}"'
-        f'{mark.to_attributes()} style="{style}">'
-        f'{head}<div style="overflow-x:auto">{body}</div></div>'
+        f'{mark.to_attributes()} style="{FRAME}">'
+        f'{head}<div style="{RULE};overflow-x:auto;padding:12px">{body}</div></div>'
     )
 
 
 def heading_row(title: str, summary: str, *, local: bool) -> str:
     """Return the first line of a card: title, summary, and a chip if it is a local preview."""
-    parts = [f"<strong>{_text(title)}</strong>", f'<span style="{_QUIET}">{_text(summary)}</span>']
+    parts = [f"<strong>{_text(title)}</strong>", f'<span style="{QUIET}">{_text(summary)}</span>']
     if local:
         parts.append(f'<span style="{BADGE}">LOCAL PREVIEW</span>')
-    style = "display:flex;flex-wrap:wrap;gap:4px 10px;align-items:center;margin-bottom:6px"
-    return f'<div style="{style}">{" ".join(parts)}</div>'
+    return f'<div style="{HEAD}">{" ".join(parts)}</div>'
 
 
 def html_of_takes(mark: Mark, shots: Sequence[tuple[str, Video | None]], folder: Path) -> str:
@@ -128,13 +125,13 @@ def html_of_takes(mark: Mark, shots: Sequence[tuple[str, Video | None]], folder:
         folder: The notebook's folder.
     """
     ready = [video for _, video in shots if video is not None]
-    missing, shown = f'<span style="{_QUIET}">no video here</span>', _count_of_players(len(shots))
+    missing, shown = _state_line(None, "no video here"), _count_of_players(len(shots))
     cells = [
         _link(video, caption or f"video {part + 1}", part, folder)
         if video and part >= shown
-        else (player(video, caption, folder, part=part) if video else "")
-        + f'<div style="margin-top:2px"><strong style="font-weight:600">{_text(caption)}</strong>'
-        + f"{'' if video else f' · {missing}'}</div>"
+        else (player(video, caption, folder, part=part) if video else _VACANT)
+        + f'<div style="{_BELOW}"><strong style="font-weight:600">{_text(caption)}</strong>'
+        + f"{'' if video else missing}</div>"
         for part, (caption, video) in enumerate(shots)
     ]
     summary = f"{len(ready)} of {len(shots)} ready"
@@ -191,8 +188,8 @@ def _head(sweep: Sweep, layout: Layout) -> str:
         else _prompt(sweep)
     )
     plan = "" if sweep.started else f" · {escape(sweep.price)}"
-    below = f'<div style="{_QUIET};font-size:12px;margin-bottom:8px">{escape(title)}{plan}{shared}</div>'
-    return heading_row(sizes(sweep), sweep.summary(), local=is_local(sweep)) + below
+    below = f'<div style="{SMALL};padding:0 12px 6px">{_text(sizes(sweep))}{plan}{shared}</div>'
+    return heading_row(title, sweep.summary(), local=is_local(sweep)) + below
 
 
 def _prompt(sweep: Sweep) -> str:
@@ -204,8 +201,8 @@ def _table(layout: Layout, cells: list[str]) -> str:
     head = f"text-align:left;vertical-align:bottom;padding:2px 8px 4px 0;font-weight:600;{_WRAP}"
     side = f"{head};vertical-align:top;width:140px;min-width:88px"
     cell = f"text-align:left;vertical-align:top;padding:0 8px 10px 0;{_WRAP}"
-    axes = f"{escape(layout.row_axis)} ↓ &nbsp; {escape(layout.column_axis)} →"
-    corner = f'<span style="font-weight:400;{_QUIET}">{axes}</span>'
+    axes = f"<div>{escape(layout.row_axis)} ↓</div><div>{escape(layout.column_axis)} →</div>"
+    corner = f'<div style="font-weight:400;font-size:11px;{QUIET}">{axes}</div>'
     columns = "".join(f'<th scope="col" style="{head}">{_text(label)}</th>' for label in layout.columns)
     rows = []
     assert layout.places is not None
@@ -220,7 +217,7 @@ def _table(layout: Layout, cells: list[str]) -> str:
         )
     table = "border-collapse:collapse;border:0;margin:0;font-size:13px;table-layout:auto"
     return (
-        f'<table style="{table}"><thead><tr style="background:none">'
+        f'<table style="{table}"><thead style="border:0"><tr style="background:none">'
         f'<th style="{side}">{corner}</th>{columns}</tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table>"
     )
@@ -230,7 +227,7 @@ def _flow(cells: list[str], shown: int) -> str:
     """Return the cells in a row that wraps. Those after the first ones, which are small, are lines below."""
     inner = "".join(f'<div style="width:{_WIDEST}px;max-width:100%">{cell}</div>' for cell in cells[:shown])
     lines = "".join(f"<div>{cell}</div>" for cell in cells[shown:])
-    return f'<div style="display:flex;flex-wrap:wrap;gap:10px">{inner}</div>{lines}'
+    return f'<div style="display:flex;flex-wrap:wrap;gap:12px">{inner}</div>{lines}'
 
 
 def _cell(sweep: Sweep, cell: SweepCell, layout: Layout, *, players: bool) -> str:
@@ -239,14 +236,31 @@ def _cell(sweep: Sweep, cell: SweepCell, layout: Layout, *, players: bool) -> st
     parts = []
     if layout.places is None:
         parts.append(f'<strong style="font-weight:600">{_text(caption)}</strong>')
-    if not media:
-        parts.append(f'<span style="{_QUIET}">{escape(state_words(cell))}</span>')
-    elif cell.job is not None and cell.job.reused:
-        parts.append(f'<span style="{_QUIET};font-size:11px">{WORDS[Outcome.REUSE].brief}</span>')
     if cell.error is not None:
-        style = f"border-left:3px solid rgba(220,70,70,0.9);padding-left:8px;{_WRAP};max-width:260px"
-        parts.append(f'<div style="{style}">{_text(str(cell.error), 400)}</div>')
-    return media + (f'<div style="margin-top:2px">{" · ".join(parts)}</div>' if parts else "")
+        parts.append(
+            f'<div style="{message(_state_of(cell))};font-size:12px">{_text(str(cell.error), 400)}</div>'
+        )
+    if not media or (cell.job is not None and cell.job.reused):
+        word = WORDS[Outcome.REUSE].brief if media else state_words(cell)
+        parts.append(_state_line(_state_of(cell), word))
+    below = "".join(f'<div style="{_BELOW}">{part}</div>' for part in parts)
+    return (media or _VACANT) + below
+
+
+_BELOW = "margin-top:3px"
+_VACANT = f'<div style="{TINT};border-radius:4px;height:96px;min-width:110px;max-width:{_WIDEST}px"></div>'
+"""In the place of a video that is not there."""
+
+
+def _state_of(cell: SweepCell) -> State | None:
+    return State(cell.state) if cell.state in State.__members__ else None
+
+
+def _state_line(state: State | None, word: str) -> str:
+    """Return a state below its cell: a dot and a word."""
+    style = f"display:flex;align-items:center;gap:6px;{SMALL}"
+    shown = escape(word[:1].upper() + word[1:])
+    return f'<div style="{style}"><span style="{dot(state)}"></span>{shown}</div>'
 
 
 def text_of_takes(shots: Sequence[tuple[str, Video | None]], folder: Path) -> str:
@@ -267,20 +281,12 @@ def player(video: Video, caption: str, folder: Path | None = None, *, part: int)
         folder: The notebook's folder; by default the working folder.
         part: Its number in the mark of the output. With it a reader finds a file that was moved.
     """
-    alt = _text(caption, 200)
-    size = f'width="{video.width}" height="{video.height}"'
-    fit = "grid-area:1/1/2/2;width:100%;height:auto;margin:0"
-    src, poster = source_of(video.path, folder), small_poster(video)
-    image = f'<img src="{poster}" {size} alt="{alt}" style="{fit}">' if poster else ""
-    player = (
-        f'<video src="{escape(href(src))}" data-kling-part="{part}" {size} controls loop muted '
-        f'playsinline preload="metadata" poster="{transparent_gif(video)}" '
-        f'aria-label="{alt}" style="{fit}"></video>'
-        if src
-        else ""
-    )
+    src = source_of(video.path, folder)
+    source = f'src="{escape(href(src))}" data-kling-part="{part}"' if src else ""
+    screen = screen_of(video, small_poster(video), source, _text(caption, 200))
     width = round(min(_WIDEST, 220 * video.width / video.height))
-    return f'<div style="display:grid;width:{width}px;max-width:100%;min-width:110px">{image}{player}</div>'
+    style = f"display:grid;width:{width}px;max-width:100%;min-width:110px;border-radius:4px;overflow:hidden"
+    return f'<div style="{style}">{screen}</div>'
 
 
 def small_poster(video: Video) -> str:
@@ -399,16 +405,16 @@ def storyboard_html(board: Storyboard) -> str:
     start = 0.0
     for number, shot in enumerate(board, 1):
         prompt = escape(words.clip(words.clean(prompt_of(shot)), 200))
-        label = f'<span style="{_QUIET};font-size:12px">{start:.4g}–{start + shot.duration:.4g} s</span>'
-        name = f'<div style="margin-top:2px"><strong>{number}</strong> {label}</div>'
+        label = f'<span style="{SMALL}">{start:.4g}–{start + shot.duration:.4g} s</span>'
+        name = f'<div style="{_BELOW}"><strong>{number}</strong> {label}</div>'
         media = player(shot, f"Shot {number}: {prompt_of(shot)}", part=number - 1)
         shots.append(
             f'<div style="flex:none;width:220px;max-width:100%">{media}'
-            f'{name}<div dir="auto" style="white-space:normal;overflow-wrap:break-word">{prompt}</div></div>'
+            f'{name}<div dir="auto" style="font-size:12px;{_WRAP}">{prompt}</div></div>'
         )
         start += shot.duration
-    arrow = '<div style="flex:none;align-self:flex-start;padding-top:48px;opacity:0.7">→</div>'
-    row = f'<div style="display:flex;gap:8px;padding-bottom:6px">{arrow.join(shots)}</div>'
+    arrow = f'<div style="flex:none;align-self:flex-start;padding-top:48px;{QUIET}">→</div>'
+    row = f'<div style="display:flex;gap:10px">{arrow.join(shots)}</div>'
     local = any(shot.backend == "local" for shot in board)
     parts = tuple(Part("", shot.take, "", shot.request_id) for shot in board)
     mark = Mark(board.id, state=State.READY.value, parts=parts)

@@ -3,7 +3,7 @@
 - JupyterLab's sanitiser (for notebooks that are not trusted) keeps `<video src>`, `<details>`, `<pre>`,
   classes and most CSS properties. It drops `<style>`, `data-` attributes and `<source src>`. It cleans the
   page, not the file, so `mark.py` can read those attributes.
-- Colours come from the page, with shades of grey that are visible on light and dark.
+- Colours come from the page, and from `style.py`.
 - MathJax must not read the dollar signs of a prompt.
 """
 
@@ -24,6 +24,28 @@ from kling_nb.errors import KlingError, MediaError
 from kling_nb.events import State
 from kling_nb.notebook.card import words
 from kling_nb.notebook.card.mark import Mark
+from kling_nb.notebook.card.style import (
+    BADGE,
+    BAR,
+    CODE,
+    CONTROLS,
+    CONTROLS_GROUND,
+    FRAME,
+    HEAD,
+    NAMES,
+    QUIET,
+    RULE,
+    SMALL,
+    STAGE,
+    TALLEST,
+    TERM,
+    TERMS,
+    TINT,
+    WRAP,
+    chip,
+    dot,
+    message,
+)
 from kling_nb.notebook.card.words import Card
 from kling_nb.settings import current_home
 from kling_nb.video import Video
@@ -62,55 +84,63 @@ def file_name(src: str) -> str:
 # removes `<video>`, as GitHub does.
 
 
-WIDEST = 760
-"""Pixels of a card."""
-
-_STAGE = "background:rgba(128,128,128,0.14)"
-"""What is next to a video that is narrower than the card."""
-
-_TALLEST = 420
-"""Largest height of the stage, in pixels: that of the live view."""
-
-
 def player(card: Card) -> str:
     """Return the player of the result; empty if there is nothing to play."""
     source = f'src="{escape(href(card.src))}"' if card.src else ""
     if card.video is not None:
         return _video(card, card.video, source)
-    state = words.state_of(card)
-    if state is not None and not state.finished:
-        return _place(card)
     if not source or words.state_of(card) is not State.READY:
         return ""
     if card.kind == "audio":
-        return f'<audio {source} controls preload="metadata" style="width:100%;display:block"></audio>'
+        audio = f'<audio {source} controls preload="metadata" style="width:100%;display:block"></audio>'
+        return f'<div style="{STAGE}">{audio}</div>'
     if card.kind == "image":
-        fit = "max-width:100%;height:auto;display:block;margin:0 auto"
-        return f'<img {source} alt="{_alt(card)}" style="{fit}">'
+        fit = f"max-width:100%;max-height:{TALLEST}px;height:auto;display:block;margin:0 auto"
+        return f'<div style="{STAGE}"><img {source} alt="{_alt(card)}" style="{fit}"></div>'
     return ""
 
 
-def _place(card: Card) -> str:
-    """Return the place of a video that is still to come, as large as the video will be."""
-    shape = card.shape or 16 / 9
-    style = f"aspect-ratio:{shape:.4g};max-width:{round(_TALLEST * shape)}px;margin:0 auto"
-    return f'<div style="{_STAGE}"><div style="{style}"></div></div>'
-
-
 def _video(card: Card, video: Video, source: str) -> str:
+    shape = video.width / video.height
+    style = f"display:grid;max-width:{round(TALLEST * shape)}px;margin:0 auto"
+    screen = screen_of(video, _poster(video), source, _alt(card))
+    return f'<div style="{STAGE}"><div style="{style}">{screen}</div></div>'
+
+
+def screen_of(video: Video, poster: str, source: str, alt: str) -> str:
+    """Return a video over its poster, for a grid: the image, and below it the browser's controls.
+
+    No page may style the controls, and a card has no script that could replace them. They are drawn at the
+    lower edge of the element, so the element is longer than its image by their height. JupyterLab's
+    sanitiser drops `object-position`. It drops `max()` too, and with it the room below.
+
+    Args:
+        video: The video.
+        poster: Its poster as a data URI, or an empty text.
+        source: The attribute `src` of the player, or an empty text: then only the poster is shown.
+        alt: What the video shows, escaped.
+    """
     size = f'width="{video.width}" height="{video.height}"'
     fit = "grid-area:1/1/2/2;width:100%;height:auto;margin:0"
-    poster = _poster(video)
-    image = f'<img src="{poster}" {size} alt="{_alt(card)}" style="{fit}">' if poster else ""
-    player = (
-        f'<video {source} {size} controls loop muted playsinline preload="metadata" '
-        f'poster="{transparent_gif(video)}" aria-label="{_alt(card)}" style="{fit}"></video>'
-        if source
-        else ""
+    image = (
+        f'<img src="{poster}" {size} alt="{alt}" style="{fit}">'
+        if poster
+        else _place(video.width / video.height)
     )
-    widest = min(WIDEST, round(_TALLEST * video.width / video.height))
-    grid = f"display:grid;max-width:{widest}px;margin:0 auto"
-    return f'<div style="{_STAGE}"><div style="{grid}">{image}{player}</div></div>'
+    if not source:
+        return image
+    below = f"grid-area:2/1/3/2;height:0;height:max({CONTROLS}px);background:{CONTROLS_GROUND}"
+    fit = "grid-area:1/1/3/2;width:100%;height:100%;margin:0;object-position:top"
+    return (
+        f'{image}<div style="{below}"></div>'
+        f'<video {source} {size} controls loop muted playsinline preload="metadata" '
+        f'poster="{transparent_gif(video)}" aria-label="{alt}" style="{fit}"></video>'
+    )
+
+
+def _place(shape: float) -> str:
+    """Return an empty element of a grid, as large as an image of this width by height."""
+    return f'<div style="grid-area:1/1/2/2;padding-bottom:{100 / shape:.5g}%"></div>'
 
 
 def _alt(card: Card) -> str:
@@ -186,52 +216,27 @@ _ROUND_ABOUT = 3_000
 _LENGTHS = (None, 1_000, 250)
 """Characters to which long texts are cut, tried in this order."""
 
-_RIM = "1px solid rgba(128,128,128,0.35)"
-_CARD = (
-    f"max-width:{WIDEST}px;margin:4px 0;border:{_RIM};border-radius:6px;overflow:hidden;"
-    "font-size:13px;line-height:1.5"
-)
-_QUIET = "opacity:0.7"
-_WRAP = "white-space:pre-wrap;overflow-wrap:break-word"
-BADGE = "font-size:10px;padding:0 6px;border:1px dashed;border-radius:3px"
-"""How LOCAL PREVIEW looks, as in the live view."""
-_TINTS = {
-    "amber": "220,150,20",
-    "blue": "70,130,230",
-    "grey": "128,128,128",
-    "red": "220,70,70",
-    "green": "60,160,90",
-}
-_STATE_TINTS = {
-    State.SUBMITTING: "grey",
-    State.IN_QUEUE: "amber",
-    State.READY: "green",
-    State.FAILED: "red",
-    State.UNCERTAIN: "amber",
-    State.CANCELLED: "grey",
-}
-
 
 def html(card: Card) -> str:
     """Return the card as one HTML fragment, about 25 kB with its poster.
 
-    With its plain text, the card adds at most `LARGEST` bytes to a saved notebook. The log gets the rest of
-    them. If long texts leave nothing, they are cut; `%kling show` and the sidecar have all of it.
+    Its parts have the order of the live view. With its plain text, the card adds at most `LARGEST` bytes to
+    a saved notebook. The log gets the rest of them. If long texts leave nothing, they are cut; `%kling show`
+    and the sidecar have all of it.
     """
     media = player(card)
     for length in _LENGTHS:
         shorter = _cut(card, length)
-        head = _heading(shorter)
-        facts = "".join(part(shorter) for part in (_state, _origin, _prompt, _parameters, _data))
+        parts = "".join(part(shorter) for part in (_heading, _status))
+        facts = "".join(part(shorter) for part in (_file, _request))
         ids = _ids(shorter)
-        room = LARGEST - _ROUND_ABOUT - words.saved_size(media + head + facts + ids)
+        room = LARGEST - _ROUND_ABOUT - words.saved_size(parts + media + facts + ids)
         if room > 0:
             break
     changing = Mark(state=card.state, request=card.request_id).to_attributes()
     return (
         f'<div class="kling-card mathjax_ignore tex2jax_ignore" data-kling-card="{_text(card.job_id)}"'
-        f'{changing} style="{_CARD}">{head}{media}'
-        f'<div style="padding:8px 12px">{facts}{_details(card, ids, room)}</div></div>'
+        f'{changing} style="{FRAME}">{parts}{media}{facts}{_details(card, ids, room)}</div>'
     )
 
 
@@ -270,89 +275,93 @@ def text(card: Card) -> str:
 def _heading(card: Card) -> str:
     state = words.state_of(card)
     word = words.state_word(card)
-    parts = [
-        _chip(word[:1].upper() + word[1:], _STATE_TINTS.get(state, "blue") if state else "grey"),
-        f"<strong>{_text(card.title, 200)}</strong>",
-    ]
+    names = [f"<strong>{_text(card.title, 200)}</strong>"]
     if card.backend == "local":
-        parts.append(f'<span style="{BADGE}">LOCAL PREVIEW</span>')
+        names.append(f'<span style="{BADGE}">LOCAL PREVIEW</span>')
     charge = " · ".join(escape(fact) for fact in words.charge(card))
-    parts.append(f'<span style="font-size:12px;{_QUIET}">{charge}</span>' if charge else "")
-    style = "display:flex;flex-wrap:wrap;gap:4px 8px;align-items:center;padding:6px 12px"
-    return f'<div style="{style}">{" ".join(filter(None, parts))}</div>'
+    names.append(f'<span style="{SMALL}">{charge}</span>' if charge else "")
+    return (
+        f'<div style="{HEAD}">{_chip(state, word[:1].upper() + word[1:])} '
+        f'<div style="{NAMES}">{" ".join(filter(None, names))}</div></div>'
+    )
 
 
-def _prompt(card: Card) -> str:
-    if not card.prompt or card.prompt == card.title:
-        return ""
-    style = f"margin:6px 0;{_WRAP}"
-    return f'<div dir="auto" style="{style}">{_text(card.prompt)}</div>'
+def _chip(state: State | None, word: str) -> str:
+    """Return a state as the live view shows it: a dot and a word."""
+    return f'<span style="{chip(state)}"><span style="{dot(state)}"></span>{escape(word)}</span>'
 
 
-def _parameters(card: Card) -> str:
-    pairs = [
-        f'<span style="{_QUIET}">{escape(name)}</span> <bdi>{escape(value)}</bdi>'
-        for name, value in words.parameters(card)
-    ]
-    return _row(pairs)
-
-
-def _data(card: Card) -> str:
-    if not card.data:
-        return ""
-    style = f"margin:8px 0;font-size:13px;max-height:240px;overflow:auto;{_WRAP}"
-    return f'<pre style="{style}">{_text(card.data)}</pre>'
-
-
-def _state(card: Card) -> str:
+def _status(card: Card) -> str:
+    """Return the stage of a job without a result: the place of its video, or why there is none."""
     lines = words.state_lines(card)
     if not lines:
         return ""
     state = words.state_of(card)
-    tint = _TINTS[_STATE_TINTS.get(state, "blue") if state else "grey"]
-    style = f"margin:8px 0;padding:4px 10px;border-left:3px solid rgba({tint},0.9);{_WRAP}"
-    return f'<div style="{style}">{_line(chr(10).join(lines))}</div>'
+    if state is None or state.finished:
+        box = f'<div style="{message(state)}">{_line(chr(10).join(lines))}</div>'
+        middle = "display:flex;justify-content:center;padding:12px"
+        return f'<div style="{STAGE};{middle}">{box}</div>'
+    shape = card.shape or 16 / 9
+    middle = "grid-area:1/1/2/2;align-self:center;padding:12px;text-align:center;overflow-wrap:break-word"
+    rest = "".join(f'<div style="{SMALL}">{_line(line)}</div>' for line in lines[1:])
+    text = f'<div style="{middle}"><strong>{_line(lines[0])}</strong>{rest}</div>'
+    grid = f"display:grid;max-width:{round(TALLEST * shape)}px;margin:0 auto"
+    return f'<div style="{STAGE}"><div style="{grid}">{_place(shape)}{text}</div></div>'
 
 
-def _origin(card: Card) -> str:
-    facts = [escape(words.measures(card))] if card.video is not None else []
+def _file(card: Card) -> str:
+    """Return the line below the stage: links to the files, and what the video is."""
+    links = [(file_name(card.src), card.src)] if card.src and file_name(card.src) else []
+    links += card.others.items()
+    shown = [
+        f'<a href="{escape(href(src))}" style="font-size:12px"><bdi>{_text(name, 200)}</bdi></a>'
+        for name, src in links
+    ]
+    facts = [words.measures(card)] if card.video is not None else []
     facts += [f"take {card.take}"] if card.take else []
-    if card.src and file_name(card.src):
-        link = escape(href(card.src))
-        facts.append(f'<a href="{link}"><bdi>{_text(file_name(card.src), 200)}</bdi></a>')
-    for name, src in card.others.items():
-        facts.append(f'<a href="{escape(href(src))}"><bdi>{_text(name, 60)}</bdi></a>')
-    return _row(facts, f"font-size:12px;{_QUIET};")
+    if facts:
+        shown.append(f'<span style="{SMALL};margin-left:auto">{escape(" · ".join(facts))}</span>')
+    return f'<div style="{BAR}">{" ".join(shown)}</div>' if shown else ""
+
+
+def _request(card: Card) -> str:
+    """Return what was asked for, and a result that is no file."""
+    parts = []
+    if card.prompt and card.prompt != card.title:
+        parts.append(f'<div dir="auto" style="{WRAP}">{_text(card.prompt)}</div>')
+    if pairs := words.parameters(card):
+        shown = " · ".join(
+            f'<span style="{QUIET}">{escape(name)}</span> <bdi>{escape(value)}</bdi>' for name, value in pairs
+        )
+        parts.append(f'<div style="font-size:12px;overflow-wrap:break-word">{shown}</div>')
+    if card.data:
+        parts.append(f'<pre style="{_CODE};margin:4px 0">{_text(card.data)}</pre>')
+    return f'<div style="{RULE};padding:6px 12px">{"".join(parts)}</div>' if parts else ""
 
 
 def _ids(card: Card) -> str:
-    ids = [_code(card.endpoint)] + ([f"request {_code(card.request_id)}"] if card.request_id else [])
-    return _row(ids, f"font-size:11px;{_QUIET};")
+    rows = [("Endpoint", card.endpoint), ("Request", card.request_id)]
+    rows += [] if card.job_id.startswith("take-") else [("Job", card.job_id)]
+    shown = "".join(
+        f'<dt style="{TERM};{QUIET}">{name}</dt>'
+        f'<dd style="{TERM};overflow-wrap:break-word">{_text(value, 200)}</dd>'
+        for name, value in rows
+        if value
+    )
+    return f'<dl style="{TERMS}">{shown}</dl>'
+
+
+_CODE = f"{CODE};font-size:12px;line-height:1.5;padding:6px 12px;max-height:168px;overflow:auto;{TINT};{WRAP}"
+"""Of log and data."""
 
 
 def _details(card: Card, ids: str, room: int) -> str:
     """Return what folds away: the ids and the log."""
     log = words.log(card, room)
-    shown = " open" if words.state_of(card) is State.FAILED else ""
     count = f" · Log · {len(card.lines)} line{'s' * (len(card.lines) != 1)}" if log else ""
-    style = f"margin:4px 0 0;max-height:240px;overflow:auto;font-size:12px;{_WRAP}"
-    summary = f'<summary style="cursor:pointer;font-size:12px;{_QUIET}">Details{count}</summary>'
-    lines = f'<pre style="{style}">{_line(log)}</pre>' if log else ""
-    return f'<details{shown} style="margin-top:6px">{summary}{ids}{lines}</details>'
-
-
-def _row(parts: list[str], style: str = "") -> str:
-    if not parts:
-        return ""
-    return f'<div style="margin-top:2px;{style}overflow-wrap:break-word">{" · ".join(parts)}</div>'
-
-
-def _chip(label: str, tint: str) -> str:
-    """Return a state as the live view shows it: a dot and a word."""
-    colour = _TINTS[tint]
-    dot = f"display:inline-block;width:8px;height:8px;border-radius:50%;background:rgb({colour})"
-    style = f"font-size:12px;font-weight:600;padding:1px 9px;border-radius:9px;background:rgba({colour},0.14)"
-    return f'<span style="{style}"><span style="{dot}"></span> {escape(label)}</span>'
+    summary = f'<summary style="cursor:pointer;padding:5px 12px;{SMALL}">Details{count}</summary>'
+    lines = f'<pre style="{_CODE};margin:0">{_line(log)}</pre>' if log else ""
+    return f'<details style="{RULE}">{summary}{ids}{lines}</details>'
 
 
 def _text(value: str, length: int = 4_000) -> str:
@@ -363,8 +372,3 @@ def _text(value: str, length: int = 4_000) -> str:
 def _line(value: str) -> str:
     """Return text as HTML without a line break: in Markdown, a blank line would end the card."""
     return escape(value).replace("\n", "&#10;")
-
-
-def _code(value: str) -> str:
-    # Themes draw a box around <code>, and a request id would not fit its line.
-    return f'<span style="font-family:monospace">{_text(value, 200)}</span>'

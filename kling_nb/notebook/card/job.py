@@ -19,6 +19,7 @@ from kling_nb.media import MediaFolder, Result, Take
 from kling_nb.notebook.card import html as card
 from kling_nb.notebook.card.cost import cost, cost_of_entry, cost_of_take
 from kling_nb.notebook.card.mark import here, mark_of
+from kling_nb.notebook.card.style import QUIET
 from kling_nb.notebook.card.words import Card
 from kling_nb.request.request import shape_of
 from kling_nb.video import MediaFile, Video
@@ -203,7 +204,7 @@ def panel_card(media: MediaFolder, folder: Path | None = None) -> Bundle:
         take = media.latest()
         latest = card.html(card_of_take(take, None, folder or front_end.base_folder())) if take else ""
     more = " The latest take here:" if latest else ""
-    note = f'<div style="margin:4px 0;opacity:0.8">{_PANEL_NOTE}{more}</div>'
+    note = f'<div style="font-size:13px;margin:4px 0;{QUIET}">{_PANEL_NOTE}{more}</div>'
     return {"text/html": f"<div>{note}{latest}</div>", "text/plain": _PANEL_NOTE}
 
 

@@ -21,6 +21,7 @@ from kling_nb._typesetting import font, shorten, typeset, wrap
 from kling_nb.catalog.shipped import short_name
 from kling_nb.errors import UsageError
 from kling_nb.job.job import Job
+from kling_nb.notebook.card.style import COLOURS
 from kling_nb.notebook.card.words import clean, clip
 from kling_nb.sweeps.axes import label
 from kling_nb.sweeps.batch import BatchRow
@@ -296,12 +297,21 @@ def _copy(video: Video, folder: Path, number: int) -> bytes:
     return content
 
 
-_STYLE = """
-:root{color-scheme:light dark;--page:#f6f6f4;--tile:#fff;--text:#1b1c1e;--quiet:#5d6066;--line:#dfdfdb;
---star:#a86200;--tag:#e8eefb;--tagtext:#1f4a9c;--focus:#1f6feb}
-@media (prefers-color-scheme:dark){:root{--page:#141517;--tile:#1d1f22;--text:#ececec;--quiet:#a3a7ad;
---line:#303338;--star:#f0b429;--tag:#23324f;--tagtext:#b4ccff;--focus:#79b0ff}}
-*{box-sizing:border-box;margin:0}
+_SHARED = {"quiet": "quiet", "line": "line", "star": "warn", "focus": "brand"}
+"""Colours that are those of cards, by their name here."""
+
+
+def _colours(*, dark: bool) -> str:
+    return "".join(f"--{own}:{COLOURS[name][dark]};" for own, name in _SHARED.items())
+
+
+_STYLE = f"""
+:root{{color-scheme:light dark;--page:#f6f6f4;--tile:#fff;--text:#1b1c1e;--tag:#e8eefb;--tagtext:#1f4a9c;
+{_colours(dark=False)}}}
+@media (prefers-color-scheme:dark){{:root{{--page:#141517;--tile:#1d1f22;--text:#ececec;
+--tag:#23324f;--tagtext:#b4ccff;{_colours(dark=True)}}}}}
+"""
+_STYLE += """*{box-sizing:border-box;margin:0}
 body{background:var(--page);color:var(--text);font:14px/1.45 system-ui,-apple-system,"Segoe UI",sans-serif;
 padding:32px clamp(16px,4vw,56px) 56px}
 header{display:flex;flex-wrap:wrap;align-items:baseline;gap:4px 16px;padding-bottom:20px}
@@ -356,7 +366,10 @@ _CAPTION = 116
 _STAR = 18
 """Pixels of a tile's width, between tiles, around them; heights of the image and the text below it."""
 
-_PAGE, _STAGE, _INK, _QUIET, _GOLD, _FAINT = "#f6f6f4", "#0c0d0e", "#1b1c1e", "#5d6066", "#c27a00", "#d5d5d0"
+_PAGE, _STAGE, _INK, _QUIET, _GOLD, _FAINT = (
+    *("#f6f6f4", "#0c0d0e", "#1b1c1e"),
+    *(COLOURS["quiet"][0], COLOURS["warn"][0], COLOURS["line"][0]),
+)
 _MOST_PIXELS = 160_000_000
 
 

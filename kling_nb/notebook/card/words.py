@@ -133,11 +133,11 @@ def parameters(card: Card) -> list[tuple[str, str]]:
 
 
 def measures(card: Card) -> str:
-    """Return size, duration and frame rate of the video as text."""
+    """Return size and duration of the video as text, as `dimensions` of `words.js`."""
     video = card.video
     if video is None:
         return ""
-    return f"{video.width} × {video.height} · {video.duration:.4g} s · {video.fps:.4g} fps"
+    return f"{video.width} × {video.height} · {round(video.duration, 1):g} s"
 
 
 def origin(card: Card) -> list[str]:
