@@ -7,7 +7,7 @@ from functools import partial
 
 from .records import Listener
 
-PATIENCE = 10.0  # seconds; only ever reached when something is wrong
+PATIENCE = 30.0  # seconds; only ever reached when something is wrong
 
 ACCEPTING_TURNS = 5  # accept, make the transport, tell the protocol, start its task; and one to spare
 
