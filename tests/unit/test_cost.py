@@ -21,6 +21,7 @@ FREE = InputRefused("no", status_code=422, billable_units="0")
 BILLED = InputRefused("no", status_code=422, billable_units="3.5")
 UNKNOWN = InputRefused("no", status_code=422)
 PLATFORM = PlatformError("oops", status_code=503, error_type="runner_disconnected")
+BARE = PlatformError("oops", status_code=503)
 GONE = ResultGone("gone", status_code=404)
 ENDS: dict[str, tuple[tuple[Event, ...], str]] = {
     "ready": ((SENT, Ready(units="10")), "10 billable units"),
@@ -30,6 +31,7 @@ ENDS: dict[str, tuple[tuple[Event, ...], str]] = {
     "refused, free": ((SENT, Failed(FREE)), "not charged"),
     "refused": ((SENT, Failed(UNKNOWN)), "cost not known"),
     "fault of the platform": ((SENT, Running(), Failed(PLATFORM)), "not charged"),
+    "a 5xx that names no type": ((SENT, Running(), Failed(BARE)), "cost not known"),
     "result gone": ((SENT, Failed(GONE)), "cost not known"),
     "never sent": ((Failed(UsageError("never sent")),), "not submitted, not charged"),
     "cancelled in the queue": ((SENT, Cancelled()), "not charged"),

@@ -52,7 +52,7 @@ def cost(job: FinishedJob) -> str:
         job.request.units_text(units) if units else "",
         units=units,
         request_id=now.request_id,
-        free=now.unpaid or isinstance(error, PlatformError),
+        free=now.unpaid or (isinstance(error, ResponseError) and _is_platform(error.error_type)),
     )
     return f"{words} · {RESUMED}" if words and now.resumed else words
 
@@ -64,14 +64,14 @@ def cost_of_entry(entry: Entry, state: State) -> str:
         entry: The row.
         state: The state that is shown: a job whose file is gone is shown as failed.
     """
-    platform = TYPES.get(entry.error_type or "", (None, ""))[0] is PlatformError
     return _words(
         state,
         entry.backend,
         billed_units(entry.endpoint, entry.input, entry.units),
         units=entry.units,
         request_id=entry.request_id,
-        free=entry.state in {State.FAILED, State.CANCELLED} and (platform or entry.reserved_usd == 0.0),
+        free=entry.state in {State.FAILED, State.CANCELLED}
+        and (_is_platform(entry.error_type) or entry.reserved_usd == 0.0),
     )
 
 
@@ -93,6 +93,11 @@ def billed_units(endpoint_id: str, resolved: Mapping[str, Any], units: str | Non
     if not units:
         return ""
     return units_text(endpoint, resolved, units) if endpoint is not None else f"{units[:20]} billable units"
+
+
+def _is_platform(error_type: str | None) -> bool:
+    """Return True for a failure of the platform, which is not billed. A 5xx that names no type may be."""
+    return TYPES.get(error_type or "", (None, ""))[0] is PlatformError
 
 
 def _words(
