@@ -7,7 +7,7 @@ Everything else is imported normally:
    Also the modules that send a job (`job/start.py`, `connections.py`), 50 ms that a reused take does not
    need.
 2. The magics and the server extension: they are registered at once, and import their code at the first use
-   (`notebook/magics.py`, `extension.py`, `saved/server_extension.py`; 30 ms).
+   (`notebook/magics.py`, `saved/server_extension.py`; 30 ms).
 3. Widgets: ipywidgets and anywidget, 100 ms, with the first job that is shown (`notebook/output/`).
 
 `python -m benchmarks.run startup` measured these times, in a kernel that has imported IPython.

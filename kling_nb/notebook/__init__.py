@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 from kling_nb._lazy import lazy
 
 if TYPE_CHECKING:
-    from kling_nb.notebook import extension
+    from kling_nb.notebook import magics
 else:
-    extension = lazy("kling_nb.notebook.extension")  # boundary 2 of `_lazy`
+    magics = lazy("kling_nb.notebook.magics")  # boundary 2 of `_lazy`
 
 
 def load_ipython_extension(shell: Any) -> None:
     """Register the magics for `%load_ext kling_nb`. Nothing is started or sent."""
-    extension.load(shell)
+    magics.load(shell)
 
 
 def unload_ipython_extension(shell: Any) -> None:
     """Undo `load_ipython_extension` for `%unload_ext kling_nb`."""
-    extension.unload(shell)
+    magics.unload(shell)
