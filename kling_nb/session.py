@@ -27,8 +27,7 @@ from kling_nb.job.job import Job, Listener
 from kling_nb.job.plan import Call, Plan, Planner
 from kling_nb.job.preview_server import PreviewServer
 from kling_nb.job.rebuild import Reconciliation, reconcile
-from kling_nb.job.registry import PastJobs, RunningJobs
-from kling_nb.job.start import JobStarter
+from kling_nb.job.start import JobStarter, SessionJobs
 from kling_nb.ledger import Entry, Intent, Ledger, Selection, Spending
 from kling_nb.ledger.limits import Grouping
 from kling_nb.media import Result, Take, Takes
@@ -74,11 +73,8 @@ class Session:
             self._background, patience, lambda: self.settings(backend="local").index
         )
         self._planner = Planner(self.settings, self._connections)
-        self._running = RunningJobs(self._background)
-        self._past = PastJobs(self._background, self)
-        self._starter = JobStarter(
-            self._background, self._connections, self._planner, self._running, self._past
-        )
+        self._jobs = SessionJobs(self._background, self)
+        self._starter = JobStarter(self._background, self._connections, self._planner, self._jobs)
         self._sweeps: WeakSet[Sweep] = WeakSet()
 
     def __enter__(self) -> Session:
@@ -98,7 +94,7 @@ class Session:
     async def _close(self) -> None:
         for study in list(self._sweeps):
             await study._stop_starting()
-        await self._running.close()
+        await self._jobs.close()
         if "client" in vars(self):
             await self.client._finish_submissions()
         await self._connections.close_backends()
@@ -576,7 +572,7 @@ class Session:
         here = (take for take in media.takes(known.fingerprint) if take.sidecar.sha256 == known.sha256)
         take = next(here, None) or studio.fetch(shared, media)
         request = VideoRequest(self._planner.endpoint_of_job(known.endpoint), known.input, {})
-        return self._past.of_take(as_recorded(request, known.fingerprint, known.input), take)
+        return self._jobs.of_take(as_recorded(request, known.fingerprint, known.input), take)
 
     def _shared_page(self, first: int, count: int) -> tuple[list[Shared], int]:
         """Return takes of the studio's library, the newest first, and how many there are."""
@@ -597,7 +593,7 @@ class Session:
             UsageError: No such job.
             MissingKey: It is unfinished, it is fal's, and there is no key to ask with.
         """
-        known = self._running.get_by_name(job_id)
+        known = self._jobs.get_by_name(job_id)
         if known is not None and not known.done:
             return known
         entry = self._connections.ledger(self.settings()).get(job_id)
@@ -616,12 +612,12 @@ class Session:
         lost = entry.state is State.READY and media.take_of_request(entry.request_id, entry.backend) is None
         lost = (lost or entry.is_result_gone) and entry.backend == "fal" and settings.key is not None
         ended = entry.state.closed and not entry.has_no_file and not lost
-        known = self._running.of_row(entry.id)
+        known = self._jobs.of_row(entry.id)
         if known is not None and (ended or not known.done):
             return known
         request = VideoRequest(self._planner.endpoint_of_job(entry.endpoint), entry.input, {})
         if ended:
-            return self._past.of_row(request, entry, media)
+            return self._jobs.of_ended_row(request, entry, media)
         if entry.backend == "fal" and settings.key is None:
             raise MissingKey
         return self._starter.start(request, entry, settings, fresh=False)
@@ -687,7 +683,7 @@ class Session:
             takes = [take for take in media.takes(request.fingerprint) if take.sidecar.backend == backend]
         else:
             takes = media.takes_of_cell(made_from, backend)
-        jobs = [self._past.of_take(self._planner.request_of_take(request, take), take) for take in takes]
+        jobs = [self._jobs.of_take(self._planner.request_of_take(request, take), take) for take in takes]
         for job in jobs:
             job.made_from = made_from
         return jobs

@@ -141,7 +141,9 @@ class Connections:
         """Return the uploads of these settings."""
         with self._lock:
             ledger = self.ledger(settings)
-            return self._upload_books.setdefault(ledger.path, inputs.Uploads(ledger))
+            if ledger.path not in self._upload_books:
+                self._upload_books[ledger.path] = inputs.Uploads(ledger)
+            return self._upload_books[ledger.path]
 
     def endpoints(self, settings: Settings) -> EndpointBook:
         """Return the endpoints that are known here or can be fetched."""
@@ -157,9 +159,12 @@ class Connections:
                 fetching.cancel()  # an interrupt ends it
                 raise
 
+        handle = settings.home, hosts, settings.media
         with self._lock:
-            book = EndpointBook(settings.home / "schemas", fetch, settings.media / "schemas")
-            return self._endpoint_books.setdefault((settings.home, hosts, settings.media), book)
+            if handle not in self._endpoint_books:
+                book = EndpointBook(settings.home / "schemas", fetch, settings.media / "schemas")
+                self._endpoint_books[handle] = book
+            return self._endpoint_books[handle]
 
     def with_price_of_today(self, endpoint: Endpoint, settings: Settings, *, ask: bool) -> Endpoint:
         """Return the endpoint with fal's price of today if it has none. Wait for fal if `ask` is set."""

@@ -1,4 +1,4 @@
-"""`JobStarter`: turn a plan into a job.
+"""`JobStarter`: turn a plan into a job. `SessionJobs`: the jobs of a session.
 
 If the request has a take, it is reused. Otherwise a ledger row is claimed, and a `JobRun` submits the request
 or resumes the job of an unfinished row.
@@ -6,16 +6,20 @@ or resumes the job of an unfinished row.
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import os
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
 from kling_nb import front_end
 from kling_nb._lazy import lazy
-from kling_nb.background import BackgroundThread, ProcessLock
+from kling_nb.background import EXIT_SECONDS, BackgroundThread, ProcessLock
 from kling_nb.errors import BudgetExceeded, KlingError, LedgerError
-from kling_nb.events import Logged
+from kling_nb.events import Failed, JobState, Logged, State
 from kling_nb.fal.options import SubmitOptions
 from kling_nb.job.connections import Connections
 from kling_nb.job.job import Job, Listener
@@ -30,10 +34,9 @@ from kling_nb.job.plan import (
     limits_of,
     outcome_of,
 )
-from kling_nb.job.record import JobRecord
-from kling_nb.job.registry import PastJobs, RunningJobs
+from kling_nb.job.record import JobRecord, result_gone_error
 from kling_nb.ledger import Entry, Intent
-from kling_nb.media import Take
+from kling_nb.media import MediaFolder, Take
 from kling_nb.request.request import VideoRequest, stored_input
 from kling_nb.settings import Settings
 
@@ -57,8 +60,7 @@ class JobStarter:
         background: Runs the jobs.
         connections: Gives ledgers, media folders and backends.
         planner: Looks for takes again after the claim.
-        running: The jobs of the session.
-        past: Makes the jobs that have ended.
+        jobs: The jobs of the session.
     """
 
     def __init__(
@@ -66,14 +68,12 @@ class JobStarter:
         background: BackgroundThread,
         connections: Connections,
         planner: Planner,
-        running: RunningJobs,
-        past: PastJobs,
+        jobs: SessionJobs,
     ) -> None:
         self._background = background
         self._connections = connections
         self._planner = planner
-        self._running = running
-        self._past = past
+        self._jobs = jobs
         self._claiming = ProcessLock()
 
     def launch(
@@ -104,7 +104,7 @@ class JobStarter:
         webhook_url = plan.webhook_url
         if plan.found is not None:
             _warn_no_webhook(webhook_url, "this request already has a take")
-            return _with_notices(self._past.of_take(plan.request, plan.found), plan)
+            return _with_notices(self._jobs.of_take(plan.request, plan.found), plan)
         check_allowed(plan)
         if plan.submits:
             check_not_reloaded(plan.settings.backend)
@@ -126,7 +126,7 @@ class JobStarter:
         _warn_no_webhook(plan.webhook_url, "this request has a take in another folder")
         copy = self._connections.media(plan.settings.media).copy(take, made_from=plan.made_from)
         line = _say(f"Copied from {take.path.parent}, where this request was paid for. No extra charge.")
-        job = self._past.of_take(plan.request, copy, line=line)
+        job = self._jobs.of_take(plan.request, copy, line=line)
         job.outcome = Outcome.COPY
         return job
 
@@ -135,7 +135,7 @@ class JobStarter:
         _warn_no_webhook(plan.webhook_url, "this request has a take in the library")
         media = self._connections.media(plan.settings.media)
         take = self._connections.library(plan.settings).fetch(shared, media)
-        job = self._past.of_take(plan.request, take, line=_say("From the studio library, free."))
+        job = self._jobs.of_take(plan.request, take, line=_say("From the studio library, free."))
         job.outcome = Outcome.LIBRARY
         return job
 
@@ -193,7 +193,7 @@ class JobStarter:
                 if fresh:
                     ledger.withdraw(entry.id)
                 _warn_no_webhook(webhook_url, "this request has a take now")
-                return self._past.of_take(request, found)
+                return self._jobs.of_take(request, found)
         self._connections.endpoints(plan.settings).store_copy(request.endpoint)
         if not fresh:
             _warn_no_webhook(webhook_url, f"job {entry.id} of this request is already running")
@@ -254,7 +254,7 @@ class JobStarter:
             expected = ledger.expected_seconds(entry.endpoint, entry.backend)
         # A job of another folder that this process follows too has its file there, so the copy has its own.
         key = f"{entry.id} {settings.media}" if copied else entry.id
-        job, new = self._running.get_or_add(key, lambda: self._past.at_start(request, entry))
+        job, new = self._jobs.get_or_add(key, request, entry)
         if on_event is not None:
             job.subscribe(on_event)
         if not new:
@@ -289,7 +289,7 @@ class JobStarter:
                 copy_to=self._connections.media(settings.media) if copied else None,
             ),
         )
-        self._running.start(job, run.run)
+        self._jobs.start(job, run.run)
         if fresh:
             self._background.finish_before_exit(job._may_end)
         return job
@@ -334,3 +334,157 @@ def _warn_no_webhook(webhook_url: str | None, reason: str) -> None:
         log.warning(
             "No webhook will be called: %s. Nothing was sent. For a new take: --new (API: new=True).", reason
         )
+
+
+class SessionJobs:
+    """The jobs of a session: the running ones by their rows, and the makers of those that have ended.
+
+    There is one `Job` for each row. The task of a running job keeps it alive. An ended job is dropped when no
+    caller refers to it any more, because a kernel that makes a thousand clips must not keep them all.
+
+    Threads: any, except for `close`.
+
+    Args:
+        background: Runs the jobs.
+        maker: The session.
+    """
+
+    def __init__(self, background: BackgroundThread, maker: object) -> None:
+        self._background = background
+        self._maker = maker
+        self._lock = ProcessLock()
+        self._by_row: WeakValueDictionary[str, Job] = WeakValueDictionary()
+        self._pid = os.getpid()
+        self._tasks: dict[Job, asyncio.Task[None]] = {}  # used on the background thread only
+
+    @property
+    def _jobs(self) -> WeakValueDictionary[str, Job]:
+        """Jobs by row. A forked process drops the inherited jobs, because its parent follows them."""
+        if self._pid != os.getpid():
+            self._by_row, self._tasks, self._pid = WeakValueDictionary(), {}, os.getpid()
+        return self._by_row
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    def of_row(self, job_id: str) -> Job | None:
+        """Return the job of a ledger row, if the session has one."""
+        return self._jobs.get(job_id)
+
+    def get_by_name(self, any_id: str) -> Job | None:
+        """Return the job of a job id or a request id, if the session has one."""
+        return next((job for job in list(self._jobs.values()) if any_id in {job.id, job.request_id}), None)
+
+    def get_or_add(self, key: str, request: VideoRequest, entry: Entry) -> tuple[Job, bool]:
+        """Return the unfinished job of a row, or a new one; and True if it is new."""
+        with self._lock:
+            known = self._jobs.get(key)
+            if known is not None and not known.done:
+                return known, False
+            job = self._jobs[key] = self._new(request, entry)
+            return job, True
+
+    def start(self, job: Job, run: Callable[[], Awaitable[None]]) -> None:
+        """Run a job on the background thread."""
+        self._background.spawn(self._run(job, run))
+
+    async def _run(self, job: Job, run: Callable[[], Awaitable[None]]) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks[job] = task
+        try:
+            await run()
+        finally:
+            del self._tasks[job]
+
+    async def close(self) -> None:
+        """End all tasks, after fal has answered the submissions under way. Background thread."""
+        running = dict(self._tasks)
+        if not running:
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(EXIT_SECONDS):  # a submission must not be cut off
+                while busy := [job._may_end for job in running if not job._may_end.done()]:
+                    await asyncio.wait([asyncio.wrap_future(one) for one in busy])
+        for job, task in running.items():
+            closed = KlingError(
+                f"The session of job {job.id} was closed.",
+                remedy=f"Resume it: kling_nb.get_job({job.id!r})",
+            )
+            job._apply(Failed(closed))
+            task.cancel()
+        await asyncio.wait(running.values())
+
+    def of_ended_row(self, request: VideoRequest, entry: Entry, media: MediaFolder) -> Job:
+        """Return a job that ended in an earlier session.
+
+        Args:
+            request: The request.
+            entry: The row.
+            media: The folder of the file.
+        """
+        job = self._new(request, entry)
+        job.finished_at = entry.finished_at
+        if entry.state is State.READY:
+            take = media.take_of_request(entry.request_id, entry.backend)
+            if take is not None:
+                return self.of_take(request, take, job=job, units=entry.units, reused=False)
+            text = f"The file of job {entry.id} is missing in {entry.folder}."
+            job._apply(Failed(KlingError(text, request_id=entry.request_id)))
+        elif entry.state is State.CANCELLED:
+            job._restore(JobState(state=State.CANCELLED, request_id=entry.request_id))
+        elif entry.is_result_gone:
+            job._apply(Failed(result_gone_error(entry)))
+        else:
+            text = entry.error or f"Job {entry.id} failed."
+            job._apply(Failed(KlingError(text, request_id=entry.request_id)))
+        return job
+
+    def of_take(
+        self,
+        request: VideoRequest,
+        take: Take,
+        *,
+        job: Job | None = None,
+        units: str | None = None,
+        reused: bool = True,
+        line: str | None = None,
+    ) -> Job:
+        """Return a job that is READY because its take exists. Its log ends with `line`."""
+        sidecar = take.sidecar
+        job = job or Job(
+            f"take-{sidecar.fingerprint[:8]}-{sidecar.take}",
+            request=request,
+            backend=sidecar.backend,
+            background=self._background,
+        )
+        job.maker = self._maker
+        job.reused = reused
+        job.outcome = Outcome.REUSE if reused else None
+        job._set_take(take)
+        job._restore(
+            JobState(
+                state=State.READY,
+                request_id=sidecar.request_id,
+                units=units or sidecar.billable_units,
+                lines=len(sidecar.lines),
+            ),
+            lines=[
+                *(Logged(message, timestamp) for timestamp, message in sidecar.lines),
+                *([Logged(line)] if line else []),
+            ],
+        )
+        return job
+
+    def _new(self, request: VideoRequest, entry: Entry) -> Job:
+        """Return a job of a row, in its first state."""
+        job = Job(
+            entry.id,
+            request=request,
+            backend=entry.backend,
+            background=self._background,
+            created_at=entry.created_at,
+        )
+        job.maker = self._maker
+        job.made_from = entry.made_from
+        return job

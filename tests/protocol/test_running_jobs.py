@@ -40,7 +40,7 @@ def test_finished_jobs_are_forgotten(session: Session) -> None:
     del job
     gc.collect()
     assert seen() is None
-    assert len(session._running) == 0
+    assert len(session._jobs) == 0
     assert session.get_job(job_id).wait() is not None
 
 
