@@ -5,6 +5,6 @@ are first used.
 """
 
 from kling_nb.video.frames import Probe, probe
-from kling_nb.video.video import MediaFile, Video, set_presenter
+from kling_nb.video.video import MediaFile, Video
 
-__all__ = ["MediaFile", "Probe", "Video", "probe", "set_presenter"]
+__all__ = ["MediaFile", "Probe", "Video", "probe"]

@@ -181,6 +181,8 @@ def _is_for(entry: Any, cell: str, name: str) -> bool:
 def _change(sidecar: Path, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
     """Replace `user` of a sidecar under a lock. `change` gets the present value, and returns the new one.
 
+    Nothing is written if they are equal.
+
     Raises:
         MediaError: The sidecar cannot be read or written.
     """
@@ -189,8 +191,9 @@ def _change(sidecar: Path, change: Callable[[dict[str, Any]], dict[str, Any]]) -
         with lock:
             found = _read(sidecar)
             user = found.get("user")
-            found["user"] = change(user if isinstance(user, dict) else {})
-            write_file(sidecar, json_object(found), overwrite=True)
+            changed = change(user if isinstance(user, dict) else {})
+            if changed != found.get("user", {}):
+                write_file(sidecar, json_object({**found, "user": changed}), overwrite=True)
     except FileNotFoundError:
         raise MediaError(
             f"{sidecar.name} is no longer in {sidecar.parent}. Nothing was stored.",
@@ -226,21 +229,13 @@ def _set_at(entry: Any) -> float:
         return 0.0
 
 
-def merge_into(sidecar: Path, user: Any) -> dict[str, Any]:
-    """Merge decisions of another copy of a take into its sidecar, and return all of them.
+def merge_into(sidecar: Path, user: Any) -> None:
+    """Merge decisions of another copy of a take into its sidecar.
 
     Raises:
         MediaError: The sidecar cannot be read or written.
     """
-    try:
-        with filelock.FileLock(sidecar.with_name(LOCK), timeout=_LOCK_SECONDS, poll_interval=0.005):
-            found = _read(sidecar)
-            merged = merge(found.get("user"), user)
-            if merged != found.get("user", {}):
-                write_file(sidecar, json_object({**found, "user": merged}), overwrite=True)
-        return merged
-    except (OSError, NotImplementedError, ValueError, RecursionError) as error:
-        raise MediaError(f"The ratings in {sidecar} cannot be read or written: {error}.") from error
+    _change(sidecar, lambda mine: merge(mine, user))
 
 
 def json_object(entries: Mapping[str, Any]) -> bytes:

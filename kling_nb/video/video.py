@@ -36,9 +36,44 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
+class StoredResult(Decided):
+    """What `Video` and `MediaFile` share."""
+
+    path: Path
+    backend: str | None
+    take: int | None
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
+        """Copy the file to `path`, or into it if it is a folder.
+
+        Returns:
+            The new file.
+
+        Raises:
+            UsageError: The file exists, and `overwrite` is False.
+            MediaError: The copy cannot be written, or the file is gone.
+        """
+        target = Path(path).absolute()
+        target = target / self.path.name if target.is_dir() else target
+        if target.exists() and target.samefile(self.path):
+            return target
+        write_new(target, lambda temporary: _copy(self.path, temporary), overwrite=overwrite)
+        return target
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> Any:
+        """Return what IPython shows (its documented hook)."""
+        presenter = front_end.video_presenter
+        return {"text/plain": repr(self)} if presenter is None else presenter(self)
+
+    def _repr_of(self, facts: list[str]) -> str:
+        facts += [f"take {self.take}"] if self.take else []
+        facts += ["local preview"] if self.backend == "local" else []
+        return f"<{type(self).__name__} {self.path.name!r} {', '.join(facts)}>"
+
+
 @decidable
 @dataclass(frozen=True, eq=False, repr=False)
-class Video(Decided):
+class Video(StoredResult):
     """A clip on this machine.
 
     Attributes:
@@ -160,18 +195,6 @@ class Video(Decided):
             raise InputError(f"step must be a whole number from 1, not {step!r}.", parameter="step")
         return read_frames(self.path, start, stop, step)
 
-    def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
-        """Copy the file to `path`, or into it if it is a folder.
-
-        Returns:
-            The new file.
-
-        Raises:
-            UsageError: The file exists, and `overwrite` is False.
-            MediaError: The copy cannot be written, or the file is gone.
-        """
-        return _save_copy(self.path, path, overwrite=overwrite)
-
     def to_gif(
         self,
         path: str | Path,
@@ -220,15 +243,9 @@ class Video(Decided):
             )
         return float(t)
 
-    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> Any:
-        """Return what IPython shows (its documented hook)."""
-        return _bundle(self)
-
     def __repr__(self) -> str:
         facts = [f"{self.width}×{self.height}", f"{self.duration:.4g} s", f"{self.fps:.4g} fps"]
-        facts += [f"take {self.take}"] if self.take else []
-        facts += ["local preview"] if self.backend == "local" else []
-        return f"<Video {self.path.name!r} {', '.join(facts)}>"
+        return self._repr_of(facts)
 
 
 # -- `MediaFile`: audio, an image, or another file that is not a video.
@@ -239,7 +256,7 @@ FileKind = Literal["audio", "image", "data"]
 
 @decidable
 @dataclass(frozen=True, eq=False, repr=False)
-class MediaFile(Decided):
+class MediaFile(StoredResult):
     """A file on this machine that is the result of an endpoint for speech, try-on and the like.
 
     It can be used as a path: `generate("…", image=result)`, `open(result, "rb")`.
@@ -280,66 +297,15 @@ class MediaFile(Decided):
                 remedy="Run its cell again to get it back.",
             ) from error
 
-    def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
-        """Copy the file to `path`, or into it if it is a folder.
-
-        Returns:
-            The new file.
-
-        Raises:
-            UsageError: The file exists, and `overwrite` is False.
-            MediaError: The copy cannot be written, or the file is gone.
-        """
-        return _save_copy(self.path, path, overwrite=overwrite)
-
     def __fspath__(self) -> str:
         return str(self.path)
 
-    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> Any:
-        """Return what IPython shows (its documented hook)."""
-        return _bundle(self)
-
     def __repr__(self) -> str:
         facts = ["file" if self.kind == "data" else self.kind, self.content_type]
-        facts += [f"take {self.take}"] if self.take else []
-        facts += ["local preview"] if self.backend == "local" else []
-        return f"<MediaFile {self.path.name!r} {', '.join(facts)}>"
-
-
-# -- How a notebook shows results.
-
-
-Presenter = Callable[[Any], Any]
-"""Returns the MIME bundle of a `Video` or `MediaFile`, or a pair of bundle and metadata, for IPython."""
-
-
-def set_presenter(presenter: Presenter | None) -> None:
-    """Set the function that shows results in a notebook. With None they are text."""
-    front_end.video_presenter = presenter
-
-
-def _bundle(result: Any) -> Any:
-    """Return what IPython shows of a result."""
-    presenter = front_end.video_presenter
-    return {"text/plain": repr(result)} if presenter is None else presenter(result)
+        return self._repr_of(facts)
 
 
 # -- Files at a path of the user's choice.
-
-
-def _save_copy(source: Path, path: str | Path, *, overwrite: bool) -> Path:
-    """Copy `source` to `path`, or into it if it is a folder. Return the new file.
-
-    Raises:
-        UsageError: The file exists, and `overwrite` is False.
-        MediaError: The copy cannot be written, or `source` is gone.
-    """
-    target = Path(path).absolute()
-    target = target / source.name if target.is_dir() else target
-    if target.exists() and target.samefile(source):
-        return target
-    write_new(target, lambda temporary: _copy(source, temporary), overwrite=overwrite)
-    return target
 
 
 def write_new(target: Path, write: Callable[[Path], None], *, overwrite: bool) -> None:

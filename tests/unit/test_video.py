@@ -10,9 +10,10 @@ import pytest
 from clips import colourful, make_clip, numbered
 from PIL import Image, ImageChops, ImageStat
 
+from kling_nb import front_end
 from kling_nb._files import place, write_file
 from kling_nb.errors import InputError, MediaError, UsageError
-from kling_nb.video import Video, probe, set_presenter
+from kling_nb.video import Video, probe
 from kling_nb.video.frames import small_jpeg
 
 
@@ -359,14 +360,10 @@ def test_a_writer_that_fails_leaves_nothing(tmp_path: Path) -> None:
 # -- showing ----------------------------------------------------------------------
 
 
-def test_a_video_is_text_without_a_presenter(clip: Video) -> None:
+def test_a_video_is_text_without_a_presenter(clip: Video, monkeypatch: pytest.MonkeyPatch) -> None:
     assert clip._repr_mimebundle_() == {"text/plain": repr(clip)}
-    try:
-        set_presenter(lambda video: {"text/html": video.path.name})
-        assert clip._repr_mimebundle_(include=None) == {"text/html": "clip.mp4"}
-    finally:
-        set_presenter(None)
-    assert clip._repr_mimebundle_() == {"text/plain": repr(clip)}
+    monkeypatch.setattr(front_end, "video_presenter", lambda video: {"text/html": video.path.name})
+    assert clip._repr_mimebundle_(include=None) == {"text/html": "clip.mp4"}
 
 
 def test_importing_brings_in_nothing_heavy() -> None:
