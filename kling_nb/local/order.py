@@ -20,12 +20,13 @@ from tornado.httpclient import AsyncHTTPClient
 
 from kling_nb._lazy import jsonschema_rs
 from kling_nb.catalog import Endpoint
+from kling_nb.catalog.endpoint import number_of
 from kling_nb.catalog.problem import ValuePath
 from kling_nb.local.files import FileStore
 from kling_nb.local.job import Answer
 from kling_nb.request.limits import Breach, Measures, Place, breaches, measure
 from kling_nb.request.media_input import DataUriError, is_data_uri, parse_data_uri
-from kling_nb.request.validation import rule_problems
+from kling_nb.request.validation import rule_problems, subschema
 
 Path = Sequence[str | int]
 """Names and indexes from the input's top to a value."""
@@ -112,7 +113,9 @@ def make_order(endpoint: Endpoint, values: Mapping[str, Any], files: Sequence[In
             for name, part in properties.items()
             if "url" in part.get("items", part).get("properties", {})
         ),
-        count=max(1, int(_number(values.get(_COUNTS.get(str(values.get("result_type")), "num_images"))))),
+        count=max(
+            1, int(number_of(values.get(_COUNTS.get(str(values.get("result_type")), "num_images"))) or 0)
+        ),
         pace=float(values.get("voice_speed") or 1.0),
         heard=values.get("generate_audio") is True,
     )
@@ -131,21 +134,14 @@ def _prompt(endpoint: Endpoint, values: Mapping[str, Any]) -> str:
 
 def _seconds(values: Mapping[str, Any]) -> float | None:
     shots = values.get("multi_prompt") or ()
-    total = sum(_number(shot.get("duration")) for shot in shots if isinstance(shot, Mapping))
-    seconds = total or _number(values.get("duration"))
+    total = sum(number_of(shot.get("duration")) or 0.0 for shot in shots if isinstance(shot, Mapping))
+    seconds = total or number_of(values.get("duration")) or 0.0
     return min(seconds, LONGEST) if seconds > 0 else None
 
 
-def _number(value: Any) -> float:
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return 0.0
-
-
 def _ratio(value: Any) -> float | None:
-    wide, colon, high = str(value or "").partition(":")
-    return _number(wide) / _number(high) if colon and _number(wide) > 0 and _number(high) > 0 else None
+    width, height = (number_of(side) or 0.0 for side in str(value or "").partition(":")[::2])
+    return width / height if width > 0 and height > 0 else None
 
 
 def _first(files: Sequence[InputFile], names: Sequence[str]) -> InputFile | None:
@@ -357,7 +353,7 @@ def check_input(endpoint: Endpoint, values: Any) -> dict[str, Any]:
 
 def _entry(schema: Mapping[str, Any], error: jsonschema_rs.ValidationError) -> Detail:
     path, keyword, given = list(error.instance_path), str(error.schema_path[-1]), error.instance
-    part = _part(schema, error.schema_path[:-1])
+    part = subschema(schema, error.schema_path[:-1])
     limit: Any = part.get(keyword)
     if keyword in _LIMITS:
         words, kind, name = _LIMITS[keyword]
@@ -410,13 +406,6 @@ def _either(values: Sequence[Any]) -> str:
 def _alternatives(parts: Sequence[Mapping[str, Any]]) -> str:
     names = [" and ".join(part.get("required", [])) for part in parts]
     return f"Value error, give exactly one of: {', '.join(filter(None, names))}"
-
-
-def _part(schema: Mapping[str, Any], path: Path) -> Mapping[str, Any]:
-    part: Any = schema
-    for step in path:
-        part = part[step]
-    return part if isinstance(part, Mapping) else {}
 
 
 def _short(value: Any) -> Any:

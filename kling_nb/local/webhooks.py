@@ -59,8 +59,14 @@ class Webhooks:
 
     @cached_property
     def signer(self) -> WebhookSigner | None:
-        """The signer, made at first use; None if the package cryptography is missing."""
-        return make_signer()
+        """The signer with a new key, made at first use; None if the package cryptography is missing."""
+        try:
+            from cryptography.hazmat.primitives.asymmetric.ed25519 import (  # noqa: PLC0415 -- an extra
+                Ed25519PrivateKey,
+            )
+        except ImportError:
+            return None
+        return WebhookSigner(Ed25519PrivateKey.generate())
 
     def follow(self, job: Job) -> None:
         """Deliver the job's result after its end, if it has a webhook."""
@@ -182,14 +188,3 @@ class WebhookSigner:
             "X-Fal-Webhook-Timestamp": stamp,
             "X-Fal-Webhook-Signature": self._key.sign(message.encode()).hex(),
         }
-
-
-def make_signer() -> WebhookSigner | None:
-    """Return a signer with a new key, or None if the package cryptography is missing."""
-    try:
-        from cryptography.hazmat.primitives.asymmetric.ed25519 import (  # noqa: PLC0415 -- an extra
-            Ed25519PrivateKey,
-        )
-    except ImportError:
-        return None
-    return WebhookSigner(Ed25519PrivateKey.generate())

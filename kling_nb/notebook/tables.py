@@ -155,8 +155,7 @@ def pruned(free: Sequence[Take], paid: Sequence[Take], *, delete: bool, yes: boo
             size = _megabytes(sum(take.sidecar.size for take in takes))
             verb = "Deleted" if gone else "Kept" if delete else "To delete"
             lines.append(f"{verb}: {len(takes)} {kind}, {size}")
-            lines += [f"  {take.path.name}" for take in takes[:_SHOWN]]
-            lines += [f"  and {len(takes) - _SHOWN} more"] if len(takes) > _SHOWN else []
+            lines += _listed([take.path.name for take in takes])
     if not lines:
         return "No take meets the conditions."
     if not delete:
@@ -175,17 +174,21 @@ def library(name: str, found: Status, folder: Path) -> str:
         lines.append(f"{found.intents} markers of submissions")
     missing = found.unpushed
     lines.append(f"{folder}: {len(missing)} takes are not in the library" + ("" if missing else "."))
-    lines += [f"  {take.path.name}" for take in missing[:_SHOWN]]
-    lines += [f"  and {len(missing) - _SHOWN} more"] if len(missing) > _SHOWN else []
+    lines += _listed([take.path.name for take in missing])
     return "\n".join([*lines, "kling-nb library push stores them."] if missing else lines)
 
 
 def collected(keys: Sequence[str], size: int, *, deleted: bool) -> str:
     """Return which takes of a library were deleted or would be."""
     lines = [f"{'Deleted' if deleted else 'To delete'}: {len(keys)} takes, {_megabytes(size)}"]
-    lines += [f"  {key}" for key in keys[:_SHOWN]]
-    lines += [f"  and {len(keys) - _SHOWN} more"] if len(keys) > _SHOWN else []
+    lines += _listed(keys)
     return "\n".join(lines if deleted else [*lines, "Nothing was deleted. Add --yes."])
+
+
+def _listed(names: Sequence[str]) -> list[str]:
+    """Return a line for each of the first names, and one that counts the others."""
+    more = [f"  and {len(names) - _SHOWN} more"] if len(names) > _SHOWN else []
+    return [f"  {name}" for name in names[:_SHOWN]] + more
 
 
 def _megabytes(count: int) -> str:

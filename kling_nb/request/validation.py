@@ -61,11 +61,11 @@ def _problem(endpoint: Endpoint, error: jsonschema_rs.ValidationError) -> Proble
     keyword = str(error.schema_path[-1])
     if keyword == "required":
         path = (*path, getattr(error.kind, "property", ""))
-    part = _subschema(endpoint.input_schema, error.schema_path[:-1])
+    part = subschema(endpoint.input_schema, error.schema_path[:-1])
     return _describe(path, keyword, part, error.instance, fallback=error.message)
 
 
-def _subschema(schema: Mapping[str, Any], path: Sequence[str | int]) -> Mapping[str, Any]:
+def subschema(schema: Mapping[str, Any], path: Sequence[str | int]) -> Mapping[str, Any]:
     """Return the subschema at a path; empty if the path goes through a reference."""
     part: Any = schema
     for step in path:
