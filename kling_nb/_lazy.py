@@ -34,7 +34,6 @@ __all__ = [
     "np",
     "pillow",
     "platformdirs",
-    "reloaded_module",
 ]
 
 
@@ -75,22 +74,6 @@ def lazy(name: str) -> Any:
     import-linter see it.
     """
     return _LazyModule(name)
-
-
-def reloaded_module() -> str | None:
-    """Return a module of the package that was loaded again in this process, or None.
-
-    `%autoreload` and `importlib.reload` load a changed module again. Its state is lost: settings, and with
-    them limits and the chosen backend. What was loaded first is noted where a reload does not reach it.
-    """
-    noted = "loaded modules of kling_nb"
-    first = vars(sys.modules.setdefault(noted, ModuleType(noted)))
-    for name in list(sys.modules):  # other threads import meanwhile
-        if name == "kling_nb" or name.startswith("kling_nb."):
-            spec = getattr(sys.modules.get(name), "__spec__", None)
-            if first.setdefault(name, spec) is not spec:
-                return name
-    return None
 
 
 if TYPE_CHECKING:

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from kling_nb import front_end
-from kling_nb._lazy import platformdirs, reloaded_module
+from kling_nb._lazy import platformdirs
 from kling_nb.catalog import DEFAULT_ENDPOINT
 from kling_nb.errors import UsageError
 from kling_nb.fal.auth import Key, find_key, forget
@@ -226,6 +228,22 @@ def dotenv_note(settings: Settings) -> str:
     if not os.path.isfile(_base_folder() / DOTENV):  # noqa: PTH113 -- Path.is_file may raise
         return ""
     return "A .env file is in this folder. It is not read: %kling key .env (dotenv=True) uses its FAL_KEY."
+
+
+def reloaded_module() -> str | None:
+    """Return a module of the package that was loaded again in this process, or None.
+
+    `%autoreload` and `importlib.reload` load a changed module again. Its state is lost: settings, and with
+    them limits and the chosen backend. What was loaded first is noted where a reload does not reach it.
+    """
+    noted = "loaded modules of kling_nb"
+    first = vars(sys.modules.setdefault(noted, ModuleType(noted)))
+    for name in list(sys.modules):  # other threads import meanwhile
+        if name == "kling_nb" or name.startswith("kling_nb."):
+            spec = getattr(sys.modules.get(name), "__spec__", None)
+            if first.setdefault(name, spec) is not spec:
+                return name
+    return None
 
 
 _configured = Unshown()

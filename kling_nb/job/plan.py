@@ -11,7 +11,6 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from kling_nb._lazy import reloaded_module
 from kling_nb.catalog import Endpoint
 from kling_nb.catalog.endpoint import estimate, with_price
 from kling_nb.catalog.live import EndpointBook
@@ -42,7 +41,7 @@ from kling_nb.request.request import (
     notices,
     stored_input,
 )
-from kling_nb.settings import Settings, dotenv_note
+from kling_nb.settings import Settings, dotenv_note, reloaded_module
 
 if TYPE_CHECKING:
     from kling_nb.library import Shared
