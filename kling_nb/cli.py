@@ -23,7 +23,7 @@ from kling_nb.errors import InputError, Interrupted, KlingError, UsageError
 from kling_nb.fal import auth
 from kling_nb.job import rebuild
 from kling_nb.job.plan import Call
-from kling_nb.ledger.home import ledger_path
+from kling_nb.ledger.database import ledger_path
 from kling_nb.library import Library
 from kling_nb.local.__main__ import main as local
 from kling_nb.media import MediaFolder, Takes

@@ -15,7 +15,7 @@ from typing import Any
 from kling_nb import Session, doctor
 from kling_nb.errors import LedgerError
 from kling_nb.ledger import Intent, Ledger
-from kling_nb.ledger.home import ledger_path
+from kling_nb.ledger.database import ledger_path
 from kling_nb.notebook import tables
 
 NOBODY = 65534

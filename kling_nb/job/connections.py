@@ -25,7 +25,7 @@ from kling_nb.fal.patience import Patience, Sleep
 from kling_nb.job.preview_server import PreviewServer
 from kling_nb.job.rebuild import rows_of
 from kling_nb.ledger import Entry, Ledger
-from kling_nb.ledger.home import ledger_path, other_ledger_path
+from kling_nb.ledger.database import ledger_path, other_ledger_path
 from kling_nb.ledger.salvage import rows_of_folder
 from kling_nb.media import MediaFolder
 from kling_nb.settings import Settings

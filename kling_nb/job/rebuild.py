@@ -18,7 +18,7 @@ from kling_nb.catalog.shipped import endpoint
 from kling_nb.errors import LedgerError, UnknownEndpoint
 from kling_nb.events import State
 from kling_nb.ledger import Entry, Ledger
-from kling_nb.ledger.home import FILE_NAME
+from kling_nb.ledger.database import FILE_NAME
 from kling_nb.ledger.salvage import Row, is_intact, readable_rows, repair
 from kling_nb.media import MediaFolder, Note, Sidecar, read_sidecar
 from kling_nb.request.request import VideoRequest

@@ -8,9 +8,9 @@ Threads: a `Ledger` may be used from any thread. A lock keeps threads apart, SQL
 processes.
 """
 
-from kling_nb.ledger.home import session_of_this_process
 from kling_nb.ledger.ledger import Ledger
 from kling_nb.ledger.limits import Limit, Spending
+from kling_nb.ledger.owner import session_of_this_process
 from kling_nb.ledger.rows import GONE, Entry, Intent, Selection, Upload, at_work
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""The file of the ledger: connections, transactions, shared commits, forks."""
+"""The file of the ledger: its place, connections, transactions, shared commits, forks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakSet
 
-from kling_nb._files import is_network
+from kling_nb._files import exists, is_network
 from kling_nb.errors import LedgerError
 from kling_nb.ledger.rows import Entry
 from kling_nb.ledger.salvage import MediaRows, is_damage, repair
@@ -23,8 +23,31 @@ from kling_nb.ledger.schema import NewerSchema, prepare
 
 log = logging.getLogger(__name__)
 
+FILE_NAME = "ledger.sqlite3"
 BUSY_SECONDS = 20.0
 TURN_SECONDS = 60.0
+
+
+def ledger_path(home: Path, media: Path) -> Path:
+    """Return the path of the ledger: in the home, or in the media folder if only that is writable."""
+    in_home, in_media = home / FILE_NAME, media / FILE_NAME
+    return in_media if _is_read_only(in_home) and not _is_read_only(in_media) else in_home
+
+
+def other_ledger_path(home: Path, media: Path) -> Path:
+    """Return the path where the ledger was if the home has become writable, or read-only, since."""
+    in_home, in_media = home / FILE_NAME, media / FILE_NAME
+    return in_home if ledger_path(home, media) == in_media else in_media
+
+
+def _is_read_only(file: Path) -> bool:
+    """Return True if this user may not write the file, or create it."""
+    if exists(file) and not os.access(file, os.W_OK):
+        return True
+    folder = file.parent
+    while not exists(folder) and folder != folder.parent:
+        folder = folder.parent
+    return folder.is_dir() and not os.access(folder, os.W_OK | os.X_OK)
 
 
 class LedgerFile:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from kling_nb.errors import BudgetExceeded
-from kling_nb.ledger.home import is_alive, owner_of_this_process
+from kling_nb.ledger.owner import is_alive, owner_of_this_process
 
 _CENTS = 1e-9
 """US dollars. Tolerance of comparisons, because cents do not add up exactly in floating point."""

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from kling_nb.events import State
-from kling_nb.ledger.home import is_alive, owner_of_this_process
 from kling_nb.ledger.limits import Limit
+from kling_nb.ledger.owner import is_alive, owner_of_this_process
 
 SUBMIT_LEASE_SECONDS = 180.0
 """A SUBMITTING row older than this is abandoned, even if a process with its owner's process id runs."""

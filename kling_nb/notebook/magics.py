@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from kling_nb import api
     from kling_nb import ledger as ledgers
     from kling_nb.job import rebuild
-    from kling_nb.ledger import home
+    from kling_nb.ledger import database
     from kling_nb.notebook import cell as cells
     from kling_nb.notebook import completion, tables
     from kling_nb.notebook import line as lines
@@ -42,7 +42,7 @@ else:  # boundaries 2 and 3 of `_lazy`: with the first cell, the first Tab, the 
     api = lazy("kling_nb.api")
     ledgers = lazy("kling_nb.ledger")
     rebuild = lazy("kling_nb.job.rebuild")
-    home = lazy("kling_nb.ledger.home")
+    database = lazy("kling_nb.ledger.database")
     cells = lazy("kling_nb.notebook.cell")
     completion = lazy("kling_nb.notebook.completion")
     tables = lazy("kling_nb.notebook.tables")
@@ -55,7 +55,7 @@ else:  # boundaries 2 and 3 of `_lazy`: with the first cell, the first Tab, the 
 CONFIGURABLE = ("backend", "endpoint", "media", "timeout", "local_speed")
 
 LEDGER = "ledger.sqlite3"
-"""The name in `kling_nb.ledger.home`. Its package takes a third of `%load_ext`, and is rarely needed."""
+"""The name in `kling_nb.ledger.database`. Its package takes a third of `%load_ext`, and is rarely needed."""
 
 
 @magics_class
@@ -229,7 +229,7 @@ class _Extension:
         if not any(map(os.path.exists, places)):  # `Path.exists` raises in folders that may not be entered
             return
         folder = settings.ledger_folder
-        ledger = ledgers.Ledger(home.ledger_path(settings.home, folder), lambda: rebuild.rows_of(folder))
+        ledger = ledgers.Ledger(database.ledger_path(settings.home, folder), lambda: rebuild.rows_of(folder))
         try:
             unfinished = ledger.entries(ledgers.Selection(folder=folder, unfinished=True), limit=1000)
         except LedgerError as fault:

@@ -26,7 +26,7 @@ def test_after_a_reload_of_the_package_nothing_is_sent(
         assert kernel.value("kling_nb.__file__") == str(copy / "__init__.py")
         kernel.ok("%%kling\na cat")
         kernel.ok("kling_nb.configure(backend='local', budget=1)")
-        for name in ("settings.py", "ledger/home.py", "front_end.py"):
+        for name in ("settings.py", "ledger/owner.py", "front_end.py"):
             with (copy / name).open("a") as file:
                 file.write("\nfor CHANGED in ():\n    pass\n")
         for cell in (

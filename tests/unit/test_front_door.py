@@ -10,7 +10,7 @@ from importlib.metadata import version
 import pytest
 
 import kling_nb
-from kling_nb.ledger import home
+from kling_nb.ledger import database
 from kling_nb.notebook import magics
 
 NAMES = [
@@ -97,7 +97,7 @@ def test_the_first_job_loads_no_command_line_of_httpx():
 
 
 def test_the_extension_looks_for_the_ledger_under_its_name():
-    assert magics.LEDGER == home.FILE_NAME
+    assert magics.LEDGER == database.FILE_NAME
 
 
 def test_unknown_name_is_an_attribute_error():

@@ -16,7 +16,7 @@ from ledger_processes import claimed_where, without_root
 from kling_nb.errors import LedgerError
 from kling_nb.events import State
 from kling_nb.ledger import Entry, Intent, Ledger, Selection
-from kling_nb.ledger.home import has_windows_process
+from kling_nb.ledger.owner import has_windows_process
 from kling_nb.ledger.rows import SUBMIT_LEASE_SECONDS
 from kling_nb.ledger.schema import SCHEMA_VERSION
 

@@ -19,7 +19,7 @@ from kling_nb.errors import LedgerError
 from kling_nb.events import State
 from kling_nb.job import rebuild as care
 from kling_nb.ledger import Ledger
-from kling_nb.ledger.home import ledger_path
+from kling_nb.ledger.database import ledger_path
 from kling_nb.ledger.salvage import readable_rows, repair
 from kling_nb.ledger.schema import prepare
 from kling_nb.media import MediaFolder, TakeDraft

@@ -12,8 +12,8 @@ import pytest
 
 from kling_nb.errors import BudgetExceeded
 from kling_nb.ledger import Intent, Ledger, Limit
-from kling_nb.ledger.home import owner_of_this_process, session_of_this_process
 from kling_nb.ledger.limits import LONGEST_SECONDS
+from kling_nb.ledger.owner import owner_of_this_process, session_of_this_process
 
 TODAY = (Limit("the budget of today", 10.0),)
 

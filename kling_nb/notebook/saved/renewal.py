@@ -12,7 +12,7 @@ from typing import Any
 from kling_nb.errors import KlingError
 from kling_nb.job.plan import REUSABLE
 from kling_nb.ledger import Entry, Ledger, Selection
-from kling_nb.ledger.home import ledger_path
+from kling_nb.ledger.database import ledger_path
 from kling_nb.media import MediaFolder, Take
 from kling_nb.notebook.card import grid as grid_card
 from kling_nb.notebook.card import html as card

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kling_nb._lazy import lazy
-from kling_nb.ledger.home import has_process
+from kling_nb.ledger.owner import has_process
 from kling_nb.notebook.card.html import poster_of, stored_posters_only
 from kling_nb.notebook.card.mark import BASE, ROOT, Mark, Part
 from kling_nb.notebook.ipykernel_quirks import CARDS_ONLY

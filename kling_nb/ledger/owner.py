@@ -1,4 +1,4 @@
-"""Where the ledger file is, and which process owns a row."""
+"""The owner of a row: a process, by host, process id and a random token."""
 
 from __future__ import annotations
 
@@ -7,38 +7,7 @@ import secrets
 import socket
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
-
-from kling_nb._files import exists
-
-FILE_NAME = "ledger.sqlite3"
-
-
-def ledger_path(home: Path, media: Path) -> Path:
-    """Return the path of the ledger: in the home, or in the media folder if only that is writable."""
-    in_home, in_media = home / FILE_NAME, media / FILE_NAME
-    return in_media if _is_read_only(in_home) and not _is_read_only(in_media) else in_home
-
-
-def other_ledger_path(home: Path, media: Path) -> Path:
-    """Return the path where the ledger was if the home has become writable, or read-only, since."""
-    in_home, in_media = home / FILE_NAME, media / FILE_NAME
-    return in_home if ledger_path(home, media) == in_media else in_media
-
-
-def _is_read_only(file: Path) -> bool:
-    """Return True if this user may not write the file, or create it."""
-    if exists(file) and not os.access(file, os.W_OK):
-        return True
-    folder = file.parent
-    while not exists(folder) and folder != folder.parent:
-        folder = folder.parent
-    return folder.is_dir() and not os.access(folder, os.W_OK | os.X_OK)
-
-
-# -- The owner of a row: a process, by host, process id and a random token.
-
 
 _TOKEN = secrets.token_hex(4)
 
