@@ -10,7 +10,7 @@ import math
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
@@ -287,11 +287,6 @@ def configure(settings: Mapping[str, Any]) -> None:
     forget()  # A key may have been stored or removed since the key stores were read.
     resolve(merged)
     _configured = merged  # One assignment, so that other threads never see half of the new values.
-
-
-def with_key(settings: Settings, value: str) -> Settings:
-    """Return the same settings with the key of the local preview server."""
-    return replace(settings, key=Key(value, "local preview server"))
 
 
 def _default_home() -> Path:

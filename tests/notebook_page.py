@@ -95,19 +95,6 @@ class NotebookPage:
         """Wait until no cell runs. The notebook takes the focus again when its last cell ends."""
         expect(self.page.locator(".jp-InputArea-prompt", has_text="[*]")).to_have_count(0, timeout=120_000)
 
-    def add_cell(self, text: str) -> Locator:
-        """Write a cell below the last one and run it; gives the cell."""
-        cells = self.page.locator(".jp-Notebook .jp-CodeCell")
-        count = cells.count()
-        cells.last.locator(".cm-content").click()  # away from the widget that had the focus
-        self.page.keyboard.press("Escape")
-        self.page.keyboard.press("b")
-        expect(cells).to_have_count(count + 1)
-        self.page.keyboard.press("Enter")
-        self.page.keyboard.insert_text(text)
-        self.page.keyboard.press("Control+Enter")
-        return cells.nth(count)
-
     def begin(self) -> None:
         """Begin to write in the first cell without a mouse.
 

@@ -8,11 +8,10 @@ import os
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kling_nb import settings as _settings
 from kling_nb._files import exists
 from kling_nb._lazy import lazy
 from kling_nb.background import EXIT_SECONDS, BackgroundThread, ProcessLock, wait
@@ -199,17 +198,28 @@ class Connections:
         if access is None:
             access = await asyncio.to_thread(server.access)
         hosts = Hosts(queue=access.url, rest=access.url, api=access.url)
-        settings = _settings.with_key(settings, access.key)
+        settings = replace(settings, key=Key(access.key, "local preview server"))
         return self._backend("local", hosts, settings, has_ended=lambda: server.has_ended)
 
     def _backend(
         self, name: str, hosts: Hosts, settings: Settings, *, has_ended: Callable[[], bool] = lambda: False
     ) -> Backend:
+        """Return a backend. Its clients belong to the loop of the background thread."""
         # A forked process must not use its parent's connections.
         handle = (os.getpid(), name, hosts, settings.key)
         if handle not in self._backends:
-            self._backends[handle] = _open_backend(
-                name, hosts, settings.key, has_ended=has_ended, patience=self._patience
+            key = settings.key
+            pool = http.Http(hosts, lambda: key, patience=self._patience)
+            client = queue.QueueClient(pool)
+            self._backends[handle] = Backend(
+                name=name,
+                hosts=hosts,
+                client=client,
+                follower=follow.Follower(client, has_ended=has_ended, sleep=pool.sleep),
+                storage=storage.Storage(pool),
+                http=pool,
+                sleep=pool.sleep,
+                key_fingerprint=key.fingerprint if key else None,
             )
         self._backends[handle].http.check_route()  # before the first upload, so that nothing is half-done
         return self._backends[handle]
@@ -255,27 +265,3 @@ class Backend:
     http: http.Http
     sleep: Sleep
     key_fingerprint: str | None
-
-
-def _open_backend(
-    name: str,
-    hosts: Hosts,
-    key: Key | None,
-    *,
-    has_ended: Callable[[], bool] = lambda: False,
-    patience: Patience | None = None,
-) -> Backend:
-    """Make the clients of a backend. Call it on the background thread, because they belong to its loop.
-
-    Args:
-        name: "fal" or "local".
-        hosts: Its URLs.
-        key: The API key, which is sent to those URLs only.
-        has_ended: Returns True once the server of the queue has ended.
-        patience: How long to wait for answers.
-    """
-    pool = http.Http(hosts, lambda: key, patience=patience)
-    client = queue.QueueClient(pool)
-    follower = follow.Follower(client, has_ended=has_ended, sleep=pool.sleep)
-    fingerprint = key.fingerprint if key else None
-    return Backend(name, hosts, client, follower, storage.Storage(pool), pool, pool.sleep, fingerprint)

@@ -194,7 +194,7 @@ Matches = Callable[[str], "tuple[str, list[tuple[str, str]]] | None"]
 
 def add_completer(shell: Any, matches: Matches) -> None:
     """Let `matches` complete the lines that it knows. Front ends show the types of the candidates."""
-    remove_completer(shell, matches)
+    remove_completer(shell)
     if not hasattr(completer, "context_matcher"):  # IPython before 8.6, as in Colab
         add_old_completer(shell, matches)
         return
@@ -226,7 +226,7 @@ def add_old_completer(shell: Any, matches: Matches) -> None:
         shell.set_hook("complete_command", complete, str_key=magic)
 
 
-def remove_completer(shell: Any, matches: Matches) -> None:
+def remove_completer(shell: Any) -> None:
     """Remove what `add_completer` has added."""
     found = shell.Completer.custom_matchers
     found[:] = [one for one in found if getattr(one, "matcher_identifier", "") != _MATCHER]

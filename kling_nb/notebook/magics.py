@@ -138,15 +138,12 @@ class KlingMagics(Magics):
             remedy=f"Write the variable on the line: {f'%%kling {name} {line.strip()}'.strip()[:200]}",
         )
 
-    def cell(self, line: str, body: str) -> None:
-        """Run a `%%kling` cell, and wait for its result."""
-        self._run(line, body).wait()
-
     def cell_async(self, line: str, body: str) -> Coroutine[Any, Any, None]:
         """Return the run of a cell as a coroutine. Kernels await it, so that Cancel works while it waits."""
-        return self._run(line, body).wait_async()
+        return self.run(line, body).wait_async()
 
-    def _run(self, line: str, body: str) -> cells.CellRun | cells.SweepRun:
+    def run(self, line: str, body: str) -> cells.CellRun | cells.SweepRun:
+        """Return the run of a `%%kling` cell, which has not started."""
         run = cells.CellRun(self.shell, self.outputs, line, body)
         if run.call.table is not None:
             return cells.BatchRun(run)
@@ -169,8 +166,8 @@ class CellMagic:
         self._magics = magics
 
     def __call__(self, line: str, cell: str) -> None:
-        """Run the cell."""
-        self._magics.cell(line, cell)
+        """Run the cell, and wait for its result."""
+        self._magics.run(line, cell).wait()
 
     @property
     def __doc__(self) -> str:  # type: ignore[override]
@@ -245,7 +242,7 @@ class _Extension:
     def remove(self) -> None:
         for watch in self._watches:
             watch.remove()
-        remove_completer(self._shell, _complete)
+        remove_completer(self._shell)
         self._shell.input_transformers_cleanup.remove(refuse_assignment)
         remove_magics(self._shell, "kling", "KlingMagics")
         front_end.config = dict

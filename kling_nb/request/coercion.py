@@ -1,7 +1,5 @@
-"""Convert the values of users and front ends to the types of a schema.
+"""Convert the values of users and front ends to the types of a schema, as `VideoRequest.build` promises.
 
-Nothing is guessed: 5 becomes "5" if the schema lists "5", "0.5" becomes 0.5 if the schema requires a number,
-5.0 becomes 5, "true" becomes True, a JSON text becomes its list or object, and None means not given.
 `validation` checks the result.
 """
 

@@ -12,7 +12,6 @@ from scripts import catalogue
 
 OLD = "fal-ai/kling-video/v1/pro/text-to-video"
 NEW = "kling/v4/text-to-video"
-WIDE = {"x-fal": {"max_width": 9}}
 VIDEO = {"properties": {"video": {"type": "object", "properties": {"url": {"type": "string"}}}}}
 
 

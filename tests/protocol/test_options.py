@@ -2,7 +2,6 @@
 
 import json
 import logging
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,8 +13,6 @@ from kling_nb.ledger import Ledger
 from kling_nb.notebook.flags import parse_line
 from kling_nb.notebook.output.terminal import plan_text
 from kling_nb.session import Session
-
-MakeSession = Callable[..., Session]
 
 EVERYTHING: dict[str, Any] = {
     "priority": "low",

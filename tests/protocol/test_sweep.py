@@ -25,7 +25,6 @@ from kling_nb.notebook.output.terminal import TerminalSweep
 from kling_nb.notebook.widgets.grid import SweepSource
 
 MakeSession = Callable[..., Session]
-PRICED = "v2.1-standard-image"
 
 
 def submissions(fal: ScriptedFal) -> int:

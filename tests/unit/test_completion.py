@@ -107,7 +107,7 @@ def test_in_ipython_7() -> None:
     assert shell.complete("%%kling --dur") == ["duration"]
     assert shell.complete("%%kling --aspect-ratio 9:") == ["16"]
     assert shell.complete("%kling use v3-pro-i") == ["image"]
-    remove_completer(shell, matches)
+    remove_completer(shell)
     assert shell.complete("%%kling --dur") == []
 
 

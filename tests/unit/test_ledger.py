@@ -20,8 +20,6 @@ from kling_nb.ledger.owner import has_windows_process
 from kling_nb.ledger.rows import SUBMIT_LEASE_SECONDS
 from kling_nb.ledger.schema import SCHEMA_VERSION
 
-GONE = "{host}:{pid}:deadbeef"
-
 
 def intent(fingerprint: str = "f-1", **more: Any) -> Intent:
     return Intent(
