@@ -403,7 +403,7 @@ def _kind(name: str, schema: Mapping[str, Any]) -> ControlKind:
     if media_of(schema):
         return "media"
     if "enum" in schema:
-        return "stepped" if all(_isnumber_of(option) for option in schema["enum"]) else "choice"
+        return "stepped" if all(_is_number(option) for option in schema["enum"]) else "choice"
     match schema.get("type"):
         case "boolean":
             return "switch"
@@ -416,7 +416,7 @@ def _kind(name: str, schema: Mapping[str, Any]) -> ControlKind:
             return "json"
 
 
-def _isnumber_of(option: Any) -> bool:
+def _is_number(option: Any) -> bool:
     """Return True for a number and for a number written as text: Kling's durations are "5" and "10"."""
     if isinstance(option, str):
         return _NUMBER.fullmatch(option) is not None

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from kling_nb.catalog import Endpoint
 from kling_nb.catalog.endpoint import estimate, with_price
-from kling_nb.catalog.live import EndpointBook
 from kling_nb.catalog.problem import quote
 from kling_nb.errors import (
     NOTHING_SENT,
@@ -325,9 +324,6 @@ class Planner:
     def _ledger(self, settings: Settings) -> Ledger:
         return self._once(("ledger", id(settings)), lambda: self._connections.ledger(settings))
 
-    def _book(self, settings: Settings) -> EndpointBook:
-        return self._once(("endpoints", id(settings)), lambda: self._connections.endpoints(settings))
-
     def plan(self, call: Call) -> Plan:
         """Return the plan of a call.
 
@@ -590,10 +586,10 @@ class Planner:
         self, name: str, images: Mapping[str, Any], settings: Settings
     ) -> tuple[Endpoint, Endpoint]:
         """Return the named endpoint and the one to use: with an image, its image-to-video counterpart."""
-        find = self._book(settings).find
-        named = find(name)
+        book = self._once(("endpoints", id(settings)), lambda: self._connections.endpoints(settings))
+        named = book.find(name)
         has_image = any(image is not None for image in images.values())
-        return named, image_endpoint(named, find) if has_image else named
+        return named, image_endpoint(named, book.find) if has_image else named
 
     def _find_paid(self, request: VideoRequest, settings: Settings, take: int | None) -> Entry | None:
         """Return the row that paid for this take (None: for any take), so that it is not bought again."""

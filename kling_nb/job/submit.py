@@ -304,7 +304,8 @@ class JobSubmission:
             entry = await look_up(backend, self._record.ledger, entry, self._job.request.endpoint)
         self._record.entry = entry
         if entry.request_id is None:
-            raise await self._close_never_sent(entry)
+            await asyncio.to_thread(self._record.ledger.drop_unsent, entry.id)  # so that it is not resumed
+            raise _not_sent_error(entry)
         if entry.status_url and not backend.hosts.may_see_key(entry.status_url):
             raise _unknown_host_error(entry)
         self.other_key = entry.backend == "fal" and entry.key_fingerprint != backend.key_fingerprint
@@ -344,11 +345,6 @@ class JobSubmission:
             return False
         self.fresh = True
         return True
-
-    async def _close_never_sent(self, entry: Entry) -> errors.KlingError:
-        """Close the row of a request that was never sent, so that it is not resumed. Return its error."""
-        await asyncio.to_thread(self._record.ledger.drop_unsent, entry.id)
-        return _not_sent_error(entry)
 
 
 def unexpected_error(job_id: str, fault: Exception) -> errors.KlingError:
@@ -431,7 +427,10 @@ async def look_up(backend: Backend, ledger: Ledger, entry: Entry, endpoint: Endp
     try:
         listed = await earlier_requests(backend.http, entry.endpoint, start=sent - BEFORE, end=sent + AFTER)
     except errors.KlingError as fault:
-        raise (_other_key_error(entry) if other_key else _no_list_error(entry, fault)) from fault
+        if other_key:
+            raise _other_key_error(entry) from fault
+        seen = f"fal's list of requests could not be read: {fault.message}"
+        raise uncertain_error(entry, seen) from fault
     differing = await asyncio.to_thread(_differences_by_id, entry, endpoint, listed)
     same = [request_id for request_id, paths in differing.items() if not paths]
     found, free = await asyncio.to_thread(ledger.match, entry.id, same)
@@ -551,10 +550,6 @@ def uncertain_error(entry: Entry, seen: str = "", remedy: str = "") -> errors.Su
         f"Job {entry.id} was sent on {sent} without an answer: fal may have accepted it. {seen}".rstrip(),
         remedy=remedy or UNCERTAIN_REMEDY,
     )
-
-
-def _no_list_error(entry: Entry, fault: errors.KlingError) -> errors.SubmissionUncertain:
-    return uncertain_error(entry, f"fal's list of requests could not be read: {fault.message}")
 
 
 def _other_key_error(entry: Entry) -> errors.SubmissionUncertain:

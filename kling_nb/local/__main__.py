@@ -14,7 +14,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from kling_nb.errors import KlingError
-from kling_nb.local.server import Server, Settings
+from kling_nb.local.handler import Settings
+from kling_nb.local.server import Server
 
 
 def main(argv: Sequence[str] | None = None) -> int:

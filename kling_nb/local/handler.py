@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from tornado.web import HTTPError, RequestHandler, stream_request_body
@@ -21,6 +22,34 @@ _MOST_DISCARDED = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
+class Settings:
+    """The settings of a server.
+
+    Attributes:
+        host: Loopback IP address or `localhost`.
+        port: Port; 0 for a free one.
+        key: Key of all requests, `id:secret`; None for a random one.
+        speed: 1 for the speed of a demo, larger is faster, `inf` for no waiting.
+        folder: Folder for files; None for a temporary folder that is removed at the end.
+        workers: Number of jobs that run at once.
+        ping: Seconds between two keep-alive comments of a status stream.
+        list_by: What `start` and `end` of the list of requests mean: "sent", the submission, or "ended", the
+            end of a request. fal does not document it (FAL-PROTOCOL §12.4).
+        list_finished: True if the list has only finished requests.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    key: str | None = None
+    speed: float = 1.0
+    folder: Path | None = None
+    workers: int = 1
+    ping: float = 15.0
+    list_by: str = "sent"
+    list_finished: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Services:
     """The parts of the server that the routes use.
 
@@ -32,10 +61,8 @@ class Services:
         store: Files.
         tokens: Valid upload tokens.
         apps: Every `owner/alias` that exists.
-        ping: Seconds between two keep-alive comments of a stream.
         webhooks: Delivers results to webhooks.
-        list_by: See `Settings` of the server.
-        list_finished: See `Settings` of the server.
+        settings: The settings of the server.
     """
 
     base: str
@@ -45,10 +72,8 @@ class Services:
     store: FileStore
     tokens: set[str]
     apps: frozenset[str]
-    ping: float
     webhooks: Webhooks
-    list_by: str = "sent"
-    list_finished: bool = False
+    settings: Settings
 
 
 class ErrorReply(HTTPError):

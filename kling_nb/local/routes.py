@@ -130,7 +130,7 @@ class StatusStream(JsonHandler):
         """Wait for a change, and send a keep-alive comment every `ping` seconds."""
         while True:
             try:
-                async with asyncio.timeout(self.services.ping):
+                async with asyncio.timeout(self.services.settings.ping):
                     await changed.wait()
                 return
             except TimeoutError:
@@ -270,11 +270,11 @@ class Requests(PlatformHandler):
 
     def _moment_of(self, job: Job) -> datetime:
         """Return the time that `start` and `end` are about; for an unfinished request by its end, now."""
-        by_end = self.services.list_by == "ended"
+        by_end = self.services.settings.list_by == "ended"
         return job.ended_at or datetime.now(UTC) if by_end else job.submitted_at
 
     def _matches(self, job: Job) -> bool:
-        if self.services.list_finished and job.ended_at is None:
+        if self.services.settings.list_finished and job.ended_at is None:
             return False
         request_id = self.get_query_argument("request_id", job.id)
         return request_id == job.id and self.get_query_argument("status", _verdict(job)) == _verdict(job)

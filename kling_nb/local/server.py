@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 import shutil
 import tempfile
-from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -18,38 +17,10 @@ from kling_nb.catalog.endpoint import APP_PATTERN
 from kling_nb.errors import UsageError
 from kling_nb.local import routes, storage
 from kling_nb.local.files import LARGEST, FileStore
-from kling_nb.local.handler import Health, NotFound, Services
+from kling_nb.local.handler import Health, NotFound, Services, Settings
 from kling_nb.local.job import JobQueue
 from kling_nb.local.pipeline import Pipeline
 from kling_nb.local.webhooks import Webhooks
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """The settings of a server.
-
-    Attributes:
-        host: Loopback IP address or `localhost`.
-        port: Port; 0 for a free one.
-        key: Key of all requests, `id:secret`; None for a random one.
-        speed: 1 for the speed of a demo, larger is faster, `inf` for no waiting.
-        folder: Folder for files; None for a temporary folder that is removed at the end.
-        workers: Number of jobs that run at once.
-        ping: Seconds between two keep-alive comments of a status stream.
-        list_by: What `start` and `end` of the list of requests mean: "sent", the submission, or "ended", the
-            end of a request. fal does not document it (FAL-PROTOCOL §12.4).
-        list_finished: True if the list has only finished requests.
-    """
-
-    host: str = "127.0.0.1"
-    port: int = 0
-    key: str | None = None
-    speed: float = 1.0
-    folder: Path | None = None
-    workers: int = 1
-    ping: float = 15.0
-    list_by: str = "sent"
-    list_finished: bool = False
 
 
 class Server:
@@ -89,10 +60,8 @@ class Server:
             store=store,
             tokens=set(),
             apps=self._pipeline.apps,
-            ping=settings.ping,
             webhooks=self._webhooks,
-            list_by=settings.list_by,
-            list_finished=settings.list_finished,
+            settings=settings,
         )
         self._http = HTTPServer(_application(services), max_body_size=2 * LARGEST)
         self._http.add_sockets(sockets)
