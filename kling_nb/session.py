@@ -483,13 +483,7 @@ class Session:
     @cached_property
     def client(self) -> clients.Client:
         """fal's queue call by call, for `await`: submit, status, events, result, cancel."""  # noqa: D403 -- its name
-        return clients.Client(
-            self._background,
-            self.settings,
-            self._connections,
-            self._planner.endpoint_of_job,
-            self._planner.with_price_of_today,
-        )
+        return clients.Client(self._background, self.settings, self._connections, self._planner)
 
     # -- jobs ---------------------------------------------------------------------
 

@@ -16,7 +16,6 @@ from typing import Any, TypeVar
 
 from kling_nb import errors
 from kling_nb.background import EXIT_SECONDS, BackgroundThread, wait_async
-from kling_nb.catalog import Endpoint
 from kling_nb.events import Event, JobState, Logged, State
 from kling_nb.fal.hosts import RequestRef
 from kling_nb.fal.options import OPTIONS, SubmitOptions
@@ -25,7 +24,7 @@ from kling_nb.fal.webhooks import check_webhook
 from kling_nb.job.cancel import ends_at_once, row_of_cancelled
 from kling_nb.job.connections import Backend, Connections
 from kling_nb.job.job import Job
-from kling_nb.job.plan import check_cost, lacks_price, limits_of, no_take
+from kling_nb.job.plan import Planner, check_cost, lacks_price, limits_of, no_take
 from kling_nb.job.record import JobRecord, RowWriter, failure_columns
 from kling_nb.job.submit import JobSubmission
 from kling_nb.ledger import Entry, Intent
@@ -64,8 +63,7 @@ class Client:
         background: Runs the work.
         settings: Returns the settings of a call.
         connections: Gives backends, ledgers and uploads.
-        endpoint: Returns the endpoint of a name; for an unknown id, an endpoint without a schema.
-        priced: Returns a request with fal's price, if a limit needs one and none is on record.
+        planner: Gives endpoints, also of unknown ids, and fal's price if a limit needs one.
     """
 
     def __init__(
@@ -73,14 +71,12 @@ class Client:
         background: BackgroundThread,
         settings: Callable[..., Settings],
         connections: Connections,
-        endpoint: Callable[[str, Settings], Endpoint],
-        priced: Callable[[VideoRequest, Settings], VideoRequest],
+        planner: Planner,
     ) -> None:
         self._background = background
         self._settings = settings
         self._connections = connections
-        self._endpoint = endpoint
-        self._priced = priced
+        self._planner = planner
         self._submitting: set[asyncio.Task[Any]] = set()  # used on the background thread only
         self._unwritten: dict[str, RowWriter] = {}  # by request id, if the ledger does not have it yet
 
@@ -122,11 +118,12 @@ class Client:
             )
         if webhook_url is not None:
             check_webhook(webhook_url, local=settings.backend == "local" or settings.hosts.loopback)
-        request = VideoRequest(self._endpoint(endpoint_id, settings), _check_input(input), {})
+        endpoint = self._planner.endpoint_of_job(endpoint_id, settings)
+        request = VideoRequest(endpoint, _check_input(input), {})
         if settings.frozen:
             raise no_take(request, settings, new=True)
         if lacks_price(request, settings):
-            request = await asyncio.to_thread(self._priced, request, settings)
+            request = await asyncio.to_thread(self._planner.with_price_of_today, request, settings)
         sending = self._background.spawn(self._submit(request, settings, webhook_url, chosen))
         self._background.finish_before_exit(sending)
         return await wait_async(sending)
@@ -287,7 +284,7 @@ class Client:
         _need_key(settings)
         backend = await self._connections.connect(settings)
         if entry is None:
-            ref = backend.hosts.ref(self._endpoint(endpoint_id, settings).id, request_id)
+            ref = backend.hosts.ref(self._planner.endpoint_of_job(endpoint_id, settings).id, request_id)
             return _Found(backend, ref, None)
         ref = backend.hosts.ref_from_reply(
             entry.endpoint,
