@@ -12,11 +12,15 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from guard import loopback_only
 from hypothesis import HealthCheck, settings
+
+if TYPE_CHECKING:
+    from scripted import ScriptedFal
+    from studio import Studio
 
 TESTS = Path(__file__).resolve().parent
 ROOT = TESTS.parent
@@ -140,6 +144,31 @@ def tmp_cwd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     monkeypatch.chdir(folder)
     return folder
+
+
+@pytest.fixture
+def fal() -> Iterator["ScriptedFal"]:
+    """A scripted fal for this test alone."""
+    from scripted import ScriptedFal  # most tests do without
+
+    with ScriptedFal() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def object_store() -> Iterator["Studio"]:
+    """A studio's object store, one for all tests."""
+    from studio import Studio  # moto takes a second
+
+    server = Studio()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def s3(object_store: "Studio", monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URL of a new bucket."""
+    return object_store.new_library(monkeypatch)
 
 
 @pytest.fixture

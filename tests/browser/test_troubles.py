@@ -2,7 +2,6 @@
 
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,12 +12,6 @@ from scripted import Hold, Log, Queue, Run, Script, ScriptedFal
 from scripted.script import instant
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
-
-
-@pytest.fixture
-def fal() -> Iterator[ScriptedFal]:
-    with ScriptedFal() as server:
-        yield server
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """A short draw of faulty exchanges, and the official client on some of the same; `make soak` has 10,000."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,12 +22,6 @@ def test_faults_drawn_at_random_end_as_the_table_says(tmp_path: Path) -> None:
     assert counts.struck >= 60
     assert (counts.duplicates, counts.hangs, counts.our_duplicates_of_same) == (0, 0, 0)
     assert sum(counts.outcomes.values()) == counts.trials
-
-
-@pytest.fixture
-def fal() -> Iterator[ScriptedFal]:
-    with ScriptedFal() as server:
-        yield server
 
 
 @pytest.mark.parametrize("name", PAID_AGAIN)

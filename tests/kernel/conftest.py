@@ -15,12 +15,6 @@ from scripted import ScriptedFal
 
 
 @pytest.fixture
-def fal() -> Iterator[ScriptedFal]:
-    with ScriptedFal() as server:
-        yield server
-
-
-@pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Where the kernel of this test works."""
     folder = tmp_path / "work"

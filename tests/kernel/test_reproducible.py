@@ -3,7 +3,6 @@
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +28,6 @@ CELLS = (
     "print(first.path.name, first.backend)\nfirst",
 )
 JUPYTER = "ignore:.*:DeprecationWarning:papermill"
-
-
-@pytest.fixture
-def fal() -> Iterator[ScriptedFal]:
-    with ScriptedFal() as server:
-        yield server
 
 
 def notebook() -> Any:

@@ -40,12 +40,6 @@ class Clock:
         await asyncio.sleep(0.001)  # others get their turn
 
 
-@pytest.fixture
-def fal() -> Iterator[ScriptedFal]:
-    with ScriptedFal() as server:
-        yield server
-
-
 @pytest.fixture(autouse=True)
 def unconfigured() -> Iterator[None]:
     """`configure()` in one test must not reach the next."""

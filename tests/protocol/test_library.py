@@ -3,7 +3,7 @@
 import json
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,19 +22,6 @@ from kling_nb.session import Session
 MakeSession = Callable[..., Session]
 HELD = Script([Run(), Hold(), Done()])
 on_a_folder = pytest.mark.parametrize("url", ["folder"], indirect=True)
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Studio]:
-    server = Studio()
-    yield server
-    server.close()
-
-
-@pytest.fixture
-def s3(server: Studio, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The URL of a new bucket."""
-    return server.new_library(monkeypatch)
 
 
 @pytest.fixture(params=["folder", "s3"])
@@ -158,11 +145,11 @@ def test_only_what_was_asked_for_is_fetched(here: Session, there: Session, fal: 
 
 @pytest.mark.parametrize("fault", [refuse("403 Forbidden", "AccessDenied"), refuse("503 Slow", "SlowDown")])
 def test_a_library_that_does_not_answer_stops_a_submission_unless_it_is_optional(
-    s3: str, server: Studio, machine: Callable[..., Session], fal: ScriptedFal, fault: Any
+    s3: str, object_store: Studio, machine: Callable[..., Session], fal: ScriptedFal, fault: Any
 ) -> None:
     strict, lax = machine("strict", s3), machine("lax", s3, library_optional=True)
     generate(strict, "a dog")
-    with server.fault("GET /studio", fault):
+    with object_store.fault("GET /studio", fault):
         plan = strict.plan("a cat")
         assert isinstance(plan.refusal, errors.LibraryError)
         with pytest.raises(errors.LibraryError, match="Nothing was sent"):
@@ -196,10 +183,10 @@ def test_a_damaged_take_is_an_error_and_nothing_is_bought(
 
 
 def test_a_take_is_stored_in_the_library_after_the_local_file(
-    s3: str, server: Studio, machine: Callable[..., Session], caplog: pytest.LogCaptureFixture
+    s3: str, object_store: Studio, machine: Callable[..., Session], caplog: pytest.LogCaptureFixture
 ) -> None:
     session = machine("maria", s3)
-    with server.fault("PUT /studio/kling/media", refuse("403 Forbidden", "AccessDenied")):
+    with object_store.fault("PUT /studio/kling/media", refuse("403 Forbidden", "AccessDenied")):
         job = generate(session)
     assert job.file is not None
     assert job.file.exists()
@@ -210,14 +197,14 @@ def test_a_take_is_stored_in_the_library_after_the_local_file(
     assert machine("jo", s3).submit("a cat").outcome is Outcome.LIBRARY
 
 
-def test_a_push_is_tried_again(s3: str, server: Studio, machine: Callable[..., Session]) -> None:
+def test_a_push_is_tried_again(s3: str, object_store: Studio, machine: Callable[..., Session]) -> None:
     tries = []
 
     def fail_once(environ: Any, start: Any) -> Any:
         tries.append(1)
         return refuse("403 Forbidden", "AccessDenied")(environ, start) if len(tries) == 1 else None
 
-    with server.fault("PUT /studio/kling/media", fail_once):
+    with object_store.fault("PUT /studio/kling/media", fail_once):
         generate(machine("maria", s3))
     assert machine("jo", s3).plan("a cat").outcome is Outcome.LIBRARY
 
@@ -437,7 +424,7 @@ def test_a_machine_that_is_killed_while_it_sends_is_not_paid_for_twice(
 @pytest.mark.parametrize("optional", [False, True])
 def test_a_library_that_fails_just_before_the_submission(
     s3: str,
-    server: Studio,
+    object_store: Studio,
     machine: Callable[..., Session],
     fal: ScriptedFal,
     step: str,
@@ -446,7 +433,7 @@ def test_a_library_that_fails_just_before_the_submission(
     session = machine("maria", s3, library_optional=optional)
     fingerprint = session.plan("a cat").request.fingerprint
     place = f"PUT /studio/kling/intents/{fingerprint}/1.0.{step}"
-    with server.fault(place, refuse("403 Forbidden", "AccessDenied")):
+    with object_store.fault(place, refuse("403 Forbidden", "AccessDenied")):
         job = session.submit("a cat")
         if optional:
             job.wait()

@@ -3,7 +3,6 @@
 import json
 import re
 import shutil
-from collections.abc import Iterator
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -39,12 +38,6 @@ class Shell:
         outputs = [as_saved_earlier(output) if earlier else output for output in self.outputs.values()]
         cell = {"cell_type": "code", "outputs": outputs}
         return json.dumps({"cells": [cell], "metadata": {}})
-
-
-@pytest.fixture
-def fal() -> Iterator[ScriptedFal]:
-    with ScriptedFal() as server:
-        yield server
 
 
 @pytest.fixture

@@ -36,12 +36,6 @@ CAT = {"prompt": "a cat", "duration": "5"}
 
 
 @pytest.fixture
-def fal() -> Iterator[ScriptedFal]:
-    with ScriptedFal() as server:
-        yield server
-
-
-@pytest.fixture
 def http(fal: ScriptedFal) -> Iterator[httpx.Client]:
     """A client with the key, for the queue's host only."""
     headers = {"authorization": f"Key {fal.key}"}

@@ -66,12 +66,6 @@ def kernel(fal: ScriptedFal, tmp_path: Path) -> Iterator[RunningKernel]:
         yield running
 
 
-@pytest.fixture
-def fal() -> Iterator[ScriptedFal]:
-    with ScriptedFal() as server:
-        yield server
-
-
 def test_it_is_nowhere(kernel: RunningKernel, fal: ScriptedFal, tmp_path: Path) -> None:
     search = Searched(fal.key)
     search_works = Searched("id:secret")

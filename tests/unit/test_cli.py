@@ -31,12 +31,6 @@ Shell = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
-def fal() -> Iterator[ScriptedFal]:
-    with ScriptedFal() as server:
-        yield server
-
-
-@pytest.fixture
 def ledger(tmp_path: Path) -> Iterator[Ledger]:
     ledger = Ledger(tmp_path / "home" / "ledger.sqlite3")
     yield ledger

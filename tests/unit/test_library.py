@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,19 +34,6 @@ DRAFT = TakeDraft(
 )
 FAL = ("fal",)
 on_a_folder = pytest.mark.parametrize("url", ["folder"], indirect=True)
-
-
-@pytest.fixture(scope="module")
-def studio() -> Iterator[Studio]:
-    server = Studio()
-    yield server
-    server.close()
-
-
-@pytest.fixture
-def s3(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The URL of a new bucket."""
-    return studio.new_library(monkeypatch)
 
 
 @pytest.fixture(params=["folder", "s3"])
@@ -139,11 +125,11 @@ def test_the_account_of_s3_is_named(s3: str) -> None:
     ],
 )
 def test_a_store_that_does_not_answer_is_an_error_and_no_miss(
-    s3: str, studio: Studio, fault: object, text: str
+    s3: str, object_store: Studio, fault: object, text: str
 ) -> None:
     library, until = Library(s3, answer=1.0), threading.Event()
     answer = be_silent(until) if fault == "silence" else fault
-    with studio.fault(f"GET /{s3[5:]}", answer), pytest.raises(LibraryError, match=text):  # type: ignore[arg-type]
+    with object_store.fault(f"GET /{s3[5:]}", answer), pytest.raises(LibraryError, match=text):  # type: ignore[arg-type]
         library.find(FINGERPRINT, None, FAL)
     until.set()
     assert library.find(FINGERPRINT, None, FAL) is None
@@ -265,14 +251,14 @@ def test_what_is_no_sidecar_is_no_take(tmp_path: Path, content: dict[str, object
 
 
 def test_a_download_that_is_cut_is_an_error(
-    s3: str, studio: Studio, here: MediaFolder, there: MediaFolder
+    s3: str, object_store: Studio, here: MediaFolder, there: MediaFolder
 ) -> None:
     library = Library(s3)
     library.push(make(here))
     shared = library.find(FINGERPRINT, None, FAL)
     assert shared is not None
     with (
-        studio.fault(f"GET /{s3[5:]}/media", cut(CLIP[:100], len(CLIP))),
+        object_store.fault(f"GET /{s3[5:]}/media", cut(CLIP[:100], len(CLIP))),
         pytest.raises(LibraryError),
     ):
         library.fetch(shared, there)
@@ -280,17 +266,17 @@ def test_a_download_that_is_cut_is_an_error(
     assert library.fetch(shared, there).path.read_bytes() == CLIP
 
 
-def test_a_push_that_was_cut_is_made_up_for(s3: str, studio: Studio, here: MediaFolder) -> None:
+def test_a_push_that_was_cut_is_made_up_for(s3: str, object_store: Studio, here: MediaFolder) -> None:
     library, take = Library(s3), make(here)
     with (
-        studio.fault(f"PUT /{s3[5:]}/takes", refuse("403 Forbidden", "AccessDenied")),
+        object_store.fault(f"PUT /{s3[5:]}/takes", refuse("403 Forbidden", "AccessDenied")),
         pytest.raises(LibraryError),
     ):
         library.push(take)
     assert library.status(here).unpushed == [take]
-    sent = len([one for one in studio.requests if one.startswith(f"PUT /{s3[5:]}/media")])
+    sent = len([one for one in object_store.requests if one.startswith(f"PUT /{s3[5:]}/media")])
     assert library.push_all(here) == ([take], [])
-    assert len([one for one in studio.requests if one.startswith(f"PUT /{s3[5:]}/media")]) == sent
+    assert len([one for one in object_store.requests if one.startswith(f"PUT /{s3[5:]}/media")]) == sent
     assert library.push_all(here) == ([], [])
 
 
@@ -451,17 +437,17 @@ def test_the_command_needs_a_library(
     assert main(["library", "push", "--rating", "4"]) == 2
 
 
-def test_the_look_up_of_one_request_lists_nothing(s3: str, studio: Studio, here: MediaFolder) -> None:
+def test_the_look_up_of_one_request_lists_nothing(s3: str, object_store: Studio, here: MediaFolder) -> None:
     """Among any number of takes: the requests do not depend on what else is there."""
     library = Library(s3)
     for number in range(3):
         library.store.write(f"takes/{number:064}/fal-1.json", b"{}")
     library.push(make(here))
-    start = len(studio.requests)
+    start = len(object_store.requests)
     assert library.find(FINGERPRINT, 1, FAL) is not None
-    assert studio.requests[start:] == [f"GET /{s3[5:]}/takes/{FINGERPRINT}/fal-1.json"]
-    start = len(studio.requests)
+    assert object_store.requests[start:] == [f"GET /{s3[5:]}/takes/{FINGERPRINT}/fal-1.json"]
+    start = len(object_store.requests)
     assert library.find("cd" * 32, None, FAL) is None
-    assert sorted(studio.requests[start:]) == [
+    assert sorted(object_store.requests[start:]) == [
         f"GET /{s3[5:]}/takes/{'cd' * 32}/{name}.json" for name in ("fal-1", "fal")
     ]

@@ -5,7 +5,6 @@ import itertools
 import os
 import random
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -19,18 +18,6 @@ from kling_nb.library.store import Store
 
 FINGERPRINT = "ab" * 32
 PLACE = f"intents/{FINGERPRINT}/1"
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Studio]:
-    server = Studio()
-    yield server
-    server.close()
-
-
-@pytest.fixture
-def s3(server: Studio, monkeypatch: pytest.MonkeyPatch) -> str:
-    return server.new_library(monkeypatch)
 
 
 @pytest.fixture
@@ -134,7 +121,7 @@ def test_the_same_job_has_its_marker_again(folder: Store) -> None:
     assert marker(folder, "another").claim() is None
 
 
-def test_an_answer_that_is_lost_after_the_write_is_no_second_machine(s3: str, server: Studio) -> None:
+def test_an_answer_that_is_lost_after_the_write_is_no_second_machine(s3: str, object_store: Studio) -> None:
     """The client of S3 tries again, and its second try finds what the first one wrote."""
     one, lost = marker(Store(s3), "job"), []
 
@@ -142,14 +129,14 @@ def test_an_answer_that_is_lost_after_the_write_is_no_second_machine(s3: str, se
         if lost:
             return None
         body = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
-        lost.append(list(server._moto({**environ, "wsgi.input": io.BytesIO(body)}, lambda *_: None)))
+        lost.append(list(object_store._moto({**environ, "wsgi.input": io.BytesIO(body)}, lambda *_: None)))
         environ["wsgi.input"] = io.BytesIO(body)
         return refuse("503 Slow Down", "SlowDown")(environ, start)
 
-    with server.fault("PUT /studio/kling/intents", write_and_fail):
+    with object_store.fault("PUT /studio/kling/intents", write_and_fail):
         assert one.claim() is None
     lost.clear()
-    with server.fault("PUT /studio/kling/intents", write_and_fail):
+    with object_store.fault("PUT /studio/kling/intents", write_and_fail):
         assert one.mark_sent({})
     assert lost
 

@@ -7,7 +7,7 @@ import pytest
 from accessibility import serious_faults
 from PIL import Image
 from playwright.sync_api import expect
-from scripted import Done, Fail, Hold, Log, Queue, Run, Script, ScriptedFal
+from scripted import Done, Fail, Hold, Log, Queue, Run, Script
 from scripted.script import instant
 
 from kling_nb.errors import SubmissionUncertain, UsageError
@@ -42,12 +42,6 @@ COPIED = """async () => {
   const [item] = await navigator.clipboard.read();
   return item?.types.includes("image/png") }"""
 """Whether an image is on the clipboard."""
-
-
-@pytest.fixture
-def fal():
-    with ScriptedFal() as server:
-        yield server
 
 
 @pytest.fixture
