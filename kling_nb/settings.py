@@ -19,6 +19,7 @@ from typing import Any
 from kling_nb import front_end
 from kling_nb._lazy import platformdirs
 from kling_nb.catalog import DEFAULT_ENDPOINT
+from kling_nb.catalog.endpoint import number_of
 from kling_nb.errors import UsageError
 from kling_nb.fal.auth import Key, find_key, forget
 from kling_nb.fal.hosts import API, QUEUE, REST, REST_VARIABLE, SCHEMA, Hosts, Proxy, Route
@@ -388,22 +389,15 @@ def _switch(name: str, value: Any) -> bool:
 def _seconds(name: str, value: Any) -> float | None:
     if value is None:
         return None
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = -1.0
-    if not number > 0:
+    number = number_of(value)
+    if number is None or not number > 0:
         raise _setting_error(name, value, "a number above 0")
     return number
 
 
 def _check_scale(value: str) -> None:
     """Refuse a size that the preview server, which reads this variable, would replace by its own."""
-    try:
-        allowed = not value or 0.2 <= float(value) <= 1
-    except ValueError:
-        allowed = False
-    if not allowed:
+    if value and not 0.2 <= (number_of(value) or 0.0) <= 1:
         raise _setting_error(SCALE, value, "a number from 0.2 to 1")
 
 
@@ -423,11 +417,8 @@ def _usd(name: str, value: Any, *, none_lifts: bool = False) -> float | None:
         return None
     if none_lifts and str(value).strip().lower() in {"none", "inf"}:
         return math.inf
-    try:
-        number = float(str(value).strip().removeprefix("$"))
-    except ValueError:
-        number = -1.0
-    if not 0 <= number < math.inf:
+    number = number_of(str(value).strip().removeprefix("$"))
+    if number is None or not 0 <= number < math.inf:
         raise _setting_error(name, value, "an amount in US dollars" + (' or "none"' if none_lifts else ""))
     return number
 

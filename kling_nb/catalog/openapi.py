@@ -258,10 +258,8 @@ def _join(first: Schema, second: Mapping[str, Any]) -> Schema:
 def _property_order(merged: Schema) -> list[str]:
     """Return the names of the properties, in fal's own order for forms if there is one."""
     parts, order = merged["properties"], merged.get("x-fal-order-properties")
-    wanted = (
-        [name for name in order if name in parts] if isinstance(order, list) and _all_texts(order) else []
-    )
-    return list(dict.fromkeys([*(name for name in wanted if name in parts), *parts]))
+    wanted = [name for name in order if name in parts] if order and _all_texts(order) else []
+    return list(dict.fromkeys([*wanted, *parts]))
 
 
 def _is_null(schema: Mapping[str, Any]) -> bool:

@@ -46,15 +46,13 @@ def is_intact(path: Path) -> bool:
     """
     if not path.exists():
         return True
-    db = sqlite3.connect(path, timeout=20.0, isolation_level=None)
-    try:
-        return bool(db.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok")
-    except sqlite3.DatabaseError as fault:
-        if is_damage(fault):
-            return False
-        raise
-    finally:
-        db.close()
+    with closing(sqlite3.connect(path, timeout=20.0, isolation_level=None)) as db:
+        try:
+            return bool(db.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok")
+        except sqlite3.DatabaseError as fault:
+            if is_damage(fault):
+                return False
+            raise
 
 
 def repair(
@@ -91,9 +89,7 @@ def repair(
 
 def _write(path: Path, rows: Iterable[Row]) -> None:
     """Write a new ledger. Of two rows with the same id or request id the first is kept."""
-    db = sqlite3.connect(path, isolation_level=None)
-    try:
-        db.row_factory = sqlite3.Row
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
         prepare(db, wal=False)  # Without WAL, one file has all of it and can be renamed.
         ids: set[Any] = set()
         db.execute("BEGIN IMMEDIATE")
@@ -103,8 +99,6 @@ def _write(path: Path, rows: Iterable[Row]) -> None:
                 insert(db, row)
                 ids |= names
         db.execute("COMMIT")
-    finally:
-        db.close()
 
 
 def insert(db: sqlite3.Connection, row: Row) -> None:
@@ -128,17 +122,13 @@ def readable_rows(path: Path) -> list[Row]:
     if not path.exists():
         return []
     for order in ("rowid", "rowid DESC"):
-        with suppress(sqlite3.Error):
-            db = sqlite3.connect(path, isolation_level=None)
-            try:
-                db.row_factory = sqlite3.Row
-                db.text_factory = lambda raw: raw.decode("utf-8", "replace")
-                for row in db.execute(f"SELECT * FROM jobs ORDER BY {order}"):
-                    with suppress(Exception):  # A damaged row can raise anything.
-                        _check(row)
-                        found.setdefault(row["id"], {name: row[name] for name in row.keys()})  # noqa: SIM118
-            finally:
-                db.close()
+        with suppress(sqlite3.Error), closing(sqlite3.connect(path, isolation_level=None)) as db:
+            db.row_factory = sqlite3.Row
+            db.text_factory = lambda raw: raw.decode("utf-8", "replace")
+            for row in db.execute(f"SELECT * FROM jobs ORDER BY {order}"):
+                with suppress(Exception):  # A damaged row can raise anything.
+                    _check(row)
+                    found.setdefault(row["id"], dict(row))
     return list(found.values())
 
 

@@ -19,6 +19,7 @@ from typing import Any, NoReturn
 
 from kling_nb.api import endpoint
 from kling_nb.catalog import Control, Endpoint
+from kling_nb.catalog.endpoint import number_of
 from kling_nb.catalog.problem import nearest
 from kling_nb.catalog.shipped import endpoints
 from kling_nb.errors import InputError, UsageError
@@ -67,11 +68,8 @@ def _count(text: str) -> int:
 
 
 def _seconds(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = -1.0
-    if not 0 < number < float("inf"):
+    number = number_of(text)
+    if number is None or not 0 < number < float("inf"):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
     return number
 

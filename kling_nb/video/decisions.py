@@ -187,8 +187,7 @@ def _change(sidecar: Path, change: Callable[[dict[str, Any]], dict[str, Any]]) -
         MediaError: The sidecar cannot be read or written.
     """
     try:
-        lock = filelock.FileLock(sidecar.with_name(LOCK), timeout=_LOCK_SECONDS, poll_interval=0.005)
-        with lock:
+        with filelock.FileLock(sidecar.with_name(LOCK), timeout=_LOCK_SECONDS, poll_interval=0.005):
             found = _read(sidecar)
             user = found.get("user")
             changed = change(user if isinstance(user, dict) else {})
