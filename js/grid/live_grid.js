@@ -224,7 +224,9 @@ export class LiveGrid extends Live {
 
   /** @override @param {string} kind @param {any} msg */
   receive(kind, msg) {
-    if (kind === "update" && this.whole) this.#update(msg);
+    // An update that has everything stands for the answer that a kernel does not give while a cell waits.
+    if (kind === "update" && msg.now) this.setClock(msg.now);
+    if (kind === "update" && (this.whole || msg.mode)) this.#update(msg);
     if (kind === "result")
       for (const { model } of this.#results()) if (model.name === msg.of) model.receive(msg);
     this.redraw();

@@ -85,7 +85,7 @@ export const CELL_FIELDS = /** @type {const} */ ([
  */
 
 /**
- * What a page asks for when it opens.
+ * What a page asks for when it opens. Until a page was answered, some updates are one, too.
  *
  * @typedef {object} Snapshot
  * @property {number} now

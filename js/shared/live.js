@@ -46,6 +46,11 @@ export class Live {
     return Date.now() / 1000 + this.clockOffset;
   }
 
+  /** @param {number} now what the kernel's clock shows */
+  setClock(now) {
+    this.clockOffset = now - Date.now() / 1000;
+  }
+
   /** @param {() => void} draw @returns {() => void} unsubscribes */
   subscribe(draw) {
     this.#subscribers.add(draw);
@@ -74,7 +79,7 @@ export class Live {
     try {
       const { msg } = await this.kernel.ask("snapshot", about);
       this.connected = true;
-      this.clockOffset = msg.now - Date.now() / 1000;
+      this.setClock(msg.now);
       this.begin(msg);
     } catch (error) {
       // A refusal is still an answer; anything else means that nothing could be sent.

@@ -74,6 +74,29 @@ test("of each cell the newest is kept, whatever comes last", async () => {
   live.close();
 });
 
+test("an update with everything stands for an answer that does not come", async () => {
+  const live = new LiveGrid(modelOf({}));
+  const { model } = live;
+  const part = { revision: 1, done: false, summary: "words 1", cells: [cell(0)] };
+  model.emit({ kind: "update", msg: part });
+  assert.equal(live.whole, null);
+  const whole = snapshot(2, [cell(0, { state: "IN_PROGRESS" }), cell(1)]);
+  const later = Date.now() / 1000 + 60;
+  model.emit({ kind: "update", msg: { ...whole, mode: "together", now: later } });
+  assert.equal(live.summary, "words 2");
+  assert.deepEqual(
+    live.cells.map(({ state }) => state),
+    ["IN_PROGRESS", "WAITING"],
+  );
+  assert.ok(Math.abs(live.clockOffset - 60) < 5);
+  model.emit({
+    kind: "update",
+    msg: { ...part, revision: 3, cells: [cell(1, { state: "READY" })] },
+  });
+  assert.equal(live.cells[1].state, "READY");
+  live.close();
+});
+
 test("a kernel that is gone is noticed, and a new one is asked again", async () => {
   let there = true;
   const model = modelOf({ snapshot: () => (there ? snapshot(3, [cell(0)]) : null) });

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from kernel_environment import pointed_at
@@ -34,6 +35,25 @@ def test_a_grid_says_its_price_shows_itself_and_is_handed_over(
     assert again.text == "4 cells · 4 already made, free\n"
     assert len(fal.accepted) == 4
     kernel.ok("kling_nb.configure(prices=None)")
+
+
+def test_a_page_that_is_not_answered_gets_the_whole_grid_while_the_cell_waits(
+    kernel: RunningKernel, fal: ScriptedFal
+) -> None:
+    fal.script = Script([Queue(1), Run(), Hold(), Done()])
+
+    def grids() -> list[dict[str, Any]]:
+        updates = [one["content"] for _, one in kernel.comm_messages if one["method"] == "custom"]
+        return [one["msg"] for one in updates if "captions" in one.get("msg", {})]
+
+    cell = kernel.start("%%kling --grid duration=5,10\na fox")
+    kernel.wait_until(lambda: any(one["state"] == "IN_PROGRESS" for grid in grids() for one in grid["cells"]))
+    assert not cell.done
+    assert grids()[-1]["captions"] == ["Duration 5 s", "Duration 10 s"]
+    assert len(grids()[-1]["cells"]) == 2
+    for job in fal.jobs:
+        job.release()
+    assert kernel.finish(cell).ok, cell.message
 
 
 def test_a_table_is_a_batch_whose_columns_fill_in_the_prompt(kernel: RunningKernel, fal: ScriptedFal) -> None:

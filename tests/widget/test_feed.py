@@ -81,6 +81,16 @@ def test_changes_while_waiting_share_one_turn():
     assert pace.delay(0.0) is None
 
 
+def test_a_later_turn_gives_way_to_an_earlier_one():
+    pace, (one,) = Pace(), channels(1)
+    assert pace.enqueue(one, 0.0, after=8.0)
+    assert pace.delay(0.0) == 8
+    assert pace.enqueue(one, 1.0)
+    assert not pace.enqueue(one, 1.0, after=1.0)
+    assert pace.take(1.0) is one
+    assert pace.delay(1.0) is None
+
+
 def test_a_view_gets_twenty_messages_a_second():
     taken = all_turns(Pace(), channels(1), until=3, again=True)
     times = [now for now, _ in taken]

@@ -22,7 +22,7 @@ from kling_nb.notebook.card.grid import layout_of
 from kling_nb.notebook.card.mark import Mark
 from kling_nb.notebook.widgets import grid as grid_widget
 from kling_nb.notebook.widgets.feed import Feed
-from kling_nb.notebook.widgets.grid import GridWidget, StoryboardSource, SweepSource
+from kling_nb.notebook.widgets.grid import GridWidget, StoryboardSource, SweepSource, Wholes
 from kling_nb.request.request import VideoRequest
 from kling_nb.session import Plan
 from kling_nb.settings import resolve
@@ -149,6 +149,38 @@ def test_changes_are_reported(pair, study):
 
     comm.wait_for(reported)
     assert next(cell for cell in reported()[-1]["cells"] if cell["cell"] == 3)["state"] == "IN_QUEUE"
+
+
+def test_a_page_that_gets_no_answer_is_sent_everything_again_and_again(pair):
+    _, comm = pair
+    comm.wait_for(lambda: sum("mode" in update for update in comm.updates()) == 2)
+    comm.ask("snapshot")
+    whole = next(update for update in comm.updates() if "mode" in update)
+    assert set(whole) == set(js_typedef("Snapshot"))
+    assert [cell["state"] for cell in whole["cells"]] == ["READY", "IN_QUEUE", "FAILED", "WAITING"]
+
+
+def test_everything_is_sent_ever_more_rarely_and_not_after_an_answer():
+    now, sent = 0.0, []
+    wholes = Wholes(lambda: now)
+    while now < 3600:
+        if wholes.take():
+            sent.append(now)
+        now += wholes.delay()
+    assert sent[:4] == [0.5, 1.5, 3.5, 7.5]
+    assert len(sent) == 12
+    wholes.answered()
+    assert wholes.delay() is None
+    assert not wholes.take()
+
+
+def test_a_page_that_was_answered_gets_changes_only(pair, study):
+    _, comm = pair
+    before = comm.ask("snapshot")[0]["msg"]["revision"]
+    begin(study[3], Submitted("r-3"))
+    study._notify(study[3])
+    comm.wait_for(lambda: any(update["revision"] > before for update in comm.updates()))
+    assert all("mode" not in update for update in comm.updates() if update["revision"] > before)
 
 
 @pytest.mark.parametrize("end", [Unclear(KlingError("No answer.")), Failed(MediaError("The disk is full."))])

@@ -36,13 +36,13 @@ class Channel:
     def __init__(self, feed: Feed, send: Send) -> None:
         self.send: Send = partial(copy_context().run, send)
         self.closed = False
-        self.waiting = False  # under the feed's lock
+        self.due: float | None = None  # time of the turn that it waits for; under the feed's lock
         self.free_at = 0.0  # time of the next turn at the earliest; under the feed's lock
         self._feed = feed
 
-    def notify(self) -> None:
-        """Ask for a turn, because something is new. Returns at once."""
-        self._feed.enqueue(self)
+    def notify(self, after: float = 0.0) -> None:
+        """Ask for a turn, because something is new; with `after`, in so many seconds. Returns at once."""
+        self._feed.enqueue(self, after)
 
     def close(self) -> None:
         """Send nothing more. A turn that runs on the feed's thread still ends."""
@@ -66,11 +66,14 @@ class Pace:
         self._queue: list[tuple[float, int, Channel]] = []
         self._order = count()
 
-    def enqueue(self, channel: Channel, now: float) -> None:
-        """Give the channel the next turn that it may have."""
-        if not channel.waiting:
-            channel.waiting = True
-            heapq.heappush(self._queue, (max(now, channel.free_at), next(self._order), channel))
+    def enqueue(self, channel: Channel, now: float, after: float = 0.0) -> bool:
+        """Give the channel the next turn that it may have. Return False if it waits for an earlier one."""
+        due = max(now + after, channel.free_at)
+        if channel.due is not None and channel.due <= due:
+            return False
+        channel.due = due
+        heapq.heappush(self._queue, (due, next(self._order), channel))
+        return True
 
     def take(self, now: float) -> Channel | None:
         """Return the channel whose turn it is now, and count the turn; None if it is no channel's turn."""
@@ -78,13 +81,15 @@ class Pace:
         if delay is None or delay > _SLACK:
             return None
         _, _, channel = heapq.heappop(self._queue)
-        channel.waiting = False
+        channel.due = None
         channel.free_at = now + self._distance
         self._turns -= 1
         return channel
 
     def delay(self, now: float) -> float | None:
         """Return the seconds until the next turn, or None if no channel waits."""
+        while self._queue and self._queue[0][0] != self._queue[0][2].due:
+            heapq.heappop(self._queue)  # the channel was given an earlier turn instead
         if not self._queue:
             return None
         self._count(now)
@@ -118,14 +123,12 @@ class Feed:
         """Return a channel for one widget. `send` is called on the feed's thread, one channel at a time."""
         return Channel(self, send)
 
-    def enqueue(self, channel: Channel) -> None:
-        """Give the channel a turn. Any thread."""
+    def enqueue(self, channel: Channel, after: float = 0.0) -> None:
+        """Give the channel a turn, `after` seconds from now at the earliest. Any thread."""
         with self._changed:
-            if channel.waiting or channel.closed:
-                return
-            self._pace.enqueue(channel, self._clock())
-            self._start_thread()
-            self._changed.notify()
+            if not channel.closed and self._pace.enqueue(channel, self._clock(), after):
+                self._start_thread()
+                self._changed.notify()
 
     def _run(self) -> None:
         while True:

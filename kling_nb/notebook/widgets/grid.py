@@ -39,6 +39,8 @@ COMMANDS = (
 NOTICES = ("reply", "update", "result")
 """Kinds of message to a view."""
 _STATIC = Path(__file__).parents[2] / "static"
+_FIRST_WHOLE = 0.5
+"""Seconds until pages that were not answered are sent everything. By then, most have asked."""
 _COMPARED = 4
 """Cells that are compared at most."""
 
@@ -70,10 +72,44 @@ class GridSource(Protocol):
     def subscribe(self, listener: Callable[[int], None]) -> Callable[[], None]: ...  # noqa: D102
 
 
+class Wholes:
+    """When to send everything, to pages whose question was not answered.
+
+    ipykernel 6 answers no page while a cell waits, so a new page would know nothing until the cell ends. A
+    message is lost if the page still loads its code, so there are several: after half a second, then each
+    time twice as long after the one before. Once a page was answered, there are none. In an hour they are 13.
+
+    Args:
+        clock: Monotonic seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._pause = _FIRST_WHOLE
+        self._due: float | None = clock() + _FIRST_WHOLE
+
+    def answered(self) -> None:
+        """Send everything no more, because a page was answered."""
+        self._due = None
+
+    def delay(self) -> float | None:
+        """Return the seconds until the next time, or None if there is none."""
+        return None if self._due is None else max(0.0, self._due - self._clock())
+
+    def take(self) -> bool:
+        """Return True if it is time, and set the next one."""
+        if self.delay() != 0.0:
+            return False
+        self._pause *= 2
+        self._due = self._clock() + self._pause
+        return True
+
+
 class GridWidget(anywidget.AnyWidget):
     """Several videos in a notebook: the state of every cell, and finally all videos, which play in step.
 
-    Traits hold what may be saved. The rest is custom messages, and a view asks for it ("snapshot").
+    Traits hold what may be saved. The rest is custom messages, and a view asks for it ("snapshot"). Until one
+    was answered, some updates have everything too: see `Wholes`.
 
     Threads: create it on the cell's thread. Commands may arrive on any thread, updates are sent from the
     feed's thread.
@@ -98,6 +134,7 @@ class GridWidget(anywidget.AnyWidget):
         self._changed: set[int] = set()
         self._revision = 0
         self._cells_due = False
+        self._wholes = Wholes()
         self._sheets: TemporaryDirectory[str] | None = None
         self._results = ResultViews(self._jobs_of, send=self.send, notify=self._notify)
         super().__init__(sweep_id=source.id, count=source.count, summary=source.summary)
@@ -139,14 +176,22 @@ class GridWidget(anywidget.AnyWidget):
         return [self._source.job(self._number({"cell": cell})) for cell in cells]
 
     def _send_updates(self) -> bool:
-        """Send one message with all cells that changed. The feed's thread."""
+        """Send one message with all cells that changed, or with everything. The feed's thread."""
         with self._lock:
             changed, self._changed = sorted(self._changed), set()
             due, self._cells_due = self._cells_due, False
-        if not due:
+            whole = self._wholes.take()
+            next_whole = self._wholes.delay()
+        if next_whole is not None and not self._source.done and self._channel:
+            self._channel.notify(after=next_whole)
+        if whole:
+            self.send({"kind": "update", "msg": self._snapshot()})
+        elif due:
+            progress = self._progress()  # before the cells: what changes from here on is in the next message
+            cells = [self._source.cell(at) for at in changed]
+            self.send({"kind": "update", "msg": {**progress, "cells": cells}})
+        else:
             return self._results.send_update()
-        progress = self._progress()  # before the cells: what changes from here on is in the next message
-        self.send({"kind": "update", "msg": {**progress, "cells": [self._source.cell(at) for at in changed]}})
         self.summary = self._source.summary
         return True
 
@@ -167,7 +212,7 @@ class GridWidget(anywidget.AnyWidget):
 
     def _on_message(self, _widget: Any, content: Any, buffers: Any) -> None:
         handlers: dict[str, Handler] = {
-            "snapshot": lambda msg: (self._snapshot(), []),
+            "snapshot": lambda msg: self._answer_snapshot(),
             "poster": lambda msg: poster_thread().submit(lambda: ({}, [poster_of(self._video(msg))])),
             "chunk": lambda msg: read_chunk(self._video(msg).path, msg),
             "result": lambda msg: self._results.answer(msg, buffers or ()),
@@ -181,6 +226,11 @@ class GridWidget(anywidget.AnyWidget):
             "save": lambda msg: self._source.change("save", msg),
         }
         answer_command(self.send, content, handlers)
+
+    def _answer_snapshot(self) -> Answer:
+        with self._lock:
+            self._wholes.answered()
+        return self._snapshot(), []
 
     def _snapshot(self) -> dict[str, Any]:
         """Return everything that a new view needs."""
