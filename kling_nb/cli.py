@@ -86,6 +86,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     except KlingError as fault:
         _note(f"kling-nb: {fault}")
+        with suppress(KlingError):
+            close_default_session()
         return 2 if isinstance(fault, UsageError) else 1
     except BrokenPipeError:
         return 141

@@ -53,6 +53,7 @@ def test_a_notebook_saved_with_its_widgets_exports_cards(folder: Path) -> None:
     contents = LargeFileManager(root_dir=str(folder))
     contents.register_pre_save_hook(drop_models_on_save)
     contents.save({"type": "notebook", "format": "json", "content": saved}, "film.ipynb")
+    contents.notary.store.close()
     page, _ = HTMLExporter().from_filename(str(folder / "film.ipynb"))
     assert 'src="kling_media/a%20b.mp4"' in page
     assert '"model_id": "ours"' not in page

@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -17,8 +19,9 @@ from kling_nb.settings import current, media_of_notebook
 
 
 @pytest.fixture
-def ledger(home: Path) -> Ledger:
-    return Ledger(home / "ledger.sqlite3")
+def ledger(home: Path) -> Iterator[Ledger]:
+    with closing(Ledger(home / "ledger.sqlite3")) as ledger:
+        yield ledger
 
 
 def claimed(ledger: Ledger, folder: Path, backend: str) -> str:
@@ -37,7 +40,8 @@ def claimed(ledger: Ledger, folder: Path, backend: str) -> str:
 
 def card(job: str, folder: Path, state: str = "IN_QUEUE") -> tuple[str, Mark] | None:
     mark = Mark(job, "kernel", state=state)
-    data = Renewal().draw_card(mark, folder)
+    with closing(Renewal()) as renewal:
+        data = renewal.draw_card(mark, folder)
     if data is None:
         return None
     return data["text/html"], Mark.of({"metadata": mark.to_metadata(), "data": data}) or pytest.fail(
@@ -89,7 +93,8 @@ def test_the_home_folder_in_the_environment_is_found(
 
 
 def test_a_panel_says_what_to_do_and_nothing_is_written(tmp_path: Path, home: Path) -> None:
-    found = Renewal().draw_card(Mark(kernel="k"), tmp_path)
+    with closing(Renewal()) as renewal:
+        found = renewal.draw_card(Mark(kernel="k"), tmp_path)
     assert found is not None
     assert "run this cell" in found["text/html"]
     assert list(tmp_path.iterdir()) == [home]

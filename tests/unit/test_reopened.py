@@ -3,6 +3,8 @@
 import asyncio
 import copy
 import json
+from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from html import escape
 from pathlib import Path
@@ -372,14 +374,25 @@ def test_damaged_outputs_stay_as_they_were_saved(tmp_path: Path, home: Path) -> 
     assert json.dumps(read(contents)["content"]) == before
 
 
+@pytest.fixture
+def ledger(home: Path) -> Iterator[Ledger]:
+    with closing(Ledger(home / "ledger.sqlite3")) as ledger:
+        yield ledger
+
+
+@pytest.fixture
+def renewal() -> Iterator[Renewal]:
+    with closing(Renewal()) as renewal:
+        yield renewal
+
+
 def test_an_output_that_is_not_ready_in_time_is_shown_as_saved_and_current_the_next_time(
-    tmp_path: Path, home: Path
+    tmp_path: Path, ledger: Ledger, renewal: Renewal
 ) -> None:
-    ledger = Ledger(home / "ledger.sqlite3")
     asked = Intent("fal", "fal-ai/x", {"prompt": "a boat"}, "a boat", "ab" * 32, tmp_path / "kling_media")
     entry, _ = ledger.claim(asked)
     ledger.update(entry.id, state=State.CANCELLED)
-    cards = BoundedCards(Renewal())
+    cards = BoundedCards(renewal)
     mark = Mark(entry.id, "gone", state="IN_QUEUE")
     for at_least, expected in ((0, "saved"), (0, "cancelled"), (1, "cancelled")):
         found = notebook(output(mark, **view(), **{"text/html": "saved"}))
@@ -391,13 +404,12 @@ def test_an_output_that_is_not_ready_in_time_is_shown_as_saved_and_current_the_n
 
 
 def test_a_card_that_was_drawn_for_the_next_opening_does_not_hide_a_later_end(
-    tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, ledger: Ledger, renewal: Renewal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(server_extension, "SECONDS_KEPT", 0)
-    ledger = Ledger(home / "ledger.sqlite3")
     asked = Intent("fal", "fal-ai/x", {"prompt": "a boat"}, "a boat", "ab" * 32, tmp_path / "kling_media")
     entry, _ = ledger.claim(asked)
-    cards = BoundedCards(Renewal())
+    cards = BoundedCards(renewal)
     mark = Mark(entry.id, "gone", state="SUBMITTING")
     for at_least in (0, 1):
         with cards.within(0, at_least) as (draw_card, *_):

@@ -126,9 +126,9 @@ class Renewal:
     def _ledger(self, folder: Path) -> Ledger:
         """Return the ledger of a notebook in `folder`. It is next to the takes if the home is read-only."""
         path = ledger_path(self._settings.home, media_of_notebook(folder).resolve())
-        if path not in self._ledgers:
-            self._ledgers[path] = Ledger(path)
-        return self._ledgers[path]
+        if (known := self._ledgers.get(path)) is not None:
+            return known
+        return self._ledgers.setdefault(path, Ledger(path))  # of several threads, one may be first
 
     @cached_property
     def _settings(self) -> Settings:
@@ -136,7 +136,9 @@ class Renewal:
 
     def _folder(self, place: Path) -> MediaFolder:
         while len(self._folders) > _FOLDERS_KEPT:
-            self._folders.pop(next(iter(self._folders)), None)
+            oldest = self._folders.pop(next(iter(self._folders)), None)
+            if oldest is not None:
+                oldest.close()
         if place not in self._folders:
             self._folders[place] = MediaFolder(place, self._settings.index)
         folder, stack = self._folders[place], getattr(self._looks, "stack", None)
