@@ -56,7 +56,8 @@ LOG_LINES = (
     *("tests/kernel/test_cells.py", "tests/kernel/test_sweep_cells.py"),
     *("-k", "hears_log_lines or run_all_a_cell or is_not_answered"),
 )
-QUICK = ("-m", "not slow and not program")
+QUICK = ("-m", "not slow and not program", "--timeout=300")
+"""Each test may take five minutes: the rows say what works, not how fast, whatever else the machine does."""
 RELAXED = ("-W", "ignore", "-p", "no:unraisableexception")
 """Old versions of other packages warn of newer ones, and leave sockets open."""
 BROWSER = ("tests/browser/test_lab.py", "-k")
