@@ -63,6 +63,22 @@ CHANGED = """async (change) => { const { snapshot } = handlers;
 """Shows one more view, in which the whole and every cell have other fields."""
 
 
+SILENT = """async () => { const { on } = model;
+  model.send = () => {};
+  model.on = (name, listener) => { if (name === "msg:custom") window.tell = listener; on(name, listener) };
+  await again(); await view() }"""
+"""Shows one more view, whose kernel answers nothing, as ipykernel 6 while a cell waits."""
+
+
+def test_a_grid_is_drawn_from_an_update_while_the_kernel_answers_nothing(page, grid):
+    page.evaluate(SILENT)
+    silent = page.get_by_label("Kling videos").last
+    expect(silent).to_contain_text("0 of 2 ready")
+    page.evaluate("tell({ kind: 'update', msg: handlers.snapshot() })")
+    expect(silent.get_by_role("button", name="Open 5 s")).to_be_visible()
+    expect(silent).to_contain_text("1 of 2 ready")
+
+
 def commands_of(page):
     return page.evaluate(
         "model.sent.map(({ kind, msg }) => [kind, msg]).filter(([kind]) => "
