@@ -239,12 +239,24 @@ def reloaded_module() -> str | None:
     """
     noted = "loaded modules of kling_nb"
     first = vars(sys.modules.setdefault(noted, ModuleType(noted)))
-    for name in list(sys.modules):  # other threads import meanwhile
-        if name == "kling_nb" or name.startswith("kling_nb."):
-            spec = getattr(sys.modules.get(name), "__spec__", None)
-            if first.setdefault(name, spec) is not spec:
-                return name
+    for name in _own_modules():
+        spec = getattr(sys.modules.get(name), "__spec__", None)
+        if first.setdefault(name, spec) is not spec:
+            return name
     return None
+
+
+_listed: tuple[tuple[int, str], list[str]] = (0, ""), []
+
+
+def _own_modules() -> list[str]:
+    """Return the names of the package's loaded modules. They are listed again when a module was added."""
+    global _listed  # noqa: PLW0603 -- an assignment is atomic
+    names = list(sys.modules)  # other threads import meanwhile
+    state = len(names), names[-1]  # a new module is the last one
+    if _listed[0] != state:
+        _listed = state, [name for name in names if name == "kling_nb" or name.startswith("kling_nb.")]
+    return _listed[1]
 
 
 _configured = Unshown()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
+import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from contextlib import suppress
@@ -44,6 +46,9 @@ else:  # boundary 1 of `_lazy`: with the first job, upload or schema
 
 log = logging.getLogger(__name__)
 
+PATH_SECONDS = 1.0
+"""How long the place of a ledger stays valid. One submission asks for it seven times."""
+
 PRICE_WAIT_SECONDS = 10.0
 """How long a call waits for fal's price."""
 
@@ -65,6 +70,7 @@ class Connections:
         self._index = index
         self._lock = ProcessLock()
         self._ledgers: dict[Path, Ledger] = {}
+        self._ledger_paths: dict[tuple[Path, Path], tuple[float, Path]] = {}
         self._merged: set[tuple[Path, Path]] = set()
         self._folders: dict[Path, MediaFolder] = {}
         self._backends: dict[tuple[object, ...], Backend] = {}
@@ -77,7 +83,7 @@ class Connections:
     def ledger(self, settings: Settings) -> Ledger:
         """Return the ledger of these settings."""
         folder = settings.ledger_folder
-        path = ledger_path(settings.home, folder)
+        path = self._ledger_path(settings.home, folder)
         with self._lock:
             if path not in self._ledgers:
                 if path.parent == folder:
@@ -87,6 +93,15 @@ class Connections:
                 self._merged.add((path, folder))
                 self._merge_other_ledger(self._ledgers[path], settings.home, folder)
             return self._ledgers[path]
+
+    def _ledger_path(self, home: Path, folder: Path) -> Path:
+        """Return the path of the ledger. Which folders can be written is checked once in a second."""
+        now, handle = time.monotonic(), (home, folder)
+        checked_at, path = self._ledger_paths.get(handle, (-math.inf, home))
+        if now - checked_at > PATH_SECONDS:
+            path = ledger_path(home, folder)
+            self._ledger_paths[handle] = now, path
+        return path
 
     def _merge_other_ledger(self, ledger: Ledger, home: Path, folder: Path) -> None:
         """Add the rows of this folder that are in the other place: in the folder itself or in the home.

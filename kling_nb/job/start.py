@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
@@ -35,7 +38,7 @@ from kling_nb.job.plan import (
     outcome_of,
 )
 from kling_nb.job.record import JobRecord, result_gone_error
-from kling_nb.ledger import Entry, Intent
+from kling_nb.ledger import Entry, Intent, Ledger
 from kling_nb.media import MediaFolder, Take
 from kling_nb.request.request import VideoRequest, stored_input
 from kling_nb.settings import Settings
@@ -51,6 +54,9 @@ else:  # boundary 1 of `_lazy`: they and httpx come with the first job
     submit = lazy("kling_nb.job.submit")
 
 log = logging.getLogger(__name__)
+
+ESTIMATE_SECONDS = 2.0
+"""How long an estimate of a job's duration stays valid."""
 
 
 class JobStarter:
@@ -75,6 +81,7 @@ class JobStarter:
         self._planner = planner
         self._jobs = jobs
         self._claiming = ProcessLock()
+        self._estimates: dict[tuple[Path, str, str], tuple[float, float | None]] = {}
 
     def launch(
         self,
@@ -220,6 +227,17 @@ class JobStarter:
             self._connections.ledger(settings).update(entry.id, folder=folder)
         return replace(entry, folder=folder)
 
+    def _expected_seconds(self, ledger: Ledger, entry: Entry) -> float | None:
+        """Return how long jobs like that of a row took. A sweep asks at each job, the ledger now and then."""
+        key, now = (ledger.path, entry.endpoint, entry.backend), time.monotonic()
+        made_at, expected = self._estimates.get(key, (-math.inf, None))
+        if now - made_at >= ESTIMATE_SECONDS:
+            with suppress(LedgerError):  # the row exists, so the job must start in any case
+                expected = ledger.expected_seconds(entry.endpoint, entry.backend)
+            if expected is not None:
+                self._estimates[key] = now, expected
+        return expected
+
     def start(
         self,
         request: VideoRequest,
@@ -249,9 +267,7 @@ class JobStarter:
             options: How fal's queue would treat a submission.
         """
         ledger = self._connections.ledger(settings)
-        expected = None
-        with suppress(LedgerError):  # the row exists, so the job must start in any case
-            expected = ledger.expected_seconds(entry.endpoint, entry.backend)
+        expected = self._expected_seconds(ledger, entry)
         # A job of another folder that this process follows too has its file there, so the copy has its own.
         key = f"{entry.id} {settings.media}" if copied else entry.id
         job, new = self._jobs.get_or_add(key, request, entry)

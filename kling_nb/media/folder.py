@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 import re
 import shutil
@@ -44,6 +45,9 @@ _ABANDONED_SECONDS = 2 * 86_400.0
 LEAST_FREE = 32 * 2**20
 """Bytes. With less room on its disk, a folder counts as full."""
 
+SAMPLE_SECONDS = 1.0
+"""How long a folder counts as one that can be written, after a file was written there as a sample."""
+
 
 class MediaFolder:
     """A folder of takes. It is created when the first one is stored.
@@ -59,6 +63,7 @@ class MediaFolder:
         self.folder = Path(folder).absolute()
         self._index = Index(self.folder, index)
         self._is_tidy = False
+        self._written_at = -math.inf
 
     def close(self) -> None:
         """Close the index. The next use opens it again."""
@@ -394,14 +399,21 @@ class MediaFolder:
             if not os.access(existing, os.W_OK | os.X_OK):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
             if existing == self.folder:  # a quota shows only when something is written
-                sample = temporary_path(existing / "take")
-                with self._index.own_change():
-                    try:
-                        sample.write_bytes(bytes(4096))
-                    finally:
-                        sample.unlink(missing_ok=True)
+                now = time.monotonic()
+                if now - self._written_at > SAMPLE_SECONDS:
+                    self._write_sample()
+                    self._written_at = now
             if shutil.disk_usage(existing).free < LEAST_FREE:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def _write_sample(self) -> None:
+        """Write a file and delete it."""
+        sample = temporary_path(self.folder / "take")
+        with self._index.own_change():
+            try:
+                sample.write_bytes(bytes(4096))
+            finally:
+                sample.unlink(missing_ok=True)
 
     def _place(self, incoming: Incoming, draft: TakeDraft) -> Take:
         """Check a received file and give it a name. Any thread."""

@@ -11,13 +11,19 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from benchmarks.rows_ledger import ENDPOINT, fill, fingerprint
+from kling_nb import _lazy
+from kling_nb._lazy import reloaded_module
+from kling_nb.background import BackgroundThread
+from kling_nb.job.connections import Connections
 from kling_nb.job.rebuild import stored_files
 from kling_nb.ledger import Intent, Ledger, Limit, Selection, session_of_this_process
 from kling_nb.media import MediaFolder, TakeDraft
+from kling_nb.settings import current
 
 
 def steps(ledger: Ledger, work: Callable[[], object]) -> int:
@@ -182,3 +188,24 @@ def test_a_check_of_all_files_asks_for_each_once(folders: list[Path]) -> None:
         media = MediaFolder(place)
         costs.append(min(calls(lambda media=media: stored_files(media.folder)) for _ in range(3)))
     assert costs[1] <= 3.3 * costs[0]
+
+
+def test_a_submission_looks_for_its_ledger_once(tmp_path: Path) -> None:
+    settings = current({"backend": "local", "home": tmp_path / "home", "media": tmp_path / "media"})
+    connections = Connections(BackgroundThread(), None, lambda: tmp_path)
+    connections.ledger(settings)
+    assert calls(lambda: [connections.ledger(settings) for _ in range(7)]) == 0
+
+
+def test_whether_a_folder_can_be_written_is_tried_once_for_many_jobs(tmp_path: Path) -> None:
+    media = MediaFolder(tmp_path)
+    first = calls(media.check_writable)
+    assert calls(media.check_writable) < first
+
+
+def test_modules_are_listed_again_only_when_one_was_added(monkeypatch: pytest.MonkeyPatch) -> None:
+    reloaded_module()
+    names = _lazy._own_modules()
+    assert _lazy._own_modules() is names
+    monkeypatch.setitem(sys.modules, "kling_nb.added", ModuleType("kling_nb.added"))
+    assert "kling_nb.added" in _lazy._own_modules()
