@@ -30,7 +30,7 @@ from typing import Any
 HERE = Path(__file__).resolve().parents[1]
 ENDPOINT = "fal-ai/kling-video/v1/pro/text-to-video"
 SIZES = (100, 1_000, 10_000)
-CELLS, REUSED, OUTPUTS, POSTERS = 100, 500, 300, 20
+CELLS, REUSED, OUTPUTS, POSTERS, PREVIEWS = 100, 500, 300, 20, 40
 SHAPE = (1280, 720)
 LINES = 24
 """Log lines of a sidecar, which then has about 4 kB."""
@@ -220,6 +220,29 @@ def new(place: Path, takes: int) -> dict[str, float]:
         path.unlink()
     session.close()
     return {"one new instant job": spent}
+
+
+def previews(place: Path, takes: int) -> dict[str, float]:
+    """A new sweep of local previews in its grid: CPU of the kernel's process for each. It draws none of them.
+
+    No page is open, which would ask the kernel for posters.
+    """
+    from kling_nb import Session
+    from kling_nb.notebook.widgets.grid import live_view
+
+    os.environ["KLING_NB_LOCAL_SCALE"] = "0.2"  # small pictures: drawing them is not measured
+    session = Session(
+        backend="local", home=str(place / "home"), media=str(place / "kling_media"), local_speed=1e9
+    )
+    stamp = time.time_ns()
+    session.generate(f"previewed {stamp}", duration="5")
+    made = session.sweep([f"previewed {stamp} {number}" for number in range(PREVIEWS)], duration="5")
+    live_view(made)
+    spent = _cpu(made.wait) / PREVIEWS
+    session.close()
+    for path in (place / "kling_media").glob("previewed-*"):
+        path.unlink()
+    return {"one preview of a new sweep": spent}
 
 
 def sweep(place: Path, takes: int) -> dict[str, float]:
@@ -419,6 +442,7 @@ FIGURES = (
     warm,
     reuse,
     new,
+    previews,
     sweep,
     verify,
     opening,

@@ -50,6 +50,8 @@ class Follower:
         client: The queue.
         slots: Limits the open streams of all requests.
         has_ended: Returns True if the queue no longer exists, so that retries make no sense.
+        has_all_lines: True if COMPLETED comes with the last log lines, as from the local preview server. fal
+            gives them in a later status only.
         sleep: Injected by tests.
     """
 
@@ -59,11 +61,13 @@ class Follower:
         slots: asyncio.Semaphore | None = None,
         *,
         has_ended: Callable[[], bool] = lambda: False,
+        has_all_lines: bool = False,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._client = client
         self._slots = slots or stream_slots()
         self._has_ended = has_ended
+        self._has_all_lines = has_all_lines
         self._sleep = sleep
 
     async def follow(self, ref: RequestRef) -> AsyncGenerator[Event, None]:
@@ -145,8 +149,9 @@ class Follower:
     async def _finish(self, ref: RequestRef, seen: _Seen) -> AsyncGenerator[Event, None]:
         """Yield the last log lines, which only a later status holds (FAL-PROTOCOL §4.1), then Completed."""
         try:
-            for line in seen.new_lines(await self._client.status(ref, logs=True)):
-                yield line
+            if not self._has_all_lines:
+                for line in seen.new_lines(await self._client.status(ref, logs=True)):
+                    yield line
         except (UnreachableError, ResponseError):
             pass  # Only the last log lines are lost.
         last = seen.last

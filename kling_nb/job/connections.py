@@ -230,7 +230,9 @@ class Connections:
                 name=name,
                 hosts=hosts,
                 client=client,
-                follower=follow.Follower(client, has_ended=has_ended, sleep=pool.sleep),
+                follower=follow.Follower(
+                    client, has_ended=has_ended, has_all_lines=name == "local", sleep=pool.sleep
+                ),
                 storage=storage.Storage(pool),
                 http=pool,
                 sleep=pool.sleep,

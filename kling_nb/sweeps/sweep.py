@@ -28,7 +28,7 @@ from kling_nb.errors import (
     UsageError,
     WaitTimeout,
 )
-from kling_nb.events import Event, JobState, State
+from kling_nb.events import Event, JobState, Logged, State
 from kling_nb.job.cancel import interrupt_cancels
 from kling_nb.job.job import Job, no_widgets
 from kling_nb.job.plan import (
@@ -281,8 +281,9 @@ class Sweep:
             self._notify(cell)
             return
 
-        def on_event(_event: Event, _state: JobState) -> None:
-            self._notify(cell)
+        def on_event(event: Event, _state: JobState) -> None:
+            if not isinstance(event, Logged):
+                self._notify(cell)
 
         unsubscribe = job.subscribe(on_event)
         self._notify(cell)
@@ -481,8 +482,12 @@ class Sweep:
         """Return the progress in words."""
         if not self.started and all(cell.state == "WAITING" for cell in self.cells):
             return "not started"
-        ready = sum(cell.state == "READY" for cell in self.cells)
-        failed, left = len(self.failed), sum(not cell.done for cell in self.cells)
+        ready = failed = left = 0
+        for cell in self.cells:  # in one go, because a view asks with every update
+            job = cell.job
+            ready += job is not None and job.state.state is State.READY
+            failed += cell.error is not None
+            left += cell.error is None and (job is None or not job.done)
         parts = [f"{ready} of {len(self.cells)} ready"]
         parts += [f"{failed} without a result"] if failed else []
         parts += [f"{left} to come"] if left else []
@@ -492,6 +497,8 @@ class Sweep:
 
     def subscribe(self, listener: CellListener) -> Callable[[], None]:
         """Call `listener(cell)` for every change of a cell, on the background thread.
+
+        A log line is no change of the cell. `Job.subscribe` has the lines.
 
         Returns:
             A function that removes the listener.

@@ -657,3 +657,13 @@ def test_a_file_that_is_shorter_than_the_result_says_is_fetched_again(
     assert fal.count("download") == 2
     assert job.file is not None
     assert job.file.read_bytes() == sample_mp4()
+
+
+async def test_no_further_status_is_asked_for_if_completed_has_all_lines(
+    client: QueueClient, fal: ScriptedFal, clock: Any
+) -> None:
+    fal.script = Script([Run(), *map(Log, LINES), Done()])
+    ref = (await client.submit(MODEL, {"prompt": "a cat"})).ref
+    events = await followed(Follower(client, has_all_lines=True, sleep=clock.sleep), ref)
+    assert isinstance(events[-1], Completed)
+    assert fal.count("status") == 0

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from scripted import Done, Fail, Hold, Queue, Run, Script, ScriptedFal
+from scripted import Done, Fail, Hold, Log, Queue, Run, Script, ScriptedFal
 
 from kling_nb import Session
 from kling_nb.errors import (
@@ -23,6 +23,7 @@ from kling_nb.errors import (
 from kling_nb.ledger import Ledger
 from kling_nb.notebook.output.terminal import TerminalSweep
 from kling_nb.notebook.widgets.grid import SweepSource
+from kling_nb.sweeps.sweep import SweepCell
 
 MakeSession = Callable[..., Session]
 
@@ -357,3 +358,17 @@ def test_in_a_terminal_it_is_text(session: Session) -> None:
     assert whole == "Sweep: 2 prompts · 2 of 2 ready"
     assert first.split()[:4] == ["1", "ready", "a", "fox"]
     assert second.endswith(".mp4")
+
+
+def test_a_log_line_is_no_change_of_a_cell(session: Session, fal: ScriptedFal) -> None:
+    def changes(lines: int) -> int:
+        fal.script = Script([Run(), *(Log(f"line {number}") for number in range(lines)), Done()])
+        sweep = session.sweep([f"a cat of {lines}"], start=False)
+        found: list[SweepCell] = []
+        sweep.subscribe(found.append)
+        sweep.wait()
+        assert sweep[0].job is not None
+        assert len(sweep[0].job.lines) >= lines
+        return len(found)
+
+    assert changes(50) == changes(2)

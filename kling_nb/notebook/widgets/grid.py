@@ -185,14 +185,14 @@ class GridWidget(anywidget.AnyWidget):
         if next_whole is not None and not self._source.done and self._channel:
             self._channel.notify(after=next_whole)
         if whole:
-            self.send({"kind": "update", "msg": self._snapshot()})
+            state = self._snapshot()
         elif due:
-            progress = self._progress()  # before the cells: what changes from here on is in the next message
-            cells = [self._source.cell(at) for at in changed]
-            self.send({"kind": "update", "msg": {**progress, "cells": cells}})
+            state = self._progress()  # before the cells: what changes from here on is in the next message
+            state["cells"] = [self._source.cell(at) for at in changed]
         else:
             return self._results.send_update()
-        self.summary = self._source.summary
+        self.send({"kind": "update", "msg": state})
+        self.summary = state["summary"]
         return True
 
     def _progress(self) -> dict[str, Any]:
