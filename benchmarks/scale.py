@@ -14,6 +14,7 @@ import argparse
 import hashlib
 import json
 import os
+import re
 import resource
 import shutil
 import statistics
@@ -318,9 +319,53 @@ def opening(place: Path, takes: int) -> dict[str, float]:
     notebook = json.loads(_save_notebook(place, takes, "opened.ipynb").read_bytes())
     own = renewal.Renewal()
     context = reopening.OutputContext(place, lambda mark: False, own.draw_card, own.find_file)
-    spent = _cpu(lambda: reopening.update_outputs(notebook, context))
+    with own.one_look():  # as the server does
+        spent = _cpu(lambda: reopening.update_outputs(notebook, context))
     assert "READY" in json.dumps(notebook)
     return {f"opening {OUTPUTS} outputs of an ended kernel": spent}
+
+
+def moved(place: Path, takes: int) -> dict[str, float]:
+    """Open a notebook whose files were renamed since it was saved. All cards are drawn again."""
+    from kling_nb.notebook.saved import renewal, reopening
+
+    os.environ |= {"KLING_NB_HOME": str(place / "home"), "KLING_NB_BACKEND": "local"}
+    notebook = _save_notebook(place, takes, "moved.ipynb")
+    command = [sys.executable, __file__, str(takes), "--run", "draw_cards", "--place", str(place)]
+    subprocess.run(command, check=True, capture_output=True)  # in a process of its own, which then ends
+    content = json.loads(notebook.read_bytes())
+    names = _played(content)
+    for name in names:
+        (place / name).rename(place / f"{name}.moved.mp4")
+    try:
+        own = renewal.Renewal()
+        context = reopening.OutputContext(place, lambda mark: False, own.draw_card, own.find_file)
+        with own.one_look():
+            spent = _cpu(lambda: reopening.update_outputs(content, context))
+        assert all(name.endswith(".moved.mp4") for name in _played(content))
+    finally:
+        for name in names:
+            (place / f"{name}.moved.mp4").rename(place / name)
+    return {f"opening {OUTPUTS} outputs whose files were moved": spent}
+
+
+def draw_cards(place: Path, takes: int) -> dict[str, float]:
+    """Save `moved.ipynb` with the cards of finished jobs."""
+    from kling_nb.notebook.saved import renewal, reopening
+
+    path = place / "moved.ipynb"
+    content = json.loads(path.read_bytes())
+    own = renewal.Renewal()
+    context = reopening.OutputContext(place, lambda mark: False, own.draw_card, own.find_file)
+    with own.one_look():
+        reopening.update_outputs(content, context)
+    path.write_text(json.dumps(content))
+    return {}
+
+
+def _played(notebook: dict[str, Any]) -> list[str]:
+    """Return the names of the files that the cards of a notebook play."""
+    return list(dict.fromkeys(re.findall(r'video src=\\"([^"]*)\\"', json.dumps(notebook))))
 
 
 def blocked(place: Path, takes: int) -> dict[str, float]:
@@ -446,6 +491,7 @@ FIGURES = (
     sweep,
     verify,
     opening,
+    moved,
     blocked,
     freeze,
     check,
@@ -519,7 +565,7 @@ def main() -> None:
     parser.add_argument("--place", type=Path, help=argparse.SUPPRESS)
     words = parser.parse_args()
     if words.run:
-        figures = {figure.__name__: figure for figure in (*FIGURES, make)}
+        figures = {figure.__name__: figure for figure in (*FIGURES, make, draw_cards)}
         print(json.dumps(figures[words.run](words.place, words.takes[0])))
         return
     with tempfile.TemporaryDirectory(prefix="kling_nb-scale-") as folder:

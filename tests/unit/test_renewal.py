@@ -12,10 +12,12 @@ from clips import clip_bytes, in_chunks
 from kling_nb.events import State
 from kling_nb.ledger import Intent, Ledger
 from kling_nb.media import MediaFolder, TakeDraft
+from kling_nb.notebook.card.html import _key_of, _places, poster_of, stored_posters_only
 from kling_nb.notebook.card.mark import Mark
 from kling_nb.notebook.saved.renewal import Renewal
 from kling_nb.notebook.saved.server_extension import BoundedCards
 from kling_nb.settings import current, media_of_notebook
+from kling_nb.video import Video
 
 
 @pytest.fixture
@@ -114,3 +116,27 @@ def test_no_poster_is_decoded_on_the_loop_of_a_server(home: Path, tmp_path: Path
         assert take.path.name in html
         has_poster.append("data:image/jpeg" in html)
     assert has_poster == [False, True]
+
+
+def test_a_file_that_was_moved_keeps_its_stored_poster(home: Path, tmp_path: Path) -> None:
+    home.mkdir(exist_ok=True)
+    path = tmp_path / "boat.mp4"
+    path.write_bytes(clip_bytes(frames=2))
+    poster = poster_of(Video.from_file(path))
+    moved = path.rename(tmp_path / "renamed.mp4")
+    with stored_posters_only(True):
+        assert poster_of(Video.from_file(moved)) == poster
+
+
+def test_a_poster_goes_to_a_free_place_if_its_first_one_is_taken(home: Path, tmp_path: Path) -> None:
+    home.mkdir(exist_ok=True)
+    path = tmp_path / "boat.mp4"
+    path.write_bytes(clip_bytes(frames=2))
+    taken, free = _places(_key_of(path, path.stat()))
+    taken.parent.mkdir(parents=True)
+    taken.write_bytes(b"another poster")
+    poster = poster_of(Video.from_file(path))
+    assert taken.read_bytes() == b"another poster"
+    assert free.exists()
+    with stored_posters_only(True):
+        assert poster_of(Video.from_file(path)) == poster

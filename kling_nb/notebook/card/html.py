@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import replace
 from html import escape
+from pathlib import Path
 from urllib.parse import quote
 
 from kling_nb._files import write_file
@@ -190,23 +192,44 @@ def poster_of(video: Video) -> bytes:
         status = video.path.stat()
     except OSError:
         return video.poster  # Its error says what is wrong.
-    stamp = f"{video.path}\0{status.st_mtime_ns}\0{status.st_size}"
-    wanted = hashlib.sha256(stamp.encode("utf-8", "surrogatepass")).digest()
-    place = current_home() / "index" / "posters" / f"{int(wanted.hex()[:6], 16) % POSTERS}"
-    with suppress(OSError):
-        known, data = (content := place.read_bytes())[:64], content[64:]
-        if known == wanted + hashlib.sha256(data).digest():
-            return data
+    wanted = _key_of(video.path, status)
+    places = _places(wanted)
+    for place in places:
+        with suppress(OSError):
+            known, data = (content := place.read_bytes())[:64], content[64:]
+            if known == wanted + hashlib.sha256(data).digest():
+                return data
     if (missing := _missing.get()) is not None:
         missing.append(video)
         raise MediaError(f"{video.path.name} has no stored poster.")
     content = wanted + hashlib.sha256(video.poster).digest() + video.poster
     with suppress(OSError):
+        place = min(places, key=_time_of)
         for folder in (place.parents[1], place.parent):  # A home is not made for posters alone.
             folder.mkdir(mode=0o700, exist_ok=True)
         # A function as content is not synced. A file that is cut short is not used.
         write_file(place, lambda temporary: temporary.write_bytes(content), overwrite=True)
     return video.poster
+
+
+def _key_of(path: Path, status: os.stat_result) -> bytes:
+    """Return what a file is known by: a file that is moved or renamed on its disk keeps its inode."""
+    stamp = f"{status.st_ino or path}\0{status.st_mtime_ns}\0{status.st_size}"
+    return hashlib.sha256(stamp.encode("utf-8", "surrogatepass")).digest()
+
+
+def _places(wanted: bytes) -> list[Path]:
+    """Return the two places where a poster may be. With one, 20 of 300 would take the place of another."""
+    folder = current_home() / "index" / "posters"
+    return [folder / f"{int.from_bytes(part) % POSTERS}" for part in (wanted[:4], wanted[4:8])]
+
+
+def _time_of(place: Path) -> float:
+    """Return when a poster was stored, or 0 if the place is free."""
+    try:
+        return place.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 LARGEST = 30_000

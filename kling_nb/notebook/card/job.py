@@ -11,6 +11,7 @@ from typing import Any
 
 from kling_nb import front_end
 from kling_nb.api import default_session
+from kling_nb.catalog import Endpoint, shipped
 from kling_nb.errors import KlingError
 from kling_nb.events import State
 from kling_nb.job.job import Job
@@ -159,9 +160,15 @@ def _title(endpoint_id: str) -> str:
     if not endpoint_id:
         return "Video"
     try:
-        return default_session().endpoint(endpoint_id, fetch=False).title
+        return _endpoint(endpoint_id).title
     except KlingError:
         return endpoint_id or "Video"
+
+
+def _endpoint(endpoint_id: str) -> Endpoint:
+    """Return an endpoint. For one of the package no settings are read, which takes longer than a card."""
+    known = shipped.find(endpoint_id)
+    return known if known and known.has_schema else default_session().endpoint(endpoint_id, fetch=False)
 
 
 def _with_defaults(endpoint_id: str, given: dict[str, Any]) -> dict[str, Any]:
@@ -169,7 +176,7 @@ def _with_defaults(endpoint_id: str, given: dict[str, Any]) -> dict[str, Any]:
     if not endpoint_id:
         return given
     with suppress(KlingError):
-        known = default_session().endpoint(endpoint_id, fetch=False).parameters
+        known = _endpoint(endpoint_id).parameters
         return given | {
             one.name: one.default for one in known if one.default is not None and one.name not in given
         }

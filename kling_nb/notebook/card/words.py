@@ -178,7 +178,11 @@ def log(card: Card, room: int) -> str:
 
 def saved_size(text: str) -> int:
     """Return the number of bytes that a text takes in a saved notebook."""
-    return len(json.dumps(text, ensure_ascii=False).encode(errors="replace"))
+    return len(_to_json(text).encode(errors="replace"))
+
+
+_to_json = json.JSONEncoder(ensure_ascii=False).encode
+"""As `json.dumps`, which makes an encoder for each of the log lines."""
 
 
 def _value(value: Any) -> str:
