@@ -10,6 +10,7 @@ import { asTyped, parsed, same, textOf, typed, wordsOf } from "./value.js";
  * @property {HTMLElement} node
  * @property {() => any} read
  * @property {(value: any) => void} show
+ * @property {(control: Control) => void} [adapt] takes what another endpoint says of the same parameter
  */
 
 /** Most options that lie side by side; more of them go into a list. */
@@ -127,7 +128,7 @@ function toggle(control) {
 
 /** Words, numbers without bounds, addresses, JSON. @param {Control} control @returns {Field} */
 function typing(control) {
-  const { kind, many, max_length: most } = control;
+  const { kind, many } = control;
   const long = kind === "text" || kind === "json" || many;
   const judge = () => {
     node.ariaInvalid = `${kind === "json" && node.value.trim() !== "" && parsed(node.value) === undefined}`;
@@ -135,10 +136,17 @@ function typing(control) {
   const node = element(long ? "textarea" : "input", "input", {
     ...named(control),
     oninput: judge,
-    ...(most ? { maxLength: most } : {}),
     ...(long ? { rows: kind === "text" ? 2 : 1 } : {}),
     ...(kind === "media" ? { placeholder: `Path or address${many ? ", one a line" : ""}` } : {}),
   });
+  /** @param {Control} given */
+  const adapt = ({ description, required, max_length: most }) => {
+    node.title = description;
+    node.ariaRequired = required ? "true" : null;
+    if (most) node.maxLength = most;
+    else node.removeAttribute("maxlength");
+  };
+  adapt(control);
   return {
     node,
     read: () => typed(control, node.value),
@@ -146,5 +154,6 @@ function typing(control) {
       node.value = asTyped(control, given);
       judge();
     },
+    adapt,
   };
 }

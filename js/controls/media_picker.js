@@ -15,33 +15,40 @@ import { fileSize, messageOf } from "../shared/words.js";
  */
 
 /**
- * Fields for pictures, videos and sounds: drop, paste or pick a file, or type its path or address.
+ * Fields for images, videos and audio: drop, paste or pick a file, or type its path or address.
  *
  * @param {MediaHost} live
  */
 export function mediaPicker(live) {
-  /** @type {{control: Control, take: (file: File) => void}[]} */
+  /** @type {{control: Control, take: (file: File) => void, add: (mark: FileMark) => void}[]} */
   const fields = [];
+  const fieldFor = (/** @type {string} */ type) =>
+    fields.find(({ control }) => !control.media || control.media === type.split("/")[0]);
   return {
     /** Hands a file to the first field that takes its kind. @param {File} file @returns {boolean} */
     offer(file) {
-      const kind = file.type.split("/")[0];
-      const field = fields.find(({ control }) => !control.media || control.media === kind);
+      const field = fieldFor(file.type);
       field?.take(file);
       return field !== undefined;
     },
     /** @type {import("./form.js").MediaPicker} */
     field(control, onChange) {
-      const made = mediaField(live, control, onChange);
-      const listed = { control, take: made.take };
+      // A file may arrive when the controls of another endpoint are there.
+      const late = (/** @type {FileMark} */ mark) => {
+        if (fields.includes(listed)) listed.add(mark);
+        else fieldFor(mark.type)?.add(mark);
+      };
+      const made = mediaField(live, control, onChange, late);
+      const listed = { control, take: made.take, add: made.add };
       fields.push(listed);
       return { ...made, destroy: () => void fields.splice(fields.indexOf(listed), 1) };
     },
   };
 }
 
-/** @param {MediaHost} live @param {Control} control @param {() => void} onChange */
-function mediaField(live, control, onChange) {
+/** @param {MediaHost} live @param {Control} control @param {() => void} onChange
+ * @param {(mark: FileMark) => void} deliver gives a file that has arrived to the field that is there now */
+function mediaField(live, control, onChange, deliver) {
   /** What is chosen: addresses and paths, or files of the panel. @type {(string | FileMark)[]} */
   let items = [];
   const shown = element("ul", "chosen", { "aria-label": `${control.label}: chosen` });
@@ -92,7 +99,7 @@ function mediaField(live, control, onChange) {
       if (given.type.startsWith("image/")) live.previews.set(mark.file, Promise.resolve(given));
       live.files.set(mark.file, mark);
       tell("");
-      set([...items, mark]);
+      deliver(mark);
     } catch (error) {
       tell(messageOf(error));
     }
@@ -140,6 +147,11 @@ function mediaField(live, control, onChange) {
   return {
     node,
     take: (/** @type {File} */ given) => void take(given),
+    add: (/** @type {FileMark} */ mark) => set([...items, mark]),
+    /** @param {Control} given */
+    adapt({ description }) {
+      text.title = description;
+    },
     read() {
       const typed = text.value.trim();
       const all = typed ? [...items, typed] : items;

@@ -36,6 +36,24 @@ export const settingOf = (control, values) => values[control.name] ?? control.de
  * @param {any} one @param {any} other */
 export const same = (one, other) => canonical(one) === canonical(other);
 
+/**
+ * What another page, or the kernel, says, with all that was changed here since both agreed.
+ *
+ * @param {Values} base on which both agreed
+ * @param {Values} mine
+ * @param {Values} theirs
+ * @returns {Values}
+ */
+export function merged(base, mine, theirs) {
+  const made = { ...theirs };
+  for (const name of new Set([...Object.keys(base), ...Object.keys(mine)])) {
+    if (same(base[name], mine[name])) continue;
+    if (name in mine) made[name] = mine[name];
+    else delete made[name];
+  }
+  return made;
+}
+
 /** @param {any} value */
 function canonical(value) {
   return JSON.stringify(value ?? null, (_, part) =>

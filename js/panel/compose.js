@@ -1,5 +1,6 @@
 import { createForm } from "../controls/form.js";
 import { mediaPicker } from "../controls/media_picker.js";
+import { howMany } from "../result/make_another.js";
 import { button, div, element, write } from "../shared/dom.js";
 import { droppedFiles, hasFiles } from "../shared/dragged.js";
 import { offer } from "./composition.js";
@@ -24,7 +25,8 @@ export function compose(live) {
     return "";
   });
   const hint = element("div", "hint kling-pad kling-quiet", { role: "status" });
-  const buttons = div("line-up", generate, again, copy);
+  const { node: counts, count } = howMany(() => live.redraw());
+  const buttons = div("line-up", generate, counts, again, copy);
   const node = element(
     "section",
     "compose",
@@ -40,12 +42,14 @@ export function compose(live) {
   async function go(/** @type {boolean} */ another) {
     const button = another ? again : generate;
     if (button.ariaDisabled === "true" || composition.submitting) return;
-    await live.generate(another);
+    await live.generate(another, count());
   }
   const begin = () => {
-    form?.destroy();
-    form = createForm(composition.controls, {
-      values: composition.values,
+    const { controls, values } = composition;
+    // What is being typed while the controls of another endpoint arrive goes on in the same field.
+    if (form) return form.setControls(controls, values);
+    form = createForm(controls, {
+      values,
       onChange: () => {
         if (form) composition.edit(form.values(), node);
         version = composition.version;
@@ -59,7 +63,7 @@ export function compose(live) {
     if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
     event.preventDefault();
     event.stopPropagation();
-    if (!composition.submitting) void live.generate(false);
+    if (!composition.submitting) void live.generate(false, count());
   };
   const taken = async (/** @type {Event} */ event, /** @type {DataTransfer | null} */ data) => {
     if (!hasFiles(data)) return;
@@ -89,11 +93,14 @@ export function compose(live) {
         if (composition.editor !== node) form?.setValues(composition.values);
       }
       if (live.prompting) {
-        live.prompting = false;
-        node.querySelector("textarea")?.select();
+        const { replacing } = live;
+        live.prompting = live.replacing = false;
+        const prompt = node.querySelector("textarea");
+        // Who writes already is left alone.
+        if (!node.contains(document.activeElement)) replacing ? prompt?.select() : prompt?.focus();
       }
       const { quote, touched, submitting } = composition;
-      const words = offer(quote, touched);
+      const words = offer(quote, touched, count());
       generate.textContent = submitting ? "Submitting…" : words.generate;
       generate.ariaDisabled = `${!words.able || submitting || !live.connected}`;
       write(again, words.again);

@@ -1,3 +1,4 @@
+import { merged, same } from "../controls/value.js";
 import { inLine, messageOf, price } from "../shared/words.js";
 
 /** @typedef {import("./protocol.js").Control} Control */
@@ -33,6 +34,12 @@ export class Composition {
   /** Names this page in drafts. */
   author = 1 + Math.floor(Math.random() * 2 ** 40);
   #revision = -1;
+  /** The values that the kernel had last, from this page or another one. @type {Values} */
+  #agreed = {};
+  /** Values of parameters that the endpoint does not have: another one may. @type {Values} */
+  #aside = {};
+  /** Counts the endpoints that were chosen: the last one counts. */
+  #wish = 0;
   /** The backend that the user was last shown. @type {"fal" | "local" | ""} */
   #shown = "";
   /** @type {Map<string, Control[]>} */
@@ -59,12 +66,22 @@ export class Composition {
     this.touched = draft.revision > 0;
   }
 
-  /** Takes what was composed on another page. @param {Draft} draft */
+  /** Takes what was composed on another page. What was changed here since stays. @param {Draft} draft */
   async other(draft) {
     if (draft.author === this.author || draft.revision <= this.#revision) return;
     const controls = await this.#controls(draft.endpoint);
     if (draft.revision <= this.#revision) return;
+    const { endpoint, values } = this;
+    const both = merged(this.#agreed, values, draft.values);
+    const complete = same(both, draft.values);
+    if (endpoint === draft.endpoint && same(both, values)) {
+      this.#revision = draft.revision;
+      this.#agreed = draft.values;
+      if (!complete) this.#sendSoon();
+      return;
+    }
     this.#adopt(draft, controls);
+    this.#fit(both);
     this.quote = null;
     this.touched = true;
     this.onChange();
@@ -76,19 +93,32 @@ export class Composition {
     this.#change(values, editor);
   }
 
-  /** Goes to another endpoint and keeps the values that it knows too, or takes new ones.
-   * @param {string} endpoint @param {Values | null} [values] */
-  async choose(endpoint, values = null) {
+  /** Goes to another endpoint and keeps the values that it knows too, or takes new ones. What is changed here
+   * until its controls have come stays.
+   * @param {string} endpoint @param {Values | null} [values]
+   * @param {Values} [since] the values here when the new ones were asked for */
+  async choose(endpoint, values = null, since = this.values) {
+    const wish = ++this.#wish;
     const controls = await this.#controls(endpoint);
+    if (wish !== this.#wish) return;
     this.endpoint = endpoint;
     this.controls = controls;
-    const known = new Set(controls.map(({ name }) => name));
-    const kept = Object.entries(values ?? this.values).filter(([name]) => known.has(name));
-    this.#change(Object.fromEntries(kept), null, this.touched || values !== null);
+    if (values) this.#fit(merged(since, this.values, values));
+    else this.#fit({ ...this.#aside, ...this.values });
+    this.#change(this.values, null, this.touched || values !== null);
   }
 
-  /** Starts what is composed. @param {boolean} again whether it is to be another take */
-  async submit(again) {
+  /** How many takes a press of a button starts: what is there already, or runs, is found once.
+   * @param {boolean} again whether it is to be another take @param {number} wanted */
+  countOf(again, wanted) {
+    return again || this.quote?.outcome === "SUBMIT" ? wanted : 1;
+  }
+
+  /** Starts what is composed.
+   * @param {boolean} again whether it is to be another take
+   * @param {number} [wanted] how many takes of it
+   * @param {(job: import("./protocol.js").Row) => void} [onStart] called with each job */
+  async submit(again, wanted = 1, onStart = () => {}) {
     const shown = this.#shown;
     await this.flush();
     // A run does what the button showed. With another backend, or a problem, the user looks first.
@@ -98,9 +128,20 @@ export class Composition {
     this.onChange();
     try {
       const { backend, outcome } = this.quote;
-      const asked = { endpoint, values, new: again, backend, outcome };
-      const { msg } = await this.ask("submit", asked);
-      return /** @type {import("./protocol.js").Row} */ (msg.job);
+      const count = this.countOf(again, wanted);
+      /** @type {import("./protocol.js").Row | null} */
+      let first = null;
+      for (let number = 0; number < count; number++) {
+        const asked = { endpoint, values, new: again || number > 0, backend, outcome };
+        const { msg } = await this.ask("submit", asked).catch((error) => {
+          if (!number) throw error;
+          const started = `${number} of ${count} takes were started.`;
+          throw new Error(`${started} ${messageOf(error)}`);
+        });
+        onStart(msg.job);
+        first ??= msg.job;
+      }
+      return first;
     } finally {
       this.submitting = false;
       this.onChange();
@@ -130,9 +171,22 @@ export class Composition {
     this.quote = null;
     this.version++;
     this.editor = editor;
+    this.#sendSoon();
+    this.onChange();
+  }
+
+  #sendSoon() {
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => void this.#send(), PAUSE_MS);
-    this.onChange();
+  }
+
+  /** Takes the values that the endpoint knows, and puts the others aside. @param {Values} values */
+  #fit(values) {
+    const known = new Set(this.controls.map(({ name }) => name));
+    const all = Object.entries(values);
+    const others = Object.entries(this.#aside).filter(([name]) => !known.has(name));
+    this.values = Object.fromEntries(all.filter(([name]) => known.has(name)));
+    this.#aside = Object.fromEntries([...others, ...all.filter(([name]) => !known.has(name))]);
   }
 
   async #send() {
@@ -151,7 +205,10 @@ export class Composition {
     let quote;
     try {
       const { msg } = await this.ask("compose", { endpoint, values, author });
-      this.#revision = Math.max(this.#revision, msg.revision);
+      if (msg.revision > this.#revision) {
+        this.#revision = msg.revision;
+        this.#agreed = values;
+      }
       quote = msg.quote;
     } catch (error) {
       const problem = messageOf(error);
@@ -167,7 +224,7 @@ export class Composition {
   #adopt(draft, controls) {
     this.#revision = draft.revision;
     this.endpoint = draft.endpoint;
-    this.values = draft.values;
+    this.values = this.#agreed = draft.values;
     this.controls = controls;
     for (const [id, mark] of Object.entries(draft.files)) this.files.set(id, mark);
     this.version++;
@@ -202,15 +259,19 @@ const UNKNOWN = {
  *
  * @param {Quote | null} quote null while it is being asked for
  * @param {boolean} touched whether anything was composed yet
+ * @param {number} [count] how many takes are wanted
  * @returns {{generate: string, again: string, hint: string, wrong: boolean, able: boolean}} `again`
  *   is empty where there is nothing to do again
  */
-export function offer(quote, touched) {
+export function offer(quote, touched, count = 1) {
   const nothing = { generate: "Generate", again: "", hint: "", wrong: false, able: false };
   if (!quote) return { ...nothing, hint: touched ? "Checking…" : "" };
   const { backend, estimate, outcome, problem, refusal, notices } = quote;
   const local = backend === "local";
-  const cost = local ? "free" : estimate === null ? quote.price : price(estimate);
+  const one = estimate === null ? quote.price : price(estimate * count);
+  const each = estimate === null && count > 1 ? `${quote.price} for each` : one;
+  const cost = local ? "free" : each;
+  const many = count > 1 ? ` ${count}` : "";
   // Nothing is wrong before the reader has done anything.
   if (problem !== null) return { ...nothing, hint: touched ? problem : "", wrong: touched };
   if (!touched) return { ...nothing, hint: local ? "Free preview, drawn on this machine" : "" };
@@ -218,8 +279,9 @@ export function offer(quote, touched) {
   const hint = refusal ?? inLine([quote.words, notices], " ");
   const can = { hint, wrong: refusal !== null, able: true };
   if (outcome !== "SUBMIT") {
-    return { ...can, generate: "Generate", again: `Another take · ${cost}` };
+    const again = many ? `${count} more takes` : "Another take";
+    return { ...can, generate: "Generate", again: `${again} · ${cost}` };
   }
-  if (local) return { ...can, generate: "Generate", again: "" };
-  return { ...can, generate: `Generate · ${cost}`, again: "", hint: refusal ?? notices };
+  if (local) return { ...can, generate: `Generate${many}`, again: "" };
+  return { ...can, generate: `Generate${many} · ${cost}`, again: "", hint: refusal ?? notices };
 }

@@ -1,5 +1,5 @@
 import { div, element, newId, write } from "../shared/dom.js";
-import { inLine } from "../shared/words.js";
+import { inLine, upper } from "../shared/words.js";
 import { search } from "./endpoint_search.js";
 import { rowAfter } from "./virtual_list.js";
 
@@ -135,7 +135,9 @@ export function endpointChooser(live) {
           Boolean,
         );
         const options = all.map((kind) => element("option", "", { value: kind }, kindWords(kind)));
+        const { value } = kinds;
         kinds.replaceChildren(element("option", "", { value: "" }, "All kinds"), ...options);
+        kinds.value = all.includes(value) ? value : "";
       }
       if (list.hidden) input.value = current()?.[2] ?? live.composition.endpoint;
       const [, short = "", , , listed = "", can = ""] = current() ?? [];
@@ -145,10 +147,7 @@ export function endpointChooser(live) {
 }
 
 /** "text-to-video" as a person reads it. @param {string} kind */
-const kindWords = (kind) => {
-  const words = kind.replaceAll("-", " ");
-  return words.charAt(0).toUpperCase() + words.slice(1);
-};
+const kindWords = (kind) => upper(kind.replaceAll("-", " "));
 
 /** @param {string} name @param {HTMLElement[]} nodes */
 function group(name, nodes) {

@@ -33,6 +33,8 @@ export class LivePanel extends Live {
   previews = new Map();
   /** Whether the next thing to do is to write a prompt. */
   prompting = false;
+  /** Whether all of it is to be replaced. */
+  replacing = false;
   /** Jobs marked to be compared, or to become a film, in their order. @type {string[]} */
   marked = [];
   /** Jobs that have ended since the library was read. @type {Set<string>} */
@@ -49,7 +51,10 @@ export class LivePanel extends Live {
     super(model);
     const redraw = () => this.redraw();
     this.composition = new Composition((kind, msg) => this.ask(kind, msg), redraw);
-    this.openings = new Openings(this.kernel, redraw, (next) => this.continueWith(next));
+    this.openings = new Openings(this.kernel, redraw, {
+      compose: (next) => this.continueWith(next),
+      reuse: (job) => void this.reuse(job),
+    });
     this.history = new HistoryPages(
       async (query) => (await this.ask("history", query)).msg,
       redraw,
@@ -110,13 +115,15 @@ export class LivePanel extends Live {
     }
   }
 
-  /** @param {boolean} again whether it is to be another take */
-  generate(again) {
+  /** @param {boolean} again whether it is to be another take @param {number} [count] how many takes */
+  generate(again, count) {
     return this.attempt(async () => {
-      const row = await this.composition.submit(again);
-      if (!row) return;
-      this.jobs.add(row);
-      this.open(row.id);
+      let first = true;
+      await this.composition.submit(again, count, (row) => {
+        this.jobs.add(row);
+        if (first) this.open(row.id);
+        first = false;
+      });
     });
   }
 
@@ -139,11 +146,13 @@ export class LivePanel extends Live {
   /** Puts what a job was made from into the compose area. @param {string} id */
   reuse(id) {
     return this.attempt(async () => {
+      const since = this.composition.values;
       const { msg } = await this.ask("reuse", { job: id });
-      await this.composition.choose(msg.endpoint, msg.values);
+      await this.composition.choose(msg.endpoint, msg.values, since);
       if (msg.missing.length) {
         this.note = `Choose again, the file is not kept: ${msg.missing.join(", ")}`;
       }
+      this.prompting = true;
     });
   }
 
@@ -153,16 +162,18 @@ export class LivePanel extends Live {
   }
 
   /** Puts a shot that begins with a frame into the compose area, for the reader to write its prompt.
-   * @param {import("../shared/kernel.js").Answer} next */
+   * @param {Promise<import("../shared/kernel.js").Answer>} next */
   async continueWith(next) {
-    const { endpoint, start, values } = next.msg;
-    const file = await frameIn(Promise.resolve(next));
+    const since = this.composition.values;
+    const { endpoint, start, values } = (await next).msg;
+    const file = await frameIn(next);
     const mark = await upload(this.ask.bind(this), file, () => {});
     this.previews.set(mark.file, Promise.resolve(file));
     this.files.set(mark.file, mark);
-    const { prompt } = this.composition.values;
-    await this.composition.choose(endpoint, { prompt, ...values, [start]: mark });
-    this.prompting = true;
+    const { prompt } = since;
+    const first = { ...(prompt && { prompt }), ...values, [start]: mark };
+    await this.composition.choose(endpoint, first, since);
+    this.prompting = this.replacing = true;
     this.redraw();
   }
 

@@ -55,11 +55,9 @@ const EXAMPLES = [
 
 /** @param {LivePanel} live @param {Opening} opening @returns {Part} */
 function shown(live, opening) {
-  const [id = ""] = opening.ids;
   const close = button("✕", () => live.openings.show([]), "remove", { "aria-label": "Close" });
-  const reuse = button("Reuse parameters", () => void live.reuse(id));
   const title = element("h4", "", {}, opening.ids.length > 1 ? "Compare" : "Result");
-  const bar = div("line-up", title, reuse, close);
+  const bar = div("line-up", title, close);
   const lost = unfinished(live, opening);
   const place = div("result");
   const node = element("article", "", {}, bar, lost.node, place);
@@ -99,7 +97,8 @@ function unfinished(live, opening) {
   const prompt = element("div", "pad", ANY_WAY);
   const why = element("div", "why", { hidden: true });
   const resume = button("Resume", () => void live.resume(id));
-  const node = div("", head, prompt, why, div("line-up", resume));
+  const reuse = button("Make another", () => void live.reuse(id));
+  const node = div("", head, prompt, why, div("line-up", resume, reuse));
   return {
     node,
     update() {
@@ -112,6 +111,7 @@ function unfinished(live, opening) {
       }
       const row = opening.row ?? live.row(id);
       resume.hidden = !resumable;
+      reuse.hidden = !resumable && !error; // else a result comes, which has it too
       if (!row) {
         write(why, error);
         return;

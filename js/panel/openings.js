@@ -6,6 +6,8 @@ import { messageOf } from "../shared/words.js";
 /** @typedef {import("./protocol.js").Row} Row */
 /** @typedef {import("../shared/kernel.js").Kernel} Kernel */
 
+/** What a result hands to the compose area. @typedef {Pick<LiveJob, "compose" | "reuse">} Composing */
+
 /** Small pictures that are kept; a screenful has about ten. */
 const POSTERS = 200;
 
@@ -22,12 +24,12 @@ export class Opening {
   result = null;
   #closed = false;
 
-  /** @param {string[]} ids @param {Kernel} kernel @param {() => void} onChange @param {LiveJob["compose"]} compose */
-  constructor(ids, kernel, onChange, compose) {
+  /** @param {string[]} ids @param {Kernel} kernel @param {() => void} onChange @param {Composing} composing */
+  constructor(ids, kernel, onChange, composing) {
     this.ids = ids;
     this.kernel = kernel;
     this.onChange = onChange;
-    this.compose = compose;
+    this.composing = composing;
   }
 
   /** Asks what is known of it. */
@@ -54,7 +56,7 @@ export class Opening {
     this.model = new NestedModel(this.kernel, this.ids.join(" "), row);
     const result = new LiveJob(/** @type {any} */ (this.model));
     this.result = result;
-    result.compose = this.compose;
+    Object.assign(result, this.composing);
     this.model.on("gone", () => result.kernel.drop());
     this.model.on("refused", (error) => {
       this.error = error;
@@ -73,12 +75,11 @@ export class Openings {
   /** @type {Map<string, Promise<Blob>>} */
   #posters = new Map();
 
-  /** @param {Kernel} kernel @param {() => void} onChange
-   * @param {LiveJob["compose"]} compose composes a shot that begins with a frame */
-  constructor(kernel, onChange, compose) {
+  /** @param {Kernel} kernel @param {() => void} onChange @param {Composing} composing */
+  constructor(kernel, onChange, composing) {
     this.kernel = kernel;
     this.onChange = onChange;
-    this.compose = compose;
+    this.composing = composing;
   }
 
   /** Whether a job is looked at. @param {string} id */
@@ -89,7 +90,7 @@ export class Openings {
   /** Looks at these jobs and at no others. @param {string[]} ids */
   show(ids) {
     this.opening?.close();
-    this.opening = ids.length ? new Opening(ids, this.kernel, this.onChange, this.compose) : null;
+    this.opening = ids.length ? new Opening(ids, this.kernel, this.onChange, this.composing) : null;
     void this.opening?.look();
     this.onChange();
   }

@@ -84,7 +84,7 @@ export function actions(live, place) {
       GIF_MS,
     );
   const proceed = async () => {
-    if (live.compose) return live.compose(await next());
+    if (live.compose) return live.compose(next());
     const { msg } = await next({ cell: true });
     flash(further, await handOver(live.manager, node, msg.cell), CONTINUE);
   };
@@ -127,10 +127,12 @@ export function actions(live, place) {
     close() {
       sight.disconnect();
       full.close?.();
+      stars.close?.();
     },
     update() {
       const { now, about } = take();
       full.update();
+      node.toggleAttribute("data-waiting", !take().finished);
       use.disabled = now.state !== "READY" || !live.connected;
       use.ariaPressed = `${now.chosen}`;
       const several = live.staged.length > 1;

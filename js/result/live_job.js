@@ -39,6 +39,17 @@ export class LiveJob extends Live {
   /** The take that was chosen here last, what that means, and when its button was pressed with focus. */
   using = { key: 0, words: "", at: 0 };
   memory = newMemory();
+  /** What the reader has changed in the form for another take, null for a default. A take that is shown in the
+   * meantime, or a view that is drawn again, takes nothing of it away. @type {import("../controls/value.js").Values} */
+  edits = {};
+  /** Counts the changes of `edits`, for the other views. */
+  edited = 0;
+  /** How many takes are to be made, as a place in the list. */
+  counted = 0;
+  /** Where the cursor is in that form. @type {import("../controls/form.js").Cursor | null} */
+  cursor = null;
+  /** Notes that are written and not stored yet. @type {Map<Take, string>} */
+  notes = new Map();
   /** Whether the reader has opened the details. */
   detailed = false;
   /** Files that were dropped, pasted or picked, or belong to a take; and their small images. */
@@ -46,8 +57,11 @@ export class LiveJob extends Live {
   /** @type {Map<string, Promise<Blob>>} */
   previews = new Map();
   /** Composes a shot that begins with a frame, where the view has a place for that.
-   * @type {((next: import("../shared/kernel.js").Answer) => Promise<void>) | null} */
+   * @type {((next: Promise<import("../shared/kernel.js").Answer>) => Promise<void>) | null} */
   compose = null;
+  /** Puts the request of a job into a form elsewhere, where the view has one: then there is none here.
+   * @type {((job: string) => void) | null} */
+  reuse = null;
   /** The front end's widget manager. @type {any} */
   manager;
   /** @type {ReturnType<typeof setTimeout> | undefined} */

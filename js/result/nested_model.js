@@ -9,6 +9,8 @@ export class NestedModel {
   /** @type {Map<string, ((...values: any[]) => void)[]>} */
   #listeners = new Map();
   #known = false;
+  /** True while the kernel shows another take. */
+  showing = false;
 
   /**
    * @param {import("../shared/kernel.js").Kernel} outer
@@ -66,8 +68,11 @@ export class NestedModel {
 
   /** Takes a message of the kernel. @param {{kind: string, msg: any}} message */
   receive({ kind, msg }) {
-    if (kind === "show") this.set("take", msg.take);
-    else this.trigger("msg:custom", { kind, msg }, []);
+    if (kind === "show") {
+      this.showing = true;
+      this.set("take", msg.take);
+      this.showing = false;
+    } else this.trigger("msg:custom", { kind, msg }, []);
   }
 
   /** The first snapshot is of the take that is to be shown. @param {any} snapshot */

@@ -48,10 +48,10 @@ export function newTakeOf(kernel, onChange) {
       onChange();
     },
 
-    /** Starts it. The kernel shows the new take by itself. */
+    /** Starts it. The kernel shows the new take by itself. @returns {Promise<boolean>} whether it was started */
     async generate() {
       const { quote, sending } = newTake;
-      if (!quote || sending) return;
+      if (!quote || sending) return false;
       newTake.sending = true;
       newTake.error = "";
       onChange();
@@ -66,6 +66,7 @@ export function newTakeOf(kernel, onChange) {
       }
       newTake.sending = false;
       onChange();
+      return !newTake.error;
     },
 
     close: () => clearTimeout(timer),

@@ -14,7 +14,7 @@ const HIGHEST = 5;
  * @returns {import("../shared/dom.js").Part & {onkeydown: (event: KeyboardEvent) => void}}
  */
 export function rating(live, take, attempt) {
-  /** @param {Take} of @param {{rating?: number | null, note?: string}} values */
+  /** @param {Take} of @param {{rating: number | null}} values */
   const decide = ({ about }, values) =>
     attempt(async () => {
       const asked = live.kernel.ask("decide", { key: about.key, ...values });
@@ -23,6 +23,17 @@ export function rating(live, take, attempt) {
   const rate = (/** @type {number} */ stars) => {
     const one = take();
     decide(one, { rating: stars && stars !== one.now.rating ? stars : null });
+  };
+  /** Stores a note. Until then it is kept here, also where it cannot be stored. @param {Take} of */
+  const store = (of) => {
+    const text = live.notes.get(of);
+    if (text === undefined) return;
+    attempt(async () => {
+      await live.kernel.ask("decide", { key: of.about.key, note: text });
+      if (live.notes.get(of) === text) live.notes.delete(of);
+      of.now = { ...of.now, note: text };
+      live.redraw();
+    });
   };
   const name = newId("stars");
   const radios = Array.from({ length: HIGHEST }, (_, at) => {
@@ -35,7 +46,7 @@ export function rating(live, take, attempt) {
   });
   const whose = span("quiet");
   const stars = element("div", "stars", { role: "radiogroup" }, ...radios.map(({ star }) => star));
-  /** @type {Take | null} */
+  /** The take that the note is of, while it is written. @type {Take | null} */
   let noted = null;
   const note = element("textarea", "input kling-note-text", {
     rows: 1,
@@ -46,7 +57,10 @@ export function rating(live, take, attempt) {
     onfocus() {
       noted = take();
     },
-    onchange: () => decide(noted ?? take(), { note: note.value }),
+    oninput() {
+      live.notes.set(noted ?? take(), note.value);
+    },
+    onchange: () => store(noted ?? take()),
     onkeydown(/** @type {KeyboardEvent} */ event) {
       if (event.key !== "Enter" || event.shiftKey) return;
       event.preventDefault();
@@ -72,7 +86,11 @@ export function rating(live, take, attempt) {
         radio.checked = at + 1 === now.rating;
         star.toggleAttribute("data-on", at < (now.rating ?? 0));
       });
-      if (document.activeElement !== note) note.value = now.note ?? "";
+      if (document.activeElement === note) return;
+      note.value = live.notes.get(take()) ?? now.note ?? "";
+    },
+    close() {
+      for (const take of live.notes.keys()) store(take);
     },
   };
 }

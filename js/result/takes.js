@@ -1,6 +1,6 @@
 import { differing, settingOf, textOf } from "../controls/value.js";
 import { differenceRows } from "../shared/differences.js";
-import { button, div, element, paintPoster, span, write } from "../shared/dom.js";
+import { button, div, element, paintPoster, scrolling, span, write } from "../shared/dom.js";
 import { draggable } from "../shared/dragged.js";
 import { progressBar } from "../shared/progress.js";
 import { dimensions, inLine, label, share } from "../shared/words.js";
@@ -18,7 +18,7 @@ import { nameOf } from "./stage.js";
  * @returns {import("../shared/dom.js").Part}
  */
 export function takes(live) {
-  const list = element("div", "thumbs", { role: "group", ariaLabel: "Takes" });
+  const list = scrolling(element("div", "thumbs", { role: "group", ariaLabel: "Takes" }));
   const compare = button("Compare", () => live.compare(comparing() ? [] : undefined), "", {
     title: "Play this take and the one before it in step; then choose up to four",
   });

@@ -5,7 +5,7 @@ import { keepKeys } from "../shared/keys.js";
 import { actions } from "./actions.js";
 import { details } from "./details.js";
 import { header } from "./header.js";
-import { makeAnother } from "./make_another.js";
+import { makeAnother, makeElsewhere } from "./make_another.js";
 import { stage } from "./stage.js";
 import { takes } from "./takes.js";
 
@@ -14,13 +14,15 @@ import { takes } from "./takes.js";
  * transport, takes, actions, form for another take, details.
  *
  * @param {import("./live_job.js").LiveJob} live
+ * @param {Parameters<typeof actions>[1] | null} [place] where the video stands, if it plays on a stage elsewhere
  */
-export function resultParts(live) {
-  const screens = stage(live);
+export function resultParts(live, place = null) {
+  const screens = place ? null : stage(live);
   const entries = () => [
     copying("Copy request id", live.shown.now.request_id),
     copying("Copy job id", live.shown.about.job_id),
     copying("Copy file path", live.shown.now.path),
+    ...(live.shown.finished ? [] : [copying("Copy as cell", live.shown.now.cell)]),
   ];
   const top = header(live, entries);
   /** @param {string} label @param {string | null | undefined} text */
@@ -30,17 +32,19 @@ export function resultParts(live) {
     ...(text ? {} : { why: "There is none yet" }),
   });
   const strip = takes(live);
-  const acts = actions(live, screens.place);
-  const another = makeAnother(live);
+  const acts = actions(live, place ?? (() => screens?.place() ?? null));
+  const another = live.reuse ? makeElsewhere(live, live.reuse) : makeAnother(live);
   const fold = details(live);
   const note = element("div", "warnings", { role: "note" });
-  const parts = [top, screens, strip, acts, another, fold];
-  const sides = div("sides", div("main", screens.node, strip.node, acts.node), another.node);
-  const nodes = [top.node, sides, fold.node];
-  for (const one of nodes) one.addEventListener("keydown", acts.onkeydown);
+  const parts = [top, ...(screens ? [screens] : []), strip, acts, another, fold];
+  const main = div("main", ...(screens ? [screens.node] : []), strip.node, acts.node);
+  const nodes = [top.node, div("sides", main, another.node), note, fold.node];
+  const { onkeydown } = acts;
+  if (screens) for (const one of nodes) one.addEventListener("keydown", onkeydown);
   return {
     nodes,
-    failed: screens.failed,
+    onkeydown,
+    failed: () => Boolean(screens?.failed()),
     update() {
       for (const part of parts) part.update();
       write(note, live.shown.about.warnings ?? ""); // the traits have none

@@ -88,6 +88,54 @@ export const span = (className, ...children) => element("span", className, {}, .
 /** Text from outside keeps its own direction, and does not turn that of its neighbours. */
 export const ANY_WAY = { dir: "auto" };
 
+/**
+ * Gives a node these children in this order. A child that has the focus is not moved, because it would lose it.
+ *
+ * @param {HTMLElement} parent
+ * @param {HTMLElement[]} children
+ */
+export function arrange(parent, children) {
+  for (const old of [...parent.children])
+    if (!children.includes(/** @type {HTMLElement} */ (old))) old.remove();
+  const still = children.find((one) => parent.contains(one) && one.matches(":focus-within"));
+  let next = parent.firstElementChild;
+  for (const one of children) {
+    while (one === still && next && next !== still) {
+      const away = next;
+      next = next.nextElementSibling;
+      away.remove();
+    }
+    if (one === next) next = next.nextElementSibling;
+    else parent.insertBefore(one, next);
+  }
+}
+
+/**
+ * Marks where more of a node lies beyond its left or right edge, for its style to show.
+ *
+ * @template {HTMLElement} Node
+ * @param {Node} node that scrolls sideways
+ * @returns {Node}
+ */
+export function scrolling(node) {
+  const look = () => {
+    const { scrollLeft: left, clientWidth: shown, scrollWidth: whole } = node;
+    node.toggleAttribute("data-before", left > 1);
+    node.toggleAttribute("data-after", left + shown < whole - 1);
+  };
+  const sized = new ResizeObserver(look);
+  sized.observe(node);
+  // What is in it may come later, and grow.
+  new MutationObserver(() => {
+    for (const one of node.children) sized.observe(one);
+    look();
+  }).observe(node, { childList: true });
+  for (const one of node.children) sized.observe(one);
+  node.classList.add("kling-scrolling");
+  node.addEventListener("scroll", look, { passive: true });
+  return node;
+}
+
 let ids = 0;
 
 /** An id that no other view has, of other pages' copies of this module neither. @param {string} name */

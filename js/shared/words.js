@@ -32,6 +32,9 @@ export const inLine = (words, between = " · ") => words.filter(Boolean).join(be
  * @param {State} state */
 export const isCancellable = (state) => !isFinished(state) && state !== "DOWNLOADING";
 
+/** Whether files are on their way up, or the result down. @param {string} state */
+const isTransfer = (state) => /^(SUBMITTING|DOWNLOADING)$/.test(state);
+
 /**
  * What is going on, where the state alone does not say it.
  *
@@ -44,9 +47,24 @@ export function phase({ state, queue_position: ahead, held, received, total }) {
   if (state === "IN_QUEUE" && ahead !== null) {
     return ahead > 0 ? `${ahead} ahead in the queue` : "Next in the queue";
   }
-  if (!received) return "";
+  if (!received || !isTransfer(state)) return "";
   const moved = total ? `${megabytes(received)} of ${megabytes(total)}` : megabytes(received);
   return state === "SUBMITTING" ? `Uploading ${moved}` : moved;
+}
+
+/**
+ * Where a job stands that has no video yet, in a few words.
+ *
+ * @param {Parameters<typeof phase>[0] & {progress?: number | null}} job
+ */
+export function standing(job) {
+  const { state, received, progress } = job;
+  const more = phase(job);
+  if (state === "IN_PROGRESS" && progress) return `Generating, ${Math.round(progress * 100)} %`;
+  if (state === "DOWNLOADING") return `Downloading ${received ? more : "the result"}`;
+  if (more) return more;
+  if (state === "SUBMITTING") return "Sending the request";
+  return state === "IN_QUEUE" ? "In the queue" : label(state);
 }
 
 /** @param {number} bytes */
@@ -82,7 +100,7 @@ export function duration(state, seconds, expected) {
  * @param {number | null} expected
  */
 export function share({ state, received, total, progress }, seconds, expected) {
-  if (received) return total ? received / total : null;
+  if (received && isTransfer(state)) return total ? received / total : null;
   if (state !== "IN_PROGRESS") return null;
   if (progress) return progress;
   return expected && seconds !== null && seconds < expected ? seconds / expected : null;
@@ -116,6 +134,9 @@ export function dimensions({ width, height, duration }) {
 /** Whether a finished job gave a video; some endpoints give audio, images or data.
  * @param {{width: number | null, height: number | null}} job */
 export const hasVideo = ({ width, height }) => Boolean(width && height);
+
+/** With a capital letter. @param {string} words */
+export const upper = (words) => words.charAt(0).toUpperCase() + words.slice(1);
 
 /** Seconds as 0:03.25, next to a slider. @param {number} seconds */
 export function moment(seconds) {

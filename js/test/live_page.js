@@ -92,6 +92,8 @@ async function modelOf({ id, view, state }) {
   return models.get(id);
 }
 
+const leaving = [];
+
 /** Shows a widget, or one more view of it, in an output area of its own. */
 async function show(about) {
   const { model, definition } = await modelOf(about);
@@ -100,7 +102,11 @@ async function show(about) {
   document.querySelector("main").append(area);
   const el = document.createElement("div");
   area.append(el);
-  await definition.render({ model, el });
+  const close = await definition.render({ model, el });
+  leaving.push(() => {
+    area.remove(); // the page is without it before it is told
+    close();
+  });
 }
 
 async function listen() {
@@ -112,4 +118,7 @@ async function listen() {
 
 for (const widget of await kernel({ kind: "widgets" })) await show(widget);
 await listen();
+window.leave = () => {
+  for (const close of leaving.splice(0)) close();
+};
 window.show = show;

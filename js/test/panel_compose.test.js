@@ -25,6 +25,56 @@ test("the button says what it costs", () => {
   assert.equal(labelOf({ backend: "local" }), "Generate");
 });
 
+test("of several takes the button says what all of them cost", () => {
+  const labelsOf = (change) => {
+    const { generate, again } = offer({ ...quote, ...change }, true, 4);
+    return [generate, again];
+  };
+  assert.deepEqual(labelsOf({}), ["Generate 4 · about $2.00", ""]);
+  assert.deepEqual(labelsOf({ estimate: null, price: "no price on record" }), [
+    "Generate 4 · no price on record for each",
+    "",
+  ]);
+  assert.deepEqual(labelsOf({ backend: "local" }), ["Generate 4", ""]);
+  assert.deepEqual(labelsOf({ outcome: "REUSE" }), ["Generate", "4 more takes · about $2.00"]);
+});
+
+test("several takes are of one request, and what is there already is found once", async () => {
+  const { composition, of } = startComposition();
+  composition.edit({ prompt: "a fox" }, {});
+  await composition.flush();
+  const started = [];
+  await composition.submit(false, 2, (job) => started.push(job.id));
+  assert.deepEqual(
+    of("submit").map((sent) => [sent.new, sent.values.prompt]),
+    [
+      [false, "a fox"],
+      [true, "a fox"],
+    ],
+  );
+  assert.deepEqual(started, ["j", "j"]);
+  composition.quote = { ...quote, outcome: "REUSE" };
+  await composition.submit(false, 2);
+  assert.equal(of("submit").length, 3);
+  composition.close();
+});
+
+test("a take that is refused does not hide those before it", async () => {
+  let number = 0;
+  const { composition } = startComposition({
+    submit: () => {
+      if (++number > 1) throw new Error("The limit is reached.");
+      return { job: { id: "one" } };
+    },
+  });
+  composition.edit({ prompt: "a fox" }, {});
+  const started = [];
+  const asked = composition.submit(false, 4, (job) => started.push(job.id));
+  await assert.rejects(asked, /^Error: 1 of 4 takes were started. The limit is reached.$/);
+  assert.deepEqual(started, ["one"]);
+  composition.close();
+});
+
 test("a preview says that it is one, and what fal would ask", () => {
   const words = "Free preview (about $0.50 on fal).";
   assert.equal(offer({ ...quote, backend: "local", words }, true).hint, words);
@@ -141,6 +191,48 @@ test("a draft of another page is taken, an own or older one is not", async () =>
     draft({ revision: 9, author: composition.author, values: { prompt: "own" } }),
   );
   assert.deepEqual(composition.values, { prompt: "b" });
+});
+
+test("what was changed here and not sent yet stays when another page composes", async () => {
+  const { composition } = startComposition();
+  composition.edit({ prompt: "a fox", duration: "5" }, {});
+  await composition.flush();
+  composition.edit({ prompt: "a fox runs", duration: "5" }, {});
+  const values = { prompt: "a fox", duration: "10" };
+  await composition.other(draft({ revision: 6, author: 7, values }));
+  assert.deepEqual(composition.values, { prompt: "a fox runs", duration: "10" });
+  composition.close();
+});
+
+test("two pages that agree do not answer each other for ever", async () => {
+  const { composition, of } = startComposition();
+  composition.edit({ prompt: "a fox" }, {});
+  await composition.flush();
+  await composition.other(draft({ revision: 6, author: 7, values: { prompt: "a fox" } }));
+  await composition.flush();
+  assert.equal(of("compose").length, 1);
+});
+
+test("of two endpoints that are chosen the last one counts, and typing goes on meanwhile", async () => {
+  const answers = [];
+  const composition = new Composition(
+    (kind, { endpoint }) =>
+      new Promise((answer) => {
+        if (kind === "controls")
+          answers.push(() => answer({ msg: { controls: CONTROLS[endpoint] ?? [] } }));
+      }),
+    () => {},
+  );
+  composition.begin({ draft: draft({}), controls: CONTROLS.text, quote });
+  const first = composition.choose("audio");
+  const last = composition.choose("image");
+  composition.edit({ prompt: "typed", duration: "10" }, {});
+  for (const answer of answers.reverse()) answer();
+  await Promise.all([first, last]);
+  assert.deepEqual([composition.endpoint, composition.values], ["image", { prompt: "typed" }]);
+  await composition.choose("text");
+  assert.deepEqual(composition.values, { prompt: "typed", duration: "10" });
+  composition.close();
 });
 
 test("what was not sent yet is not lost to a snapshot", async () => {

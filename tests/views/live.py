@@ -78,6 +78,7 @@ class LivePage:
         self._news: deque[Any] = deque()
         self._widgets: list[Any] = []
         self._views: list[int] = []
+        self._held: tuple[str, list[dict[str, Any]]] | None = None
         window.kernel = self._kernel
         window.serve(DOCUMENT.format("".join(map(LINK.format, styles))), FILES)
         self.open()
@@ -104,6 +105,23 @@ class LivePage:
         """Show a sweep or a storyboard."""
         self._show(widget)
         return self.page.get_by_label("Kling videos").last
+
+    @contextmanager
+    def holding(self, kind: str) -> Iterator[None]:
+        """Let commands of this kind wait until the block ends, as in a kernel that is slow."""
+        self._held = kind, []
+        try:
+            yield
+        finally:
+            (_, waiting), self._held = self._held, None
+            for message in waiting:
+                self._kernel(message)
+
+    def draw_again(self) -> None:
+        """Remove all views and show them again, as a front end does where an output is replaced."""
+        self.page.evaluate("() => leave()")
+        for number in self._views:
+            self.page.evaluate("(widget) => show(widget)", self._describe(number))
 
     def until(self, condition: Callable[[], object]) -> None:
         """Wait for what the page brings about in Python."""
@@ -152,7 +170,17 @@ class LivePage:
                 return self._describe(self._number(_instances[message["name"]]))
             case "news":
                 return [self._news.popleft() for _ in range(len(self._news))]
+        if self._held and self._kind(message) == self._held[0]:
+            self._held[1].append(message)
+            return None
         buffers = [base64.b64decode(text) for text in message["buffers"]]
         content = {"content": {"data": message["data"]}, "buffers": buffers}
         self._widgets[message["model"]].comm.handle_msg(content)
         return None
+
+    @staticmethod
+    def _kind(message: dict[str, Any]) -> str:
+        """The kind of a command, or of the one in it."""
+        content = message["data"].get("content", {})
+        inner = content.get("msg", {}) if content.get("kind") == "result" else content
+        return str(inner.get("kind"))

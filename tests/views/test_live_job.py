@@ -10,6 +10,7 @@ from playwright.sync_api import expect
 from scripted import Done, Fail, Hold, Log, Queue, Run, Script
 from scripted.script import instant
 
+from kling_nb import Panel
 from kling_nb.errors import SubmissionUncertain, UsageError
 from kling_nb.notebook.choice import NamedCell
 from kling_nb.notebook.widgets.job import JobWidget
@@ -37,6 +38,12 @@ DROP = """async (node) => {
   node.dispatchEvent(new DragEvent("drop", { bubbles: true, cancelable: true, dataTransfer })) }"""
 """Drops an image, as the browser hands it to a page."""
 
+DROP_URL = """(node, url) => {
+  const dataTransfer = new DataTransfer();
+  dataTransfer.setData("text/uri-list", url);
+  node.dispatchEvent(new DragEvent("drop", { bubbles: true, cancelable: true, dataTransfer })) }"""
+"""Drops the address of an image."""
+URL = "https://images.invalid/day.png"
 
 COPIED = """async () => {
   const [item] = await navigator.clipboard.read();
@@ -295,6 +302,48 @@ def test_an_image_of_a_result_is_removed_and_another_one_dropped(page, live, ses
     expect(job.get_by_role("button", name="Take 2,")).to_have_attribute("data-state", "READY")
 
 
+def drop(page, field, name="day.png"):
+    """Drop an image on a field of a form."""
+    page.evaluate(DROP, field.element_handle())
+    expect(page.get_by_role("img", name=name).last).to_be_visible()
+
+
+def test_a_dropped_file_goes_to_fal_only_with_the_request_and_a_dropped_url_never_by_the_page(
+    page, live, paying, fal
+):
+    fal.script = Script(instant())
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    panel = live.panel(Panel(paying, "v1-pro-image"))
+    compose = panel.get_by_role("region", name="Compose")
+    compose.get_by_role("textbox", name="Prompt", exact=True).fill("the sky turns")
+    drop(page, compose.get_by_role("textbox", name="Image", exact=True))
+    generate = compose.get_by_role("button", name="Generate ·")
+    expect(generate).to_have_attribute("aria-disabled", "false")  # it has its price
+    assert fal.requests == ()
+    generate.click()
+    fal.wait_for("submit")
+    expect(panel.get_by_role("listbox", name="Library").get_by_text("Ready")).to_be_visible()
+    assert (fal.count("upload_initiate"), fal.count("upload"), fal.count("submit")) == (1, 1, 1)
+
+    job = live.job(JobWidget(live.finish(paying.submit("the sea", endpoint="v1-pro-image", image=URL))))
+    form = job.get_by_role("region", name="Make another")
+    form.get_by_role("button", name=f"Remove {URL}").click()
+    drop(page, form.get_by_role("textbox", name="Image", exact=True))
+    generate = form.get_by_role("button", name="Generate", exact=True)
+    expect(generate).to_have_attribute("aria-disabled", "false")
+    form.get_by_role("button", name="Remove day.png").click()
+    form.get_by_role("textbox", name="Image", exact=True).evaluate(DROP_URL, URL)
+    form.get_by_role("radio", name="10 s").check(force=True)
+    expect(generate).to_have_attribute("aria-disabled", "false")
+    assert (fal.count("upload_initiate"), fal.count("submit")) == (1, 2)
+    generate.click()
+    expect(job.get_by_role("button", name="Take 2,")).to_have_attribute("data-state", "READY")
+    assert (fal.count("upload_initiate"), fal.count("submit")) == (1, 3)
+    assert fal.last("submit").json["image_url"] == URL
+    assert not [url for url in asked if "images.invalid" in url]
+
+
 def test_a_take_is_rated_by_keys_and_the_mouse_and_has_a_note(page, live, session, tmp_cwd):
     made = live.finish(session.submit("a paper boat"))
     job = live.job(JobWidget(made))
@@ -320,6 +369,69 @@ def test_a_take_is_rated_by_keys_and_the_mouse_and_has_a_note(page, live, sessio
     expect(job.get_by_role("alert").filter(has_text="cannot be written to")).to_be_visible()
     expect(stars.get_by_role("radio", checked=True)).to_have_count(0)
     assert serious_faults(page, ".kling-job") == []
+
+
+def test_what_is_typed_for_another_take_stays_whatever_comes(page, live, paying, fal):
+    fal.script = Script(instant())
+    made = live.finish(paying.submit("a boat", endpoint="v1.6-pro", negative_prompt="fog"))
+    job = live.job(JobWidget(made))
+    form = job.get_by_role("region", name="Make another")
+    prompt = form.get_by_role("textbox", name="Prompt", exact=True)
+    generate = form.get_by_role("button", name="Generate", exact=True)
+    form.get_by_role("radio", name="10 s").check(force=True)
+    expect(generate).to_have_attribute("aria-disabled", "false")
+    with live.holding("generate"):
+        generate.click()
+        prompt.click()
+        page.keyboard.press("End")
+        page.keyboard.type(" at night")
+        page.keyboard.press("Shift+ArrowLeft")
+    expect(job.get_by_role("button", name="Take 2,")).to_have_attribute("data-state", "READY")
+    expect(prompt).to_be_focused()
+    page.keyboard.type("T, calm")  # over what was selected
+    expect(prompt).to_have_value("a boat at nighT, calm")
+    expect(form.get_by_role("radio", name="10 s")).to_be_checked()
+
+    live.draw_again()  # as an output is at the end of its job
+    job = live.page.get_by_label("Kling job").last
+    form = job.get_by_role("region", name="Make another")
+    prompt = form.get_by_role("textbox", name="Prompt", exact=True)
+    expect(prompt).to_have_value("a boat at nighT, calm")
+    expect(prompt).to_be_focused()
+    page.keyboard.type("!")
+    expect(prompt).to_have_value("a boat at nighT, calm!")
+    job.get_by_role("button", name="Take 1").click()
+    expect(form.get_by_role("radio", name="5 s")).to_be_checked()  # nobody has touched it since
+    expect(prompt).to_have_value("a boat at nighT, calm!")
+    form.get_by_role("button", name="Undo the change of Prompt").click()
+    expect(prompt).to_have_value("a boat")
+    job.get_by_role("button", name="Take 2").click()
+    expect(form.get_by_role("radio", name="10 s")).to_be_checked()
+
+
+def test_a_note_that_cannot_be_stored_is_kept(page, live, session):
+    made = live.finish(session.submit("a paper boat"))
+    job = live.job(JobWidget(made))
+    note = job.get_by_role("textbox", name="Note")
+    with live.holding("decide"):
+        note.press_sequentially("warm light")
+        player_of(job).focus()
+        note.click()
+        page.keyboard.press("End")
+        page.keyboard.type(", gulls")
+    live.until(lambda: made.video.note == "warm light")
+    expect(note).to_have_value("warm light, gulls")
+    lock = made.video.sidecar.with_name(LOCK)
+    lock.unlink()
+    lock.mkdir()  # nothing in the folder can be changed now
+    player_of(job).focus()
+    expect(job.get_by_role("alert").filter(has_text="cannot be written to")).to_be_visible()
+    expect(note).to_have_value("warm light, gulls")
+    lock.rmdir()
+    note.press("End")
+    note.press_sequentially("!")
+    live.draw_again()
+    live.until(lambda: made.video.note == "warm light, gulls!")
 
 
 def test_the_frame_that_is_shown_begins_a_new_cell(page, live, session, tmp_cwd):

@@ -118,7 +118,6 @@ def test_every_kind_of_control_reaches_python_and_python_the_panel(page, live, s
     endpoint.click()
     endpoint.fill("3.0 pro image")
     panel.get_by_role("option", name="Kling 3.0 (pro) Image to Video").click()
-    expect(panel.get_by_role("textbox", name="Start image", exact=True)).to_be_visible()  # its own controls
     prompt_of(panel).fill("a heron")
     panel.get_by_role("textbox", name="Start image", exact=True).fill("https://pictures.invalid/heron.png")
     panel.get_by_role("slider", name="Duration").fill("4")
@@ -169,6 +168,104 @@ def test_every_kind_of_control_reaches_python_and_python_the_panel(page, live, s
     expect(fault).to_be_visible()
     fault.get_by_role("button", name="Dismiss").click()
     expect(fault).to_be_hidden()
+
+
+def test_nothing_typed_is_lost_when_the_controls_of_another_endpoint_arrive(page, live, session):
+    made = Panel(session, "v3-pro")
+    panel = live.panel(made)
+    panel.get_by_text("More", exact=True).click()
+    panel.get_by_role("textbox", name="Negative prompt").fill("fog")
+    panel.get_by_role("slider", name="CFG scale").fill("0.7")
+    endpoint = panel.get_by_role("combobox", name="Endpoint", exact=True)
+    prompt = prompt_of(panel)
+    with live.holding("controls"):
+        endpoint.click()
+        endpoint.fill("3.0 pro image")
+        page.keyboard.press("Enter")
+        prompt.click()
+        page.keyboard.type("a gray heron")
+        page.keyboard.press("Shift+ArrowLeft")  # the "n" is selected
+    start = panel.get_by_role("textbox", name="Start image", exact=True)
+    expect(start).to_be_visible()
+    expect(prompt).to_be_focused()
+    page.keyboard.type("N!")
+    expect(prompt).to_have_value("a gray heroN!")
+    live.until(lambda: made._desk.draft.values.get("prompt") == "a gray heroN!")
+    assert made._desk.draft.values["cfg_scale"] == 0.7
+
+    with live.holding("controls"):
+        endpoint.click()
+        endpoint.fill("video to audio")
+        page.keyboard.press("Enter")
+        start.click()
+        page.keyboard.type("https://images.invalid/her")
+    expect(start).to_be_hidden()  # this endpoint has no such field, nor a prompt
+    endpoint.click()
+    endpoint.fill("3.0 pro image")
+    page.keyboard.press("Enter")
+    expect(prompt).to_have_value("a gray heroN!")
+    live.until(lambda: made._desk.draft.values.get("start_image_url") == "https://images.invalid/her")
+    endpoint.click()
+    endpoint.fill("v2-master")
+    page.keyboard.press("Enter")
+    expect(panel.get_by_role("textbox", name="Negative prompt")).to_have_value("fog")
+
+
+def test_what_is_typed_while_parameters_are_fetched_is_kept(page, live, session):
+    note(session, "an old boat", state=State.READY)
+    made = Panel(session)
+    panel = live.panel(made)
+    rows_of(panel).first.click()
+    with live.holding("reuse"):
+        panel.get_by_role("button", name="Make another").click()
+        prompt_of(panel).click()
+        page.keyboard.type("a new boat")
+    live.until(lambda: made._desk.draft.revision and made._desk.draft.values["prompt"] == "a new boat")
+    expect(prompt_of(panel)).to_have_value("a new boat")
+    expect(prompt_of(panel)).to_be_focused()
+
+
+def test_there_is_one_form_and_a_result_hands_its_request_to_it(page, live, session):
+    made = Panel(session, "v3-pro")
+    panel = live.panel(made)
+    generate(panel, "a boat")
+    expect(player_in(panel)).to_be_visible()
+    expect(panel.get_by_role("button", name="Generate", exact=True)).to_have_count(1)
+    expect(panel.get_by_role("textbox", name="Prompt", exact=True)).to_have_count(1)
+    prompt_of(panel).fill("something else")
+    opened_in(panel).get_by_role("button", name="Make another").click()
+    expect(prompt_of(panel)).to_have_value("a boat")
+    expect(prompt_of(panel)).to_be_focused()
+    page.keyboard.type("!")
+    expect(prompt_of(panel)).to_have_value("a boat!")
+
+
+def test_several_takes_are_made_at_once(page, live, session):
+    panel = live.panel(Panel(session))
+    compose = panel.get_by_role("region", name="Compose")
+    prompt_of(panel).fill("a boat")
+    compose.get_by_role("combobox", name="How many takes").select_option("×2")
+    compose.get_by_role("button", name="Generate 2", exact=True).click()
+    expect(rows_of(panel).filter(has_text="a boat")).to_have_count(2)
+    expect(generate_of(panel)).to_be_visible()  # what is there already
+    more = compose.get_by_role("button", name="2 more takes · free")
+    expect(more).to_be_visible()
+    more.click()
+    expect(rows_of(panel).filter(has_text="a boat")).to_have_count(4)
+
+
+def test_a_file_that_arrives_after_another_endpoint_was_chosen_is_not_lost(page, live, session):
+    panel = live.panel(Panel(session, "v1-pro-image"))
+    compose = panel.get_by_role("region", name="Compose")
+    endpoint = panel.get_by_role("combobox", name="Endpoint", exact=True)
+    with live.holding("attach"):
+        field = compose.get_by_role("textbox", name="Image", exact=True)
+        page.evaluate(HAND_OVER, [field.element_handle(), "drop", "night.png"])
+        endpoint.click()
+        endpoint.fill("3.0 pro image")
+        page.keyboard.press("Enter")
+        expect(compose.get_by_role("textbox", name="Start image", exact=True)).to_be_visible()
+    expect(panel.get_by_role("img", name="night.png")).to_be_visible()
 
 
 def test_the_chooser_recommends_filters_and_says_what_this_request_costs(page, live, session):
@@ -294,7 +391,8 @@ def test_a_thousand_entries_are_searched_filtered_compared_and_reused(page, live
     expect(panel.get_by_role("option", name="fox number 0 ")).to_be_visible()
     page.keyboard.press("Enter")
     opened = opened_in(panel)
-    expect(opened.get_by_role("textbox", name="Prompt", exact=True)).to_have_value("fox number 0")
+    opened.get_by_text("Details").click()
+    expect(opened.get_by_role("definition").filter(has_text="fox number 0")).to_be_visible()
     panel.get_by_role("searchbox", name="Search the library").fill("NUMBER 77")
     expect(panel.get_by_text("19 jobs")).to_be_visible()  # 77 is also in 177, 277 …
     panel.get_by_role("combobox", name="State of the library").select_option("FAILED")
@@ -308,7 +406,7 @@ def test_a_thousand_entries_are_searched_filtered_compared_and_reused(page, live
     for key in ("Home", "Space", "ArrowDown", "Space"):
         page.keyboard.press(key)
     expect(opened.get_by_role("heading", name="Compare")).to_be_visible()
-    opened.get_by_role("button", name="Reuse parameters").click()
+    opened.get_by_role("button", name="Make another").click()
     expect(prompt_of(panel)).to_have_value("fox number 977")
     compose = panel.get_by_role("region", name="Compose")
     compose.get_by_role("radio", name="9:16").check(force=True)
@@ -376,6 +474,7 @@ def test_the_library_keeps_to_stars_and_a_frame_begins_the_next_composition(page
     compose.get_by_role("button", name="Remove").click()
     panel.get_by_role("combobox", name="Rating of the library").select_option("All ratings")
     expect(rows_of(panel)).to_have_count(3)
+    expect(compose.get_by_text("Image is missing")).to_be_visible()  # nothing moves while it is dragged
     rows_of(panel).last.locator("canvas").drag_to(compose.get_by_role("textbox", name="Image", exact=True))
     expect(compose.get_by_role("img", name="poster.png")).to_be_visible()
 
