@@ -350,7 +350,7 @@ def compare(panel: Locator) -> None:
 def search_in_vain(panel: Locator) -> None:
     """Search what is not there."""
     panel.get_by_role("searchbox", name="Search the library").fill("zebra")
-    panel.get_by_text("Nothing fits.").wait_for()
+    panel.get_by_text("No job matches.").wait_for()
 
 
 def make_busy(page: Page, _lab: Any) -> None:

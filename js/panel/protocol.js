@@ -40,7 +40,7 @@ export const LIVE_FIELDS = /** @type {const} */ ([
   "total",
   "finished_at",
   "message",
-  "line",
+  "progress",
   "has_media",
   "rating",
 ]);
@@ -80,7 +80,7 @@ export const PAGE = 50;
  * @property {boolean} [held]
  * @property {number} [received]
  * @property {number | null} [total]
- * @property {string} [line] the newest log line
+ * @property {number | null} [progress] how far it is by its own log, 0 to 1
  * @property {number | null} [expected_seconds]
  * @property {boolean} [reused]
  */

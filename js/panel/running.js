@@ -85,12 +85,11 @@ function item(live, first) {
       }
       const now = /** @type {HTMLElement} */ (about.lastElementChild);
       write(now, facts(row, live.kernelNow));
-      write(line, over ? (row.message.split("\n")[0] ?? "") : (row.line ?? ""));
+      write(line, over ? (row.message.split("\n")[0] ?? "") : "");
       bar.hidden = over;
-      const progress = { state: row.state, received: row.received ?? 0, total: row.total ?? null };
-      if (!over) {
-        drawBar(share(progress, live.kernelNow - row.created_at, row.expected_seconds ?? null));
-      }
+      const { received = 0, total = null, progress = null } = row;
+      const so = { state: row.state, received, total, progress };
+      if (!over) drawBar(share(so, live.kernelNow - row.created_at, row.expected_seconds ?? null));
       cancel.hidden = over || !isCancellable(row.state);
       cancel.ariaDisabled = `${cancelling}`;
       cancel.textContent = cancelling ? "Cancelling…" : "Cancel";

@@ -3,7 +3,7 @@ import { draggable } from "../shared/dragged.js";
 import { player } from "../shared/player.js";
 import { progressBar } from "../shared/progress.js";
 import { screen } from "../shared/screen.js";
-import { GONE, inLine, megabytes, phase, share, unansweredWords } from "../shared/words.js";
+import { GONE, inLine, megabytes, share, standing, unansweredWords } from "../shared/words.js";
 import { isPlayable } from "./live_job.js";
 
 /** @typedef {import("./live_job.js").LiveJob} LiveJob */
@@ -168,7 +168,6 @@ function screenOf(live, take) {
 function cover(live) {
   const tag = span("tag");
   const now = div("phase");
-  const line = element("div", "line-now", { dir: "auto" });
   const words = span("");
   const resume = button("Resume", () => void live.resume());
   const why = element("div", "why", {}, words, resume);
@@ -176,14 +175,7 @@ function cover(live) {
   const far = progressBar("Progress");
   const loading = progressBar("Loading the video");
   const waiting = element("div", "waiting", { role: "status" });
-  const node = div(
-    "over",
-    tag,
-    div("middle", now, line, why, waiting),
-    note,
-    far.node,
-    loading.node,
-  );
+  const node = div("over", tag, div("middle", now, why, waiting), note, far.node, loading.node);
   const tick = () => {
     const { shown, connected, kernelNow } = live;
     far.node.hidden = shown.finished || !connected;
@@ -200,8 +192,7 @@ function cover(live) {
         tag,
         empty || staged.includes(shown) ? "" : nameOf(live, /** @type {Take} */ (staged[0])),
       );
-      write(now, empty && !shown.finished && connected ? phase(shown.now) : "");
-      write(line, empty && !shown.finished ? (shown.lines.held.at(-1)?.[1] ?? "") : "");
+      write(now, empty && !shown.finished && connected ? standing(shown.now) : "");
       write(words, shown.now.message);
       why.hidden = words.hidden;
       why.dataset.state = shown.now.state;

@@ -234,7 +234,7 @@ def test_the_card_of_a_job_that_ended_unseen_is_there_on_opening(
             for file in (closed, killed):
                 page = opened(server, file.name)
                 run_all(page)
-                expect(page.get_by_label("Kling job")).to_contain_text("Loading")
+                expect(page.get_by_label("Kling job")).to_contain_text("Log · 1 line")
                 save(page, file, "kling_nb")
                 page.close()
             paths = {one["path"]: one["id"] for one in server.ask("sessions")}

@@ -35,7 +35,7 @@ def job_next_to_a_panel(page: Page, notebook: NotebookPage, fal: ScriptedFal) ->
     )
     run_all(page, notebook)
     job, panel = notebook.jobs().first, notebook.panel()
-    expect(job.get_by_text("Loading")).to_be_visible()
+    expect(job.get_by_text("Log · 1 line")).to_be_visible()
     return job, panel
 
 

@@ -18,7 +18,7 @@ HOST = "colab"
 def test_the_widget_shows_log_and_video_and_covers_the_card(host: Host, fal: ScriptedFal) -> None:
     fal.script = HELD
     cell = host.begin("%%kling boat\na paper boat on the sea")
-    expect(cell.get_by_text("Loading the model")).to_be_attached()
+    expect(cell.get_by_text("Log · 1 line")).to_be_attached()
     expect(cell.locator(".kling-card")).to_be_hidden()
     fal.release(fal.jobs[-1].request_id)
     ended(host, "READY")

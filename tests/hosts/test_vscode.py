@@ -27,7 +27,7 @@ def ended(host: Host, state: str) -> Locator:
 def test_a_fresh_cell_shows_its_log_and_its_video_and_keeps_one_output(host: Host, fal: ScriptedFal) -> None:
     fal.script = HELD
     cell = host.begin("%%kling boat\na paper boat")
-    expect(cell.get_by_text("Loading the model")).to_be_attached()
+    expect(cell.get_by_text("Log · 1 line")).to_be_attached()
     fal.release(fal.jobs[-1].request_id)
     ended(host, "READY")
     expect(cell.get_by_role("group", name="Video player")).to_be_visible()
@@ -133,7 +133,7 @@ def test_a_widget_has_its_width_in_every_container(host: Host, fal: ScriptedFal)
 def test_a_kernel_that_was_restarted_hides_no_paid_job(host: Host, fal: ScriptedFal) -> None:
     fal.script = HELD
     cell = host.begin("%%kling boat --no-wait\na glass boat")
-    expect(cell.get_by_text("Loading the model")).to_be_attached()
+    expect(cell.get_by_text("Log · 1 line")).to_be_attached()
     host.restart()
     expect(cell.get_by_text("It is not paid for twice.")).to_be_visible()
     host.reopen()

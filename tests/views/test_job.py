@@ -172,6 +172,54 @@ def test_queue_progress_and_local_preview_are_shown(page):
     expect(job.locator(".kling-why > span")).to_have_text("out of memory")
 
 
+STILL_BAR = """(fill) => { const { borderTopStyle, width } = getComputedStyle(fill);
+  return [borderTopStyle, parseFloat(width) === fill.parentElement.clientWidth] }"""
+"""How a screenshot shows a bar."""
+
+
+@pytest.mark.parametrize("motion", ["reduce", "no-preference"])
+def test_what_waits_says_in_words_where_it_stands_and_names_no_share(page, motion):
+    page.emulate_media(reduced_motion=motion)
+    job = show(page, {}, lines=lines(0, 3), received=8_100_000, total=8_100_000)
+    stage = job.locator(".kling-phase")
+    expect(stage).to_have_text("2 ahead in the queue")
+    expect(job.locator(".kling-over").get_by_text("line 2")).to_have_count(0)
+    bar = job.get_by_role("progressbar", name="Progress")
+    assert bar.get_attribute("aria-valuenow") is None  # what was uploaded is no share of it
+    assert bar.locator(".kling-fill").evaluate(STILL_BAR) == ["dotted", True]
+    form = job.get_by_role("region", name="Make another")
+    for control in form.get_by_role("textbox").or_(form.get_by_role("slider")).all():
+        expect(control).to_be_enabled()
+    for role, name in (("button", "Play"), ("button", "Save"), ("textbox", "Note")):
+        expect(job.get_by_role(role, name=name)).to_be_hidden()
+    for number, (words, fields) in enumerate(
+        {
+            "Next in the queue": {"queue_position": 0},
+            "In the queue": {"queue_position": None},
+            "Generating": {"state": "IN_PROGRESS", "received": 0, "total": None},
+            "Generating, 62 %": {"progress": 0.62},
+            "Downloading 3.4 MB of 8.1 MB": {
+                "state": "DOWNLOADING",
+                "received": 3_400_000,
+                "total": 8_100_000,
+            },
+        }.items(),
+        2,
+    ):
+        update(page, revision=number, **fields)
+        expect(stage).to_have_text(words)
+    job.get_by_text("Details ·").click()
+    expect(job.get_by_role("log")).to_contain_text("line 2")
+    finish(page, job)
+    for role, name in (("button", "Play"), ("button", "Save"), ("textbox", "Note")):
+        expect(job.get_by_role(role, name=name)).to_be_visible()
+
+
+def test_what_is_special_about_the_request_is_said(page):
+    job = show(page, {}, warnings="The video has the shape of the image.")
+    expect(job.get_by_role("note")).to_have_text("The video has the shape of the image.")
+
+
 def test_elapsed_time_ticks_and_stops(page):
     stop_clock(page)
     job = show(page)
@@ -468,10 +516,11 @@ def test_what_cannot_be_saved_says_why_and_what_is_on_its_way_is_waited_for(page
 
 def test_where_there_is_no_cell_it_is_shown_why(page):
     job = show(page, cell="", no_cell="A flag of %%kling cannot say this.")
+    finish(page, job)
     copy = job.get_by_role("button", name="Copy as cell")
     expect(copy).to_be_disabled()
     expect(copy).to_have_attribute("title", "A flag of %%kling cannot say this.")
-    update(page, revision=2, cell="%%kling\na heron", no_cell="")
+    update(page, revision=3, cell="%%kling\na heron", no_cell="")
     expect(copy).to_be_enabled()
     expect(copy).to_have_attribute("title", "")
 
@@ -643,6 +692,8 @@ def test_two_takes_play_in_step_and_what_differs_is_listed(page):
     at_frame(job, 6)
     times = "[...document.querySelectorAll('video')].map((v) => Math.floor(v.currentTime * 8))"
     page.wait_for_function(f"String({times}) === '5,5'")
+    tools = [job.get_by_role("button", name=name).bounding_box() for name in ("Compare", "Wipe")]
+    assert tools[0]["y"] == tools[1]["y"]  # in one row
     job.get_by_role("button", name="Wipe").click()
     edge = job.get_by_role("slider", name="Edge between the two")
     edge.fill("25")

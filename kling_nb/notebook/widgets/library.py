@@ -19,7 +19,7 @@ from kling_nb.job.job import Job
 from kling_nb.ledger import Entry, Ledger, Selection
 from kling_nb.media import MediaFolder
 from kling_nb.notebook.tables import price
-from kling_nb.notebook.widgets.takes import clip, error_text
+from kling_nb.notebook.widgets.takes import clip, error_text, progress_of
 from kling_nb.video.decisions import Decisions, check_rating, read_decisions
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ _PROMPT = 200
 
 def live_fields(job: Job) -> dict[str, Any]:
     """Return the fields of a job's row that change while it runs."""
-    state, last = job.state, job.lines[-1:]
+    state = job.state
     received, total = state.bytes_transferred
     return {
         "id": job.id,
@@ -42,7 +42,7 @@ def live_fields(job: Job) -> dict[str, Any]:
         "total": total,
         "finished_at": job.finished_at,
         "message": "" if job.error is None else error_text(job.error),
-        "line": clip(last[0].message, _PROMPT) if last else "",
+        "progress": progress_of(job),
         "has_media": job.file is not None,
         "rating": _rating(job.file),
     }
