@@ -1,5 +1,4 @@
-import { actions } from "../result/actions.js";
-import { takes } from "../result/takes.js";
+import { resultParts } from "../result/view.js";
 import { button, div, element, span, write } from "../shared/dom.js";
 import { saveAs } from "../shared/footage.js";
 import { newMemory, player } from "../shared/player.js";
@@ -16,12 +15,12 @@ import { inLine } from "../shared/words.js";
 const SHOT = "application/x-kling-shot";
 
 /**
- * What can be done with the shot on the stage: its points and its place, its takes, and all that can be
- * done with a result.
+ * What can be done with the shot on the stage: its points and its place; and its result, with all that a result
+ * has everywhere.
  *
  * @param {LiveGrid} live
  * @param {() => Place | null} place
- * @returns {Part & {onkeydown: (event: KeyboardEvent) => void}}
+ * @returns {Part & {points: HTMLElement, onkeydown: (event: KeyboardEvent) => void}}
  */
 export function shotTools(live, place) {
   /** The shot on the stage, and its place in the film. */
@@ -48,57 +47,72 @@ export function shotTools(live, place) {
   const remove = button("Remove", () =>
     live.alter("arrange", { shots: live.shots.filter((_, index) => index !== at()) }),
   );
-  const row = div("actions", starts, ends, whole, earlier, later, remove);
-  const result = div("");
-  const node = element("section", "sw-shot", { ariaLabel: "Shot", tabIndex: -1 }, row, result);
+  const buttons = [starts, ends, whole, earlier, later, remove];
+  const name = element("strong", "sw-title");
+  const points = div("actions", name, ...buttons);
+  const title = element("strong", "sw-title");
+  const bar = div("sw-line", title);
+  const result = div("result");
+  const about = { ariaLabel: "Shot", tabIndex: -1 };
+  const node = element("section", "sw-shot", about, bar, result);
   /** @type {ReturnType<LiveGrid["shot"]> | null} */
   let drawn = null;
-  /** @type {{strip: Part, acts: ReturnType<typeof actions>} | null} */
+  /** @type {ReturnType<typeof resultParts> | null} */
   let parts = null;
   let unsubscribe = () => {};
   const leave = () => {
     unsubscribe();
-    parts?.strip.close?.();
+    parts?.close();
     parts = null;
     result.replaceChildren();
   };
   const draw = () => {
     // A shot that is a file of the user has no job, and so no takes.
-    if (!drawn?.result.shown.about.key) return;
+    const known = drawn?.result.shown.about.key ? drawn : null;
+    bar.hidden = !known; // the section stays: the focus may be there
+    if (!known) return;
     if (!parts) {
-      parts = { strip: takes(drawn.result), acts: actions(drawn.result, place) };
-      result.replaceChildren(parts.strip.node, parts.acts.node);
+      parts = resultParts(known.result, place);
+      result.replaceChildren(...parts.nodes);
     }
-    parts.strip.update();
-    parts.acts.update();
+    parts.update();
   };
+  /** Whether someone writes about the shot that is shown here: then it stays, whatever plays. */
+  const writing = () =>
+    node.contains(document.activeElement) && document.activeElement?.matches(":read-write");
+  const update = () => {
+    const here = at();
+    const shot = live.shots[here];
+    const shown = shot ? live.shot(shot.cell) : null;
+    if (drawn !== shown && !writing()) {
+      if (result.contains(document.activeElement)) node.focus(); // it would be lost
+      leave();
+      drawn = shown;
+      unsubscribe = shown ? shown.result.subscribe(draw) : () => {};
+    }
+    const number = live.shots.findIndex(({ cell }) => cell === drawn?.cells[0]);
+    write(name, here < 0 ? "" : `Shot ${here + 1}`);
+    write(title, number < 0 ? "" : `Shot ${number + 1}`);
+    for (const one of buttons) one.disabled = !live.connected || !shot;
+    whole.disabled ||= shot?.in == null && shot?.out == null;
+    earlier.disabled ||= here < 1;
+    later.disabled ||= here > live.shots.length - 2;
+    remove.disabled ||= live.shots.length < 2;
+    draw();
+  };
+  node.addEventListener("focusout", () => setTimeout(() => node.isConnected && update()));
   return {
     node,
+    points,
     onkeydown(event) {
       const { key, target, ctrlKey, metaKey, altKey } = event;
       const typing = target instanceof Element && target.matches("select, :read-write");
       if (typing || ctrlKey || metaKey || altKey) return;
       const which = { i: "in", o: "out" }[key.toLowerCase()];
       if (which) point(which);
-      else parts?.acts.onkeydown(event);
+      else parts?.onkeydown(event);
     },
-    update() {
-      const here = at();
-      const shot = live.shots[here];
-      const shown = shot ? live.shot(shot.cell) : null;
-      if (drawn !== shown) {
-        if (result.contains(document.activeElement)) node.focus(); // it would be lost
-        leave();
-        drawn = shown;
-        unsubscribe = shown ? shown.result.subscribe(draw) : () => {};
-      }
-      for (const one of row.children) /** @type {any} */ (one).disabled = !live.connected || !shot;
-      whole.disabled ||= shot?.in == null && shot?.out == null;
-      earlier.disabled ||= here < 1;
-      later.disabled ||= here > live.shots.length - 2;
-      remove.disabled ||= live.shots.length < 2;
-      draw();
-    },
+    update,
     close: leave,
   };
 }
@@ -181,12 +195,11 @@ export function filmTools(live) {
   const fit = select("Shots of another shape", FITS);
   const warning = span("quiet");
   const bar = progressBar("Progress of the film");
-  const name = element("input", "sw-name", {
-    type: "text",
-    value: "film",
-    ariaLabel: "Name of the storyboard",
+  const name = element("input", "sw-name", { type: "text", value: "film" });
+  const named = element("label", "quiet", {}, "Storyboard name ", name);
+  const save = button("Save storyboard", () => void live.alter("save", { name: name.value }), "", {
+    title: "Stores order and points next to the notebook",
   });
-  const save = button("Save", () => void live.alter("save", { name: name.value }));
   const saved = span("quiet");
   const row = div(
     "actions",
@@ -197,7 +210,7 @@ export function filmTools(live) {
     fit,
     span("sw-gap"),
     saved,
-    name,
+    named,
     save,
   );
   const film = element("section", "sw-film", { ariaLabel: "Film" });
@@ -255,7 +268,7 @@ export function filmTools(live) {
       );
       fit.hidden = warning.hidden;
       write(saved, file ? `Saved in ${file}` : "");
-      name.hidden = save.hidden = Boolean(file);
+      named.hidden = save.hidden = Boolean(file);
       save.disabled = !live.connected;
       if (made.cell !== drawn && (made.cell === undefined || live.cells[made.cell])) {
         drawn = made.cell;

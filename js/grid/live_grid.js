@@ -1,4 +1,4 @@
-import { LiveJob } from "../result/live_job.js";
+import { isPlayable, LiveJob } from "../result/live_job.js";
 import { NestedModel } from "../result/nested_model.js";
 import { Footage, posterIn, saveBlob } from "../shared/footage.js";
 import { Live } from "../shared/live.js";
@@ -84,13 +84,19 @@ export class LiveGrid extends Live {
     if (known) return known;
     const made = this.#result([cell], () => {});
     this.#shots.set(cell, made);
-    made.model.on("change:take", () => {
-      const { takes, shown } = made.result;
-      const { key } = shown.about;
+    // The take of this cell stays what it is, also where another one is made. One that the reader chooses
+    // gets a cell of its own.
+    const stay = () => {
       const name = this.cells[cell]?.name ?? "";
-      // The take of this cell stays what it is: another one gets a cell of its own.
+      const { takes } = made.result;
       made.model.traits.take = 1 + takes.findIndex(({ now }) => now.path.endsWith(name));
-      void this.alter("replace", { cell, key });
+      made.result.change();
+    };
+    made.model.on("change:take", () => {
+      const { shown } = made.result;
+      stay();
+      if (!made.model.showing && isPlayable(shown))
+        void this.alter("replace", { cell, key: shown.about.key });
     });
     return made;
   }

@@ -4,7 +4,7 @@ import { saveAs } from "../shared/footage.js";
 import { menu } from "../shared/menu.js";
 import { progressBar } from "../shared/progress.js";
 import { screen } from "../shared/screen.js";
-import { isCancellable, isFinished, label, phase, share } from "../shared/words.js";
+import { isCancellable, isFinished, label, share, standing } from "../shared/words.js";
 
 /** @typedef {import("./live_grid.js").LiveGrid} LiveGrid */
 /** @typedef {import("./protocol.js").Cell} Cell */
@@ -45,7 +45,7 @@ export function tile(live, index, caption, captioned, press, monitor = null) {
     ariaLabel: `Open ${caption}`,
   });
   const isOpen = () => Boolean(live.opened?.cells.includes(index));
-  const retry = button("Retry", () => {}, "sw-open", { ariaLabel: `Retry ${caption}` });
+  const retry = button("Retry", () => {}, "sw-retry");
   // A double click is one wish: each try may cost money.
   retry.onclick = ({ detail }) => void (detail > 1 || live.retry(index));
   const save = async () => {
@@ -65,7 +65,9 @@ export function tile(live, index, caption, captioned, press, monitor = null) {
         ]),
     { label: "Save", act: () => void save() },
   ]);
-  const foot = element("div", "sw-foot", {}, badge, stop, retry, open, more.node);
+  const where = element("div", "sw-where");
+  if (!monitor) picture.node.append(where);
+  const foot = element("div", "sw-foot", {}, badge, stop, open, more.node);
   const name = element("div", "sw-caption", { title: caption, dir: "auto" }, caption);
   name.hidden = !captioned;
   const still = element("canvas", "sw-still", { ariaHidden: "true" });
@@ -81,6 +83,7 @@ export function tile(live, index, caption, captioned, press, monitor = null) {
     monitor ? jump : picture.node,
     bar.node,
     why,
+    retry,
     name,
     points,
     foot,
@@ -174,6 +177,7 @@ export function tile(live, index, caption, captioned, press, monitor = null) {
       made.see(seen);
       const planned = !live.whole?.started && known.state === "WAITING";
       write(badge, planned ? known.plan : shown && !known.reused ? "" : stateWords(known));
+      write(where, isWaiting(known) ? standing(known) : "");
       write(why, known.message);
       const job = known.state !== "WAITING" && known.state !== "SKIPPED";
       open.hidden = live.whole?.mode === "sequence" || !job || !live.connected;
@@ -182,6 +186,7 @@ export function tile(live, index, caption, captioned, press, monitor = null) {
       retry.hidden = !known.retry || !live.connected;
       if (!retry.hidden) retry.title = `Sends it again: ${known.retry}`;
       retry.textContent = `Retry · ${known.retry}`;
+      retry.ariaLabel = `Retry · ${known.retry}, ${caption}`;
       node.toggleAttribute("data-marked", live.marked === index);
       stop.hidden = !live.connected || !canBeStopped(known);
       const done = hasEnded(known) || known.state === "WAITING" || !live.connected;
@@ -199,13 +204,11 @@ export function tile(live, index, caption, captioned, press, monitor = null) {
 const round = (seconds) => `${Math.round(seconds * 100) / 100}`;
 
 /** A cell's state, as its tile says it. @param {Cell} cell */
-export function stateWords({ state, reused, ...job }) {
-  if (state === "READY" && reused) return "Reused";
-  if (state === "WAITING" || state === "SKIPPED" || state === "READY") return label(state);
-  const more = phase({ state, ...job });
-  if (state === "IN_QUEUE" && more) return more;
-  return more ? `${label(state)} · ${more}` : label(state);
-}
+export const stateWords = ({ state, reused }) =>
+  state === "READY" && reused ? "Reused" : label(state);
+
+/** Whether there is a job whose video is still to come. @param {Cell} cell @returns {cell is Cell & {state: import("../shared/protocol.js").State}} */
+const isWaiting = (cell) => !hasEnded(cell) && cell.state !== "WAITING";
 
 /** @param {Cell} cell */
 export const hasEnded = ({ state }) =>

@@ -1,9 +1,9 @@
 import { resultParts } from "../result/view.js";
 import { coverRule, hasCard } from "../shared/card.js";
-import { button, element, write } from "../shared/dom.js";
+import { arrange as arrangeNodes, button, element, scrolling, write } from "../shared/dom.js";
 import { keepKeys } from "../shared/keys.js";
 import { menu } from "../shared/menu.js";
-import { GONE, LOCAL_PREVIEW, unansweredWords } from "../shared/words.js";
+import { GONE, LOCAL_PREVIEW, unansweredWords, upper } from "../shared/words.js";
 import { filmTools, movable, shotTools } from "./board.js";
 import { inSequence, together } from "./playback.js";
 import { hasEnded, tile } from "./tile.js";
@@ -75,7 +75,10 @@ export function mount(el, live) {
       const at = was ? tiles.indexOf(was) : 0;
       tiles = order.map((cell) => known.get(cell) ?? made(cell));
       for (const one of known.values()) if (!tiles.includes(one)) one.leave();
-      sequence.strip.replaceChildren(...tiles.map(({ node }) => node));
+      arrangeNodes(
+        sequence.strip,
+        tiles.map(({ node }) => node),
+      );
       const now = was && tiles.includes(was) ? tiles.indexOf(was) : Math.min(at, tiles.length - 1);
       void sequence.play.go(now);
     }
@@ -100,11 +103,11 @@ export function mount(el, live) {
   const begin = () => {
     const play = inSequence(() => tiles, press);
     const about = { tabIndex: 0, role: "region", ariaLabel: "Shots in order" };
-    const strip = element("div", "sw-strip", about);
+    const strip = scrolling(element("div", "sw-strip", about));
     board = { tools: shotTools(live, play.place), film: filmTools(live) };
     movable(live, strip, () => tiles);
     tools.append(monitor.node, play.node);
-    body.append(board.tools.node, strip, board.film.node);
+    body.append(board.tools.points, strip, board.film.node, board.tools.node);
     player = play;
     shots = { play, strip };
     return shots;
@@ -178,7 +181,8 @@ function openedCell(live) {
     const prompt = place.querySelector("[data-kind=text] textarea");
     if (live.writing && prompt) {
       live.writing = false;
-      prompt.focus();
+      // Who writes elsewhere by now is left alone.
+      if (!document.activeElement?.matches(":read-write")) prompt.focus();
     }
   };
   return {
@@ -235,18 +239,9 @@ function header(live) {
     await live.saveSheet(png, bar);
     contact.opener.disabled = false;
   };
-  const bar = element(
-    "div",
-    "sw-line",
-    {},
-    title,
-    badge,
-    status,
-    size,
-    contact.node,
-    start,
-    cancel,
-  );
+  const sized = element("label", "sw-sized", {}, "Size", size);
+  const right = element("div", "sw-tools", {}, sized, contact.node, start, cancel);
+  const bar = element("div", "sw-line", {}, title, badge, status, right);
   return {
     node: element("header", "sw-head", {}, bar, price, note),
     update() {
@@ -274,6 +269,9 @@ function header(live) {
   };
 }
 
+/** Names of parameters as the form has them. @param {string} names */
+const axis = (names) => upper(names.replaceAll("_", " "));
+
 /**
  * All cells: a table of two axes with their headings, or one after the other.
  *
@@ -287,7 +285,13 @@ function sheet(live, press) {
   const nodes = tiles.map(({ node }) => node);
   if (!places) return { tiles, node: element("div", "sw-flow", {}, ...nodes) };
 
-  const corner = element("td", "sw-corner", {}, `${whole.row_axis} ↓ ${whole.column_axis} →`);
+  const axes = [`${axis(whole.row_axis)} ↓`, `${axis(whole.column_axis)} →`];
+  const corner = element(
+    "td",
+    "sw-corner",
+    {},
+    ...axes.map((text) => element("div", "", {}, text)),
+  );
   const heads = columns.map((text) =>
     element("th", "sw-column", { scope: "col", dir: "auto" }, text),
   );
@@ -311,11 +315,6 @@ function sheet(live, press) {
     element("thead", "", {}, element("tr", "", {}, corner, ...heads)),
     element("tbody", "", {}, ...body),
   );
-  const node = element(
-    "div",
-    "sw-scroll",
-    { tabIndex: 0, role: "region", ariaLabel: "Cells of the sweep" },
-    table,
-  );
-  return { tiles, node };
+  const about = { tabIndex: 0, role: "region", ariaLabel: "Cells of the sweep" };
+  return { tiles, node: scrolling(element("div", "sw-scroll", about, table)) };
 }

@@ -126,7 +126,9 @@ function tool(name, act) {
  */
 export function handleKey(event, at, scale, { press, go }) {
   const { tagName } = event.target;
-  if (tagName === "SELECT" || event.ctrlKey || event.metaKey || event.altKey) return;
+  // What is typed is no command.
+  if (event.target.matches("select, :read-write") || event.ctrlKey || event.metaKey || event.altKey)
+    return;
   const action = keyAction(event, at, scale);
   if (!action) return;
   if ("press" in action) {

@@ -102,11 +102,49 @@ def test_a_plan_says_what_it_would_do_and_is_started_by_one_click(page, grid):
 def test_a_failed_cell_has_a_retry_with_its_price(page, grid):
     page.evaluate(CHANGED, {"cell": {"state": "FAILED", "width": None, "retry": "about $0.70"}})
     board = page.get_by_label("Kling videos").last
-    retry = board.get_by_role("button", name="Retry 10 s")
+    retry = board.get_by_role("button", name="Retry · about $0.70, 10 s")
     expect(retry).to_have_text("Retry · about $0.70")
     retry.dblclick()
     page.wait_for_function("model.sent.some(({ kind }) => kind === 'retry')")
     assert commands_of(page) == [["retry", {"cell": 1}]]
+
+
+SIX = """async () => { const { snapshot } = handlers;
+  const states = [{}, { state: "IN_PROGRESS", width: null },
+    { state: "IN_QUEUE", width: null, queue_position: 3 },
+    { state: "DOWNLOADING", width: null, received: 3_400_000, total: 8_100_000 },
+    { state: "FAILED", width: null, message: "Refused.", retry: "about $0.35" }, { reused: true }];
+  handlers.snapshot = () => { const all = snapshot();
+    return { ...all, rows: ["calm", "stormy"], columns: ["16:9", "1:1", "9:16"], row_axis: "prompt",
+      column_axis: "aspect_ratio", captions: states.map((_, at) => `cell ${at}`),
+      places: states.map((_, at) => [at < 3 ? 0 : 1, at % 3]),
+      cells: states.map((more, cell) => ({ ...all.cells[0], ...more, cell })) } };
+  await again(); await view() }"""
+"""Shows a table of six cells in different states."""
+
+
+@pytest.mark.parametrize("width", [320, 700, 1200])
+def test_a_table_of_cells_is_in_order_at_every_width(page, grid, width):
+    page.set_viewport_size({"width": width, "height": 1400})
+    page.evaluate(SIX)
+    board = page.get_by_label("Kling videos").last
+    expect(board.locator(".kling-sw-corner")).to_have_text("Prompt ↓Aspect ratio →")
+    expect(board.get_by_text("3 ahead in the queue")).to_be_visible()
+    feet = board.locator(".kling-sw-foot")
+    expect(feet).to_have_count(6)
+    heights = feet.evaluate_all("(nodes) => nodes.map((node) => node.offsetHeight)")
+    assert max(heights) < 32  # one line each
+    table = board.get_by_role("region", name="Cells of the sweep")
+    more = "(node) => [node.hasAttribute('data-before'), node.hasAttribute('data-after')]"
+    assert table.evaluate(more) == [False, width == 320]
+    if width == 320:
+        mask = "(node) => getComputedStyle(node).maskImage"
+        assert "gradient" in table.evaluate(mask)
+        table.evaluate("(node) => node.scrollTo(10_000, 0)")
+        page.wait_for_function("(node) => !node.hasAttribute('data-after')", arg=table.element_handle())
+        assert table.evaluate(more) == [True, False]
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert serious_faults(page, ".kling-sweep") == []
 
 
 def test_two_cells_are_compared_and_one_is_the_start_of_another_take(page, grid):

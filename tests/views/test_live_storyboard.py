@@ -33,7 +33,12 @@ def test_shots_are_arranged_trimmed_replaced_and_stored(page, live, board, tmp_c
     view = live.grid(live_view(board))
     shots = shown_in(view)
     expect(shots).to_have_count(3)
-    view.get_by_role("button", name="Save", exact=True).last.click()
+    name = view.get_by_role("textbox", name="Storyboard name")
+    name.press("End")
+    name.press_sequentially(" mk")  # outside of a text these keys play and switch the audio
+    expect(name).to_have_value("film mk")
+    name.fill("film")
+    view.get_by_role("button", name="Save storyboard").click()
     live.until((tmp_cwd / "film.storyboard.json").exists)
     expect(view.get_by_text("Saved in film.storyboard.json")).to_be_visible()
 
@@ -75,6 +80,43 @@ def test_shots_are_arranged_trimmed_replaced_and_stored(page, live, board, tmp_c
     for width in (320, 1200):
         page.set_viewport_size({"width": width, "height": 1400})
         assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_a_shot_has_all_that_a_result_has_and_what_is_typed_about_it_stays(page, live, board):
+    view = live.grid(live_view(board))
+    expect(shown_in(view)).to_have_count(3)
+    shot = view.get_by_role("region", name="Shot", exact=True)
+    expect(shot.get_by_text("Shot 1")).to_be_visible()
+    form = shot.get_by_role("region", name="Make another")
+    prompt = form.get_by_role("textbox", name="Prompt", exact=True)
+    expect(prompt).to_have_value("a harbour")
+    shot.get_by_text("Details").click()
+    expect(shot.get_by_role("log")).to_be_visible()
+    first = board[0].path
+    generate = form.get_by_role("button", name="Generate", exact=True)
+    form.get_by_role("slider", name="Duration").fill("1")
+    expect(generate).to_have_attribute("aria-disabled", "false")
+    generate.click()
+    made = shot.get_by_role("button", name="Take 2,")
+    expect(made).to_have_attribute("data-state", "READY")
+    assert board[0].path == first  # the shot is what it was until another take is chosen
+    made.click()
+    live.until(lambda: board[0].path != first)
+
+    note = shot.get_by_role("textbox", name="Note")
+    expect(note).to_be_enabled()
+    note.press_sequentially("warm")
+    view.get_by_role("slider", name="Moment").evaluate(
+        "(node) => { node.value = node.max; node.dispatchEvent(new Event('input', { bubbles: true })) }"
+    )
+    expect(shown_in(view).nth(2)).to_have_attribute("aria-current", "true")
+    page.keyboard.type(" light")
+    expect(note).to_have_value("warm light")
+    expect(shot.get_by_text("Shot 1")).to_be_visible()  # it stays until its note is written
+    view.get_by_role("slider", name="Moment").focus()
+    live.until(lambda: board[0].note == "warm light")
+    expect(shot.get_by_text("Shot 3")).to_be_visible()
+    assert serious_faults(page, ".kling-sweep") == []
 
 
 def test_the_film_is_joined_in_the_view_and_a_sheet_is_saved(page, live, board, tmp_cwd):
