@@ -68,6 +68,7 @@ export function makeAnother(live) {
   let shown = null;
   let [seen, edited] = [false, 0];
   const start = async () => {
+    if (generate.ariaDisabled === "true") return;
     const sent = live.edits;
     if (!(await newTake.generate())) return;
     // The new take has them. What was changed after the click is for the next one.
@@ -114,7 +115,7 @@ export function makeAnother(live) {
     setTimeout(() => node.isConnected && keepCursor());
   });
   const begin = () => {
-    const { key, input } = live.shown.about;
+    const { input } = live.shown.about;
     controls = live.controls;
     if (form) return form.setControls(live.controls, input, live.edits);
     form = createForm(live.controls, { onChange: changing, mediaPicker: mediaPicker(live).field });
@@ -123,18 +124,15 @@ export function makeAnother(live) {
     const free = !document.activeElement?.matches("input, select, :read-write");
     if (live.cursor && free)
       setTimeout(() => live.cursor && form && setCursor(form.node, live.cursor));
-    shown = key;
-    want(0);
   };
   const build = () => {
     const { key, input } = live.shown.about;
+    if (controls === live.controls && shown === key && edited === live.edited) return;
     if (controls !== live.controls) begin();
-    else if (shown !== key || edited !== live.edited) form?.setValues(input, live.edits);
+    else form?.setValues(input, live.edits);
+    shown = key;
     edited = live.edited;
-    if (shown !== key) {
-      shown = key;
-      want(0);
-    }
+    want(0); // what the form shows is what has its price, and what is started
   };
   const update = () => {
     const { connected } = live;

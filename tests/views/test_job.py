@@ -626,6 +626,26 @@ def test_generating_takes_nothing_away(page):
     expect(job.locator(".kling-where")).to_contain_text("· 1 / 8")
 
 
+def test_what_is_started_is_what_the_form_shows(page):
+    page.evaluate(
+        """() => { model.handlers.generate = () => ({ msg: {} }); // the take is shown already
+          const { quote } = model.handlers;
+          model.handlers.quote = (asked) => { window.quoted = asked; return quote(asked) } }"""
+    )
+    job = show(page)
+    finish(page, job)
+    job.get_by_role("radio", name="10 s").check(force=True)
+    page.clock.run_for(300)
+    generate = job.get_by_role("button", name="Generate")
+    expect(generate).to_have_attribute("aria-disabled", "false")
+    assert page.evaluate("quoted.changes") == {"duration": "10"}
+    generate.click()
+    expect(job.get_by_role("radio", name="5 s")).to_be_checked()
+    page.clock.run_for(300)
+    expect(generate).to_have_attribute("aria-disabled", "false")
+    assert page.evaluate("quoted.changes") == {}
+
+
 def test_the_place_of_the_video_is_there_from_the_beginning_and_stays(page):
     page.evaluate(
         "() => { window.shifts = []; new PerformanceObserver((list) => shifts.push(...list.getEntries()"
