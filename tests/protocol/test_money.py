@@ -23,8 +23,8 @@ from kling_nb.errors import (
 from kling_nb.events import State
 from kling_nb.job import rebuild as care
 from kling_nb.ledger import Intent, Ledger
-from kling_nb.notebook.card.cost import cost
 from kling_nb.notebook.card.job import card_text
+from kling_nb.notebook.card.words import cost
 
 PRICED = "v1.6-pro"  # $0.098 a second, so $0.49 for 5 s
 

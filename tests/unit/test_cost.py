@@ -11,9 +11,9 @@ from kling_nb.events import Cancelled, Event, Failed, Ready, Running, State, Sub
 from kling_nb.job.plan import Outcome
 from kling_nb.job.record import failure_columns
 from kling_nb.ledger import Intent, Ledger
-from kling_nb.notebook.card.cost import cost
 from kling_nb.notebook.card.html import html, text
 from kling_nb.notebook.card.job import card_of, card_of_entry
+from kling_nb.notebook.card.words import cost
 from kling_nb.notebook.widgets.takes import StripTake
 
 SENT = Submitted("r-1")

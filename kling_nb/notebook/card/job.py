@@ -18,10 +18,9 @@ from kling_nb.job.job import Job
 from kling_nb.ledger import Entry
 from kling_nb.media import MediaFolder, Result, Take
 from kling_nb.notebook.card import html as card
-from kling_nb.notebook.card.cost import cost, cost_of_entry, cost_of_take
 from kling_nb.notebook.card.mark import here, mark_of
 from kling_nb.notebook.card.style import QUIET
-from kling_nb.notebook.card.words import Card
+from kling_nb.notebook.card.words import Card, cost, cost_of_entry, cost_of_take
 from kling_nb.request.request import shape_of
 from kling_nb.video import MediaFile, Video
 

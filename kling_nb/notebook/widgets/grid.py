@@ -17,11 +17,11 @@ from kling_nb.api import default_session
 from kling_nb.errors import MediaError, UsageError
 from kling_nb.job.job import Job
 from kling_nb.job.plan import WORDS
-from kling_nb.notebook.card.cost import cost
 from kling_nb.notebook.card.grid import is_local, layout_of, prompt_of
 from kling_nb.notebook.card.html import poster_of
 from kling_nb.notebook.card.mark import served_url
 from kling_nb.notebook.card.sheet import sheet
+from kling_nb.notebook.card.words import cost
 from kling_nb.notebook.widgets.base import Answer, Handler, answer_command, poster_thread, read_chunk
 from kling_nb.notebook.widgets.feed import FEED, Channel, Feed
 from kling_nb.notebook.widgets.strip import ResultViews

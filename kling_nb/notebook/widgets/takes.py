@@ -29,10 +29,9 @@ from kling_nb.errors import (
 )
 from kling_nb.events import Event, JobState, Logged, State
 from kling_nb.job.plan import WORDS, Outcome, Plan
-from kling_nb.notebook.card.cost import cost
 from kling_nb.notebook.card.job import source_of
 from kling_nb.notebook.card.mark import served_url
-from kling_nb.notebook.card.words import STATES
+from kling_nb.notebook.card.words import STATES, cost
 from kling_nb.notebook.flags import as_cell
 from kling_nb.request.local_file import LocalFile
 from kling_nb.request.request import VideoRequest, image_endpoint, shape_of, start_parameter
