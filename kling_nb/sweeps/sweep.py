@@ -482,12 +482,8 @@ class Sweep:
         """Return the progress in words."""
         if not self.started and all(cell.state == "WAITING" for cell in self.cells):
             return "not started"
-        ready = failed = left = 0
-        for cell in self.cells:  # in one go, because a view asks with every update
-            job = cell.job
-            ready += job is not None and job.state.state is State.READY
-            failed += cell.error is not None
-            left += cell.error is None and (job is None or not job.done)
+        ready = sum(cell.state == "READY" for cell in self.cells)
+        failed, left = len(self.failed), sum(not cell.done for cell in self.cells)
         parts = [f"{ready} of {len(self.cells)} ready"]
         parts += [f"{failed} without a result"] if failed else []
         parts += [f"{left} to come"] if left else []

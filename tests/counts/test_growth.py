@@ -16,14 +16,12 @@ from types import ModuleType
 import pytest
 
 from benchmarks.rows_ledger import ENDPOINT, fill, fingerprint
-from kling_nb import _lazy
-from kling_nb._lazy import reloaded_module
 from kling_nb.background import BackgroundThread
 from kling_nb.job.connections import Connections
 from kling_nb.job.rebuild import stored_files
 from kling_nb.ledger import Intent, Ledger, Limit, Selection, session_of_this_process
 from kling_nb.media import MediaFolder, TakeDraft
-from kling_nb.settings import current
+from kling_nb.settings import _own_modules, current, reloaded_module
 
 
 def steps(ledger: Ledger, work: Callable[[], object]) -> int:
@@ -205,7 +203,7 @@ def test_whether_a_folder_can_be_written_is_tried_once_for_many_jobs(tmp_path: P
 
 def test_modules_are_listed_again_only_when_one_was_added(monkeypatch: pytest.MonkeyPatch) -> None:
     reloaded_module()
-    names = _lazy._own_modules()
-    assert _lazy._own_modules() is names
+    names = _own_modules()
+    assert _own_modules() is names
     monkeypatch.setitem(sys.modules, "kling_nb.added", ModuleType("kling_nb.added"))
-    assert "kling_nb.added" in _lazy._own_modules()
+    assert "kling_nb.added" in _own_modules()
