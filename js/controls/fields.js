@@ -1,4 +1,5 @@
 import { element, write } from "../shared/dom.js";
+import { upper } from "../shared/words.js";
 import { asTyped, parsed, same, textOf, typed, wordsOf } from "./value.js";
 
 /** @typedef {import("./value.js").Control} Control */
@@ -88,7 +89,7 @@ function segments(control) {
       "segments",
       { role: "radiogroup", ariaLabel: label },
       ...pairs.map(({ option, radio }) =>
-        element("label", "segment", {}, radio, textOf(control, option)),
+        element("label", "segment", {}, radio, upper(textOf(control, option))),
       ),
     ),
     read: () => pairs.find(({ radio }) => radio.checked)?.option ?? null,

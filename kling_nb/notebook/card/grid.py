@@ -197,11 +197,16 @@ def _prompt(sweep: Sweep) -> str:
     return f' · <span dir="auto">{prompt}</span>' if prompt else ""
 
 
+def _upper(words: str) -> str:
+    """Return words with an upper-case first letter, as the live grid shows them."""
+    return words[:1].upper() + words[1:]
+
+
 def _table(layout: Layout, cells: list[str]) -> str:
     head = f"text-align:left;vertical-align:bottom;padding:2px 8px 4px 0;font-weight:600;{_WRAP}"
     side = f"{head};vertical-align:top;width:140px;min-width:88px"
     cell = f"text-align:left;vertical-align:top;padding:0 8px 10px 0;{_WRAP}"
-    axes = f"<div>{escape(layout.row_axis)} ↓</div><div>{escape(layout.column_axis)} →</div>"
+    axes = f"<div>{escape(_upper(layout.row_axis))} ↓</div><div>{escape(_upper(layout.column_axis))} →</div>"
     corner = f'<div style="font-weight:400;font-size:11px;{QUIET}">{axes}</div>'
     columns = "".join(f'<th scope="col" style="{head}">{_text(label)}</th>' for label in layout.columns)
     rows = []
