@@ -7,7 +7,6 @@ httpcore's own connections use anyio, which took a third of the CPU of a streame
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import selectors
 import ssl
 from collections import deque
@@ -18,15 +17,15 @@ import httpcore
 BUFFERED = 2**18
 """Bytes that may wait to be read. With more, the connection is not read from."""
 
-NEXT_ADDRESS_SECONDS = 0.25
-"""When the next address of a host is tried beside one that has not answered (RFC 8305)."""
+NEXT_IP_SECONDS = 0.25
+"""When the next IP of a host is tried beside one that has not answered (RFC 8305)."""
 
 
 async def connect(host: str, port: int, tls: ssl.SSLContext | None, seconds: float | None) -> Socket:
     """Open a connection. Until it returns, no byte of a request has been sent.
 
     Args:
-        host: Host name or address.
+        host: Host name or IP.
         port: Port.
         tls: The context of TLS, or None for a connection without encryption.
         seconds: Limit for the connection and its handshake together, or None.
@@ -44,7 +43,7 @@ async def connect(host: str, port: int, tls: ssl.SSLContext | None, seconds: flo
                 port,
                 ssl=tls,
                 server_hostname=host if tls else None,
-                happy_eyeballs_delay=None if _is_address(host) else NEXT_ADDRESS_SECONDS,
+                happy_eyeballs_delay=NEXT_IP_SECONDS,
             )
     except TimeoutError as fault:
         raise httpcore.ConnectTimeout(str(fault)) from fault
@@ -162,14 +161,6 @@ class Socket(asyncio.Protocol, httpcore.AsyncNetworkStream):
         with selectors.DefaultSelector() as selector:
             selector.register(self._transport.get_extra_info("socket"), selectors.EVENT_READ)
             return bool(selector.select(0))
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 def _wake(waiter: asyncio.Future[bool] | None, woken: bool = True) -> None:

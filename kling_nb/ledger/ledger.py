@@ -87,9 +87,16 @@ class Ledger:
     def _find_unfinished(self, db: sqlite3.Connection, intent: Intent) -> Entry | None:
         """Return the unfinished row of the same request. Mark previews of ended processes as failed."""
         rows = db.execute(
-            "SELECT * FROM jobs WHERE fingerprint = ?1 AND backend = ?3 AND (?5 OR take IS ?4)"
-            f" AND {UNFINISHED} ORDER BY folder IS NOT ?2, take IS NOT ?4, created_at DESC",
-            (intent.fingerprint, str(intent.folder), intent.backend, intent.take, intent.any_take),
+            "SELECT * FROM jobs WHERE fingerprint = :fingerprint AND backend = :backend"
+            f" AND (:any_take OR take IS :take) AND {UNFINISHED}"
+            " ORDER BY folder IS NOT :folder, take IS NOT :take, created_at DESC",
+            {
+                "fingerprint": intent.fingerprint,
+                "folder": str(intent.folder),
+                "backend": intent.backend,
+                "take": intent.take,
+                "any_take": intent.any_take,
+            },
         )
         for entry in map(Entry.from_row, rows.fetchall()):
             if not entry.belongs_in(intent.folder):
@@ -322,13 +329,14 @@ class Ledger:
             return None
         low, high = any_id.lower(), f"{any_id.lower()}\U0010ffff"
         with self._file.connection() as db:
-            exact = db.execute("SELECT * FROM jobs WHERE id = ?1 OR request_id = ?1", (any_id,)).fetchall()
+            same = "SELECT * FROM jobs WHERE id = ? OR request_id = ?"
+            exact = db.execute(same, (any_id, any_id)).fetchall()
             # Ranges, because LIKE reads all rows. Ids are in lower case.
             query = (
-                "SELECT * FROM jobs WHERE id BETWEEN ?1 AND ?2 OR request_id BETWEEN ?1 AND ?2"
-                " OR request_id BETWEEN ?3 AND ?4 LIMIT 2"
+                "SELECT * FROM jobs WHERE id BETWEEN ? AND ? OR request_id BETWEEN ? AND ?"
+                " OR request_id BETWEEN ? AND ? LIMIT 2"
             )
-            values = (low, high, any_id, f"{any_id}\U0010ffff")
+            values = (low, high, low, high, any_id, f"{any_id}\U0010ffff")
             rows = exact[:1] or db.execute(query, values).fetchall()
         return Entry.from_row(rows[0]) if len(rows) == 1 else None
 
@@ -493,10 +501,16 @@ def _paid_rows(
 ) -> Iterator[Entry]:
     # The + keeps SQLite from using the index of states, because most rows of a long ledger are READY.
     rows = db.execute(
-        "SELECT * FROM jobs WHERE fingerprint = ?1 AND (?4 OR take = ?3)"
-        " AND backend = 'fal' AND (+state = 'READY' OR (+state = 'FAILED' AND error_type = ?5))"
-        " ORDER BY folder IS NOT ?2, state != 'READY', take IS NOT ?3, created_at DESC",
-        (fingerprint, str(folder), take, any_take, GONE),
+        "SELECT * FROM jobs WHERE fingerprint = :fingerprint AND (:any_take OR take = :take)"
+        " AND backend = 'fal' AND (+state = 'READY' OR (+state = 'FAILED' AND error_type = :gone))"
+        " ORDER BY folder IS NOT :folder, state != 'READY', take IS NOT :take, created_at DESC",
+        {
+            "fingerprint": fingerprint,
+            "folder": str(folder),
+            "take": take,
+            "any_take": any_take,
+            "gone": GONE,
+        },
     )
     yield from (entry for entry in map(Entry.from_row, rows.fetchall()) if entry.belongs_in(folder))
 
@@ -509,9 +523,9 @@ def _rows_elsewhere(
     A moved row is finished, but its file is not where it was stored. The caller looks for its new name.
     """
     rows = db.execute(
-        "SELECT * FROM jobs WHERE fingerprint = ?1 AND (?3 OR take = ?2) AND backend = 'fal'"
+        "SELECT * FROM jobs WHERE fingerprint = ? AND (? OR take = ?) AND backend = 'fal'"
         f" AND (+state = 'READY' OR {UNFINISHED}) ORDER BY state != 'READY', take, created_at DESC",
-        (fingerprint, take, any_take),
+        (fingerprint, any_take, take),
     )
     moved = []
     for entry in map(Entry.from_row, rows.fetchall()):

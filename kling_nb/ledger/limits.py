@@ -18,10 +18,10 @@ _CENTS = 1e-9
 
 _SPENT = (
     "SELECT COALESCE(SUM(reserved_usd), 0) FROM jobs"
-    " WHERE backend = 'fal' AND id NOT IN (SELECT value FROM json_each(?2)) AND "
+    " WHERE backend = 'fal' AND id NOT IN (SELECT value FROM json_each(:besides)) AND "
 )
-_SPENT_SINCE = _SPENT + "created_at >= ?1"
-_SPENT_IN_SESSION = _SPENT + "substr(owner, -8) = ?1"
+_SPENT_SINCE = _SPENT + "created_at >= :since"
+_SPENT_IN_SESSION = _SPENT + "substr(owner, -8) = :session"
 """It compares the token at the end of `owner`, which has an index. It uses no clock: one may be set back."""
 
 
@@ -74,10 +74,9 @@ def check_limits(
 
 def _spent_usd(db: sqlite3.Connection, limit: Limit, besides: Collection[str]) -> float:
     """Return the estimated cost of all jobs that fal has, or may have, and that count for `limit`."""
-    query, value = (
-        (_SPENT_SINCE, limit.since) if limit.session is None else (_SPENT_IN_SESSION, limit.session)
-    )
-    return float(db.execute(query, (value, json.dumps(list(besides)))).fetchone()[0])
+    query = _SPENT_SINCE if limit.session is None else _SPENT_IN_SESSION
+    values = {"since": limit.since, "session": limit.session, "besides": json.dumps(list(besides))}
+    return float(db.execute(query, values).fetchone()[0])
 
 
 # -- Reservations (table `holds`): money for later submissions of a sweep.
@@ -105,8 +104,8 @@ def reserve(db: sqlite3.Connection, usd: float) -> str:
 
 def draw(db: sqlite3.Connection, reservation: str, usd: float) -> bool:
     """Take the price of one submission from a reservation. Return False if it has less left."""
-    query = "UPDATE holds SET usd = usd - ?2 WHERE id = ?1 AND usd >= ?2 - ?3"
-    return db.execute(query, (reservation, usd, _CENTS)).rowcount == 1
+    query = "UPDATE holds SET usd = usd - :usd WHERE id = :id AND usd >= :usd - :cents"
+    return db.execute(query, {"id": reservation, "usd": usd, "cents": _CENTS}).rowcount == 1
 
 
 def release(db: sqlite3.Connection, reservation: str) -> None:
@@ -116,8 +115,8 @@ def release(db: sqlite3.Connection, reservation: str) -> None:
 
 def _reserved_usd(db: sqlite3.Connection, session: str | None) -> float:
     """Return the reserved US dollars: of all, or of one session (see `Limit.session`)."""
-    query = "SELECT owner, held_at, usd FROM holds WHERE ?1 IS NULL OR substr(owner, -8) = ?1"
-    rows = db.execute(query, (session,))
+    query = "SELECT owner, held_at, usd FROM holds WHERE :session IS NULL OR substr(owner, -8) = :session"
+    rows = db.execute(query, {"session": session})
     return sum(max(float(row["usd"]), 0.0) for row in rows.fetchall() if _is_counted(row))
 
 

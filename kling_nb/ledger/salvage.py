@@ -221,7 +221,7 @@ def merge(db: sqlite3.Connection, rows: list[Row]) -> None:
     """
     for row in rows:
         known = db.execute(
-            "SELECT * FROM jobs WHERE id = ?1 OR request_id = ?2", (row["id"], row.get("request_id"))
+            "SELECT * FROM jobs WHERE id = ? OR request_id = ?", (row["id"], row.get("request_id"))
         ).fetchone()
         if known is None or (known["id"] == row["id"] and _progress(row) > _progress(dict(known))):
             db.execute("DELETE FROM jobs WHERE id = ?", (row["id"],))

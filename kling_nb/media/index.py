@@ -168,10 +168,11 @@ class Index:
             cell: Fingerprint of the cell's request.
         """
         where = (
-            "path IN (SELECT path FROM notes WHERE made_from = ?1"
-            " UNION SELECT path FROM notes WHERE user IS NOT NULL AND instr(user, ?1)) ORDER BY path"
+            "path IN (SELECT path FROM notes WHERE made_from = ?"
+            " UNION SELECT path FROM notes WHERE user IS NOT NULL AND instr(user, ?)) ORDER BY path"
         )
-        return self._select(where, cell.encode(*_ENCODING))
+        value = cell.encode(*_ENCODING)
+        return self._select(where, value, value)
 
     def newest(self, limit: int = -1) -> list[Note]:
         """Return all sidecars, or the newest `limit` ones, the newest first."""
