@@ -14,6 +14,8 @@ from typing import Any
 
 import httpcore
 
+from kling_nb.fal.hosts import LOOPBACK
+
 BUFFERED = 2**18
 """Bytes that may wait to be read. With more, the connection is not read from."""
 
@@ -43,7 +45,8 @@ async def connect(host: str, port: int, tls: ssl.SSLContext | None, seconds: flo
                 port,
                 ssl=tls,
                 server_hostname=host if tls else None,
-                happy_eyeballs_delay=NEXT_IP_SECONDS,
+                # If it is cancelled, asyncio leaves the socket of a race to the collector of garbage.
+                happy_eyeballs_delay=None if host in LOOPBACK else NEXT_IP_SECONDS,
             )
     except TimeoutError as fault:
         raise httpcore.ConnectTimeout(str(fault)) from fault
