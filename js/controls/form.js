@@ -73,7 +73,7 @@ export function createForm(controls, { values = {}, onChange = () => {}, mediaPi
     },
     /** Names of the parameters that differ from what it began with. @returns {string[]} */
     changed: () => rows.flatMap((made) => (made.changed() ? made.name : [])),
-    /** Names of the parameters that the reader has changed himself. @returns {string[]} */
+    /** Names of the parameters that were changed by hand. @returns {string[]} */
     touched: () => rows.flatMap((made) => (made.touched() ? made.name : [])),
     /** @param {boolean} disabled */
     setDisabled(disabled) {
@@ -135,7 +135,7 @@ function row(control, mediaPicker, onChange) {
   let about = control;
   /** @type {any} */
   let first = null;
-  let [begun, touched] = [false, false];
+  let [drawn, touched] = [false, false];
   const current = () => field.read() ?? about.default;
   const changed = () => !same(current(), first);
   const mark = () => {
@@ -201,8 +201,8 @@ function row(control, mediaPicker, onChange) {
       touched = name in edits;
       first = settingOf(about, values);
       const value = settingOf(about, touched ? edits : values);
-      if (!begun || !same(current(), value)) field.show(value);
-      begun = true;
+      if (!drawn || !same(current(), value)) field.show(value);
+      drawn = true;
       mark();
     },
     destroy: () => field.destroy?.(),

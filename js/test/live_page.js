@@ -104,7 +104,7 @@ async function show(about) {
   area.append(el);
   const close = await definition.render({ model, el });
   leaving.push(() => {
-    area.remove(); // the page is without it before it is told
+    area.remove(); // the page is without it before it hears of it
     close();
   });
 }

@@ -54,6 +54,9 @@ class Lanes(httpx.AsyncBaseTransport):
         lane = self._take(origin)
         try:
             lane = lane or self._new(request)
+            # No other request uses the lane, so one that waits for a pool of httpcore would wait for ever.
+            waits = {**request.extensions.get("timeout", {}), "pool": IDLE_SECONDS}
+            request.extensions = {**request.extensions, "timeout": waits}
             response = await lane.handle_async_request(request)
         except BaseException:
             await self.give_back(origin, lane, usable=False)
@@ -77,7 +80,7 @@ class Lanes(httpx.AsyncBaseTransport):
             return _Direct(options["verify"])
         request.extensions = {**request.extensions, "proxy": str(options["proxy"].url)}
         try:
-            return _Proxied(httpx.AsyncHTTPTransport(limits=_ONE, **options))
+            return httpx.AsyncHTTPTransport(limits=_ONE, **options)
         except (ImportError, RuntimeError, ValueError) as fault:
             raise UsageError(
                 f"httpx cannot make connections with these settings ({type(fault).__name__}).",
@@ -125,7 +128,7 @@ class _Direct(httpx.AsyncBaseTransport):
                 await self.aclose()
             if self._http is None:
                 self._http = await self._open(
-                    url, target.origin, request.extensions.get("timeout", {}).get("connect")
+                    url, target.origin, request.extensions["timeout"].get("connect")
                 )
             response = await self._http.handle_async_request(
                 httpcore.Request(
@@ -157,24 +160,6 @@ class _Direct(httpx.AsyncBaseTransport):
         connection, self._http = self._http, None
         if connection is not None:
             await connection.aclose()
-
-
-class _Proxied(httpx.AsyncBaseTransport):
-    """A lane through a proxy."""
-
-    def __init__(self, transport: httpx.AsyncHTTPTransport) -> None:
-        self._transport = transport
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send a request, and return its response once the headers are complete."""
-        # No other request uses the lane, so a request that waits for its pool would wait for ever.
-        waits = {**request.extensions.get("timeout", {}), "pool": IDLE_SECONDS}
-        request.extensions = {**request.extensions, "timeout": waits}
-        return await self._transport.handle_async_request(request)
-
-    async def aclose(self) -> None:
-        """Close the connection."""
-        await self._transport.aclose()
 
 
 class _Body(httpx.AsyncByteStream):

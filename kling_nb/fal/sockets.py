@@ -1,6 +1,6 @@
 """TCP and TLS connections for httpcore, made with asyncio alone.
 
-httpcore's own connections use anyio, which took a third of the CPU of a streamed log line. httpcore documents
+httpcore's own connections use anyio, a quarter of the CPU of a streamed log line. httpcore documents
 `AsyncNetworkStream` as the place for other ones; HTTP itself stays with httpcore and h11.
 """
 
@@ -20,7 +20,7 @@ BUFFERED = 2**18
 """Bytes that may wait to be read. With more, the connection is not read from."""
 
 NEXT_IP_SECONDS = 0.25
-"""When the next IP of a host is tried beside one that has not answered (RFC 8305)."""
+"""When the next IP of a host is tried in parallel with one that has not answered (RFC 8305)."""
 
 
 async def connect(host: str, port: int, tls: ssl.SSLContext | None, seconds: float | None) -> Socket:
@@ -143,7 +143,7 @@ class Socket(asyncio.Protocol, httpcore.AsyncNetworkStream):
                 raise httpcore.WriteError(str(self._fault)) from self._fault
 
     async def aclose(self) -> None:
-        """Close the connection now. Only TLS says goodbye, and nobody waits for the answer."""
+        """Close the connection now. TLS tells the other side, without a wait for the answer."""
         try:
             self._transport.close()
             await asyncio.sleep(0)

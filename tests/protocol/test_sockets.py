@@ -1,7 +1,9 @@
 """Connections below httpcore: what ends a wait, what is an unsent request, and what stays open."""
 
 import asyncio
+import socket
 import ssl
+import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -108,7 +110,8 @@ async def test_a_reset_is_an_error_of_the_read_and_of_later_writes(
 ) -> None:
     async def reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readexactly(1)
-        writer.transport.get_extra_info("socket").setsockopt(1, 13, b"\1\0\0\0\0\0\0\0")  # SO_LINGER: 0 s
+        at_once = struct.pack("ii", 1, 0)
+        writer.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
         writer.transport.abort()
 
     async with connected(reset, tls) as connection:
@@ -133,7 +136,7 @@ async def test_a_server_that_only_stops_sending_still_gets_the_request() -> None
         assert await got == b"all"
 
 
-async def test_without_a_handshake_nothing_is_sent(tmp_path: Path) -> None:
+async def test_without_a_handshake_nothing_is_sent() -> None:
     seen = bytearray()
 
     async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -165,11 +168,9 @@ async def test_a_certificate_that_is_not_trusted_is_an_unsent_request(tmp_path: 
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "x.invalid", f"{'x' * 64}.invalid"])
-async def test_a_host_that_does_not_answer_is_an_unsent_request(
-    host: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_host_that_does_not_answer_is_an_unsent_request(host: str) -> None:
     async with serving(quiet) as port:
-        pass  # nobody listens there now
+        pass  # the port is closed now
     async with httpx.AsyncClient(transport=Lanes(lambda _: {"verify": True})) as client:
         with pytest.raises(httpx.ConnectError) as caught:
             await client.post(f"http://{host}:{port}/", content=b"a paid request")
@@ -194,7 +195,7 @@ async def test_the_second_address_of_a_host_is_tried(monkeypatch: pytest.MonkeyP
         await connection.aclose()
 
 
-async def test_a_cancelled_handshake_leaves_no_connection(tmp_path: Path) -> None:
+async def test_a_cancelled_handshake_leaves_no_connection() -> None:
     arrived, closed = asyncio.Event(), asyncio.Event()
 
     async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

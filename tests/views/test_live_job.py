@@ -401,7 +401,7 @@ def test_what_is_typed_for_another_take_stays_whatever_comes(page, live, paying,
     page.keyboard.type("!")
     expect(prompt).to_have_value("a boat at nighT, calm!")
     job.get_by_role("button", name="Take 1").click()
-    expect(form.get_by_role("radio", name="5 s")).to_be_checked()  # nobody has touched it since
+    expect(form.get_by_role("radio", name="5 s")).to_be_checked()  # it was not touched since
     expect(prompt).to_have_value("a boat at nighT, calm!")
     form.get_by_role("button", name="Undo the change of Prompt").click()
     expect(prompt).to_have_value("a boat")

@@ -67,7 +67,7 @@ class Card:
         request_id: fal's request id, once known.
         backend: "fal" or "local".
         take: Number of the take, once there is one.
-        cost: What it cost, in words; empty if nothing is said about it.
+        cost: What it cost, in words; empty if that is not shown.
         elapsed: Seconds from submission to the end.
         error: Message and remedy of the error, at most four lines.
         lines: The log: (timestamp or None, message).
@@ -227,8 +227,6 @@ class FinishedJob(Protocol):
     @property
     def state(self) -> JobState: ...  # noqa: D102
     @property
-    def error(self) -> Exception | None: ...  # noqa: D102
-    @property
     def reused(self) -> bool: ...  # noqa: D102
     @property
     def outcome(self) -> Outcome | None: ...  # noqa: D102
@@ -238,7 +236,7 @@ class FinishedJob(Protocol):
 
 def cost(job: FinishedJob) -> str:
     """Return what the job cost, as far as it is known; empty while the job runs."""
-    now, error = job.state, job.error
+    now, error = job.state, job.state.error
     if job.reused and now.state.finished:
         return WORDS[job.outcome or Outcome.REUSE].brief + (f" ({job.made_on})" if job.made_on else "")
     units = now.units or (error.billable_units if isinstance(error, ResponseError) else None)
