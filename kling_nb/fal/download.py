@@ -135,9 +135,8 @@ async def _open(http: Http, url: str, after: Beginning | None = None) -> AsyncIt
         if after is not None:
             headers |= {"Range": f"bytes={after.size}-", "If-Range": after.etag}
         try:
-            async with AsyncExitStack() as until_closed:
-                opening = http.files.stream("GET", url, headers=headers)
-                response = await open_within(http.patience.whole, opening, until_closed)
+            opening = http.files.open("GET", url, headers=headers)
+            async with aclosing(await open_within(http.patience.whole, opening)) as response:
                 if response.has_redirect_location:
                     url = str(response.url.join(response.headers["location"]))
                     continue

@@ -98,8 +98,9 @@ class Follower:
                         for event in [item] if isinstance(item, Logged) else seen.news(item):
                             yield event
             if seen.last is not None and seen.last.state == COMPLETED:
-                async for event in self._finish(ref, seen):
-                    yield event
+                async with aclosing(self._finish(ref, seen)) as rest:
+                    async for event in rest:
+                        yield event
                 return
             polls += 1
             await self._sleep(_poll_delay(polls))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Literal
 from urllib.parse import quote, urlsplit
 
@@ -169,6 +170,7 @@ def domain_of(url: str) -> str:
     return f"{scheme}://{'.'.join((host or '').split('.')[-2:])}" if host else ""
 
 
+@lru_cache(maxsize=1024)
 def _origin(url: str) -> tuple[str, str | None, int | None]:
     """Return scheme, host and port. All are empty for a URL that two parsers could read differently."""
     try:

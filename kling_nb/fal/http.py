@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing, suppress
 from functools import cache
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass_environment  # type: ignore[attr-defined]  # no stub
 
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from kling_nb.fal import lanes
 else:
     lanes = lazy("kling_nb.fal.lanes")  # Its classes derive from httpx's, so importing it imports httpx.
-
-T = TypeVar("T")
 
 CONNECT_SECONDS = 5.0
 """The limit of fal's own client, so that the backup host is tried soon (FAL-PROTOCOL §1.1)."""
@@ -80,22 +78,20 @@ class Http:
         self.sleep = self.patience.sleep
         self._key = key
         self._transport = transport
-        self.short = self._client(at_once=SHORT_AT_ONCE, kept=SHORT_AT_ONCE)
-        self.submissions = self._client()
-        self.streams = self._client(kept=KEPT_IDLE)
-        self.files = self._client(kept=KEPT_IDLE)
-        self.uploads = self._client(at_once=UPLOADS_AT_ONCE, kept=UPLOADS_AT_ONCE)
+        self.short = self._pool(at_once=SHORT_AT_ONCE, kept=SHORT_AT_ONCE)
+        self.submissions = self._pool()
+        self.streams = self._pool(kept=KEPT_IDLE)
+        self.files = self._pool(kept=KEPT_IDLE)
+        self.uploads = self._pool(at_once=UPLOADS_AT_ONCE, kept=UPLOADS_AT_ONCE)
 
-    def _client(self, *, at_once: int | None = None, kept: int = 0) -> httpx.AsyncClient:
+    def _pool(self, *, at_once: int | None = None, kept: int = 0) -> lanes.Pool:
         def connection(url: str) -> dict[str, Any]:
             return connection_options(url, self.hosts.route)
 
-        return httpx.AsyncClient(
-            transport=self._transport or lanes.Lanes(connection, at_once=at_once, kept=kept),
-            trust_env=False,  # `proxy_for` reads the environment, and names the variable at fault.
-            timeout=httpx.Timeout(self.patience.answer, connect=CONNECT_SECONDS, pool=None),
-            follow_redirects=False,
-            headers={"User-Agent": f"kling_nb/{version('kling_nb')}"},
+        return lanes.Pool(
+            self._transport or lanes.Lanes(connection, at_once=at_once, kept=kept),
+            httpx.Timeout(self.patience.answer, connect=CONNECT_SECONDS, pool=None),
+            _standard_headers(),
         )
 
     def check_route(self) -> None:
@@ -168,11 +164,11 @@ class Http:
                 raise
             return response
 
-    async def answer(self, pool: httpx.AsyncClient, method: str, url: str, **request: Any) -> httpx.Response:
+    async def answer(self, pool: lanes.Pool, method: str, url: str, **request: Any) -> httpx.Response:
         """Send one request and return its answer with the whole body.
 
         Raises:
-            httpx.RequestError: As for `pool.request`. A body that is too large raises `RemoteProtocolError`,
+            httpx.RequestError: As for `pool.open`. A body that is too large raises `RemoteProtocolError`,
                 a reply that takes too long raises `ReadTimeout`.
         """
         body = bytearray()
@@ -180,13 +176,11 @@ class Http:
         try:
             async with asyncio.timeout(None) as limit:
 
-                async def on_step(name: str, _: object) -> None:
+                def on_sent() -> None:
                     # The time limit starts after the wait for a connection and the upload of the body.
-                    if name.endswith("send_request_body.complete"):
-                        limit.reschedule(loop.time() + patience)
+                    limit.reschedule(loop.time() + patience)
 
-                traced = {"trace": on_step}
-                async with pool.stream(method, url, extensions=traced, **request) as response:
+                async with aclosing(await pool.open(method, url, on_sent=on_sent, **request)) as response:
                     async for piece in response.aiter_bytes():
                         body += piece
                         if len(body) > self._largest:
@@ -195,8 +189,6 @@ class Http:
                             )
         except TimeoutError as fault:
             raise httpx.ReadTimeout(f"the reply was not complete after {patience:g} s") from fault
-        except httpx.InvalidURL as fault:  # httpx parses the target of a redirect that it does not follow
-            raise httpx.RemoteProtocolError(f"it redirects to an invalid URL: {fault}") from fault
         headers = {name: value for name, value in response.headers.items() if name not in _ENCODING_HEADERS}
         return httpx.Response(
             response.status_code, headers=headers, content=bytes(body), request=response.request
@@ -306,19 +298,26 @@ def names_failure(response: httpx.Response) -> bool:
     return bool({"x-fal-error-type", "x-fal-request-timeout-type"} & set(response.headers))
 
 
-async def open_within(
-    seconds: float, opening: AbstractAsyncContextManager[T], until_closed: AsyncExitStack
-) -> T:
-    """Open a streamed response and return it once its headers are complete.
+async def open_within(seconds: float, opening: Awaitable[httpx.Response]) -> httpx.Response:
+    """Open a response and return it once its headers are complete.
 
     Raises:
         httpx.ReadTimeout: They are not complete after `seconds`.
     """
     try:
         async with asyncio.timeout(seconds):
-            return await until_closed.enter_async_context(opening)
+            return await opening
     except TimeoutError as fault:
         raise httpx.ReadTimeout(f"no answer was complete after {seconds:g} s") from fault
+
+
+@cache
+def _standard_headers() -> dict[str, str]:
+    """Return the headers of every request: those of httpx, with the name of this package."""
+    # No client of httpx is asked to send anything: it knows which encodings can be decoded here.
+    known = httpx.AsyncClient(transport=httpx.AsyncBaseTransport(), trust_env=False).headers
+    named = {name.title(): value for name, value in known.items()}
+    return {**named, "User-Agent": f"kling_nb/{version('kling_nb')}"}
 
 
 def _is_certificate_error(fault: BaseException | None) -> bool:

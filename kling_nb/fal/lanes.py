@@ -1,4 +1,4 @@
-"""A transport of httpx in which no request shares a connection with another one at the same time.
+"""A transport of httpx in which no request shares a connection with another one at the same time, and pools.
 
 httpcore's pool compares every connection with every other at each request. With 16 connections this is two
 thirds of the cost of a request, with hundreds of open streams nearly all of it. Here each request has a
@@ -25,6 +25,87 @@ IDLE_SECONDS = 5.0
 """How long an idle connection is kept. Servers close idle connections later than this."""
 
 _ONE = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=IDLE_SECONDS)
+
+
+class Pool:
+    """Sends requests over one transport: each to its URL, with its own headers, once.
+
+    `httpx.AsyncClient` would add to this what a request of kling_nb must not have: cookies of earlier answers
+    and credentials of the URL. It also parses the targets of redirects, which nothing here follows.
+
+    Args:
+        transport: The transport.
+        limits: Time limits of the phases of requests that name none.
+        headers: Headers of every request. Those of a request replace them, if they are spelled the same way.
+    """
+
+    def __init__(
+        self, transport: httpx.AsyncBaseTransport, limits: httpx.Timeout, headers: Mapping[str, str]
+    ) -> None:
+        self._transport = transport
+        self._limits = limits
+        self._headers = headers
+
+    async def open(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        limits: httpx.Timeout | None = None,
+        on_sent: Callable[[], None] | None = None,
+        **content: Any,
+    ) -> httpx.Response:
+        """Send a request, and return its response once the headers are complete. The caller closes it.
+
+        Args:
+            method: HTTP method.
+            url: URL.
+            headers: Headers of this request.
+            limits: Time limits of its phases.
+            on_sent: Called when the connection is open and has taken the whole request.
+            content: `params`, `json` or `content` of `httpx.Request`.
+
+        Raises:
+            httpx.RequestError: As for `httpx.AsyncClient.send`.
+        """
+        phases = (limits or self._limits).as_dict()
+        try:
+            request = httpx.Request(
+                method,
+                url,
+                headers={**self._headers, **(headers or {})},
+                extensions={"timeout": phases},
+                **content,
+            )
+        except httpx.InvalidURL as fault:
+            raise httpx.UnsupportedProtocol(str(fault)) from fault
+        if on_sent is not None:
+            request.stream = _Sending(request.stream, on_sent)
+        try:
+            response = await self._transport.handle_async_request(request)
+        except httpx.RequestError as fault:
+            fault.request = request
+            raise
+        response.request = request
+        return response
+
+    async def aclose(self) -> None:
+        """Close the idle connections."""
+        await self._transport.aclose()
+
+
+class _Sending(httpx.AsyncByteStream):
+    """The body of a request, which tells when it was taken."""
+
+    def __init__(self, body: Any, on_sent: Callable[[], None]) -> None:
+        self._body = body
+        self._on_sent = on_sent
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for piece in self._body:
+            yield piece
+        self._on_sent()
 
 
 class Lanes(httpx.AsyncBaseTransport):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -27,6 +27,8 @@ from kling_nb.fal.replies import CancelOutcome, QueueResult, Status, json_object
 
 RESULT_PATIENCE = 8
 """Tries for a result that is "still in progress" although the status was COMPLETED (FAL-PROTOCOL §6.3)."""
+
+_EVENTS = {"Accept": "text/event-stream", "Cache-Control": "no-store"}
 
 NOT_FOUND_PATIENCE = 4
 """404s in a row before a request counts as gone. A single one may come from a replica that is behind."""
@@ -98,7 +100,7 @@ class QueueClient:
                     params=query or None,
                     json=dict(body),
                     headers={**chosen.to_headers(), **self._http.key_header(url)},
-                    timeout=httpx.Timeout(self._http.patience.submit, connect=CONNECT_SECONDS, pool=None),
+                    limits=httpx.Timeout(self._http.patience.submit, connect=CONNECT_SECONDS, pool=None),
                 )
             except httpx.RequestError as fault:
                 if not is_unsent(fault):
@@ -187,42 +189,42 @@ class QueueClient:
             UnreachableError: Refused, silent for too long, or broken. The request itself goes on.
         """
         try:
-            async with AsyncExitStack() as until_closed:
-                source = await self._open_stream(ref, until_closed)
-                events = source.aiter_sse()
+            async with (
+                aclosing(await self._open_stream(ref)) as response,
+                aclosing(httpx_sse.EventSource(response).aiter_sse()) as events,
+            ):
                 while status := await self._next_status(events):
                     yield status
         except connection_errors(httpx.HTTPStatusError, httpx_sse.SSEError, TimeoutError) as fault:
             raise unreachable_error(ref.status_url, fault, ref.request_id) from fault
 
-    async def _open_stream(self, ref: RequestRef, until_closed: AsyncExitStack) -> httpx_sse.EventSource:
+    async def _open_stream(self, ref: RequestRef) -> httpx.Response:
         """Open a stream at the same URLs, and on the same hosts, as `_ask`."""
-
-        async def open_at(url: str) -> httpx_sse.EventSource:
-            opening = httpx_sse.aconnect_sse(
-                self._http.streams,
-                "GET",
-                f"{url}/stream?logs=1",
-                headers=self._http.key_header(url),
-                timeout=httpx.Timeout(self._http.patience.silence, connect=CONNECT_SECONDS, pool=None),
-            )
-            return await open_within(self._http.patience.news, opening, until_closed)
-
         urls = self._urls(ref, "status_url")
         for url in urls:
             try:
-                source = await open_at(url)
+                response = await self._open_stream_at(url)
             except httpx.RequestError as fault:
                 twin = self._http.hosts.twin(url) if is_unsent(fault) else None
                 if twin is None:
                     raise
-                source = await open_at(twin)
-            if source.response.is_success:
+                response = await self._open_stream_at(twin)
+            if response.is_success:
                 self._refused.update(urls[: urls.index(url)])
-            if not self._is_wrong_url(url, source.response.status_code):
                 break
-        source.response.raise_for_status()
-        return source
+            await response.aclose()
+            if not self._is_wrong_url(url, response.status_code):
+                break
+        return response.raise_for_status()
+
+    async def _open_stream_at(self, url: str) -> httpx.Response:
+        opening = self._http.streams.open(
+            "GET",
+            f"{url}/stream?logs=1",
+            headers={**_EVENTS, **self._http.key_header(url)},
+            limits=httpx.Timeout(self._http.patience.silence, connect=CONNECT_SECONDS, pool=None),
+        )
+        return await open_within(self._http.patience.news, opening)
 
     async def _next_status(self, events: AsyncIterator[httpx_sse.ServerSentEvent]) -> Status | None:
         """Return the next status, or None at the end. Skip keep-alives and unknown events."""

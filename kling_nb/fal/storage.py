@@ -12,7 +12,7 @@ import threading
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from io import BytesIO, FileIO
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from kling_nb import errors
 from kling_nb._lazy import httpx
@@ -22,6 +22,9 @@ from kling_nb.fal.options import Lifecycle
 from kling_nb.fal.refusals import from_response
 from kling_nb.fal.replies import json_object
 from kling_nb.request.local_file import LocalFile
+
+if TYPE_CHECKING:
+    from kling_nb.fal.lanes import Pool
 
 WHOLE_BYTES = 90 << 20
 """Size of the largest file that is sent in one piece, as in fal's own client."""
@@ -225,7 +228,7 @@ class Wire:
     def __init__(self, http: Http) -> None:
         self._http = http
         patience = http.patience.upload or http.patience.submit
-        self._timeout = httpx.Timeout(patience, connect=10.0, pool=None)
+        self._limits = httpx.Timeout(patience, connect=10.0, pool=None)
 
     @property
     def host(self) -> str:
@@ -307,9 +310,9 @@ class Wire:
 
         await self._retry(url, finish)
 
-    async def _send(self, pool: httpx.AsyncClient, method: str, url: str, **request: Any) -> httpx.Response:
+    async def _send(self, pool: Pool, method: str, url: str, **request: Any) -> httpx.Response:
         """Send one request and return its answer, or raise if it is an error."""
-        answer = await self._http.answer(pool, method, url, timeout=self._timeout, **request)
+        answer = await self._http.answer(pool, method, url, limits=self._limits, **request)
         if not answer.is_success:
             raise _Refused(answer)
         return answer

@@ -134,12 +134,31 @@ async def test_a_proxy_of_the_environment_is_asked_for_other_machines_only(
         monkeypatch.setenv("ALL_PROXY", f"http://127.0.0.1:{proxy}")
         http = Http(Hosts(), lambda: None)
         with pytest.raises(httpx.ProxyError) as caught:
-            await http.submissions.post("https://queue.fal.invalid/x")
+            await http.answer(http.submissions, "POST", "https://queue.fal.invalid/x")
         assert is_unsent(caught.value)
         assert asked == [b"CONNECT queue.fal.invalid:443 HTTP/1.1\r\n"]
-        assert (await http.short.get(url)).text == "1"
+        assert (await http.answer(http.short, "GET", url)).text == "1"
         assert len(asked) == counting.connections == 1
         await http.aclose()
+
+
+async def test_a_cookie_is_not_sent_back() -> None:
+    asked: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for _ in range(2):
+            asked.append(await reader.readuntil(b"\r\n\r\n"))
+            writer.write(b"HTTP/1.1 200 OK\r\nset-cookie: a=b; path=/\r\ncontent-length: 0\r\n\r\n")
+
+    async with serving(serve) as port:
+        http = Http(Hosts(), lambda: None)
+        for _ in range(2):
+            await http.answer(http.short, "GET", f"http://127.0.0.1:{port}/")
+        await http.aclose()
+    first, second = asked
+    assert first == second
+    assert b"cookie" not in second.lower()
+    assert b"User-Agent: kling_nb/" in second
 
 
 async def test_a_request_may_be_cancelled_at_any_step(server: tuple[Counting, str]) -> None:
