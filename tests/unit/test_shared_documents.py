@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from kling_nb.notebook.card.mark import VIEW, Mark
-from kling_nb.notebook.saved.shared_documents import update_document
+from kling_nb.notebook.saved.server_extension import update_document
 
 PACKAGES = Path(__file__).parents[2] / "build" / "collaboration"
 
