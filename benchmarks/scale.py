@@ -414,11 +414,11 @@ def blocked(place: Path, takes: int) -> dict[str, float]:
 
 
 def freeze(place: Path, takes: int) -> dict[str, float]:
-    from kling_nb.notebook.saved import freeze as freezing
+    from kling_nb.notebook.saved import renewal
 
     os.environ |= {"KLING_NB_HOME": str(place / "home"), "KLING_NB_BACKEND": "local"}
     path = _save_notebook(place, takes, "frozen.ipynb")
-    return {f"freeze, {OUTPUTS} outputs": _cpu(lambda: freezing.freeze(path))}
+    return {f"freeze, {OUTPUTS} outputs": _cpu(lambda: renewal.freeze(path))}
 
 
 def check(place: Path, takes: int) -> dict[str, float]:

@@ -41,7 +41,7 @@ from kling_nb.notebook.flags import (
 )
 from kling_nb.notebook.line import plan_batch, reconcile_text
 from kling_nb.notebook.output.terminal import TerminalSweep, plan_text, show_text, wait_with_progress
-from kling_nb.notebook.saved.freeze import freeze
+from kling_nb.notebook.saved.renewal import freeze
 from kling_nb.notebook.saved.verify import exit_status, report, verify
 from kling_nb.settings import current
 from kling_nb.video.decisions import check_rating

@@ -21,7 +21,7 @@ from typing import Any
 import nbformat
 from nbclient import NotebookClient
 
-from kling_nb.notebook.saved.freeze import freeze_notebook
+from kling_nb.notebook.saved.renewal import freeze_notebook
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = ROOT / "notebooks"

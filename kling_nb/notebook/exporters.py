@@ -14,7 +14,7 @@ from nbconvert.exporters import HTMLExporter
 from nbconvert.preprocessors import Preprocessor
 
 from kling_nb.media.take import read_sidecar
-from kling_nb.notebook.saved.freeze import freeze_notebook
+from kling_nb.notebook.saved.renewal import freeze_notebook
 from kling_nb.request.file_types import HEAD, file_type
 
 _MEDIA = re.compile(r'(<(?:video|audio|img)\s[^>]*?src=")([^"]*)(")')

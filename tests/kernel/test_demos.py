@@ -18,7 +18,7 @@ from nbconvert.exporters import HTMLExporter
 from kling_nb.job import rebuild
 from kling_nb.ledger import Ledger
 from kling_nb.notebook.exporters import KlingHTMLExporter
-from kling_nb.notebook.saved.freeze import freeze, freeze_notebook
+from kling_nb.notebook.saved.renewal import freeze, freeze_notebook
 from kling_nb.notebook.saved.verify import verify
 
 pytestmark = [pytest.mark.kernel, pytest.mark.timeout(180)]

@@ -9,7 +9,7 @@ from kernel_environment import pointed_at
 from running_kernel import RunningKernel
 from scripted import Done, Fail, Hold, Queue, Run, Script, ScriptedFal
 
-from kling_nb.notebook.saved.freeze import freeze_notebook
+from kling_nb.notebook.saved.renewal import freeze_notebook
 
 pytestmark = [pytest.mark.kernel, pytest.mark.timeout(120)]
 WIDGET = "application/vnd.jupyter.widget-view+json"

@@ -17,7 +17,7 @@ from scripted import Done, Fail, Hold, Queue, Run, Script, ScriptedFal
 from kling_nb import Session, Storyboard, Sweep, Video, errors
 from kling_nb.notebook.card.mark import Mark
 from kling_nb.notebook.output.kernel import KernelOutputs, KernelSweep, show_storyboard
-from kling_nb.notebook.saved.freeze import freeze_notebook
+from kling_nb.notebook.saved.renewal import freeze_notebook
 from kling_nb.notebook.widgets.job import video_bundle
 
 

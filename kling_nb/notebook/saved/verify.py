@@ -25,7 +25,7 @@ from kling_nb.notebook.card.words import clean, clip
 from kling_nb.notebook.cell import Readings, endpoint_of, grid_axes, read_cell
 from kling_nb.notebook.flags import continue_line, split_words
 from kling_nb.notebook.prompt import FILLED_IN, Field, Fields
-from kling_nb.notebook.saved.freeze import read_notebook
+from kling_nb.notebook.saved.renewal import read_notebook
 from kling_nb.session import Session
 from kling_nb.settings import Unshown
 from kling_nb.sweeps.axes import combinations
