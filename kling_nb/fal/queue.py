@@ -22,8 +22,19 @@ from kling_nb.fal.http import (
 )
 from kling_nb.fal.options import SubmitOptions
 from kling_nb.fal.patience import parse_retry_after
-from kling_nb.fal.refusals import LATER_TYPES, REMEDY, TYPES, clip, from_response, type_in
-from kling_nb.fal.replies import CancelOutcome, QueueResult, Status, json_object, parse_status
+from kling_nb.fal.refusals import (
+    LATER_TYPES,
+    REMEDY,
+    TYPES,
+    CancelOutcome,
+    QueueResult,
+    Status,
+    clip,
+    from_response,
+    json_object,
+    parse_status,
+    type_in,
+)
 
 RESULT_PATIENCE = 8
 """Tries for a result that is "still in progress" although the status was COMPLETED (FAL-PROTOCOL §6.3)."""
