@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from kling_nb import errors
-from kling_nb.fal import refusals
+from kling_nb.fal import replies
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "errors.md"
 MARK = "<!-- From here on the page is printed by scripts/error_page.py. -->\n"
@@ -62,7 +62,7 @@ TO_DO = {
     errors.ResponseError: "See the message and `status_code`.",
     errors.ResultGone: "`--new` (API: `new=True`) makes it again and is charged again.",
 }
-"""Remedies of errors that have none in `refusals.REMEDY`."""
+"""Remedies of errors that have none in `replies.REMEDY`."""
 
 
 def page() -> str:
@@ -94,7 +94,7 @@ def advice(kind: type[errors.KlingError]) -> str:
     Raises:
         SystemExit: No remedy is known.
     """
-    known = TO_DO.get(kind) or refusals.REMEDY.get(kind)  # type: ignore[arg-type]
+    known = TO_DO.get(kind) or replies.REMEDY.get(kind)  # type: ignore[arg-type]
     if not known:
         raise SystemExit(f"TO_DO in scripts/error_page.py lacks {kind.__name__}.")
     return str(known)
@@ -102,7 +102,7 @@ def advice(kind: type[errors.KlingError]) -> str:
 
 def types() -> Iterator[str]:
     """Yield the rows of fal's error types, in the order of its documentation."""
-    for name, (kind, remedy) in refusals.TYPES.items():
+    for name, (kind, remedy) in replies.TYPES.items():
         yield f"| `{name}` | `{kind.__name__}` | {remedy} |\n"
 
 

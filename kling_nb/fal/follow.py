@@ -19,7 +19,7 @@ from kling_nb.events import Completed, Event, Logged, Queued, Running
 from kling_nb.fal.hosts import RequestRef
 from kling_nb.fal.patience import Sleep
 from kling_nb.fal.queue import NOT_FOUND_PATIENCE, QueueClient, unavailable_error
-from kling_nb.fal.refusals import COMPLETED, IN_PROGRESS, IN_QUEUE, Status
+from kling_nb.fal.replies import COMPLETED, IN_PROGRESS, IN_QUEUE, Status
 
 MAX_STREAMS = 200
 FIRST_POLL, LAST_POLL, POLL_GROWTH = 2.0, 5.0, 1.2

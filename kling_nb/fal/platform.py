@@ -16,7 +16,7 @@ from kling_nb._lazy import httpx
 from kling_nb.fal.hosts import Hosts, domain_of
 from kling_nb.fal.http import Http, unreachable_error
 from kling_nb.fal.patience import Patience, Retry
-from kling_nb.fal.refusals import from_response, json_object
+from kling_nb.fal.replies import from_response, json_object
 
 PAGE = 100
 MAX_PAGES = 200

@@ -22,7 +22,7 @@ from kling_nb.fal.http import (
 )
 from kling_nb.fal.options import SubmitOptions
 from kling_nb.fal.patience import parse_retry_after
-from kling_nb.fal.refusals import (
+from kling_nb.fal.replies import (
     LATER_TYPES,
     REMEDY,
     TYPES,

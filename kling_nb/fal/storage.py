@@ -19,7 +19,7 @@ from kling_nb._lazy import httpx
 from kling_nb.fal.hosts import domain_of
 from kling_nb.fal.http import Http, unreachable_error
 from kling_nb.fal.options import Lifecycle
-from kling_nb.fal.refusals import from_response, json_object
+from kling_nb.fal.replies import from_response, json_object
 from kling_nb.request.local_file import LocalFile
 
 if TYPE_CHECKING:

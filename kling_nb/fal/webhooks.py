@@ -28,7 +28,7 @@ from kling_nb._files import write_file
 from kling_nb._lazy import httpx, lazy
 from kling_nb.errors import UnreachableError, UsageError, WebhookRejected
 from kling_nb.fal.hosts import LOOPBACK, REST, REST_VARIABLE, Hosts, Route
-from kling_nb.fal.refusals import from_error_text, from_response
+from kling_nb.fal.replies import from_error_text, from_response
 
 if TYPE_CHECKING:
     from kling_nb.fal import http

@@ -9,7 +9,7 @@ from typing import Any
 
 from kling_nb import errors
 from kling_nb.events import NOT_STARTED, Completed, State
-from kling_nb.fal.refusals import CancelOutcome
+from kling_nb.fal.replies import CancelOutcome
 
 NOT_SUBMITTED = "Cancelled. Nothing was sent."
 NOT_ANSWERED_YET = "The job will be cancelled as soon as fal answers the submission."

@@ -19,7 +19,7 @@ from kling_nb.background import EXIT_SECONDS, BackgroundThread, wait_async
 from kling_nb.events import Event, JobState, Logged, State
 from kling_nb.fal.hosts import RequestRef
 from kling_nb.fal.options import OPTIONS, SubmitOptions
-from kling_nb.fal.refusals import COMPLETED, CancelOutcome, QueueResult, Status
+from kling_nb.fal.replies import COMPLETED, CancelOutcome, QueueResult, Status
 from kling_nb.fal.webhooks import check_webhook
 from kling_nb.job.cancel import ends_at_once, row_of_cancelled
 from kling_nb.job.connections import Backend, Connections

@@ -17,7 +17,7 @@ from kling_nb import errors
 from kling_nb.events import Downloading, Ready, State, Submitted
 from kling_nb.fal.download import Beginning, Download
 from kling_nb.fal.platform import signed_url
-from kling_nb.fal.refusals import QueueResult
+from kling_nb.fal.replies import QueueResult
 from kling_nb.job.connections import Backend
 from kling_nb.job.record import JobRecord
 from kling_nb.media import MediaFolder, Origin, PartialDownload, Take, TakeDraft

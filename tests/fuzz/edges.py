@@ -21,7 +21,7 @@ from kling_nb.fal.hosts import Hosts
 from kling_nb.fal.http import Http
 from kling_nb.fal.patience import Patience
 from kling_nb.fal.queue import QueueClient
-from kling_nb.fal.refusals import CancelOutcome, QueueResult, Status
+from kling_nb.fal.replies import CancelOutcome, QueueResult, Status
 from kling_nb.ledger import Intent, Ledger
 from kling_nb.media import Sidecar
 from kling_nb.notebook import tables as listing

@@ -16,7 +16,7 @@ from kling_nb.fal.hosts import Hosts, RequestRef
 from kling_nb.fal.http import Http
 from kling_nb.fal.patience import Patience
 from kling_nb.fal.queue import QueueClient
-from kling_nb.fal.refusals import CancelOutcome
+from kling_nb.fal.replies import CancelOutcome
 
 MODEL = "fal-ai/kling-video/v1/pro/text-to-video"
 QUEUE, BACKUP = "queue.fal.run", "queue.falrun.com"

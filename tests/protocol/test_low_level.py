@@ -11,7 +11,7 @@ from scripted import Done, Fail, Hold, Log, Queue, Run, Script, ScriptedFal
 from kling_nb import errors
 from kling_nb.events import Completed, Logged, Queued, Running, State
 from kling_nb.fal.hosts import RequestRef
-from kling_nb.fal.refusals import CancelOutcome
+from kling_nb.fal.replies import CancelOutcome
 from kling_nb.ledger import Ledger
 from kling_nb.session import Session
 

@@ -6,7 +6,7 @@ import pytest
 
 from kling_nb import errors
 from kling_nb.errors import InputRefused, PlatformError
-from kling_nb.fal.refusals import TYPES, from_error_text, from_response
+from kling_nb.fal.replies import TYPES, from_error_text, from_response
 
 FITTING = {
     "generation_timeout": "ask for less",

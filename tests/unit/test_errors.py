@@ -22,7 +22,7 @@ from kling_nb.errors import (
     RequestNotFound,
     ResponseError,
 )
-from kling_nb.fal.refusals import FREE_TYPES, REMEDY, TYPES, from_error_text, from_response
+from kling_nb.fal.replies import FREE_TYPES, REMEDY, TYPES, from_error_text, from_response
 
 
 def answer(status: int, body: Any, headers: dict[str, str] | None = None, **more: Any) -> ResponseError:

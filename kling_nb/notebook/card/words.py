@@ -16,7 +16,7 @@ from kling_nb.catalog import shipped
 from kling_nb.catalog.endpoint import number_of, units_text
 from kling_nb.errors import PlatformError, ResponseError
 from kling_nb.events import JobState, State
-from kling_nb.fal.refusals import TYPES
+from kling_nb.fal.replies import TYPES
 from kling_nb.job.plan import WORDS, Outcome
 from kling_nb.ledger import Entry
 from kling_nb.request.request import VideoRequest
