@@ -16,12 +16,12 @@ from typing import Any
 from kling_nb import front_end
 from kling_nb._files import sync, write_file
 from kling_nb.errors import KlingError, MediaError, UsageError
+from kling_nb.front_end import OnProgress, progress_line
 from kling_nb.job.job import Job, no_widgets
 from kling_nb.media import MediaFolder
 from kling_nb.settings import current
 from kling_nb.video import Video
 from kling_nb.video.join import Film, Trim, Wish, join_clips
-from kling_nb.video.progress import OnProgress, progress_line
 from kling_nb.video.video import write_new
 
 VERSION = 1

@@ -22,6 +22,7 @@ from typing import Any
 
 from kling_nb._lazy import av, np
 from kling_nb.errors import InputError, MediaError
+from kling_nb.front_end import OnProgress
 from kling_nb.video.frames import (
     HDR,
     LARGEST_SIDE,
@@ -35,7 +36,6 @@ from kling_nb.video.frames import (
     sample,
     shown,
 )
-from kling_nb.video.progress import OnProgress
 
 SAMPLE_RATE = 48_000
 _QUALITY = "18"

@@ -15,6 +15,7 @@ from kling_nb import front_end
 from kling_nb._files import write_file
 from kling_nb._lazy import av, np, pillow
 from kling_nb.errors import InputError, MediaError, UsageError
+from kling_nb.front_end import OnProgress, progress_line
 from kling_nb.video.decisions import Decided, decidable
 from kling_nb.video.frames import (
     TOLERANCE,
@@ -29,7 +30,6 @@ from kling_nb.video.frames import (
     sample,
     shown,
 )
-from kling_nb.video.progress import OnProgress, progress_line
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -13,9 +13,9 @@ from clips import colourful, make_clip
 
 from kling_nb import Storyboard, Video, front_end, join
 from kling_nb.errors import InputError, MediaError, UsageError
+from kling_nb.front_end import progress_line
 from kling_nb.notebook.output.kernel import open_line
 from kling_nb.video.join import Wish, plan_film
-from kling_nb.video.progress import progress_line
 
 
 @pytest.fixture
