@@ -24,8 +24,7 @@ from PIL import Image, ImageDraw, ImageOps, UnidentifiedImageError
 
 from kling_nb.local.order import LONGEST, InputFile, Order, Pace, decode_error
 from kling_nb.local.preview.clip import FPS, Clip, frame_size, make_melody, write_clip
-from kling_nb.local.preview.scene import Scene
-from kling_nb.local.preview.scenery import choose_scenery, seed_of
+from kling_nb.local.preview.scenery import Scene, choose_scenery, seed_of
 from kling_nb.local.preview.title_card import TitleCard, clear_card
 from kling_nb.request.limits import PREVIEW
 
