@@ -33,7 +33,7 @@ from kling_nb.job.inputs import Tally, Uploads, gather_by_name
 from kling_nb.job.plan import check_not_reloaded
 from kling_nb.job.record import JobRecord, failure_columns
 from kling_nb.ledger import Entry, Intent, Ledger, at_work
-from kling_nb.ledger.rows import SUBMIT_LEASE_SECONDS
+from kling_nb.ledger.schema import SUBMIT_LEASE_SECONDS
 from kling_nb.request.local_file import LocalFile
 from kling_nb.request.media_input import DataUriError, for_upload, parse_data_uri
 from kling_nb.request.request import VideoRequest, canonical_json

@@ -11,7 +11,7 @@ processes.
 from kling_nb.ledger.ledger import Ledger
 from kling_nb.ledger.limits import Limit, Spending
 from kling_nb.ledger.owner import session_of_this_process
-from kling_nb.ledger.rows import GONE, Entry, Intent, Selection, Upload, at_work
+from kling_nb.ledger.schema import GONE, Entry, Intent, Selection, Upload, at_work
 
 __all__ = [
     "GONE",

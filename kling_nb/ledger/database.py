@@ -17,8 +17,8 @@ from weakref import WeakSet
 
 from kling_nb._files import exists, is_network
 from kling_nb.errors import LedgerError
-from kling_nb.ledger.rows import Entry, NewerSchema, prepare
 from kling_nb.ledger.salvage import MediaRows, is_damage, repair
+from kling_nb.ledger.schema import Entry, NewerSchema, prepare
 
 log = logging.getLogger(__name__)
 

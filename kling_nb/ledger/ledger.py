@@ -16,8 +16,8 @@ from kling_nb.events import State
 from kling_nb.ledger.database import Change, LedgerFile, SharedCommits
 from kling_nb.ledger.limits import Grouping, Limit, Spending, check_limits, draw, release, reserve, spending
 from kling_nb.ledger.owner import owner_of_this_process
-from kling_nb.ledger.rows import EVERYTHING, GONE, UNFINISHED, Entry, Intent, Selection, Upload
 from kling_nb.ledger.salvage import MediaRows, Row, insert, merge
+from kling_nb.ledger.schema import EVERYTHING, GONE, UNFINISHED, Entry, Intent, Selection, Upload
 
 
 class Ledger:

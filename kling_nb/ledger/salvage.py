@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from kling_nb.errors import LedgerError
-from kling_nb.ledger.rows import Entry, prepare
+from kling_nb.ledger.schema import Entry, prepare
 
 DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 STALE_SECONDS = 60.0

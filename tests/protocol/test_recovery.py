@@ -13,7 +13,7 @@ from kling_nb import errors
 from kling_nb.events import State
 from kling_nb.job.job import Job
 from kling_nb.ledger import Intent, Ledger
-from kling_nb.ledger.rows import START_SECONDS
+from kling_nb.ledger.schema import START_SECONDS
 from kling_nb.notebook.widgets import takes as again
 from kling_nb.notebook.widgets.compose import Desk
 from kling_nb.session import Session

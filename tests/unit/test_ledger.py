@@ -17,7 +17,7 @@ from kling_nb.errors import LedgerError
 from kling_nb.events import State
 from kling_nb.ledger import Entry, Intent, Ledger, Selection
 from kling_nb.ledger.owner import has_windows_process
-from kling_nb.ledger.rows import SCHEMA_VERSION, SUBMIT_LEASE_SECONDS
+from kling_nb.ledger.schema import SCHEMA_VERSION, SUBMIT_LEASE_SECONDS
 
 
 def intent(fingerprint: str = "f-1", **more: Any) -> Intent:

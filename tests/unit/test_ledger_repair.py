@@ -20,8 +20,8 @@ from kling_nb.events import State
 from kling_nb.job import rebuild as care
 from kling_nb.ledger import Ledger
 from kling_nb.ledger.database import ledger_path
-from kling_nb.ledger.rows import prepare
 from kling_nb.ledger.salvage import readable_rows, repair
+from kling_nb.ledger.schema import prepare
 from kling_nb.media import MediaFolder, TakeDraft
 
 ROOT = Path(__file__).parent.parent.parent

@@ -6,7 +6,7 @@ import pytest
 
 from kling_nb.events import State
 from kling_nb.ledger import Intent, Ledger, Selection
-from kling_nb.ledger.rows import SCHEMA_VERSION
+from kling_nb.ledger.schema import SCHEMA_VERSION
 
 TEXT = "fal-ai/kling-video/v1/pro/text-to-video"
 IMAGE = "fal-ai/kling-video/v1/pro/image-to-video"

@@ -7,7 +7,7 @@ import pytest
 
 from kling_nb.events import State
 from kling_nb.ledger import Intent, Ledger, Upload
-from kling_nb.ledger.rows import SCHEMA_VERSION
+from kling_nb.ledger.schema import SCHEMA_VERSION
 
 DUMPS = Path(__file__).parent.parent / "ledgers"
 """A ledger of each version, written by the code of that version, as `.dump` of SQLite shows it."""
