@@ -18,7 +18,7 @@ from parameter_words import default, flag, rule, shape, text, values
 from kling_nb.catalog import DEFAULT_ENDPOINT, Endpoint
 from kling_nb.catalog.shipped import endpoint, endpoints, short_name
 from kling_nb.notebook.flags import FIXED_FLAGS, MAGIC, build_parser
-from kling_nb.notebook.line import SUBCOMMANDS
+from kling_nb.notebook.line import COMMANDS
 from kling_nb.notebook.magics import KlingMagics
 from kling_nb.notebook.tables import price_and_date
 
@@ -105,7 +105,7 @@ def lines() -> Iterator[tuple[str, str]]:
     """
     forms = re.findall(r"^ *(%kling.*?)  +(\S.*)$", inspect.getdoc(KlingMagics.line) or "", re.MULTILINE)
     words = {word for form, _ in forms for word in re.findall(r"\w+", form)}
-    missing = [word for word in SUBCOMMANDS if word not in words | {"status"}]
+    missing = [word for word in COMMANDS if word not in words | {"status"}]
     if missing:
         raise SystemExit(f"The help of %kling lacks: {', '.join(missing)}.")
     for form, what in forms:

@@ -1,27 +1,39 @@
-"""The `%kling` line and its subcommands."""
+"""The `%kling` line and its subcommands, and tab completion after `%%kling` and `%kling`."""
 
 from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from kling_nb import front_end
 from kling_nb import settings as _settings
 from kling_nb._lazy import lazy
+from kling_nb.api import default_session
 from kling_nb.catalog import Endpoint
 from kling_nb.catalog.problem import nearest
-from kling_nb.errors import UsageError
+from kling_nb.catalog.shipped import endpoints
+from kling_nb.errors import KlingError, UsageError
 from kling_nb.fal.auth import read_dotenv
 from kling_nb.ledger.limits import Grouping
 from kling_nb.notebook import tables
 from kling_nb.notebook.cell import announce
-from kling_nb.notebook.flags import CellCall, parse_batch, parse_takes, split_words
+from kling_nb.notebook.flags import (
+    FIXED_FLAGS,
+    CellCall,
+    endpoint_in,
+    flag_of,
+    flags_of,
+    parse_batch,
+    parse_takes,
+    split_words,
+)
 from kling_nb.notebook.output.terminal import Outputs, TerminalOutputs
 from kling_nb.notebook.prompt import Fields, fill_in, value_of_name
 from kling_nb.session import Session
+from kling_nb.settings import DOTENV
 from kling_nb.sweeps.batch import Batch
 from kling_nb.sweeps.sweep import CONCURRENCY
 
@@ -38,15 +50,15 @@ def run_line(line: str, session: Session, outputs: Outputs, variables: Mapping[s
         UsageError: The subcommand is unknown, has too few or too many words, or a field failed.
     """
     word, _, text = (line.strip() or "status").partition(" ")
-    command = _COMMANDS.get(word)
+    command = COMMANDS.get(word)
     if command is None:
-        near = nearest(word, _COMMANDS, 1)
+        near = nearest(word, COMMANDS, 1)
         hint = f" Did you mean {near[0]}?" if near else ""
         raise UsageError(
             f"%kling has no subcommand {_quote_start(word)}.{hint} Nothing was sent.",
             remedy=(
                 "To make a video, begin the cell with %%kling and write the prompt on the lines below.\n"
-                f"%%kling? and %kling? show help. Available: {', '.join(_COMMANDS)}."
+                f"%%kling? and %kling? show help. Available: {', '.join(COMMANDS)}."
             ),
         )
     run, least, most = command
@@ -221,7 +233,7 @@ def _fal(words: Sequence[str], session: Session, outputs: Outputs) -> None:
 
 
 _Run = Callable[[Sequence[str], Session, Outputs], Any]
-_COMMANDS: dict[str, tuple[_Run, int, int]] = {
+COMMANDS: dict[str, tuple[_Run, int, int]] = {
     "status": (_status, 0, 0),
     "jobs": (_jobs, 0, 1),
     "takes": (_takes, 0, 20),
@@ -238,4 +250,57 @@ _COMMANDS: dict[str, tuple[_Run, int, int]] = {
     "local": (_local, 0, 0),
     "fal": (_fal, 0, 0),
 }
-SUBCOMMANDS = tuple(_COMMANDS)
+
+# -- tab completion --------------------------------------------------------------------
+
+
+def matches(before: str) -> tuple[str, list[tuple[str, str]]] | None:
+    """Return what may stand at the cursor, or None if the line is not one of ours.
+
+    Args:
+        before: The line up to the cursor.
+
+    Returns:
+        The word at the cursor so far; and each candidate with its type, which JupyterLab shows.
+    """
+    magic, *words = before.split() or [""]
+    if magic not in ("%%kling", "%kling") or not before[len(magic) :]:
+        return None
+    word = "" if before[-1:].isspace() or not words else words.pop()
+    candidates = cell_candidates if magic == "%%kling" else line_candidates
+    try:
+        texts = [text for text in candidates(words) if text.startswith(word)]
+    except KlingError:  # an incomplete endpoint or a wrong setting: Tab must not show errors
+        texts = []
+    first = "command" if magic == "%kling" and not words else "value"
+    return word, [(text, "option" if text.startswith("-") else first) for text in texts]
+
+
+def cell_candidates(words: list[str]) -> Iterable[str]:
+    """Return what may follow `words` on a `%%kling` line: the values of a flag, or flags not used yet."""
+    chosen = default_session().endpoint(endpoint_in(words), fetch=False)  # Tab must not wait for the network
+    last = words[-1] if words else ""
+    if last == "--endpoint":
+        return [one.short_name for one in endpoints()]
+    if last in FIXED_FLAGS and (choices := FIXED_FLAGS[last].value.get("choices")):
+        return list(choices)
+    for control in chosen.parameters:
+        if last in {flag_of(control.name), f"--{control.name}"} and control.options:
+            return [str(option) for option in control.options]
+    repeatable = {flag.name for flag in FIXED_FLAGS.values() if flag.repeatable}
+    return [flag for flag in flags_of(chosen) if flag in repeatable or flag not in words]
+
+
+def line_candidates(words: list[str]) -> Iterable[str]:
+    """Return what may follow `words` on a `%kling` line."""
+    if not words:
+        return COMMANDS
+    if words == ["key"]:
+        return [DOTENV]
+    if words == ["use"]:
+        return [one.short_name for one in endpoints()]
+    if words == ["spend"]:
+        return ["day", "endpoint", "notebook", "--reconcile"]
+    if words in (["show"], ["cancel"]):
+        return [entry.id for entry in default_session().jobs(limit=30)]
+    return []

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from kling_nb.job import rebuild
     from kling_nb.ledger import database
     from kling_nb.notebook import cell as cells
-    from kling_nb.notebook import completion, tables
     from kling_nb.notebook import line as lines
+    from kling_nb.notebook import tables
     from kling_nb.notebook.output import kernel, terminal
     from kling_nb.notebook.widgets import grid as grid_widget
     from kling_nb.notebook.widgets import job as job_widget
@@ -44,7 +44,6 @@ else:  # boundaries 2 and 3 of `_lazy`: with the first cell, the first Tab, the 
     rebuild = lazy("kling_nb.job.rebuild")
     database = lazy("kling_nb.ledger.database")
     cells = lazy("kling_nb.notebook.cell")
-    completion = lazy("kling_nb.notebook.completion")
     tables = lazy("kling_nb.notebook.tables")
     lines = lazy("kling_nb.notebook.line")
     kernel = lazy("kling_nb.notebook.output.kernel")
@@ -264,7 +263,7 @@ def refuse_assignment(lines: list[str]) -> list[str]:
 
 def _complete(before: str) -> tuple[str, list[tuple[str, str]]] | None:
     """Return the word at the cursor and what may stand there. Other lines than ours load no module."""
-    return completion.matches(before) if before.lstrip("%").startswith("kling ") else None
+    return lines.matches(before) if before.lstrip("%").startswith("kling ") else None
 
 
 def load(shell: Any) -> None:

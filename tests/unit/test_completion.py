@@ -14,10 +14,9 @@ from IPython.utils.strdispatch import StrDispatch
 from kling_nb import settings as _settings
 from kling_nb.api import configure
 from kling_nb.catalog.shipped import endpoints
-from kling_nb.notebook.completion import cell_candidates, line_candidates, matches
 from kling_nb.notebook.flags import FIXED_FLAGS
 from kling_nb.notebook.ipykernel_quirks import add_old_completer, remove_completer
-from kling_nb.notebook.line import SUBCOMMANDS
+from kling_nb.notebook.line import COMMANDS, cell_candidates, line_candidates, matches
 
 Found = list[tuple[str, str]]
 
@@ -56,7 +55,7 @@ def test_values() -> None:
 
 
 def test_subcommands() -> None:
-    assert tuple(line_candidates([])) == SUBCOMMANDS
+    assert list(line_candidates([])) == list(COMMANDS)
     assert "v3-pro" in line_candidates(["use"])
     assert list(line_candidates(["show"])) == []  # an empty ledger
     assert list(line_candidates(["status"])) == []
