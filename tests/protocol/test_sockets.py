@@ -13,10 +13,8 @@ import httpx
 import pytest
 from loop_server import Handler, certificate, serving
 
-from kling_nb.fal import sockets
 from kling_nb.fal.http import is_unsent
-from kling_nb.fal.lanes import Lanes
-from kling_nb.fal.sockets import BUFFERED, Socket, connect
+from kling_nb.fal.lanes import BUFFERED, Lanes, Socket, connect
 
 Tls = tuple[Path, ssl.SSLContext] | None
 MUCH = bytes(range(256)) * (8 * 2**20 // 256)
@@ -190,7 +188,7 @@ async def test_the_second_address_of_a_host_is_tried(monkeypatch: pytest.MonkeyP
             return found  # type: ignore[return-value]
 
         monkeypatch.setattr(loop, "getaddrinfo", two)
-        connection = await sockets.connect("two.invalid", port, None, 20)
+        connection = await connect("two.invalid", port, None, 20)
         assert connection.get_extra_info("server_addr") == ("127.0.0.1", port)
         await connection.aclose()
 
