@@ -3,7 +3,7 @@
     takes/<fingerprint>/<backend>-<take>.json    the sidecar, with the names of further files of the result
     takes/<fingerprint>/<backend>.json           names a take, if the first one is not take 1
     media/<sha256>.<extension>                   files
-    intents/, clock/                             see `marker.py` and `Store.now`
+    intents/, clock/                             see `job/sharing.py` and `Store.now`
 
 A file is written before its sidecar, and read files are checked against their SHA-256. So a take in the
 library is complete, and what a killed process left unfinished is only written again. If two machines made

@@ -15,8 +15,8 @@ from kling_nb import errors
 from kling_nb.events import State
 from kling_nb.job.job import Job
 from kling_nb.job.plan import Outcome
+from kling_nb.job.sharing import FRESH_SECONDS, Marker
 from kling_nb.library import Library
-from kling_nb.library.marker import FRESH_SECONDS, Marker
 from kling_nb.session import Session
 
 MakeSession = Callable[..., Session]

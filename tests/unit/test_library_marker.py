@@ -13,7 +13,7 @@ import pytest
 from studio import Studio, refuse
 
 from kling_nb.errors import LibraryError
-from kling_nb.library.marker import FRESH_SECONDS, Marker
+from kling_nb.job.sharing import FRESH_SECONDS, Marker
 from kling_nb.library.store import Store
 
 FINGERPRINT = "ab" * 32
