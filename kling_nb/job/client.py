@@ -21,9 +21,8 @@ from kling_nb.fal.hosts import RequestRef
 from kling_nb.fal.options import OPTIONS, SubmitOptions
 from kling_nb.fal.replies import COMPLETED, CancelOutcome, QueueResult, Status
 from kling_nb.fal.webhooks import check_webhook
-from kling_nb.job.cancel import ends_at_once, row_of_cancelled
 from kling_nb.job.connections import Backend, Connections
-from kling_nb.job.job import Job
+from kling_nb.job.job import Job, ends_at_once, row_of_cancelled
 from kling_nb.job.plan import Planner, check_cost, lacks_price, limits_of, no_take
 from kling_nb.job.record import JobRecord, RowWriter, failure_columns
 from kling_nb.job.submit import JobSubmission

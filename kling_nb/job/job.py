@@ -7,7 +7,7 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,8 @@ from kling_nb.background import (
     wait,
     wait_async,
 )
-from kling_nb.events import Event, Held, JobState, Logged, State, fold
-from kling_nb.job.cancel import NO_ANSWER, Cancellation, interrupt_cancels
+from kling_nb.events import NOT_STARTED, Completed, Event, Held, JobState, Logged, State, fold
+from kling_nb.fal.replies import CancelOutcome
 from kling_nb.job.plan import Outcome
 from kling_nb.media import Result, Take
 from kling_nb.request.request import VideoRequest
@@ -228,11 +228,11 @@ class Job:
 
         Background thread.
         """
-        if interrupt_cancels(self.state.state):
+        if self.state.state in NOT_STARTED:  # such a job costs nothing
             try:
                 outcome = await asyncio.wait_for(self._cancel_here(), INTERRUPT_SECONDS)
             except (TimeoutError, errors.KlingError):
-                outcome = NO_ANSWER
+                outcome = "fal did not answer the cancel. The job may go on."
             return errors.Interrupted(
                 f"Stopped waiting for job {self.id}. {outcome}", request_id=self.request_id
             )
@@ -405,3 +405,112 @@ class Job:
         prompt = self.request.prompt
         short = prompt if len(prompt) <= 40 else prompt[:39] + "…"
         return f"<Job {self.id} {self.state.state.value} {self.request.endpoint.short_name} {short!r}>"
+
+
+# -- what a cancel does at each point of a job's life ---------------------------------
+
+OUTCOMES = {
+    CancelOutcome.REMOVED: "Cancelled. Not charged.",
+    CancelOutcome.REQUESTED: "fal was asked to stop the job. If it still finishes, you pay and get it.",
+    CancelOutcome.ALREADY_COMPLETED: "Too late: the job has finished. Its result is fetched.",
+    CancelOutcome.NOT_FOUND: "fal does not know this request, or no longer does.",
+}
+
+
+def ends_at_once(outcome: CancelOutcome, state: State) -> bool:
+    """Return True if fal's answer to a cancel is the end of the job.
+
+    Args:
+        outcome: fal's answer.
+        state: The state of the job when fal was asked. A running job may still give a result, which is
+            billed, so it is followed to its end.
+    """
+    return outcome is CancelOutcome.REMOVED and state is State.IN_QUEUE
+
+
+def row_of_cancelled(state: State) -> dict[str, Any]:
+    """Return the ledger columns of a job that was cancelled in `state`.
+
+    Nothing is billed for a job that had not started. A runner that was stopped may have cost something.
+    """
+    unpaid = {"reserved_usd": 0.0} if state in NOT_STARTED else {}
+    return {"state": State.CANCELLED, **unpaid}
+
+
+class Cancellation:
+    """The cancel of one job. Background thread.
+
+    During the uploads, a cancel ends them, and nothing is submitted. While the submission is unanswered, the
+    cancel waits for the answer. After that, fal is asked at once: a queued job ends, and a running job ends
+    when fal stops it, or still gives its result.
+
+    Attributes:
+        is_requested: True once a cancel was requested.
+    """
+
+    def __init__(self) -> None:
+        self.is_requested = False
+        self._cancel: Callable[[], Awaitable[str]] | None = None
+        self._asking: asyncio.Task[None] | None = None
+
+    async def request(self, state: State) -> str:
+        """Cancel the job, now or as soon as possible, and return the outcome in words.
+
+        Args:
+            state: The state of the job.
+
+        Raises:
+            KlingError: fal could not be asked.
+        """
+        if state.finished:
+            return f"The job has already ended ({state.value})."
+        self.is_requested = True
+        if self._cancel is None:
+            return "The job will be cancelled as soon as fal answers the submission."
+        return await self._cancel()
+
+    @contextlib.contextmanager
+    def before_submission(self, end: Callable[[], Awaitable[None]]) -> Iterator[None]:
+        """Inside the block, a cancel ends the job at once by calling `end`."""
+
+        async def cancel() -> str:
+            await end()
+            return "Cancelled. Nothing was sent."
+
+        self._cancel = cancel
+        try:
+            yield
+        finally:
+            self._cancel = None
+
+    def after_submission(
+        self, cancel: Callable[[], Awaitable[str]], on_failure: Callable[[str], None]
+    ) -> None:
+        """Use `cancel` from now on, and call it now if a cancel was requested before.
+
+        Args:
+            cancel: Asks fal and returns the outcome in words.
+            on_failure: Called with a line of text if that first call fails.
+        """
+
+        async def cancel_now() -> None:
+            try:
+                await cancel()
+            except errors.KlingError as fault:
+                on_failure(f"Not cancelled: {fault.message}")
+
+        self._cancel = cancel
+        if self.is_requested:
+            self._asking = asyncio.create_task(cancel_now())
+
+    def explains(self, ended: Completed, fault: errors.KlingError) -> bool:
+        """Return True if a job ended because of a cancel. fal has no status for that (FAL-PROTOCOL §7).
+
+        Args:
+            ended: The end, as its status reports it.
+            fault: The error that its result URL gave.
+        """
+        if "client_cancelled" in {ended.error_type, getattr(fault, "error_type", None)}:
+            return True
+        failed = ended.error is not None and not getattr(fault, "details", ())
+        return self.is_requested and (failed or isinstance(fault, errors.RequestNotFound))

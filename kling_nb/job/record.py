@@ -11,8 +11,7 @@ from typing import Any
 from kling_nb import errors
 from kling_nb.events import Cancelled, Logged, State
 from kling_nb.fal.replies import FREE_TYPES
-from kling_nb.job.cancel import row_of_cancelled
-from kling_nb.job.job import Job
+from kling_nb.job.job import Job, row_of_cancelled
 from kling_nb.ledger import GONE, Entry, Ledger
 
 log = logging.getLogger(__name__)

@@ -19,8 +19,8 @@ from kling_nb.events import Completed, Failed, Queued, Running, State, Unclear
 from kling_nb.fal.hosts import RequestRef
 from kling_nb.fal.platform import name_deprecation
 from kling_nb.fal.replies import QueueResult, from_error_text, json_object
-from kling_nb.job.cancel import OUTCOMES, ends_at_once
 from kling_nb.job.connections import Backend
+from kling_nb.job.job import OUTCOMES, ends_at_once
 from kling_nb.job.record import JobRecord, failure_columns, other_key_error, result_gone_error
 from kling_nb.job.store import ResultStore, main_file
 from kling_nb.job.submit import JobSubmission, unexpected_error

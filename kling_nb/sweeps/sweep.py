@@ -28,8 +28,7 @@ from kling_nb.errors import (
     UsageError,
     WaitTimeout,
 )
-from kling_nb.events import Event, JobState, Logged, State
-from kling_nb.job.cancel import interrupt_cancels
+from kling_nb.events import NOT_STARTED, Event, JobState, Logged, State
 from kling_nb.job.job import Job, no_widgets
 from kling_nb.job.plan import (
     WORDS,
@@ -394,7 +393,7 @@ class Sweep:
     async def _handle_interrupt(self) -> Interrupted:
         skipped = await self._stop_starting()
         jobs = [cell.job for cell in self.cells if cell.job is not None and not cell.job.done]
-        queued = [job for job in jobs if interrupt_cancels(job.state.state)]
+        queued = [job for job in jobs if job.state.state in NOT_STARTED]
         for job in queued:
             await job._handle_interrupt()
         return Interrupted(
