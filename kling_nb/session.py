@@ -31,9 +31,8 @@ from kling_nb.job.start import JobStarter, SessionJobs
 from kling_nb.ledger import Entry, Intent, Ledger, Selection, Spending
 from kling_nb.ledger.limits import Grouping
 from kling_nb.media import Result, Take, Takes
-from kling_nb.request.coercion import as_list
 from kling_nb.request.media_input import for_upload
-from kling_nb.request.request import VideoRequest, as_recorded
+from kling_nb.request.request import VideoRequest, as_list, as_recorded
 from kling_nb.settings import Settings
 from kling_nb.sweeps.axes import Axis, combinations, list_parameters, split
 from kling_nb.sweeps.batch import Batch, BatchRow

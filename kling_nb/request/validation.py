@@ -1,6 +1,6 @@
 """Check an input against its endpoint's schema, and describe in plain words what is wrong.
 
-`problems` is strict and checks JSON in the form in which it is sent. `coercion` converts the user's values
+`problems` is strict and checks JSON in the form in which it is sent. `Coercion` converts the user's values
 before.
 """
 

@@ -372,7 +372,7 @@ class TestPlaces:
 
     def test_every_media_property_of_every_endpoint_takes_a_file(self, video):
         from kling_nb.catalog.shipped import endpoints
-        from kling_nb.request.coercion import Coercion
+        from kling_nb.request.request import Coercion
 
         fitting = {"image": PNG, "video": video, "audio": b"RIFF\x24\0\0\0WAVEfmt " + bytes(64)}
 

@@ -8,8 +8,7 @@ import pytest
 
 from kling_nb.catalog.shipped import endpoint
 from kling_nb.errors import InputError, KlingError, UsageError
-from kling_nb.request.coercion import as_list
-from kling_nb.request.request import VideoRequest, build_request
+from kling_nb.request.request import VideoRequest, as_list, build_request
 from kling_nb.session import Session
 from kling_nb.sweeps.axes import split
 
