@@ -16,9 +16,8 @@ from PIL import Image
 from kling_nb.catalog.shipped import endpoint
 from kling_nb.local.order import Pace, make_order
 from kling_nb.local.preview.clip import SCALE, Clip, frame_size
-from kling_nb.local.preview.render import draw_frames, render
+from kling_nb.local.preview.render import TitleCard, draw_frames, render
 from kling_nb.local.preview.scenery import THEMES, Scene, choose_scenery
-from kling_nb.local.preview.title_card import TitleCard
 
 FRAMES = "fal-ai/kling-video/v3/pro/image-to-video"
 USUAL = {"KLING_NB_LOCAL_SCALE": ""}

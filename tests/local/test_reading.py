@@ -8,9 +8,8 @@ import pytest
 from kling_nb._typesetting import font, shorten, typeset, wrap
 from kling_nb.catalog.shipped import endpoints
 from kling_nb.local.order import make_order
-from kling_nb.local.preview.render import choose_move
+from kling_nb.local.preview.render import choose_move, set_title
 from kling_nb.local.preview.scenery import LAYERS, THEMES, choose_scenery
-from kling_nb.local.preview.title_card import set_title
 
 
 @pytest.mark.parametrize(
