@@ -22,10 +22,9 @@ from kling_nb.events import State
 from kling_nb.fal.options import Lifecycle
 from kling_nb.fal.patience import Patience
 from kling_nb.fal.webhooks import KeySource, set_key_source
-from kling_nb.job.connections import Connections
+from kling_nb.job.connections import Connections, PreviewServer
 from kling_nb.job.job import Job, Listener
 from kling_nb.job.plan import Call, Plan, Planner
-from kling_nb.job.preview_server import PreviewServer
 from kling_nb.job.rebuild import Reconciliation, reconcile
 from kling_nb.job.start import JobStarter, SessionJobs
 from kling_nb.ledger import Entry, Intent, Ledger, Selection, Spending

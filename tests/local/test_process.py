@@ -12,7 +12,7 @@ import httpx
 import pytest
 from local.running_server import LONG, RunningServer, running, wait_for
 
-from kling_nb.job.preview_server import group_options
+from kling_nb.job.connections import group_options
 
 COMMAND = [sys.executable, "-m", "kling_nb.local"]
 
