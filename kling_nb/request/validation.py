@@ -7,7 +7,7 @@ before.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -187,40 +187,50 @@ def _describe(path: ValuePath, keyword: str, schema: Schema, value: Any, *, fall
     name = dotted_path(path) or "the input"
     if keyword == "type" and "enum" in schema:  # A wrong type breaks both, and the choices help more.
         keyword = "enum"
-    message = _MESSAGES.get(keyword)
-    if message is None or keyword not in schema:
+    message = _message(keyword, name, schema, value) if keyword in schema else None
+    if message is None:
         return Problem(path, keyword, f"{name}: {quote(fallback, 160)[1:-1]}.")
-    text, remedy = message(name, schema, value)
-    return Problem(path, keyword, text, remedy)
+    return Problem(path, keyword, *message)
 
 
-def _required(name: str, schema: Schema, value: Any) -> tuple[str, str]:
-    part = schema.get("properties", {}).get(name.rpartition(".")[2], {})
-    return f"{name} is missing.", f"It is required: {part.get('description', 'give a value.')}"
-
-
-def _enum(name: str, schema: Schema, value: Any) -> tuple[str, str]:
-    options = schema["enum"]
-    close = nearest(value, options, 1)
-    default = schema.get("default")
-    if close:
-        remedy = f"Nearest: {listing(close)}."
-    else:
-        remedy = f"Leave it out for {listing([default])}." if default is not None else "Give one of these."
-    return f"{name} must be {choices(options, value)}, not {quote(value)}.", remedy
-
-
-def _type(name: str, schema: Schema, value: Any) -> tuple[str, str]:
-    types = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
-    wanted = listing([_TYPES.get(kind, kind) for kind in types if kind != "null"], "or")
-    limits = f", {_range(schema)}" if "minimum" in schema or "maximum" in schema else ""
-    return f"{name} must be {wanted}, not {quote(value)}.", f"Give {wanted}{limits}."
-
-
-def _bounds(name: str, schema: Schema, value: Any) -> tuple[str, str]:
-    bound = schema.get("minimum") if value < schema.get("minimum", value) else schema.get("maximum")
-    remedy = f"Nearest: {bound}." if bound is not None else ""
-    return f"{name} must be {_range(schema)}, not {quote(value)}.", remedy
+def _message(keyword: str, name: str, schema: Schema, value: Any) -> tuple[str, str] | None:
+    """Return what is wrong and what to do, or None for a keyword without a message here."""
+    limit = schema[keyword]
+    match keyword:
+        case "required":
+            part = schema.get("properties", {}).get(name.rpartition(".")[2], {})
+            return f"{name} is missing.", f"It is required: {part.get('description', 'give a value.')}"
+        case "enum":
+            close, default = nearest(value, limit, 1), schema.get("default")
+            usual = f"Leave it out for {listing([default])}." if default is not None else "Give one of these."
+            remedy = f"Nearest: {listing(close)}." if close else usual
+            return f"{name} must be {choices(limit, value)}, not {quote(value)}.", remedy
+        case "type":
+            types = limit if isinstance(limit, list) else [limit]
+            wanted = listing([_TYPES.get(kind, kind) for kind in types if kind != "null"], "or")
+            limits = f", {_range(schema)}" if "minimum" in schema or "maximum" in schema else ""
+            return f"{name} must be {wanted}, not {quote(value)}.", f"Give {wanted}{limits}."
+        case "minimum" | "maximum" | "exclusiveMinimum" | "exclusiveMaximum":
+            bound = schema.get("minimum") if value < schema.get("minimum", value) else schema.get("maximum")
+            remedy = f"Nearest: {bound}." if bound is not None else ""
+            return f"{name} must be {_range(schema)}, not {quote(value)}.", remedy
+        case "multipleOf":
+            near = round(value / limit) * limit
+            return f"{name} must be a multiple of {limit}, not {quote(value)}.", f"Nearest: {near:.10g}."
+        case "maxLength" | "minLength" | "maxItems" | "minItems":
+            entries = "entry" if len(value) == 1 else "entries"
+            most = "maximum" if keyword.startswith("max") else "minimum"
+            has = f"{name} has {len(value):,} {'characters' if keyword.endswith('Length') else entries}"
+            remedy = {
+                "maxLength": f"Shorten it by {len(value) - limit:,}.",
+                "minLength": "Make it longer.",
+                "maxItems": f"Leave out {len(value) - limit:,}.",
+                "minItems": f"Add {limit - len(value):,}, or leave {name} out if it is not needed.",
+            }[keyword]
+            return f"{has}; the {most} is {limit:,}.", remedy
+        case "pattern":
+            return f"{name} cannot be {quote(value)}.", f"Give a text that matches {quote(limit)}."
+    return None
 
 
 def _range(schema: Schema) -> str:
@@ -229,60 +239,6 @@ def _range(schema: Schema) -> str:
     if low is None or high is None:
         return f"at most {high}" if low is None else f"at least {low}"
     return f"from {low} to {high}"
-
-
-def _multiple_of(name: str, schema: Schema, value: Any) -> tuple[str, str]:
-    step = schema["multipleOf"]
-    near = round(value / step) * step
-    return f"{name} must be a multiple of {step}, not {quote(value)}.", f"Nearest: {near:.10g}."
-
-
-def _max_length(name: str, schema: Schema, value: Any) -> tuple[str, str]:
-    limit = schema["maxLength"]
-    text = f"{name} has {len(value):,} characters; the maximum is {limit:,}."
-    return text, f"Shorten it by {len(value) - limit:,}."
-
-
-def _min_length(name: str, schema: Schema, value: Any) -> tuple[str, str]:
-    limit = schema["minLength"]
-    return f"{name} has {len(value):,} characters; the minimum is {limit:,}.", "Make it longer."
-
-
-def _max_items(name: str, schema: Schema, value: Any) -> tuple[str, str]:
-    limit = schema["maxItems"]
-    text = f"{name} has {len(value):,} {_entries(len(value))}; the maximum is {limit:,}."
-    return text, f"Leave out {len(value) - limit:,}."
-
-
-def _min_items(name: str, schema: Schema, value: Any) -> tuple[str, str]:
-    limit = schema["minItems"]
-    text = f"{name} has {len(value):,} {_entries(len(value))}; the minimum is {limit:,}."
-    return text, f"Add {limit - len(value):,}, or leave {name} out if it is not needed."
-
-
-def _entries(count: int) -> str:
-    return "entry" if count == 1 else "entries"
-
-
-def _pattern(name: str, schema: Schema, value: Any) -> tuple[str, str]:
-    return f"{name} cannot be {quote(value)}.", f"Give a text that matches {quote(schema['pattern'])}."
-
-
-_MESSAGES: Mapping[str, Callable[[str, Schema, Any], tuple[str, str]]] = {
-    "required": _required,
-    "enum": _enum,
-    "type": _type,
-    "minimum": _bounds,
-    "maximum": _bounds,
-    "exclusiveMinimum": _bounds,
-    "exclusiveMaximum": _bounds,
-    "multipleOf": _multiple_of,
-    "maxLength": _max_length,
-    "minLength": _min_length,
-    "maxItems": _max_items,
-    "minItems": _min_items,
-    "pattern": _pattern,
-}
 
 
 # -- rules between parameters -----------------------------------------------------
