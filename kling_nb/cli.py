@@ -71,14 +71,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return int(local(words[1:]) or 0)
     try:
         # Their flags depend on the endpoint that they name.
-        if run := {"generate": _generate, "batch": _batch}.get(words[0] if words else ""):
-            code = run(words[1:])
-            close_default_session()
-            return code
-        parsed = _parser().parse_args(words)
-        code = int(parsed.run(parsed))
+        run: Any = {"generate": _generate, "batch": _batch}.get(words[0] if words else "")
+        parsed: Any = words[1:] if run else _parser().parse_args(words)
+        run = run or parsed.run
+        code = int(run(parsed) or 0)
         close_default_session()
-        if sys.stdout is not None and parsed.run is not _resume:  # None: it was closed before Python started.
+        # None: it was closed before Python started. The three print by `show_text`, so that no paid job ends.
+        if sys.stdout is not None and run not in {_generate, _batch, _resume}:
             sys.stdout.flush()  # If `| head` has closed it, the error must occur here, not at exit.
         return code
     except Interrupted as fault:
@@ -185,12 +184,12 @@ def _add_takes(commands: Any) -> None:
     command.set_defaults(run=_sheet)
 
 
-def _generate(words: list[str]) -> int:
+def _generate(words: list[str]) -> None:
     session = default_session()
     settings = session.settings()
     if {"-h", "--help"} & set(words):
         print(command_help(words, default_endpoint=settings.endpoint))
-        return 0
+        return
     prompt, call = parse_words(words, default_endpoint=settings.endpoint)
     arguments = call.submit_arguments()
     earlier = None
@@ -203,7 +202,7 @@ def _generate(words: list[str]) -> int:
         raise with_flag_name(fault, call) from None
     if call.dry_run:
         print(plan_text(plan))
-        return 0
+        return
     if settings.backend == "local" and not call.wait:
         raise UsageError(
             "--no-wait needs the backend fal: the local preview server stops with this command.",
@@ -219,7 +218,7 @@ def _generate(words: list[str]) -> int:
         if job.error is not None:
             raise job.error
         show_text(job.id)
-        return 0
+        return
     timeout = call.timeout or settings.timeout
     if call.quiet or sys.stderr is None:
         job.wait(timeout)
@@ -227,20 +226,19 @@ def _generate(words: list[str]) -> int:
         wait_with_progress(job, sys.stderr, timeout)
         _note(card_text(job))
     show_text(str(job.file))
-    return 0
 
 
-def _batch(words: list[str]) -> int:
+def _batch(words: list[str]) -> None:
     session = default_session()
     settings = session.settings()
     if {"-h", "--help"} & set(words):
         print(command_help(words, default_endpoint=settings.endpoint, prog=BATCH))
-        return 0
+        return
     call = parse_batch(words, default_endpoint=settings.endpoint)
     batch = plan_batch(call, session)
     if call.dry_run:
         print(dry_run_text(batch))
-        return 0
+        return
     batch._check_frozen()
     for line in () if call.quiet else (batch.price, *batch.notices):
         _note(line)
@@ -251,7 +249,6 @@ def _batch(words: list[str]) -> int:
         if row["path"] is not None:
             show_text(row["path"])
     batch.wait()
-    return 0
 
 
 def _prompt_from_input() -> tuple[str, str | None]:
@@ -285,20 +282,17 @@ def _decode(data: bytes, encoding: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n").strip()
 
 
-def _jobs(parsed: argparse.Namespace) -> int:
+def _jobs(parsed: argparse.Namespace) -> None:
     print(tables.jobs(default_session().jobs(limit=parsed.n, unfinished=parsed.unfinished)))
-    return 0
 
 
-def _takes(parsed: argparse.Namespace) -> int:
+def _takes(parsed: argparse.Namespace) -> None:
     print(tables.takes(_chosen_takes(parsed)))
-    return 0
 
 
-def _sheet(parsed: argparse.Namespace) -> int:
+def _sheet(parsed: argparse.Namespace) -> None:
     look = {"columns": parsed.columns, "title": parsed.title, "overwrite": parsed.overwrite}
     print(sheet(_chosen_takes(parsed), parsed.file, **look))
-    return 0
 
 
 def _chosen_takes(parsed: argparse.Namespace) -> Takes:
@@ -339,14 +333,13 @@ async def _print_files(jobs: Sequence[Job]) -> int:
     return 0 if all(await asyncio.gather(*map(print_file, jobs))) else 1
 
 
-def _spend(parsed: argparse.Namespace) -> int:
+def _spend(parsed: argparse.Namespace) -> None:
     session = default_session()
     print(
         reconcile_text(session, parsed.days)
         if parsed.reconcile
         else tables.spending(session.spending(parsed.by), parsed.by)
     )
-    return 0
 
 
 def _ledger(parsed: argparse.Namespace) -> int:
@@ -362,19 +355,19 @@ def _ledger(parsed: argparse.Namespace) -> int:
     return 0
 
 
-def _media(parsed: argparse.Namespace) -> int:
+def _media(parsed: argparse.Namespace) -> None:
     settings = current({"backend": "local"})  # Only its folders are needed, so no key is searched.
     with closing(MediaFolder((parsed.folder or settings.media).resolve(), settings.index)) as media:
-        return _media_command(parsed, media)
+        _media_command(parsed, media)
 
 
-def _media_command(parsed: argparse.Namespace, media: MediaFolder) -> int:
+def _media_command(parsed: argparse.Namespace, media: MediaFolder) -> None:
     chosen = parsed.older_than is not None or parsed.endpoint is not None or parsed.unrated
     if parsed.what == "status":
         if chosen or parsed.delete or parsed.yes:
             raise UsageError("kling-nb media status takes no conditions.", remedy="Use kling-nb media prune.")
         print(tables.media(media))
-        return 0
+        return
     if not chosen or (parsed.older_than or 0) < 0:
         raise UsageError(
             "kling-nb media prune needs a condition.",
@@ -388,7 +381,6 @@ def _media_command(parsed: argparse.Namespace, media: MediaFolder) -> int:
         for take in deleted:
             media.delete(take)
     print(tables.pruned(free, paid, delete=parsed.delete, yes=parsed.yes))
-    return 0
 
 
 def _library(parsed: argparse.Namespace) -> int:
@@ -420,10 +412,9 @@ def _library(parsed: argparse.Namespace) -> int:
     return 1 if faults else 0
 
 
-def _freeze(parsed: argparse.Namespace) -> int:
+def _freeze(parsed: argparse.Namespace) -> None:
     for path in parsed.file:
         print(f"{path}: {'frozen' if freeze(path) else 'nothing to change'}")
-    return 0
 
 
 def _verify(parsed: argparse.Namespace) -> int:
@@ -438,14 +429,13 @@ def _doctor(parsed: argparse.Namespace) -> int:
     return 0 if all(finding.good is not False for finding in findings) else 1
 
 
-def _key(parsed: argparse.Namespace) -> int:
+def _key(parsed: argparse.Namespace) -> None:
     if parsed.what == "forget":
         print("The key is removed." if auth.drop() else "The key ring has no key.")
-        return 0
+        return
     auth.check_installed()
     store = auth.keep(auth.check_key(_read_key(), "the prompt" if sys.stdin.isatty() else "standard input"))
     print(f"The key is stored in: {store}. A running kernel uses it after %kling fal.")
-    return 0
 
 
 def _read_key() -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from kling_nb import front_end
@@ -212,17 +211,12 @@ def _key(words: Sequence[str], session: Session, outputs: Outputs) -> None:
         )
     if words:
         file = front_end.base_folder() / _settings.DOTENV
-        if not _key_names(file):
+        if not read_dotenv(file):  # no variable holds the keys
             raise UsageError(f"{file} has no FAL_KEY.", remedy="Write a line FAL_KEY=<id>:<secret> into it.")
         _settings.configure({"dotenv": True})
     settings = session.settings()
     note = _settings.dotenv_note(settings)
     outputs.text(f"Key: {settings.key.source if settings.key else 'none'}." + (f"\n{note}" if note else ""))
-
-
-def _key_names(file: Path) -> list[str]:
-    """Return the names of the keys in a `.env` file. No variable holds the values."""
-    return list(read_dotenv(file))
 
 
 def _fal(words: Sequence[str], session: Session, outputs: Outputs) -> None:

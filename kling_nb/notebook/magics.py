@@ -95,16 +95,13 @@ class KlingMagics(Magics):
         Raises:
             UsageError: The configuration has an unknown name. traitlets would only warn.
         """
-        self._check_config_names()
-        return {name: getattr(self, name) for name in CONFIGURABLE}
-
-    def _check_config_names(self) -> None:
         for name in self.shell.config.get("KlingMagics", {}):
             if name not in CONFIGURABLE:
                 raise UsageError(
                     f"%config has no setting KlingMagics.{name}.",
                     remedy=f'Available: {", ".join(CONFIGURABLE)}. Quote texts, such as "local".',
                 )
+        return {name: getattr(self, name) for name in CONFIGURABLE}
 
     @no_var_expand  # `line.py` fills in variables, by the rule of cells
     @line_magic("kling")  # type: ignore[arg-type]  # IPython annotates its decorator for nothing that exists

@@ -13,23 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 from kling_nb import front_end
 from kling_nb._lazy import lazy
-from kling_nb.api import local_notice
 from kling_nb.events import Event, JobState, Submitted
 from kling_nb.job.job import Job
-from kling_nb.job.plan import Plan
 from kling_nb.media import Result
 from kling_nb.notebook.card import grid as grid_card
 from kling_nb.notebook.card.grid import sizes
 from kling_nb.notebook.card.job import Bundle, card_bundle, text_bundle, view_of
 from kling_nb.notebook.card.mark import VIEW, here, mark_of, served_here
 from kling_nb.notebook.ipykernel_quirks import has_viewer
-from kling_nb.notebook.output.terminal import (
-    LocalNotice,
-    ShownSweep,
-    plan_text,
-    show_text,
-    user_chose_backend,
-)
+from kling_nb.notebook.output.terminal import ShownSweep, TerminalSweep, TextOutputs
 from kling_nb.sweeps.axes import LARGEST
 from kling_nb.sweeps.storyboard import Storyboard
 from kling_nb.sweeps.sweep import Sweep, SweepCell
@@ -46,7 +38,7 @@ FIRST_SECONDS = 0.5
 take a quarter of a second, and would delay the submission."""
 
 
-class KernelOutputs:
+class KernelOutputs(TextOutputs):
     """Shows jobs in cells.
 
     With the server extension, which prepares notebooks when they are opened, a job has one output: the
@@ -60,32 +52,23 @@ class KernelOutputs:
     """
 
     def __init__(self, shell: Any) -> None:
+        super().__init__()
         self._shell = shell
-        self._notice = LocalNotice()
 
     @property
     def notebook(self) -> str | None:
         """Path of the notebook, as the front end gives it."""
         return front_end.notebook_name(self._shell)
 
-    def text(self, text: str) -> None:
-        """Print text into the cell."""
-        show_text(text)
-
     def table(self, text: str, html: str) -> None:
         """Display a table as HTML, and as text for front ends without HTML."""
         self._shell.display_pub.publish({"text/html": html, "text/plain": text})
-
-    def plan(self, plan: Plan) -> None:
-        """Print a plan."""
-        self.text(plan_text(plan))
 
     def show(self, job: Job, *, quiet: bool) -> None:
         """Show widget and card of a job. A reused take has a widget too, which can make the next take."""
         if quiet:
             return
-        if self._notice.due(job.backend, chosen=user_chose_backend()):
-            self.text(local_notice())
+        self.explain(job.backend)
         for line in job.notices:
             self.text(line)
         was_done = job.done
@@ -145,9 +128,8 @@ class KernelOutputs:
     def show_sweep(self, sweep: Sweep, *, quiet: bool) -> ShownSweep:
         """Show the live grid, and the card, which is updated at the end."""
         if quiet:
-            return QuietSweep(sweep)
-        if self._notice.due(sweep[0].plan.settings.backend, chosen=user_chose_backend()):
-            self.text(local_notice())
+            return TerminalSweep(sweep, None, quiet=True)
+        self.explain(sweep[0].plan.settings.backend)
         shown = KernelSweep(sweep, self._shell) if len(sweep) <= LARGEST else TextSweep(sweep, self._publish)
         shown.show()
         return shown
@@ -256,20 +238,6 @@ class TextSweep:
 
 
 _LINE_SECONDS = 1.0
-
-
-class QuietSweep:
-    """A sweep that shows nothing."""
-
-    def __init__(self, sweep: Sweep) -> None:
-        self._sweep = sweep
-
-    def wait(self, timeout: float | None) -> None:
-        """Block until every cell has ended."""
-        self._sweep.wait(timeout, check=False)
-
-    def finish(self) -> None:
-        """Do nothing, because nothing is shown."""
 
 
 def show_storyboard(board: Storyboard, shell: Any) -> None:

@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 
 from kling_nb.api import default_session, local_notice
 from kling_nb.background import wait
-from kling_nb.events import Event, JobState, Logged, State
+from kling_nb.events import Event, Logged, State
 from kling_nb.fal.options import SubmitOptions
 from kling_nb.job.job import Job
 from kling_nb.job.plan import Outcome, Plan
@@ -75,52 +75,42 @@ def show_text(text: str, stream: TextIO | None = None, *, end: str = "\n") -> No
             print(shown, end=end, file=out, flush=True)
 
 
-class LocalNotice:
-    """The notice that jobs are local previews because there is no key. It is shown once."""
-
-    def __init__(self) -> None:
-        self._shown = False
-
-    def due(self, backend: str, *, chosen: bool) -> bool:
-        """Return True for the first job that goes to the local preview server without the user's choice.
-
-        Args:
-            backend: Where the job goes.
-            chosen: True if the user chose the backend.
-        """
-        if self._shown or chosen or backend != "local":
-            return False
-        self._shown = True
-        return True
-
-
-class TerminalOutputs:
-    """Shows text, and a progress line while a job runs."""
-
-    notebook: str | None = None
+class TextOutputs:
+    """What is text in every front end."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream
-        self._notice = LocalNotice()
+        self._is_explained = False
 
     def text(self, text: str) -> None:
         """Print text."""
         show_text(text, self._stream)
 
-    def table(self, text: str, html: str) -> None:
-        """Print a table."""
-        self.text(text)
-
     def plan(self, plan: Plan) -> None:
         """Print a plan."""
         self.text(plan_text(plan))
+
+    def explain(self, backend: str) -> None:
+        """Print once that jobs are local previews because there is no key. The user may have chosen that."""
+        if not self._is_explained and backend == "local" and not default_session().settings().chosen:
+            self._is_explained = True
+            self.text(local_notice())
+
+
+class TerminalOutputs(TextOutputs):
+    """Shows text, and a progress line while a job runs."""
+
+    notebook: str | None = None
+
+    def table(self, text: str, html: str) -> None:
+        """Print a table."""
+        self.text(text)
 
     def show(self, job: Job, *, quiet: bool) -> None:
         """Print a finished job."""
         if quiet:
             return
-        if self._notice.due(job.backend, chosen=user_chose_backend()):
-            self.text(local_notice())
+        self.explain(job.backend)
         for line in job.notices:
             self.text(line)
         if job.done:
@@ -136,8 +126,8 @@ class TerminalOutputs:
 
     def show_sweep(self, sweep: Sweep, *, quiet: bool) -> ShownSweep:
         """Return the sweep, which prints its progress during `wait`."""
-        if not quiet and self._notice.due(sweep[0].plan.settings.backend, chosen=user_chose_backend()):
-            self.text(local_notice())
+        if not quiet:
+            self.explain(sweep[0].plan.settings.backend)
         return TerminalSweep(sweep, self._stream, quiet=quiet)
 
 
@@ -182,11 +172,6 @@ def _option_lines(options: SubmitOptions | None) -> list[str]:
     return [f"{name}: {'***' if name in own else value}" for name, value in options.to_headers().items()]
 
 
-def user_chose_backend() -> bool:
-    """Return True if the user chose the backend."""
-    return default_session().settings().chosen
-
-
 class TerminalSweep:
     """A sweep in a terminal: a line for each progress, then the table.
 
@@ -228,14 +213,11 @@ class TerminalSweep:
             except queue.Empty:
                 pass
             except KeyboardInterrupt:
-                self._raise_interrupt()
+                raise wait(self._sweep._spawn_interrupt()) from None
             if shown != (shown := self._sweep.summary()):
                 show_text(shown, self._stream)
             if timeout is not None and time.monotonic() > start + timeout:
                 self._sweep.wait(0.001, check=False)
-
-    def _raise_interrupt(self) -> None:
-        raise wait(self._sweep._spawn_interrupt()) from None
 
     def finish(self) -> None:
         """Print the table once."""
@@ -263,25 +245,19 @@ def wait_with_progress(job: Job, stream: TextIO | None, timeout: float | None) -
         Interrupted: Ctrl-C.
         KlingError: The error of the job.
     """
-    events: queue.SimpleQueue[tuple[Event, JobState]] = queue.SimpleQueue()
-    unsubscribe = job.subscribe(lambda event, state: events.put((event, state)))
+    events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+    unsubscribe = job.subscribe(lambda event, _: events.put(event))
     line = StatusLine(job, stream)
     deadline = None if timeout is None else time.monotonic() + timeout
     try:
-        while not job.done:
-            try:
-                event, _ = events.get(timeout=REFRESH_SECONDS)
-            except queue.Empty:
-                event = None
-            if isinstance(event, Logged):
-                line.log(event)
+        while not (job.done and events.empty()):
+            with suppress(queue.Empty):
+                event = events.get(timeout=REFRESH_SECONDS)
+                if isinstance(event, Logged):
+                    line.log(event)
             line.refresh()
             if deadline is not None and time.monotonic() > deadline and not job.done:
                 raise job._timeout_error(timeout)
-        while not events.empty():
-            event, _ = events.get()
-            if isinstance(event, Logged):
-                line.log(event)
         return job.wait()
     except KeyboardInterrupt as fault:
         raise wait(job._spawn_interrupt()) from fault
