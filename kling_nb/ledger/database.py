@@ -99,7 +99,8 @@ class LedgerFile:
             try:
                 yield db
                 db.execute("COMMIT")
-                self._check_in_place()
+                if self._is_replaced():  # a change of the old file is not in the ledger
+                    raise sqlite3.OperationalError("another file has just replaced it")
             except BaseException:
                 if db.in_transaction:
                     db.execute("ROLLBACK")
@@ -136,11 +137,6 @@ class LedgerFile:
     def _is_replaced(self) -> bool:
         """Return True if another kernel has repaired the file, or a user has moved or deleted it."""
         return self._inode != _inode(self.path)
-
-    def _check_in_place(self) -> None:
-        """Raise if the file was replaced, because a change of the old file is not in the ledger."""
-        if self._is_replaced():
-            raise sqlite3.OperationalError("another file has just replaced it")
 
     def _repair(self) -> None:
         old = repair(self.path, self._media_rows)
@@ -276,10 +272,8 @@ class SharedCommits:
         except LedgerError as fault:
             for change in changes:
                 change.fault = fault
-        except (
-            BaseException
-        ):  # An interrupt is for this thread only; the others write their changes themselves.
-            self._waiting[:0] = changes
+        except BaseException:
+            self._waiting[:0] = changes  # An interrupt is for this thread only; the others write them.
             raise
         for change in changes:
             change.done = True

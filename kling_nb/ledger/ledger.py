@@ -284,9 +284,8 @@ class Ledger:
 
     def knows(self, request_id: str, *, but: str) -> bool:
         """Return True if fal answered the submission of another row than `but` with this request id."""
-        with self._file.connection() as db:
-            query = "SELECT 1 FROM jobs WHERE request_id = ? AND id != ? AND sent_at NOT NULL"
-            return db.execute(query, (request_id, but)).fetchone() is not None
+        query = "SELECT 1 FROM jobs WHERE request_id = ? AND id != ? AND sent_at NOT NULL"
+        return bool(self._read(query, request_id, but))
 
     def withdraw(self, job_id: str) -> None:
         """Delete a new row before anything was sent for it."""
@@ -325,19 +324,16 @@ class Ledger:
 
     def get(self, any_id: str) -> Entry | None:
         """Return the row of a job id, a request id, or the start of one if it is the only row that fits."""
-        if not self.exists() or not any_id:
+        if not any_id:
             return None
+        exact = self._read("SELECT * FROM jobs WHERE id = ? OR request_id = ?", any_id, any_id)
+        # Ranges, because LIKE reads all rows. Ids are in lower case.
+        query = (
+            "SELECT * FROM jobs WHERE id BETWEEN ? AND ? OR request_id BETWEEN ? AND ?"
+            " OR request_id BETWEEN ? AND ? LIMIT 2"
+        )
         low, high = any_id.lower(), f"{any_id.lower()}\U0010ffff"
-        with self._file.connection() as db:
-            same = "SELECT * FROM jobs WHERE id = ? OR request_id = ?"
-            exact = db.execute(same, (any_id, any_id)).fetchall()
-            # Ranges, because LIKE reads all rows. Ids are in lower case.
-            query = (
-                "SELECT * FROM jobs WHERE id BETWEEN ? AND ? OR request_id BETWEEN ? AND ?"
-                " OR request_id BETWEEN ? AND ? LIMIT 2"
-            )
-            values = (low, high, low, high, any_id, f"{any_id}\U0010ffff")
-            rows = exact[:1] or db.execute(query, values).fetchall()
+        rows = exact[:1] or self._read(query, low, high, low, high, any_id, f"{any_id}\U0010ffff")
         return Entry.from_row(rows[0]) if len(rows) == 1 else None
 
     def find_paid(self, fingerprint: str, folder: Path, take: int, *, any_take: bool = False) -> list[Entry]:
@@ -372,93 +368,66 @@ class Ledger:
 
     def fingerprints(self) -> set[str]:
         """Return the fingerprints of all requests that have a row."""
-        if not self.exists():
-            return set()
-        with self._file.connection() as db:
-            return {row[0] for row in db.execute("SELECT DISTINCT fingerprint FROM jobs")}
+        return {row[0] for row in self._read("SELECT DISTINCT fingerprint FROM jobs")}
 
     def entries(self, selection: Selection = EVERYTHING, *, limit: int = 50, offset: int = 0) -> list[Entry]:
         """Return the newest `limit` rows, the newest first, without the first `offset` of them."""
-        if not self.exists():
-            return []
         where, values = selection.where()
-        with self._file.connection() as db:
-            query = f"SELECT * FROM jobs WHERE {where} ORDER BY created_at DESC, rowid DESC LIMIT ? OFFSET ?"
-            return [Entry.from_row(row) for row in db.execute(query, (*values, limit, offset)).fetchall()]
+        query = f"SELECT * FROM jobs WHERE {where} ORDER BY created_at DESC, rowid DESC LIMIT ? OFFSET ?"
+        return [Entry.from_row(row) for row in self._read(query, *values, limit, offset)]
 
     def page(self, selection: Selection, *, limit: int, offset: int) -> tuple[list[Entry], int]:
         """Return rows as `entries` does, and the number of all selected. A search reads the rows once."""
-        if not selection.search or not self.exists():
+        if not selection.search:
             return self.entries(selection, limit=limit, offset=offset), self.count(selection)
         where, values = selection.where()
-        with self._file.connection() as db:
-            # The + keeps SQLite from using the index by time. Reading in stored order is twice as fast.
-            query = f"SELECT rowid FROM jobs WHERE {where} ORDER BY +created_at DESC, rowid DESC"
-            found = [row[0] for row in db.execute(query, values).fetchall()]
-            query = "SELECT * FROM jobs WHERE rowid IN (SELECT value FROM json_each(?))"
-            shown = found[offset : offset + limit]
-            rows = db.execute(f"{query} ORDER BY created_at DESC, rowid DESC", (json.dumps(shown),))
-            return [Entry.from_row(row) for row in rows.fetchall()], len(found)
+        # The + keeps SQLite from using the index by time. Reading in stored order is twice as fast.
+        query = f"SELECT rowid FROM jobs WHERE {where} ORDER BY +created_at DESC, rowid DESC"
+        found = [row[0] for row in self._read(query, *values)]
+        query = "SELECT * FROM jobs WHERE rowid IN (SELECT value FROM json_each(?))"
+        shown = json.dumps(found[offset : offset + limit])
+        rows = self._read(f"{query} ORDER BY created_at DESC, rowid DESC", shown)
+        return [Entry.from_row(row) for row in rows], len(found)
 
     def columns(self, *names: str) -> list[tuple[Any, ...]]:
         """Return columns of all rows, the newest first. This is ten times faster than `entries`."""
-        if not self.exists():
-            return []
-        with self._file.connection() as db:
-            query = f"SELECT {', '.join(names)} FROM jobs ORDER BY created_at DESC, rowid DESC"
-            return list(map(tuple, db.execute(query).fetchall()))
+        query = f"SELECT {', '.join(names)} FROM jobs ORDER BY created_at DESC, rowid DESC"
+        return list(map(tuple, self._read(query)))
 
     def count(self, selection: Selection = EVERYTHING) -> int:
         """Return the number of rows."""
-        if not self.exists():
-            return 0
         where, values = selection.where()
-        with self._file.connection() as db:
-            return int(db.execute(f"SELECT count(*) FROM jobs WHERE {where}", values).fetchone()[0])
+        return sum(row[0] for row in self._read(f"SELECT count(*) FROM jobs WHERE {where}", *values))
 
     def tally(self, column: Literal["endpoint", "state", "folder"]) -> dict[str, int]:
         """Return the number of rows for each endpoint, state or folder, the most frequent first."""
-        if not self.exists():
-            return {}
-        with self._file.connection() as db:
-            query = f"SELECT {column}, count(*) FROM jobs GROUP BY {column} ORDER BY count(*) DESC, {column}"
-            return dict(map(tuple, db.execute(query).fetchall()))
+        query = f"SELECT {column}, count(*) FROM jobs GROUP BY {column} ORDER BY count(*) DESC, {column}"
+        return dict(map(tuple, self._read(query)))
 
     def expected_seconds(self, endpoint: str, backend: str) -> float | None:
         """Return the median seconds from submission to result of an endpoint's last 20 jobs, or None.
 
         Only the last 500 rows of the endpoint are searched. It may have 100,000, and none of this backend.
         """
-        if not self.exists():
-            return None
-        with self._file.connection() as db:
-            rows = db.execute(
-                "SELECT finished_at - created_at FROM"
-                " (SELECT * FROM jobs WHERE endpoint = ? ORDER BY created_at DESC LIMIT 500)"
-                " WHERE backend = ? AND state = 'READY' ORDER BY created_at DESC LIMIT 20",
-                (endpoint, backend),
-            ).fetchall()
+        rows = self._read(
+            "SELECT finished_at - created_at FROM"
+            " (SELECT * FROM jobs WHERE endpoint = ? ORDER BY created_at DESC LIMIT 500)"
+            " WHERE backend = ? AND state = 'READY' ORDER BY created_at DESC LIMIT 20",
+            endpoint,
+            backend,
+        )
         times = sorted(row[0] for row in rows if row[0] is not None)
         return times[len(times) // 2] if times else None
 
     def find_upload(self, upload: Upload) -> str | None:
         """Return the URL of an equal upload that can still be used, or None."""
-        if not self.exists():
-            return None
-        with self._file.connection() as db:
-            row = db.execute(
-                f"SELECT url, uploaded_at FROM uploads WHERE {upload.WHERE}", upload.key
-            ).fetchone()
-        return row["url"] if row and upload.usable(row["uploaded_at"], time.time()) else None
+        rows = self._read(f"SELECT url, uploaded_at FROM uploads WHERE {upload.WHERE}", *upload.key)
+        return next((row["url"] for row in rows if upload.usable(row["uploaded_at"], time.time())), None)
 
     def may_have_upload(self, upload: Upload, size: int) -> bool:
         """Return True if a usable upload has this size and equals `upload` in all but its hash."""
-        if not self.exists():
-            return False
-        with self._file.connection() as db:
-            query = f"SELECT uploaded_at FROM uploads WHERE {upload.WHERE_OF_SIZE}"
-            rows = db.execute(query, (*upload.key[1:], size)).fetchall()
-        now = time.time()
+        query, now = f"SELECT uploaded_at FROM uploads WHERE {upload.WHERE_OF_SIZE}", time.time()
+        rows = self._read(query, *upload.key[1:], size)
         return any(upload.usable(row["uploaded_at"], now) for row in rows)
 
     def note_upload(self, upload: Upload, url: str, size: int | None = None) -> None:
@@ -482,6 +451,13 @@ class Ledger:
             return []
         with self._file.connection() as db:
             return spending(db, by)
+
+    def _read(self, query: str, *values: Any) -> list[sqlite3.Row]:
+        """Return the rows of a query; none if there is no file, because reading does not create it."""
+        if not self.exists():
+            return []
+        with self._file.connection() as db:
+            return db.execute(query, values).fetchall()
 
     def exists(self) -> bool:
         """Return True if the file exists. Reading does not create it."""
