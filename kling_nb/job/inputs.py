@@ -72,7 +72,8 @@ class Uploads:
         """
         # fal does not read data URIs of most audio types, e.g. audio/wav (FAL-PROTOCOL §16.6).
         if file.fit is None and file.size <= inline_limit and not file.content_type.startswith("audio/"):
-            return await asyncio.to_thread(_data_uri, file)
+            data = await asyncio.to_thread(lambda: base64.b64encode(file.with_hash().read()))
+            return f"data:{file.content_type};base64,{data.decode('ascii')}"
         lifecycle = lifecycle or Lifecycle()
         upload = Upload(file.sha256, file.content_type, storage.host, account or "", lifecycle.seconds or 0)
         # A forked process must not wait for its parent's task.
@@ -199,7 +200,7 @@ class Tally:
         on_line: Called with a line of text when the upload of a file starts and when it ends.
     """
 
-    def __init__(self, on_progress: OnProgress, on_line: Callable[[str], None]) -> None:
+    def __init__(self, on_progress: OnProgress, on_line: OnLine) -> None:
         self._on_progress = on_progress
         self._on_line = on_line
         self._files: dict[str, tuple[int, int]] = {}
@@ -286,7 +287,3 @@ def _conversion_error(name: str, why: str) -> MediaInputError:
         f"{name} cannot be converted. {why}",
         remedy="Nothing was sent. Convert it with another program, and leave fit out.",
     )
-
-
-def _data_uri(file: LocalFile) -> str:
-    return f"data:{file.content_type};base64,{base64.b64encode(file.with_hash().read()).decode('ascii')}"

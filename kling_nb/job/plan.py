@@ -400,13 +400,7 @@ class Planner:
             if found is None and (row is None or outcome_of(row) is Outcome.SUBMIT):
                 continue
             stored = found.sidecar.input if found else row.input if row else {}
-            return replace(
-                plan,
-                request=as_recorded(plan.request, fingerprint, stored),
-                found=found,
-                unfinished=row,
-                about_earlier=_about_earlier(plan.request, stored),
-            )
+            return _with_find(plan, fingerprint, stored, found=found, unfinished=row)
         return plan
 
     def _plan_refused(self, call: Call, fault: KlingError) -> Plan:
@@ -451,15 +445,9 @@ class Planner:
                 found = None if runs else self.take_of(entry, plan.settings)
                 if not runs and found is None:
                     continue
-                plan = replace(plan, elsewhere=found, unfinished=entry if runs else plan.unfinished)
-                if fingerprint == request.fingerprint:
-                    return plan
                 stored = found.sidecar.input if found else entry.input
-                return replace(
-                    plan,
-                    request=as_recorded(request, fingerprint, stored),
-                    about_earlier=_about_earlier(request, stored),
-                )
+                unfinished = entry if runs else plan.unfinished
+                return _with_find(plan, fingerprint, stored, elsewhere=found, unfinished=unfinished)
         return plan
 
     def _find_shared(self, plan: Plan) -> Plan:
@@ -478,13 +466,7 @@ class Planner:
                 fault = LibraryError(f"{fault.message} {NOTHING_SENT}", remedy=fault.remedy)
                 return replace(plan, library_fault=fault)
             return replace(plan, notices=(*plan.notices, f"The library was not asked. {fault.message}"))
-        if fingerprint == request.fingerprint:
-            return replace(plan, shared=shared)
-        stored = shared.sidecar.input
-        request = as_recorded(request, fingerprint, stored)
-        return replace(
-            plan, shared=shared, request=request, about_earlier=_about_earlier(plan.request, stored)
-        )
+        return _with_find(plan, fingerprint, shared.sidecar.input, shared=shared)
 
     def take_of(self, entry: Entry, settings: Settings) -> Take | None:
         """Return the stored take of a ledger row, or None."""
@@ -626,6 +608,15 @@ def _name(endpoint: Any, settings: Settings) -> str:
 
 def _build(chosen: Endpoint, call: Call) -> VideoRequest:
     return build_request(chosen, prompt=call.prompt, **call.images, parameters=call.parameters, fit=call.fit)
+
+
+def _with_find(plan: Plan, fingerprint: str, stored: Mapping[str, Any], **found: Any) -> Plan:
+    """Return the plan with what was found under a fingerprint, and the input that was sent for it."""
+    plan = replace(plan, **found)
+    if fingerprint == plan.request.fingerprint:
+        return plan
+    request, about = as_recorded(plan.request, fingerprint, stored), _about_earlier(plan.request, stored)
+    return replace(plan, request=request, about_earlier=about)
 
 
 def _about_earlier(request: VideoRequest | None, stored: Mapping[str, Any]) -> str:

@@ -71,14 +71,7 @@ class Reconciliation:
 
 
 def reconcile(ledger: Ledger, bill: Mapping[str, BilledRequest], days: int, since: float) -> Reconciliation:
-    """Compare the ledger with fal's bill.
-
-    Args:
-        ledger: The ledger.
-        bill: What fal billed, by request id.
-        days: Days of the bill.
-        since: Unix seconds of its start.
-    """
+    """Compare the ledger with fal's bill, by request id, of `days` from the unix time `since`."""
     rows = [entry for entry in ledger.entries(limit=-1) if entry.backend == "fal"]
     known = {entry.request_id for entry in rows}
     expected = [

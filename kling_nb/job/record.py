@@ -103,22 +103,24 @@ class JobRecord(RowWriter):
 
 
 def failure_columns(fault: errors.KlingError, *, accepted: bool) -> dict[str, Any]:
-    """Return the ledger columns of a request that failed.
+    """Return the ledger columns of a request that failed, and that fal had `accepted` or not.
 
-    Args:
-        fault: The error.
-        accepted: True if fal had accepted the request.
+    Its price is free again only if the error type or zero billed units show that it cost nothing. A bare 5xx
+    or an `error` without a type does not show it (FAL-PROTOCOL §6.4).
     """
     columns: dict[str, Any] = {
         "state": State.FAILED,
         "error": str(fault),
         "error_type": getattr(fault, "error_type", None),
     }
-    if isinstance(fault, errors.ResponseError) and fault.billable_units is not None:
-        columns["units"] = fault.billable_units  # a refusal may be billed
+    is_free = not accepted
+    if isinstance(fault, errors.ResponseError):
+        is_free |= fault.error_type in FREE_TYPES or fault.billable_units in {"0", "0.0"}
+        if fault.billable_units is not None:
+            columns["units"] = fault.billable_units  # a refusal may be billed
     if accepted and isinstance(fault, errors.RequestNotFound):
         columns["error_type"] = GONE  # it was probably paid for, so only `new` buys it again
-    if not accepted or _is_free(fault):
+    if is_free:
         columns["reserved_usd"] = 0.0
     return columns
 
@@ -165,13 +167,3 @@ def other_key_error(entry: Entry) -> errors.RequestNotFound:
         request_id=entry.request_id,
         status_code=404,
     )
-
-
-def _is_free(fault: errors.KlingError) -> bool:
-    """Return True if the error type or zero billed units show that a failure costs nothing.
-
-    A bare 5xx or an `error` without a type does not show it, so the money stays reserved (FAL-PROTOCOL §6.4).
-    """
-    if not isinstance(fault, errors.ResponseError):
-        return False
-    return fault.error_type in FREE_TYPES or fault.billable_units in {"0", "0.0"}

@@ -30,14 +30,7 @@ LATE_SECONDS = 86_400.0
 
 
 class JobRun:
-    """Takes one job to its end.
-
-    Args:
-        record: The job and its ledger row.
-        connect: Returns the backend.
-        submission: Sends the request or finds it.
-        store: Stores its result as a file.
-    """
+    """Takes one job to its end: `submission` sends the request or finds it, `store` stores its result."""
 
     def __init__(
         self,
@@ -136,7 +129,10 @@ class JobRun:
             if cause is fault:
                 raise
             raise cause from fault
-        columns: dict[str, Any] = {"result": json.dumps(result.data)} if self._has_file(result.data) else {}
+        # A result without its file is not stored; the next run asks fal again.
+        endpoint = self._job.request.endpoint
+        has_file = endpoint.output_kind == "data" or main_file(result.data, endpoint.output_pointer)
+        columns: dict[str, Any] = {"result": json.dumps(result.data)} if has_file else {}
         if self._record.entry.state is not State.READY:
             columns["state"] = State.DOWNLOADING
         await self._record.note(units=result.units, **columns)
@@ -166,11 +162,6 @@ class JobRun:
             await self._store.store(backend, again, sign=True)
         except errors.MediaGone as fault:  # also by a signed URL
             raise gone or fault from None
-
-    def _has_file(self, data: Any) -> bool:
-        """Return True if a result has its file. Otherwise it is not stored; the next run asks fal again."""
-        endpoint = self._job.request.endpoint
-        return endpoint.output_kind == "data" or main_file(data, endpoint.output_pointer) is not None
 
     def _cause(self, ended: Completed, fault: errors.KlingError) -> errors.KlingError:
         """Return the error to raise: that of the status if the result's error does not explain the end."""
