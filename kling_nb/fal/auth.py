@@ -9,7 +9,8 @@ import io
 import re
 import sys
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -269,7 +270,7 @@ def _from_keyring() -> str | None:
     if importlib.util.find_spec("keyring") is None:
         return None
     try:
-        return _keyring().get_password(SERVICE, USER) or None
+        return importlib.import_module("keyring").get_password(SERVICE, USER) or None
     except Exception:  # noqa: BLE001 -- locked, or no key ring on this machine: both mean that there is no key
         return None
 
@@ -281,13 +282,8 @@ def keep(value: str) -> str:
         UsageError: The extra is not installed.
         KlingError: The key ring refuses.
     """
-    check_installed()
-    ring = _keyring()
-    try:
+    with _key_ring("store") as ring:
         ring.set_password(SERVICE, USER, value)
-    except Exception as fault:  # noqa: BLE001 -- each backend raises errors of its own classes
-        raise _keyring_error("store", fault) from None  # The traceback of the cause holds the key.
-    forget()
     return str(ring.get_keyring().name)
 
 
@@ -298,16 +294,11 @@ def drop() -> bool:
         UsageError: The extra is not installed.
         KlingError: The key ring refuses.
     """
-    check_installed()
-    ring = _keyring()
-    try:
-        if ring.get_password(SERVICE, USER) is None:
-            return False
-        ring.delete_password(SERVICE, USER)
-    except Exception as fault:  # noqa: BLE001 -- as above
-        raise _keyring_error("remove", fault) from None
-    forget()
-    return True
+    with _key_ring("remove") as ring:
+        had_key = ring.get_password(SERVICE, USER) is not None
+        if had_key:
+            ring.delete_password(SERVICE, USER)
+    return had_key
 
 
 def check_installed() -> None:
@@ -323,12 +314,15 @@ def check_installed() -> None:
         )
 
 
-def _keyring() -> Any:
-    return importlib.import_module("keyring")
-
-
-def _keyring_error(what: str, fault: Exception) -> KlingError:
-    return KlingError(
-        f"The system's key ring did not {what} the key ({type(fault).__name__}).",
-        remedy="Unlock it, or set FAL_KEY in the environment. `keyring diagnose` shows details.",
-    )
+@contextmanager
+def _key_ring(verb: str) -> Iterator[Any]:
+    """Give the key ring for a change, after which the stores are read again."""
+    check_installed()
+    try:
+        yield importlib.import_module("keyring")
+    except Exception as fault:  # noqa: BLE001 -- each backend raises errors of its own classes
+        raise KlingError(  # The traceback of the cause holds the key.
+            f"The system's key ring did not {verb} the key ({type(fault).__name__}).",
+            remedy="Unlock it, or set FAL_KEY in the environment. `keyring diagnose` shows details.",
+        ) from None
+    forget()

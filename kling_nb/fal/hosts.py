@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Literal
@@ -56,6 +57,9 @@ class Route:
     ca_bundle: str | None = None
 
 
+UrlName = Literal["status_url", "response_url", "cancel_url"]
+
+
 @dataclass(frozen=True, slots=True)
 class RequestRef:
     """A request and its URLs. All of them are on a host that may receive the key.
@@ -70,7 +74,7 @@ class RequestRef:
     cancel_url: str
     rule: RequestRef | None = field(default=None, repr=False, compare=False)
 
-    def urls(self, name: Literal["status_url", "response_url", "cancel_url"]) -> list[str]:
+    def urls(self, name: UrlName) -> list[str]:
         """Return the URL of fal's reply, and that of the rule if it differs. fal may refuse the first one."""
         urls = [getattr(ref, name) for ref in (self, self.rule) if ref is not None]
         return list(dict.fromkeys(urls))
@@ -139,29 +143,17 @@ class Hosts:
         base = f"{self.queue.rstrip('/')}/{app}/requests/{quote(request_id, safe='')}"
         return RequestRef(request_id, f"{base}/status", base, f"{base}/cancel")
 
-    def ref_from_reply(
-        self,
-        endpoint_id: str,
-        request_id: str,
-        *,
-        status_url: object,
-        response_url: object,
-        cancel_url: object,
-    ) -> RequestRef:
+    def ref_from_reply(self, endpoint_id: str, request_id: str, reply: Mapping[str, object]) -> RequestRef:
         """Return the URLs of fal's reply. Replace those on an unknown host, which would receive the key."""
         rule = self.ref(endpoint_id, request_id)
 
-        def choose(url: object, instead: str) -> str:
-            plain = isinstance(url, str) and not {"?", "#"} & set(url)
-            return url if isinstance(url, str) and plain and self.may_see_key(url) else instead
+        def choose(name: UrlName) -> str:
+            url = reply.get(name)
+            fits = isinstance(url, str) and not {"?", "#"} & set(url) and self.may_see_key(url)
+            return str(url if fits else getattr(rule, name)).rstrip("/")
 
-        return RequestRef(
-            request_id,
-            choose(status_url, rule.status_url).rstrip("/"),
-            choose(response_url, rule.response_url).rstrip("/"),
-            choose(cancel_url, rule.cancel_url).rstrip("/"),
-            rule,
-        )
+        status, response, cancel = choose("status_url"), choose("response_url"), choose("cancel_url")
+        return RequestRef(request_id, status, response, cancel, rule)
 
 
 def domain_of(url: str) -> str:

@@ -16,7 +16,7 @@ from kling_nb._lazy import httpx
 from kling_nb.fal.hosts import Hosts, domain_of
 from kling_nb.fal.http import Http, unreachable_error
 from kling_nb.fal.patience import Patience, Retry
-from kling_nb.fal.replies import from_response, json_object
+from kling_nb.fal.replies import json_object, refusal
 
 PAGE = 100
 MAX_PAGES = 200
@@ -98,7 +98,7 @@ async def _page(http: Http, query: Mapping[str, str]) -> tuple[dict[str, Any], f
         return page, _clock_difference(answer.headers.get("date"))
     if answer.is_success:
         raise errors.UnreachableError("fal's list of requests cannot be read.")
-    raise from_response(answer.status_code, answer.headers, answer.content, what="Looking for the request")
+    raise refusal(answer, "Looking for the request")
 
 
 def _clock_difference(date: str | None) -> float:
@@ -116,9 +116,14 @@ def _request(item: Any, endpoint_id: str) -> EarlierRequest | None:
         return None
     sent_at = None
     with suppress(TypeError, ValueError, OverflowError):
-        moment = datetime.fromisoformat(str(item.get("sent_at")))
-        sent_at = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+        sent_at = _seconds(str(item.get("sent_at")))
     return EarlierRequest(request_id, given if isinstance(given, dict) else None, sent_at)
+
+
+def _seconds(stamp: str) -> float:
+    """Return the unix seconds of fal's times, which are in UTC."""
+    moment = datetime.fromisoformat(stamp)
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 def _stamp(moment: float) -> str:
@@ -163,7 +168,7 @@ async def live_price(http: Http, endpoint_id: str) -> LivePrice:
                     return LivePrice(
                         float(amount), str(entry.get("unit") or "unit"), str(entry.get("currency") or "USD")
                     )
-    raise from_response(answer.status_code, answer.headers, answer.content, what="Asking for the price")
+    raise refusal(answer, "Asking for the price")
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,9 +212,7 @@ async def billed_requests(http: Http, *, start: float, end: float) -> dict[str, 
         )
         page = json_object(answer.content) or {}
         if not answer.is_success:
-            fault = from_response(
-                answer.status_code, answer.headers, answer.content, what="Asking for the bill"
-            )
+            fault = refusal(answer, "Asking for the bill")
             if isinstance(fault, (errors.AuthenticationError, errors.AccessDenied)):
                 fault.remedy = (
                     "fal shows its bill only to a key with ADMIN scope: https://fal.ai/dashboard/keys.\n"
@@ -235,12 +238,9 @@ def _parse_billing_event(event: Any) -> BilledRequest | None:
             usd = float(event["cost_estimate_nano_usd"]) / 1e9
         else:
             usd = units * float(event["unit_price"]) * (1 - float(event.get("percent_discount") or 0.0) / 100)
-        at = datetime.fromisoformat(event["timestamp"])
-        at = at if at.tzinfo else at.replace(tzinfo=UTC)
+        at = _seconds(event["timestamp"])
         if event["request_id"]:
-            return BilledRequest(
-                str(event["request_id"]), str(event["endpoint_id"]), at.timestamp(), units, usd
-            )
+            return BilledRequest(str(event["request_id"]), str(event["endpoint_id"]), at, units, usd)
     return None
 
 
@@ -305,7 +305,7 @@ async def signed_url(http: Http, url: str) -> str:
     except httpx.RequestError as fault:
         raise unreachable_error(asked, fault) from fault
     if not answer.is_success:
-        raise from_response(answer.status_code, answer.headers, answer.content, what="Signing the URL")
+        raise refusal(answer, "Signing the URL")
     signed = (json_object(answer.content) or {}).get("signed_url")
     for text in (signed,) if isinstance(signed, str) else ():
         if domain_of(text) == domain_of(plain) != "" and urlsplit(text).path == urlsplit(plain).path:
@@ -322,11 +322,6 @@ _TWO_TRIES = Retry(attempts=2, cap=3.0, longest=3.0)
 
 async def fetch_document(hosts: Hosts, endpoint_id: str, *, patience: Patience | None = None) -> Any:
     """Fetch the OpenAPI document of an endpoint. It is public, so no key is sent (FAL-PROTOCOL §12.6).
-
-    Args:
-        hosts: The hosts. Only `schema` is used.
-        endpoint_id: Full id.
-        patience: How long to wait.
 
     Returns:
         The parsed JSON, or None if fal has no endpoint with this id.

@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from kling_nb import errors
 from kling_nb._lazy import httpx, httpx_sse
 from kling_nb.fal.download import Beginning, Download, connection_errors, download
-from kling_nb.fal.hosts import RequestRef
+from kling_nb.fal.hosts import RequestRef, UrlName
 from kling_nb.fal.http import (
     CONNECT_SECONDS,
     Http,
@@ -30,9 +30,9 @@ from kling_nb.fal.replies import (
     QueueResult,
     Status,
     clip,
-    from_response,
     json_object,
     parse_status,
+    refusal,
     type_in,
 )
 
@@ -127,20 +127,15 @@ class QueueClient:
         data = json_object(response.content)
         code = response.status_code
         if not response.is_success:
-            if (code >= 500 or code == 408) and not _has_error_type(response, data):
+            named = "x-fal-error-type" in response.headers or type_in(data or {}, {}) in TYPES
+            if (code >= 500 or code == 408) and not named:
                 raise _uncertain_error(f"the answer was {code}")  # fal may have accepted the request.
-            refusal = from_response(code, response.headers, response.content, what="The submission")
-            raise (_too_many_running(response, refusal) if _may_come_later(response, data) else refusal)
+            fault = refusal(response, "The submission")
+            raise (_too_many_running(response, fault) if _may_come_later(response, data) else fault)
         request_id = data.get("request_id") if data else None
         if not data or not isinstance(request_id, str) or not request_id:
             raise _uncertain_error("the answer has no request id")
-        ref = self._http.hosts.ref_from_reply(
-            endpoint_id,
-            request_id,
-            status_url=data.get("status_url"),
-            response_url=data.get("response_url"),
-            cancel_url=data.get("cancel_url"),
-        )
+        ref = self._http.hosts.ref_from_reply(endpoint_id, request_id, data)
         status = parse_status(data)
         return AcceptedRequest(ref, status.queue_position if status else None)
 
@@ -148,7 +143,7 @@ class QueueClient:
         self,
         method: str,
         ref: RequestRef,
-        name: Literal["status_url", "response_url", "cancel_url"],
+        name: UrlName,
         query: str = "",
         final: Callable[[httpx.Response], bool] | None = None,
     ) -> httpx.Response:
@@ -165,7 +160,7 @@ class QueueClient:
                 break
         return response
 
-    def _urls(self, ref: RequestRef, name: Literal["status_url", "response_url", "cancel_url"]) -> list[str]:
+    def _urls(self, ref: RequestRef, name: UrlName) -> list[str]:
         """Return the URLs to try, without those that were refused before a later one succeeded."""
         urls = ref.urls(name)
         return [url for url in urls[:-1] if url not in self._refused] + urls[-1:]
@@ -184,13 +179,7 @@ class QueueClient:
         data = json_object(response.content)
         status = parse_status(data) if data and response.is_success else None
         if status is None:
-            raise from_response(
-                response.status_code,
-                response.headers,
-                response.content,
-                request_id=ref.request_id,
-                what="Asking for the status",
-            )
+            raise refusal(response, "Asking for the status", ref.request_id)
         return status
 
     async def stream(self, ref: RequestRef) -> AsyncGenerator[Status, None]:
@@ -293,13 +282,7 @@ class QueueClient:
             return CancelOutcome(word)
         if response.is_success:
             return CancelOutcome.REQUESTED
-        raise from_response(
-            response.status_code,
-            response.headers,
-            response.content,
-            request_id=ref.request_id,
-            what="The cancel",
-        )
+        raise refusal(response, "The cancel", ref.request_id)
 
     def download(self, url: str, beginning: Beginning | None = None) -> AbstractAsyncContextManager[Download]:
         """Open a result file. See `kling_nb.fal.download`.
@@ -322,9 +305,7 @@ def _no_result(response: httpx.Response, ref: RequestRef, *, reported: bool) -> 
     the model's own. If any other error ended the job, the same cell could buy the video a second time.
     """
     code = response.status_code
-    answer = from_response(
-        code, response.headers, response.content, request_id=ref.request_id, what="The request"
-    )
+    answer = refusal(response, "The request", ref.request_id)
     if isinstance(answer, errors.CALL_REFUSED):
         return answer
     if code == 429:
@@ -373,11 +354,6 @@ def _is_of_another(response: httpx.Response, ref: RequestRef) -> bool:
     return "x-fal-request-id" in response.headers and not _is_own(response, ref)
 
 
-def _has_error_type(response: httpx.Response, data: Mapping[str, Any] | None) -> bool:
-    """Return True if an error answer has one of fal's documented error types (FAL-PROTOCOL §11.2)."""
-    return "x-fal-error-type" in response.headers or type_in(data or {}, {}) in TYPES
-
-
 def _may_come_later(response: httpx.Response, data: Mapping[str, Any] | None) -> bool:
     """Return True if this is fal's own 429 of a submission that was not accepted (FAL-PROTOCOL §16.11).
 
@@ -389,11 +365,9 @@ def _may_come_later(response: httpx.Response, data: Mapping[str, Any] | None) ->
     return type_in(data, response.headers) in LATER_TYPES or "concurrent_requests_limit" in response.text
 
 
-def _too_many_running(response: httpx.Response, refusal: errors.ResponseError) -> errors.TooManyRunning:
+def _too_many_running(response: httpx.Response, fault: errors.ResponseError) -> errors.TooManyRunning:
     remedy = "fal accepted nothing. Wait for a request of the account to finish, then run the cell again."
-    error = errors.TooManyRunning(
-        refusal.message, remedy=remedy, status_code=429, error_type=refusal.error_type
-    )
+    error = errors.TooManyRunning(fault.message, remedy=remedy, status_code=429, error_type=fault.error_type)
     error.retry_after = parse_retry_after(response.headers.get("retry-after"))
     return error
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from kling_nb._lazy import httpx
 from kling_nb.errors import (
     AccessDenied,
     AuthenticationError,
@@ -285,6 +286,11 @@ def from_response(
         details=details,
         billable_units=headers.get("x-fal-billable-units"),
     )
+
+
+def refusal(answer: httpx.Response, what: str, request_id: str | None = None) -> ResponseError:
+    """Return the error for an error answer, as `from_response`."""
+    return from_response(answer.status_code, answer.headers, answer.content, request_id=request_id, what=what)
 
 
 def type_in(data: Mapping[str, Any], headers: Mapping[str, str]) -> str | None:

@@ -19,7 +19,7 @@ from kling_nb._lazy import httpx
 from kling_nb.fal.hosts import domain_of
 from kling_nb.fal.http import Http, unreachable_error
 from kling_nb.fal.options import Lifecycle
-from kling_nb.fal.replies import from_response, json_object
+from kling_nb.fal.replies import json_object, refusal
 from kling_nb.request.local_file import LocalFile
 
 if TYPE_CHECKING:
@@ -113,12 +113,7 @@ class _Parts:
     """The upload of one file in parts, a few at a time."""
 
     def __init__(
-        self,
-        wire: Wire,
-        file: LocalFile,
-        place: Place,
-        part_bytes: int,
-        progress: Progress,
+        self, wire: Wire, file: LocalFile, place: Place, part_bytes: int, progress: Progress
     ) -> None:
         self._wire = wire
         self._file = file
@@ -252,11 +247,10 @@ class Wire:
 
         async def ask() -> dict[str, str]:
             headers = self._http.key_header(url)
-            data = json_object(
-                (await self._send(self._http.short, "POST", url, json={}, headers=headers)).content
-            )
-            kind, token = (str((data or {}).get(name) or "") for name in ("token_type", "token"))
-            if not token or domain_of(str((data or {}).get("base_url"))) != domain_of(upload_url):
+            answer = await self._send(self._http.short, "POST", url, json={}, headers=headers)
+            data = json_object(answer.content) or {}
+            kind, token = (str(data.get(name) or "") for name in ("token_type", "token"))
+            if not token or domain_of(str(data.get("base_url"))) != domain_of(upload_url):
                 raise _IncompleteAnswer("the answer has no token for the storage host")
             return {"Authorization": f"{kind or 'Bearer'} {token}"}
 
@@ -345,7 +339,7 @@ def _upload_error(url: str, fault: Exception) -> errors.UnreachableError:
 
 
 def _refusal_error(answer: httpx.Response, *, by_fal: bool) -> errors.ResponseError:
-    error = from_response(answer.status_code, answer.headers, answer.content, what="The upload")
+    error = refusal(answer, "The upload")
     if not (by_fal and isinstance(error, _KEPT)):  # A storage host knows nothing of the key.
         error.remedy = _REMEDY
     return error
@@ -362,12 +356,6 @@ class Body:
     """A range of a file as an asynchronous iterator, for one try. Close it after use.
 
     Blocks are read in a thread, because a file may be on a slow disk or a network share.
-
-    Args:
-        file: The file.
-        start: First byte.
-        length: Number of bytes.
-        progress: Counts every block.
 
     Raises:
         MediaInputError: During iteration, if the file cannot be read or has become shorter.

@@ -285,13 +285,7 @@ class Client:
         if entry is None:
             ref = backend.hosts.ref(self._planner.endpoint_of_job(endpoint_id, settings).id, request_id)
             return _Found(backend, ref, None)
-        ref = backend.hosts.ref_from_reply(
-            entry.endpoint,
-            request_id,
-            status_url=entry.status_url,
-            response_url=entry.response_url,
-            cancel_url=entry.cancel_url,
-        )
+        ref = backend.hosts.ref_from_reply(entry.endpoint, request_id, entry.urls)
         return _Found(backend, ref, RowWriter(entry, ledger))
 
     async def _work(self, work: Coroutine[Any, Any, T]) -> T:

@@ -310,13 +310,7 @@ class JobSubmission:
             raise _unknown_host_error(entry)
         self.other_key = entry.backend == "fal" and entry.key_fingerprint != backend.key_fingerprint
         self._job._apply(Submitted(entry.request_id, resumed=True))
-        ref = backend.hosts.ref_from_reply(
-            entry.endpoint,
-            entry.request_id,
-            status_url=entry.status_url,
-            response_url=entry.response_url,
-            cancel_url=entry.cancel_url,
-        )
+        ref = backend.hosts.ref_from_reply(entry.endpoint, entry.request_id, entry.urls)
         if not entry.status_url:  # later calls must ask the same hosts for this id
             await self._record.note(**_urls(ref))
         return ref

@@ -236,6 +236,11 @@ class Entry:
     made_from: str | None
 
     @property
+    def urls(self) -> dict[str, str | None]:
+        """The URLs of the request, as fal's reply has them."""
+        return {name: getattr(self, name) for name in ("status_url", "response_url", "cancel_url")}
+
+    @property
     def is_ours(self) -> bool:
         """True if it belongs to this process."""
         return self.owner == owner_of_this_process()

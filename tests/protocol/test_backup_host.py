@@ -120,7 +120,7 @@ async def accepted(
         ref = (await client.submit(MODEL, {"prompt": "a cat"})).ref
         if on_backup:
             urls = {name: getattr(ref, name).replace(QUEUE, BACKUP) for name in URLS}
-            ref = hosts.ref_from_reply(MODEL, ref.request_id, **urls)
+            ref = hosts.ref_from_reply(MODEL, ref.request_id, urls)
             assert BACKUP in ref.status_url
         detour.asked.clear()
         yield client, ref, detour

@@ -173,9 +173,11 @@ def test_urls_of_a_reply_are_used_where_they_may_be() -> None:
     ref = FAL.ref_from_reply(
         "fal-ai/kling-video/v1/pro/text-to-video",
         "r-1",
-        status_url="https://queue.falrun.com/other/requests/r-1/status/",
-        response_url="https://evil.example/x",
-        cancel_url=None,
+        {
+            "status_url": "https://queue.falrun.com/other/requests/r-1/status/",
+            "response_url": "https://evil.example/x",
+            "cancel_url": None,
+        },
     )
     assert ref.status_url == "https://queue.falrun.com/other/requests/r-1/status"
     assert ref.response_url == "https://queue.fal.run/fal-ai/kling-video/requests/r-1"
@@ -200,7 +202,7 @@ def test_urls_of_a_reply_come_before_those_of_the_rule() -> None:
         "response_url": None,
         "cancel_url": "https://evil.example",
     }
-    ref = FAL.ref_from_reply("fal-ai/kling-video/v1", "r-1", **urls)
+    ref = FAL.ref_from_reply("fal-ai/kling-video/v1", "r-1", urls)
     assert ref.urls("status_url") == [
         f"{FAL.queue}/odd/status",
         FAL.ref("fal-ai/kling-video", "r-1").status_url,
