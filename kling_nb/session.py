@@ -683,11 +683,6 @@ class Session:
     def _choose(self, take: Take, cell: str, name: str) -> None:
         """Choose a take for a `%%kling NAME` cell, for all notebooks of the media folder.
 
-        Args:
-            take: The take.
-            cell: Fingerprint of the cell's request.
-            name: NAME of the cell.
-
         Raises:
             MediaError: The sidecar cannot be written.
         """

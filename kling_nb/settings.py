@@ -151,7 +151,9 @@ def resolve(*layers: Mapping[str, Any], environ: Mapping[str, str] | None = None
     def pick(name: str, default: Any) -> Any:
         return _pick(name, default, layers, env)
 
-    backend = _one_of("backend", str(pick("backend", "auto")), BACKENDS)
+    backend = str(pick("backend", "auto"))
+    if backend not in BACKENDS:
+        raise _setting_error("backend", backend, f"one of {', '.join(BACKENDS)}")
     keys = _layer_of_key(layers)  # No variable here holds the key itself: a traceback may show it.
     named = keys.get("account") if keys else env.get(ENVIRONMENT["account"], "").strip() or None
     account = None if named is None else str(named)
@@ -365,10 +367,7 @@ def _route(proxy: Any, ca_bundle: Any) -> Route:
     url = None if proxy is None else str(proxy).strip()
     if url not in {None, "none"}:
         Proxy(url, "The setting proxy")  # it raises if the URL cannot be used
-    return Route(
-        url,
-        None if ca_bundle is None else str(_absolute(ca_bundle).resolve()),
-    )
+    return Route(url, None if ca_bundle is None else str(_absolute(ca_bundle).resolve()))
 
 
 def _library_url(value: Any) -> str | None:
@@ -381,12 +380,6 @@ def _library_url(value: Any) -> str | None:
 
 def _setting_error(name: str, value: Any, allowed: str) -> UsageError:
     return UsageError(f"{name} must be {allowed}, not {value!r}.")
-
-
-def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> str:
-    if value in allowed:
-        return value
-    raise _setting_error(name, value, f"one of {', '.join(allowed)}")
 
 
 def _switch(name: str, value: Any) -> bool:

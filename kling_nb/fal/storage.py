@@ -233,7 +233,9 @@ class Wire:
         """Ask fal for the URLs of an upload."""
         step = "initiate-multipart" if parts else "initiate"
         url = f"{self.host}/storage/upload/{step}?storage_type={route}"
-        body = {"content_type": file.content_type, "file_name": _safe_name(file.name)}
+        # A name on disk may contain anything, even invalid UTF-8. This one is safe in a URL.
+        name = re.sub(r"[^A-Za-z0-9._-]+", "_", file.name)[-80:].lstrip(".") or "file"
+        body = {"content_type": file.content_type, "file_name": name}
 
         async def ask() -> Place:
             headers = self._http.key_header(url) | lifecycle.headers
@@ -323,26 +325,18 @@ class Wire:
                     raise _upload_error(url, fault) from fault
             except _Refused as refused:
                 if not retry.allows("PUT", attempt, refused.answer.status_code):
-                    raise _refusal_error(refused.answer, by_fal=url.startswith(self.host)) from None
+                    error = refusal(refused.answer, "The upload")
+                    by_fal = url.startswith(self.host)
+                    if not (by_fal and isinstance(error, _KEPT)):  # a storage host knows nothing of the key
+                        error.remedy = _REMEDY
+                    raise error from None
                 retry_after = refused.answer.headers.get("retry-after")
             await self._http.sleep(retry.delay(attempt, retry_after))
-
-
-def _safe_name(name: str) -> str:
-    """Return a file name that is safe in a URL. On disk it may contain anything, even invalid UTF-8."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "_", name)[-80:].lstrip(".") or "file"
 
 
 def _upload_error(url: str, fault: Exception) -> errors.UnreachableError:
     error = unreachable_error(url, fault)
     return errors.UnreachableError(f"The upload failed. {error.message}", remedy=_REMEDY)
-
-
-def _refusal_error(answer: httpx.Response, *, by_fal: bool) -> errors.ResponseError:
-    error = refusal(answer, "The upload")
-    if not (by_fal and isinstance(error, _KEPT)):  # A storage host knows nothing of the key.
-        error.remedy = _REMEDY
-    return error
 
 
 # -- The body of a request, read from a file while it is sent

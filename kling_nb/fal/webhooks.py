@@ -289,12 +289,7 @@ class _Fetched:
 
 
 class WebhookKeys:
-    """The public keys of one source, kept for a day at most. Any thread may use them.
-
-    Args:
-        source: Where the keys come from.
-        clock: Returns unix seconds.
-    """
+    """The public keys of one source, kept for a day at most. Any thread may use them."""
 
     def __init__(self, source: KeySource, *, clock: Callable[[], float] = time.time) -> None:
         self.source = source

@@ -18,7 +18,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -356,7 +356,8 @@ class PreviewServer:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=error_output,
-                env=_without_keys(os.environ),
+                # The server needs none of fal's keys, and others might read them there.
+                env={name: value for name, value in os.environ.items() if not is_key_variable(name)},
                 **group_options(),
             )
             assert process.stdout is not None
@@ -406,11 +407,6 @@ def group_options(platform: str = sys.platform) -> dict[str, Any]:
     if platform == "win32":
         return {"creationflags": create_new_process_group | create_no_window}
     return {"start_new_session": True}
-
-
-def _without_keys(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment without fal's keys. The server needs none, and others might read them there."""
-    return {name: value for name, value in environ.items() if not is_key_variable(name)}
 
 
 def _start_error(error_output: IO[bytes]) -> UnreachableError:

@@ -456,9 +456,6 @@ class Cancellation:
     async def request(self, state: State) -> str:
         """Cancel the job, now or as soon as possible, and return the outcome in words.
 
-        Args:
-            state: The state of the job.
-
         Raises:
             KlingError: fal could not be asked.
         """

@@ -76,13 +76,6 @@ class Holder:
 class Marker:
     """The marker of one request. Any thread, one at a time except for `beat`.
 
-    Args:
-        store: The library.
-        fingerprint: Fingerprint of the request.
-        take: Number of the take.
-        job_id: Id of the job on this machine.
-        account: Fingerprint of the key.
-
     Attributes:
         is_held: True if this machine holds it.
         request_id: fal's id of the request, once known. The next `beat` writes it.
@@ -206,11 +199,6 @@ LONGEST_WAIT = 10.0
 
 class Sharing:
     """A job and the library. Background thread.
-
-    Args:
-        record: The job and its row.
-        connections: Gives the library.
-        settings: The settings of the job, with a library.
 
     Attributes:
         is_elsewhere: True if another machine has sent the request, and it is not known whether fal has it.

@@ -101,9 +101,6 @@ class JobSubmission:
     ) -> tuple[Backend, RequestRef | None]:
         """Send the request once, or find the one that was sent earlier. The outcome is written to the row.
 
-        Args:
-            connect: Returns the backend.
-
         Returns:
             The backend, and the request as fal knows it; None if the job was cancelled before it was sent.
 
@@ -532,13 +529,7 @@ def _hash_of_data_uri(value: Any) -> str | None:
 
 
 def uncertain_error(entry: Entry, seen: str = "", remedy: str = "") -> errors.SubmissionUncertain:
-    """Return the error of a row that was sent and has no request id.
-
-    Args:
-        entry: The row.
-        seen: What fal's list shows.
-        remedy: What to do.
-    """
+    """Return the error of a row that was sent and has no request id."""
     sent = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.sent_at or entry.created_at))
     return errors.SubmissionUncertain(
         f"Job {entry.id} was sent on {sent} without an answer: fal may have accepted it. {seen}".rstrip(),

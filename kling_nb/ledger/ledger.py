@@ -265,7 +265,8 @@ class Ledger:
             that no row had.
         """
         with self._file.transaction() as db:
-            free = [request_id for request_id in request_ids if not _has_request(db, request_id)]
+            query = "SELECT 1 FROM jobs WHERE request_id = ?"
+            free = [one for one in request_ids if db.execute(query, (one,)).fetchone() is None]
             entry = self._entry(db, job_id)
             if entry.request_id is None and len(free) == 1 and not self._is_being_sent(db, entry):
                 self._set(db, job_id, state=State.IN_QUEUE, request_id=free[0], error=None)
@@ -353,14 +354,7 @@ class Ledger:
     def find_elsewhere(
         self, fingerprint: str, folder: Path, take: int, *, any_take: bool = False
     ) -> list[Entry]:
-        """Return fal's rows that paid, or may pay, for a take in another folder: first those with a file.
-
-        Args:
-            fingerprint: Fingerprint of the request.
-            folder: The media folder that does not have it.
-            take: Number of the take.
-            any_take: Return also rows of the other takes.
-        """
+        """Return fal's rows that paid, or may pay, for a take in another folder: first those with a file."""
         if not self.exists():
             return []
         with self._file.connection() as db:
@@ -512,7 +506,3 @@ def _rows_elsewhere(
         else:
             moved.append(entry)
     yield from moved
-
-
-def _has_request(db: sqlite3.Connection, request_id: str) -> bool:
-    return db.execute("SELECT 1 FROM jobs WHERE request_id = ?", (request_id,)).fetchone() is not None

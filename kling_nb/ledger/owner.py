@@ -54,13 +54,7 @@ def has_process(pid: int) -> bool:
 
 
 def has_windows_process(pid: int, kernel32: Any, last_error: Callable[[], int]) -> bool:
-    """Ask Windows about a process. An id exists also while another process keeps a handle of an ended one.
-
-    Args:
-        pid: The process id.
-        kernel32: The library of that name.
-        last_error: Returns the error of its last call.
-    """
+    """Ask Windows about a process. An id exists also while another process keeps a handle of an ended one."""
     # SYNCHRONIZE, ERROR_INVALID_PARAMETER and WAIT_OBJECT_0 in the headers of Windows
     synchronize, invalid_parameter, ended = 0x0010_0000, 87, 0
     handle = kernel32.OpenProcess(synchronize, False, pid)

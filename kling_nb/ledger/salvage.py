@@ -79,7 +79,8 @@ def repair(
         if not force and is_intact(path):
             return None
         fresh = path.with_name(f"{path.name}.new")
-        _remove(fresh)
+        for ending in ("", "-wal", "-shm", "-journal"):
+            fresh.with_name(fresh.name + ending).unlink(missing_ok=True)
         _write(fresh, [*readable_rows(path), *media_rows()])
         old = _set_aside(path, rename) if path.exists() else None
         fresh.replace(path)
@@ -164,11 +165,6 @@ def _set_aside(path: Path, rename: Rename) -> Path:
             "\nStop the other kernels that use kling_nb, and run the cell again.",
         ) from fault
     return new
-
-
-def _remove(path: Path) -> None:
-    for ending in ("", "-wal", "-shm", "-journal"):
-        path.with_name(path.name + ending).unlink(missing_ok=True)
 
 
 @contextmanager

@@ -292,12 +292,9 @@ class Entry:
         An unknown state or a damaged input is not an error, because the job may be paid for.
         """
         values = {name: row[name] for name in cls.__dataclass_fields__}
-        parsed = {"state": _state(values["state"]), "input": _json_object(values["input"])}
+        state = State(values["state"]) if values["state"] in set(State) else State.UNCERTAIN
+        parsed = {"state": state, "input": _json_object(values["input"])}
         return cls(**{**values, **parsed})
-
-
-def _state(word: str) -> State:
-    return State(word) if word in set(State) else State.UNCERTAIN
 
 
 def _json_object(text: str) -> dict[str, Any]:

@@ -171,13 +171,12 @@ class StreamHandler(GuardedHandler):
         except HTTPError as error:
             if announced_length(self) > _MOST_DISCARDED:
                 raise
-            self._refuse_later(error)
+            refusal = error
 
-    def _refuse_later(self, error: HTTPError) -> None:
-        def refuse(*_path: str) -> None:
-            raise error
+            def refuse(*_path: str) -> None:
+                raise refusal
 
-        setattr(self, str(self.request.method).lower(), refuse)
+            setattr(self, str(self.request.method).lower(), refuse)
 
 
 class JsonHandler(StreamHandler):

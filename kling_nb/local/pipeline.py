@@ -60,7 +60,7 @@ class Pipeline:
         self._store, self._base, self._speed = store, base, speed
         self._endpoints = {entry.id: entry for entry in endpoints() if entry.has_schema}
         self._threads = ThreadPoolExecutor(runners, thread_name_prefix="render")
-        self._threads.submit(_warm_up)
+        self._threads.submit(lambda: drawing.render)  # it imports numpy, Pillow and PyAV, not the loop
 
     @property
     def apps(self) -> frozenset[str]:
@@ -121,11 +121,6 @@ class Pipeline:
         return _success(
             endpoint, order, {name: file.to_json(self._base) for name, file in files.items()}, seconds
         )
-
-
-def _warm_up() -> None:
-    """Import numpy, Pillow and PyAV in a worker thread, so that the loop never waits for them."""
-    _ = drawing.render
 
 
 def _render_files(

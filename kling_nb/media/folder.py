@@ -96,11 +96,8 @@ class MediaFolder:
     def takes_of_cell(self, cell: str, backend: str) -> list[Take]:
         """Return the takes that were made from a cell or chosen for it, in the order of their submission.
 
-        Takes of the cell's request by `backend` count too, because older ones do not name their cell.
-
-        Args:
-            cell: Fingerprint of the cell's request.
-            backend: "fal" or "local".
+        A cell is named by the fingerprint of its request. Takes of this request by `backend` count too,
+        because older ones do not name their cell.
         """
         with self.one_look():
             found = {take.path: take for take in self._takes(cell, backends=(backend,))}
@@ -112,11 +109,6 @@ class MediaFolder:
 
     def find_chosen(self, cell: str, name: str, backends: Collection[str]) -> tuple[Take | None, Note | None]:
         """Return the take that was chosen last for a `%%kling NAME` cell and has its file.
-
-        Args:
-            cell: Fingerprint of the cell's request.
-            name: NAME of the cell.
-            backends: Backends whose takes count.
 
         Returns:
             The take, or None; and the sidecar of a later choice whose file is missing, or None.
@@ -417,7 +409,8 @@ class MediaFolder:
 
     def _place(self, incoming: Incoming, draft: TakeDraft) -> Take:
         """Check a received file and give it a name. Any thread."""
-        name = _printable_name(draft.file_name)
+        # A server gave the name, and messages show it.
+        name = "".join(char for char in draft.file_name or "" if char.isprintable())[:60] or "The result"
         found = check_type(incoming.head, draft.kind, name)
         sidecar = _sidecar(incoming, draft, found, _measures(incoming, draft, name))
         with disk_errors(self.folder):
@@ -512,12 +505,6 @@ def _sidecar(incoming: Incoming, draft: TakeDraft, kind: FileType, measures: Pro
         estimate_usd=draft.estimate_usd,
         made_from=draft.made_from,
     )
-
-
-def _printable_name(file_name: str | None) -> str:
-    """Return the file name that a server gave, in a form that a message can show."""
-    shown = "".join(letter for letter in file_name or "" if letter.isprintable())[:60]
-    return shown or "The result"
 
 
 # -- The number and name of a new take, even if several kernels want the same ones.
@@ -644,11 +631,10 @@ def _try_name(index: Index, note: Path, temporary: Path, sidecar: Sidecar) -> Ta
 def _take_at(index: Index, note: Path, sidecar: Sidecar) -> Take | None:
     """Return the take of the sidecar at `note` if it is of the same request."""
     owner = read_sidecar(note)
-    return _take_of(index, note, owner) if owner and _is_same_request(owner, sidecar) else None
-
-
-def _is_same_request(one: Sidecar, other: Sidecar) -> bool:
-    return one.request_id is not None and (one.request_id, one.backend) == (other.request_id, other.backend)
+    if owner is None or owner.request_id is None:
+        return None
+    same = (owner.request_id, owner.backend) == (sidecar.request_id, sidecar.backend)
+    return _take_of(index, note, owner) if same else None
 
 
 def _is_used(index: Index, note: Path, owner: Sidecar, wanted: Sidecar) -> bool:

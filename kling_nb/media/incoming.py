@@ -332,14 +332,7 @@ def remove_checkpoint(path: Path) -> None:
 
 
 def find_partial(folder: Path, backend: str, request_id: str, url: str) -> PartialDownload | None:
-    """Return the part of a file that an ended process downloaded, or None.
-
-    Args:
-        folder: Folder of the download.
-        backend: "fal" or "local".
-        request_id: Request of the result.
-        url: URL of the file.
-    """
+    """Return the part of a file that an ended process downloaded, or None."""
     for path, origin, size, sha256 in _checkpoints(folder):
         if (origin.backend, origin.request_id, origin.url) == (backend, request_id, url):
             partial = _claim(path, origin, size, sha256)

@@ -162,11 +162,7 @@ class Index:
         return self._find("request", request_id, recent)
 
     def of_cell(self, cell: str) -> list[Note]:
-        """Return the sidecars of takes that were made from a cell, or that may have been chosen for it.
-
-        Args:
-            cell: Fingerprint of the cell's request.
-        """
+        """Return the sidecars of takes that were made from a cell, or that may have been chosen for it."""
         where = (
             "path IN (SELECT path FROM notes WHERE made_from = ?"
             " UNION SELECT path FROM notes WHERE user IS NOT NULL AND instr(user, ?)) ORDER BY path"
@@ -506,10 +502,6 @@ class Index:
 
         It is searched by the name in the sidecar, then by size in the sidecar's folder, then by size in all
         folders. Its SHA-256 must be right.
-
-        Args:
-            note: Path of the sidecar.
-            sidecar: Its content.
         """
         named = note.parent / sidecar.file
         if size_of(named) == sidecar.size and self.checksum(named) == sidecar.sha256:

@@ -125,11 +125,6 @@ class PlainErrors:
 
     The user caused them, by ■ or Cancel, and the card above says so. IPython has room for one such handler,
     and keeps that of the user.
-
-    Args:
-        shell: The shell.
-        kinds: Classes of exceptions.
-        show: Shows the text.
     """
 
     def __init__(

@@ -251,9 +251,6 @@ COMMANDS: dict[str, tuple[_Run, int, int]] = {
 def matches(before: str) -> tuple[str, list[tuple[str, str]]] | None:
     """Return what may stand at the cursor, or None if the line is not one of ours.
 
-    Args:
-        before: The line up to the cursor.
-
     Returns:
         The word at the cursor so far; and each candidate with its type, which JupyterLab shows.
     """

@@ -235,9 +235,6 @@ def _top_level(text: str, start: int, end: int, pairs: dict[int, int | None]) ->
 class Fields:
     """The values of the fields of one cell.
 
-    Args:
-        variables: The variables of the user.
-
     Attributes:
         unread: True if the rule of an earlier version would have needed a value that is not known here.
     """
@@ -405,10 +402,6 @@ def axes_of(body: str, value: Evaluate) -> tuple[tuple[Axis, ...], Prompt]:
     """Return the axes in a prompt, and a function that gives the prompt for a choice among them.
 
     Every field is evaluated here, once.
-
-    Args:
-        body: The prompt as the user wrote it.
-        value: Returns the value of a field.
 
     Raises:
         UsageError: A field failed.

@@ -18,7 +18,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from kling_nb._lazy import av, image_ops, pillow
 from kling_nb.catalog.problem import Problem, ValuePath, dotted_path, listing, quote
-from kling_nb.request.file_types import HEAD, FileType, detect
+from kling_nb.request.file_types import HEAD, detect
 from kling_nb.request.local_file import ClipFit, LocalFile, MediaSlot
 from kling_nb.request.media_input import ORIENTATION, DataUriError, is_data_uri, parse_data_uri, plain_image
 
@@ -119,7 +119,9 @@ def measure(file: IO[bytes], size: int) -> Measures:
     values: dict[str, float] = {"file_size": size}
     preview = False
     if kind == "image":
-        _register_heif(found)
+        if found is not None and found.suffix == ".heic":
+            with suppress(ImportError):  # pillow-heif is imported only for such a file
+                import_module("pillow_heif").register_heif_opener()
         values |= _image_size(file)
     elif kind:
         stream, preview = _stream(file)
@@ -142,13 +144,6 @@ def measure_file(file: LocalFile) -> Measures:
         return Measures(file.fit.values, "mp4", "video")
     with file.open() as opened:
         return measure(opened, file.size)
-
-
-def _register_heif(found: FileType | None) -> None:
-    """Let Pillow read HEIC, if pillow-heif is installed. It is imported only for such a file."""
-    if found is not None and found.suffix == ".heic":
-        with suppress(ImportError):
-            import_module("pillow_heif").register_heif_opener()
 
 
 def changes_in_words(file: LocalFile) -> str:
@@ -272,14 +267,7 @@ def breaches(place: Place, found: Measures, *, rehearsal: bool = False) -> list[
 def limit_problems(
     schema: Mapping[str, Any], data: Mapping[str, Any], files: Mapping[str, LocalFile], *, rehearsal: bool
 ) -> Iterator[Problem]:
-    """Find files of an input that break the limits of its schema. URLs are not looked at.
-
-    Args:
-        schema: The endpoint's schema.
-        data: The input.
-        files: Its local files by path.
-        rehearsal: See `breaches`.
-    """
+    """Find files of an input that break the limits of its schema. URLs are not looked at."""
     for place in places(schema, data):
         if not place.limits and not place.formats:
             continue

@@ -108,7 +108,9 @@ class LocalFile:
         if not size:
             raise slot.error(f"{slot.name}: {_quote_path(text)} is an empty file")
         kind = slot.recognise(file.read(HEAD), _quote_path(text), path.name)
-        stamp = _stamp(found) if _is_stable(found) else None
+        # Only if the last change is so old that the next one will have a different time.
+        is_stable = time.time() - max(found.st_mtime, found.st_ctime) > _STABLE_SECONDS
+        stamp = _stamp(found) if is_stable else None
         if slot.read_later and stamp is not None:
             return cls(path, None, path.name, kind.mime, size, "", stamp)
         file.seek(0)
@@ -224,11 +226,6 @@ class ClipFit:
 
 def _stamp(found: os.stat_result) -> Stamp:
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
-
-
-def _is_stable(found: os.stat_result) -> bool:
-    """Return True if the last change is so old that the next one will have a different time."""
-    return time.time() - max(found.st_mtime, found.st_ctime) > _STABLE_SECONDS
 
 
 def _refuse_special(mode: int, text: str, slot: MediaSlot) -> None:

@@ -40,9 +40,11 @@ def problems(endpoint: Endpoint, values: Mapping[str, Any]) -> tuple[Problem, ..
     broken = tuple(_json_problems(values))
     if broken:  # The validator would raise at them.
         return broken
+    rules = [*_groups(schema, "oneOf"), *_groups(schema, "anyOf"), *_excluding_groups(schema)]
+    alternatives = frozenset(name for group in rules for name in group)
     found = [
         *_unknown_names(schema, values, (), endpoint.short_name),
-        *_blank_texts(schema, values, (), _alternatives(schema)),
+        *_blank_texts(schema, values, (), alternatives),
         *_schema_problems(endpoint, values),
         *_rule_problems(endpoint, values),
     ]
@@ -106,15 +108,13 @@ def _blank_texts(
     for name, part in schema.get("properties", {}).items():
         value = values.get(name)
         yield from _blank_texts(part, value, (*path, name))
-        if name in needed and isinstance(value, str) and not _is_visible(value) and "enum" not in part:
+        if name not in needed or not isinstance(value, str) or "enum" in part:
+            continue
+        if not any(char.isprintable() and not char.isspace() for char in value):
             what = "has only white space in it" if value else "is empty"
             wanted = part.get("description")
             remedy = f"Give a text: {wanted}" if wanted else "Give a text."
             yield Problem((*path, name), "blank", f"{dotted_path((*path, name))} {what}.", remedy)
-
-
-def _is_visible(text: str) -> bool:
-    return any(char.isprintable() and not char.isspace() for char in text)
 
 
 def _json_problems(values: Mapping[str, Any]) -> Iterator[Problem]:
@@ -255,12 +255,6 @@ def _rule_keywords(schema: Schema) -> frozenset[str]:
         "not": [schema["not"]] if "not" in schema else (),
     }
     return frozenset(word for word, parts in branches.items() if parts and all(map(_is_group, parts)))
-
-
-def _alternatives(schema: Schema) -> frozenset[str]:
-    """Return the names of the parameters in these rules."""
-    groups = [*_groups(schema, "oneOf"), *_groups(schema, "anyOf"), *_excluding_groups(schema)]
-    return frozenset(name for group in groups for name in group)
 
 
 def _rule_problems(endpoint: Endpoint, values: Mapping[str, Any]) -> Iterator[Problem]:

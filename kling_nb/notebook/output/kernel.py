@@ -82,7 +82,8 @@ class KernelOutputs(TextOutputs):
             if two_outputs:
                 self._publish(text_bundle(job), metadata, view_id)
             self._publish(card_bundle(job), metadata, card_id)
-            _wait_for_submission(job)
+            if not job.done:
+                wait([job._answered], FIRST_SECONDS)
         view = job_widget.widget_bundle(job) if live else {}
         was_submitted = bool(job.request_id)
         if view and two_outputs:
@@ -145,20 +146,11 @@ def shows_card_without_kernel(shell: Any) -> bool:
     return served_here() or front_end.VSCODE_NOTEBOOK in shell.user_ns
 
 
-def _wait_for_submission(job: Job) -> None:
-    if not job.done:
-        wait([job._answered], FIRST_SECONDS)
-
-
 class KernelSweep:
     """The live grid of a sweep and its card, placed by `LiveAndCard`.
 
     The card is updated when the last cell has ended. A waiting cell calls `finish` for that, so that its
     output is complete when it ends. Otherwise a thread does it.
-
-    Args:
-        sweep: The sweep to show.
-        shell: The shell that publishes.
     """
 
     def __init__(self, sweep: Sweep, shell: Any) -> None:
@@ -205,12 +197,7 @@ class KernelSweep:
 
 
 class TextSweep:
-    """A batch with more rows than a grid can show: one line, which is replaced as it goes on.
-
-    Args:
-        sweep: The batch to show.
-        publish: `KernelOutputs._publish`.
-    """
+    """A batch with more rows than a grid can show: one line, which is replaced as it goes on."""
 
     def __init__(self, sweep: Sweep, publish: Callable[..., None]) -> None:
         self._sweep = sweep
@@ -286,7 +273,8 @@ class LiveAndCard:
         """Show the live view, if there is a viewer. Call it once, before `show_card`."""
         if not has_viewer():
             return
-        view = _grid_view(source)
+        bundle = view_of(grid_widget.GridWidget(source)._repr_mimebundle_())
+        view = {VIEW: bundle[VIEW]} if VIEW in bundle else {}
         if shows_card_without_kernel(self._shell):
             self._view = view  # `show_card` publishes it in the same output
         elif view:
@@ -304,9 +292,3 @@ class LiveAndCard:
             transient={"display_id": display_id} if display_id else {},
             update=update,
         )
-
-
-def _grid_view(source: Any) -> Bundle:
-    """Return the live view of a `GridSource`; empty outside of a kernel."""
-    bundle = view_of(grid_widget.GridWidget(source)._repr_mimebundle_())
-    return {VIEW: bundle[VIEW]} if VIEW in bundle else {}

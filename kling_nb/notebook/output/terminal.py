@@ -173,13 +173,7 @@ def _option_lines(options: SubmitOptions | None) -> list[str]:
 
 
 class TerminalSweep:
-    """A sweep in a terminal: a line for each progress, then the table.
-
-    Args:
-        sweep: The sweep to show.
-        stream: Where to print; None is standard output.
-        quiet: Print nothing.
-    """
+    """A sweep in a terminal: a line for each progress, then the table."""
 
     def __init__(self, sweep: Sweep, stream: TextIO | None, *, quiet: bool) -> None:
         self._sweep = sweep
@@ -235,11 +229,6 @@ REFRESH_SECONDS = 0.5
 def wait_with_progress(job: Job, stream: TextIO | None, timeout: float | None) -> Result:
     """Block until the job has ended, and show its state and log lines.
 
-    Args:
-        job: The job.
-        stream: Where to print; None is standard output.
-        timeout: Seconds to wait at most, or None.
-
     Raises:
         WaitTimeout: `timeout` seconds passed; the job goes on.
         Interrupted: Ctrl-C.
@@ -281,7 +270,9 @@ class StatusLine:
         """Print a log line above the status line."""
         self.clear()
         moment = (line.timestamp or "")[11:19]
-        show_text(f"  {moment:8}  {_printable(line.message)}", self._stream)
+        # A text from outside may have characters that control a terminal.
+        message = "".join(char if char.isprintable() else " " for char in line.message)[:2000]
+        show_text(f"  {moment:8}  {message}", self._stream)
 
     def refresh(self) -> None:
         """Show the current state."""
@@ -321,8 +312,3 @@ def describe(job: Job) -> str:
             return "downloading"
         case other:
             return other.value.lower()
-
-
-def _printable(text: str) -> str:
-    """Return text from outside without characters that control a terminal."""
-    return "".join(char if char.isprintable() else " " for char in text)[:2000]
