@@ -97,7 +97,7 @@ def parse_status(data: Mapping[str, Any]) -> Status | None:
         queue_position=position if isinstance(position, int) and not isinstance(position, bool) else None,
         logs=_parse_logs(data.get("logs")),
         error=None if error in (None, "") else str(error),
-        error_type=_text(data.get("error_type")),
+        error_type=text_or_none(data.get("error_type")),
         inference_time=seconds,
     )
 
@@ -106,7 +106,7 @@ def _parse_logs(entries: Any) -> tuple[Logged, ...]:
     if not isinstance(entries, list):
         return ()
     return tuple(
-        Logged(str(entry["message"]), _text(entry.get("timestamp")), _text(entry.get("level")))
+        Logged(str(entry["message"]), text_or_none(entry.get("timestamp")), text_or_none(entry.get("level")))
         for entry in entries
         if isinstance(entry, dict) and entry.get("message") is not None
     )
@@ -119,7 +119,8 @@ def _number(value: Any) -> float | None:
         return None
 
 
-def _text(value: Any) -> str | None:
+def text_or_none(value: Any) -> str | None:
+    """Return a text that is not empty; None for anything else."""
     return value if isinstance(value, str) and value else None
 
 
@@ -296,12 +297,14 @@ def refusal(answer: httpx.Response, what: str, request_id: str | None = None) ->
 def type_in(data: Mapping[str, Any], headers: Mapping[str, str]) -> str | None:
     """Return the `error_type` of an error answer: from its body, from an object in it, or from its header."""
     parts = (data, *(part for name in ("detail", "error") if isinstance(part := data.get(name), dict)))
-    named = [text for part in parts for key in ("error_type", "type") if (text := _text(part.get(key)))]
+    named = [
+        text for part in parts for key in ("error_type", "type") if (text := text_or_none(part.get(key)))
+    ]
     known = [text for text in named if text in TYPES]
     # The caller's start timeout is named by a header of its own (FAL-PROTOCOL §3.2).
     start_timeout = "startup_timeout" if "x-fal-request-timeout-type" in headers else None
     header = headers.get("x-fal-error-type") or start_timeout
-    return next(iter(known), None) or _text(data.get("error_type")) or header
+    return next(iter(known), None) or text_or_none(data.get("error_type")) or header
 
 
 def from_error_text(text: str, error_type: str | None, *, request_id: str | None) -> ResponseError:

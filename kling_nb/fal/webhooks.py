@@ -28,7 +28,7 @@ from kling_nb._files import write_file
 from kling_nb._lazy import httpx, lazy
 from kling_nb.errors import UnreachableError, UsageError, WebhookRejected
 from kling_nb.fal.hosts import LOOPBACK, REST, REST_VARIABLE, Hosts, Route
-from kling_nb.fal.replies import from_error_text, from_response
+from kling_nb.fal.replies import from_error_text, from_response, text_or_none
 
 if TYPE_CHECKING:
     from kling_nb.fal import http
@@ -214,32 +214,28 @@ def _event(raw: bytes, signed_id: str) -> WebhookEvent:
         raise WebhookRejected("body", "The signed body of the webhook is not JSON.") from fault
     if not isinstance(data, dict) or data.get("status") not in {"OK", "ERROR"}:
         raise WebhookRejected("body", "The signed body of the webhook has no status OK or ERROR.")
-    request_id = _text(data.get("request_id")) or signed_id
+    request_id = text_or_none(data.get("request_id")) or signed_id
     ok = data["status"] == "OK"
     return WebhookEvent(
         request_id=request_id,
-        gateway_request_id=_text(data.get("gateway_request_id")),
+        gateway_request_id=text_or_none(data.get("gateway_request_id")),
         ok=ok,
         payload=data.get("payload"),
         error=None if ok else _error(data, request_id),
-        payload_error=_text(data.get("payload_error")),
+        payload_error=text_or_none(data.get("payload_error")),
     )
 
 
 def _error(data: Mapping[str, Any], request_id: str) -> errors.ResponseError:
     """Return the error from the payload if it has a status code or a `detail` list, else from the text."""
-    text = _text(data.get("error")) or "fal gave no reason"
+    text = text_or_none(data.get("error")) or "fal gave no reason"
     payload = data["payload"] if isinstance(data.get("payload"), dict) else {}
     code = re.fullmatch(r"Invalid status code: ([0-9]{3})", text)
     if code is None and not isinstance(payload.get("detail"), list):
-        kind = _text(data.get("error_type")) or _text(payload.get("error_type"))
+        kind = text_or_none(data.get("error_type")) or text_or_none(payload.get("error_type"))
         return from_error_text(text, kind, request_id=request_id)
     body = json.dumps(payload).encode() if payload else b""
     return from_response(int(code[1]) if code else 0, {}, body, request_id=request_id)
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) and value else None
 
 
 # -- fal's public keys

@@ -17,7 +17,7 @@ from kling_nb import errors
 from kling_nb.events import Downloading, Ready, State, Submitted
 from kling_nb.fal.download import Beginning, Download
 from kling_nb.fal.platform import signed_url
-from kling_nb.fal.replies import QueueResult
+from kling_nb.fal.replies import QueueResult, text_or_none
 from kling_nb.job.connections import Backend
 from kling_nb.job.record import JobRecord
 from kling_nb.media import MediaFolder, Origin, PartialDownload, Take, TakeDraft
@@ -200,8 +200,8 @@ class ResultStore:
             request_id=job.request_id or "",
             url=download.url,
             kind=endpoint.output_kind,
-            content_type=text_of(file, "content_type") or download.content_type,
-            file_name=text_of(file, "file_name"),
+            content_type=text_or_none(file.get("content_type")) or download.content_type,
+            file_name=text_or_none(file.get("file_name")),
             created_at=job.created_at,
             units=result.units,
             lines=tuple((line.timestamp, line.message) for line in job.lines),
@@ -282,7 +282,7 @@ async def open_file(
     inline = file.get("file_data") or (url if is_data_uri(url) else None)
     if inline:
         kind, raw = _decode(str(inline))
-        yield Download("", text_of(file, "content_type") or kind, len(raw), _one_chunk(raw))
+        yield Download("", text_or_none(file.get("content_type")) or kind, len(raw), _one_chunk(raw))
         return
     async with AsyncExitStack() as until_closed:
         try:
@@ -329,12 +329,6 @@ def json_download(data: Any) -> Download:
     """Return the result itself as a JSON file, for endpoints that make data only."""
     raw = json.dumps(data, ensure_ascii=False, indent=1).encode()
     return Download("", "application/json", len(raw), _one_chunk(raw))
-
-
-def text_of(file: File, name: str) -> str | None:
-    """Return a text field of the File object, or None for anything else."""
-    value = file.get(name)
-    return value if isinstance(value, str) and value else None
 
 
 def _files_named(data: Mapping[str, Any], name: str) -> dict[str, File]:

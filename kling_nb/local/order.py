@@ -185,16 +185,18 @@ async def fetch(place: Place, store: FileStore, base: str) -> InputFile:
     Raises:
         InvalidInput: The file cannot be read. The entry has fal's type `file_download_error`.
     """
-    return InputFile(place, await _read(place, store, base))
-
-
-async def _read(place: Place, store: FileStore, base: str) -> bytes:
     url = place.value
     if is_data_uri(url):
-        return _decode(place)
+        try:
+            data = parse_data_uri(url).data
+        except DataUriError as fault:
+            raise _download_error(place, f"it is a data URI {fault}") from fault
+        if not data:
+            raise _download_error(place, "the data URI is empty")
+        return InputFile(place, data)
     own = store.find_url(url, base)
     if own is not None:
-        return await asyncio.to_thread(own.path.read_bytes)
+        return InputFile(place, await asyncio.to_thread(own.path.read_bytes))
     if not is_loopback(url):
         raise _download_error(
             place, "the local preview server fetches only files of this machine; upload the file instead"
@@ -206,7 +208,7 @@ async def _read(place: Place, store: FileStore, base: str) -> bytes:
         raise _download_error(place, str(fault)[:200]) from fault
     finally:
         client.close()
-    return reply.body
+    return InputFile(place, reply.body)
 
 
 def is_loopback(url: str) -> bool:
@@ -219,16 +221,6 @@ def is_loopback(url: str) -> bool:
         )
     except ValueError:
         return False
-
-
-def _decode(place: Place) -> bytes:
-    try:
-        data = parse_data_uri(place.value).data
-    except DataUriError as fault:
-        raise _download_error(place, f"it is a data URI {fault}") from fault
-    if not data:
-        raise _download_error(place, "the data URI is empty")
-    return data
 
 
 def _download_error(place: Place, why: str) -> InvalidInput:

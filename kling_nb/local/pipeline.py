@@ -89,7 +89,12 @@ class Pipeline:
         self._threads.shutdown(wait=True, cancel_futures=True)
 
     async def _work(self, job: Job, endpoint: Endpoint) -> Answer:
-        values = check_input(endpoint, _parse(job.body))
+        try:
+            given = parse_body(job.body)
+        except ValueError as fault:
+            text = f"JSON decode error: {fault}"
+            raise InvalidInput([detail((), text, "json_invalid", None)]) from fault
+        values = check_input(endpoint, given)
         job.log(f"Loading pipeline kling-{endpoint.short_name}")
         await _sleep(job, LOAD_SECONDS / self._speed)
         files = [
@@ -181,10 +186,3 @@ async def _sleep(job: Job, seconds: float) -> None:
         async with asyncio.timeout(seconds):
             await _wait_for_cancel(job)
             raise OrderCancelled
-
-
-def _parse(body: bytes) -> Any:
-    try:
-        return parse_body(body)
-    except ValueError as fault:
-        raise InvalidInput([detail((), f"JSON decode error: {fault}", "json_invalid", None)]) from fault

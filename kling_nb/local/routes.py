@@ -331,7 +331,9 @@ def request_entry(job: Job, *, payloads: bool) -> dict[str, Any]:
             "duration": (job.ended_at - started).total_seconds(),
         }
     if payloads and job.keeps_payloads:
-        found["json_input"] = _input(job)
+        found["json_input"] = None
+        with contextlib.suppress(ValueError):
+            found["json_input"] = parse_body(job.body)
         if job.answer is not None and job.answer.code == 200:
             found["json_output"] = dict(job.answer.body)
     return found
@@ -340,13 +342,6 @@ def request_entry(job: Job, *, payloads: bool) -> dict[str, Any]:
 def api_error(code: int, kind: str, message: str) -> ErrorReply:
     """Return an error in the form of the platform API."""
     return ErrorReply(code, {"error": {"type": kind, "message": message}})
-
-
-def _input(job: Job) -> Any:
-    try:
-        return parse_body(job.body)
-    except ValueError:
-        return None
 
 
 def _verdict(job: Job) -> str:

@@ -94,15 +94,12 @@ class UploadHandler(StreamHandler):
         self._out.close()
         return self._path
 
-    def on_finish(self) -> None:
-        """Remove an incomplete body. Tornado calls this after the reply."""
-        self._discard()
-
     def on_connection_close(self) -> None:
         """Remove an incomplete body. Tornado calls this when the client disconnects."""
-        self._discard()
+        self.on_finish()
 
-    def _discard(self) -> None:
+    def on_finish(self) -> None:
+        """Remove an incomplete body. Tornado calls this after the reply."""
         if self._out is not None:
             self._out.close()
             self._path.unlink(missing_ok=True)  # A complete body has already been moved.

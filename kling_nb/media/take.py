@@ -117,7 +117,21 @@ class Sidecar:
             raise MediaError("A sidecar is not a JSON object.")
         if found.get("kling_nb") is True or found.get("kling_nb") != VERSION:
             raise MediaError(f"A sidecar is not of version {VERSION}.")
-        return cls(**{name: _value(found, name, read) for name, read in _READERS.items()})
+        values = {name: _checked(found, name) for name in _CHECKS}
+        # A take counts without these, and whatever they are.
+        usd: Any = found.get("estimate_usd")
+        made_from, user = found.get("made_from"), found.get("user")
+        is_amount = type(usd) in {int, float} and 0 <= usd < 1e9
+        return cls(
+            **{
+                **values,
+                **{name: values[name] and float(values[name]) for name in ("fps", "duration")},
+                "lines": tuple((moment, text) for moment, text in values["lines"][-MAX_LINES:]),
+                "estimate_usd": float(usd) if is_amount else None,
+                "made_from": made_from if isinstance(made_from, str) else None,
+                "user": user or {},
+            }
+        )
 
 
 def read_sidecar(path: Path) -> Sidecar | None:
@@ -153,121 +167,65 @@ def _refuse(word: str) -> NoReturn:
     raise ValueError(f"{word} is not JSON")
 
 
-# -- Readers of single values. Each raises ValueError for another type.
+# -- Checks of single values, and what each value has to be.
 
 
-def _value(found: dict[str, Any], name: str, read: Callable[[Any], Any]) -> Any:
-    try:
-        return read(found.get(name))
-    except ValueError as error:
-        raise MediaError(f"A sidecar's {name} is not {error}.") from None
+def _is_time(value: Any) -> bool:
+    with suppress(ValueError):
+        return isinstance(value, str) and datetime.fromisoformat(value).tzinfo is not None
+    return False
 
 
-def _text(value: Any) -> str:
-    if not isinstance(value, str) or not value:
-        raise ValueError("a text")
-    return value
-
-
-def _whole(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value < 2**63:
-        raise ValueError("a whole number from 1")
-    return value
-
-
-def _positive(value: Any) -> float:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not 0 < value < 1e12:  # refuses NaN too
-        raise ValueError("a number above 0")
-    return float(value)
-
-
-def _amount(value: Any) -> float | None:
-    """Return an amount of money. Return None for anything else, because a take counts without it."""
-    known = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e9
-    return float(value) if known else None
-
-
-def _object(value: Any) -> dict[str, Any]:
-    if isinstance(value, dict):
-        return value
-    raise ValueError("an object")
-
-
-def _name(value: Any) -> str:
-    if not is_file_name(_text(value)):
-        raise ValueError("the name of a file")
-    return str(value)
-
-
-def _sha256(value: Any) -> str:
-    if not isinstance(value, str) or not re.fullmatch("[0-9a-f]{64}", value):
-        raise ValueError("64 hexadecimal digits")
-    return value
-
-
-def _time(value: Any) -> str:
-    try:
-        zone = datetime.fromisoformat(_text(value)).tzinfo
-    except ValueError:
-        zone = None
-    if zone is None:
-        raise ValueError("an ISO 8601 time with its zone")
-    return str(value)
-
-
-def _lines(value: Any) -> tuple[Line, ...]:
-    if isinstance(value, list):
-        return tuple(_line(line) for line in value[-MAX_LINES:])
-    raise ValueError("a list of lines")
-
-
-def _line(value: Any) -> Line:
+def _is_line(value: Any) -> bool:
     match value:
-        case [str() | None as time, str() as message]:
-            return time, message
-    raise ValueError("a list of [timestamp, message]")
+        case [str() | None, str()]:
+            return True
+    return False
 
 
-def _one_of(*allowed: str) -> Callable[[Any], str]:
-    def read(value: Any) -> str:
-        if value not in allowed:
-            raise ValueError(f"one of {', '.join(allowed)}")
-        return str(value)
+_TEXT = (lambda value: isinstance(value, str) and value != "", "a text")
+_WHOLE = (lambda value: type(value) is int and 1 <= value < 2**63, "a whole number from 1")
+_NUMBER = (lambda value: type(value) in {int, float} and 0 < value < 1e12, "a number above 0")
+_TIME = (_is_time, "an ISO 8601 time with its zone")
 
-    return read
-
-
-def _or_none(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    return lambda value: None if value is None else read(value)
-
-
-_READERS: dict[str, Callable[[Any], Any]] = {
-    "fingerprint": _text,
-    "take": _whole,
-    "endpoint": _text,
-    "input": _object,
-    "backend": _one_of("fal", "local"),
-    "request_id": _or_none(_text),
-    "file": _name,
-    "kind": _one_of("video", "audio", "image", "data"),
-    "content_type": _text,
-    "sha256": _sha256,
-    "size": _whole,
-    "url": _or_none(_text),
-    "width": _or_none(_whole),
-    "height": _or_none(_whole),
-    "fps": _or_none(_positive),
-    "duration": _or_none(_positive),
-    "frame_count": _or_none(_whole),
-    "created_at": _time,
-    "finished_at": _time,
-    "billable_units": _or_none(_text),
-    "lines": _lines,
-    "estimate_usd": _amount,
-    "made_from": lambda value: value if isinstance(value, str) else None,  # a take counts without it
-    "user": lambda value: value or {},  # a take counts, whatever this is
+_CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "fingerprint": _TEXT,
+    "take": _WHOLE,
+    "endpoint": _TEXT,
+    "input": (lambda value: isinstance(value, dict), "an object"),
+    "backend": (lambda value: value in ("fal", "local"), "one of fal, local"),
+    "request_id": _TEXT,
+    "file": (lambda value: isinstance(value, str) and is_file_name(value), "the name of a file"),
+    "kind": (lambda value: value in ("video", "audio", "image", "data"), "one of video, audio, image, data"),
+    "content_type": _TEXT,
+    "sha256": (
+        lambda value: isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value) is not None,
+        "64 hexadecimal digits",
+    ),
+    "size": _WHOLE,
+    "url": _TEXT,
+    "width": _WHOLE,
+    "height": _WHOLE,
+    "fps": _NUMBER,
+    "duration": _NUMBER,
+    "frame_count": _WHOLE,
+    "created_at": _TIME,
+    "finished_at": _TIME,
+    "billable_units": _TEXT,
+    "lines": (
+        lambda value: isinstance(value, list) and all(map(_is_line, value[-MAX_LINES:])),
+        "a list of [timestamp, message]",
+    ),
 }
+_OPTIONAL = {"request_id", "url", "width", "height", "fps", "duration", "frame_count", "billable_units"}
+
+
+def _checked(found: dict[str, Any], name: str) -> Any:
+    """Return a value of a sidecar, or raise `MediaError`."""
+    value, (is_right, words) = found.get(name), _CHECKS[name]
+    if (value is None and name in _OPTIONAL) or is_right(value):
+        return value
+    raise MediaError(f"A sidecar's {name} is not {words}.")
 
 
 # -- File names: `{slug of the prompt}-{first 8 characters of the fingerprint}-{take}`.

@@ -356,24 +356,19 @@ def _content(slot: MediaSlot, file: Any) -> bytes:
     if getattr(file, "seekable", bool)():
         position = file.tell()
         file.seek(0)
+    content = bytearray()
     try:
-        return _read_to_end(slot, file)
+        while block := file.read(_BLOCK):
+            if not isinstance(block, (bytes, bytearray, memoryview)):
+                text = f"{slot.name}: the open file gives {type(block).__name__}, not bytes"
+                raise slot.error(text, 'Open it with open(path, "rb").')
+            content += block
+            if len(content) > _MOST:
+                text = f"{slot.name}: the open file has more than {_MOST >> 30} GiB"
+                raise slot.error(text, "Give its path.")
     finally:
         if position is not None:
             file.seek(position)
-
-
-def _read_to_end(slot: MediaSlot, file: Any) -> bytes:
-    content = bytearray()
-    while block := file.read(_BLOCK):
-        if not isinstance(block, (bytes, bytearray, memoryview)):
-            raise slot.error(
-                f"{slot.name}: the open file gives {type(block).__name__}, not bytes",
-                'Open it with open(path, "rb").',
-            )
-        content += block
-        if len(content) > _MOST:
-            raise slot.error(f"{slot.name}: the open file has more than {_MOST >> 30} GiB", "Give its path.")
     return bytes(content)
 
 
@@ -389,11 +384,7 @@ _CLEAR = {"L": "LA", "1": "LA", "RGB": "RGBA", "P": "RGBA"}
 _CHANNELS = {1: "L", 3: "RGB", 4: "RGBA"}
 _SHAPES = "(height, width, 3), with 4 for transparency, or (height, width) for grey"
 _BRIGHTEST = 65_535  # of 16 bits
-_UNDECODABLE = (
-    OSError,
-    ValueError,
-    SyntaxError,
-)  # what Pillow raises, which decodes an opened file only when used
+_UNDECODABLE = (OSError, ValueError, SyntaxError)  # of Pillow, which decodes an opened file only when used
 
 
 def _read_pixels(slot: MediaSlot, value: Any) -> LocalFile | None:
@@ -412,8 +403,8 @@ def _read_pixels(slot: MediaSlot, value: Any) -> LocalFile | None:
             not have, or the slot accepts no image.
     """
     # A Pillow image exists only if its module is imported already. An import here takes 0.1 s.
-    pillow = sys.modules.get("PIL.Image")
-    if pillow is not None and isinstance(value, pillow.Image):
+    loaded = sys.modules.get("PIL.Image")
+    if loaded is not None and isinstance(value, loaded.Image):
         return _pillow_file(slot, value)
     if isinstance(value, type) or not hasattr(value, "__array__"):
         return None
@@ -424,7 +415,11 @@ def _read_pixels(slot: MediaSlot, value: Any) -> LocalFile | None:
             f"{slot.name}: {type(value).__name__} cannot be read as an array ({str(error)[:80]})",
             "For a tensor, give tensor.detach().cpu().numpy().",
         ) from None
-    return _png_file(slot, _array_image(slot, array)) if array.ndim else None
+    if not array.ndim:
+        return None
+    mode, size = _array_mode(slot, array), (array.shape[1], array.shape[0])
+    pixels: NDArray[np.uint8] = np.ascontiguousarray(array)
+    return _png_file(slot, pillow.frombytes(mode, size, pixels.tobytes()))
 
 
 def _pillow_file(slot: MediaSlot, image: Image) -> LocalFile:
@@ -503,12 +498,6 @@ def plain_image(image: Image) -> Image:
     plain = upright.copy() if upright.mode == mode else upright.convert(mode)
     plain.info = {}
     return plain
-
-
-def _array_image(slot: MediaSlot, array: NDArray[Any]) -> Image:
-    mode = _array_mode(slot, array)
-    pixels: NDArray[np.uint8] = np.ascontiguousarray(array)
-    return pillow.frombytes(mode, (array.shape[1], array.shape[0]), pixels.tobytes())
 
 
 def _array_mode(slot: MediaSlot, array: NDArray[Any]) -> str:
