@@ -159,21 +159,19 @@ class EndpointBook:
         fetched_at = datetime.now(UTC).isoformat(timespec="seconds")
         try:
             found = from_openapi(endpoint_id, document, fetched_at=fetched_at)
-            _check_schemas(found)
+            for schema in (found.input_schema, found.output_schema):
+                if not jsonschema_rs.meta.is_valid(dict(schema)):  # no validator could be made of it
+                    raise UnreadableDocument("it is no JSON Schema")
         except (UnreadableDocument, RecursionError) as fault:
             raise _schema_error(endpoint_id, f"cannot be used: {fault}.") from fault
-        entry = {
-            "kling_nb": _VERSION,
-            "endpoint": endpoint_id,
-            "fetched_at": fetched_at,
-            "document": document,
-        }
+        about = {"kling_nb": _VERSION, "endpoint": endpoint_id, "fetched_at": fetched_at}
+        entry = json.dumps({**about, "document": document}, ensure_ascii=True)
         self._failed.pop(endpoint_id, None)
         with suppress(
             OSError
         ):  # Without a stored schema (full disk, read-only home) it is fetched each time.
             self._folder.mkdir(parents=True, exist_ok=True)
-            write_file(self._path(endpoint_id), json.dumps(entry, ensure_ascii=True).encode(), overwrite=True)
+            write_file(self._path(endpoint_id), entry.encode(), overwrite=True)
         return found
 
     def store_copy(self, endpoint: Endpoint) -> None:
@@ -236,13 +234,6 @@ def _parse(endpoint_id: str, data: bytes) -> Endpoint:
     if datetime.fromisoformat(entry["fetched_at"]).tzinfo is None:
         raise ValueError("a date without a time zone")
     return from_openapi(endpoint_id, entry["document"], fetched_at=entry["fetched_at"])
-
-
-def _check_schemas(endpoint: Endpoint) -> None:
-    """Raise unless both schemas are valid JSON Schemas, so that a validator can be made of them."""
-    for schema in (endpoint.input_schema, endpoint.output_schema):
-        if not jsonschema_rs.meta.is_valid(dict(schema)):
-            raise UnreadableDocument("it is no JSON Schema")
 
 
 def _with_notice(stored: _Stored) -> Endpoint:

@@ -50,9 +50,9 @@ class Problem:
 class InvalidValue(Exception):
     """Carries a problem out of a nested value. It is always caught, and the user sees an `InputError`."""
 
-    def __init__(self, problem: Problem) -> None:
-        self.problem = problem
-        super().__init__(problem.text)
+    def __init__(self, path: ValuePath, kind: str, text: str, remedy: str) -> None:
+        self.problem = Problem(path, kind, text, remedy)
+        super().__init__(text)
 
 
 def dotted_path(path: ValuePath) -> str:

@@ -34,11 +34,10 @@ from kling_nb.media.take import (
     read_sidecar,
     slug,
     stems,
-    timestamp,
 )
 from kling_nb.request.file_types import BYTES, GIF, JSON, M4A, MP4, NOUNS, TEXT, FileType, file_type
 from kling_nb.video import Probe, probe
-from kling_nb.video.decisions import Choice, choose
+from kling_nb.video.decisions import Choice, choose, timestamp
 
 _ABANDONED = re.compile(rf"\.kling-\d+-[0-9a-f]{{12}}\.part({re.escape(CHECKPOINT_SUFFIX)})?")
 _ABANDONED_SECONDS = 2 * 86_400.0

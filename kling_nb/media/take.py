@@ -40,7 +40,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
-from datetime import UTC, datetime
+from datetime import datetime
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
@@ -156,11 +156,6 @@ def is_rated(path: Path) -> bool:
         return any(entry["value"] if isinstance(entry, dict) else entry for entry in user.values())
     except (OSError, ValueError, RecursionError, AttributeError, KeyError):
         return True
-
-
-def timestamp(unix: float) -> str:
-    """Return `unix` seconds as a sidecar has them."""
-    return datetime.fromtimestamp(unix, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _refuse(word: str) -> NoReturn:

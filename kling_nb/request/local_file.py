@@ -17,7 +17,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from kling_nb.catalog.problem import InvalidValue, Problem, ValuePath, dotted_path, listing, nearest, quote
+from kling_nb.catalog.problem import InvalidValue, ValuePath, dotted_path, listing, nearest, quote
 from kling_nb.errors import MediaInputError
 from kling_nb.request.file_types import ACCEPTED, FORMATS, HEAD, NOUNS, FileType, detect, file_type
 
@@ -299,7 +299,7 @@ class MediaSlot:
 
     def error(self, text: str, remedy: str = "") -> InvalidValue:
         """Return the error of a value that is not accepted; `text` is a sentence without its full stop."""
-        return InvalidValue(Problem(self.path, "media", f"{text}.", remedy or self.requirement))
+        return InvalidValue(self.path, "media", f"{text}.", remedy or self.requirement)
 
     def recognise(self, head: bytes, subject: str, name: str = "") -> FileType:
         """Return the format of a content that begins with `head`.

@@ -342,7 +342,10 @@ def build_request(
             remedy="Give a str, or several in a sweep.",
             parameter="prompt",
         )
-    if prompt is not None and _includes_prompt(chosen, prompt):
+    # The empty prompt of an empty cell is left out for endpoints without a required prompt, for example because
+    # they take `multi_prompt` instead. For all others the schema reports it.
+    required = chosen.input_schema.get("required", ())
+    if prompt is not None and (prompt.strip() or {"prompt", "text"} & {*required}):
         values[_prompt_parameter(chosen)] = prompt
     return VideoRequest.build(chosen, values, fit=fit)
 
@@ -408,16 +411,6 @@ def _put_image(values: dict[str, Any], chosen: Endpoint, word: str, name: str, v
             remedy="Give only one of them. Nothing was sent.",
         )
     values[name] = value
-
-
-def _includes_prompt(chosen: Endpoint, prompt: str) -> bool:
-    """Return True if the prompt is part of the input.
-
-    The empty prompt of an empty cell is left out for endpoints without a required prompt, for example
-    because they take `multi_prompt` instead. For all others the schema reports it.
-    """
-    required = chosen.input_schema.get("required", ())
-    return bool(prompt.strip()) or "prompt" in required or "text" in required
 
 
 def _prompt_parameter(chosen: Endpoint) -> str:
@@ -594,13 +587,9 @@ def _file_list(value: Any) -> Any:
     """Return a list of files: also for a single file, and for the JSON text of a list."""
     if isinstance(value, (list, tuple)):
         return value
-    if not isinstance(value, str):
-        return [value]
-    if value.lstrip().startswith("["):  # It may also be the name of a file.
-        try:
+    if isinstance(value, str) and value.lstrip().startswith("["):  # It may also be the name of a file.
+        with suppress(ValueError, RecursionError):
             return json.loads(value)
-        except (ValueError, RecursionError):
-            return [value]
     return [value]
 
 
@@ -609,14 +598,9 @@ def _parse_json(text: str, path: ValuePath, noun: str, example: str) -> Any:
         return json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         where = f" ({error})" if isinstance(error, json.JSONDecodeError) else ""
-        raise InvalidValue(
-            Problem(
-                path,
-                "json",
-                f"{dotted_path(path)} is not JSON: {quote(text)}{where}.",
-                f"Give a Python {'list' if noun == 'list' else 'dict'}, or JSON such as {example}.",
-            )
-        ) from None
+        remedy = f"Give a Python {'list' if noun == 'list' else 'dict'}, or JSON such as {example}."
+        why = f"{dotted_path(path)} is not JSON: {quote(text)}{where}."
+        raise InvalidValue(path, "json", why, remedy) from None
 
 
 def _refuse_constant(word: str) -> Any:
@@ -661,14 +645,8 @@ def _finite_number(value: Any, path: ValuePath) -> int | float:
     """Return a Python number for a number of any type, such as numpy's."""
     number = int(value) if isinstance(value, numbers.Integral) else float(value)
     if isinstance(number, float) and not math.isfinite(number):
-        raise InvalidValue(
-            Problem(
-                path,
-                "type",
-                f"{dotted_path(path)} is {value}, which JSON does not support.",
-                "Give a finite number.",
-            )
-        )
+        text = f"{dotted_path(path)} is {value}, which JSON does not support."
+        raise InvalidValue(path, "type", text, "Give a finite number.")
     return number
 
 
@@ -676,9 +654,7 @@ def _json_value(value: Any, path: ValuePath) -> Any:
     """Return a copy of a value that no schema describes, in the types of JSON."""
     value = _plain(as_list(value))
     if len(path) > _DEPTH:
-        raise InvalidValue(
-            Problem(path[:1], "json", f"{path[0]} is nested too deeply.", "Give a flatter value.")
-        )
+        raise InvalidValue(path[:1], "json", f"{path[0]} is nested too deeply.", "Give a flatter value.")
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
@@ -690,6 +666,4 @@ def _json_value(value: Any, path: ValuePath) -> Any:
     if isinstance(value, (list, tuple)):
         return [_json_value(part, (*path, index)) for index, part in enumerate(value)]
     text = f"{dotted_path(path)} is {quote(value)}, which JSON does not support."
-    raise InvalidValue(
-        Problem(path, "type", text, "Give a text, a number, true or false, a list or an object.")
-    )
+    raise InvalidValue(path, "type", text, "Give a text, a number, true or false, a list or an object.")

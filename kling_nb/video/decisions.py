@@ -129,7 +129,7 @@ def decide(sidecar: Path, **values: Any) -> None:
         UsageError: A value makes no sense.
         MediaError: The sidecar cannot be read or written.
     """
-    now = _now()
+    now = timestamp(time.time())
     entries = {name: {"value": _CHECKS[name](value), "at": now} for name, value in values.items()}
     stored = read_decisions(sidecar)
     if all(getattr(stored, name) == entry["value"] for name, entry in entries.items()) and sidecar.exists():
@@ -149,20 +149,20 @@ def choose(sidecar: Path, cell: str, name: str, *, chosen: bool = True) -> None:
     Raises:
         MediaError: The sidecar cannot be read or written.
     """
-    new = [Choice(cell, name, _now())._asdict()] if chosen else []
+    new = [Choice(cell, name, timestamp(time.time()))._asdict()] if chosen else []
 
     def change(user: dict[str, Any]) -> dict[str, Any]:
         listed = user.get("chosen_for")
-        others = (
-            [entry for entry in listed if not _is_for(entry, cell, name)] if isinstance(listed, list) else []
-        )
+        others = listed if isinstance(listed, list) else []
+        others = [entry for entry in others if (_choice(entry) or ())[:2] != (cell, name)]
         return {**user, "chosen_for": [*others, *new]}
 
     _change(sidecar, change)
 
 
-def _now() -> str:
-    return datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def timestamp(unix: float) -> str:
+    """Return `unix` seconds as a sidecar has them."""
+    return datetime.fromtimestamp(unix, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _choice(entry: Any) -> Choice | None:
@@ -171,11 +171,6 @@ def _choice(entry: Any) -> Choice | None:
         case {"cell": str(cell), "name": str(name), "at": str(at)}:
             return Choice(cell, name, at)
     return None
-
-
-def _is_for(entry: Any, cell: str, name: str) -> bool:
-    choice = _choice(entry)
-    return choice is not None and (choice.cell, choice.name) == (cell, name)
 
 
 def _change(sidecar: Path, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:

@@ -124,7 +124,14 @@ def _media_error(path: Path, error: Exception) -> MediaError:
         )
     if isinstance(error, OSError):
         return MediaError(f"{path.name} cannot be read: {error.strerror}.")
-    return MediaError(f"{path.name} does not decode as a video{_other_kind(path)}.", remedy=_remedy(path))
+    head, remedy = _head(path), ""
+    kind = file_type(head).kind
+    is_instead = f": it is {NOUNS[kind]}" if kind in {"image", "audio"} else "" if head else ": it is empty"
+    # MPEG-TS: packets of 188 bytes (192 in AVCHD), each with 0x47 at its start
+    if any(head[at::size][:2] == b"GG" for at, size in ((0, 188), (4, 192))):
+        is_instead = ": it is MPEG-TS, which is not supported"
+        remedy = f"Put it into an MP4: ffmpeg -i {path.name} -c copy {path.stem}.mp4"
+    return MediaError(f"{path.name} does not decode as a video{is_instead}.", remedy=remedy)
 
 
 def _head(path: Path) -> bytes:
@@ -133,28 +140,6 @@ def _head(path: Path) -> bytes:
             return file.read(HEAD)
     except OSError:
         return b""
-
-
-def _is_transport_stream(head: bytes) -> bool:
-    """Return True for MPEG-TS: packets of 188 bytes (192 in AVCHD), each with 0x47 at its start."""
-    return any(head[at::size][:2] == b"GG" for at, size in ((0, 188), (4, 192)))
-
-
-def _other_kind(path: Path) -> str:
-    """Return what a file that does not open is instead, for the end of a sentence."""
-    head = _head(path)
-    if not head:
-        return ": it is empty"
-    if _is_transport_stream(head):
-        return ": it is MPEG-TS, which is not supported"
-    kind = file_type(head).kind
-    return f": it is {NOUNS[kind]}" if kind in {"image", "audio"} else ""
-
-
-def _remedy(path: Path) -> str:
-    if not _is_transport_stream(_head(path)):
-        return ""
-    return f"Put it into an MP4: ffmpeg -i {path.name} -c copy {path.stem}.mp4"
 
 
 # -- How a file's frames have to be treated to look as in a player.
@@ -322,7 +307,10 @@ class _Chain:
             row = [self._graph.add(name, options) for name, options in steps]
             self._graph.link_nodes(self._source, *row, self._sink)
             tables = [node for node, (name, _) in zip(row, steps, strict=True) if name == "haldclut"]
-            sources = [_table_source(self._graph, table) for table in tables]
+            sources = []
+            for table in tables:
+                sources.append(self._graph.add("buffer", _source(_TABLE_SIDE, _TABLE_SIDE, "rgb48le")))
+                sources[-1].link_to(table, 0, 1)
             self._graph.configure()
         except av.FFmpegError as error:
             what = f"frames of {look.coded[0]}×{look.coded[1]} {look.format}"
@@ -342,12 +330,6 @@ class _Chain:
         with suppress(av.error.BlockingIOError, av.error.EOFError):
             while True:
                 yield self._sink.pull()
-
-
-def _table_source(graph: Graph, target: Any) -> Any:
-    source = graph.add("buffer", _source(_TABLE_SIDE, _TABLE_SIDE, "rgb48le"))
-    source.link_to(target, 0, 1)
-    return source
 
 
 def apply(
@@ -766,6 +748,7 @@ def _track(track: Any, packets: _Packets, start: Fraction) -> Track:
     context = track.codec_context
     ends = [pts + duration for pts, duration in packets.shown]
     allowed = float(Fraction(1, 200) / packets.base)
+    extradata = _extradata(track)
     whole = all(after[0] - end <= allowed for end, after in zip(ends, packets.shown[1:], strict=False))
     return Track(
         index=track.index,

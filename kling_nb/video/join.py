@@ -641,10 +641,7 @@ def _samples(path: Path, start: Fraction, track: Track | None, count: int) -> It
         yield from _pull(graph[1])
     else:
         for done in range(0, count, SAMPLE_RATE):
-            silence = np.zeros((2, min(SAMPLE_RATE, count - done)), np.float32)
-            frame = av.AudioFrame.from_ndarray(silence, format="fltp", layout="stereo")
-            frame.sample_rate = SAMPLE_RATE
-            yield frame
+            yield _audio_frame(np.zeros((2, min(SAMPLE_RATE, count - done))))
 
 
 def _decoded_audio(path: Path, container: Any, track: Track) -> Iterator[Any]:

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from kling_nb.errors import MediaError
 from kling_nb.media import Sidecar
 from kling_nb.media.folder import check_type
-from kling_nb.media.take import SLUG_LENGTH, is_file_name, read_sidecar, slug, stems, timestamp
+from kling_nb.media.take import SLUG_LENGTH, is_file_name, read_sidecar, slug, stems
 from kling_nb.request.file_types import NOUNS, file_type
+from kling_nb.video.decisions import timestamp
 
 SIDECAR = Sidecar(
     fingerprint="ab" * 32,
