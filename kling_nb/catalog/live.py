@@ -167,9 +167,8 @@ class EndpointBook:
         about = {"kling_nb": _VERSION, "endpoint": endpoint_id, "fetched_at": fetched_at}
         entry = json.dumps({**about, "document": document}, ensure_ascii=True)
         self._failed.pop(endpoint_id, None)
-        with suppress(
-            OSError
-        ):  # Without a stored schema (full disk, read-only home) it is fetched each time.
+        # Without a stored schema (full disk, read-only home) it is fetched each time.
+        with suppress(OSError):
             self._folder.mkdir(parents=True, exist_ok=True)
             write_file(self._path(endpoint_id), entry.encode(), overwrite=True)
         return found

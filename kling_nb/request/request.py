@@ -342,8 +342,8 @@ def build_request(
             remedy="Give a str, or several in a sweep.",
             parameter="prompt",
         )
-    # The empty prompt of an empty cell is left out for endpoints without a required prompt, for example because
-    # they take `multi_prompt` instead. For all others the schema reports it.
+    # The empty prompt of an empty cell is left out for endpoints without a required prompt, for example
+    # because they take `multi_prompt` instead. For all others the schema reports it.
     required = chosen.input_schema.get("required", ())
     if prompt is not None and (prompt.strip() or {"prompt", "text"} & {*required}):
         values[_prompt_parameter(chosen)] = prompt

@@ -748,7 +748,6 @@ def _track(track: Any, packets: _Packets, start: Fraction) -> Track:
     context = track.codec_context
     ends = [pts + duration for pts, duration in packets.shown]
     allowed = float(Fraction(1, 200) / packets.base)
-    extradata = _extradata(track)
     whole = all(after[0] - end <= allowed for end, after in zip(ends, packets.shown[1:], strict=False))
     return Track(
         index=track.index,
