@@ -75,6 +75,8 @@ def study(clip):
     finish(study[0], clip)
     begin(study[1], Submitted("r-1"), Queued(2))
     study[2].error = KlingError("It was refused.", remedy="Change it.")
+    for cell in study:
+        study._notify(cell)
     return study
 
 
