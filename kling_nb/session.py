@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakSet
 
 from kling_nb import front_end
@@ -17,7 +17,7 @@ from kling_nb import settings as _settings
 from kling_nb._lazy import lazy
 from kling_nb.background import BackgroundThread, check_can_wait, wait
 from kling_nb.catalog import Endpoint
-from kling_nb.errors import InputError, MissingKey, TableError, TableProblem, UsageError
+from kling_nb.errors import InputError, TableError, TableProblem, UsageError
 from kling_nb.events import State
 from kling_nb.fal.options import Lifecycle
 from kling_nb.fal.patience import Patience
@@ -48,6 +48,7 @@ else:  # boundary 1 of `_lazy`: they and httpx come with the first job
     clients = lazy("kling_nb.job.client")
 
 log = logging.getLogger(__name__)
+S = TypeVar("S", bound=Sweep)
 
 
 class Session:
@@ -266,10 +267,7 @@ class Session:
             cells = [
                 self._make_cell(index, found, place, rest) for index, place in enumerate(combinations(found))
             ]
-        payment = self._payment_of(cells, settings, notebook)
-        study = Sweep(found, cells, payment=payment, background=self._background, concurrency=concurrency)
-        self._add(study, payment, start=start)
-        return study
+        return self._study(Sweep, found, cells, settings, concurrency, notebook=notebook, start=start)
 
     def batch(
         self,
@@ -323,17 +321,21 @@ class Session:
                     rows.append(BatchRow(at, (at,), call.row.values, plan, name=call.name))
         if problems:
             raise TableError.of(found.source, problems)
-        payment = self._payment_of(rows, settings, notebook)
-        batch = Batch(
-            found.source, rows, payment=payment, background=self._background, concurrency=concurrency
-        )
-        self._add(batch, payment, start=start)
-        return batch
+        return self._study(Batch, found.source, rows, settings, concurrency, notebook=notebook, start=start)
 
-    def _payment_of(
-        self, cells: Sequence[SweepCell], settings: Settings, notebook: str | None
-    ) -> SweepPayment:
-        return SweepPayment(
+    def _study(
+        self,
+        kind: Callable[..., S],
+        about: Any,
+        cells: Sequence[SweepCell],
+        settings: Settings,
+        concurrency: int,
+        *,
+        notebook: str | None,
+        start: bool,
+    ) -> S:
+        """Return a new sweep or batch that may be paid for, and start it if that is wanted."""
+        payment = SweepPayment(
             [cell.plan for cell in to_submit(cells)],
             settings,
             ledger=self._connections.ledger,
@@ -341,15 +343,14 @@ class Session:
                 plan, notebook=notebook, reservation=reservation
             ),
         )
-
-    def _add(self, study: Sweep, payment: SweepPayment, *, start: bool) -> None:
-        """Check a new sweep or batch, and start it if that is wanted."""
+        study = kind(about, cells, payment=payment, background=self._background, concurrency=concurrency)
         if start:
             study._check_frozen()
         payment.check()
         self._sweeps.add(study)
         if start:
             study.start()
+        return study
 
     def _one_look(self) -> AbstractContextManager[None]:
         """Let the plans that this thread makes in a block share one look at what exists."""
@@ -459,8 +460,7 @@ class Session:
         if isinstance(taken, str):
             return taken
         settings = self.settings()
-        if settings.backend == "fal" and settings.key is None:
-            raise MissingKey
+        settings.need_key()
 
         async def send() -> str:
             backend = await self._connections.connect(settings)
@@ -510,8 +510,7 @@ class Session:
             KlingError: Refused, or no answer.
         """
         settings = self.settings(backend="fal")
-        if settings.key is None:
-            raise MissingKey
+        settings.need_key()
         chosen = self.endpoint(endpoint)
         return wait(self._background.spawn(self._connections.live_price(settings, chosen.id)))
 
@@ -543,8 +542,7 @@ class Session:
         if isinstance(days, bool) or not isinstance(days, int) or not 1 <= days <= 90:
             raise UsageError(f"days must be a whole number from 1 to 90, not {days!r}.", parameter="days")
         settings = self.settings(backend="fal")
-        if settings.key is None:
-            raise MissingKey
+        settings.need_key()
         end = time.time() + 60.0  # fal's clock may be ahead
         since = end - days * 86_400
 
@@ -610,15 +608,13 @@ class Session:
         request = VideoRequest(self._planner.endpoint_of_job(entry.endpoint), entry.input, {})
         if ended:
             return self._jobs.of_ended_row(request, entry, media)
-        if entry.backend == "fal" and settings.key is None:
-            raise MissingKey
+        settings.need_key()
         return self._starter.start(request, entry, settings, fresh=False)
 
     def _adopt(self, request_id: str, endpoint: Endpoint) -> Entry:
         """Add a row for a request that was made elsewhere. Its input is not known."""
         settings = self.settings()
-        if settings.backend == "fal" and settings.key is None:
-            raise MissingKey
+        settings.need_key()
         return self._connections.ledger(settings).adopt(
             request_id,
             Intent(

@@ -20,7 +20,7 @@ from kling_nb import front_end
 from kling_nb._lazy import platformdirs
 from kling_nb.catalog import DEFAULT_ENDPOINT
 from kling_nb.catalog.endpoint import number_of
-from kling_nb.errors import UsageError
+from kling_nb.errors import MissingKey, UsageError
 from kling_nb.fal.auth import Key, find_key, forget
 from kling_nb.fal.hosts import API, QUEUE, REST, REST_VARIABLE, SCHEMA, Hosts, Proxy, Route
 
@@ -114,6 +114,11 @@ class Settings:
     def index(self) -> Path:
         """Folder of the indexes of media folders. It may be deleted at any time."""
         return self.home / "index"
+
+    def need_key(self) -> None:
+        """Raise `MissingKey` if the backend is fal and there is no key."""
+        if self.backend == "fal" and self.key is None:
+            raise MissingKey(dotenv_note(self))
 
 
 class Unshown(dict[str, Any]):

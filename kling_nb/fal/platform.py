@@ -91,14 +91,17 @@ async def earlier_requests(
 
 async def _page(http: Http, query: Mapping[str, str]) -> tuple[dict[str, Any], float]:
     """Fetch one page. Return it with the seconds by which fal's clock is ahead of this machine's."""
-    url = f"{http.hosts.api.rstrip('/')}/v1/models/requests/by-endpoint?{urlencode(query)}"
-    answer = await http.exchange("GET", url)
+    answer = await http.exchange("GET", _url(http, "models/requests/by-endpoint", query))
     page = json_object(answer.content)
     if answer.is_success and page is not None and isinstance(page.get("items"), list):
         return page, _clock_difference(answer.headers.get("date"))
     if answer.is_success:
         raise errors.UnreachableError("fal's list of requests cannot be read.")
     raise refusal(answer, "Looking for the request")
+
+
+def _url(http: Http, path: str, query: Mapping[str, str]) -> str:
+    return f"{http.hosts.api.rstrip('/')}/v1/{path}?{urlencode(query)}"
 
 
 def _clock_difference(date: str | None) -> float:
@@ -156,8 +159,7 @@ async def live_price(http: Http, endpoint_id: str) -> LivePrice:
         ResponseError: Refused, or fal has no price for this endpoint.
         UnreachableError: No answer.
     """
-    url = f"{http.hosts.api.rstrip('/')}/v1/models/pricing?endpoint_id={quote(endpoint_id, safe='')}"
-    answer = await http.exchange("GET", url)
+    answer = await http.exchange("GET", _url(http, "models/pricing", {"endpoint_id": endpoint_id}))
     data = json_object(answer.content) or {}
     entries = data.get("prices")
     if answer.is_success and isinstance(entries, list):
@@ -207,9 +209,7 @@ async def billed_requests(http: Http, *, start: float, end: float) -> dict[str, 
     query = {"start": _stamp(start), "end": _stamp(end), "limit": "1000"}
     events: dict[BilledRequest, None] = {}  # new events may move one to the next page, so that it comes twice
     for _ in range(MAX_PAGES):
-        answer = await http.exchange(
-            "GET", f"{http.hosts.api.rstrip('/')}/v1/models/billing-events?{urlencode(query)}"
-        )
+        answer = await http.exchange("GET", _url(http, "models/billing-events", query))
         page = json_object(answer.content) or {}
         if not answer.is_success:
             fault = refusal(answer, "Asking for the bill")
@@ -261,7 +261,7 @@ async def is_deprecated(http: Http, endpoint_id: str) -> bool:
 
     False also means that fal does not answer or does not list it: this is only a hint.
     """
-    url = f"{http.hosts.api.rstrip('/')}/v1/models?endpoint_id={quote(endpoint_id, safe='')}"
+    url = _url(http, "models", {"endpoint_id": endpoint_id})
     with suppress(httpx.RequestError, errors.KlingError):
         answer = await http.answer(http.short, "GET", url, headers=http.key_header(url))
         models = (json_object(answer.content) or {}).get("models") if answer.is_success else None
@@ -298,7 +298,7 @@ async def signed_url(http: Http, url: str) -> str:
         UnreachableError: No answer, or no URL of the same file in it.
     """
     plain = url.partition("?")[0]
-    asked = f"{http.hosts.api.rstrip('/')}/v1/storage/files/sign?url={quote(plain, safe='')}"
+    asked = _url(http, "storage/files/sign", {"url": plain})
     headers, body = http.key_header(asked), {"expiration_seconds": SIGNED_SECONDS}
     try:
         answer = await http.answer(http.short, "POST", asked, json=body, headers=headers)

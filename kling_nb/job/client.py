@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -109,7 +109,7 @@ class Client:
             ResponseError: fal refused it.
         """
         settings = self._settings(max_cost=max_cost)
-        _need_key(settings)
+        settings.need_key()
         chosen, rest = SubmitOptions.split(options)
         if rest:
             raise errors.UsageError(
@@ -135,13 +135,11 @@ class Client:
             ResponseError: fal refused the call.
             UnreachableError: fal did not answer several tries.
         """
-        settings = self._settings()  # on this thread, because `credentials` may be the caller's function
 
-        async def ask() -> Status:
-            found = await self._find(settings, endpoint_id, request_id)
+        async def ask(found: _Found) -> Status:
             return await found.backend.client.status(found.ref, logs=logs)
 
-        return await self._work(ask())
+        return await self._ask(endpoint_id, request_id, ask)
 
     async def events(self, endpoint_id: str, request_id: str) -> AsyncGenerator[Event, None]:
         """Yield the events of a request: `Queued`, `Running`, `Logged`, and `Completed` last.
@@ -183,20 +181,7 @@ class Client:
             ResponseError: The model or fal refused or failed.
             UnreachableError: fal did not answer several tries. The result is still there.
         """
-        settings = self._settings()
-
-        async def ask() -> QueueResult:
-            found = await self._find(settings, endpoint_id, request_id)
-            status = await found.backend.client.status(found.ref)
-            if status.state != COMPLETED:
-                raise errors.NotFinished(
-                    f"The request has no result yet: it is {status.state}. It goes on.",
-                    remedy="Wait for it: `async for event in client.events(…)`, or get_job(…).wait().",
-                    request_id=request_id,
-                )
-            return await _fetch_result(found, reported=status.error is not None)
-
-        return await self._work(ask())
+        return await self._ask(endpoint_id, request_id, _fetch_result)
 
     async def cancel(self, endpoint_id: str, request_id: str) -> CancelOutcome:
         """Ask fal to stop a request. A queued one then costs nothing; a running one may still finish.
@@ -205,16 +190,7 @@ class Client:
             ResponseError: fal refused the call for a reason other than the four outcomes.
             UnreachableError: fal did not answer several tries.
         """
-        settings = self._settings()
-
-        async def ask() -> CancelOutcome:
-            found = await self._find(settings, endpoint_id, request_id)
-            outcome = await found.backend.client.cancel(found.ref)
-            if found.row is not None and ends_at_once(outcome, found.row.entry.state):
-                await found.note(**row_of_cancelled(found.row.entry.state))
-            return outcome
-
-        return await self._work(ask())
+        return await self._ask(endpoint_id, request_id, _cancel)
 
     # -- on the background thread -------------------------------------------------------
 
@@ -280,17 +256,22 @@ class Client:
             entry = None
         elif entry.backend != settings.backend:
             settings = await asyncio.to_thread(self._settings, backend=entry.backend)
-        _need_key(settings)
+        settings.need_key()
         backend = await self._connections.connect(settings)
         if entry is None:
-            ref = backend.hosts.ref(self._planner.endpoint_of_job(endpoint_id, settings).id, request_id)
+            ref = backend.http.hosts.ref(self._planner.endpoint_of_job(endpoint_id, settings).id, request_id)
             return _Found(backend, ref, None)
-        ref = backend.hosts.ref_from_reply(entry.endpoint, request_id, entry.urls)
+        ref = backend.http.hosts.ref_from_reply(entry.endpoint, request_id, entry.urls)
         return _Found(backend, ref, RowWriter(entry, ledger))
 
-    async def _work(self, work: Coroutine[Any, Any, T]) -> T:
-        """Do the work on the background thread. It is cancelled if the caller stops waiting."""
-        working = self._background.spawn(work)
+    async def _ask(self, endpoint_id: str, request_id: str, ask: Callable[[_Found], Awaitable[T]]) -> T:
+        """Find a request and ask about it, on the background thread, until the caller stops waiting."""
+        settings = self._settings()  # on this thread, because `credentials` may be the caller's function
+
+        async def find_and_ask() -> T:
+            return await ask(await self._find(settings, endpoint_id, request_id))
+
+        working = self._background.spawn(find_and_ask())
         try:
             return await wait_async(working)
         finally:
@@ -312,9 +293,16 @@ def _intent(request: VideoRequest, settings: Settings) -> Intent:
     )
 
 
-async def _fetch_result(found: _Found, *, reported: bool) -> QueueResult:
+async def _fetch_result(found: _Found) -> QueueResult:
+    status = await found.backend.client.status(found.ref)
+    if status.state != COMPLETED:
+        raise errors.NotFinished(
+            f"The request has no result yet: it is {status.state}. It goes on.",
+            remedy="Wait for it: `async for event in client.events(…)`, or get_job(…).wait().",
+            request_id=found.ref.request_id,
+        )
     try:
-        result = await found.backend.client.result(found.ref, reported=reported)
+        result = await found.backend.client.result(found.ref, reported=status.error is not None)
     except errors.KlingError as fault:
         if errors.is_final(fault):
             await found.note(**failure_columns(fault, accepted=True))
@@ -323,9 +311,11 @@ async def _fetch_result(found: _Found, *, reported: bool) -> QueueResult:
     return result
 
 
-def _need_key(settings: Settings) -> None:
-    if settings.backend == "fal" and settings.key is None:
-        raise errors.MissingKey
+async def _cancel(found: _Found) -> CancelOutcome:
+    outcome = await found.backend.client.cancel(found.ref)
+    if found.row is not None and ends_at_once(outcome, found.row.entry.state):
+        await found.note(**row_of_cancelled(found.row.entry.state))
+    return outcome
 
 
 def _check_input(value: Any) -> Mapping[str, Any]:

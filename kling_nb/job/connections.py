@@ -238,14 +238,12 @@ class Connections:
             client = queue.QueueClient(pool)
             self._backends[handle] = Backend(
                 name=name,
-                hosts=hosts,
                 client=client,
                 follower=follow.Follower(
                     client, has_ended=has_ended, has_all_lines=name == "local", sleep=pool.sleep
                 ),
                 storage=storage.Storage(pool),
                 http=pool,
-                sleep=pool.sleep,
                 key_fingerprint=key.fingerprint if key else None,
             )
         self._backends[handle].http.check_route()  # before the first upload, so that nothing is half-done
@@ -275,22 +273,18 @@ class Backend:
 
     Attributes:
         name: "fal" or "local".
-        hosts: Its URLs.
         client: Client of its queue.
         follower: Follows requests of the queue.
         storage: Uploads files.
-        http: Its HTTP connections, for all other calls.
-        sleep: Waits between two tries.
+        http: Its HTTP connections, for all other calls, with its URLs.
         key_fingerprint: Fingerprint of the key, or None.
     """
 
     name: str
-    hosts: Hosts
     client: queue.QueueClient
     follower: follow.Follower
     storage: storage.Storage
     http: http.Http
-    sleep: Sleep
     key_fingerprint: str | None
 
 

@@ -20,7 +20,6 @@ from kling_nb.errors import (
     InputError,
     KlingError,
     LibraryError,
-    MissingKey,
     NoTake,
     UnknownEndpoint,
     UsageError,
@@ -40,7 +39,7 @@ from kling_nb.request.request import (
     notices,
     stored_input,
 )
-from kling_nb.settings import Settings, dotenv_note, reloaded_module
+from kling_nb.settings import Settings, reloaded_module
 
 if TYPE_CHECKING:
     from kling_nb.library import Shared
@@ -816,8 +815,7 @@ def check_backend(plan: Plan) -> None:
         MissingKey: Backend fal without a key.
         InputError: There is no local preview of the endpoint.
     """
-    if plan.settings.backend == "fal" and plan.settings.key is None:
-        raise MissingKey(dotenv_note(plan.settings))
+    plan.settings.need_key()
     if plan.settings.backend == "local" and plan.request.endpoint.fetched_at:
         raise InputError(
             f"There is no local preview of {plan.request.endpoint.id}: it does not come with kling_nb.",

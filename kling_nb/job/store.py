@@ -126,7 +126,7 @@ class ResultStore:
                 refused = isinstance(fault, errors.MediaPrivate if sign else errors.DEAD_URL)
                 if attempt >= (REFUSED_TRIES if refused else DOWNLOAD_TRIES):
                     raise
-                await backend.sleep(min(2.0**attempt, 10.0))
+                await backend.http.sleep(min(2.0**attempt, 10.0))
 
     async def _download(
         self,

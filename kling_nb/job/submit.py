@@ -207,7 +207,7 @@ class JobSubmission:
                 await turn.enter_async_context(line)
                 self._has_turn = True
                 seconds = 0.0 if behind else seconds
-            await backend.sleep(seconds)
+            await backend.http.sleep(seconds)
 
     @asynccontextmanager
     async def _before_submission(self) -> AsyncIterator[None]:
@@ -303,11 +303,11 @@ class JobSubmission:
         if entry.request_id is None:
             await asyncio.to_thread(self._record.ledger.drop_unsent, entry.id)  # so that it is not resumed
             raise _not_sent_error(entry)
-        if entry.status_url and not backend.hosts.may_see_key(entry.status_url):
+        if entry.status_url and not backend.http.hosts.may_see_key(entry.status_url):
             raise _unknown_host_error(entry)
         self.other_key = entry.backend == "fal" and entry.key_fingerprint != backend.key_fingerprint
         self._job._apply(Submitted(entry.request_id, resumed=True))
-        ref = backend.hosts.ref_from_reply(entry.endpoint, entry.request_id, entry.urls)
+        ref = backend.http.hosts.ref_from_reply(entry.endpoint, entry.request_id, entry.urls)
         if not entry.status_url:  # later calls must ask the same hosts for this id
             await self._record.note(**_urls(ref))
         return ref

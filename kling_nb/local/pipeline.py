@@ -8,7 +8,6 @@ import hashlib
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kling_nb._lazy import lazy
@@ -122,44 +121,33 @@ class Pipeline:
             pace.stop.set()
             watch.cancel()
         files, seconds = await work
-        self._store.acl |= {one.file.id: job.acl for one in files.values() if job.acl != "allow"}
-        return _success(
-            endpoint, order, {name: file.to_json(self._base) for name, file in files.items()}, seconds
-        )
+        self._store.acl |= {file.id: job.acl for file, _ in files.values() if job.acl != "allow"}
+        named = {name: _file_object(file.url(self._base), output) for name, (file, output) in files.items()}
+        return _success(endpoint, order, named, seconds)
 
 
 def _render_files(
     order: Order, log: Callable[[str], None], pace: Pace, store: FileStore
-) -> tuple[dict[str, ResultFile], float]:
+) -> tuple[dict[str, tuple[StoredFile, drawing.OutputFile]], float]:
     outputs, seconds = drawing.render(order, log, pace)
     files = {
-        name: ResultFile(
-            store.add(output.data, output.name, output.content_type), len(output.data), output.size
-        )
+        name: (store.add(output.data, output.name, output.content_type), output)
         for name, output in outputs.items()
     }
     return files, seconds
 
 
-@dataclass(frozen=True, slots=True)
-class ResultFile:
-    """A stored file of a result. `shape` is width and height of an image or video in pixels."""
-
-    file: StoredFile
-    length: int
-    shape: tuple[int, int] | None
-
-    def to_json(self, base: str) -> dict[str, Any]:
-        """Return fal's File object. Images have their size in it."""
-        entry = {
-            "url": self.file.url(base),
-            "content_type": self.file.content_type,
-            "file_name": self.file.name,
-            "file_size": self.length,
-        }
-        if self.shape and self.file.content_type.startswith("image/"):
-            entry |= {"width": self.shape[0], "height": self.shape[1]}
-        return entry
+def _file_object(url: str, output: drawing.OutputFile) -> dict[str, Any]:
+    """Return fal's File object. Images have their size in it."""
+    entry = {
+        "url": url,
+        "content_type": output.content_type,
+        "file_name": output.name,
+        "file_size": len(output.data),
+    }
+    if output.size and output.content_type.startswith("image/"):
+        entry |= {"width": output.size[0], "height": output.size[1]}
+    return entry
 
 
 def _success(endpoint: Endpoint, order: Order, files: Mapping[str, Any], seconds: float) -> Answer:

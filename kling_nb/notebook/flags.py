@@ -326,54 +326,45 @@ def _parse(tokens: list[str], prog: str, default_endpoint: str) -> tuple[str | N
     parsed, unknown = parser.parse_known_args(tokens)
     if unknown:
         _refuse_word(unknown, parser, chosen)
-    _refuse_contradictions(parsed)
-    grid = _grid(parsed, prog)
     flags = {name: value for name, value in vars(parsed).items() if value is not None}
+    _refuse_contradictions(flags)
+    grid = _grid(flags, prog)
     arguments = {name: value for name, value in flags.items() if name in _FLAG_OF}
     if "tags" in arguments:
         arguments["tags"] = dict(arguments["tags"])
     values = {name[2:]: value for name, value in flags.items() if name.startswith(_PREFIX)}
-    return parsed.name, CellCall(
+    own = ("timeout", "dry_run", "quiet", "raw", "table", "prompt", "concurrency")
+    return flags.get("name"), CellCall(
         arguments=arguments,
         parameters={**values, **_set_values(flags.get("set", []), values, chosen, prog)},
-        wait=not flags.get("no_wait"),
-        timeout=parsed.timeout,
-        dry_run=bool(parsed.dry_run),
-        quiet=bool(parsed.quiet),
-        raw=bool(flags.get("raw")),
+        wait="no_wait" not in flags,
         grid=grid,
-        table=flags.get("table"),
-        prompt=flags.get("prompt"),
-        concurrency=flags.get("concurrency"),
+        **{name: flags[name] for name in own if name in flags},
     )
 
 
-def _refuse_contradictions(parsed: argparse.Namespace) -> None:
-    for one, other, both in (
-        ("--take", "--new", parsed.new and parsed.take is not None),
-        ("--timeout", "--no-wait", getattr(parsed, "no_wait", False) and parsed.timeout is not None),
-        ("--table", "--grid", all(getattr(parsed, name, None) is not None for name in ("table", "grid"))),
-    ):
-        if both:
+def _refuse_contradictions(flags: Mapping[str, Any]) -> None:
+    for one, other in (("take", "new"), ("timeout", "no_wait"), ("table", "grid")):
+        if one in flags and other in flags:
             raise UsageError(
-                f"{one} and {other} contradict each other.", remedy="Give one of them. Nothing was sent."
+                f"{flag_of(one)} and {flag_of(other)} contradict each other.",
+                remedy="Give one of them. Nothing was sent.",
             )
 
 
-def _grid(parsed: argparse.Namespace, prog: str) -> tuple[str, ...] | None:
+def _grid(flags: dict[str, Any], prog: str) -> tuple[str, ...] | None:
     """Return the words after each `--grid`; in `--grid fox`, a word without "=" is NAME."""
-    words: list[str] | None = getattr(parsed, "grid", None)
+    words: list[str] | None = flags.get("grid")
     if words is None:
-        several = prog == BATCH or getattr(parsed, "table", None) is not None
-        if getattr(parsed, "concurrency", None) is not None and not several:
+        if "concurrency" in flags and prog != BATCH and "table" not in flags:
             raise UsageError(
                 "--concurrency needs --grid or --table.",
                 remedy="Add --grid NAME=VALUE,VALUE. Nothing was sent.",
             )
         return None
     for at, word in enumerate(words):
-        if word.isidentifier() and parsed.name is None:
-            words[at], parsed.name = "", word
+        if word.isidentifier() and "name" not in flags:
+            words[at], flags["name"] = "", word
     return tuple(words)
 
 

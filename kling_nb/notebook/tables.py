@@ -111,9 +111,7 @@ def health(report: Health) -> str:
         ("No file", [f"{job_id}: download it again with %kling show {job_id}" for job_id in report.lost]),
         ("No row", [f"{path}: record it with kling-nb ledger rebuild" for path in report.unrecorded]),
     ):
-        lines += [f"{head.ljust(12)}{text}" for text in problems[:_SHOWN]]
-        if len(problems) > _SHOWN:
-            lines.append(f"{'':12}and {len(problems) - _SHOWN} more")
+        lines += _listed(problems, head.ljust(12))
     return "\n".join(lines)
 
 
@@ -185,10 +183,10 @@ def collected(keys: Sequence[str], size: int, *, deleted: bool) -> str:
     return "\n".join(lines if deleted else [*lines, "Nothing was deleted. Add --yes."])
 
 
-def _listed(names: Sequence[str]) -> list[str]:
+def _listed(names: Sequence[str], before: str = "  ") -> list[str]:
     """Return a line for each of the first names, and one that counts the others."""
-    more = [f"  and {len(names) - _SHOWN} more"] if len(names) > _SHOWN else []
-    return [f"  {name}" for name in names[:_SHOWN]] + more
+    more = [f"{' ' * len(before)}and {len(names) - _SHOWN} more"] if len(names) > _SHOWN else []
+    return [f"{before}{name}" for name in names[:_SHOWN]] + more
 
 
 def _megabytes(count: int) -> str:

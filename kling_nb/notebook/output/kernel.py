@@ -64,13 +64,8 @@ class KernelOutputs(TextOutputs):
         """Display a table as HTML, and as text for front ends without HTML."""
         self._shell.display_pub.publish({"text/html": html, "text/plain": text})
 
-    def show(self, job: Job, *, quiet: bool) -> None:
+    def show_job(self, job: Job) -> None:
         """Show widget and card of a job. A reused take has a widget too, which can make the next take."""
-        if quiet:
-            return
-        self.explain(job.backend)
-        for line in job.notices:
-            self.text(line)
         was_done = job.done
         metadata = mark_of(job).to_metadata()
         card_id = f"kling-{job.id}-{os.urandom(4).hex()}"

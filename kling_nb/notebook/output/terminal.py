@@ -96,6 +96,19 @@ class TextOutputs:
             self._is_explained = True
             self.text(local_notice())
 
+    def show(self, job: Job, *, quiet: bool) -> None:
+        """Print what the user should know about a job, and show it."""
+        if not quiet:
+            self.explain(job.backend)
+            for line in job.notices:
+                self.text(line)
+            self.show_job(job)
+
+    def show_job(self, job: Job) -> None:
+        """Print a finished job."""
+        if job.done:
+            self.text(card_text(job))
+
 
 class TerminalOutputs(TextOutputs):
     """Shows text, and a progress line while a job runs."""
@@ -105,16 +118,6 @@ class TerminalOutputs(TextOutputs):
     def table(self, text: str, html: str) -> None:
         """Print a table."""
         self.text(text)
-
-    def show(self, job: Job, *, quiet: bool) -> None:
-        """Print a finished job."""
-        if quiet:
-            return
-        self.explain(job.backend)
-        for line in job.notices:
-            self.text(line)
-        if job.done:
-            self.text(card_text(job))
 
     def wait(self, job: Job, timeout: float | None, *, quiet: bool) -> Result:
         """Wait with a progress line, then print the result."""
