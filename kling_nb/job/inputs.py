@@ -79,7 +79,7 @@ class Uploads:
         # A forked process must not wait for its parent's task.
         handle: tuple[object, ...] = (os.getpid(), upload, file.stamp)
         if file.sha256 or handle not in self._running:
-            await self._wait_for_hashes(file.size)
+            await self.finish(file.size)
         if not file.sha256 and handle not in self._running and await self._may_know(upload, file.size):
             file = await asyncio.to_thread(file.with_hash)
         if file.sha256:
@@ -134,16 +134,12 @@ class Uploads:
         self._unread[task] = (os.getpid(), size)
         task.add_done_callback(lambda _: self._unread.pop(task, None))
 
-    async def _wait_for_hashes(self, size: int | None = None) -> None:
+    async def finish(self, size: int | None = None) -> None:
         """Wait until all running uploads of files of this size (None: of any size) are in the ledger."""
         while tasks := [
             task for task, (pid, own) in self._unread.items() if pid == os.getpid() and size in {None, own}
         ]:
             await asyncio.wait(tasks)
-
-    async def finish(self) -> None:
-        """Wait until the ledger knows every file that was uploaded."""
-        await self._wait_for_hashes()
 
     async def _may_know(self, upload: Upload, size: int) -> bool:
         with suppress(LedgerError):

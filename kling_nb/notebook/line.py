@@ -29,7 +29,7 @@ from kling_nb.notebook.flags import (
     parse_takes,
     split_words,
 )
-from kling_nb.notebook.output.terminal import Outputs, TerminalOutputs
+from kling_nb.notebook.output.terminal import Outputs
 from kling_nb.notebook.prompt import Fields, fill_in, value_of_name
 from kling_nb.session import Session
 from kling_nb.settings import DOTENV
@@ -188,7 +188,7 @@ def _use(words: Sequence[str], session: Session, outputs: Outputs) -> None:
 
 
 def _panel(words: Sequence[str], session: Session, outputs: Outputs) -> Any:
-    if isinstance(outputs, TerminalOutputs):
+    if not outputs.has_widgets:
         raise UsageError(
             "The panel needs a notebook.", remedy="In a terminal, use %%kling or kling-nb generate."
         )

@@ -150,7 +150,7 @@ class KlingMagics(Magics):
         """The outputs of the front end."""
         if hasattr(self.shell, "kernel"):
             return kernel.KernelOutputs(self.shell)
-        return terminal.TerminalOutputs()
+        return terminal.Outputs()
 
 
 class CellMagic:

@@ -53,11 +53,6 @@ class Field:
     conversion: str = ""
     form: tuple[Part, ...] = ()
 
-    @property
-    def is_name(self) -> bool:
-        """True if the expression is a plain name."""
-        return self.code.isidentifier()
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Choice:
@@ -329,7 +324,8 @@ def value_of_name(variables: Mapping[str, Any]) -> Evaluate:
     def value(field: Field) -> Any:
         if field.code in variables:
             return variables[field.code]
-        reason = f"name {field.code!r} is not defined" if field.is_name else "only names are filled in here"
+        is_name = field.code.isidentifier()
+        reason = f"name {field.code!r} is not defined" if is_name else "only names are filled in here"
         raise UsageError(f"{_short(field.source)}: {reason}. Nothing was sent.")
 
     return value

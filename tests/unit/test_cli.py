@@ -21,7 +21,7 @@ from kling_nb.catalog.shipped import endpoint
 from kling_nb.cli import main
 from kling_nb.events import State
 from kling_nb.ledger import Ledger
-from kling_nb.notebook.output.terminal import TerminalOutputs
+from kling_nb.notebook.output.terminal import Outputs
 from kling_nb.request.request import VideoRequest
 
 pytestmark = pytest.mark.program
@@ -487,12 +487,12 @@ def test_standard_input_without_text(
 
 def test_the_outputs_of_a_terminal_take_any_stream_too(capsys: pytest.CaptureFixture[str]) -> None:
     narrow = io.TextIOWrapper(io.BytesIO(), encoding="cp1252")
-    TerminalOutputs(narrow).text("→ 🐈")
+    Outputs(narrow).text("→ 🐈")
     narrow.flush()
     assert narrow.buffer.getvalue() == b"\\u2192 \\U0001f408\n"  # type: ignore[attr-defined]
     closed = io.StringIO()
     closed.close()
-    TerminalOutputs(closed).text("a cat")
+    Outputs(closed).text("a cat")
     assert capsys.readouterr().out == ""
 
 

@@ -19,7 +19,7 @@ from kling_nb.cli import main
 from kling_nb.errors import MediaError, UnknownEndpoint, UsageError
 from kling_nb.media import MediaFolder, Sidecar, Take, TakeDraft
 from kling_nb.notebook.line import run_line
-from kling_nb.notebook.output.terminal import TerminalOutputs
+from kling_nb.notebook.output.terminal import Outputs
 from kling_nb.video import decisions
 
 PRO, STANDARD = ("fal-ai/kling-video/v1/pro/text-to-video", "fal-ai/kling-video/v1/standard/text-to-video")
@@ -224,10 +224,10 @@ def test_takes_are_found_by_what_was_decided(media: MediaFolder, capsys: pytest.
     assert "★★★★ " in shown
     assert "too dark" in shown
     assert "a-crow" not in shown
-    run_line("takes --tag nothing", Session(), TerminalOutputs(), {})
+    run_line("takes --tag nothing", Session(), Outputs(), {})
     assert "No take meets these conditions." in capsys.readouterr().out
     with pytest.raises(UsageError, match="--stars"):
-        run_line("takes --stars 4", Session(), TerminalOutputs(), {})
+        run_line("takes --stars 4", Session(), Outputs(), {})
 
 
 def test_a_rating_by_another_process_is_found_through_the_index_of_a_large_folder(

@@ -21,7 +21,7 @@ from kling_nb.notebook.card.grid import sizes
 from kling_nb.notebook.card.job import Bundle, card_bundle, text_bundle, view_of
 from kling_nb.notebook.card.mark import VIEW, here, mark_of, served_here
 from kling_nb.notebook.ipykernel_quirks import has_viewer
-from kling_nb.notebook.output.terminal import ShownSweep, TerminalSweep, TextOutputs
+from kling_nb.notebook.output.terminal import Outputs, ShownSweep, TerminalSweep
 from kling_nb.sweeps.axes import LARGEST
 from kling_nb.sweeps.storyboard import Storyboard
 from kling_nb.sweeps.sweep import Sweep, SweepCell
@@ -38,7 +38,7 @@ FIRST_SECONDS = 0.5
 take a quarter of a second, and would delay the submission."""
 
 
-class KernelOutputs(TextOutputs):
+class KernelOutputs(Outputs):
     """Shows jobs in cells.
 
     With the server extension, which prepares notebooks when they are opened, a job has one output: the
@@ -50,6 +50,8 @@ class KernelOutputs(TextOutputs):
     When the job ends, the card is replaced by its `display_id`. Its metadata never change; `mark.py` has the
     reason. The first job of a kernel shows its card at once, and its widget after the submission was sent.
     """
+
+    has_widgets = True
 
     def __init__(self, shell: Any) -> None:
         super().__init__()

@@ -22,32 +22,6 @@ from kling_nb.notebook.card.job import card_text
 from kling_nb.sweeps.sweep import Sweep, SweepCell
 
 
-class Outputs(Protocol):
-    """What the magics need of a front end. The extension chooses one when it loads."""
-
-    @property
-    def notebook(self) -> str | None:
-        """Name of the notebook, for the ledger."""
-
-    def text(self, text: str) -> None:
-        """Show lines of text."""
-
-    def table(self, text: str, html: str) -> None:
-        """Show a table as text or HTML."""
-
-    def plan(self, plan: Plan) -> None:
-        """Show what a call would do."""
-
-    def show(self, job: Job, *, quiet: bool) -> None:
-        """Show a job, live while it runs."""
-
-    def wait(self, job: Job, timeout: float | None, *, quiet: bool) -> Result:
-        """Block until the job has ended."""
-
-    def show_sweep(self, sweep: Sweep, *, quiet: bool) -> ShownSweep:
-        """Show a sweep, live while it runs."""
-
-
 class ShownSweep(Protocol):
     """A sweep in the outputs."""
 
@@ -75,16 +49,27 @@ def show_text(text: str, stream: TextIO | None = None, *, end: str = "\n") -> No
             print(shown, end=end, file=out, flush=True)
 
 
-class TextOutputs:
-    """What is text in every front end."""
+class Outputs:
+    """What the magics need of a front end, as text. `KernelOutputs` has the form for notebooks."""
+
+    has_widgets = False
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream
         self._is_explained = False
 
+    @property
+    def notebook(self) -> str | None:
+        """Path of the notebook, for the ledger, as the front end gives it."""
+        return None
+
     def text(self, text: str) -> None:
         """Print text."""
         show_text(text, self._stream)
+
+    def table(self, text: str, html: str) -> None:
+        """Show a table as text or HTML."""
+        self.text(text)
 
     def plan(self, plan: Plan) -> None:
         """Print a plan."""
@@ -105,22 +90,12 @@ class TextOutputs:
             self.show_job(job)
 
     def show_job(self, job: Job) -> None:
-        """Print a finished job."""
+        """Show a job, live while it runs. As text, only a finished one is shown."""
         if job.done:
             self.text(card_text(job))
 
-
-class TerminalOutputs(TextOutputs):
-    """Shows text, and a progress line while a job runs."""
-
-    notebook: str | None = None
-
-    def table(self, text: str, html: str) -> None:
-        """Print a table."""
-        self.text(text)
-
     def wait(self, job: Job, timeout: float | None, *, quiet: bool) -> Result:
-        """Wait with a progress line, then print the result."""
+        """Block until the job has ended: with a progress line, then print the result."""
         if quiet or job.done:
             return job.wait(timeout)
         result = wait_with_progress(job, self._stream, timeout)
@@ -128,7 +103,7 @@ class TerminalOutputs(TextOutputs):
         return result
 
     def show_sweep(self, sweep: Sweep, *, quiet: bool) -> ShownSweep:
-        """Return the sweep, which prints its progress during `wait`."""
+        """Show a sweep, live while it runs. As text, it prints its progress during `wait`."""
         if not quiet:
             self.explain(sweep[0].plan.settings.backend)
         return TerminalSweep(sweep, self._stream, quiet=quiet)
