@@ -1,7 +1,8 @@
 import { starsOf } from "../result/rating.js";
 import { button, div, element, newId, span, write } from "../shared/dom.js";
+import { stateChip } from "../shared/state.js";
 import { ago, inLine, label } from "../shared/words.js";
-import { stateMark, thumbnail } from "./job_face.js";
+import { thumbnail } from "./job_face.js";
 import { running } from "./running.js";
 import { rowAfter, scrollFor, windowOf } from "./virtual_list.js";
 
@@ -157,7 +158,7 @@ function rowNode(live, row) {
     div(
       "texts",
       element("bdi", "words", {}, row.prompt),
-      div("about", stateMark(row.state), span("rated", starsOf(row.rating)), about),
+      div("about", stateChip(row.state).node, span("rated", starsOf(row.rating)), about),
     ),
     element(
       "span",

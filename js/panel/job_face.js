@@ -1,15 +1,7 @@
 import { element, paintPoster } from "../shared/dom.js";
 import { draggable, frameIn } from "../shared/dragged.js";
-import { label } from "../shared/words.js";
 
 /** @typedef {import("./protocol.js").Row} Row */
-
-/**
- * The state as a coloured dot and a word.
- *
- * @param {import("./protocol.js").State} state
- */
-export const stateMark = (state) => element("span", "state", { "data-state": state }, label(state));
 
 /** The small image of a job, or the place for one.
  * @param {import("./live_panel.js").LivePanel} live @param {Row} row */

@@ -1,7 +1,7 @@
 import { resultParts } from "../result/view.js";
 import { ANY_WAY, button, div, element, write } from "../shared/dom.js";
+import { stateChip } from "../shared/state.js";
 import { GONE, isFinished, label } from "../shared/words.js";
-import { stateMark } from "./job_face.js";
 
 /** @typedef {import("./live_panel.js").LivePanel} LivePanel */
 /** @typedef {import("./openings.js").Opening} Opening */
@@ -118,7 +118,7 @@ function unfinished(live, opening) {
       }
       if (head.dataset.state !== row.state) {
         head.dataset.state = why.dataset.state = row.state;
-        head.replaceChildren(stateMark(row.state), element("span", "", {}, row.title));
+        head.replaceChildren(stateChip(row.state).node, element("span", "", {}, row.title));
       }
       write(prompt, row.prompt);
       const faulty = isFinished(row.state) && row.state !== "READY";

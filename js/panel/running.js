@@ -1,5 +1,6 @@
 import { ANY_WAY, button, div, element, span, write } from "../shared/dom.js";
 import { progressBar } from "../shared/progress.js";
+import { stateChip } from "../shared/state.js";
 import {
   ALREADY_MADE,
   brief,
@@ -10,7 +11,7 @@ import {
   phase,
   share,
 } from "../shared/words.js";
-import { stateMark, thumbnail } from "./job_face.js";
+import { thumbnail } from "./job_face.js";
 
 /** @typedef {import("./live_panel.js").LivePanel} LivePanel */
 /** @typedef {import("./protocol.js").Row} Row */
@@ -81,7 +82,7 @@ function item(live, first) {
       if (drawn !== `${row.state} ${row.has_media}`) {
         drawn = `${row.state} ${row.has_media}`;
         face.replaceChildren(thumbnail(live, row));
-        about.replaceChildren(stateMark(row.state), span(""));
+        about.replaceChildren(stateChip(row.state).node, span(""));
       }
       const now = /** @type {HTMLElement} */ (about.lastElementChild);
       write(now, facts(row, live.kernelNow));

@@ -1,5 +1,6 @@
 import { button, element, write } from "../shared/dom.js";
 import { menu } from "../shared/menu.js";
+import { stateChip } from "../shared/state.js";
 import {
   duration,
   inLine,
@@ -21,8 +22,8 @@ import {
  * @returns {Part}
  */
 export function header(live, entries) {
-  const chip = element("span", "chip");
-  const place = element("span", "chip-place", {}, chip);
+  const chip = stateChip();
+  const place = element("span", "chip-place", {}, chip.node);
   const spoken = element("span", "spoken", { role: "status" });
   const time = element("span", "time", { role: "timer", ariaLabel: "Elapsed time" });
   const facts = element("span", "time");
@@ -41,8 +42,7 @@ export function header(live, entries) {
       write(name, about.title || about.endpoint);
       name.title = about.endpoint;
       badge.hidden = about.backend !== "local";
-      chip.dataset.state = now.state;
-      write(chip, label(now.state));
+      chip.draw(now.state);
       write(spoken, spokenState(now));
       write(facts, costs(live));
       tick();

@@ -57,7 +57,7 @@ def test_states_have_the_colours_of_the_live_views() -> None:
     ],
 )
 def test_shapes_are_those_of_the_live_views(selector: str, own: str) -> None:
-    theirs = rule(SHARED if selector in {".kling-badge", ".kling-why"} else RESULT, selector)
+    theirs = rule(SHARED if selector in {".kling-badge", ".kling-why", ".kling-chip"} else RESULT, selector)
     mine = declarations(own)
     both = [name for name in theirs if name in mine and name != "background"]
     assert both
