@@ -398,7 +398,8 @@ KINDS = {
         },
     ),
     "grid": Kind(
-        "grid", dict.fromkeys(("planning", "running", "partly failed", "done", "flowing", "storyboard"))
+        "grid",
+        dict.fromkeys(("planning", "running", "partly failed", "done", "flowing", "tall", "storyboard")),
     ),
     "panel": Kind(
         "panel",

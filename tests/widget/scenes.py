@@ -218,9 +218,9 @@ class Sheet:
         flow = {"rows": [], "columns": [], "row_axis": "", "column_axis": "", "places": None}
         table = {
             "rows": ["calm", "stormy, with waves as high as houses"],
-            "columns": ["16:9", "1:1", "9:16"],
+            "columns": [*COLUMNS],
             "row_axis": "prompt",
-            "column_axis": "aspect_ratio",
+            "column_axis": "aspect ratio",
             "places": [[row, column] for row in (0, 1) for column in (0, 1, 2)],
         }
         captions = [cell.get("caption", f"cell {at + 1}") for at, cell in enumerate(self.cells)]
@@ -245,9 +245,10 @@ class Sheet:
         given = dict(self.cells[at])
         video = given.pop("video", None)
         given.pop("caption", None)
+        shape = [*COLUMNS.values()][at % 3] if self.count == 6 else 16 / 9
         known = {"message": "", "reused": False, "queue_position": None, "held": False, "received": 0}
-        known |= {"total": None, "shape": 0.0, "created_at": time.time() - 60, "expected": None}
-        known |= {"prompt": FOX, "cost": "", "plan": "to make", "retry": ""}
+        known |= {"total": None, "shape": shape, "created_at": time.time() - 60, "expected": None}
+        known |= {"prompt": FOX, "cost": "", "plan": "about $0.35", "retry": ""}
         return {"cell": at, **known, **given, **measures(video)}
 
     def video(self, at):
@@ -266,7 +267,14 @@ class Sheet:
 
 
 LIVE = {"WAITING", "SUBMITTING", "IN_QUEUE", "IN_PROGRESS", "DOWNLOADING"}
+COLUMNS = {"16:9": 16 / 9, "1:1": 1.0, "9:16": 9 / 16}
+"""The columns of a table, and the shape of the videos in each."""
 WAITING = {"state": "WAITING", "created_at": None}
+REUSED = {"reused": True, "cost": "already made, free (2026-11-03)"}
+LIMIT = (
+    "The sweep would cost about $2.10, and max_cost is $1.00. Nothing was sent.\n"
+    "Raise max_cost, or take fewer."
+)
 
 
 def made(shape, **fields):
@@ -274,12 +282,19 @@ def made(shape, **fields):
     return {"state": "READY", "video": clip(SHAPES[shape], shape), "caption": SHAPES[shape], **fields}
 
 
+def tall(**fields):
+    """A cell for a portrait video, which is not made yet."""
+    return {"state": "WAITING", "shape": 9 / 16, "caption": SHAPES["9:16"], **fields}
+
+
 GRIDS = {
     "planning": lambda: Sheet(
         "planning",
-        [WAITING] * 6,
+        [WAITING] * 4
+        + [{**WAITING, "plan": "already made, free"}, {**WAITING, "plan": "the same as another"}],
         started=False,
-        price="6 cells · 6 to make, about $2.10",
+        price="6 cells · 1 already made, free · 1 the same as another · 4 to make, about $1.40",
+        start_price="about $1.40",
         summary="not started",
     ),
     "running": lambda: Sheet(
@@ -292,32 +307,49 @@ GRIDS = {
             {"state": "SUBMITTING"},
             WAITING,
         ],
-        price="1 reused, free · 5 to make, about $1.75",
+        start_price="about $1.75",
         summary="1 of 6 ready, 5 to come",
     ),
     "partly failed": lambda: Sheet(
         "partly",
         [
-            made("16:9", reused=True),
+            made("16:9", **REUSED),
             made("1:1"),
-            {"state": "FAILED", "message": str(POLICY), "retry": "about $0.35"},
-            made("16:9"),
-            {"state": "CANCELLED", "message": "Cancelled. There is no result."},
-            {"state": "SKIPPED"},
+            {"state": "FAILED", "message": str(POLICY), "retry": "about $0.35", "cost": "not charged"},
+            {"state": "FAILED", "message": LIMIT, "retry": "about $0.35", "created_at": None},
+            {"state": "CANCELLED", "message": "Cancelled. There is no result.", "retry": "about $0.35"},
+            {
+                "state": "SKIPPED",
+                "message": "This cell of the sweep was not started. Nothing was sent.",
+                "retry": "about $0.35",
+                "created_at": None,
+            },
         ],
-        price="1 reused, free · 5 to make, about $1.75",
-        summary="3 of 6 ready, 3 without a result",
+        summary="2 of 6 ready, 4 without a result",
     ),
-    "done": lambda: Sheet("done", [made(shape) for shape in (*SHAPES, *SHAPES)][:6]),
+    "done": lambda: Sheet("done", [made(shape) for shape in (*COLUMNS, *COLUMNS)]),
     "flowing": lambda: Sheet(
-        "flowing", [made("16:9"), made("1:1"), made("9:16"), {**WAITING, "caption": LENS}]
+        "flowing",
+        [made("16:9", caption="5 s"), made("1:1"), made("9:16"), {**WAITING, "caption": LENS}],
+        start_price="about $1.40",
+    ),
+    "tall": lambda: Sheet(
+        "tall",
+        [
+            made("9:16"),
+            tall(state="IN_PROGRESS", expected=130.0),
+            tall(state="UNCERTAIN", message=str(UNANSWERED), cost="cost not known"),
+            tall(created_at=None),
+        ],
+        start_price="about $1.40",
+        summary="1 of 4 ready, 1 without a result, 2 to come",
     ),
     "storyboard": lambda: Sheet(
         "strip",
         [made(shape) for shape in SHAPES],
         mode="sequence",
         title="Storyboard",
-        summary="3 shots, 15 s",
+        summary="3 shots, 13 s",
     ),
 }
 
