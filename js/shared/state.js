@@ -1,7 +1,8 @@
 import { element, write } from "./dom.js";
-import { label } from "./words.js";
+import { LOST, label } from "./words.js";
 
-/** @typedef {Parameters<typeof label>[0]} Known a state of a job, or of a cell of a sweep that has none */
+/** A state of a job, or of a cell of a sweep that has none; LOST is that of a job that no kernel follows here.
+ * @typedef {Parameters<typeof label>[0] | "LOST"} Known */
 
 /**
  * A state, in the one form that it has in every view: a pill with a dot and a word, in the colour of the state.
@@ -10,7 +11,7 @@ import { label } from "./words.js";
  */
 export function stateChip(state) {
   const node = element("span", "chip");
-  const draw = (/** @type {Known} */ now, words = label(now)) => {
+  const draw = (/** @type {Known} */ now, words = now === "LOST" ? LOST : label(now)) => {
     node.dataset.state = now;
     write(node, words);
   };

@@ -1,7 +1,7 @@
 /** @typedef {import("./protocol.js").State} State */
 
-/** The states in words, the same as on cards (`card_words.py`, `grid_card.py`). The last three are
- * those of cells of a sweep that have no job, and of a job that no kernel follows here. */
+/** The states in words, the same as on cards (`card_words.py`, `grid_card.py`). The last two are
+ * those of cells of a sweep that have no job. */
 const STATES = {
   SUBMITTING: "Submitting",
   IN_QUEUE: "In queue",
@@ -13,8 +13,10 @@ const STATES = {
   UNCERTAIN: "Uncertain",
   WAITING: "Waiting",
   SKIPPED: "Not started",
-  LOST: "Not connected",
 };
+
+/** In the place of the state of a job that no kernel follows here. */
+export const LOST = "Not connected";
 
 /** Of a take that was there already, the same as on cards (`WORDS` in `job/plan.py`). */
 export const ALREADY_MADE = "already made, free";
