@@ -26,11 +26,10 @@ sys.path.insert(0, str(ROOT / "tests"))
 from jupyter_lab import JupyterLab  # type: ignore[import-not-found]  # noqa: E402 -- from the tests
 
 OUT = ROOT / "build" / "states"
-MEDIA: Mapping[str, Any] = {
-    "light": {"color_scheme": "light", "forced_colors": "none"},
-    "dark": {"color_scheme": "dark", "forced_colors": "none"},
-    "contrast": {"color_scheme": "dark", "forced_colors": "active"},
-}
+THEMES = ("light", "dark", "contrast")
+FORCED = ("--force-high-contrast", "--force-dark-mode")
+"""A browser with forced colours. Playwright's emulation of them stops at images, so the controls of a video,
+which are images of the browser, have the colours of another palette than their text."""
 WIDTHS = (320, 700, 1200)
 PATIENCE_MS = 60_000
 FADE_MS = 4_000
@@ -72,22 +71,25 @@ def main() -> None:
     words = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     words.add_argument("kinds", nargs="*", help=", ".join(KINDS))
     words.add_argument("--only", default="", metavar="WORD", help="scenes with this in their name")
-    words.add_argument("--themes", nargs="+", default=[*MEDIA], choices=[*MEDIA])
+    words.add_argument("--themes", nargs="+", default=[*THEMES], choices=[*THEMES])
     words.add_argument("--widths", nargs="+", type=int, default=WIDTHS, metavar="PIXELS")
     words.add_argument("--each", action="store_true", help="a file of each scene, too")
     words.add_argument("--place", type=Path, metavar="FOLDER", help="keep clips and ledger for the next time")
     asked = words.parse_args()
-    with studio(asked.place) as (browser, lab):
+    with studio(asked.place) as (browsers, lab):
         for name in asked.kinds or KINDS:
             kind = KINDS[name]
             scenes = {scene: pose for scene, pose in kind.scenes.items() if asked.only in scene}
-            if scenes:
-                photograph(browser, lab, name, scenes, asked)
+            for forced, browser in browsers.items():
+                themes = [theme for theme in asked.themes if (theme == "contrast") == forced]
+                if scenes and themes:
+                    page, shown = stage(browser, lab, name, scenes, max(asked.widths))
+                    photograph(page, shown, OUT / name, themes, asked)
 
 
 @contextmanager
-def studio(kept: Path | None) -> Iterator[tuple[Browser, Any]]:
-    """A browser, and JupyterLab over a folder with clips, a long ledger and the notebook of cards."""
+def studio(kept: Path | None) -> Iterator[tuple[dict[bool, Browser], Any]]:
+    """Give browsers by whether they force colours, and JupyterLab over a folder with all that is shown."""
     with tempfile.TemporaryDirectory() as folder:
         place = (kept or Path(folder)).resolve()
         settings = place / ".jupyter" / "settings" / "@jupyterlab"
@@ -105,11 +107,16 @@ def studio(kept: Path | None) -> Iterator[tuple[Browser, Any]]:
         ):
             theme = '{"adaptive-theme": true, "preferred-dark-theme": "JupyterLab Dark"}'
             write(settings / "apputils-extension" / "themes.jupyterlab-settings", theme)
-            browser = playwright.chromium.launch(
-                executable_path=os.environ.get("KLING_NB_CHROMIUM"), args=["--no-sandbox", "--disable-gpu"]
-            )
-            yield browser, lab
-            browser.close()
+            browsers = {
+                forced: playwright.chromium.launch(
+                    executable_path=os.environ.get("KLING_NB_CHROMIUM"),
+                    args=["--no-sandbox", "--disable-gpu", *(FORCED if forced else ())],
+                )
+                for forced in (False, True)
+            }
+            yield browsers, lab
+            for browser in browsers.values():
+                browser.close()
 
 
 def furnish(place: Path) -> None:
@@ -139,13 +146,11 @@ def write(path: Path, text: str) -> None:
 
 
 def photograph(
-    browser: Browser, lab: Any, name: str, scenes: Mapping[str, Pose | None], asked: argparse.Namespace
+    page: Page, shown: Mapping[str, Locator], folder: Path, themes: list[str], asked: argparse.Namespace
 ) -> None:
-    """Make the sheets of a kind."""
-    page, shown = stage(browser, lab, name, scenes, max(asked.widths))
-    folder = OUT / name
+    """Make the sheets of a kind in some themes."""
     folder.mkdir(parents=True, exist_ok=True)
-    for theme in asked.themes:
+    for theme in themes:
         set_theme(page, theme)
         for width in asked.widths:
             set_width(page, width)
@@ -153,7 +158,7 @@ def photograph(
             sheet(pictures, dark=theme != "light").save(folder / f"{theme}-{width}.png")
             for scene, picture in pictures.items() if asked.each else ():
                 picture.save(folder / f"{theme}-{width}-{scene.replace(' ', '-')}.png")
-        print(f"{folder.relative_to(ROOT)}/{theme}-*.png")
+        print(f"{folder.relative_to(ROOT)}/{theme}-*.png", flush=True)
     page.context.close()
 
 
@@ -162,7 +167,9 @@ def stage(
 ) -> tuple[Page, dict[str, Locator]]:
     """Show all scenes of a kind in one notebook, and bring them into their pose."""
     kind = KINDS[name]
-    page = browser.new_page(viewport={"width": width + 120, "height": 2_000})
+    page = browser.new_page(
+        viewport={"width": width + 120, "height": 2_000}, color_scheme="null", forced_colors="null"
+    )
     page.set_default_timeout(PATIENCE_MS)
     if kind.function:
         cells = [f"from widget import scenes\nscenes.{kind.function}({scene!r})" for scene in scenes]
@@ -207,7 +214,8 @@ def run_scenes(page: Page, kind: Kind) -> None:
 
 def set_theme(page: Page, theme: str) -> None:
     """Let the system ask for a theme, and wait until JupyterLab has it."""
-    page.emulate_media(**MEDIA[theme])
+    if theme != "contrast":  # that browser has no other
+        page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
     page.locator(f"body[data-jp-theme-light={str(theme == 'light').lower()}]").wait_for(state="attached")
 
 
