@@ -27,7 +27,8 @@ TYPES = """
 ## fal's types
 
 The `error_type` of an answer, the error that kling_nb raises, and its remedy. The HTTP status classifies
-other types.
+other types. fal may bill a refusal by its content policy. If its answer says what it billed, the message does,
+too: "Not charged." or "fal bills it."
 
 | `error_type` | error | what to do |
 |---|---|---|

@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Any
 
 from kling_nb._lazy import httpx
+from kling_nb.catalog.endpoint import number_of
 from kling_nb.errors import (
     AccessDenied,
     AuthenticationError,
@@ -138,6 +139,12 @@ REMEDY: Mapping[type[ResponseError], str] = {
     PlatformError: "Run the cell again for a new attempt.",
 }
 """The remedy for each class of error, unless its type has a better one in `TYPES`."""
+
+_REMEDY_FREE, _REMEDY_BILLED = (
+    "Change the prompt or image. Not charged.",
+    "Change the prompt or image. fal bills it.",
+)
+"""Of `ContentRefused`, where fal says what it bills, or has not accepted the request."""
 
 _SERVER_FAULT = "fal does not bill server errors. Run the cell again: it sends a new job."
 """Only for types that fal documents as free, those in `FREE_TYPES`."""
@@ -277,15 +284,19 @@ def from_response(
     error_type = type_in(data, headers)
     text = _words(data) if data else clip(" ".join(body.decode("utf-8", "replace").split()), 120)
     kind = _kind(status_code, text, details, error_type, request_id)
+    units = headers.get("x-fal-billable-units")
+    remedy = _remedy(kind, [error_type, *(detail.type for detail in details)])
+    if kind is ContentRefused and (request_id is None or number_of(units) is not None):
+        remedy = _REMEDY_BILLED if request_id and number_of(units) else _REMEDY_FREE
     message = "; ".join(_describe(detail) for detail in details) or f"{_opening(what, status_code)} {text}"
     return kind(
         clip(_one_line(message).rstrip(":"), 600),
-        remedy=_remedy(kind, [error_type, *(detail.type for detail in details)]),
+        remedy=remedy,
         request_id=request_id or headers.get("x-fal-request-id"),
         status_code=status_code,
         error_type=error_type or (details[0].type if details else None),
         details=details,
-        billable_units=headers.get("x-fal-billable-units"),
+        billable_units=units,
     )
 
 

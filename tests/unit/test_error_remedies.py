@@ -1,12 +1,16 @@
 """Every type of error that fal documents has its class and a remedy that fits it (FAL-PROTOCOL §11)."""
 
 import json
+from typing import Any
 
 import pytest
+from widget.memory_job import MemoryJob
 
 from kling_nb import errors
 from kling_nb.errors import InputRefused, PlatformError
+from kling_nb.events import Failed, Submitted
 from kling_nb.fal.replies import TYPES, from_error_text, from_response
+from kling_nb.notebook.card.words import cost
 
 FITTING = {
     "generation_timeout": "ask for less",
@@ -89,3 +93,24 @@ def test_the_remedy_is_that_of_the_kind_that_decides() -> None:
     error = from_response(422, {}, json.dumps({"detail": details}).encode(), request_id="r-1")
     assert type(error) is errors.ContentRefused
     assert "prompt or image" in error.remedy
+
+
+@pytest.mark.parametrize(
+    ("headers", "request_id", "said", "cost_words"),
+    [
+        ({}, "r-1", "fal may bill a refusal made after generation.", "cost not known"),
+        ({"x-fal-billable-units": "0"}, "r-1", "Not charged.", "not charged"),
+        ({"x-fal-billable-units": "5"}, "r-1", "fal bills it.", "5 billable units"),
+        ({}, None, "Not charged.", "not submitted, not charged"),
+    ],
+)
+def test_a_refusal_by_policy_says_the_same_of_its_cost_as_its_card(
+    headers: dict[str, str], request_id: str | None, said: str, cost_words: str
+) -> None:
+    details = [{"loc": ["body", "prompt"], "msg": "policy", "type": "content_policy_violation"}]
+    error = from_response(422, headers, json.dumps({"detail": details}).encode(), request_id=request_id)
+    assert error.remedy == f"Change the prompt or image. {said}"
+    job: Any = MemoryJob()
+    job.backend = "fal"
+    job._apply(*([Submitted(request_id)] if request_id else []), Failed(error))
+    assert cost(job) == cost_words
