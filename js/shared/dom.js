@@ -1,3 +1,5 @@
+import { CODE_WORDS } from "./words.js";
+
 /**
  * A part of a view. `update` brings it up to date, `close` lets go of timers and the like.
  *
@@ -49,8 +51,22 @@ export const alarm = () =>
  * @param {string} text
  */
 export function write(node, text) {
-  if (node.textContent !== text) node.textContent = text;
+  if (node.textContent !== text) {
+    if (node.closest(".kling-why")) node.replaceChildren(...whole(text ?? ""));
+    else node.textContent = text;
+  }
   node.hidden = !text;
+}
+
+/** A message, in which flags, commands and ids do not break. @param {string} text */
+function whole(text) {
+  const parts = [];
+  let at = 0;
+  for (const { 0: code, index } of text.matchAll(CODE_WORDS)) {
+    parts.push(text.slice(at, index), span("code", code));
+    at = index + code.length;
+  }
+  return [...parts, text.slice(at)];
 }
 
 /**

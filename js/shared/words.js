@@ -1,6 +1,6 @@
 /** @typedef {import("./protocol.js").State} State */
 
-/** The states in words, the same as on cards (`card_words.py`, `grid_card.py`). The last two are
+/** The states in words, the same as on cards: `STATES` and `NOT_STARTED` of `card/words.py`. The last two are
  * those of cells of a sweep that have no job. */
 const STATES = {
   SUBMITTING: "Submitting",
@@ -11,7 +11,7 @@ const STATES = {
   FAILED: "Failed",
   CANCELLED: "Cancelled",
   UNCERTAIN: "Uncertain",
-  WAITING: "Waiting",
+  WAITING: "Not started",
   SKIPPED: "Not started",
 };
 
@@ -20,6 +20,9 @@ export const LOST = "Not connected";
 
 /** Of a take that was there already, the same as on cards (`WORDS` in `job/plan.py`). */
 export const ALREADY_MADE = "already made, free";
+
+/** Words of a message that do not break, as on cards (`CODE_WORDS` of `card/words.py`). */
+export const CODE_WORDS = /(?:%%?kling|kling-nb)(?: [a-z]+)?|(?<![^\s(])(?=\S{3,40}(?!\S))\S*-\S*/g;
 
 /** A state in words; one that is not known here shows as it is. @param {keyof typeof STATES} state */
 export const label = (state) => STATES[state] ?? state;

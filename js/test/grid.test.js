@@ -141,7 +141,7 @@ test("a poster is asked for once", async () => {
 });
 
 test("states in words", () => {
-  assert.equal(stateWords(cell(0)), "Waiting");
+  assert.equal(stateWords(cell(0)), "Not started");
   assert.equal(stateWords(cell(0, { state: "SKIPPED" })), "Not started");
   assert.equal(stateWords(cell(0, { state: "IN_QUEUE", queue_position: 2 })), "In queue");
   assert.equal(stateWords(cell(0, { state: "READY", reused: true })), "Reused");

@@ -722,6 +722,17 @@ def test_two_takes_play_in_step_and_what_differs_is_listed(page):
     expect(job.locator("video")).to_have_count(1)
 
 
+@pytest.mark.parametrize("width", [320, 700])
+def test_a_flag_in_a_message_is_on_one_line(page, width):
+    page.set_viewport_size({"width": width, "height": 900})
+    message = "x To generate another take, at a new charge: --new (API: new=True), or see %kling show. " * 6
+    job = show(page, {"state": "FAILED", "message": message})
+    expect(job.get_by_text(message.strip())).to_be_visible()
+    heights = job.locator(".kling-code").evaluate_all("(all) => all.map((node) => node.offsetHeight)")
+    assert len(heights) == 12
+    assert max(heights) < 30
+
+
 def test_a_result_that_may_still_exist_can_be_asked_for(page):
     job = show(page, {"state": "UNCERTAIN", "message": "No answer came."}, resumable=True)
     job.get_by_role("button", name="Resume").click()
