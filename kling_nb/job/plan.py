@@ -161,6 +161,13 @@ WORDS = {
 }
 """The only table of this text. Dry runs, cells, panel, job widget, sweeps and `kling-nb verify` read it."""
 
+GET_BACK = "Run its cell again to get it back: free while fal keeps it."
+"""What to do if a file of fal is missing whose job is in the ledger."""
+PREVIEW_AGAIN = "Run its cell again: previews are free."
+"""The same for a local preview."""
+NO_RECORD = "There is no record of its job here: running its cell again sends a new one, at a new charge."
+"""The same if the ledger does not have the job."""
+
 
 def outcome_of(entry: Entry) -> Outcome:
     """Return what a call does if its request has this ledger row."""

@@ -27,6 +27,8 @@ from kling_nb.fal.options import SubmitOptions
 from kling_nb.job.connections import Connections
 from kling_nb.job.job import Job, Listener
 from kling_nb.job.plan import (
+    GET_BACK,
+    PREVIEW_AGAIN,
     Outcome,
     Plan,
     Planner,
@@ -445,8 +447,9 @@ class SessionJobs:
             take = media.take_of_request(entry.request_id, entry.backend)
             if take is not None:
                 return self.of_take(request, take, job=job, units=entry.units, reused=False)
-            text = f"The file of job {entry.id} is missing in {entry.folder}."
-            job._apply(Failed(KlingError(text, request_id=entry.request_id)))
+            text = f"The file of job {entry.id} is no longer in {entry.folder}."
+            remedy = GET_BACK if entry.backend == "fal" else PREVIEW_AGAIN
+            job._apply(Failed(KlingError(text, remedy=remedy, request_id=entry.request_id)))
         elif entry.state is State.CANCELLED:
             job._restore(JobState(state=State.CANCELLED, request_id=entry.request_id))
         elif entry.is_result_gone:

@@ -15,7 +15,7 @@ from kling_nb.catalog.problem import visible
 from kling_nb.catalog.shipped import short_name
 from kling_nb.ledger import Entry, Spending
 from kling_nb.media import MediaFolder, Note, Take, Takes
-from kling_nb.notebook.card.style import FRAME, RULE, SMALL
+from kling_nb.notebook.card.style import FADE, FRAME, RULE, SMALL
 from kling_nb.notebook.flags import BODY_PARAMETERS, FIXED_FLAGS, flag_of
 from kling_nb.session import Session
 from kling_nb.settings import backend_text, dotenv_note
@@ -363,9 +363,10 @@ def html(endpoints: Sequence[Endpoint]) -> str:
     notes = "".join(f"<div>{escape(line)}</div>" for line in (_FOOT, *_notices(endpoints)))
     return (
         '<div class="kling-endpoints mathjax_ignore tex2jax_ignore" '
-        f'style="{FRAME};max-height:480px;overflow:auto;padding:4px 12px">'
-        '<table style="border-collapse:collapse;font-size:13px;width:100%;margin:0;table-layout:auto">'
-        f"<thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>"
+        f'style="{FRAME};max-height:480px;overflow:auto;padding:4px 0 4px 12px">'
+        '<div style="display:flex;width:fit-content;min-width:100%">'
+        '<table style="border-collapse:collapse;font-size:13px;flex:auto;margin:0;table-layout:auto">'
+        f'<thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table><div style="{FADE}"></div></div>'
         f'<div style="{SMALL};padding:4px 0">{notes}</div></div>'
     )
 

@@ -21,8 +21,9 @@ from widget.memory_job import MemoryJob
 
 from kling_nb import settings as own_settings
 from kling_nb.events import State
+from kling_nb.job.plan import GET_BACK, NO_RECORD
 from kling_nb.notebook.card import html as card_module
-from kling_nb.notebook.card.html import LARGEST, Card, file_name, href, html, text
+from kling_nb.notebook.card.html import LARGEST, Card, file_name, href, html, note_missing, text
 from kling_nb.notebook.card.job import card_of_file
 from kling_nb.notebook.card.words import STATES, clean, duration
 from kling_nb.notebook.widgets.takes import _why_no_video
@@ -257,12 +258,53 @@ def test_posters_are_stored_in_the_home_that_is_set_now(
         assert len(list((folder / "index" / "posters").iterdir())) == 1
 
 
-def test_a_file_that_is_gone_leaves_a_card_without_poster(ready: Card, tmp_path: Path) -> None:
+def test_a_file_that_is_gone_leaves_a_card_without_poster_that_says_so(ready: Card, tmp_path: Path) -> None:
     assert ready.video
     gone = Video(tmp_path / "gone.mp4", 64, 48, 10, 2, 20)
-    page = Page(html(replace(ready, video=gone)))
+    page = Page(html(replace(ready, video=gone, src="kling_media/gone.mp4")))
     assert "img" not in [tag for tag, _ in page.elements]
     assert page.of("video")["src"]
+    assert "controls" not in page.of("video")
+    assert f"gone.mp4 is no longer in kling_media. {GET_BACK}" in page.text
+    assert "File missing" in page.text
+    assert "Ready" not in page.text
+
+
+def test_a_note_of_a_missing_file_leaves_with_it(ready: Card) -> None:
+    ready = replace(ready, src="a & b.mp4")
+    noted = note_missing(html(ready), {"a%20%26%20b.mp4"}.__contains__, NO_RECORD)
+    page = Page(noted)
+    assert f"a & b.mp4 is no longer in the folder of the notebook. {NO_RECORD}" in page.text
+    assert "File missing" in page.text
+    assert page.of("img")  # the poster
+    assert note_missing(noted, lambda src: True, GET_BACK).count(GET_BACK) == 1
+    assert note_missing(noted, lambda src: False, "") == html(ready)
+
+
+def test_a_job_without_its_file_is_not_ready(ready: Card) -> None:
+    lost = replace(ready, video=None, src=None, error=f"The file is no longer there.\n{GET_BACK}")
+    page = Page(html(lost))
+    assert "File missing" in page.text
+    assert "Ready" not in page.text
+    assert GET_BACK in page.text
+    assert "data-kling-state" not in page.elements[0][1]  # it is drawn again at each opening
+    assert "file missing" in text(lost)
+    assert GET_BACK in text(lost)
+
+
+def test_code_words_of_a_message_do_not_break(ready: Card) -> None:
+    error = (
+        "fal has it no more (request 764cabcf-b745-4b3e-ae38-1200304cf45b).\n--new, or %kling resume: <b-c>."
+    )
+    fragment = html(replace(ready, video=None, src=None, state="FAILED", error=error))
+    assert error in Page(fragment).text
+    whole = re.findall(r'<span style="display:inline-block;max-width:100%">([^<]*)</span>', fragment)
+    assert whole[:4] == [
+        "764cabcf-b745-4b3e-ae38-1200304cf45b).",
+        "--new,",
+        "%kling resume",
+        "&lt;b-c&gt;.",
+    ]
 
 
 def test_a_video_that_no_page_can_reach_shows_its_poster(ready: Card) -> None:

@@ -68,6 +68,27 @@ def test_shapes_are_those_of_the_live_views(selector: str, own: str) -> None:
         assert theirs["border-left"] == "3px solid var(--kling-state)"
 
 
+@pytest.mark.parametrize("dark", [False, True])
+def test_edges_such_as_empty_stars_are_seen(dark: bool) -> None:
+    assert contrast(style.COLOURS["edge"][dark], style.COLOURS["paper"][dark]) >= 3
+    page = "#f6f6f4"  # of a contact sheet as PNG
+    assert contrast(style.COLOURS["edge"][0], page) >= 3
+    assert rule(RESULT, ".kling-star")["color"] == "var(--kling-edge)"
+    assert "opacity" not in RESULT[RESULT.index(".kling-star {") : RESULT.index(".kling-rating > ")]
+
+
+def contrast(one: str, other: str) -> float:
+    """Return the contrast of two colours as WCAG defines it."""
+    darker, lighter = sorted(map(_luminance, (one, other)))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def _luminance(colour: str) -> float:
+    parts = [one / 255 for one in bytes.fromhex(colour[1:])]
+    linear = [one / 12.92 if one <= 0.04045 else ((one + 0.055) / 1.055) ** 2.4 for one in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
 def test_frame_and_stage_are_those_of_the_live_views() -> None:
     mine = declarations(style.FRAME)
     for name in ("margin", "border-radius"):

@@ -10,10 +10,11 @@ import pytest
 from clips import clip_bytes, in_chunks
 
 from kling_nb.events import State
+from kling_nb.job.plan import GET_BACK, NO_RECORD, PREVIEW_AGAIN
 from kling_nb.ledger import Intent, Ledger
 from kling_nb.media import MediaFolder, TakeDraft
 from kling_nb.notebook.card.html import _key_of, _places, poster_of, stored_posters_only
-from kling_nb.notebook.card.mark import Mark
+from kling_nb.notebook.card.mark import Mark, Part
 from kling_nb.notebook.saved.renewal import Renewal
 from kling_nb.notebook.saved.server_extension import BoundedCards
 from kling_nb.settings import current, media_of_notebook
@@ -61,7 +62,7 @@ def test_a_job_of_fal_goes_on_and_a_preview_ended_with_its_server(ledger: Ledger
     assert "%kling resume" in (card(preview, tmp_path) or ("", mark))[0]  # of this process, which is alive
     ledger.update(preview, owner=f"{os.uname().nodename}:{2**22 + 1}:0")
     html, mark = card(preview, tmp_path) or pytest.fail("no card")
-    assert "Run the cell again" in html
+    assert "Run its cell again: previews are free." in html
     assert mark.state == "FAILED"
 
 
@@ -71,10 +72,28 @@ def test_an_end_after_the_kernel_is_shown(ledger: Ledger, tmp_path: Path) -> Non
         (State.FAILED, "It was refused.", "It was refused."),
         (State.CANCELLED, None, "cancelled"),
         (State.READY, None, "is no longer in"),
+        (State.READY, None, GET_BACK),
     ):
         ledger.update(job, state=state, error=error)
         html, _ = card(job, tmp_path) or pytest.fail("no card")
         assert shown.lower() in html.lower()
+
+
+def test_what_a_missing_file_costs_is_known_from_the_ledger_only(ledger: Ledger, tmp_path: Path) -> None:
+    def remedy(mark: Mark) -> str:
+        with closing(Renewal()) as renewal:
+            return renewal.remedy(mark, tmp_path)
+
+    fal, local = claimed(ledger, tmp_path, "fal"), claimed(ledger, tmp_path, "local")
+    assert remedy(Mark(fal, state="READY")) == NO_RECORD  # it did not end with a result
+    ledger.update(fal, state=State.READY)
+    ledger.update(local, state=State.READY, request_id="r-2")
+    assert remedy(Mark(fal, state="READY")) == GET_BACK
+    assert remedy(Mark(local, state="READY")) == PREVIEW_AGAIN
+    assert remedy(Mark("0123456789ab", state="READY")) == NO_RECORD
+    known, unknown = Part("", 1, "", "r-1"), Part("cd" * 32, 1, "")
+    assert remedy(Mark("sweep", state="READY", parts=(known,))) == GET_BACK
+    assert remedy(Mark("sweep", state="READY", parts=(known, unknown))) == NO_RECORD
 
 
 def test_what_is_not_known_stays(ledger: Ledger, tmp_path: Path) -> None:

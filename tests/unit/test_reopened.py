@@ -15,7 +15,9 @@ import pytest
 from earlier_marks import as_saved_earlier
 
 from kling_nb.events import State
+from kling_nb.job.plan import NO_RECORD
 from kling_nb.ledger import Intent, Ledger
+from kling_nb.notebook.card.html import state_chip
 from kling_nb.notebook.card.mark import BASE, ROOT, Mark, Part, served_url
 from kling_nb.notebook.saved import server_extension
 from kling_nb.notebook.saved.renewal import Renewal
@@ -136,6 +138,8 @@ def test_only_the_first_tag_of_a_card_says_the_state(html: Any) -> None:
 def test_an_image_that_moved_is_looked_for_too(tmp_path: Path) -> None:
     new = {"text/html": framed(READY, '<img src="kling_media/b.png">')}
     found = notebook(output(READY, **{"text/html": '<img src="data:image/jpeg;base64,AA"><img src="a.png">'}))
+    (tmp_path / "kling_media").mkdir()
+    (tmp_path / "kling_media" / "b.png").touch()
     assert updated(found, tmp_path, new=new)
     assert data_of(found)[0]["text/html"] == new["text/html"]
     poster = notebook(output(READY, **{"text/html": '<img src="data:image/jpeg;base64,AA">'}))
@@ -178,11 +182,46 @@ def test_a_file_without_a_sidecar_is_found_where_the_other_files_of_the_notebook
     def draw(mark: Mark, _: Path) -> dict[str, Any] | None:
         return new if mark.job == "job of kling_media/shot.mp4" else None
 
-    before = [copy.deepcopy(url["data"]), copy.deepcopy(gone["data"])]
+    before = copy.deepcopy(url["data"])
     assert update_outputs(found, OutputContext(tmp_path / "here", lambda mark: False, draw))
     assert film["data"]["text/html"].count('"../there/kling_media/film%20%26%20all.mp4"') == 2
     assert film["data"]["text/plain"] == "ready ../there/kling_media/film & all.mp4"
-    assert [url["data"], gone["data"]] == before
+    assert url["data"] == before
+    assert f"b.mp4 is no longer in the folder of the notebook. {NO_RECORD}" in gone["data"]["text/html"]
+
+
+def test_a_card_says_while_its_file_is_missing_and_what_to_do(tmp_path: Path) -> None:
+    found = notebook(output(READY, **{"text/html": '<video src="take/a.mp4" controls loop></video>'}))
+    html = data_of(found)[0]["text/html"]
+    context = OutputContext(
+        tmp_path, lambda mark: False, lambda *_: None, remedy=lambda mark, folder: f"What {mark.job} needs."
+    )
+    assert update_outputs(found, context)
+    noted = data_of(found)[0]["text/html"]
+    assert f"a.mp4 is no longer in take. What {READY.job} needs." in noted
+    assert " controls" not in noted
+    assert not update_outputs(found, context)  # it says so already
+    (tmp_path / "take").mkdir()
+    (tmp_path / "take" / "a.mp4").touch()
+    assert update_outputs(found, context)
+    assert data_of(found)[0]["text/html"] == html
+
+
+def test_a_sweep_says_which_of_its_files_are_missing(tmp_path: Path) -> None:
+    mark = replace(SWEEP, state="READY")
+    chip = state_chip(State.READY, "ready")
+    cells = "".join(
+        f'<video src="{name}" data-kling-part="{part}" controls ></video>{chip}'
+        for part, name in enumerate(("a.mp4", "b.mp4"))
+    )
+    (tmp_path / "a.mp4").touch()
+    found = notebook(output(mark, **{"text/html": framed(mark, cells)}))
+    assert updated(found, tmp_path)
+    first, second = data_of(found)[0]["text/html"].split("b.mp4", 1)
+    assert chip in first
+    assert "no longer" not in first
+    assert "b.mp4 is no longer in" in second
+    assert state_chip(State.UNCERTAIN, "file missing") in second
 
 
 @SAVED
@@ -396,7 +435,7 @@ def test_an_output_that_is_not_ready_in_time_is_shown_as_saved_and_current_the_n
     mark = Mark(entry.id, "gone", state="IN_QUEUE")
     for at_least, expected in ((0, "saved"), (0, "cancelled"), (1, "cancelled")):
         found = notebook(output(mark, **view(), **{"text/html": "saved"}))
-        with cards.within(0, at_least) as (draw_card, find_file, _):
+        with cards.within(0, at_least) as (draw_card, find_file, *_):
             update_outputs(found, OutputContext(tmp_path, lambda mark: False, draw_card, find_file))
         cards._thread.submit(str).result()  # what was late has been drawn
         assert expected.lower() in data_of(found)[0]["text/html"].lower()

@@ -5,6 +5,7 @@ real. Clips are previews of the local engine, shown as if fal had made them.
 """
 
 import time
+import wave
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from widget.memory_job import MemoryJob
 
 from kling_nb import Panel, Session, Storyboard
 from kling_nb.catalog.shipped import endpoint
-from kling_nb.errors import ContentRefused, InputRefused, MediaGone, ResultGone, SubmissionUncertain
+from kling_nb.errors import ContentRefused, InputRefused, ResultGone, SubmissionUncertain
 from kling_nb.events import (
     Cancelled,
     Downloading,
@@ -28,6 +29,7 @@ from kling_nb.events import (
     Unclear,
     Uploading,
 )
+from kling_nb.job.plan import GET_BACK, NO_RECORD
 from kling_nb.ledger import Intent, Ledger
 from kling_nb.media import MediaFolder
 from kling_nb.notebook.card import grid as grid_card
@@ -131,7 +133,7 @@ REFUSED = InputRefused(
 POLICY = ContentRefused(
     "fal refused the input: prompt: The content could not be processed because it contained material flagged "
     "by a content checker.",
-    remedy="Change the prompt or picture. fal may bill a refusal made after generation.",
+    remedy="Change the prompt or image. Not charged.",
     request_id=REQUEST,
     status_code=422,
     billable_units="0",
@@ -427,24 +429,26 @@ def cards():
         replace(preview, backend="local", cost="already made, free (2026-11-03)", elapsed=None)
     )
     found["result gone"] = card.html(card_of(SceneJob(ASKED, Failed(GONE), ago=75)))
-    lost = card_of(
-        SceneJob(ASKED, Failed(MediaGone("The file of job 3f9c1a2044de is no longer in kling_media.")))
-    )
-    found["file missing"] = card.html(replace(lost, cost="5 billable units × $0.07 = $0.35"))
-    found["file gone, card saved"] = card.html(
-        replace(preview, backend="fal", video=replace(preview.video, path=Path("gone.mp4")), src="gone.mp4")
-    )
+    lost = card_of(SceneJob(ASKED, Running(), Ready("5"), ago=75))
+    gone = f"The file of job 3f9c1a2044de is no longer in kling_media.\n{GET_BACK}"
+    found["file missing"] = card.html(replace(lost, error=gone))
+    found["file gone, card saved"] = card.note_missing(found["ready, wide"], lambda src: True, GET_BACK)
+    found["file gone, no record"] = card.note_missing(found["ready, tall"], lambda src: True, NO_RECORD)
     found["reused"] = card.html(replace(preview, cost="already made, free (2026-11-03)", elapsed=None))
     about = Card(
         "scene", "READY", "Kling TTS", "fal-ai/kling-video/v1/tts", "Good morning, and welcome to the lake."
     )
     Path("pond.png").write_bytes(clip(SHAPES["1:1"], "1:1").poster)
-    found["sound"] = card.html(replace(about, kind="audio", src="speech.mp3", take=1, backend="fal"))
+    with wave.open("speech.wav", "wb") as file:
+        file.setparams((1, 2, 8_000, 0, "NONE", ""))
+        file.writeframes(bytes(2 * 8_000 * 4))
+    found["sound"] = card.html(replace(about, kind="audio", src="speech.wav", take=1, backend="fal"))
     found["picture"] = card.html(replace(about, kind="image", src="pond.png", take=1, backend="fal"))
     found["data"] = card.html(replace(about, kind="data", data='{\n "voice_id": "829826751244537879"\n}'))
     study = local().sweep(["a calm sea", "a stormy sea"], endpoint=PRICED, aspect_ratio=["16:9", "1:1"])
     study.wait()
     found["sweep"] = grid_card.sweep_html(study)
+    found["sweep, files gone"] = card.note_missing(found["sweep"], lambda src: "calm" in src, GET_BACK)
     found["sweep, running"] = grid_card.sweep_html(study, players=False)
     media = MediaFolder(Path("kling_media"))
     found["panel"] = f'<div class="kling-card">{panel_card(media)["text/html"]}</div>'
@@ -458,6 +462,6 @@ def cards():
         Path.cwd(),
     )
     found["storyboard"] = grid_card.storyboard_html(
-        Storyboard([clip(), clip(LENS), clip(SHAPES["1:1"], "1:1")])
+        Storyboard([clip(), clip(LENS), clip(SHAPES["1:1"], "1:1")], [None, (0.5, 3.5), None])
     )
     return found

@@ -254,7 +254,7 @@ class Reader(HTMLParser):
 def test_the_card_is_a_table_that_plays(study, monkeypatch, clip):
     monkeypatch.chdir(clip.parent)
     page = Reader(grid_card.sweep_html(study))
-    assert [th.get("scope") for th in page.all("th")].count("row") == 2
+    assert [th.get("scope") for th in page.all("th")].count("rowgroup") == 2
     (video,) = page.all("video")
     assert video["src"] == "a%20fox%20%231.mp4"
     assert page.all("img")[0]["src"].startswith("data:image/jpeg")
@@ -297,12 +297,16 @@ def test_the_text_has_a_line_for_each_cell(study):
 
 def test_a_storyboard_card_shows_shots_in_order(clip, monkeypatch):
     monkeypatch.chdir(clip.parent)
-    board = Storyboard([clip, clip])
+    board = Storyboard([clip, clip], [None, (0.5, None)])
     page = Reader(grid_card.storyboard_html(board))
     assert len(page.all("video")) == 2
-    assert "0–2 s" in " ".join(page.texts)
-    assert "2–4 s" in " ".join(page.texts)
-    assert len(grid_card.storyboard_text(board).splitlines()) == 3
+    shown = " ".join(page.texts)
+    assert "2 shots, 3.5 s" in shown
+    assert "1 · a fox #1.mp4 2 s 2 · a fox #1.mp4 0.5–2 s" in shown  # as in the live view
+    assert grid_card.storyboard_text(board).splitlines()[1:] == [
+        "  1 · a fox #1.mp4  2 s  a fox #1.mp4",
+        "  2 · a fox #1.mp4  0.5–2 s  a fox #1.mp4",
+    ]
 
 
 @pytest.mark.parametrize("text", HOSTILE)

@@ -14,6 +14,7 @@ from kling_nb import Panel, Session, VideoRequest
 from kling_nb.catalog.shipped import endpoint
 from kling_nb.errors import InputError, UnknownEndpoint
 from kling_nb.events import State
+from kling_nb.job.plan import GET_BACK, PREVIEW_AGAIN
 from kling_nb.ledger import Intent
 from kling_nb.notebook.widgets.compose import Attachments
 from kling_nb.notebook.widgets.feed import Feed
@@ -339,5 +340,6 @@ def test_a_file_that_is_gone_is_shown(session, page):
     job_id = note(session, "lost", state=State.READY, media_path="kling_media/lost.mp4")
     opened = page.ask("open", job=job_id)
     assert opened["row"]["state"] == "FAILED"
-    assert "is missing" in opened["row"]["message"]
+    assert "is no longer in" in opened["row"]["message"]
+    assert opened["row"]["message"].endswith((GET_BACK, PREVIEW_AGAIN))
     assert page.send("poster", job=job_id)[0]["msg"] == {"found": False}

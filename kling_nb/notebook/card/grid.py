@@ -15,12 +15,12 @@ from pathlib import Path
 from kling_nb._lazy import pillow
 from kling_nb.errors import KlingError
 from kling_nb.events import State
-from kling_nb.job.plan import WORDS, Outcome
+from kling_nb.job.plan import WORDS
 from kling_nb.notebook.card import words
-from kling_nb.notebook.card.html import href, poster_of, screen_of
+from kling_nb.notebook.card.html import href, poster_of, screen_of, state_chip, upper
 from kling_nb.notebook.card.job import source_of
 from kling_nb.notebook.card.mark import Mark, Part
-from kling_nb.notebook.card.style import BADGE, FRAME, HEAD, QUIET, RULE, SMALL, TINT, dot, message
+from kling_nb.notebook.card.style import BADGE, FADE, FRAME, HEAD, QUIET, RULE, SMALL, TINT, message
 from kling_nb.sweeps.axes import Axis
 from kling_nb.sweeps.storyboard import Storyboard
 from kling_nb.sweeps.sweep import Sweep, SweepCell
@@ -28,14 +28,12 @@ from kling_nb.video import Video
 from kling_nb.video.frames import small_jpeg
 
 _WRAP = "white-space:normal;overflow-wrap:break-word"
-_WIDEST, _POSTER, _BYTES = 300, 240, 6_000
-"""Pixels of a video in the table, pixels of its poster, and bytes of the poster."""
+_WIDEST, _NARROWEST, _POSTER, _BYTES = 300, 104, 240, 6_000
+"""Pixels of a video and of a column, pixels of the poster of a video, and bytes of the poster."""
 _LINK = 60
 """Characters of a link to a video that is left out."""
 _CAPTION = 200
 """Characters of a caption in a mark. A caption may be a prompt."""
-_STATES = {"WAITING": "waiting", "SKIPPED": "not started"}
-"""The words for cells that have no job. Those of jobs are in `words.STATES`."""
 _ALL, _FIRST = 36, 12
 """A card with more than `_ALL` videos shows players of the first ones only, or it would have megabytes."""
 
@@ -104,7 +102,8 @@ def frame_card(mark: Mark, head: str, body: str) -> str:
     return (
         f'<div class="kling-card mathjax_ignore tex2jax_ignore" data-kling-card="{_text(mark.job or "")}"'
         f'{mark.to_attributes()} style="{FRAME}">'
-        f'{head}<div style="{RULE};overflow-x:auto;padding:12px">{body}</div></div>'
+        f'{head}<div style="{RULE};display:flex;overflow-x:auto;padding:12px 0 12px 12px">{body}'
+        f'<div style="{FADE}"></div></div></div>'
     )
 
 
@@ -125,13 +124,14 @@ def html_of_takes(mark: Mark, shots: Sequence[tuple[str, Video | None]], folder:
         folder: The notebook's folder.
     """
     ready = [video for _, video in shots if video is not None]
-    missing, shown = _state_line(None, "no video here"), _count_of_players(len(shots))
+    states = [_state_line(None, "no video here"), _state_line(State.READY, words.cell_state("READY"))]
+    shown = _count_of_players(len(shots))
     cells = [
         _link(video, caption or f"video {part + 1}", part, folder)
         if video and part >= shown
         else (player(video, caption, folder, part=part) if video else _VACANT)
         + f'<div style="{_BELOW}"><strong style="font-weight:600">{_text(caption)}</strong>'
-        + f"{'' if video else missing}</div>"
+        + f"{states[video is not None]}</div>"
         for part, (caption, video) in enumerate(shots)
     ]
     summary = f"{len(ready)} of {len(shots)} ready"
@@ -148,7 +148,7 @@ def sweep_text(sweep: Sweep) -> str:
     layout = layout_of(sweep)
     lines = [heading(sweep)]
     for cell, caption in zip(sweep, layout.captions, strict=True):
-        parts = [f"{cell.index + 1:3}", f"{state_words(cell):11}", words.clip(_line(caption), 60)]
+        parts = [f"{cell.index + 1:3}", f"{state_words(cell):18}", words.clip(_line(caption), 60)]
         if cell.error is not None:
             parts.append(words.clip(_line(str(cell.error)), 160))
         elif cell.job is not None and cell.job.file is not None:
@@ -165,10 +165,8 @@ def heading(sweep: Sweep) -> str:
 
 
 def state_words(cell: SweepCell) -> str:
-    """Return a cell's state in a word or two."""
-    if cell.job is not None and cell.job.reused:
-        return "reused"
-    return _STATES.get(cell.state) or words.STATES[State(cell.state)][0]
+    """Return a cell's state in a word or two, or what a reused take cost."""
+    return WORDS[cell.outcome].brief if cell.job and cell.job.reused else words.cell_state(cell.state)
 
 
 def is_local(sweep: Sweep) -> bool:
@@ -197,42 +195,42 @@ def _prompt(sweep: Sweep) -> str:
     return f' · <span dir="auto">{prompt}</span>' if prompt else ""
 
 
-def _upper(words: str) -> str:
-    """Return words with an upper-case first letter, as the live grid shows them."""
-    return words[:1].upper() + words[1:]
-
-
 def _table(layout: Layout, cells: list[str]) -> str:
-    head = f"text-align:left;vertical-align:bottom;padding:2px 8px 4px 0;font-weight:600;{_WRAP}"
-    side = f"{head};vertical-align:top;width:140px;min-width:88px"
+    """Return the cells in columns as wide as there is room for, and under the label of their row."""
+    count = len(layout.columns)
+    head = f"text-align:left;vertical-align:bottom;padding:0 8px 4px 0;{_WRAP}"
     cell = f"text-align:left;vertical-align:top;padding:0 8px 10px 0;{_WRAP}"
-    axes = f"<div>{escape(_upper(layout.row_axis))} ↓</div><div>{escape(_upper(layout.column_axis))} →</div>"
-    corner = f'<div style="font-weight:400;font-size:11px;{QUIET}">{axes}</div>'
-    columns = "".join(f'<th scope="col" style="{head}">{_text(label)}</th>' for label in layout.columns)
-    rows = []
+    columns = "".join(
+        f'<th scope="col" style="{head};font-weight:400;{SMALL}">{_text(label)}</th>'
+        for label in layout.columns
+    )
     assert layout.places is not None
     at = {place: number for number, place in enumerate(layout.places)}
+    rows = []
     for row, label in enumerate(layout.rows):
         inner = "".join(
             f'<td style="{cell}">{cells[at[row, column]] if (row, column) in at else ""}</td>'
-            for column in range(len(layout.columns))
+            for column in range(count)
         )
         rows.append(
-            f'<tr style="background:none"><th scope="row" style="{side}">{_text(label)}</th>{inner}</tr>'
+            f'<tbody><tr style="background:none">'
+            f'<th scope="rowgroup" colspan="{count}" style="{head};font-weight:600">'
+            f'{_text(label)}</th></tr><tr style="background:none">{inner}</tr></tbody>'
         )
-    table = "border-collapse:collapse;border:0;margin:0;font-size:13px;table-layout:auto"
+    widths = f"width:100%;min-width:{count * _NARROWEST}px;max-width:{count * (_WIDEST + 8)}px"
+    table = f"border-collapse:collapse;border:0;margin:0;font-size:13px;table-layout:fixed;{widths}"
     return (
-        f'<table style="{table}"><thead style="border:0"><tr style="background:none">'
-        f'<th style="{side}">{corner}</th>{columns}</tr></thead>'
-        f"<tbody>{''.join(rows)}</tbody></table>"
+        f'<table style="{table}"><thead style="border:0"><tr style="background:none">{columns}</tr></thead>'
+        f"{''.join(rows)}</table>"
     )
 
 
 def _flow(cells: list[str], shown: int) -> str:
-    """Return the cells in a row that wraps. Those after the first ones, which are small, are lines below."""
-    inner = "".join(f'<div style="width:{_WIDEST}px;max-width:100%">{cell}</div>' for cell in cells[:shown])
+    """Return the cells in rows that wrap. Those after the first ones, which are small, are lines below."""
+    inner = "".join(f'<div style="min-width:0">{cell}</div>' for cell in cells[:shown])
     lines = "".join(f"<div>{cell}</div>" for cell in cells[shown:])
-    return f'<div style="display:flex;flex-wrap:wrap;gap:12px">{inner}</div>{lines}'
+    grid = "display:grid;grid-template-columns:repeat(auto-fill,minmax(200px,1fr));gap:12px"
+    return f'<div style="flex:auto;min-width:0"><div style="{grid}">{inner}</div>{lines}</div>'
 
 
 def _cell(sweep: Sweep, cell: SweepCell, layout: Layout, *, players: bool) -> str:
@@ -245,9 +243,8 @@ def _cell(sweep: Sweep, cell: SweepCell, layout: Layout, *, players: bool) -> st
         parts.append(
             f'<div style="{message(_state_of(cell))};font-size:12px">{_text(str(cell.error), 400)}</div>'
         )
-    if not media or (cell.job is not None and cell.job.reused):
-        word = WORDS[Outcome.REUSE].brief if media else state_words(cell)
-        parts.append(_state_line(_state_of(cell), word))
+    facts = words.cost(cell.job) if cell.job and (cell.state != "READY" or cell.job.reused) else ""
+    parts.append(_state_line(_state_of(cell), words.cell_state(cell.state), facts))
     below = "".join(f'<div style="{_BELOW}">{part}</div>' for part in parts)
     return (media or _VACANT) + below
 
@@ -261,11 +258,10 @@ def _state_of(cell: SweepCell) -> State | None:
     return State(cell.state) if cell.state in State.__members__ else None
 
 
-def _state_line(state: State | None, word: str) -> str:
-    """Return a state below its cell: a dot and a word."""
-    style = f"display:flex;align-items:center;gap:6px;{SMALL}"
-    shown = escape(word[:1].upper() + word[1:])
-    return f'<div style="{style}"><span style="{dot(state)}"></span>{shown}</div>'
+def _state_line(state: State | None, word: str, facts: str = "") -> str:
+    """Return the state of a cell as the live grid shows it: a chip, and what else there is to say."""
+    more = f' <span style="{SMALL}">{escape(upper(facts))}</span>' if facts else ""
+    return f'<div style="display:flex;flex-wrap:wrap;gap:2px 8px">{state_chip(state, word)}{more}</div>'
 
 
 def text_of_takes(shots: Sequence[tuple[str, Video | None]], folder: Path) -> str:
@@ -290,7 +286,7 @@ def player(video: Video, caption: str, folder: Path | None = None, *, part: int)
     source = f'src="{escape(href(src))}" data-kling-part="{part}"' if src else ""
     screen = screen_of(video, small_poster(video), source, _text(caption, 200))
     width = round(min(_WIDEST, 220 * video.width / video.height))
-    style = f"display:grid;width:{width}px;max-width:100%;min-width:110px;border-radius:4px;overflow:hidden"
+    style = f"width:{width}px;max-width:100%;min-width:96px;border-radius:4px;overflow:hidden"
     return f'<div style="{style}">{screen}</div>'
 
 
@@ -407,32 +403,27 @@ def _count(count: int, name: str) -> str:
 def storyboard_html(board: Storyboard) -> str:
     """Return the storyboard as one HTML fragment, about 8 kB for each shot."""
     shots = []
-    start = 0.0
-    for number, shot in enumerate(board, 1):
-        prompt = escape(words.clip(words.clean(prompt_of(shot)), 200))
-        label = f'<span style="{SMALL}">{start:.4g}–{start + shot.duration:.4g} s</span>'
-        name = f'<div style="{_BELOW}"><strong>{number}</strong> {label}</div>'
-        media = player(shot, f"Shot {number}: {prompt_of(shot)}", part=number - 1)
+    for number, (shot, trim) in enumerate(zip(board, board.trims, strict=True), 1):
+        name = words.shot_name(number, words.clip(prompt_of(shot), 200))
         shots.append(
-            f'<div style="flex:none;width:220px;max-width:100%">{media}'
-            f'{name}<div dir="auto" style="font-size:12px;{_WRAP}">{prompt}</div></div>'
+            f"{player(shot, name, part=number - 1)}"
+            f'<div dir="auto" style="{_BELOW};{_WRAP};font-weight:600">{_text(name)}</div>'
+            f'<div style="{SMALL}">{words.shot_points(trim, shot.duration)}</div>'
         )
-        start += shot.duration
-    arrow = f'<div style="flex:none;align-self:flex-start;padding-top:48px;{QUIET}">→</div>'
-    row = f'<div style="display:flex;gap:10px">{arrow.join(shots)}</div>'
     local = any(shot.backend == "local" for shot in board)
     parts = tuple(Part("", shot.take, "", shot.request_id) for shot in board)
     mark = Mark(board.id, state=State.READY.value, parts=parts)
-    return frame_card(mark, heading_row("Storyboard", f"{len(board)} shots, {start:.4g} s", local=local), row)
+    summary = f"{len(board)} shots, {board.duration:.4g} s"
+    return frame_card(mark, heading_row("Storyboard", summary, local=local), _flow(shots, len(shots)))
 
 
 def storyboard_text(board: Storyboard) -> str:
     """Return a line for the storyboard, and one for each shot."""
     lines = [f"Storyboard: {len(board)} shots, {board.duration:.4g} s"]
-    for number, shot in enumerate(board, 1):
-        prompt = words.clip(" ".join(words.clean(prompt_of(shot)).split()), 60)
+    for number, (shot, trim) in enumerate(zip(board, board.trims, strict=True), 1):
+        name = words.shot_name(number, words.clip(_line(prompt_of(shot)), 60))
         where = words.clean(source_of(shot.path) or str(shot.path))
-        lines.append(f"  {number:3}  {shot.duration:.4g} s  {prompt}  {where}")
+        lines.append(f"  {name}  {words.shot_points(trim, shot.duration)}  {where}")
     return "\n".join(lines)
 
 

@@ -12,26 +12,30 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import replace
-from html import escape
+from html import escape, unescape
+from itertools import islice
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from kling_nb._files import write_file
 from kling_nb.errors import KlingError, MediaError
 from kling_nb.events import State
+from kling_nb.job.plan import GET_BACK, PREVIEW_AGAIN
 from kling_nb.notebook.card import words
 from kling_nb.notebook.card.mark import Mark
 from kling_nb.notebook.card.style import (
     BADGE,
     BAR,
     CODE,
-    CONTROLS,
     CONTROLS_GROUND,
+    CONTROLS_NOTE,
+    CONTROLS_ROOM,
     FRAME,
     HEAD,
     NAMES,
@@ -81,8 +85,8 @@ def file_name(src: str) -> str:
 
 # -- The part of a card that plays: a video over its poster, an audio file, or an image.
 #
-# The poster is one `<img>`. The player lies over it in the same grid cell and has a transparent poster, so
-# the notebook has the image once. It shows until the video plays, if the file is missing, and where a reader
+# The poster is one `<img>`. The player lies over it in the same grid and has a transparent poster, so the
+# notebook has the image once. It shows until the video plays, if the file is missing, and where a reader
 # removes `<video>`, as GitHub does.
 
 
@@ -103,18 +107,17 @@ def player(card: Card) -> str:
 
 
 def _video(card: Card, video: Video, source: str) -> str:
-    shape = video.width / video.height
-    style = f"display:grid;max-width:{round(TALLEST * shape)}px;margin:0 auto"
+    style = f"max-width:{round(TALLEST * video.width / video.height)}px;margin:0 auto"
     screen = screen_of(video, _poster(video), source, _alt(card))
     return f'<div style="{STAGE}"><div style="{style}">{screen}</div></div>'
 
 
 def screen_of(video: Video, poster: str, source: str, alt: str) -> str:
-    """Return a video over its poster, for a grid: the image, and below it the browser's controls.
+    """Return a video over its poster: the image, and below it the browser's controls.
 
     No page may style the controls, and a card has no script that could replace them. They are drawn at the
-    lower edge of the element, so the element is longer than its image by their height. JupyterLab's
-    sanitiser drops `object-position`. It drops `max()` too, and with it the room below.
+    lower edge of the element. The element shows its image in its middle, so it is longer than the image by
+    their height above and below, and what is above is cut off.
 
     Args:
         video: The video.
@@ -123,26 +126,27 @@ def screen_of(video: Video, poster: str, source: str, alt: str) -> str:
         alt: What the video shows, escaped.
     """
     size = f'width="{video.width}" height="{video.height}"'
-    fit = "grid-area:1/1/2/2;width:100%;height:auto;margin:0"
+    fit = "grid-area:2/1/3/2;display:block;width:100%;height:auto;margin:0"
     image = (
         f'<img src="{poster}" {size} alt="{alt}" style="{fit}">'
         if poster
-        else _place(video.width / video.height)
+        else _place(video.width / video.height, row=2)
     )
     if not source:
-        return image
-    below = f"grid-area:2/1/3/2;height:0;height:max({CONTROLS}px);background:{CONTROLS_GROUND}"
-    fit = "grid-area:1/1/3/2;width:100%;height:100%;margin:0;object-position:top"
-    return (
+        return f'<div style="display:grid">{image}</div>'
+    below = f"grid-area:3/1/4/2;background:{CONTROLS_GROUND}"
+    fit = "grid-area:1/1/4/2;width:100%;height:100%;margin:0"
+    player = (
         f'{image}<div style="{below}"></div>'
         f'<video {source} {size} controls loop muted playsinline preload="metadata" '
         f'poster="{transparent_gif(video)}" aria-label="{alt}" style="{fit}"></video>'
     )
+    return f'<div style="overflow:hidden"><div style="display:grid;{CONTROLS_ROOM}">{player}</div></div>'
 
 
-def _place(shape: float) -> str:
-    """Return an empty element of a grid, as large as an image of this width by height."""
-    return f'<div style="grid-area:1/1/2/2;padding-bottom:{100 / shape:.5g}%"></div>'
+def _place(shape: float, row: int = 1) -> str:
+    """Return an empty element in a row of a grid, as large as an image of this width by height."""
+    return f'<div style="grid-area:{row}/1/{row + 1}/2;padding-bottom:{100 / shape:.5g}%"></div>'
 
 
 def _alt(card: Card) -> str:
@@ -256,11 +260,15 @@ def html(card: Card) -> str:
         room = LARGEST - _ROUND_ABOUT - words.saved_size(parts + media + facts + ids)
         if room > 0:
             break
-    changing = Mark(state=card.state, request=card.request_id).to_attributes()
-    return (
+    # A card without its file is never final: it is drawn again at each opening, and once the file is back.
+    state = None if words.is_file_missing(card) else card.state
+    changing = Mark(state=state, request=card.request_id).to_attributes()
+    drawn = (
         f'<div class="kling-card mathjax_ignore tex2jax_ignore" data-kling-card="{_text(card.job_id)}"'
         f'{changing} style="{FRAME}">{parts}{media}{facts}{_details(card, ids, room)}</div>'
     )
+    gone = card.video is not None and not card.video.path.exists()
+    return note_missing(drawn, lambda src: gone, GET_BACK if card.backend == "fal" else PREVIEW_AGAIN)
 
 
 def _cut(card: Card, length: int | None) -> Card:
@@ -292,26 +300,80 @@ def text(card: Card) -> str:
     return "\n".join(words.clip(line.replace("\n", " "), 500) for line in lines if line.strip())
 
 
+# -- A file that is missing.
+
+_GONE = "kling-gone"
+_NOTE = re.compile(f'<div class="{_GONE}"[^>]*>[^<]*</div>')
+_PLAYER = re.compile(r'<(?:(video|audio)|img) src="(?!data:)([^"]*)"[^>]*>(?:</\1>)?')
+
+
+def note_missing(html: str, is_missing: Callable[[str], bool], remedy: str) -> str:
+    """Return a card with a note in the place of each player whose file is missing, and no other notes.
+
+    Args:
+        html: The card, of any state.
+        is_missing: Returns True if the file of a URL is not there.
+        remedy: What to do.
+    """
+    ready = state_chip(State.READY, words.STATES[State.READY][0])
+    missing = state_chip(State.UNCERTAIN, words.FILE_MISSING)
+    plain = _NOTE.sub("", html)
+    if plain != html:
+        plain = plain.replace(f" data-{_GONE} ", " controls ").replace(missing, ready)
+    players = [*_PLAYER.finditer(plain)]
+    between = zip(
+        [0, *(player.end() for player in players)],
+        [*(player.start() for player in players), len(plain)],
+        strict=True,
+    )
+    texts = [plain[start:end] for start, end in between]
+    chips_below = " data-kling-part=" in plain  # those of cells
+    for number, player in enumerate(players):
+        shown, chip_at = player[0], number + chips_below
+        if is_missing(unescape(player[2])):
+            shown = _without_controls(player, remedy)
+            texts[chip_at] = texts[chip_at].replace(ready, missing, 1)
+        texts[number] += shown
+    return "".join(texts)
+
+
+def _without_controls(player: re.Match[str], remedy: str) -> str:
+    """Return a player without controls, which takes no focus, and a note in their place."""
+    folder, _, name = unquote(unescape(player[2])).rpartition("/")
+    told = f"{name} is no longer in {folder or 'the folder of the notebook'}. {remedy}"
+    box = f"grid-area:3/1/4/2;position:relative;z-index:1;{CONTROLS_NOTE}"
+    still = player[0].replace(" controls ", f" data-{_GONE} ", 1)
+    return f'{still}<div class="{_GONE}" style="{box}">{_text(told.strip(), 600)}</div>'
+
+
 # -- The parts, from top to bottom.
 
 
 def _heading(card: Card) -> str:
-    state = words.state_of(card)
-    word = words.state_word(card)
     names = [f"<strong>{_text(card.title, 200)}</strong>"]
     if card.backend == "local":
         names.append(f'<span style="{BADGE}">LOCAL PREVIEW</span>')
     charge = " · ".join(escape(fact) for fact in words.charge(card))
     names.append(f'<span style="{SMALL}">{charge}</span>' if charge else "")
     return (
-        f'<div style="{HEAD}">{_chip(state, word[:1].upper() + word[1:])} '
+        f'<div style="{HEAD}">{state_chip(_shown_state(card), words.state_word(card))} '
         f'<div style="{NAMES}">{" ".join(filter(None, names))}</div></div>'
     )
 
 
-def _chip(state: State | None, word: str) -> str:
+def state_chip(state: State | None, word: str) -> str:
     """Return a state as the live view shows it: a dot and a word."""
-    return f'<span style="{chip(state)}"><span style="{dot(state)}"></span>{escape(word)}</span>'
+    return f'<span style="{chip(state)}"><span style="{dot(state)}"></span>{escape(upper(word))}</span>'
+
+
+def _shown_state(card: Card) -> State | None:
+    """Return the state whose colour a card has."""
+    return State.UNCERTAIN if words.is_file_missing(card) else words.state_of(card)
+
+
+def upper(text: str) -> str:
+    """Return a text with an upper-case first letter, as `upper` of `words.js`."""
+    return text[:1].upper() + text[1:]
 
 
 def _status(card: Card) -> str:
@@ -319,15 +381,15 @@ def _status(card: Card) -> str:
     lines = words.state_lines(card)
     if not lines:
         return ""
-    state = words.state_of(card)
+    state = _shown_state(card)
     if state is None or state.finished:
-        box = f'<div style="{message(state)}">{_line(chr(10).join(lines))}</div>'
+        box = f'<div style="{message(state)}">{_message(chr(10).join(lines))}</div>'
         middle = "display:flex;justify-content:center;padding:12px"
         return f'<div style="{STAGE};{middle}">{box}</div>'
     shape = card.shape or 16 / 9
     middle = "grid-area:1/1/2/2;align-self:center;padding:12px;text-align:center;overflow-wrap:break-word"
-    rest = "".join(f'<div style="{SMALL}">{_line(line)}</div>' for line in lines[1:])
-    text = f'<div style="{middle}"><strong>{_line(lines[0])}</strong>{rest}</div>'
+    rest = "".join(f'<div style="{SMALL}">{_message(line)}</div>' for line in lines[1:])
+    text = f'<div style="{middle}"><strong>{_message(lines[0])}</strong>{rest}</div>'
     grid = f"display:grid;max-width:{round(TALLEST * shape)}px;margin:0 auto"
     return f'<div style="{STAGE}"><div style="{grid}">{_place(shape)}{text}</div></div>'
 
@@ -367,7 +429,7 @@ def _ids(card: Card) -> str:
     rows += [] if card.job_id.startswith("take-") else [("Job", card.job_id)]
     shown = "".join(
         f'<dt style="{TERM};{QUIET}">{name}</dt>'
-        f'<dd style="{TERM};overflow-wrap:break-word">{_text(value, 200)}</dd>'
+        f'<dd style="{TERM};overflow-wrap:break-word">{_message(words.clip(words.clean(value), 200))}</dd>'
         for name, value in rows
         if value
     )
@@ -390,6 +452,19 @@ def _details(card: Card, ids: str, room: int) -> str:
 def _text(value: str, length: int = 4_000) -> str:
     """Escape text from outside for the HTML of a card, attributes included."""
     return _line(words.clip(words.clean(value), length))
+
+
+_CODE_WORDS = re.compile(words.CODE_WORDS)
+_MOST_CODE_WORDS = 20
+
+
+def _message(text: str) -> str:
+    """Return a message as HTML in which a flag, a command or an id does not break, unless it has no room."""
+    shown, at = "", 0
+    for code in islice(_CODE_WORDS.finditer(text), _MOST_CODE_WORDS):
+        whole = f'<span style="display:inline-block;max-width:100%">{_line(code[0])}</span>'
+        shown, at = f"{shown}{_line(text[at : code.start()])}{whole}", code.end()
+    return shown + _line(text[at:])
 
 
 def _line(value: str) -> str:

@@ -15,6 +15,7 @@ from kling_nb.catalog import Endpoint, shipped
 from kling_nb.errors import KlingError
 from kling_nb.events import State
 from kling_nb.job.job import Job
+from kling_nb.job.plan import GET_BACK, PREVIEW_AGAIN
 from kling_nb.ledger import Entry
 from kling_nb.media import MediaFolder, Result, Take
 from kling_nb.notebook.card import html as card
@@ -119,7 +120,7 @@ def card_of_take(take: Take, job_id: str | None, folder: Path) -> Card:
 def card_of_entry(entry: Entry) -> Card:
     """Return the card of a job without a take, from its row in the ledger."""
     why = _why_lost(entry)
-    state = State.FAILED if why else entry.state
+    state = State.FAILED if why and entry.state is not State.READY else entry.state
     return Card(
         job_id=entry.id,
         state=state.value,
@@ -138,9 +139,10 @@ def card_of_entry(entry: Entry) -> Card:
 def _why_lost(entry: Entry) -> str:
     """Return why a job has lost its result, if its row does not have the reason; else an empty text."""
     if entry.state is State.READY:
-        return f"The file of job {entry.id} is no longer in {entry.folder}."
+        remedy = GET_BACK if entry.backend == "fal" else PREVIEW_AGAIN
+        return f"The file of job {entry.id} is no longer in {entry.folder}.\n{remedy}"
     if entry.backend == "local" and not entry.state.finished and not entry.owner_alive:
-        return "The local preview server ended with its kernel. Run the cell again: previews are free."
+        return f"The local preview server ended with its kernel. {PREVIEW_AGAIN}"
     return ""
 
 

@@ -297,7 +297,7 @@ def _copy(video: Video, folder: Path, number: int) -> bytes:
     return content
 
 
-_SHARED = {"quiet": "quiet", "line": "line", "star": "warn", "focus": "brand"}
+_SHARED = {"quiet": "quiet", "line": "line", "edge": "edge", "star": "warn", "focus": "brand"}
 """Colours that are those of cards, by their name here."""
 
 
@@ -333,7 +333,7 @@ h2{font-size:14px;font-weight:600;overflow-wrap:anywhere;display:-webkit-box;-we
 -webkit-box-orient:vertical;overflow:hidden}
 .note{border-left:3px solid var(--line);padding-left:10px;white-space:pre-line;overflow-wrap:anywhere}
 .stars{color:var(--star);font-size:15px;letter-spacing:2px;line-height:1}
-.stars span{color:var(--line)}
+.stars span{color:var(--edge)}
 ul{list-style:none;padding:0;display:flex;flex-wrap:wrap;gap:3px 12px;color:var(--quiet);font-size:12px;
 align-items:baseline}
 .tag{background:var(--tag);color:var(--tagtext);padding:1px 8px;border-radius:9px}
@@ -368,7 +368,7 @@ _STAR = 18
 
 _PAGE, _STAGE, _INK, _QUIET, _GOLD, _FAINT = (
     *("#f6f6f4", "#0c0d0e", "#1b1c1e"),
-    *(COLOURS["quiet"][0], COLOURS["warn"][0], COLOURS["line"][0]),
+    *(COLOURS["quiet"][0], COLOURS["warn"][0], COLOURS["edge"][0]),
 )
 _MOST_PIXELS = 160_000_000
 

@@ -14,6 +14,7 @@ COLOURS = {
     "paper": ("#ffffff", "#1b1d20"),
     "quiet": ("#59636e", "#a9b1ba"),
     "line": ("#d8dce0", "#3a3f45"),
+    "edge": ("#858e97", "#78828c"),
     "brand": ("#1565c0", "#64b5f6"),
     "good": ("#2e7d32", "#66bb6a"),
     "warn": ("#a65f00", "#ffb74d"),
@@ -89,6 +90,11 @@ FRAME = (
 RULE = paint("border-top:1px solid", "line")
 """Above a part of the card."""
 
+FADE = (
+    f"position:sticky;right:0;flex:none;width:16px;background:linear-gradient(to right,transparent,{_PAPER})"
+)
+"""Of an empty element behind what scrolls sideways: while there is more, it lies on the edge of it."""
+
 QUIET = "opacity:0.75"
 SMALL = f"font-size:12px;{QUIET}"
 WRAP = "white-space:pre-wrap;overflow-wrap:break-word"
@@ -104,15 +110,30 @@ TERMS = "display:grid;grid-template-columns:auto 1fr;gap:2px 16px;margin:0;paddi
 TERM = "float:none;width:auto;margin:0;padding:0;font-weight:400"
 """Of a list of names and values, and of each of them: JupyterLab lays out such lists by floats."""
 
-CONTROLS = 64
-"""Pixels of the browser's controls below the image: as many as those of Chromium need."""
+CONTROLS, CONTROLS_FORCED = 64, 100
+"""Pixels of the browser's controls below the image: as many as those of Chromium need. With forced colours
+they have a ground."""
 CONTROLS_GROUND = "#1b1d20"
 """Below the controls, which are white in every theme: that of the live view's full screen."""
 
 
+CONTROLS_ROOM = (
+    f"font-size:{CONTROLS}px;"
+    f"font-size:if(media(forced-colors: active): {CONTROLS_FORCED}px; else: {CONTROLS}px);"
+    "grid-template-rows:1em auto minmax(1em,auto);margin-top:-1em"
+)
+"""Of the grid of a player: room for the controls below the image, and as much above it, which is cut off."""
+CONTROLS_NOTE = (
+    f"padding:6px 10px;font-size:12px;color:#e6e8eb;background:{CONTROLS_GROUND};"
+    f"border-left:3px solid {COLOURS['warn'][1]};{WRAP}"
+)
+"""Of what is in the place of the controls."""
+
+
 def chip(state: State | None) -> str:
     """Return the style of a state's chip, which has a `dot`."""
-    shape = "display:inline-flex;align-items:center;gap:6px;padding:1px 9px;border-radius:9px"
+    shape = "display:inline-flex;flex:none;align-items:center;gap:6px;padding:1px 9px;border-radius:9px"
+    shape += ";outline:1px solid transparent;outline-offset:-1px"  # forced colours show it
     return f"{shape};font-size:12px;font-weight:600;{paint('background:', colour_of(state), 0.14)}"
 
 

@@ -48,7 +48,13 @@ STATES = {
     State.CANCELLED: ("cancelled", "Cancelled. There is no result."),
     State.UNCERTAIN: ("uncertain", "The request was sent, but no answer came: fal may have accepted it."),
 }
-"""The words for each state, and a sentence for a job that has no message. The job widget shows them too."""
+"""The words for each state, and a sentence for a job that has no message. `words.js` has the same words."""
+NOT_STARTED = "not started"
+"""Of a cell of a sweep or batch that has no job."""
+FILE_MISSING = "file missing"
+"""Of a finished job whose file is not where it was stored."""
+CODE_WORDS = r"(?:%%?kling|kling-nb)(?: [a-z]+)?|(?<![^\s(])(?=\S{3,40}(?!\S))\S*-\S*"
+"""Words of a message that do not break: commands, and flags and ids, which have hyphens. As in `dom.js`."""
 _RESUME = "The result will appear here. After a restart of the kernel, run %kling resume."
 _LOOK_UP = "Look at https://fal.ai/dashboard/requests before you send it again with --new."
 
@@ -69,7 +75,7 @@ class Card:
         take: Number of the take, once there is one.
         cost: What it cost, in words; empty if that is not shown.
         elapsed: Seconds from submission to the end.
-        error: Message and remedy of the error, at most four lines.
+        error: Message and remedy of the error, at most four lines; of a READY job: that its file is missing.
         lines: The log: (timestamp or None, message).
         video: The result.
         src: Source of the file for a page: a path relative to the notebook, or an http(s) URL.
@@ -115,16 +121,28 @@ def state_of(card: Card) -> State | None:
     return State(card.state) if card.state in State.__members__ else None
 
 
+def is_file_missing(card: Card) -> bool:
+    """Return True if the job gave a result, and its file is not where it was stored."""
+    return state_of(card) is State.READY and bool(card.error)
+
+
 def state_word(card: Card) -> str:
     """Return the state in a word or two."""
+    if is_file_missing(card):
+        return FILE_MISSING
     state = state_of(card)
     return STATES[state][0] if state else clean(card.state).lower()
+
+
+def cell_state(state: str) -> str:
+    """Return the state of a sweep's cell in a word or two."""
+    return STATES[State(state)][0] if state in State.__members__ else NOT_STARTED
 
 
 def state_lines(card: Card) -> list[str]:
     """Return the lines about a job that has no result, or none yet."""
     state = state_of(card)
-    if state is State.READY:
+    if state is State.READY and not card.error:
         return []
     lines = clip(clean(card.error or ""), _ERROR_LENGTH).splitlines() or [STATES[state][1] if state else ""]
     if state is State.UNCERTAIN and not card.error:
@@ -135,11 +153,13 @@ def state_lines(card: Card) -> list[str]:
 
 
 def parameters(card: Card) -> list[tuple[str, str]]:
-    """Return labels and values of the parameters as text for people, without the prompt."""
+    """Return labels and values of the parameters as text, in the endpoint's order and without the prompt."""
     endpoint = shipped.find(card.endpoint)
     known = {one.name: one for one in endpoint.parameters} if endpoint else {}
     shown = []
-    for name, value in card.parameters.items():
+    given = [name for name in known if name in card.parameters]
+    for name in dict.fromkeys([*given, *card.parameters]):
+        value = card.parameters[name]
         if isinstance(value, str) and value == card.prompt:
             continue
         label, unit = (known[name].label, known[name].unit) if name in known else (name, "")
@@ -153,6 +173,18 @@ def measures(card: Card) -> str:
     if video is None:
         return ""
     return f"{video.width} × {video.height} · {round(video.duration, 1):g} s"
+
+
+def shot_name(number: int, prompt: str) -> str:
+    """Return the name of a shot in a film, as in the live view, `number` of `js/grid/tile.js`."""
+    return f"{number} · {prompt}"
+
+
+def shot_points(trim: tuple[float, float | None] | None, duration: float) -> str:
+    """Return the length of a shot, or what of it is in the film, as `shot_name`."""
+    start, end = trim or (None, None)
+    end_text = f"{round(duration if end is None else end, 2):g} s"
+    return end_text if trim is None else f"{round(start or 0.0, 2):g}–{end_text}"
 
 
 def origin(card: Card) -> list[str]:

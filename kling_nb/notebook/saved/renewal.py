@@ -16,7 +16,8 @@ from typing import Any
 
 from kling_nb._files import write_file
 from kling_nb.errors import KlingError, UsageError
-from kling_nb.job.plan import REUSABLE
+from kling_nb.events import State
+from kling_nb.job.plan import GET_BACK, NO_RECORD, PREVIEW_AGAIN, REUSABLE
 from kling_nb.ledger import Entry, Ledger, Selection
 from kling_nb.ledger.database import ledger_path
 from kling_nb.media import MediaFolder, Take
@@ -92,6 +93,19 @@ class Renewal:
             take = self._find_take(part, folder)
             return take.path if take else None
         return None
+
+    def remedy(self, mark: Mark, folder: Path) -> str:
+        """Return what to do about a missing file. Only a job in the ledger is not paid for again."""
+        with suppress(KlingError, OSError):
+            entry = None if mark.parts else self._entry(mark, folder)
+            parts = mark.parts or (_part_of(mark, entry),)
+            found = [
+                next((row for row in self._rows(part, entry, folder) if row.state is State.READY), None)
+                for part in parts
+            ]
+            if all(found):
+                return PREVIEW_AGAIN if all(row and row.backend == "local" for row in found) else GET_BACK
+        return NO_RECORD
 
     def _draw_sweep(self, mark: Mark, folder: Path) -> dict[str, Any]:
         """Return the card of a sweep with its existing takes."""
@@ -221,6 +235,7 @@ def freeze_notebook(notebook: dict[str, Any], folder: Path) -> bool:
             renewal.find_file,
             renewal.is_replaced,
             forget_kernels=True,
+            remedy=renewal.remedy,
         )
         return update_outputs(notebook, context)
 

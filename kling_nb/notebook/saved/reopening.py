@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from kling_nb.notebook.card.html import href
+from kling_nb.job.plan import NO_RECORD
+from kling_nb.notebook.card.html import href, note_missing
 from kling_nb.notebook.card.job import source_of
 from kling_nb.notebook.card.mark import VIEW, Mark, Part, forget_kernel
 
@@ -36,6 +37,7 @@ class OutputContext:
         is_replaced: Returns True if another take than that of the card was chosen for the cell of a mark.
         find_file: Returns the file of one video of several for a notebook in a folder, or None.
         forget_kernels: Remove the kernel from marks, for a file that other people will open.
+        remedy: Returns what to do about a file of a mark that is missing.
     """
 
     folder: Path
@@ -44,6 +46,7 @@ class OutputContext:
     find_file: Callable[[Part, Path], Path | None] = lambda _part, _folder: None
     is_replaced: Callable[[Mark, Path], bool] = lambda _mark, _folder: False
     forget_kernels: bool = False
+    remedy: Callable[[Mark, Path], str] = lambda _mark, _folder: NO_RECORD
 
 
 def has_kling_outputs(notebook: dict[str, Any]) -> bool:
@@ -68,6 +71,10 @@ def update_outputs(notebook: dict[str, Any], context: OutputContext) -> bool:
             changed = True
     for output in lost:
         changed |= _find_next_to_others(output["data"], notebook, context.folder)
+    for output in _outputs(notebook):
+        mark = Mark.of(output)
+        if mark is not None and mark.is_final and not context.alive(mark):
+            changed |= _note_missing(output["data"], mark, context)
     return drop_models(notebook) or changed
 
 
@@ -99,6 +106,18 @@ def _update_output(
     if context.forget_kernels:
         changed |= forget_kernel(output["metadata"])
     return changed
+
+
+def _note_missing(data: dict[str, Any], mark: Mark, context: OutputContext) -> bool:
+    """Let a card say which of its files are missing. Return True if it changed."""
+    html = join_lines(data.get("text/html"))
+    missing = {src for src in map(unescape, _sources(html)) if not _exists(src, context.folder)}
+    remedy = context.remedy(mark, context.folder) if missing else ""
+    noted = note_missing(html, missing.__contains__, remedy)
+    if noted == html:
+        return False
+    data["text/html"] = noted
+    return True
 
 
 def _redundant_outputs(marked: list[tuple[dict[str, Any], Mark]]) -> set[int]:

@@ -86,12 +86,11 @@ def update_on_read(contents: Any, kernels: Any, root: Path) -> Update:
     def update(content: Any, path: str, *, on_loop: bool = False) -> bool:
         try:
             limits = (SECONDS_ON_LOOP, 1, True) if on_loop else (SECONDS, AT_LEAST, False)
-            with cards().within(*limits) as (draw_card, find_file, is_replaced):
+            with cards().within(*limits) as (draw_card, find_file, is_replaced, remedy):
                 folder = (root / path.strip("/")).parent
                 alive = alive_check(kernels)
-                return update_outputs(
-                    content, OutputContext(folder, alive, draw_card, find_file, is_replaced)
-                )
+                context = OutputContext(folder, alive, draw_card, find_file, is_replaced, remedy=remedy)
+                return update_outputs(content, context)
         except Exception:
             log.exception("%s: the outputs could not be updated. It opens as saved.", path)
             return False
@@ -136,6 +135,7 @@ Update = Callable[[Any, str], bool]
 Card = dict[str, Any] | None
 DrawCard = Callable[[Mark, Path], Card]
 FindFile = Callable[[Part, Path], Path | None]
+Remedy = Callable[[Mark, Path], str]
 IsReplaced = Callable[[Mark, Path], bool]
 
 
@@ -153,7 +153,7 @@ class BoundedCards:
     @contextmanager
     def within(
         self, seconds: float, at_least: int = 0, on_loop: bool = False
-    ) -> Iterator[tuple[DrawCard, FindFile, IsReplaced]]:
+    ) -> Iterator[tuple[DrawCard, FindFile, IsReplaced, Remedy]]:
         """Give the functions of an `OutputContext` after `alive`. After the limit they return nothing.
 
         On the loop no poster is decoded: the first one takes 200 ms. A thread does it for the next opening.
@@ -176,8 +176,11 @@ class BoundedCards:
         def is_replaced(mark: Mark, folder: Path) -> bool:
             return time.monotonic() < deadline and self._renewal.is_replaced(mark, folder)
 
+        def remedy(mark: Mark, folder: Path) -> str:
+            return self._renewal.remedy(mark, folder) if time.monotonic() < deadline else ""
+
         with self._renewal.one_look(), stored_posters_only(on_loop) as missing:
-            yield draw_card, find_file, is_replaced
+            yield draw_card, find_file, is_replaced, remedy
         for video in missing:
             self._thread.submit(poster_of, video)
         if late:
