@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import re
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -88,8 +89,11 @@ def test_png_has_a_image_for_each(takes: list[Any], tmp_cwd: Path) -> None:
 def test_sheets_of_a_storyboard_and_from_the_command_line(
     takes: list[Any], tmp_cwd: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    page = sheet(kling_nb.Storyboard(takes), "board.html").read_text("utf-8")
-    assert [f">Shot {number}</h2>" in page for number in (1, 2, 3)] == [True] * 3
+    board = kling_nb.Storyboard(takes, [None, (0.1, None), None])
+    page = sheet(board, "board.html").read_text("utf-8")
+    names = [f"{number} · {take.request['input']['prompt']}" for number, take in enumerate(takes, 1)]
+    assert [f">{escape(name)}</h2>" in page for name in names] == [True] * 3  # as in the live view
+    assert f"<li>0.1–{takes[1].duration:g} s</li>" in page
     assert main(["sheet", "best.html", "--rating", "4"]) == 0
     assert capsys.readouterr().out.strip() == str(tmp_cwd / "best.html")
     assert (tmp_cwd / "best.html").read_text("utf-8").count("<figure>") == 1

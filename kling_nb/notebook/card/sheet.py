@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from html import escape
 from pathlib import Path
@@ -21,8 +21,9 @@ from kling_nb._typesetting import font, shorten, typeset, wrap
 from kling_nb.catalog.shipped import short_name
 from kling_nb.errors import UsageError
 from kling_nb.job.job import Job
+from kling_nb.notebook.card.html import upper
 from kling_nb.notebook.card.style import COLOURS
-from kling_nb.notebook.card.words import clean, clip
+from kling_nb.notebook.card.words import cell_state, clean, clip, shot_name, shot_points
 from kling_nb.sweeps.axes import label
 from kling_nb.sweeps.batch import BatchRow
 from kling_nb.sweeps.storyboard import Storyboard
@@ -139,7 +140,13 @@ def _tiles(items: Any) -> Iterator[_Tile]:
         for cell in items.cells:
             yield _of_cell(cell, axes)
         return
-    shots = items.shots if isinstance(items, Storyboard) else items
+    if isinstance(items, Storyboard):
+        for number, (shot, trim) in enumerate(zip(items.shots, items.trims, strict=True), 1):
+            tile = _of_video(shot, "")
+            facts = (shot_points(trim, shot.duration), *tile.facts[1:])
+            yield replace(tile, title=shot_name(number, tile.title), facts=facts)
+        return
+    shots = items
     if isinstance(shots, (Video, MediaFile, Job, str, Path)):
         shots = [shots]
     if not isinstance(shots, Iterable):
@@ -155,7 +162,7 @@ def _tiles(items: Any) -> Iterator[_Tile]:
         made = shot.result if isinstance(shot, Job) else shot
         made = Video.from_file(made) if isinstance(made, (str, Path)) else made
         if isinstance(made, Video):
-            yield _of_video(made, f"Shot {number}" if isinstance(items, Storyboard) else "")
+            yield _of_video(made, "")
         elif not isinstance(made, MediaFile):  # audio and images have no place on a sheet of videos
             raise UsageError(
                 f"Item {number} is a {type(shot).__name__}, not a video.",
@@ -197,7 +204,7 @@ def _of_cell(cell: SweepCell, axes: Iterable[str]) -> _Tile:
         )
     if cell.video is not None:
         return _of_video(cell.video, name, () if isinstance(cell, BatchRow) else axes)
-    reason = getattr(cell.error, "message", "") or cell.state.replace("_", " ").capitalize()
+    reason = getattr(cell.error, "message", "") or upper(cell_state(cell.state))
     return _Tile(None, name, cell.request.prompt, missing=reason)
 
 
