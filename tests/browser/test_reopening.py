@@ -169,12 +169,12 @@ def test_widgets_while_the_kernel_lives_and_a_card_that_plays_after(
     page = opened(lab, file.name)
     plays(page, 3)
     expect(page.get_by_label("Kling job")).to_have_count(0)
-    assert page.evaluate(ROOM_BELOW) == [CONTROLS] * 3
+    assert page.evaluate(ROOM) == [CONTROLS] * 3
     # Its signature is of another content: it is not trusted any more.
     file.write_text(file.read_text().replace("a paper boat", "a paper ship"))
     page = opened(lab, file.name)
     plays(page, 3)
-    assert page.evaluate(ROOM_BELOW) == [0] * 3  # the sanitiser drops what places the image above it
+    assert page.evaluate(ROOM) == [CONTROLS] * 3  # the sanitiser keeps it
 
 
 @in_one("jupyterlab")
@@ -208,9 +208,9 @@ def test_every_output_of_every_demo_plays_trusted_or_not(
         assert bool(as_it_is) == trusted
 
 
-ROOM_BELOW = """() => [...document.querySelectorAll(".kling-card video")].map((video) =>
-  video.offsetHeight - video.parentElement.querySelector("img").offsetHeight)"""
-"""How much longer each player is than its image."""
+ROOM = """() => [...document.querySelectorAll(".kling-card video")].map((video) =>
+  (video.offsetHeight - video.parentElement.querySelector("img").offsetHeight) / 2)"""
+"""How much longer each player is than its image, above and below."""
 
 
 def trust(data: Path, *notebooks: Path) -> None:

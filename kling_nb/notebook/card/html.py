@@ -30,6 +30,7 @@ from kling_nb.job.plan import GET_BACK, PREVIEW_AGAIN
 from kling_nb.notebook.card import words
 from kling_nb.notebook.card.mark import Mark
 from kling_nb.notebook.card.style import (
+    AUDIO,
     BADGE,
     BAR,
     CODE,
@@ -98,7 +99,7 @@ def player(card: Card) -> str:
     if not source or words.state_of(card) is not State.READY:
         return ""
     if card.kind == "audio":
-        audio = f'<audio {source} controls preload="metadata" style="width:100%;display:block"></audio>'
+        audio = f'<audio {source} controls preload="metadata" style="{AUDIO}"></audio>'
         return f'<div style="{STAGE}">{audio}</div>'
     if card.kind == "image":
         fit = f"max-width:100%;max-height:{TALLEST}px;height:auto;display:block;margin:0 auto"

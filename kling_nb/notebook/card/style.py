@@ -104,7 +104,8 @@ NAMES = "display:flex;flex-wrap:wrap;align-items:center;gap:4px 8px;flex-grow:1;
 """Title and what follows. They are below the chip where the card is narrow."""
 BADGE = "font-size:10px;padding:0 6px;border:1px dashed;border-radius:3px"
 STAGE = "background:rgba(128,128,128,0.16)"
-TINT = "background:rgba(128,128,128,0.12)"
+TINT = "background:rgba(128,128,128,0.12);outline:1px solid transparent;outline-offset:-1px"
+"""Of a box. Forced colours, which take its ground, show its outline."""
 CODE = f"font-family:monospace;font-family:{_CODE}"
 TERMS = "display:grid;grid-template-columns:auto 1fr;gap:2px 16px;margin:0;padding:0 12px 6px;font-size:12px"
 TERM = "float:none;width:auto;margin:0;padding:0;font-weight:400"
@@ -123,6 +124,8 @@ CONTROLS_ROOM = (
     "grid-template-rows:1em auto minmax(1em,auto);margin-top:-1em"
 )
 """Of the grid of a player: room for the controls below the image, and as much above it, which is cut off."""
+AUDIO = "color-scheme:if(media(forced-colors: active): light; else: inherit);width:100%;display:block"
+"""With forced colours, Chromium's controls on a dark page have icons in the colour of their ground."""
 CONTROLS_NOTE = (
     f"padding:6px 10px;font-size:12px;color:#e6e8eb;background:{CONTROLS_GROUND};"
     f"border-left:3px solid {COLOURS['warn'][1]};{WRAP}"
