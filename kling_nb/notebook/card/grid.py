@@ -47,7 +47,7 @@ def sweep_html(sweep: Sweep, *, players: bool = True) -> str:
     """
     layout, shown = layout_of(sweep), _count_of_players(len(sweep))
     cells = [
-        _cell(sweep, cell, layout, players=players)
+        _cell(cell, layout, players=players)
         if cell.index < shown or cell.video is None or not players
         else _link(cell.video, layout.captions[cell.index] if layout.places is None else "video", cell.index)
         for cell in sweep
@@ -233,7 +233,7 @@ def _flow(cells: list[str], shown: int) -> str:
     return f'<div style="flex:auto;min-width:0"><div style="{grid}">{inner}</div>{lines}</div>'
 
 
-def _cell(sweep: Sweep, cell: SweepCell, layout: Layout, *, players: bool) -> str:
+def _cell(cell: SweepCell, layout: Layout, *, players: bool) -> str:
     caption = layout.captions[cell.index]
     media = player(cell.video, caption, part=cell.index) if players and cell.video is not None else ""
     parts = []
