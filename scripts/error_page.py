@@ -27,8 +27,8 @@ TYPES = """
 ## fal's types
 
 The `error_type` of an answer, the error that kling_nb raises, and its remedy. The HTTP status classifies
-other types. fal may bill a refusal by its content policy. If its answer says what it billed, the message does,
-too: "Not charged." or "fal bills it."
+other types. fal may bill a refusal by its content policy. If its answer says what it bills, the message
+does, too: "Not charged." or "fal bills it."
 
 | `error_type` | error | what to do |
 |---|---|---|
