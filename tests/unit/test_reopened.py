@@ -15,7 +15,7 @@ import pytest
 from earlier_marks import as_saved_earlier
 
 from kling_nb.events import State
-from kling_nb.job.plan import NO_RECORD
+from kling_nb.job.plan import GET_BACK, NO_RECORD
 from kling_nb.ledger import Intent, Ledger
 from kling_nb.notebook.card.html import state_chip
 from kling_nb.notebook.card.mark import BASE, ROOT, Mark, Part, served_url
@@ -423,6 +423,21 @@ def ledger(home: Path) -> Iterator[Ledger]:
 def renewal() -> Iterator[Renewal]:
     with closing(Renewal()) as renewal:
         yield renewal
+
+
+@pytest.mark.parametrize("kind", [Contents, AsyncContents])
+def test_a_server_says_what_it_costs_to_get_a_missing_file_back(
+    kind: type[Contents], tmp_path: Path, ledger: Ledger
+) -> None:
+    asked = Intent("fal", "fal-ai/x", {"prompt": "a boat"}, "a boat", "ab" * 32, tmp_path / "kling_media")
+    entry, _ = ledger.claim(asked)
+    ledger.update(entry.id, state=State.READY, request_id="r-1")
+    for job, remedy in ((entry.id, GET_BACK), ("0123456789ab", NO_RECORD)):
+        mark = Mark(job, "gone", state="READY")
+        contents = kind(notebook(output(mark, **{"text/html": '<video src="a.mp4" controls ></video>'})))
+        update_on_read(contents, Kernels(), tmp_path)
+        html = data_of(read(contents)["content"])[0]["text/html"]
+        assert f"a.mp4 is no longer in the folder of the notebook. {remedy}" in html
 
 
 def test_an_output_that_is_not_ready_in_time_is_shown_as_saved_and_current_the_next_time(
