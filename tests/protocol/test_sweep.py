@@ -8,7 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from ipywidgets import Widget
 from scripted import Done, Fail, Hold, Log, Queue, Run, Script, ScriptedFal
+from widget.memory_job import KeptComm
 
 from kling_nb import Session
 from kling_nb.errors import (
@@ -22,7 +24,8 @@ from kling_nb.errors import (
 )
 from kling_nb.ledger import Ledger
 from kling_nb.notebook.output.terminal import TerminalSweep
-from kling_nb.notebook.widgets.grid import SweepSource
+from kling_nb.notebook.widgets.feed import Feed
+from kling_nb.notebook.widgets.grid import GridWidget, SweepSource
 from kling_nb.sweeps.sweep import SweepCell
 
 MakeSession = Callable[..., Session]
@@ -114,7 +117,7 @@ def test_a_plan_is_started_once_from_its_view(make_session: MakeSession, fal: Sc
         "not started",
         "about $1.50",
     )
-    assert [shown.cell(at)["plan"] for at in (0, 1)] == ["to make", "to make"]
+    assert [shown.cell(at)["plan"] for at in (0, 1)] == ["about $0.50", "about $1.00"]
     assert submissions(fal) == 0
     with ThreadPoolExecutor(4) as pages:
         list(pages.map(lambda _: shown.start(), range(4)))
@@ -146,6 +149,20 @@ def test_a_failed_cell_is_tried_again_and_no_other(session: Session, fal: Script
     assert study.wait() is study
     assert ([cell.state for cell in study], submissions(fal)) == (["READY", "READY"], 3)
     assert shown.cell(1)["retry"] == ""
+
+
+def test_a_cell_that_was_tried_again_is_opened_with_its_new_job(session: Session, fal: ScriptedFal) -> None:
+    detail = {"loc": ["body", "prompt"], "msg": "too bold", "type": "content_policy_violation"}
+    fal.scripts.queue.append(Script((Queue(0), Fail.refused(detail))))
+    study = session.sweep(["a fox"]).wait(check=False)
+    widget = GridWidget(SweepSource(study), feed=Feed())
+    widget.comm = comm = KeptComm()
+    asked = {"of": "0", "kind": "snapshot", "msg": {}}
+    assert comm.ask("result", asked, 1)[0]["msg"]["state"] == "FAILED"
+    comm.ask("retry", {"cell": 0}, 2)
+    study.wait()
+    assert comm.ask("result", asked, 3)[0]["msg"]["state"] == "READY"
+    Widget.close_all()
 
 
 def test_one_bad_value_and_nothing_is_sent(session: Session, fal: ScriptedFal) -> None:

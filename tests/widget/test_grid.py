@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from widget.memory_job import KeptComm
 from kling_nb import Storyboard, Sweep, Video
 from kling_nb.background import BackgroundThread
 from kling_nb.catalog.shipped import endpoint
-from kling_nb.errors import KlingError, MediaError, UsageError
+from kling_nb.errors import Interrupted, KlingError, MediaError, UsageError
 from kling_nb.events import Failed, JobState, Queued, State, Submitted, Unclear
 from kling_nb.job.job import Job
 from kling_nb.notebook.card import grid as grid_card
@@ -183,6 +184,35 @@ def test_a_page_that_was_answered_gets_changes_only(pair, study):
     study._notify(study[3])
     comm.wait_for(lambda: any(update["revision"] > before for update in comm.updates()))
     assert all("mode" not in update for update in comm.updates() if update["revision"] > before)
+
+
+def sweep_of(*plans):
+    """A sweep that is not started, of these plans."""
+    cells = [SweepCell(index, (index,), {}, plan) for index, plan in enumerate(plans)]
+    axes = [Axis.of("prompt", [f"{index}" for index in range(len(plans))])]
+    return Sweep(axes, cells, payment=None, background=BackgroundThread.get_shared())
+
+
+@pytest.mark.parametrize(("asked", "shape"), [("16:9", 16 / 9), ("1:1", 1.0), ("9:16", 9 / 16)])
+def test_a_cell_without_a_video_says_the_shape_that_it_will_have(asked, shape):
+    cell = SweepSource(sweep_of(plan_of("a fox", aspect_ratio=asked))).cell(0)
+    assert cell["shape"] == pytest.approx(shape, abs=1e-3)
+    assert cell["state"] == "WAITING"
+    assert cell["created_at"] is None
+
+
+def test_a_cell_of_a_plan_says_what_a_start_does_with_it():
+    found = replace(plan_of("a wolf"), found=object())
+    shown = SweepSource(sweep_of(plan_of("a fox"), plan_of("a fox"), found))
+    price, alike, made = (shown.cell(at)["plan"] for at in range(3))
+    assert price.startswith("free preview")
+    assert (alike, made) == ("the same as another", "already made, free")
+
+
+def test_a_cell_that_was_left_out_says_that_nothing_was_sent(study):
+    study[3].error = Interrupted("This cell of the sweep was not started. Nothing was sent.")
+    assert SweepSource(study).cell(3)["state"] == "SKIPPED"
+    assert "Nothing was sent." in SweepSource(study).cell(3)["message"]
 
 
 @pytest.mark.parametrize("end", [Unclear(KlingError("No answer.")), Failed(MediaError("The disk is full."))])

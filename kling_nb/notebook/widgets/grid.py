@@ -16,7 +16,7 @@ from traitlets import Int, Unicode
 from kling_nb.api import default_session
 from kling_nb.errors import MediaError, UsageError
 from kling_nb.job.job import Job
-from kling_nb.job.plan import WORDS
+from kling_nb.job.plan import WORDS, Outcome
 from kling_nb.notebook.card.grid import is_local, layout_of, prompt_of
 from kling_nb.notebook.card.html import poster_of
 from kling_nb.notebook.card.mark import served_url
@@ -217,7 +217,7 @@ class GridWidget(anywidget.AnyWidget):
             "chunk": lambda msg: read_chunk(self._video(msg).path, msg),
             "result": lambda msg: self._results.answer(msg, buffers or ()),
             "start": lambda msg: self._act(self._source.start),
-            "retry": lambda msg: self._act(lambda: self._source.retry(self._number(msg))),
+            "retry": lambda msg: self._act(lambda: self._retry(self._number(msg))),
             "cancel": lambda msg: self._source.cancel(self._number(msg) if "cell" in msg else None),
             "sheet": lambda msg: poster_thread().submit(lambda: self._sheet(msg)),
             "arrange": lambda msg: self._source.change("arrange", msg),
@@ -238,6 +238,11 @@ class GridWidget(anywidget.AnyWidget):
         progress = self._progress()  # before the cells, as in `_send_updates`
         cells = [source.cell(at) for at in range(source.count)]
         return {"now": time.time(), **source.describe(), **progress, "cells": cells}
+
+    def _retry(self, at: int) -> None:
+        """Run a cell again. What shows its job from now on shows the new one."""
+        self._source.retry(at)
+        self._results.forget(str(at))
 
     def _act(self, start: Callable[[], None]) -> Answer:
         """Start what a page asked for, and send what is new."""
@@ -268,6 +273,24 @@ class GridWidget(anywidget.AnyWidget):
         return self._source.video(self._number(msg))
 
 
+NO_JOB = {
+    "state": "READY",
+    "message": "",
+    "reused": False,
+    "queue_position": None,
+    "held": False,
+    "received": 0,
+    "total": None,
+    "created_at": None,
+    "expected": None,
+    "shape": 0.0,
+    "plan": "",
+    "retry": "",
+    "cost": "",
+}
+"""The fields of a cell that is a video without a job. Others replace what they know better."""
+
+
 class SweepSource:
     """A sweep as a `GridSource`. Threads: any.
 
@@ -279,6 +302,7 @@ class SweepSource:
         self._sweep = sweep
         self.id = sweep.id
         self.count = len(sweep)
+        self._new = {cell.index for cell in to_submit(sweep.cells)}
 
     @property
     def done(self) -> bool:
@@ -327,25 +351,34 @@ class SweepSource:
     def cell(self, at: int) -> dict[str, Any]:
         """Return the fields of a cell that change."""
         cell = self._sweep[at]
-        job, state = cell.job, cell.job.state if cell.job is not None else None
-        return {
-            "cell": cell.index,
+        job = cell.job
+        shown: dict[str, Any] = {
             "state": cell.state,
-            "message": error_text(cell.error) if cell.error is not None and cell.state != "SKIPPED" else "",
-            "reused": bool(job and job.reused),
-            "queue_position": state.queue_position if state else None,
-            "held": bool(state and state.held),
-            "received": state.received if state else 0,
-            "total": state.total if state else None,
-            "created_at": job.created_at if job else None,
-            "expected": job.expected_seconds if job else None,
+            "message": error_text(cell.error) if cell.error is not None else "",
             "shape": shape_of(cell.request),
             "prompt": clip(cell.request.prompt, 2_000),
-            "plan": WORDS[cell.plan.outcome].brief,
+            "plan": self._plan_of(cell),
             "retry": cell.plan.price if cell._can_retry else "",
-            "cost": cost(job) if job is not None else "",
-            **measures(cell.video),
         }
+        if job is not None:
+            received, total = job.state.bytes_transferred
+            shown |= {
+                "reused": job.reused,
+                "queue_position": job.state.queue_position,
+                "held": job.state.held,
+                "received": received,
+                "total": total,
+                "created_at": job.created_at,
+                "expected": job.expected_seconds,
+                "cost": cost(job),
+            }
+        return {**NO_JOB, "cell": cell.index, **shown, **measures(cell.video)}
+
+    def _plan_of(self, cell: SweepCell) -> str:
+        """Return what a start does with a cell: the price of a new submission, else why there is none."""
+        if cell.plan.outcome is not Outcome.SUBMIT:
+            return WORDS[cell.plan.outcome].brief
+        return cell.plan.price if cell.index in self._new else "the same as another"
 
     def video(self, at: int) -> Video:
         """Return the video of a cell.
@@ -474,24 +507,7 @@ class StoryboardSource:
     def cell(self, at: int) -> dict[str, Any]:
         """Return the fields of a shot, as of a sweep's cell."""
         shot = self._videos[at]
-        return {
-            "cell": at,
-            "state": "READY",
-            "message": "",
-            "reused": False,
-            "queue_position": None,
-            "held": False,
-            "received": 0,
-            "total": None,
-            "created_at": None,
-            "expected": None,
-            "shape": 0.0,
-            "prompt": clip(prompt_of(shot), 2_000),
-            "plan": "",
-            "retry": "",
-            "cost": "",
-            **measures(shot),
-        }
+        return {**NO_JOB, "cell": at, "prompt": clip(prompt_of(shot), 2_000), **measures(shot)}
 
     def video(self, at: int) -> Video:
         """Return the video of a cell."""

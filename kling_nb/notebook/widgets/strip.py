@@ -103,6 +103,13 @@ class ResultViews:
         """
         return self._strip(name).video(key)
 
+    def forget(self, part: str) -> None:
+        """Close the results that have this part in their name, because its job was replaced."""
+        with self._lock:
+            old = [self._strips.pop(name) for name in list(self._strips) if part in name.split()]
+        for strip in old:
+            strip.close()
+
     def _strip(self, name: str) -> TakeStrip:
         with self._lock:
             if (known := self._strips.get(name)) is not None:
