@@ -1,10 +1,10 @@
-import { resultParts } from "../result/view.js";
 import { button, div, element, span, write } from "../shared/dom.js";
 import { saveAs } from "../shared/footage.js";
 import { newMemory, player } from "../shared/player.js";
 import { progressBar } from "../shared/progress.js";
 import { screen } from "../shared/screen.js";
 import { inLine } from "../shared/words.js";
+import { resultPlace } from "./result_place.js";
 
 /** @typedef {import("./live_grid.js").LiveGrid} LiveGrid */
 /** @typedef {import("./tile.js").Tile} Tile */
@@ -16,11 +16,11 @@ const SHOT = "application/x-kling-shot";
 
 /**
  * What can be done with the shot on the stage: its points and its place; and its result, with all that a result
- * has everywhere.
+ * has everywhere. The header of the result is above the stage.
  *
  * @param {LiveGrid} live
  * @param {() => Place | null} place
- * @returns {Part & {points: HTMLElement, onkeydown: (event: KeyboardEvent) => void}}
+ * @returns {Part & {head: HTMLElement, points: HTMLElement, onkeydown: (event: KeyboardEvent) => void}}
  */
 export function shotTools(live, place) {
   /** The shot on the stage, and its place in the film. */
@@ -52,30 +52,21 @@ export function shotTools(live, place) {
   const points = div("actions", name, ...buttons);
   const title = element("strong", "sw-title");
   const bar = div("sw-line", title);
-  const result = div("result");
+  const body = div("result");
   const about = { ariaLabel: "Shot", tabIndex: -1 };
-  const node = element("section", "sw-shot", about, bar, result);
+  const node = element("section", "sw-shot", about, bar, body);
+  const named = element("strong", "sw-title");
+  const file = span("time");
+  const head = div("sw-shot-head", named, file);
+  const result = resultPlace(head, body, place);
   /** @type {ReturnType<LiveGrid["shot"]> | null} */
   let drawn = null;
-  /** @type {ReturnType<typeof resultParts> | null} */
-  let parts = null;
-  let unsubscribe = () => {};
-  const leave = () => {
-    unsubscribe();
-    parts?.close();
-    parts = null;
-    result.replaceChildren();
-  };
   const draw = () => {
+    if (result.draw()) head.lastElementChild?.prepend(named);
+    bar.hidden = !result.drawn(); // the section stays: the focus may be there
+    if (bar.hidden) head.prepend(named);
     // A shot that is a file of the user has no job, and so no takes.
-    const known = drawn?.result.shown.about.key ? drawn : null;
-    bar.hidden = !known; // the section stays: the focus may be there
-    if (!known) return;
-    if (!parts) {
-      parts = resultParts(known.result, place);
-      result.replaceChildren(...parts.nodes);
-    }
-    parts.update();
+    write(file, result.drawn() ? "" : (live.cells[drawn?.cells[0] ?? -1]?.name ?? ""));
   };
   /** Whether someone writes about the shot that is shown here: then it stays, whatever plays. */
   const writing = () =>
@@ -85,14 +76,14 @@ export function shotTools(live, place) {
     const shot = live.shots[here];
     const shown = shot ? live.shot(shot.cell) : null;
     if (drawn !== shown && !writing()) {
-      if (result.contains(document.activeElement)) node.focus(); // it would be lost
-      leave();
+      const focused = document.activeElement;
+      if (head.contains(focused) || body.contains(focused)) node.focus(); // it would be lost
       drawn = shown;
-      unsubscribe = shown ? shown.result.subscribe(draw) : () => {};
+      result.show(shown?.result ?? null, draw);
     }
     const number = live.shots.findIndex(({ cell }) => cell === drawn?.cells[0]);
     write(name, here < 0 ? "" : `Shot ${here + 1}`);
-    write(title, number < 0 ? "" : `Shot ${number + 1}`);
+    for (const one of [title, named]) write(one, number < 0 ? "" : `Shot ${number + 1}`);
     for (const one of buttons) one.disabled = !live.connected || !shot;
     whole.disabled ||= shot?.in == null && shot?.out == null;
     earlier.disabled ||= here < 1;
@@ -103,6 +94,7 @@ export function shotTools(live, place) {
   node.addEventListener("focusout", () => setTimeout(() => node.isConnected && update()));
   return {
     node,
+    head,
     points,
     onkeydown(event) {
       const { key, target, ctrlKey, metaKey, altKey } = event;
@@ -110,10 +102,10 @@ export function shotTools(live, place) {
       if (typing || ctrlKey || metaKey || altKey) return;
       const which = { i: "in", o: "out" }[key.toLowerCase()];
       if (which) point(which);
-      else parts?.onkeydown(event);
+      else result.onkeydown(event);
     },
     update,
-    close: leave,
+    close: result.close,
   };
 }
 

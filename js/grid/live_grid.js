@@ -20,8 +20,8 @@ export class LiveGrid extends Live {
   outcome = "";
   /** The command that has no answer yet. */
   asked = "";
-  /** The cell that is opened, as a result of its own, or some that are compared.
-   * @type {{cells: number[], model: NestedModel, result: LiveJob} | null} */
+  /** The cell that is opened, as a result of its own, or some that are compared. A cell without a job has no result.
+   * @type {{cells: number[], model?: NestedModel, result?: LiveJob} | null} */
   opened = null;
   /** The cell that waits for another one to be compared with. @type {number | null} */
   marked = null;
@@ -43,6 +43,11 @@ export class LiveGrid extends Live {
     super(model);
     this.id = model.get("sweep_id");
     void this.refresh();
+  }
+
+  /** Whether no kernel follows its jobs, as far as one can tell. */
+  get lost() {
+    return !this.connected || this.kernel.silent;
   }
 
   /** How far it is; the model says so until the kernel has answered. @returns {string} */
@@ -129,8 +134,10 @@ export class LiveGrid extends Live {
 
   /** Opens a cell, or some to compare; or closes what is open. @param {...number} cells */
   open(...cells) {
-    this.opened?.result.close();
-    this.opened = cells.length ? this.#result(cells) : null;
+    this.opened?.result?.close();
+    const any = cells.some((cell) => this.cells[cell]?.created_at != null);
+    this.opened = any ? this.#result(cells) : cells.length ? { cells } : null;
+    if (this.marked !== null) this.outcome = "";
     this.marked = null;
     this.redraw();
   }
@@ -144,7 +151,6 @@ export class LiveGrid extends Live {
       this.marked = null;
       this.outcome = "";
     } else {
-      this.outcome = "";
       this.open(...[this.marked, cell].sort((one, other) => one - other));
     }
     this.redraw();
@@ -191,6 +197,7 @@ export class LiveGrid extends Live {
 
   /** Runs a cell again that has no result. @param {number} cell */
   retry(cell) {
+    if (this.opened?.cells.includes(cell)) this.open(); // what it shows is over
     return this.#command("retry", cell);
   }
 
@@ -210,13 +217,13 @@ export class LiveGrid extends Live {
   restart() {
     this.#newest = -1;
     this.#revisions = [];
-    for (const { model } of this.#results()) model.trigger("comm_live_update");
+    for (const { model } of this.#results()) model?.trigger("comm_live_update");
   }
 
   /** @override */
   close() {
     super.close();
-    for (const { result } of this.#results()) result.close();
+    for (const { result } of this.#results()) result?.close();
   }
 
   #results() {
@@ -234,7 +241,7 @@ export class LiveGrid extends Live {
     if (kind === "update" && msg.now) this.setClock(msg.now);
     if (kind === "update" && (this.whole || msg.mode)) this.#update(msg);
     if (kind === "result")
-      for (const { model } of this.#results()) if (model.name === msg.of) model.receive(msg);
+      for (const { model } of this.#results()) if (model?.name === msg.of) model?.receive(msg);
     this.redraw();
   }
 

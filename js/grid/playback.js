@@ -171,9 +171,12 @@ export function together(tiles, press = {}) {
  * Plays one shot after the other, as the film they make: one time line over all of them.
  *
  * @param {() => Tile[]} tiles
- * @param {Record<string, () => void>} [press] what further buttons do
+ * @param {Record<string, () => void>} press what further buttons do
+ * @param {() => void} onTurn called when another shot is on the stage
  */
-export function inSequence(tiles, press = {}) {
+export function inSequence(tiles, press, onTurn) {
+  /** @type {Tile | undefined} */
+  let marked;
   const length = () => tiles().reduce((sum, one) => sum + one.length, 0);
   /** The shot at the clock's time, and the moment at which it begins. */
   const current = () => {
@@ -194,6 +197,9 @@ export function inSequence(tiles, press = {}) {
       mark() {
         const now = current()?.one;
         for (const one of tiles()) one.mark(one === now);
+        if (marked === now) return;
+        marked = now;
+        onTurn();
       },
       async start() {
         if (clock.time >= length() - 0.05) clock.time = 0;

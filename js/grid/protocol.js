@@ -1,6 +1,6 @@
 /**
  * What crosses between the grid of a sweep and the kernel. `kling_nb/notebook/widgets/grid.py` is the
- * other end; `tests/widget/test_grid_boundary.py` keeps both lists the same.
+ * other end; `tests/widget/test_grid.py` keeps both lists the same.
  */
 
 /** Commands a view sends as `{id, kind, msg}`. Each is answered by one "reply". */
@@ -73,7 +73,7 @@ export const CELL_FIELDS = /** @type {const} */ ([
  * @property {number | null} expected seconds that such jobs took before
  * @property {number} shape width by height as the request asks for it, 0 where it does not say
  * @property {string} prompt
- * @property {string} plan what a start would do with it, in words
+ * @property {string} plan what a start would do with it, in words: the price, or why there is none
  * @property {string} retry the price of another try; empty where there is none to make
  * @property {string} cost in words, once it has ended
  * @property {number | null} width

@@ -1,10 +1,20 @@
-import { button, element, paintPoster, write } from "../shared/dom.js";
+import { button, div, element, paintPoster, span, write } from "../shared/dom.js";
 import { draggable, frameIn } from "../shared/dragged.js";
 import { saveAs } from "../shared/footage.js";
 import { menu } from "../shared/menu.js";
 import { progressBar } from "../shared/progress.js";
 import { screen } from "../shared/screen.js";
-import { isCancellable, isFinished, label, share, standing } from "../shared/words.js";
+import { stateChip } from "../shared/state.js";
+import {
+  duration,
+  isCancellable,
+  isFinished,
+  label,
+  messageOf,
+  share,
+  standing,
+  upper,
+} from "../shared/words.js";
 
 /** @typedef {import("./live_grid.js").LiveGrid} LiveGrid */
 /** @typedef {import("./protocol.js").Cell} Cell */
@@ -32,29 +42,37 @@ export function tile(live, index, caption, captioned, press, monitor = null) {
     },
     { className: "sw-picture", sparing: false },
   );
-  picture.node.onclick = press;
+  picture.node.onclick = ({ target }) => {
+    if (made.playable && target instanceof Element && !target.closest("button")) press();
+  };
   picture.video.muted = !monitor; // one shot plays at a time, with its audio
-  const badge = element("span", "sw-state");
+  const chip = stateChip();
+  const facts = span("sw-facts");
   const bar = progressBar(`Progress of ${caption}`);
-  const why = element("div", "why", { hidden: true });
+  const now = div("phase");
+  const words = span("sw-words");
   const stop = button("✕", () => void live.cancel(index), "sw-stop", {
     title: "Cancel",
     ariaLabel: `Cancel ${caption}`,
   });
-  const open = button("Open", () => (isOpen() ? live.open() : live.open(index)), "sw-open", {
-    ariaLabel: `Open ${caption}`,
+  const open = button("Open", () => {
+    if (live.marked !== null && made.playable) live.compare(index);
+    else if (isOpen()) live.open();
+    else live.open(index);
   });
   const isOpen = () => Boolean(live.opened?.cells.includes(index));
   const retry = button("Retry", () => {}, "sw-retry");
   // A double click is one wish: each try may cost money.
   retry.onclick = ({ detail }) => void (detail > 1 || live.retry(index));
+  const why = element("div", "why", { hidden: true }, words, div("steps", retry));
   const save = async () => {
     const footage = live.footage(index);
     const { url, name } = cell() ?? {};
     footage.name ||= name ?? "";
     if (!url) await footage.load();
-    saveAs(url, footage, node);
-    write(why, footage.error);
+    fault = footage.error;
+    if (!fault) saveAs(url, footage, node);
+    made.update();
   };
   const more = menu("⋯", `More of ${caption}`, () => [
     ...(live.whole?.mode === "sequence"
@@ -65,27 +83,22 @@ export function tile(live, index, caption, captioned, press, monitor = null) {
         ]),
     { label: "Save", act: () => void save() },
   ]);
-  const where = element("div", "sw-where");
-  if (!monitor) picture.node.append(where);
-  const foot = element("div", "sw-foot", {}, badge, stop, open, more.node);
+  picture.node.append(div("over", div("middle", now, why), bar.node));
   const name = element("div", "sw-caption", { title: caption, dir: "auto" }, caption);
   name.hidden = !captioned;
   const still = element("canvas", "sw-still", { ariaHidden: "true" });
   const jump = button(still, () => monitor?.go(index), "sw-jump", {
     ariaLabel: `Go to ${caption}`,
   });
-  const points = element("div", "sw-points");
+  const foot = div("sw-foot", chip.node, facts, div("sw-acts", open, more.node, stop));
+  chip.node.hidden = Boolean(monitor); // a shot is a video, and has no state
   monitor?.node.append(picture.node);
   const node = element(
     "div",
     "sw-tile",
     { role: "group", ariaLabel: caption },
     monitor ? jump : picture.node,
-    bar.node,
-    why,
-    retry,
     name,
-    points,
     foot,
   );
   const frame = () =>
@@ -93,6 +106,8 @@ export function tile(live, index, caption, captioned, press, monitor = null) {
   if (monitor) draggable(node, () => frame);
   const shot = () => live.shots.find((one) => one.cell === index);
   let [seen, drawn] = [false, false];
+  /** Why its video cannot be played or saved here. */
+  let fault = "";
   const made = {
     node,
     index,
@@ -122,8 +137,8 @@ export function tile(live, index, caption, captioned, press, monitor = null) {
     /** Gets a source, unless there is one; what fails is shown. */
     load: () =>
       picture.open().catch((error) => {
-        write(why, error.message);
-        why.dataset.state = "FAILED";
+        fault = messageOf(error);
+        made.update();
       }),
     /** Shows the moment `time`, or the last one of a shorter clip. @param {number} time seconds */
     show(time) {
@@ -141,7 +156,7 @@ export function tile(live, index, caption, captioned, press, monitor = null) {
       const { in: from, out } = shot() ?? {};
       const end = out ?? known?.duration ?? 0;
       const trimmed = from != null || out != null;
-      write(points, trimmed ? `${round(from ?? 0)}–${round(end)} s` : `${round(end)} s`);
+      write(facts, trimmed ? `${round(from ?? 0)}–${round(end)} s` : `${round(end)} s`);
     },
     /** Gives up the source; the picture stays. */
     rest: picture.rest,
@@ -175,25 +190,34 @@ export function tile(live, index, caption, captioned, press, monitor = null) {
       picture.node.style.setProperty("--kling-ratio", size || `${known.shape || 16 / 9}`);
       node.classList.toggle("kling-sw-shown", shown);
       made.see(seen);
-      const planned = !live.whole?.started && known.state === "WAITING";
-      write(badge, planned ? known.plan : shown && !known.reused ? "" : stateWords(known));
-      write(where, isWaiting(known) ? standing(known) : "");
-      write(why, known.message);
-      const job = known.state !== "WAITING" && known.state !== "SKIPPED";
-      open.hidden = live.whole?.mode === "sequence" || !job || !live.connected;
+      const since = known.created_at === null ? null : live.kernelNow - known.created_at;
+      const running = isWaiting(known);
+      const waiting = running && !live.lost;
+      if (!monitor) {
+        if (running && live.lost) chip.draw("LOST");
+        else chip.draw(known.state, stateWords(known));
+        write(facts, factsOf(known, waiting ? since : null));
+      }
+      write(now, waiting ? standing(known) : "");
+      write(words, fault || known.message);
+      why.title = words.textContent ?? "";
+      why.dataset.state = fault ? "FAILED" : known.state;
+      const any = known.created_at !== null || known.state === "FAILED";
+      const face = openWords(live.marked, known);
+      write(open, face);
+      open.hidden = Boolean(monitor) || !any || !live.connected;
+      open.ariaLabel = `${face} ${caption}`;
       open.ariaExpanded = `${isOpen()}`;
       more.node.hidden = !shown || !live.connected;
       retry.hidden = !known.retry || !live.connected;
       if (!retry.hidden) retry.title = `Sends it again: ${known.retry}`;
       retry.textContent = `Retry · ${known.retry}`;
       retry.ariaLabel = `Retry · ${known.retry}, ${caption}`;
-      node.toggleAttribute("data-marked", live.marked === index);
-      stop.hidden = !live.connected || !canBeStopped(known);
-      const done = hasEnded(known) || known.state === "WAITING" || !live.connected;
-      bar.node.hidden = done;
-      if (done) return;
-      const since = known.created_at === null ? null : live.kernelNow - known.created_at;
-      bar.draw(share(known, since, known.expected));
+      why.hidden = words.hidden && retry.hidden;
+      node.toggleAttribute("data-marked", live.marked === index || isOpen());
+      stop.hidden = live.lost || !canBeStopped(known);
+      bar.node.hidden = !waiting;
+      if (waiting) bar.draw(share(known, since, known.expected));
     },
     close: picture.close,
   };
@@ -203,9 +227,28 @@ export function tile(live, index, caption, captioned, press, monitor = null) {
 /** Seconds with two digits at most. @param {number} seconds */
 const round = (seconds) => `${Math.round(seconds * 100) / 100}`;
 
-/** A cell's state, as its tile says it. @param {Cell} cell */
-export const stateWords = ({ state, reused }) =>
-  state === "READY" && reused ? "Reused" : label(state);
+/** A cell's state in words: one that waits for its turn has not started either. @param {Pick<Cell, "state">} cell */
+export const stateWords = ({ state }) => label(state === "WAITING" ? "SKIPPED" : state);
+
+/**
+ * What else its tile says: what a start would do with it, how long it has run, or what it cost.
+ *
+ * @param {Cell} cell
+ * @param {number | null} since seconds since it was submitted, while it runs
+ */
+export function factsOf(cell, since) {
+  const { state, plan, cost, reused, expected } = cell;
+  if (state === "WAITING") return upper(plan);
+  if (since !== null && isWaiting(cell)) return duration(cell.state, since, expected);
+  return state === "READY" && !reused ? "" : upper(cost);
+}
+
+/** What the button of a cell does, while a cell is marked or none. @param {number | null} marked @param {Cell} cell */
+function openWords(marked, cell) {
+  if (!isPlayable(cell)) return hasEnded(cell) ? "Details" : "Open";
+  if (marked === null) return "Open";
+  return marked === cell.cell ? "Cancel" : "Compare";
+}
 
 /** Whether there is a job whose video is still to come. @param {Cell} cell @returns {cell is Cell & {state: import("../shared/protocol.js").State}} */
 const isWaiting = (cell) => !hasEnded(cell) && cell.state !== "WAITING";

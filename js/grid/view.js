@@ -1,12 +1,21 @@
-import { resultParts } from "../result/view.js";
 import { coverRule, hasCard } from "../shared/card.js";
-import { arrange as arrangeNodes, button, element, scrolling, write } from "../shared/dom.js";
+import {
+  arrange as arrangeNodes,
+  button,
+  div,
+  element,
+  scrolling,
+  span,
+  write,
+} from "../shared/dom.js";
 import { keepKeys } from "../shared/keys.js";
 import { menu } from "../shared/menu.js";
-import { GONE, LOCAL_PREVIEW, unansweredWords, upper } from "../shared/words.js";
+import { stateChip } from "../shared/state.js";
+import { GONE, inLine, LOCAL_PREVIEW, unansweredWords, upper } from "../shared/words.js";
 import { filmTools, movable, shotTools } from "./board.js";
 import { inSequence, together } from "./playback.js";
-import { hasEnded, tile } from "./tile.js";
+import { resultPlace } from "./result_place.js";
+import { hasEnded, stateWords, tile } from "./tile.js";
 
 /** @typedef {import("./live_grid.js").LiveGrid} LiveGrid */
 /** @typedef {import("./tile.js").Tile} Tile */
@@ -25,9 +34,10 @@ export function mount(el, live) {
   let player = null;
   /** What only a storyboard has. @type {{tools: ReturnType<typeof shotTools>, film: import("../shared/dom.js").Part} | null} */
   let board = null;
-  const tools = element("div", "sw-player");
   const head = header(live);
-  const body = element("div", "sw-body");
+  const size = sizeSlider();
+  const tools = div("sw-player");
+  const body = div("sw-body");
   const opened = openedCell(live);
   const cover = element("style", "");
   const root = element(
@@ -45,6 +55,7 @@ export function mount(el, live) {
     },
     cover,
     head.node,
+    head.note,
     tools,
     body,
     opened.node,
@@ -52,7 +63,7 @@ export function mount(el, live) {
   const full = () => {
     const change = document.fullscreenElement
       ? document.exitFullscreen()
-      : root.requestFullscreen();
+      : (shots ? tools : root).requestFullscreen();
     change.catch(() => {}); // this page may not
   };
   /** @type {Record<string, () => void>} */
@@ -101,11 +112,17 @@ export function mount(el, live) {
     return one;
   };
   const begin = () => {
-    const play = inSequence(() => tiles, press);
+    const play = inSequence(
+      () => tiles,
+      press,
+      () => board?.tools.update(),
+    );
     const about = { tabIndex: 0, role: "region", ariaLabel: "Shots in order" };
     const strip = scrolling(element("div", "sw-strip", about));
     board = { tools: shotTools(live, play.place), film: filmTools(live) };
     movable(live, strip, () => tiles);
+    tools.before(board.tools.head);
+    play.node.append(size);
     tools.append(monitor.node, play.node);
     body.append(board.tools.points, strip, board.film.node, board.tools.node);
     player = play;
@@ -118,6 +135,7 @@ export function mount(el, live) {
     else if (live.whole && !tiles.length) {
       const made = sheet(live, () => player?.toggle());
       player = together(() => tiles, press);
+      player.node.append(size);
       tools.append(player.node);
       tiles = made.tiles;
       body.append(made.node);
@@ -125,7 +143,6 @@ export function mount(el, live) {
     }
     for (const one of tiles) one.update();
     opened.update();
-    root.toggleAttribute("data-planned", live.whole?.started === false);
     player?.draw();
     board?.tools.update();
     board?.film.update();
@@ -152,83 +169,75 @@ export function mount(el, live) {
   };
 }
 
-/** The cell that is opened, in the view that a job has everywhere.
+/** The cell that is opened, as a result; of one that has no job, why.
  * @param {LiveGrid} live @returns {import("../shared/dom.js").Part} */
 function openedCell(live) {
   const close = button("✕", () => live.open(), "sw-close", { ariaLabel: "Close" });
   const title = element("strong", "sw-title");
-  const place = element("div", "result");
-  const bar = element("div", "sw-line", {}, title, close);
-  const node = element("section", "sw-opened", { ariaLabel: "Opened cell" }, bar, place);
+  const why = element("div", "why", { "data-state": "FAILED" });
+  const body = div("result", why);
+  const about = { ariaLabel: "Opened cell", tabIndex: -1 };
+  const node = element("section", "sw-opened", about, div("sw-line", title, close), body);
+  const result = resultPlace(body, body);
   /** @type {typeof live.opened} */
   let drawn = null;
-  /** @type {ReturnType<typeof resultParts> | null} */
-  let parts = null;
-  let unsubscribe = () => {};
-  const leave = () => {
-    unsubscribe();
-    parts?.close();
-    parts = null;
-    place.replaceChildren();
-  };
+  /** What opened the cell here, and gets the focus back. @type {Element | null} */
+  let opener = null;
+  const bringIntoView = () => opener && node.scrollIntoView({ block: "nearest" });
   const draw = () => {
-    if (!parts && drawn?.result.shown.about.key) {
-      parts = resultParts(drawn.result);
-      place.replaceChildren(...parts.nodes);
-    }
-    parts?.update();
+    const cell = live.cells[drawn?.cells[0] ?? -1];
+    write(why, drawn && !drawn.result ? (cell?.message ?? "") : "");
+    if (result.draw()) bringIntoView();
     /** @type {HTMLElement | null} */
-    const prompt = place.querySelector("[data-kind=text] textarea");
+    const prompt = body.querySelector("[data-kind=text] textarea");
     if (live.writing && prompt) {
       live.writing = false;
       // Who writes elsewhere by now is left alone.
       if (!document.activeElement?.matches(":read-write")) prompt.focus();
     }
   };
+  const turn = () => {
+    const focused = document.activeElement;
+    const here = node.contains(focused);
+    drawn = live.opened;
+    result.show(drawn?.result ?? null, draw);
+    const names = drawn?.cells.map((cell) => live.whole?.captions[cell] ?? "");
+    write(title, names?.join(" | ") ?? "");
+    node.hidden = !drawn;
+    if (!drawn) {
+      if (here && opener instanceof HTMLElement) opener.focus();
+      opener = null;
+    } else if (!here && focused && node.parentElement?.contains(focused)) {
+      opener = focused;
+      node.focus({ preventScroll: true });
+      bringIntoView();
+    }
+  };
+  node.hidden = true;
   return {
     node,
     update() {
-      if (drawn !== live.opened) {
-        leave();
-        drawn = live.opened;
-        unsubscribe = drawn ? drawn.result.subscribe(draw) : () => {};
-        const names = drawn?.cells.map((cell) => live.whole?.captions[cell] ?? "");
-        write(title, names?.join(" | ") ?? "");
-      }
-      node.hidden = !drawn;
+      if (drawn !== live.opened) turn();
       draw();
     },
-    close: leave,
+    close: result.close,
   };
 }
 
-/** What it is, what it costs, how far it is. @param {LiveGrid} live */
+/** The state, what it is, how far it is and what it costs. @param {LiveGrid} live */
 function header(live) {
-  const title = element("strong", "sw-title", {});
+  const chip = stateChip();
+  const place = span("chip-place", chip.node);
+  const title = span("title");
   const badge = element("span", "badge", { hidden: true }, LOCAL_PREVIEW);
-  const status = element("span", "sw-status", { role: "status" });
-  const cancel = button("Cancel all", () => void live.cancel());
+  const facts = element("span", "time", { role: "status" });
+  const cancel = button("Cancel all", () => void live.cancel(), "sw-cancel");
   const start = button("Start", () => {}, "primary");
   start.onclick = ({ detail }) => void (detail > 1 || live.start());
-  const price = element("div", "sw-price");
   const note = element("div", "why", {
     role: "status",
     hidden: true,
     "data-state": "UNCERTAIN",
-  });
-  const size = element("input", "range kling-sw-size", {
-    type: "range",
-    min: 120,
-    max: 480,
-    step: 20,
-    value: "220",
-    ariaLabel: "Size of the videos",
-    title: "Size of the videos",
-    oninput() {
-      const { style } = /** @type {HTMLElement} */ (size.closest(".kling-sweep"));
-      style.setProperty("--kling-sw-size", `${size.value}px`);
-      style.setProperty("--kling-sw-tall", `${size.value}px`);
-    },
   });
   const contact = menu("Contact sheet ▾", "Contact sheet", () => [
     { label: "HTML, its videos play", act: () => void save(false) },
@@ -236,41 +245,94 @@ function header(live) {
   ]);
   const save = async (/** @type {boolean} */ png) => {
     contact.opener.disabled = true;
-    await live.saveSheet(png, bar);
+    await live.saveSheet(png, node);
     contact.opener.disabled = false;
   };
-  const sized = element("label", "sw-sized", {}, "Size", size);
-  const right = element("div", "sw-tools", {}, sized, contact.node, start, cancel);
-  const bar = element("div", "sw-line", {}, title, badge, status, right);
+  const names = span("names", title, badge, facts);
+  const node = element(
+    "header",
+    "bar kling-sw-head",
+    {},
+    place,
+    names,
+    start,
+    cancel,
+    contact.node,
+  );
   return {
-    node: element("header", "sw-head", {}, bar, price, note),
+    node,
+    note,
     update() {
-      const { whole } = live;
+      const { whole, cells, connected, lost } = live;
+      const planned = whole?.started === false;
       write(title, whole?.title ?? "");
       badge.hidden = !whole?.local;
-      write(status, live.summary);
-      write(price, whole?.done ? "" : (whole?.price ?? ""));
-      const running = Boolean(whole) && !whole?.done && live.cells.some((cell) => !hasEnded(cell));
-      write(start, `Start · ${whole?.start_price}`);
-      start.hidden = !whole || whole.started || !live.connected;
-      write(cancel, live.asked === "cancel" ? "Cancelling…" : "Cancel all");
-      cancel.hidden = !running || !whole?.started || !live.connected;
-      start.ariaDisabled = cancel.ariaDisabled = `${Boolean(live.asked)}`;
-      contact.node.hidden = !live.connected || !live.cells.some((one) => one?.width);
+      place.hidden = !whole || whole.mode === "sequence";
+      const running = Boolean(whole) && !whole?.done && cells.some((cell) => !hasEnded(cell));
+      if (running && !planned && lost) chip.draw("LOST");
+      else if (whole) chip.draw(...stateOf(whole, cells));
       write(
-        note,
-        live.connected
-          ? unansweredWords(live.kernel) || live.outcome
-          : whole?.done
-            ? GONE.cells
-            : GONE.grid,
+        facts,
+        planned ? whole.price : inLine([live.summary, !whole?.done && whole?.start_price]),
       );
+      write(start, `Start · ${whole?.start_price}`);
+      start.hidden = !planned || !connected;
+      write(cancel, live.asked === "cancel" ? "Cancelling…" : "Cancel all");
+      cancel.hidden = !running || planned || lost;
+      start.ariaDisabled = cancel.ariaDisabled = `${Boolean(live.asked)}`;
+      contact.node.hidden = !connected || !cells.some((one) => one?.width);
+      write(note, connected ? unansweredWords(live.kernel) || live.outcome : goneWords(whole));
     },
   };
 }
 
-/** Names of parameters as the form has them. @param {string} names */
-const axis = (names) => upper(names.replaceAll("_", " "));
+/** What to do once the kernel is gone. @param {import("./protocol.js").Snapshot | null} whole */
+function goneWords(whole) {
+  if (whole?.board) return GONE.board;
+  if (whole?.started === false) return GONE.plan;
+  if (whole?.done) return GONE.cells;
+  return whole?.local ? GONE.previews : GONE.grid;
+}
+
+/** States of a cell that runs, from the one that says most about the whole on. */
+const FOREMOST = /** @type {const} */ (["IN_PROGRESS", "DOWNLOADING", "IN_QUEUE", "SUBMITTING"]);
+
+/**
+ * The state of the whole, and its words: that of its foremost cell while it runs. Of one that ended, the state of
+ * all cells.
+ *
+ * @param {import("./protocol.js").Snapshot} whole
+ * @param {import("./protocol.js").Cell[]} cells
+ * @returns {[state: import("./protocol.js").Cell["state"], words: string]}
+ */
+function stateOf({ started }, cells) {
+  const states = new Set(cells.map(({ state }) => state));
+  const [first = "WAITING", ...others] = states;
+  const running = FOREMOST.find((state) => states.has(state));
+  // Between two cells, the next one is about to be submitted.
+  const next = started ? "SUBMITTING" : "WAITING";
+  const one = running ?? (states.has("WAITING") ? next : others.length ? null : first);
+  return one ? [one, stateWords({ state: one })] : ["UNCERTAIN", "Incomplete"];
+}
+
+/** Makes the videos larger or smaller than they are at first. */
+function sizeSlider() {
+  const slider = element("input", "range kling-sw-size", {
+    type: "range",
+    min: 0.5,
+    max: 3,
+    step: 0.1,
+    value: "1",
+    ariaLabel: "Size of the videos",
+    title: "Size of the videos",
+    oninput() {
+      const { style } = /** @type {HTMLElement} */ (slider.closest(".kling-sweep"));
+      style.setProperty("--kling-sw-scale", slider.value);
+      slider.ariaValueText = `${Math.round(slider.valueAsNumber * 100)} %`;
+    },
+  });
+  return element("label", "sw-sized", {}, "Size", slider);
+}
 
 /**
  * All cells: a table of two axes with their headings, or one after the other.
@@ -283,25 +345,15 @@ function sheet(live, press) {
   const { places, captions, rows, columns } = whole;
   const tiles = captions.map((caption, at) => tile(live, at, caption, !places, press));
   const nodes = tiles.map(({ node }) => node);
-  if (!places) return { tiles, node: element("div", "sw-flow", {}, ...nodes) };
+  if (!places) return { tiles, node: div("sw-flow", ...nodes) };
 
-  const axes = [`${axis(whole.row_axis)} ↓`, `${axis(whole.column_axis)} →`];
-  const corner = element(
-    "td",
-    "sw-corner",
-    {},
-    ...axes.map((text) => element("div", "", {}, text)),
-  );
+  const axes = [`${upper(whole.row_axis)} ↓`, `${upper(whole.column_axis)} →`];
+  const corner = element("td", "sw-corner", {}, ...axes.map((text) => div("", text)));
   const heads = columns.map((text) =>
     element("th", "sw-column", { scope: "col", dir: "auto" }, text),
   );
   const body = rows.map((text, row) => {
-    const side = element(
-      "th",
-      "sw-row",
-      { scope: "row", dir: "auto", title: text },
-      element("div", "", {}, text),
-    );
+    const side = element("th", "sw-row", { scope: "row", dir: "auto", title: text }, div("", text));
     const cells = columns.map((_, column) => {
       const at = places.findIndex(([r, c]) => r === row && c === column);
       return element("td", "", {}, ...(nodes[at] ? [nodes[at]] : []));
@@ -315,6 +367,7 @@ function sheet(live, press) {
     element("thead", "", {}, element("tr", "", {}, corner, ...heads)),
     element("tbody", "", {}, ...body),
   );
+  table.style.setProperty("--kling-sw-columns", `${columns.length}`);
   const about = { tabIndex: 0, role: "region", ariaLabel: "Cells of the sweep" };
   return { tiles, node: scrolling(element("div", "sw-scroll", about, table)) };
 }

@@ -195,6 +195,9 @@ export const GONE = {
   local: `${RESTARTED} Run the cell again to make it again.`,
   take: `${RESTARTED} Run the cell again to make another take.`,
   grid: `${RESTARTED} Jobs go on at fal: run the cell again to get them back. Nothing is paid for twice.`,
+  previews: `${RESTARTED} Run the cell again to make the others again.`,
+  plan: `${RESTARTED} Nothing was sent. Run the cell again to start it.`,
+  board: `${RESTARTED} Run the cell again to change the storyboard.`,
   cells: `${RESTARTED} Run the cell again to open cells or make more. Nothing is paid for twice.`,
   panel: `${RESTARTED} Jobs go on at fal: make a new panel to go on working, or call kling_nb.resume() to get unfinished ones back.`,
 };

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { LiveGrid } from "../grid/live_grid.js";
-import { canBeStopped, hasEnded, isPlayable, stateWords } from "../grid/tile.js";
+import { canBeStopped, factsOf, hasEnded, isPlayable, stateWords } from "../grid/tile.js";
 
 const cell = (number, more = {}) => ({
   cell: number,
@@ -144,7 +144,7 @@ test("states in words", () => {
   assert.equal(stateWords(cell(0)), "Not started");
   assert.equal(stateWords(cell(0, { state: "SKIPPED" })), "Not started");
   assert.equal(stateWords(cell(0, { state: "IN_QUEUE", queue_position: 2 })), "In queue");
-  assert.equal(stateWords(cell(0, { state: "READY", reused: true })), "Reused");
+  assert.equal(stateWords(cell(0, { state: "READY", reused: true })), "Ready");
   assert.deepEqual(
     ["WAITING", "SKIPPED", "IN_PROGRESS", "FAILED"].map((state) => hasEnded(cell(0, { state }))),
     [false, true, false, true],
@@ -153,4 +153,17 @@ test("states in words", () => {
   assert.equal(canBeStopped(cell(0)), false);
   assert.equal(isPlayable(cell(0, { state: "READY", width: 64 })), true);
   assert.equal(isPlayable(cell(0, { state: "READY" })), false);
+});
+
+test("what a tile says next to the state: price, time, cost", () => {
+  const facts = (more, since = null) =>
+    factsOf(cell(0, { plan: "about $0.35", cost: "", ...more }), since);
+  assert.equal(facts({}), "About $0.35");
+  assert.equal(facts({ plan: "already made, free" }), "Already made, free");
+  assert.equal(facts({ state: "IN_PROGRESS", expected: 130 }, 62), "1:02 · usually 2:10");
+  assert.equal(facts({ state: "IN_PROGRESS" }), "");
+  const found = { state: "READY", reused: true, cost: "already made, free (2026-11-03)" };
+  assert.equal(facts(found), "Already made, free (2026-11-03)");
+  assert.equal(facts({ state: "READY", cost: "5 billable units" }), "");
+  assert.equal(facts({ state: "FAILED", cost: "not charged" }), "Not charged");
 });

@@ -18,7 +18,7 @@ const cell = (number, more) => ({
   shape: 16 / 9,
   prompt: "a heron",
   cost: "free",
-  plan: "to make",
+  plan: "about $0.70",
   retry: "",
   width: 64,
   height: 36,
@@ -113,4 +113,7 @@ async function view() {
   return definition.render({ model, el });
 }
 
-Object.assign(window, { model, handlers, view, again });
+/** The kernel is gone, or another one is there. */
+const lose = () => listeners.get("comm_live_update")();
+
+Object.assign(window, { model, handlers, view, again, lose });

@@ -87,11 +87,18 @@ def commands_of(page):
 
 
 def test_a_plan_says_what_it_would_do_and_is_started_by_one_click(page, grid):
-    plan = {"started": False, "summary": "not started", "cell": {"state": "WAITING", "width": None}}
+    waiting = {"state": "WAITING", "width": None, "created_at": None, "shape": 9 / 16}
+    plan = {"started": False, "price": "2 cells · 2 to make, about $1.40", "cell": waiting}
     page.evaluate(CHANGED, plan)
     board = page.get_by_label("Kling videos").last
-    expect(board.get_by_text("not started")).to_be_visible()
-    expect(board.get_by_text("to make")).to_have_count(2)
+    expect(board.locator(".kling-chip")).to_have_text(["Not started"] * 3)  # the whole, and each cell
+    expect(board.get_by_text("About $0.70")).to_have_count(2)
+    expect(board.locator(".kling-sw-head")).to_contain_text("2 to make, about $1.40")
+    expect(board.get_by_role("button", name="Open")).to_have_count(0)
+    width, height = board.locator(".kling-sw-picture").first.evaluate(
+        "(node) => [node.offsetWidth, node.offsetHeight]"
+    )
+    assert width / height == pytest.approx(9 / 16, abs=0.02)  # the place of a portrait video
     expect(board.get_by_role("button", name="Cancel all")).to_be_hidden()
     assert serious_faults(page, ".kling-sweep") == []
     board.get_by_role("button", name="Start · about $1.40").dblclick()
@@ -102,21 +109,26 @@ def test_a_plan_says_what_it_would_do_and_is_started_by_one_click(page, grid):
 def test_a_failed_cell_has_a_retry_with_its_price(page, grid):
     page.evaluate(CHANGED, {"cell": {"state": "FAILED", "width": None, "retry": "about $0.70"}})
     board = page.get_by_label("Kling videos").last
+    board.get_by_role("button", name="Details 10 s").click()
+    opened = board.get_by_role("region", name="Opened cell")
+    expect(opened.get_by_role("textbox", name="Prompt")).to_be_visible()
     retry = board.get_by_role("button", name="Retry · about $0.70, 10 s")
     expect(retry).to_have_text("Retry · about $0.70")
     retry.dblclick()
     page.wait_for_function("model.sent.some(({ kind }) => kind === 'retry')")
     assert commands_of(page) == [["retry", {"cell": 1}]]
+    expect(opened).to_be_hidden()  # it showed the job that failed
 
 
 SIX = """async () => { const { snapshot } = handlers;
   const states = [{}, { state: "IN_PROGRESS", width: null },
     { state: "IN_QUEUE", width: null, queue_position: 3 },
     { state: "DOWNLOADING", width: null, received: 3_400_000, total: 8_100_000 },
-    { state: "FAILED", width: null, message: "Refused.", retry: "about $0.35" }, { reused: true }];
+    { state: "FAILED", width: null, message: "Refused.", retry: "about $0.35", cost: "not charged" },
+    { reused: true, cost: "already made, free (2026-11-03)" }];
   handlers.snapshot = () => { const all = snapshot();
     return { ...all, rows: ["calm", "stormy"], columns: ["16:9", "1:1", "9:16"], row_axis: "prompt",
-      column_axis: "aspect_ratio", captions: states.map((_, at) => `cell ${at}`),
+      column_axis: "aspect ratio", captions: states.map((_, at) => `cell ${at}`),
       places: states.map((_, at) => [at < 3 ? 0 : 1, at % 3]),
       cells: states.map((more, cell) => ({ ...all.cells[0], ...more, cell })) } };
   await again(); await view() }"""
@@ -130,10 +142,13 @@ def test_a_table_of_cells_is_in_order_at_every_width(page, grid, width):
     board = page.get_by_label("Kling videos").last
     expect(board.locator(".kling-sw-corner")).to_have_text("Prompt ↓Aspect ratio →")
     expect(board.get_by_text("3 ahead in the queue")).to_be_visible()
-    feet = board.locator(".kling-sw-foot")
-    expect(feet).to_have_count(6)
-    heights = feet.evaluate_all("(nodes) => nodes.map((node) => node.offsetHeight)")
-    assert max(heights) < 32  # one line each
+    words = ["Ready", "Generating", "In queue", "Downloading", "Failed", "Ready"]
+    expect(board.locator(".kling-sw-foot > .kling-chip")).to_have_text(words)
+    expect(board.locator(".kling-sw-head .kling-chip")).to_have_text("Generating")
+    expect(board.get_by_text("Already made, free (2026-11-03)")).to_be_visible()
+    expect(board.get_by_text("Not charged")).to_be_visible()
+    stick_out = "(nodes) => nodes.filter((node) => node.scrollWidth > node.clientWidth).length"
+    assert board.locator(".kling-sw-foot, .kling-sw-acts, .kling-sw-picture").evaluate_all(stick_out) == 0
     table = board.get_by_role("region", name="Cells of the sweep")
     more = "(node) => [node.hasAttribute('data-before'), node.hasAttribute('data-after')]"
     assert table.evaluate(more) == [False, width == 320]
@@ -150,12 +165,18 @@ def test_a_table_of_cells_is_in_order_at_every_width(page, grid, width):
 def test_two_cells_are_compared_and_one_is_the_start_of_another_take(page, grid):
     page.evaluate(CHANGED, {"cell": {"state": "READY", "width": 64}})
     board = page.get_by_label("Kling videos").last
-    for caption in ("5 s", "10 s"):
-        board.get_by_role("button", name=f"More of {caption}").click()
-        board.get_by_role("menuitem", name="Compare").click()
+    board.get_by_role("button", name="More of 5 s").press("Enter")
+    page.keyboard.press("Enter")
+    expect(board.get_by_text("Choose Compare on another video.")).to_be_visible()
+    expect(board.get_by_role("button", name="Cancel 5 s")).to_be_visible()
+    board.get_by_role("button", name="Compare 10 s").press("Enter")
+    expect(board.get_by_text("Choose Compare on another video.")).to_be_hidden()
     opened = board.get_by_role("region", name="Opened cell")
     expect(opened.get_by_role("slider", name="Frame of all")).to_be_visible()
     expect(opened.locator(".kling-sw-title")).to_have_text("5 s | 10 s")
+    expect(opened).to_be_focused()
+    opened.get_by_role("button", name="Close").press("Enter")
+    expect(board.get_by_role("button", name="Open 10 s")).to_be_focused()
     board.get_by_role("button", name="More of 10 s").click()
     board.get_by_role("menuitem", name="More like this").click()
     expect(opened.get_by_role("textbox", name="Prompt")).to_be_focused()
@@ -172,30 +193,39 @@ def test_all_videos_fill_the_screen(page, grid):
     page.wait_for_function("!document.fullscreenElement")
 
 
-def test_the_videos_are_as_large_as_the_reader_wants(page, grid):
-    screen = grid.locator(".kling-sw-picture").first
+@pytest.mark.parametrize("width", [320, 700, 1200])
+@pytest.mark.parametrize("table", [False, True])
+def test_the_videos_are_as_large_as_the_reader_wants(page, grid, width, table):
+    page.set_viewport_size({"width": width, "height": 1400})
+    if table:
+        page.evaluate(SIX)
+    board = page.get_by_label("Kling videos").last
+    screen, size = board.locator(".kling-sw-picture").first, board.get_by_role("slider", name="Size")
+    measure = "(node) => node.offsetWidth"
     expect(screen).to_be_visible()
-    grid.get_by_role("slider", name="Size of the videos").fill("120")
-    page.wait_for_function("(node) => node.offsetHeight <= 120", arg=screen.element_handle())
-    grid.get_by_role("slider", name="Size of the videos").fill("400")
-    page.wait_for_function("(node) => node.offsetHeight > 200", arg=screen.element_handle())
+    first = screen.evaluate(measure)
+    size.press("ArrowRight")
+    size.press("ArrowLeft")
+    assert screen.evaluate(measure) == first  # it begins with the size that is shown
+    size.fill("0.5")
+    assert screen.evaluate(measure) < first
+    size.fill("3")
+    assert screen.evaluate(measure) > first or (width == 320 and not table)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
-def test_a_storyboard_plays_on_one_stage_and_a_shot_can_be_gone_to(page, window, video):
-    poster = io.BytesIO()
-    Image.new("RGB", (64, 36), "teal").save(poster, "JPEG")
-    window.serve(PAGE, FILES, clip_mp4=video, poster_jpg=poster.getvalue())
-    page.goto(ADDRESS)
-    page.wait_for_function("window.view !== undefined")
-    page.evaluate(
-        """async () => { const { snapshot } = handlers;
-          handlers.snapshot = () => { const all = snapshot();
-            const shots = [0, 1].map((cell) => ({ cell, in: null, out: null }));
-            return { ...all, mode: "sequence", done: true, board: { shots, document: "", film: {} },
-              cells: all.cells.map((one, cell) => ({ ...all.cells[0], cell })) } };
-          await again(); await view() }"""
-    )
-    board = page.get_by_label("Kling videos")
+BOARD = """async () => { const { snapshot } = handlers;
+  handlers.snapshot = () => { const all = snapshot();
+    const shots = [0, 1].map((cell) => ({ cell, in: null, out: null }));
+    return { ...all, mode: "sequence", done: true, board: { shots, document: "", film: {} },
+      cells: all.cells.map((one, cell) => ({ ...all.cells[0], cell })) } };
+  await again(); await view() }"""
+"""Shows a storyboard of two shots."""
+
+
+def test_a_storyboard_plays_on_one_stage_and_a_shot_can_be_gone_to(page, grid):
+    page.evaluate(BOARD)
+    board = page.get_by_label("Kling videos").last
     on = board.locator(".kling-sw-on")
     expect(on).to_have_count(1)
     board.get_by_role("button", name="Go to shot 2").press("Enter")
@@ -204,3 +234,117 @@ def test_a_storyboard_plays_on_one_stage_and_a_shot_can_be_gone_to(page, window,
     board.get_by_role("button", name="Play the shots").click()
     page.wait_for_function("document.querySelector('.kling-sw-on video').currentTime > 0")
     assert serious_faults(page, ".kling-sweep") == []
+    page.keyboard.press("f")
+    page.wait_for_function("document.fullscreenElement?.matches('.kling-sw-player')")
+    stage = "() => document.querySelector('.kling-sw-player:fullscreen > .kling-sw-monitor').offsetHeight"
+    assert page.evaluate(stage) > 420  # the stage fills the screen
+    page.keyboard.press("f")
+    page.wait_for_function("!document.fullscreenElement")
+
+
+def tops(view, *selectors):
+    """Where the first node of each selector begins."""
+    return [view.locator(one).first.bounding_box()["y"] for one in selectors]
+
+
+@pytest.mark.parametrize("width", [320, 700, 1200])
+def test_a_storyboard_has_the_parts_of_a_result_in_its_order(page, grid, width):
+    page.set_viewport_size({"width": width, "height": 1400})
+    page.evaluate(BOARD)
+    board = page.get_by_label("Kling videos").last
+    expect(board.get_by_role("textbox", name="Prompt")).to_be_visible()
+    shot = board.locator(".kling-sw-shot-head")
+    expect(shot).to_contain_text("Shot 1")
+    expect(shot.locator(".kling-chip")).to_have_text("Ready")
+    order = tops(
+        board,
+        *(".kling-sw-head", ".kling-sw-shot-head .kling-chip", ".kling-sw-monitor", ".kling-tools"),
+        *(".kling-sw-strip", ".kling-sw-shot .kling-actions", ".kling-fold"),
+    )
+    assert order == sorted(order)
+    other = ".kling-sw-strip", ".kling-another", ".kling-fold"
+    assert tops(board, *other) == sorted(tops(board, *other))
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    board.get_by_role("button", name="Go to shot 2").click()
+    expect(shot).to_contain_text("Shot 2")
+    assert serious_faults(page, ".kling-sweep") == []
+
+
+FAULTS = """async ([message, created_at]) => { const { snapshot } = handlers;
+  handlers.snapshot = () => { const all = snapshot(), columns = ["a", "b", "c"];
+    return { ...all, rows: ["calm"], columns, row_axis: "prompt", column_axis: "seed", captions: columns,
+      places: columns.map((_, at) => [0, at]), done: true,
+      cells: columns.map((_, cell) => ({ ...all.cells[1], cell, created_at, message, state: "FAILED",
+        retry: "about $0.35" })) } };
+  await again(); await view() }"""
+"""Shows a table of three cells that failed."""
+SHORT = "The sweep would cost about $2.10, and max_cost is $1.00.\nRaise max_cost."
+LONG = "fal refused the input. " * 30
+
+
+@pytest.mark.parametrize("width", [320, 700, 1200])
+def test_why_a_cell_failed_is_on_its_stage_and_what_is_long_is_in_its_details(page, grid, width):
+    page.set_viewport_size({"width": width, "height": 1400})
+    page.evaluate(FAULTS, [SHORT, None])
+    board = page.get_by_label("Kling videos").last
+    picture, words = board.locator(".kling-sw-picture").first, board.locator(".kling-sw-words").first
+    expect(words).to_have_text(SHORT)
+    # The stage grows, and nothing is cut.
+    cut = "(node) => node.scrollHeight > node.clientHeight + 1 || node.scrollWidth > node.clientWidth"
+    for part in (words, picture, picture.locator(".kling-why")):
+        assert part.evaluate(cut) is False
+    stage, text = picture.bounding_box(), words.bounding_box()
+    assert stage["y"] <= text["y"]
+    assert text["y"] + text["height"] <= stage["y"] + stage["height"]
+    retry = board.get_by_role("button", name="Retry · about $0.35, a").bounding_box()
+    assert retry["y"] + retry["height"] <= stage["y"] + stage["height"]
+    if width == 1200:
+        middle = stage["y"] + stage["height"] / 2
+        assert text["y"] < middle < retry["y"] + retry["height"]
+    # Without a job, its details are the words.
+    board.get_by_role("button", name="Details a").click()
+    opened = board.get_by_role("region", name="Opened cell")
+    expect(opened.get_by_text("Raise max_cost.")).to_be_visible()
+
+    page.evaluate(FAULTS, [LONG, 0])
+    board = page.get_by_label("Kling videos").last
+    words = board.locator(".kling-sw-words").first
+    expect(words).to_contain_text("fal refused")
+    assert words.evaluate("(node) => getComputedStyle(node).webkitLineClamp") != "none"
+    expect(board.get_by_role("button", name="Details a")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert serious_faults(page, ".kling-sweep") == []
+
+
+GONE = """async (change) => { const { snapshot } = handlers, first = snapshot();
+  handlers.snapshot = () => ({ ...first, ...change, cells: first.cells.map((one, cell) =>
+    ({ ...one, ...change.cell, cell })) });
+  await again(); await view();
+  model.send = () => { throw new Error("no kernel") };
+  window.lose() }"""
+"""Shows one more view, whose kernel goes away."""
+PLAN = {"started": False, "cell": {"state": "WAITING", "width": None, "created_at": None}}
+
+
+@pytest.mark.parametrize(
+    ("change", "said", "chips"),
+    [
+        ({"local": False}, "Jobs go on at fal", ["Not connected", "Ready", "Not connected"]),
+        ({"local": True}, "make the others again", ["Not connected", "Ready", "Not connected"]),
+        (PLAN, "Nothing was sent", ["Not started"] * 3),
+        ({"done": True, "cell": {"state": "READY", "width": 64}}, "to open cells", ["Ready"] * 3),
+    ],
+)
+def test_what_is_said_of_a_kernel_that_is_gone_stands_below_the_header_and_is_true(
+    page, grid, change, said, chips
+):
+    page.evaluate(GONE, change)
+    board = page.get_by_label("Kling videos").last
+    note = board.locator(".kling-why[role=status]")
+    expect(note).to_contain_text(said)
+    expect(board.locator(".kling-chip")).to_have_text(chips)
+    order = tops(board, ".kling-sw-head", ".kling-why[role=status]", ".kling-sw-player")
+    assert order == sorted(order)
+    for name in ("Start", "Cancel all", "Open", "Retry"):
+        expect(board.get_by_role("button", name=name)).to_have_count(0)
+    expect(board.locator(".kling-phase")).to_have_text(["", ""])  # nobody knows where they stand
