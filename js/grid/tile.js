@@ -96,7 +96,7 @@ export function tile(live, index, caption, captioned, press, monitor = null) {
   const node = element(
     "div",
     "sw-tile",
-    { role: "group", ariaLabel: caption },
+    { role: "group", ariaLabel: caption, tabIndex: -1 },
     monitor ? jump : picture.node,
     name,
     foot,

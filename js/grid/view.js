@@ -46,9 +46,11 @@ export function mount(el, live) {
     {
       "data-kling-job": live.id,
       ariaLabel: "Kling videos",
-      // What is typed in an opened cell is not for all videos.
+      // What is typed in an opened cell is not for all videos, and arrows at the size change the size.
       onkeydown(/** @type {KeyboardEvent & {target: any}} */ event) {
-        if (opened.node.contains(event.target) || event.target.closest(".kling-sw-film")) return;
+        const { target } = event;
+        if (opened.node.contains(target) || target.closest(".kling-sw-film, .kling-sw-sized"))
+          return;
         player?.onkeydown(event);
         if (!event.defaultPrevented) board?.tools.onkeydown(event);
       },
@@ -130,6 +132,8 @@ export function mount(el, live) {
     return shots;
   };
   const update = () => {
+    const focused = /** @type {HTMLElement | null} */ (document.activeElement);
+    const near = root.contains(focused) && focused?.closest(".kling-sw-tile, .kling-sw-head");
     head.update();
     if (live.whole?.board) arrange();
     else if (live.whole && !tiles.length) {
@@ -148,6 +152,8 @@ export function mount(el, live) {
     board?.film.update();
     cover.textContent = live.whole ? coverRule(live.id) : "";
     root.style.display = live.kernel.missing && hasCard(live.id) ? "none" : "";
+    // With a button that goes, the focus would be lost.
+    if (near instanceof HTMLElement && !focused?.checkVisibility()) near.focus();
   };
   el.append(root);
   update();
@@ -172,7 +178,7 @@ export function mount(el, live) {
 /** The cell that is opened, as a result; of one that has no job, why.
  * @param {LiveGrid} live @returns {import("../shared/dom.js").Part} */
 function openedCell(live) {
-  const close = button("✕", () => live.open(), "sw-close", { ariaLabel: "Close" });
+  const close = button("✕", () => live.open(), "", { ariaLabel: "Close" });
   const title = element("strong", "sw-title");
   const why = element("div", "why", { "data-state": "FAILED" });
   const body = div("result", why);
@@ -252,7 +258,7 @@ function header(live) {
   const node = element(
     "header",
     "bar kling-sw-head",
-    {},
+    { tabIndex: -1 },
     place,
     names,
     start,

@@ -116,4 +116,7 @@ async function view() {
 /** The kernel is gone, or another one is there. */
 const lose = () => listeners.get("comm_live_update")();
 
-Object.assign(window, { model, handlers, view, again, lose });
+/** The kernel sends a message that answers nothing. */
+const tell = (/** @type {any} */ message) => listeners.get("msg:custom")(message, []);
+
+Object.assign(window, { model, handlers, view, again, lose, tell });

@@ -63,10 +63,7 @@ CHANGED = """async (change) => { const { snapshot } = handlers;
 """Shows one more view, in which the whole and every cell have other fields."""
 
 
-SILENT = """async () => { const { on } = model;
-  model.send = () => {};
-  model.on = (name, listener) => { if (name === "msg:custom") window.tell = listener; on(name, listener) };
-  await again(); await view() }"""
+SILENT = "async () => { model.send = () => {}; await again(); await view() }"
 """Shows one more view, whose kernel answers nothing, as ipykernel 6 while a cell waits."""
 
 
@@ -114,10 +111,26 @@ def test_a_failed_cell_has_a_retry_with_its_price(page, grid):
     expect(opened.get_by_role("textbox", name="Prompt")).to_be_visible()
     retry = board.get_by_role("button", name="Retry · about $0.70, 10 s")
     expect(retry).to_have_text("Retry · about $0.70")
+    retry.focus()
     retry.dblclick()
     page.wait_for_function("model.sent.some(({ kind }) => kind === 'retry')")
     assert commands_of(page) == [["retry", {"cell": 1}]]
     expect(opened).to_be_hidden()  # it showed the job that failed
+
+
+RUNS = """() => { const all = handlers.snapshot();
+  tell({ kind: "update", msg: { ...all, revision: 2,
+    cells: all.cells.map((one) => ({ ...one, state: "IN_PROGRESS", retry: "" })) } }) }"""
+"""Tells that all cells run."""
+
+
+def test_a_button_that_goes_leaves_the_focus_near_it(page, grid):
+    page.evaluate(CHANGED, {"cell": {"state": "FAILED", "width": None, "retry": "about $0.70"}})
+    board = page.get_by_label("Kling videos").last
+    board.get_by_role("button", name="Retry · about $0.70, 10 s").focus()
+    page.evaluate(RUNS)
+    expect(board.get_by_role("button", name="Retry")).to_have_count(0)
+    expect(board.get_by_role("group", name="10 s")).to_be_focused()
 
 
 SIX = """async () => { const { snapshot } = handlers;
@@ -205,6 +218,7 @@ def test_the_videos_are_as_large_as_the_reader_wants(page, grid, width, table):
     expect(screen).to_be_visible()
     first = screen.evaluate(measure)
     size.press("ArrowRight")
+    expect(size).to_have_value("1.1")
     size.press("ArrowLeft")
     assert screen.evaluate(measure) == first  # it begins with the size that is shown
     size.fill("0.5")
