@@ -121,8 +121,8 @@ export class LiveGrid extends Live {
     this.redraw();
   }
 
-  /** Changes the storyboard, or joins it; what cannot be done is shown.
-   * @param {"arrange" | "replace" | "join" | "save"} kind @param {object} msg */
+  /** Changes the storyboard, or joins it, or rates a video; what cannot be done is shown.
+   * @param {"rate" | "arrange" | "replace" | "join" | "save"} kind @param {object} msg */
   async alter(kind, msg) {
     this.outcome = "";
     this.redraw();
@@ -140,6 +140,11 @@ export class LiveGrid extends Live {
     if (this.marked !== null) this.outcome = "";
     this.marked = null;
     this.redraw();
+  }
+
+  /** Rates the video of a cell; what is not stored is shown. @param {number} cell @param {number | null} stars */
+  rate(cell, stars) {
+    return this.alter("rate", { cell, rating: stars });
   }
 
   /** Marks a cell, or compares it with the marked one. @param {number} cell */

@@ -11,6 +11,7 @@ export const COMMANDS = /** @type {const} */ ([
   "start",
   "retry",
   "cancel",
+  "rate",
   "result",
   "sheet",
   "arrange",
@@ -46,6 +47,7 @@ export const CELL_FIELDS = /** @type {const} */ ([
   "height",
   "duration",
   "fps",
+  "rating",
   "name",
   "url",
 ]);
@@ -80,6 +82,7 @@ export const CELL_FIELDS = /** @type {const} */ ([
  * @property {number | null} height
  * @property {number | null} duration
  * @property {number | null} fps
+ * @property {number | null} rating
  * @property {string} name of the file
  * @property {string | null} url where the notebook's server plays the file
  */

@@ -1,3 +1,4 @@
+import { starsOf } from "../result/rating.js";
 import { button, div, element, paintPoster, span, write } from "../shared/dom.js";
 import { draggable, frameIn } from "../shared/dragged.js";
 import { saveAs } from "../shared/footage.js";
@@ -74,6 +75,9 @@ export function tile(live, index, caption, captioned, press, monitor = null) {
     if (!fault) saveAs(url, footage, node);
     made.update();
   };
+  const rating = menu("☆", `Rate ${caption}`, () =>
+    STARS.map((label, stars) => ({ label, act: () => void live.rate(index, stars || null) })),
+  );
   const more = menu("⋯", `More of ${caption}`, () => [
     ...(live.whole?.mode === "sequence"
       ? []
@@ -90,17 +94,25 @@ export function tile(live, index, caption, captioned, press, monitor = null) {
   const jump = button(still, () => monitor?.go(index), "sw-jump", {
     ariaLabel: `Go to ${caption}`,
   });
-  const foot = div("sw-foot", chip.node, facts, div("sw-acts", open, more.node, stop));
+  const foot = div("sw-foot", chip.node, facts, div("sw-acts", open, rating.node, more.node, stop));
   chip.node.hidden = Boolean(monitor); // a shot is a video, and has no state
   monitor?.node.append(picture.node);
   const node = element(
     "div",
     "sw-tile",
-    { role: "group", ariaLabel: caption, tabIndex: -1 },
+    { role: "group", ariaLabel: caption, tabIndex: -1, onkeydown: rate },
     monitor ? jump : picture.node,
     name,
     foot,
   );
+  /** The keys 1 to 5 rate the video, as in a result; 0 removes the rating. @param {KeyboardEvent} event */
+  function rate(event) {
+    const { key, ctrlKey, metaKey, altKey } = event;
+    if (!/^[0-5]$/.test(key) || ctrlKey || metaKey || altKey || rating.node.hidden) return;
+    event.preventDefault();
+    event.stopPropagation();
+    void live.rate(index, Number(key) || null);
+  }
   const frame = () =>
     frameIn(live.kernel.ask("result", { of: `${index}`, kind: "frame", msg: {} }));
   if (monitor) draggable(node, () => frame);
@@ -203,15 +215,17 @@ export function tile(live, index, caption, captioned, press, monitor = null) {
       why.title = words.textContent ?? "";
       why.dataset.state = fault ? "FAILED" : known.state;
       const any = known.created_at !== null || known.state === "FAILED";
-      const face = openWords(live.marked, known);
-      write(open, face);
+      const does = openWords(live.marked, known);
+      write(open, does);
       open.hidden = Boolean(monitor) || !any || !live.connected;
-      open.ariaLabel = `${face} ${caption}`;
+      open.ariaLabel = `${does} ${caption}`;
       open.ariaExpanded = `${isOpen()}`;
-      more.node.hidden = !shown || !live.connected;
-      retry.hidden = !known.retry || !live.connected;
-      if (!retry.hidden) retry.title = `Sends it again: ${known.retry}`;
-      retry.textContent = `Retry · ${known.retry}`;
+      more.node.hidden = rating.node.hidden = !shown || !live.connected;
+      const stars = starsOf(known.rating);
+      if (rating.opener.textContent !== (stars || "☆")) rating.opener.textContent = stars || "☆";
+      rating.opener.ariaLabel = `Rate ${caption}${stars && `: ${stars}`}`;
+      write(retry, known.retry && live.connected ? `Retry · ${known.retry}` : "");
+      retry.title = `Sends it again: ${known.retry}`;
       retry.ariaLabel = `Retry · ${known.retry}, ${caption}`;
       why.hidden = words.hidden && retry.hidden;
       node.toggleAttribute("data-marked", live.marked === index || isOpen());
@@ -223,6 +237,9 @@ export function tile(live, index, caption, captioned, press, monitor = null) {
   };
   return made;
 }
+
+/** What the menu of stars says, by their number. */
+const STARS = ["No rating", "★", "★★", "★★★", "★★★★", "★★★★★"];
 
 /** Seconds with two digits at most. @param {number} seconds */
 const round = (seconds) => `${Math.round(seconds * 100) / 100}`;

@@ -272,7 +272,7 @@ function header(live) {
       const { whole, cells, connected, lost } = live;
       const planned = whole?.started === false;
       write(title, whole?.title ?? "");
-      badge.hidden = !whole?.local;
+      badge.hidden = !whole?.local || Boolean(whole.board); // the header of the shot has it
       place.hidden = !whole || whole.mode === "sequence";
       const running = Boolean(whole) && !whole?.done && cells.some((cell) => !hasEnded(cell));
       if (running && !planned && lost) chip.draw("LOST");

@@ -1,4 +1,4 @@
-import { button, div, element } from "../shared/dom.js";
+import { button, div, element, span } from "../shared/dom.js";
 
 /**
  * Where the storyboard of marked jobs is shown: the view of another widget, which the front end makes.
@@ -9,7 +9,7 @@ import { button, div, element } from "../shared/dom.js";
 export function storyboard(live) {
   const close = button("✕", () => show(""), "remove", { "aria-label": "Close the storyboard" });
   const place = div("");
-  const bar = div("line-up", element("h4", "", {}, "Storyboard"), close);
+  const bar = div("line-up", span("quiet", "In Python: panel.storyboard"), close);
   const node = element("section", "opened", { "aria-label": "Storyboard" }, bar, place);
   let drawn = "";
   /** @type {any} */

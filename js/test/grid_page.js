@@ -24,6 +24,7 @@ const cell = (number, more) => ({
   height: 36,
   duration: 1,
   fps: 8,
+  rating: null,
   name: "heron.mp4",
   url: null,
   ...more,
@@ -53,6 +54,7 @@ const handlers = {
   }),
   start: () => ({}),
   retry: () => ({}),
+  rate: () => ({}),
   cancel: () => ({ outcome: "fal was asked; it may still finish." }),
   poster: () => ({ buffers: [new DataView(poster)] }),
   chunk: ({ offset, length }) => ({

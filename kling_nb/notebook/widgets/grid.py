@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -32,7 +32,7 @@ from kling_nb.sweeps.sweep import Sweep, SweepCell, to_submit
 from kling_nb.video import Video
 
 COMMANDS = (
-    *("snapshot", "poster", "chunk", "start", "retry", "cancel", "result"),
+    *("snapshot", "poster", "chunk", "start", "retry", "cancel", "rate", "result"),
     *("sheet", "arrange", "replace", "join", "save"),
 )
 """Kinds of command from a view, `{id, kind, msg}`. Each is answered by one "reply"."""
@@ -215,7 +215,8 @@ class GridWidget(anywidget.AnyWidget):
             "snapshot": lambda msg: self._answer_snapshot(),
             "poster": lambda msg: poster_thread().submit(lambda: ({}, [poster_of(self._video(msg))])),
             "chunk": lambda msg: read_chunk(self._video(msg).path, msg),
-            "result": lambda msg: self._results.answer(msg, buffers or ()),
+            "result": lambda msg: self._answer_result(msg, buffers or ()),
+            "rate": lambda msg: poster_thread().submit(lambda: self._rate(msg)),
             "start": lambda msg: self._act(self._source.start),
             "retry": lambda msg: self._act(lambda: self._retry(self._number(msg))),
             "cancel": lambda msg: self._source.cancel(self._number(msg) if "cell" in msg else None),
@@ -238,6 +239,26 @@ class GridWidget(anywidget.AnyWidget):
         progress = self._progress()  # before the cells, as in `_send_updates`
         cells = [source.cell(at) for at in range(source.count)]
         return {"now": time.time(), **source.describe(), **progress, "cells": cells}
+
+    def _answer_result(self, msg: Mapping[str, Any], buffers: Sequence[Any]) -> Answer | Future[Any]:
+        """Carry out a command of an opened result. A rating is shown on the cells, too."""
+        answer = self._results.answer(msg, buffers)
+
+        def on_stored(_: Future[Any]) -> None:
+            for cell in str(msg.get("of")).split():
+                self._on_cell(int(cell))
+
+        if msg.get("kind") == "decide" and isinstance(answer, Future):
+            answer.add_done_callback(on_stored)
+        return answer
+
+    def _rate(self, msg: Mapping[str, Any]) -> Answer:
+        """Store the rating of a cell's video, and show it where its result is open."""
+        at = self._number(msg)
+        self._source.video(at).rating = msg.get("rating")
+        self._results.refresh(str(at))
+        self._on_cell(at)
+        return {}, []
 
     def _retry(self, at: int) -> None:
         """Run a cell again. What shows its job from now on shows the new one."""
@@ -438,6 +459,7 @@ def measures(video: Video | None) -> dict[str, Any]:
         "height": video.height if video else None,
         "duration": video.duration if video else None,
         "fps": video.fps if video else None,
+        "rating": video.rating if video else None,
         "name": video.path.name if video else "",
         "url": served_url(video.path) if video else None,
     }

@@ -110,6 +110,13 @@ class ResultViews:
         for strip in old:
             strip.close()
 
+    def refresh(self, part: str) -> None:
+        """Send the takes again of the results that have this part in their name."""
+        with self._lock:
+            strips = [strip for name, strip in self._strips.items() if part in name.split()]
+        for strip in strips:
+            strip.refresh()
+
     def _strip(self, name: str) -> TakeStrip:
         with self._lock:
             if (known := self._strips.get(name)) is not None:
@@ -220,6 +227,11 @@ class TakeStrip:
     def video(self, key: Any) -> Video:
         """Return the video of a take. Raise `UsageError` or `MediaError` if there is none."""
         return _video_of(self._take({"key": key}))
+
+    def refresh(self) -> None:
+        """Send all takes again."""
+        for take in list(self.takes):
+            self._notify(take)
 
     def show_fault(self, fault: str) -> None:
         """Show an observer's exception in the take that is shown."""
