@@ -1,9 +1,9 @@
 import { createForm } from "../controls/form.js";
 import { mediaPicker } from "../controls/media_picker.js";
 import { howMany } from "../result/make_another.js";
+import { offer } from "../result/offer.js";
 import { button, div, element, write } from "../shared/dom.js";
 import { droppedFiles, hasFiles } from "../shared/dragged.js";
-import { offer } from "./composition.js";
 import { copyCellButton } from "./copy_cell.js";
 import { endpointChooser } from "./endpoint_chooser.js";
 

@@ -1,5 +1,5 @@
 import { merged, same } from "../controls/value.js";
-import { inLine, messageOf, price } from "../shared/words.js";
+import { messageOf } from "../shared/words.js";
 
 /** @typedef {import("./protocol.js").Control} Control */
 /** @typedef {import("./protocol.js").Values} Values */
@@ -253,35 +253,3 @@ const UNKNOWN = {
   refusal: null,
   problem: null,
 };
-
-/**
- * What the compose area's buttons say, and the line next to them.
- *
- * @param {Quote | null} quote null while it is being asked for
- * @param {boolean} touched whether anything was composed yet
- * @param {number} [count] how many takes are wanted
- * @returns {{generate: string, again: string, hint: string, wrong: boolean, able: boolean}} `again`
- *   is empty where there is nothing to do again
- */
-export function offer(quote, touched, count = 1) {
-  const nothing = { generate: "Generate", again: "", hint: "", wrong: false, able: false };
-  if (!quote) return { ...nothing, hint: touched ? "Checking…" : "" };
-  const { backend, estimate, outcome, problem, refusal, notices } = quote;
-  const local = backend === "local";
-  const one = estimate === null ? quote.price : price(estimate * count);
-  const each = estimate === null && count > 1 ? `${quote.price} for each` : one;
-  const cost = local ? "free" : each;
-  const many = count > 1 ? ` ${count}` : "";
-  // Nothing is wrong before the reader has done anything.
-  if (problem !== null) return { ...nothing, hint: touched ? problem : "", wrong: touched };
-  if (!touched) return { ...nothing, hint: local ? "Free preview, drawn on this machine" : "" };
-  // Generate stays enabled, because the reader may have lifted a limit in a cell since.
-  const hint = refusal ?? inLine([quote.words, notices], " ");
-  const can = { hint, wrong: refusal !== null, able: true };
-  if (outcome !== "SUBMIT") {
-    const again = many ? `${count} more takes` : "Another take";
-    return { ...can, generate: "Generate", again: `${again} · ${cost}` };
-  }
-  if (local) return { ...can, generate: `Generate${many}`, again: "" };
-  return { ...can, generate: `Generate${many} · ${cost}`, again: "", hint: refusal ?? notices };
-}

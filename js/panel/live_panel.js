@@ -63,6 +63,11 @@ export class LivePanel extends Live {
     void this.refresh();
   }
 
+  /** @override */
+  get expecting() {
+    return this.jobs.rows.some(({ state }) => !isFinished(state));
+  }
+
   /** The files of the compose area. */
   get files() {
     return this.composition.files;

@@ -24,7 +24,14 @@ export const COMMANDS = /** @type {const} */ ([
 ]);
 
 /** Kinds of message that the kernel sends. */
-export const NOTICES = /** @type {const} */ (["reply", "update", "draft", "fault", "result"]);
+export const NOTICES = /** @type {const} */ ([
+  "reply",
+  "update",
+  "draft",
+  "fault",
+  "result",
+  "beat",
+]);
 
 /** Synced traits. */
 export const TRAITS = /** @type {const} */ (["notices"]);
@@ -53,6 +60,7 @@ export const PAGE = 50;
  * @typedef {import("../shared/protocol.js").State} State
  * @typedef {import("../controls/value.js").Control} Control
  * @typedef {import("../controls/value.js").Values} Values
+ * @typedef {import("../result/protocol.js").Quote} Quote
  *
  * @typedef {object} PanelModel
  * @property {boolean} notices whether pages show a desktop notice when a job ends
@@ -83,22 +91,6 @@ export const PAGE = 50;
  * @property {number | null} [progress] how far it is by its own log, 0 to 1
  * @property {number | null} [expected_seconds]
  * @property {boolean} [reused]
- */
-
-/**
- * What the compose area would do and cost.
- *
- * @typedef {object} Quote
- * @property {"fal" | "local"} backend
- * @property {number | null} estimate US dollars
- * @property {string} price the cost in words, also where it is not known
- * @property {string} notices what the reader should know about the request
- * @property {number | null} take number of the take that exists already
- * @property {import("../shared/protocol.js").Outcome} outcome what Generate would do
- * @property {string} words the same in one or two sentences, with its cost
- * @property {string | null} refusal why a run would be refused as things are
- * @property {string | null} problem why it makes no request
- * @property {string | null} [parameter] where the problem lies
  */
 
 /**

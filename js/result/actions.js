@@ -72,7 +72,7 @@ export function actions(live, place) {
   };
   const use = button("", () => void attempt(useIt));
   const answer = element("span", "facts", { role: "status" });
-  const full = finals(live, (text) => {
+  const full = finals(live, take, (text) => {
     asked = take();
     write(problem, text);
   });
@@ -88,9 +88,6 @@ export function actions(live, place) {
     const { msg } = await next({ cell: true });
     flash(further, await handOver(live.manager, node, msg.cell), CONTINUE);
   };
-  const give = async () =>
-    flash(cell, await handOver(live.manager, node, take().now.cell), label());
-  const label = () => (placeBelow(live.manager, node) === null ? "Copy as cell" : "Insert cell");
   const save = menu("Save ▾", "Save", () => [
     { label: isPlayable(take()) ? "Video" : "File", act: () => void attempt(saveVideo) },
     ...(isPlayable(take())
@@ -105,7 +102,7 @@ export function actions(live, place) {
     ariaLive: "polite",
     title: "The frame that is shown becomes the start image of the next video",
   });
-  const cell = button("Copy as cell", () => void attempt(give), "", { ariaLive: "polite" });
+  const cell = cellButton(live, take, (act) => void attempt(act));
   const stars = rating(live, take, (act) => void attempt(act));
   // The new card draws the output again, and the focus was in the old one.
   const isRedrawn = Date.now() - live.using.at < REDRAWN_MS;
@@ -118,9 +115,8 @@ export function actions(live, place) {
   const problem = alarm();
   const node = div(
     "actions",
-    ...[use, further, save.node, cell, full.node, stars.node, answer, facts, problem],
+    ...[use, further, save.node, cell.node, full.node, stars.node, answer, facts, problem],
   );
-  let labelled = "";
   return {
     node,
     onkeydown: stars.onkeydown,
@@ -130,9 +126,10 @@ export function actions(live, place) {
       stars.close?.();
     },
     update() {
-      const { now, about } = take();
+      const { now, about, finished } = take();
+      node.hidden = finished && now.state !== "READY"; // what to do then stands next to the reason
+      if (node.hidden) return;
       full.update();
-      node.toggleAttribute("data-waiting", !take().finished);
       use.disabled = now.state !== "READY" || !live.connected;
       use.ariaPressed = `${now.chosen}`;
       const several = live.staged.length > 1;
@@ -142,16 +139,38 @@ export function actions(live, place) {
       use.title = `Let ${about.variable} be this take, in all notebooks with ${about.scope}`;
       save.opener.disabled = !isPlayable(take()) && !now.file_type;
       further.disabled = !isPlayable(take()) || !live.connected;
-      if (labelled !== label()) write(cell, label());
-      labelled = label();
       stars.update();
-      cell.disabled = !now.cell;
-      cell.title = now.no_cell ?? "";
+      cell.update();
       const number = now.number && live.takes.length < 2 ? `take ${now.number}` : "";
       write(facts, inLine([dimensions(now), number]));
       if (asked !== take() || take().footage.phase === "loading") write(problem, "");
       const { using } = live;
       write(answer, using.key === about.key ? using.words : "");
+    },
+  };
+}
+
+/**
+ * A button that puts the cell of a take below, or copies it.
+ *
+ * @param {LiveJob} live
+ * @param {() => import("./take.js").Take} take
+ * @param {(act: () => Promise<void>) => void} attempt does something, and shows why it failed
+ */
+export function cellButton(live, take, attempt) {
+  const label = () => (placeBelow(live.manager, node) === null ? "Copy as cell" : "Insert cell");
+  const give = async () =>
+    flash(node, await handOver(live.manager, node, take().now.cell), label());
+  const node = button("Copy as cell", () => attempt(give), "", { ariaLive: "polite" });
+  let labelled = "";
+  return {
+    node,
+    update() {
+      const { cell, no_cell } = take().now;
+      if (labelled !== label()) write(node, label());
+      labelled = label();
+      node.disabled = !cell;
+      node.title = no_cell ?? "";
     },
   };
 }

@@ -2,22 +2,21 @@ import { button, div, write } from "../shared/dom.js";
 import { messageOf } from "../shared/words.js";
 
 /**
- * Buttons that make a draft in full quality, each with its price: a local preview with Kling, and what
- * a standard or turbo endpoint made on its sister. They start exactly what they show.
+ * Buttons for what can be made of a take's request as it is, each with its price: a local preview with Kling, what
+ * a standard or turbo endpoint made on its sister, and what failed once more. They start exactly what they show.
  *
  * @param {import("./live_job.js").LiveJob} live
+ * @param {() => import("./take.js").Take} take
  * @param {(problem: string) => void} report shows why nothing was started
  * @returns {import("../shared/dom.js").Part}
  */
-export function finals(live, report) {
+export function finals(live, take, report) {
   const node = div("finals");
   /** The take that was asked for, and its job's state then. */
   let asked = "";
   let seen = false;
   /** @param {number} key @param {import("./protocol.js").Final} final */
-  const buttonOf = (key, final) => {
-    const { name, words, endpoint, backend, outcome, refusal } = final;
-    const label = name ? `Same on ${name}` : "Make it with Kling";
+  const buttonOf = (key, { label, words, endpoint, backend, outcome, refusal }) => {
     const made = button("", () => {}, "", { title: refusal, disabled: Boolean(refusal) });
     write(made, `${label} · ${words}`);
     // A double click is one wish: it may cost money.
@@ -34,8 +33,8 @@ export function finals(live, report) {
     return made;
   };
   const update = () => {
-    const { about, now } = /** @type {import("./take.js").Take} */ (live.staged[0]);
-    const wanted = now.state === "READY" ? `${about.key}` : "";
+    const { about, now, finished } = take();
+    const wanted = finished ? `${about.key} ${now.state}` : "";
     if (!seen || !live.connected || asked === wanted) return;
     asked = wanted;
     node.replaceChildren();

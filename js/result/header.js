@@ -7,6 +7,7 @@ import {
   isCancellable,
   isFinished,
   LOCAL_PREVIEW,
+  LOST,
   label,
   phase,
 } from "../shared/words.js";
@@ -42,14 +43,15 @@ export function header(live, entries) {
       write(name, about.title || about.endpoint);
       name.title = about.endpoint;
       badge.hidden = about.backend !== "local";
-      chip.draw(now.state);
-      write(spoken, spokenState(now));
+      const lost = !live.shown.finished && !live.following;
+      chip.draw(lost ? "LOST" : now.state);
+      write(spoken, lost ? LOST : spokenState(now));
       write(facts, costs(live));
       tick();
       const { asked } = live.cancelling;
       cancel.ariaDisabled = `${asked}`;
       write(cancel, asked ? "Cancelling…" : "Cancel");
-      const over = !live.connected || !isCancellable(now.state);
+      const over = !live.following || !isCancellable(now.state);
       if (over && cancel.matches(":focus")) node.focus(); // with the button it would be lost
       cancel.hidden = over;
     },
@@ -72,8 +74,8 @@ const spokenState = (now) =>
 const waits = (now) => (now.held || now.queue_position !== null) && phase(now);
 
 /** @param {LiveJob} live */
-function elapsed({ shown, connected, kernelNow }) {
-  if ((!connected && !shown.finished) || shown.about.reused) return "";
+function elapsed({ shown, following, kernelNow }) {
+  if ((!following && !shown.finished) || shown.about.reused) return "";
   const seconds = shown.elapsed(kernelNow);
   return seconds === null ? "" : duration(shown.now.state, seconds, shown.about.expected);
 }

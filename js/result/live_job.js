@@ -106,6 +106,11 @@ export class LiveJob extends Live {
     return this.#controls.get(this.shown.about.endpoint) ?? NO_CONTROLS;
   }
 
+  /** @override */
+  get expecting() {
+    return this.takes.some(({ finished }) => !finished);
+  }
+
   /** Whether there is something on the stage to play. */
   get playable() {
     return this.staged.every(isPlayable);

@@ -1,8 +1,13 @@
 import { createForm, cursorIn, setCursor } from "../controls/form.js";
 import { mediaPicker } from "../controls/media_picker.js";
 import { same } from "../controls/value.js";
-import { alarm, button, div, element, write } from "../shared/dom.js";
+import { alarm, button, div, element, span, write } from "../shared/dom.js";
 import { GONE, isFinished } from "../shared/words.js";
+import { offer } from "./offer.js";
+
+/** @typedef {import("../shared/dom.js").Part & {edit: () => void}} Anew `edit` leads to the form */
+
+const ABOUT = { ariaLabel: "Make another" };
 
 /** How many takes can be started at once. */
 const COUNTS = [1, 2, 4, 8];
@@ -19,21 +24,23 @@ export function howMany(onChange) {
   return { node, count: () => COUNTS[node.selectedIndex] ?? 1 };
 }
 
+/** The head of the part, the same in every view. */
+const heading = () => element("h4", "another-name", {}, "Make another");
+
 /**
  * In a view with a form elsewhere: what puts this request there.
  *
  * @param {import("./live_job.js").LiveJob} live
  * @param {(job: string) => void} reuse
- * @returns {import("../shared/dom.js").Part}
+ * @returns {Anew}
  */
 export function makeElsewhere(live, reuse) {
-  const words = "Make another";
-  const go = button(words, () => reuse(live.shown.about.job_id), "", {
-    title: "Puts these parameters into Compose, to be changed there",
-  });
-  const row = div("generate", go);
+  const edit = () => reuse(live.shown.about.job_id);
+  const go = button("Edit in Compose", edit);
+  const words = span("price", "Puts this prompt and these parameters there.");
   return {
-    node: element("section", "another", { ariaLabel: words }, row),
+    node: element("section", "another", ABOUT, heading(), div("generate", go, words)),
+    edit,
     update() {
       go.disabled = !live.connected;
     },
@@ -44,22 +51,24 @@ export function makeElsewhere(live, reuse) {
  * The parameters as controls, and "Generate" with what it costs. They stay usable while jobs run.
  *
  * @param {import("./live_job.js").LiveJob} live
- * @returns {import("../shared/dom.js").Part}
+ * @returns {Anew}
  */
 export function makeAnother(live) {
   const { newTake } = live;
-  const generate = button("Generate", () => {}, "primary");
-  // A double click, or a key that is held, is one wish: each take may cost money.
-  generate.onclick = ({ detail }) => void (detail > 1 || start());
-  generate.onkeydown = (event) => {
-    if (event.repeat) event.preventDefault();
-  };
+  const [generate, again] = [button("", () => {}, "primary"), button("", () => {})];
+  for (const one of [generate, again]) {
+    // A double click, or a key that is held, is one wish: each take may cost money.
+    one.onclick = ({ detail }) => void (detail > 1 || start(one === again));
+    one.onkeydown = (event) => {
+      if (event.repeat) event.preventDefault();
+    };
+  }
   const { node: counts, count } = howMany(() => recount());
-  const price = element("span", "price", { role: "status" });
-  const row = div("generate", generate, counts, price);
+  const hint = element("span", "price", { role: "status" });
+  const row = div("generate", generate, counts, again, hint);
   const problem = alarm();
   const place = div("");
-  const node = element("section", "another", { ariaLabel: "Make another" }, place, row, problem);
+  const node = element("section", "another", ABOUT, heading(), place, row, problem);
   /** @type {ReturnType<typeof createForm> | null} */
   let form = null;
   /** @type {unknown} */
@@ -67,10 +76,10 @@ export function makeAnother(live) {
   /** @type {number | null} */
   let shown = null;
   let [seen, edited] = [false, 0];
-  const start = async () => {
+  const start = async (/** @type {boolean} */ another) => {
     if (generate.ariaDisabled === "true") return;
     const sent = live.edits;
-    if (!(await newTake.generate())) return;
+    if (!(await newTake.generate(another, count()))) return;
     // The new take has them. What was changed after the click is for the next one.
     const rest = Object.entries(live.edits).filter(([name, value]) => !same(value, sent[name]));
     live.edits = Object.fromEntries(rest);
@@ -88,11 +97,11 @@ export function makeAnother(live) {
     const changes = (form?.changed() ?? []).map((name) => [name, values[name] ?? null]);
     if (!seen || controls !== live.controls) return;
     priced = stages();
-    newTake.want(live.shown.about.key, Object.fromEntries(changes), count(), pause);
+    newTake.want(live.shown.about.key, Object.fromEntries(changes), pause);
   };
   const recount = () => {
     live.counted = counts.selectedIndex;
-    want(0);
+    live.redraw();
   };
   const changing = () => {
     if (!form) return;
@@ -143,12 +152,19 @@ export function makeAnother(live) {
     if (ready && connected && (newTake.idle() || priced !== stages())) want(0);
     counts.selectedIndex = live.counted;
     form?.setDisabled(!connected && !form.node.contains(document.activeElement));
-    write(generate, newTake.sending ? "Starting…" : "Generate");
-    generate.ariaDisabled = `${!newTake.quote || newTake.sending || !connected || !ready}`;
+    const { quote, sending, error } = newTake;
+    const words = offer(quote, connected && (quote !== null || !error), count());
+    write(generate, sending ? "Submitting…" : words.generate);
+    generate.ariaDisabled =
+      again.ariaDisabled = `${!words.able || sending || !connected || !ready}`;
     counts.disabled = !connected;
     const gone = live.shown.finished ? GONE.take : ""; // the stage says more of one that runs
-    price.textContent = connected ? (newTake.quote?.words ?? "") : gone;
-    write(problem, newTake.error);
+    // What was true of the request before stays until more is known: nothing moves while someone types.
+    if (quote || !connected) {
+      write(again, connected ? words.again : "");
+      write(hint, connected ? (words.wrong ? "" : words.hint) : gone);
+    }
+    write(problem, error || (words.wrong ? words.hint : ""));
   };
   const sight = new IntersectionObserver((entries) => {
     seen = Boolean(entries.at(-1)?.isIntersecting);
@@ -158,6 +174,11 @@ export function makeAnother(live) {
   return {
     node,
     update,
+    edit() {
+      const prompt = node.querySelector("textarea");
+      prompt?.focus();
+      prompt?.scrollIntoView({ block: "nearest" });
+    },
     close() {
       sight.disconnect();
       form?.destroy();

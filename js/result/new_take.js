@@ -10,7 +10,7 @@ const PAUSE_MS = 250;
  * @param {() => void} onChange
  */
 export function newTakeOf(kernel, onChange) {
-  /** @type {{key: number, changes: Record<string, any>, count: number} | null} */
+  /** @type {{key: number, changes: Record<string, any>} | null} */
   let wanted = null;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let timer;
@@ -28,18 +28,17 @@ export function newTakeOf(kernel, onChange) {
      *
      * @param {number} key of the take to start from
      * @param {Record<string, any>} changes values by parameter, null for the default
-     * @param {number} [count] how many takes
      * @param {number} [pause] milliseconds
      */
-    want(key, changes, count = 1, pause = PAUSE_MS) {
-      const asked = { key, changes, count };
+    want(key, changes, pause = PAUSE_MS) {
+      const asked = { key, changes };
       wanted = asked;
       newTake.quote = null;
       newTake.error = "";
       clearTimeout(timer);
       timer = setTimeout(async () => {
         const [quote, error] = await kernel.ask("quote", asked).then(
-          ({ msg }) => [msg, msg.refusal],
+          ({ msg }) => [msg, ""],
           (fault) => [null, messageOf(fault)],
         );
         if (wanted === asked) Object.assign(newTake, { quote, error });
@@ -48,16 +47,25 @@ export function newTakeOf(kernel, onChange) {
       onChange();
     },
 
-    /** Starts it. The kernel shows the new take by itself. @returns {Promise<boolean>} whether it was started */
-    async generate() {
+    /**
+     * Starts it. The kernel shows the new take by itself.
+     *
+     * @param {boolean} again whether it is to be another take
+     * @param {number} count how many takes; what is there already, or runs, is found once
+     * @returns {Promise<boolean>} whether it was started
+     */
+    async generate(again, count) {
       const { quote, sending } = newTake;
       if (!quote || sending) return false;
       newTake.sending = true;
       newTake.error = "";
       onChange();
       const { backend, outcome } = quote;
+      const about = again
+        ? { new: true, count, outcome: "SUBMIT" }
+        : { count: outcome === "SUBMIT" ? count : 1, outcome };
       try {
-        await kernel.ask("generate", { ...wanted, backend, outcome });
+        await kernel.ask("generate", { ...wanted, backend, ...about });
         wanted = newTake.quote = null; // a second click is a second wish, with a price of its own
       } catch (error) {
         newTake.error = messageOf(error);

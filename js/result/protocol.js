@@ -23,7 +23,7 @@ export const COMMANDS = /** @type {const} */ ([
 ]);
 
 /** Kinds of message that the kernel sends. */
-export const NOTICES = /** @type {const} */ (["reply", "update", "takes"]);
+export const NOTICES = /** @type {const} */ (["reply", "update", "takes", "beat"]);
 
 /** Synced traits: small state that may be saved with the notebook. They speak of the take shown. */
 export const TRAITS = /** @type {const} */ ([
@@ -187,9 +187,23 @@ export const LINES_KEPT = 2000;
  * @typedef {TakeAbout & JobFields} TakeEntry
  * @typedef {{takes: TakeEntry[], controls: import("../controls/value.js").Control[], now: number}} Strip
  * @typedef {Progress & Strip} Snapshot
- * @typedef {{name: string, words: string, endpoint: string, backend: string,
- *   outcome: import("../shared/protocol.js").Outcome, refusal: string}} Final a draft in full quality: its model
- *   if it is another one, its price, what a press does, and why it would be refused, else empty
- * @typedef {{words: string, outcome: import("../shared/protocol.js").Outcome, backend: string,
- *   refusal: string}} Quote what a new take would do and cost; why it would be refused, else empty
+ * @typedef {{label: string, words: string, endpoint: string | null, backend: string,
+ *   outcome: import("../shared/protocol.js").Outcome, refusal: string}} Final what can be made of the request as it
+ *   is: its name, its price, what a press does, and why it would be refused, else empty
+ */
+
+/**
+ * What a run of the composed request would do and cost.
+ *
+ * @typedef {object} Quote
+ * @property {"fal" | "local"} backend
+ * @property {number | null} estimate US dollars
+ * @property {string} price the cost in words, also where it is not known
+ * @property {string} notices what the reader should know about the request
+ * @property {number | null} take number of the take that exists already
+ * @property {import("../shared/protocol.js").Outcome} outcome what Generate would do
+ * @property {string} words the same in one or two sentences, with its cost
+ * @property {string | null} refusal why a run would be refused as things are
+ * @property {string | null} problem why it makes no request
+ * @property {string | null} [parameter] where the problem lies
  */

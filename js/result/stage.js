@@ -1,9 +1,9 @@
-import { button, div, element, span, write } from "../shared/dom.js";
+import { div, element, span, write } from "../shared/dom.js";
 import { draggable } from "../shared/dragged.js";
 import { player } from "../shared/player.js";
 import { progressBar } from "../shared/progress.js";
 import { screen } from "../shared/screen.js";
-import { GONE, inLine, megabytes, share, standing, unansweredWords } from "../shared/words.js";
+import { inLine, megabytes, share, standing, unansweredWords } from "../shared/words.js";
 import { isPlayable } from "./live_job.js";
 
 /** @typedef {import("./live_job.js").LiveJob} LiveJob */
@@ -16,14 +16,16 @@ import { isPlayable } from "./live_job.js";
  * and the video when it is played.
  *
  * @param {LiveJob} live
+ * @param {HTMLElement} trouble why there is no video: it stands in the place of the video, or below another one
  * @returns {import("../shared/dom.js").Part & {failed: () => boolean,
  *   place: () => ReturnType<ReturnType<typeof player>["place"]> | null}} `failed` returns true
  *   if nothing can be played here; `place` returns where the video stands
  */
-export function stage(live) {
+export function stage(live, trouble) {
   const over = cover(live);
   const other = otherFile(live);
-  const node = div("stage", other.node);
+  const below = div("below");
+  const node = div("stage", other.node, below);
   let drawn = "";
   /** @type {Screen[]} */
   let screens = [];
@@ -82,6 +84,9 @@ export function stage(live) {
       }
       other.update();
       node.classList.toggle("kling-vacant", !playable);
+      node.toggleAttribute("data-over", shown.finished);
+      const place = playable ? below : over.middle;
+      if (trouble.parentElement !== place) place.append(trouble);
       node.classList.toggle(
         "kling-compact",
         !playable && shown.finished && (!shown.started || !other.node.hidden),
@@ -159,44 +164,38 @@ function screenOf(live, take) {
 }
 
 /**
- * Makes the layer over the stage: the progress of the job, why there is no video, or that the kernel
- * does not answer.
+ * Makes the layer over the stage: the progress of the job, or that the kernel does not answer.
  *
  * @param {LiveJob} live
- * @returns {import("../shared/dom.js").Part}
+ * @returns {import("../shared/dom.js").Part & {middle: HTMLElement}} `middle` has room for more
  */
 function cover(live) {
   const tag = span("tag");
   const now = div("phase");
-  const words = span("");
-  const resume = button("Resume", () => void live.resume());
-  const why = element("div", "why", {}, words, resume);
   const note = element("div", "why kling-note", { role: "status", "data-state": "UNCERTAIN" });
   const far = progressBar("Progress");
   const loading = progressBar("Loading the video");
   const waiting = element("div", "waiting", { role: "status" });
-  const node = div("over", tag, div("middle", now, why, waiting), note, far.node, loading.node);
+  const middle = div("middle", now, waiting);
+  const node = div("over", tag, middle, note, far.node, loading.node);
   const tick = () => {
-    const { shown, connected, kernelNow } = live;
-    far.node.hidden = shown.finished || !connected;
+    const { shown, following, kernelNow } = live;
+    far.node.hidden = shown.finished || !following;
     if (!far.node.hidden)
       far.draw(share(shown.now, shown.elapsed(kernelNow), shown.about.expected));
   };
   const ticking = setInterval(tick, 1000);
   return {
     node,
+    middle,
     update() {
-      const { shown, staged, connected } = live;
+      const { shown, staged, following } = live;
       const empty = !isPlayable(shown) && staged[0] === shown;
       write(
         tag,
         empty || staged.includes(shown) ? "" : nameOf(live, /** @type {Take} */ (staged[0])),
       );
-      write(now, empty && !shown.finished && connected ? standing(shown.now) : "");
-      write(words, shown.now.message);
-      why.hidden = words.hidden;
-      why.dataset.state = shown.now.state;
-      resume.hidden = !shown.now.resumable || !connected;
+      write(now, empty && !shown.finished && following ? standing(shown.now) : "");
       write(note, noteText(live));
       const fetching = staged.find(({ footage }) => footage.phase === "loading")?.footage;
       loading.node.hidden = !fetching;
@@ -211,8 +210,8 @@ function cover(live) {
 }
 
 /** @param {LiveJob} live */
-function noteText({ shown, connected, kernel, cancelling }) {
-  if (!connected && !shown.finished) return GONE[shown.about.backend];
+function noteText({ shown, connected, following, kernel, cancelling }) {
+  if (!shown.finished && !following) return ""; // said in the place of the video
   if (connected && kernel.busy) return unansweredWords(kernel);
-  return shown.finished && shown.now.state !== "UNCERTAIN" ? "" : cancelling.outcome;
+  return shown.finished ? "" : cancelling.outcome;
 }

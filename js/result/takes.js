@@ -82,7 +82,7 @@ function thumb(live, take) {
   return {
     node,
     tick() {
-      bar.node.hidden = take.finished || !live.connected;
+      bar.node.hidden = take.finished || !live.following;
       if (!bar.node.hidden)
         bar.draw(share(take.now, take.elapsed(live.kernelNow), take.about.expected));
     },

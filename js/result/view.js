@@ -8,6 +8,7 @@ import { header } from "./header.js";
 import { makeAnother, makeElsewhere } from "./make_another.js";
 import { stage } from "./stage.js";
 import { takes } from "./takes.js";
+import { trouble } from "./trouble.js";
 
 /**
  * Returns the parts of a result. Their order is the same everywhere: header, stage with its
@@ -17,7 +18,8 @@ import { takes } from "./takes.js";
  * @param {Parameters<typeof actions>[1] | null} [place] where the video stands, if it plays on a stage elsewhere
  */
 export function resultParts(live, place = null) {
-  const screens = place ? null : stage(live);
+  const why = trouble(live, () => another.edit());
+  const screens = place ? null : stage(live, why.node);
   const entries = () => [
     copying("Copy request id", live.shown.now.request_id),
     copying("Copy job id", live.shown.about.job_id),
@@ -36,8 +38,8 @@ export function resultParts(live, place = null) {
   const another = live.reuse ? makeElsewhere(live, live.reuse) : makeAnother(live);
   const fold = details(live);
   const note = element("div", "warnings", { role: "note" });
-  const parts = [top, ...(screens ? [screens] : []), strip, acts, another, fold];
-  const main = div("main", ...(screens ? [screens.node] : []), strip.node, acts.node);
+  const parts = [top, why, ...(screens ? [screens] : []), strip, acts, another, fold];
+  const main = div("main", screens?.node ?? why.node, strip.node, acts.node);
   const nodes = [top.node, div("sides", main, another.node), note, fold.node];
   const { onkeydown } = acts;
   if (screens) for (const one of nodes) one.addEventListener("keydown", onkeydown);

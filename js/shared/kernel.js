@@ -31,13 +31,15 @@ export class Kernel {
   #silent = new Set();
   /** Whether a message of any kind has come from the kernel. */
   #present = false;
+  /** Whether messages stay away that were to come. */
+  #quiet = false;
   // Answers go to every page that shows the model, so ids of two pages must differ. They are
   // numbers, because ipykernel 7.4 remembers each text id until a message brings it back.
   #next = Math.floor(Math.random() * 2 ** 31) * 2 ** 20;
 
   /**
    * @param {{send: (content: any, callbacks?: any, buffers?: ArrayBuffer[]) => void,
-   *   on: (name: any, listener: () => void) => void, widget_manager?: any}} model
+   *   on: (name: any, listener: () => void) => void, widget_manager?: any, outer?: Kernel}} model
    * @param {() => void} onBusyChange called when `busy` may have changed
    * @param {() => void} onChange called when the kernel has come or gone: ask which it is
    */
@@ -67,9 +69,15 @@ export class Kernel {
     return this.#late.size > 0;
   }
 
-  /** True if an answer is so late that the kernel may have been replaced. */
+  /** Whether an answer or a message is so late that the kernel may have been replaced. @returns {boolean} */
   get silent() {
-    return this.#silent.size > 0;
+    return this.#quiet || this.#silent.size > 0 || Boolean(this.model.outer?.silent);
+  }
+
+  /** Notes that messages stay away. */
+  doubt() {
+    this.#quiet = true;
+    this.onBusyChange();
   }
 
   /**
@@ -110,6 +118,7 @@ export class Kernel {
   /** Notes a message of any kind: the kernel is there. ipykernel 6 answers only after the cell. */
   heard() {
     this.#present = true;
+    this.#quiet = false;
     this.#silent.clear();
     for (const id of this.#late) this.#waitOn(id);
   }

@@ -1,6 +1,10 @@
 import { Kernel, Refused } from "./kernel.js";
 
-/** @typedef {import("@anywidget/types").AnyModel<any>} Model */
+/** `outer` is the kernel of the view around this one, if there is one.
+ * @typedef {import("@anywidget/types").AnyModel<any> & {outer?: Kernel}} Model */
+
+/** Beats that are not heard before a kernel counts as silent. */
+const MISSED = 3;
 
 /**
  * One widget as a page sees it, shared by all views of a model, so that they agree. Fields change,
@@ -19,6 +23,12 @@ export class Live {
   /** @type {Set<() => void>} */
   #subscribers = new Set();
   #asking = false;
+  /** Seconds between two messages, at most, while a job runs; 0 where the kernel promises none. */
+  #beat = 0;
+  /** Seconds without a message. */
+  #quiet = 0;
+  /** @type {ReturnType<typeof setInterval> | undefined} */
+  #ticking;
 
   /** @param {Model} model */
   constructor(model) {
@@ -34,11 +44,25 @@ export class Live {
     });
     model.on("msg:custom", (content, buffers) => {
       const { kind, msg } = content ?? {};
+      const { silent } = this.kernel;
       this.kernel.heard();
+      this.#quiet = 0;
+      if (silent) this.redraw();
       if (kind === "reply") return this.kernel.answer(content, buffers);
       this.connected = true;
+      if (kind === "beat") return; // that it came says all
       this.receive(kind, msg);
     });
+  }
+
+  /** Whether a job runs of which the kernel tells. */
+  get expecting() {
+    return false;
+  }
+
+  /** False where no kernel follows the jobs, as far as one can tell. */
+  get following() {
+    return this.connected && !this.kernel.silent;
   }
 
   /** Seconds since 1970 by the kernel's clock. */
@@ -54,10 +78,13 @@ export class Live {
   /** @param {() => void} draw @returns {() => void} unsubscribes */
   subscribe(draw) {
     this.#subscribers.add(draw);
+    this.#ticking ??= setInterval(() => this.#tick(), 1000);
     this.seen(true);
     return () => {
       this.#subscribers.delete(draw);
-      if (this.#subscribers.size === 0) this.seen(false);
+      if (this.#subscribers.size) return;
+      this.#stop();
+      this.seen(false);
     };
   }
 
@@ -68,7 +95,19 @@ export class Live {
 
   close() {
     this.#subscribers.clear();
+    this.#stop();
     this.kernel.close();
+  }
+
+  /** Ticks are counted, and not the time: a page that slept has heard nothing either. */
+  #tick() {
+    if (!this.#beat || !this.expecting) this.#quiet = 0;
+    else if (++this.#quiet === MISSED * this.#beat) this.kernel.doubt();
+  }
+
+  #stop() {
+    clearInterval(this.#ticking);
+    this.#ticking = undefined;
   }
 
   /** Asks for everything. */
@@ -80,6 +119,8 @@ export class Live {
       const { msg } = await this.kernel.ask("snapshot", about);
       this.connected = true;
       this.setClock(msg.now);
+      // A view in another view hears no beat, but knows of the other one's kernel.
+      this.#beat = this.model.outer ? 0 : (msg.beat ?? 0);
       this.begin(msg);
     } catch (error) {
       // A refusal is still an answer; anything else means that nothing could be sent.

@@ -43,7 +43,7 @@ export function player(
   const draw = () => {
     memory.places.set(name, { frame, loop });
     const { paused, muted } = video;
-    const text = position(frame, lead.fps, lead.frames);
+    const text = usable ? position(frame, lead.fps, lead.frames) : "";
     bar.draw({ at: frame, end: end(), text, playing: !paused, whole, loop, muted });
     bar.audible(lead.audible());
   };

@@ -85,7 +85,7 @@ export function transport({ whom = "", slider, step, rate = 1 }, { press, go, sp
       const share = (/** @type {number} */ place) => `${(place / Math.max(1, end)) * 100}%`;
       track.style.setProperty("--kling-a", share(a ?? 0));
       track.style.setProperty("--kling-b", share(b ?? a ?? 0));
-      write(where, text);
+      where.textContent = text; // its place stays without one
     },
   };
 }

@@ -189,10 +189,23 @@ export const unansweredWords = ({ busy, silent }) => (silent ? SILENT : busy ? B
 
 const RESTARTED = "The kernel was restarted or shut down.";
 
-/** What to do once the kernel is gone, by the backend of a job or by the widget. */
+/**
+ * What a view says of a job that no kernel follows here.
+ *
+ * @param {State} state the last one that is known
+ * @param {"fal" | "local"} backend
+ * @param {boolean} silent whether the kernel only does not answer
+ */
+export function lostWords(state, backend, silent) {
+  const start = silent ? "The kernel does not answer." : RESTARTED;
+  if (backend === "local") return `${start} Run the cell again to make it again.`;
+  if (state === "SUBMITTING")
+    return `${start} Perhaps nothing was sent. Run the cell again: it is not paid for twice.`;
+  return `${start} The job goes on at fal. Run the cell again to follow it, free.`;
+}
+
+/** What to do once the kernel is gone, by what is shown. */
 export const GONE = {
-  fal: `${RESTARTED} The job goes on at fal: run the cell again, or call kling_nb.resume(). It is not paid for twice.`,
-  local: `${RESTARTED} Run the cell again to make it again.`,
   take: `${RESTARTED} Run the cell again to make another take.`,
   grid: `${RESTARTED} Jobs go on at fal: run the cell again to get them back. Nothing is paid for twice.`,
   previews: `${RESTARTED} Run the cell again to make the others again.`,

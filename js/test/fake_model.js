@@ -59,6 +59,19 @@ export const CONTROLS = [
   control("generate_audio", "switch", { label: "Generate audio", default: false }),
 ];
 
+/** What a new take costs. */
+export const QUOTED = {
+  backend: "fal",
+  estimate: 0.49,
+  price: "about $0.49",
+  outcome: "SUBMIT",
+  words: "About $0.49.",
+  notices: "",
+  take: null,
+  refusal: null,
+  problem: null,
+};
+
 /** A take as the strip has it. */
 export function entry(key, more = {}) {
   return {
@@ -100,6 +113,8 @@ export class FakeModel {
   lines = [];
   first_line = 0;
   gone = false;
+  /** Seconds between the messages of a kernel while a job runs; none is sent by itself. */
+  beat = 0;
   silent = false;
   unanswered = [];
   sent = [];
@@ -110,10 +125,16 @@ export class FakeModel {
     const snapshot = ({ key }) => {
       const take = this.takes.find((one) => one.key === key) ?? this.takes[this.traits.take - 1];
       const lines = { first_line: this.first_line, lines: this.lines };
-      const msg = { ...take, ...lines, now: Date.now() / 1000, controls: CONTROLS };
+      const msg = {
+        ...take,
+        ...lines,
+        now: Date.now() / 1000,
+        beat: this.beat,
+        controls: CONTROLS,
+      };
       return { msg: { ...msg, takes: this.takes } };
     };
-    const quote = () => ({ msg: { words: "about $0.49", backend: "fal", free: false } });
+    const quote = () => ({ msg: QUOTED });
     this.handlers = { snapshot, quote, ...handlers };
   }
 

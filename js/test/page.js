@@ -1,5 +1,5 @@
 // A page with one output area, as JupyterLab has it, for tests/views to drive.
-import { entry, FakeModel } from "./fake_model.js";
+import { entry, FakeModel, QUOTED } from "./fake_model.js";
 
 const [file, poster] = await Promise.all(
   ["/clip.mp4", "/poster.jpg"].map((path) => fetch(path).then((got) => got.arrayBuffer())),
@@ -58,4 +58,4 @@ async function view(traits = {}, fields = {}, of = model) {
   return definitions.get(of).render({ model: of, el });
 }
 
-Object.assign(window, { model, view, makeModel, entry });
+Object.assign(window, { model, view, makeModel, entry, quoted: QUOTED });

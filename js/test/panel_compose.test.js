@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { upload } from "../controls/media_picker.js";
-import { Composition, offer } from "../panel/composition.js";
+import { Composition } from "../panel/composition.js";
+import { offer } from "../result/offer.js";
 
 const quote = {
   backend: "fal",
@@ -22,7 +23,8 @@ test("the button says what it costs", () => {
     labelOf({ estimate: null, price: "no price on record" }),
     "Generate · no price on record",
   );
-  assert.equal(labelOf({ backend: "local" }), "Generate");
+  assert.equal(labelOf({ backend: "local" }), "Generate · free");
+  assert.equal(offer(null, true).generate, "Generate · …");
 });
 
 test("of several takes the button says what all of them cost", () => {
@@ -35,7 +37,7 @@ test("of several takes the button says what all of them cost", () => {
     "Generate 4 · no price on record for each",
     "",
   ]);
-  assert.deepEqual(labelsOf({ backend: "local" }), ["Generate 4", ""]);
+  assert.deepEqual(labelsOf({ backend: "local" }), ["Generate 4 · free", ""]);
   assert.deepEqual(labelsOf({ outcome: "REUSE" }), ["Generate", "4 more takes · about $2.00"]);
 });
 

@@ -87,7 +87,7 @@ function results(of) {
       takes,
     }),
     chunk: (asked) => handlers.chunk(asked),
-    quote: () => ({ words: "about $0.49", outcome: "SUBMIT", backend: "fal", refusal: "" }),
+    quote: () => quote,
   };
 }
 const listeners = new Map();

@@ -98,9 +98,16 @@ test("size and length of a take", () => {
   assert.equal(words.dimensions({ width: null, height: null, duration: null }), "");
 });
 
-test("a kernel that is gone names the way back where money is at stake", () => {
-  assert.match(words.GONE.fal, /resume/);
-  assert.doesNotMatch(words.GONE.local, /fal/);
+test("a job that no kernel follows names the way back, and says nothing that may not be so", () => {
+  const { lostWords } = words;
+  assert.match(
+    lostWords("IN_PROGRESS", "fal", false),
+    /^The kernel was restarted.* goes on at fal/,
+  );
+  assert.match(lostWords("IN_QUEUE", "fal", true), /^The kernel does not answer.* follow it, free/);
+  assert.doesNotMatch(lostWords("SUBMITTING", "fal", true), /goes on/);
+  assert.match(lostWords("SUBMITTING", "fal", true), /not paid for twice/);
+  assert.doesNotMatch(lostWords("IN_PROGRESS", "local", false), /fal/);
 });
 
 test("the card is hidden unless the video is made and cannot be shown here", () => {

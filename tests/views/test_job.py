@@ -119,7 +119,9 @@ def test_hostile_texts_do_nothing_wherever_they_stand(page, width):
     assert len(HOSTILE) == 40
     job = show(page, lines=[])
     job.get_by_text("Details").click()
-    page.evaluate("model.handlers.quote = () => ({ msg: { words: window.nasty, backend: 'fal' } })")
+    page.evaluate(
+        "model.handlers.quote = () => ({ msg: { ...quoted, price: window.nasty, notices: window.nasty } })"
+    )
     for number, nasty in enumerate(HOSTILE):
         fields = dict.fromkeys(("message", "request_id", "cost", "cell"), nasty)
         fields["lines"] = [[nasty, nasty, nasty]]
@@ -190,8 +192,12 @@ def test_what_waits_says_in_words_where_it_stands_and_names_no_share(page, motio
     form = job.get_by_role("region", name="Make another")
     for control in form.get_by_role("textbox").or_(form.get_by_role("slider")).all():
         expect(control).to_be_enabled()
-    for role, name in (("button", "Play"), ("button", "Save"), ("textbox", "Note")):
-        expect(job.get_by_role(role, name=name)).to_be_hidden()
+    below = [".kling-tools", ".kling-rating"]  # what cannot be used yet is in its place, and pale
+    for part in below:
+        expect(job.locator(part)).to_be_visible()
+        expect(job.locator(part)).to_have_attribute("inert", "")
+    expect(job.get_by_role("button", name="Save")).to_be_disabled()
+    expect(job.get_by_role("button", name="Copy as cell")).to_be_enabled()
     for number, (words, fields) in enumerate(
         {
             "Next in the queue": {"queue_position": 0},
@@ -211,8 +217,9 @@ def test_what_waits_says_in_words_where_it_stands_and_names_no_share(page, motio
     job.get_by_text("Details ·").click()
     expect(job.get_by_role("log")).to_contain_text("line 2")
     finish(page, job)
-    for role, name in (("button", "Play"), ("button", "Save"), ("textbox", "Note")):
-        expect(job.get_by_role(role, name=name)).to_be_visible()
+    for part in below:
+        expect(job.locator(part)).not_to_have_attribute("inert", "")
+    expect(job.get_by_role("button", name="Save")).to_be_enabled()
 
 
 def test_what_is_special_about_the_request_is_said(page):
@@ -337,17 +344,101 @@ def test_on_a_page_without_a_kernel_the_card_replaces_the_view(page):
     expect(job.get_by_role("group", name="Video player")).to_be_visible()
 
 
+def says_lost(job, beginning):
+    """Whether it says that no kernel follows the job, and neither moves nor offers what cannot be done."""
+    expect(job.locator(".kling-chip").first).to_have_text("Not connected")
+    expect(job.locator(".kling-middle .kling-why > span")).to_have_text(
+        f"{beginning} The job goes on at fal. Run the cell again to follow it, free."
+    )
+    expect(job.locator(".kling-phase")).to_be_hidden()
+    expect(job.get_by_role("timer")).to_be_hidden()
+    expect(job.get_by_role("progressbar")).to_be_hidden()
+    for name in ("Cancel", "Retry", "Edit"):
+        expect(job.get_by_role("button", name=name)).to_be_hidden()
+
+
 def test_a_kernel_that_is_gone_says_how_to_get_the_job_back(page):
     job = show(page)
     page.evaluate("model.gone = true; model.trigger('comm_live_update')")
-    expect(job.locator(".kling-note")).to_contain_text("kling_nb.resume()")
-    expect(job.get_by_role("button", name="Cancel")).to_be_hidden()
-    expect(job.get_by_role("progressbar")).to_be_hidden()
+    says_lost(job, "The kernel was restarted or shut down.")
+
+
+def test_a_kernel_that_says_nothing_any_more_is_not_shown_at_work(page):
+    """Not every front end reports that a kernel has ended. One that lives sends a beat while a job runs."""
+    stop_clock(page)
+    page.evaluate("model.beat = 15")
+    job = show(page)
+    update(page, revision=2, state="IN_PROGRESS", progress=0.4)
+    for _ in range(3):
+        page.clock.run_for(40_000)
+        expect(job.locator(".kling-chip")).to_have_text("Generating")
+        page.evaluate("model.trigger('msg:custom', { kind: 'beat' }, [])")
+    page.clock.run_for(45_000)
+    says_lost(job, "The kernel does not answer.")
+    page.evaluate("model.trigger('msg:custom', { kind: 'beat' }, [])")
+    expect(job.locator(".kling-phase")).to_have_text("Generating, 40 %")
+    finish(page, job)
+    page.clock.run_for(60_000)
+    expect(job.locator(".kling-chip")).to_have_text("Ready")  # nothing more is to come
+
+
+FINAL = """void (model.handlers.finals = ({ key }) => {
+  const retry = { label: "Retry", words: "about $0.49", endpoint: null, backend: "fal", outcome: "SUBMIT" };
+  const failed = model.takes[key - 1].state === "FAILED";
+  return { msg: { finals: failed ? [{ ...retry, refusal: "" }] : [] } } })"""
+
+
+def test_what_failed_has_the_next_step_in_the_place_of_actions_that_have_nothing_to_act_on(page):
+    page.evaluate(FINAL)
+    job = show(page)
+    update(page, revision=2, state="FAILED", message="The runner failed.")
+    expect(job.locator(".kling-actions")).to_be_hidden()
+    expect(job.locator(".kling-tools")).to_be_hidden()
+    steps = job.locator(".kling-steps")
+    expect(steps.get_by_role("button")).to_have_text(["Retry · about $0.49", "Edit", "Copy as cell"])
+    steps.get_by_role("button", name="Edit").click()
+    expect(job.get_by_role("textbox", name="Prompt")).to_be_focused()
+    steps.get_by_role("button", name="Retry").dblclick()  # a double click is one wish
+    expect(job.get_by_role("button", name="Take 2,")).to_have_attribute("aria-pressed", "true")
+    assert asked(page, "generate") == 1
+
+
+def test_a_take_that_failed_says_so_below_the_one_that_plays(page):
+    page.evaluate(FINAL)
+    job = show(page)
+    finish(page, job)
+    page.evaluate("model.arrange([model.takes[0], entry(2, { state: 'FAILED', message: 'It broke.' })], 2)")
+    stage = job.locator(".kling-screens").bounding_box()
+    why = job.get_by_text("It broke.").bounding_box()
+    assert why["y"] >= stage["y"] + stage["height"]
+    expect(job.get_by_role("button", name="Retry · about $0.49")).to_be_visible()
+    expect(job.get_by_role("button", name="Save")).to_be_enabled()  # of the take on the stage
+
+
+@pytest.mark.parametrize("width", [320, 700])
+def test_a_long_message_is_shown_whole(page, width):
+    page.set_viewport_size({"width": width, "height": 700})
+    words = "fal refused the input: the prompt was flagged by a content checker. " * 12
+    for seen in (True, False):  # its place for a video is there, or not
+        job = show(page)
+        update(page, revision=2 if seen else 3, state="FAILED", message=words + "x" * 200)
+        if not seen:
+            page.evaluate("leave()")
+            job = show(page)
+        why = job.locator(".kling-why").filter(has_text="content checker")
+        expect(why).to_be_visible()
+        cut = """(node) => { for (; node && !node.matches('.kling-job'); node = node.parentElement)
+          if (node.scrollHeight > node.clientHeight + 1 && getComputedStyle(node).overflow !== 'visible')
+            return node.className }"""
+        assert why.evaluate(cut) is None
+        place, stage = why.bounding_box(), job.locator(".kling-stage").bounding_box()
+        assert place["y"] + place["height"] <= stage["y"] + stage["height"]
+        assert place["x"] + place["width"] <= width
 
 
 def test_after_a_restart_a_finished_job_says_how_to_make_another_take(page):
     job = show(page, DONE, **FILM)
-    expect(job.get_by_text("about $0.49")).to_be_visible()
+    expect(job.get_by_role("button", name="Generate · about $0.49")).to_be_visible()
     page.evaluate("model.gone = true; model.trigger('comm_live_update')")
     expect(job.get_by_text("Run the cell again to make another take.")).to_be_visible()
     expect(job.get_by_role("button", name="Generate")).to_have_attribute("aria-disabled", "true")
@@ -571,8 +662,7 @@ def test_parameters_are_controls_and_what_is_changed_is_marked(page):
     job.get_by_role("button", name="Undo the change of CFG scale").click()
     expect(job.locator("[data-changed]")).to_have_count(2)
     page.clock.run_for(300)
-    expect(job.get_by_text("about $0.49")).to_be_visible()
-    generate = job.get_by_role("button", name="Generate", exact=True)
+    generate = job.get_by_role("button", name="Generate · about $0.49", exact=True)
     generate.press("Enter")
     second = job.get_by_role("button", name="Take 2,")
     expect(second).to_have_attribute("aria-pressed", "true")
@@ -590,9 +680,7 @@ def test_parameters_are_controls_and_what_is_changed_is_marked(page):
 
 
 def test_the_price_is_asked_again_when_the_job_has_ended(page):
-    words = (
-        "({ msg: { words: `${model.takes[0].state}, so it costs this`, outcome: 'SUBMIT', backend: 'fal' } })"
-    )
+    words = "({ msg: { ...quoted, estimate: null, price: `${model.takes[0].state}, so it costs this` } })"
     page.evaluate(f"model.handlers.quote = () => {words}")
     job = show(page)
     page.clock.run_for(300)
@@ -630,7 +718,7 @@ def test_what_is_started_is_what_the_form_shows(page):
     page.evaluate(
         """() => { model.handlers.generate = () => ({ msg: {} }); // the take is shown already
           const { quote } = model.handlers;
-          model.handlers.quote = (asked) => { window.quoted = asked; return quote(asked) } }"""
+          model.handlers.quote = (asked) => { window.asked = asked; return quote(asked) } }"""
     )
     job = show(page)
     finish(page, job)
@@ -638,12 +726,12 @@ def test_what_is_started_is_what_the_form_shows(page):
     page.clock.run_for(300)
     generate = job.get_by_role("button", name="Generate")
     expect(generate).to_have_attribute("aria-disabled", "false")
-    assert page.evaluate("quoted.changes") == {"duration": "10"}
+    assert page.evaluate("asked.changes") == {"duration": "10"}
     generate.click()
     expect(job.get_by_role("radio", name="5 s")).to_be_checked()
     page.clock.run_for(300)
     expect(generate).to_have_attribute("aria-disabled", "false")
-    assert page.evaluate("quoted.changes") == {}
+    assert page.evaluate("asked.changes") == {}
 
 
 def test_the_place_of_the_video_is_there_from_the_beginning_and_stays(page):

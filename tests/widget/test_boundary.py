@@ -4,7 +4,6 @@ import ast
 import json
 import re
 from pathlib import Path
-from types import SimpleNamespace
 
 import anywidget
 import ipywidgets
@@ -16,7 +15,7 @@ from kling_nb.catalog.shipped import endpoint
 from kling_nb.events import State
 from kling_nb.job.plan import WORDS, Outcome
 from kling_nb.notebook.card import words as card_words
-from kling_nb.notebook.widgets import base, compose, strip, takes
+from kling_nb.notebook.widgets import base, strip, takes
 from kling_nb.notebook.widgets import job as job_widget
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -114,7 +113,7 @@ def test_what_a_view_reads_of_a_control_is_what_the_catalogue_gives():
 
 def test_fields_of_an_update(pair):
     _, comm = pair
-    extra = {"key", "first_line", "lines", "now", "takes", "controls"}
+    extra = {"key", "first_line", "lines", "now", "beat", "takes", "controls"}
     comm_fields = set(comm.ask("snapshot")[0]["msg"]) - extra
     assert js_list("STATE_FIELDS") == js_typedef("JobFields")
     assert comm_fields == set(js_list("STATE_FIELDS"))
@@ -148,19 +147,10 @@ def test_outcomes():
 
 def test_what_a_quote_holds(tmp_path):
     """The panel and the job widget read the fields that the kernel sends."""
-    session = Session(backend="local", home=tmp_path, media=tmp_path)
-    with session:
-        plan = session.plan("a fox")
-        request = plan.request
-        maker = SimpleNamespace(plan=lambda **_: plan)
-        state = SimpleNamespace(state="FAILED", error=None)
-        job = SimpleNamespace(request=request, maker=maker, state=state, done=True)
-        panel_text = (JS / "panel" / "protocol.js").read_text(encoding="utf-8")
-        block = re.search(r"@typedef \{object\} Quote\n(.*?)\*/", panel_text, re.DOTALL)
-        in_panel = set(re.findall(r"@property \{.*\} \[?(\w+)", block[1]))
-        assert in_panel == {*compose.quote(plan), "parameter"}
-        typed = re.search(r"@typedef \{\{([^}]*)\}\} Quote", PROTOCOL, re.DOTALL)
-        assert set(re.findall(r"(\w+):", typed[1])) == set(takes.quote(job, {}))
+    with Session(backend="local", home=tmp_path, media=tmp_path) as session:
+        quote = takes.quote_of(session.plan("a fox"))
+    block = re.search(r"@typedef \{object\} Quote\n(.*?)\*/", PROTOCOL, re.DOTALL)
+    assert set(re.findall(r"@property \{.*\} \[?(\w+)", block[1])) == {*quote, "parameter"}
 
 
 def test_sizes():

@@ -16,6 +16,7 @@ from traitlets import TraitError
 
 from kling_nb.errors import MediaError, UsageError
 from kling_nb.notebook.ipykernel_quirks import has_viewer
+from kling_nb.notebook.widgets.feed import BEAT, Channel
 from kling_nb.notebook.widgets.takes import error_text
 
 Answer = tuple[dict[str, Any], list[bytes]]
@@ -85,6 +86,16 @@ class LiveWidget(anywidget.AnyWidget):
     def _show_fault(self, fault: str) -> None:
         """Show an observer's exception in the views. Any thread."""
         raise NotImplementedError
+
+    @staticmethod
+    def _beat(channel: Channel | None, *, running: bool) -> None:
+        """Ask for a turn in `BEAT` seconds if a job runs. Then a message is due, also if nothing is new.
+
+        A page that hears nothing for three beats says that the kernel does not answer. Not every front end
+        reports that a kernel has ended, and a page that asked would get no answer from a busy one.
+        """
+        if running and channel is not None:
+            channel.notify(after=BEAT)
 
 
 def answer_command(send: Callable[..., None], content: Any, handlers: Mapping[str, Handler]) -> None:

@@ -22,8 +22,9 @@ from kling_nb.ledger import Entry
 from kling_nb.notebook.card.html import poster_of
 from kling_nb.notebook.flags import as_cell
 from kling_nb.notebook.widgets import library
+from kling_nb.notebook.widgets.feed import BEAT
 from kling_nb.notebook.widgets.library import JobQueue
-from kling_nb.notebook.widgets.takes import cell_of, check_quote, error_text
+from kling_nb.notebook.widgets.takes import cell_of, check_quote, error_text, quote_of
 from kling_nb.request.local_file import LocalFile
 from kling_nb.request.request import VideoRequest
 from kling_nb.session import Session
@@ -65,6 +66,7 @@ class Desk:
         """Return everything that a new view needs."""
         return {
             "now": time.time(),
+            "beat": BEAT,
             "catalogue": [library.catalogue_row(one) for one in self.session.endpoints()],
             "draft": self.draft.to_json(self.files),
             "controls": [control.to_json() for control in self.draft.endpoint.parameters],
@@ -133,7 +135,7 @@ class Desk:
         except KlingError as error:
             parameter = getattr(error, "parameter", None)
             return None, {**self._first_quote(), "problem": error_text(error), "parameter": parameter}
-        return plan.request, quote(plan)
+        return plan.request, quote_of(plan)
 
     def _plan_of(self, draft: Draft, **options: Any) -> Plan:
         return self.session.plan(endpoint=draft.endpoint.id, **draft.arguments(self.files), **options)
@@ -280,21 +282,6 @@ _COMPARED = 4
 def _needs_resume(entry: Entry) -> bool:
     """Return True if opening the job would resume it."""
     return not entry.state.finished or entry.state is State.UNCERTAIN or entry.is_result_gone
-
-
-def quote(plan: Plan) -> dict[str, Any]:
-    """Return what a plan would do and cost, as plain data."""
-    return {
-        "backend": plan.settings.backend,
-        "estimate": plan.estimate,
-        "price": plan.price,
-        "outcome": plan.outcome.value,
-        "words": plan.words,
-        "notices": " ".join(plan.notices),
-        "take": plan.found.sidecar.take if plan.found else None,
-        "refusal": error_text(plan.refusal) if plan.refusal else None,
-        "problem": None,
-    }
 
 
 # -- The draft in the compose area.

@@ -22,6 +22,9 @@ Send = Callable[[], bool]
 """Sends one message with what is new. True asks for another turn."""
 
 
+BEAT = 15.0
+"""Seconds after which a widget with a running job sends a message, also if nothing is new."""
+
 _SLACK = 1e-6
 """Seconds that count as none, because sums of floats are not exact."""
 

@@ -21,7 +21,7 @@ from kling_nb.notebook.widgets.takes import JobLike, clip, saved_fields
 from kling_nb.request.request import shape_of
 from kling_nb.video import MediaFile, Video
 
-NOTICES = ("reply", "update", "takes")
+NOTICES = ("reply", "update", "takes", "beat")
 """Kinds of message to a view."""
 _PROMPT_LIMIT = 2_000
 _STATIC = Path(__file__).parents[2] / "static"
@@ -78,6 +78,7 @@ class JobWidget(LiveWidget):
         self.on_msg(self._on_message)
         self._channel = feed.channel(self._send_updates)
         strip.start()
+        self._beat(self._channel, running=strip.running)
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         view = super()._repr_mimebundle_(**kwargs)
@@ -136,6 +137,9 @@ class JobWidget(LiveWidget):
         elif self._traits_due:
             self._traits_due = False
             self._update_traits()
+        elif strip.running:
+            self.send({"kind": "beat"})
+        self._beat(self._channel, running=strip.running)
         return self._traits_due or strip.due
 
     def _traits_differ(self) -> bool:

@@ -25,7 +25,7 @@ from kling_nb.session import Session
 from kling_nb.sweeps.storyboard import Storyboard
 from kling_nb.video import Video
 
-NOTICES = ("reply", "update", "draft", "fault", "result")
+NOTICES = ("reply", "update", "draft", "fault", "result", "beat")
 """Kinds of message to a view."""
 _STATIC = Path(__file__).parents[2] / "static"
 
@@ -123,8 +123,12 @@ class Panel(LiveWidget):
 
     def _send_updates(self) -> bool:
         """Send one message with what is new in all jobs. The feed's thread."""
+        running = bool(self._desk.queue.running)
+        self._beat(self._channel, running=running)
         rows, finished = self._desk.queue.changes()
         if not rows:
+            if running and not self._results.due:
+                self.send({"kind": "beat"})
             return self._results.send_update()
         self._revision += 1
         self.send({"kind": "update", "msg": {"revision": self._revision, "jobs": rows}})

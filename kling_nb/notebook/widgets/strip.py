@@ -19,6 +19,7 @@ from kling_nb.notebook.card.html import poster_of
 from kling_nb.notebook.widgets import takes
 from kling_nb.notebook.widgets.base import Answer, Handler, poster_thread, read_chunk
 from kling_nb.notebook.widgets.compose import Attachments, with_files
+from kling_nb.notebook.widgets.feed import BEAT
 from kling_nb.notebook.widgets.takes import (
     JobLike,
     StripTake,
@@ -137,18 +138,24 @@ class ResultViews:
         strip.start()
         return strip
 
+    @property
+    def due(self) -> bool:
+        """True if there is something to send."""
+        return bool(self._due())
+
     def send_update(self) -> bool:
         """Send one message with what is new. The feed's thread.
 
         Returns:
             True if there is more.
         """
-        with self._lock:
-            strips = list(self._strips.values())
-        due = [strip for strip in strips if strip.due]
-        if due:
+        if due := self._due():
             due[0].send_update()
-        return any(strip.due for strip in strips)
+        return self.due
+
+    def _due(self) -> list[TakeStrip]:
+        with self._lock:
+            return [strip for strip in self._strips.values() if strip.due]
 
     def close(self) -> None:
         """End all subscriptions. The jobs go on."""
@@ -322,6 +329,11 @@ class TakeStrip:
         self._ask_turn()
 
     @property
+    def running(self) -> bool:
+        """True while a job of a take runs."""
+        return any(not take.job.done for take in list(self.takes))
+
+    @property
     def due(self) -> bool:
         """True if there is something to send."""
         return self._list_due or any(take.changed for take in list(self.takes))
@@ -384,7 +396,13 @@ class TakeStrip:
         take = self._take(msg) if "key" in msg else self.current
         lines = take.job.lines
         controls = [control.to_json() for control in take.job.request.endpoint.parameters]
-        about = {"key": take.key, "now": time.time(), "controls": controls, "takes": self._list()}
+        about = {
+            "key": take.key,
+            "now": time.time(),
+            "beat": BEAT,
+            "controls": controls,
+            "takes": self._list(),
+        }
         return {**about, **self._fields(take), **_lines(lines, 0, len(lines))}, []
 
     def _attach(self, msg: dict[str, Any], buffers: Sequence[Any]) -> Answer:
@@ -399,15 +417,17 @@ class TakeStrip:
         return {name: with_files(value, self._files) for name, value in changes.items()}
 
     def _quote(self, msg: dict[str, Any]) -> Answer:
-        """Return what new takes would do and cost."""
-        return takes.quote(self._take(msg).job, self._changes(msg), _count(msg)), []
+        """Return what a new take would do and cost."""
+        return takes.quote(self._take(msg).job, self._changes(msg)), []
 
     def _generate(self, msg: dict[str, Any]) -> Answer:
         """Start new jobs from a take, and show the first one. The others run in the strip."""
         take, changes, count = self._take(msg), self._changes(msg), _count(msg)
         backend, endpoint = msg.get("backend") or None, msg.get("endpoint") or None
-        quoted = msg.get("outcome")
-        made = takes.submit(take.job, changes, backend=backend, endpoint=endpoint, quoted=quoted)
+        another, quoted = msg.get("new") is True, msg.get("outcome")
+        made = takes.submit(
+            take.job, changes, backend=backend, endpoint=endpoint, another=another, quoted=quoted
+        )
         self._on_start(made)
         first = self._show(made)
         for number in range(2, count + 1):

@@ -21,6 +21,7 @@ from kling_nb.catalog import Endpoint, shipped
 from kling_nb.catalog.shipped import endpoint
 from kling_nb.errors import (
     InputError,
+    InputRefused,
     KlingError,
     MediaError,
     MissingKey,
@@ -299,40 +300,33 @@ class Maker(Protocol):
     ) -> list[Job]: ...
 
 
-def quote(job: JobLike, changes: Mapping[str, Any], count: int = 1) -> dict[str, Any]:
+def quote(job: JobLike, changes: Mapping[str, Any]) -> dict[str, Any]:
     """Return what `submit` with these changes would do and cost.
 
     Args:
         job: The job whose request is changed.
         changes: Values by parameter; None removes the parameter.
-        count: Number of takes.
-
-    Returns:
-        `words` for the user; `outcome`; `backend`, for `submit`, so that it does what was quoted; and
-        `refusal`: why a run would fail at once, or an empty text.
 
     Raises:
         InputError: A value is not allowed.
     """
     values, new = _arguments(job, changes)
-    plan = _maker(job).plan(**values, new=new)
+    return quote_of(_maker(job).plan(**values, new=new))
+
+
+def quote_of(plan: Plan) -> dict[str, Any]:
+    """Return what a plan would do and cost, as plain data. Each view with a form shows it."""
     return {
-        "words": " ".join([plan.words if count == 1 else _words_of_many(plan, count), *plan.notices]),
-        "outcome": plan.outcome.value,
         "backend": plan.settings.backend,
-        "refusal": error_text(plan.refusal) if plan.refusal else "",
+        "estimate": plan.estimate,
+        "price": plan.price,
+        "outcome": plan.outcome.value,
+        "words": plan.words,
+        "notices": " ".join(plan.notices),
+        "take": plan.found.sidecar.take if plan.found else None,
+        "refusal": error_text(plan.refusal) if plan.refusal else None,
+        "problem": None,
     }
-
-
-def _words_of_many(plan: Plan, count: int) -> str:
-    """Return what several takes cost. The first one may be there already, the others are new."""
-    first = "" if plan.submits else f"{plan.words} "
-    new = count if plan.submits else count - 1
-    if plan.settings.backend == "local":
-        cost = "free previews"
-    else:
-        cost = plan.price if plan.estimate is None else f"about ${plan.estimate * new:.2f}"
-    return f"{first}{new} new takes, {cost}."
 
 
 def submit(
@@ -351,7 +345,7 @@ def submit(
         changes: Values by parameter; None removes the parameter.
         backend: Where the job goes; by default that of the settings.
         endpoint: Id of the endpoint of one of `finals`. Then an existing take is shown, and not made again.
-        another: True makes another take of a changed request, too.
+        another: True makes another take, whatever exists or runs.
         quoted: The outcome that the user saw; None if there was none.
 
     Raises:
@@ -383,32 +377,40 @@ def check_quote(plan: Plan, quoted: Any) -> None:
 
 
 def finals(job: JobLike) -> list[dict[str, Any]]:
-    """Return how a draft can be made in full quality. Nothing is sent.
+    """Return what can be made of a job's request as it is, each at its price. Nothing is sent.
 
-    A local preview can be made with Kling; what a standard or turbo endpoint made, on its sister. There
-    are none without a key, or if the sister does not take the same input.
+    A local preview can be made with Kling; what a standard or turbo endpoint made, on its sister; what failed
+    or was cancelled, once more. There are none without a key, if the sister does not take the same input, or
+    if the input was refused.
 
     Returns:
-        For each: `name` of the sister, empty for a preview; `words` with its price; `endpoint`, `backend`
-        and `outcome` for `submit`; `refusal`: why a run would fail at once, or an empty text.
+        For each: its `label`; `words` with its price; `endpoint` (None for the job's own), `backend` and
+        `outcome` for `submit`; `refusal`: why a run would fail at once, or an empty text.
     """
-    given, local = job.request.endpoint, job.backend == "local"
-    endpoint = given if local else _sister(given)
-    if job.state.state is not State.READY or endpoint is None:
+    given, state, backend = job.request.endpoint, job.state.state, "fal"
+    endpoint: Endpoint | None = None
+    if state in {State.FAILED, State.CANCELLED} and not isinstance(job.error, (InputError, InputRefused)):
+        label, backend = "Retry", job.backend
+    elif state is State.READY and job.backend == "local":
+        label, endpoint = "Make it with Kling", given
+    elif state is State.READY and (endpoint := _sister(given)) is not None:
+        label = f"Same on {'pro' if '/pro/' in f'{endpoint.id}/' else endpoint.short_name}"
+    else:
         return []
     try:
-        plan = _maker(job).plan(**_arguments(job, {}, endpoint.id)[0], backend="fal")
+        values, new = _arguments(job, {}, endpoint.id if endpoint else None)
+        plan = _maker(job).plan(**values, new=new, backend=backend)
     except KlingError:
         return []
     if isinstance(plan.refusal, MissingKey):
         return []
-    name = "pro" if "/pro/" in f"{endpoint.id}/" else endpoint.short_name
+    price = "free" if backend == "local" else plan.price
     return [
         {
-            "name": "" if local else name,
-            "words": plan.price if plan.submits else WORDS[plan.outcome].brief,
-            "endpoint": endpoint.id,
-            "backend": "fal",
+            "label": label,
+            "words": price if plan.submits else WORDS[plan.outcome].brief,
+            "endpoint": endpoint.id if endpoint else None,
+            "backend": backend,
             "outcome": plan.outcome.value,
             "refusal": error_text(plan.refusal) if plan.refusal else "",
         }
