@@ -106,7 +106,7 @@ def pose_of_panel(page: Page) -> Locator:
     compose = panel.get_by_role("region", name="Compose")
     prompt = compose.get_by_role("textbox", name="Prompt", exact=True)
     prompt.fill(PROMPT)
-    compose.get_by_role("button", name="Generate", exact=True).click()
+    compose.get_by_role("button", name="Generate · free").click()
     stop_at_moment(panel.get_by_role("region", name="Result"))
     prompt.fill(f"{PROMPT}, and looks into the lens")
     compose.get_by_text("Free preview").wait_for()

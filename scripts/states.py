@@ -275,11 +275,17 @@ def compare_takes(job: Locator) -> None:
     job.locator("video").nth(1).wait_for()
 
 
+def use_take(job: Locator) -> None:
+    """Choose a take for the cell, and look at it."""
+    job.get_by_role("button", name="Use this take").click()
+    job.get_by_text("kite is this take").wait_for()
+
+
 def change(job: Locator) -> None:
     """Change two parameters."""
     job.get_by_role("radio", name="10 s").check(force=True)
     job.get_by_role("radio", name="1:1").check(force=True)
-    job.get_by_text("About $").wait_for()
+    job.get_by_role("button", name="Generate · about $").wait_for()
 
 
 def search_log(job: Locator) -> None:
@@ -329,7 +335,7 @@ def many(panel: Locator) -> None:
         "the slowest glacier, seen from above, for a year",
     ):
         ask(panel, prompt)
-        compose_of(panel).get_by_role("button", name="Generate", exact=True).click()
+        compose_of(panel).get_by_role("button", name="Generate · free").click()
         panel.get_by_role("list", name="Running").get_by_text(prompt).wait_for()
 
 
@@ -345,6 +351,14 @@ def open_job(panel: Locator) -> None:
     opened = panel.get_by_role("region", name="Result")
     opened.get_by_role("group", name="Video player").wait_for()
     opened.get_by_text("Details").click()
+
+
+def open_failed(panel: Locator) -> None:
+    """Open a job that failed."""
+    panel.get_by_role("combobox", name="State of the library").select_option("FAILED")
+    rows = panel.get_by_role("listbox", name="Library").get_by_role("option")
+    rows.filter(has_text="study").first.click()
+    panel.get_by_role("region", name="Result").get_by_text("Failed").first.wait_for()
 
 
 def compare(panel: Locator) -> None:
@@ -375,7 +389,11 @@ def make_busy(page: Page, _lab: Any) -> None:
 
 
 def end_kernel(page: Page, lab: Any) -> None:
-    """Let the kernel go."""
+    """Let the kernel go while a job runs in the panel."""
+    panel = page.locator(".kling-panel")
+    ask(panel, "a slow snail on a leaf")
+    compose_of(panel).get_by_role("button", name="Generate · free").click()
+    panel.get_by_role("list", name="Running").get_by_text("a slow snail").wait_for()
     lab.end_kernels()
     page.get_by_text("The kernel was restarted or shut down").nth(2).wait_for()
 
@@ -397,12 +415,23 @@ KINDS = {
                 )
             ),
             **dict.fromkeys(("ready, wide", "ready, tall", "ready, square")),
+            "use this take": None,
+            "take used": use_take,
             "playing A-B": loop,
             "takes": None,
             "three takes": compare_takes,
             "parameters": change,
             "log": search_log,
-            **dict.fromkeys(("failed", "refused by policy", "cancelled", "uncertain")),
+            **dict.fromkeys(
+                (
+                    "failed",
+                    "failed after another",
+                    "refused",
+                    "refused by policy",
+                    "cancelled",
+                    "uncertain",
+                )
+            ),
         },
     ),
     "grid": Kind(
@@ -416,6 +445,7 @@ KINDS = {
             "composing": compose,
             "many jobs": many,
             "opened": open_job,
+            "failed": open_failed,
             "comparing": compare,
             "no hit": search_in_vain,
         },

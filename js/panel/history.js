@@ -1,7 +1,7 @@
 import { starsOf } from "../result/rating.js";
 import { button, div, element, newId, span, write } from "../shared/dom.js";
 import { stateChip } from "../shared/state.js";
-import { ago, inLine, label } from "../shared/words.js";
+import { ago, inLine, isFinished, label } from "../shared/words.js";
 import { thumbnail } from "./job_face.js";
 import { running } from "./running.js";
 import { rowAfter, scrollFor, windowOf } from "./virtual_list.js";
@@ -70,7 +70,9 @@ export function history(live) {
     drawn = new Map();
     for (let at = first; at < end; at++) {
       const row = live.history.row(at);
-      const key = row ? `${row.id} ${row.state} ${row.has_media} ${row.rating}` : `${at}`;
+      const key = row
+        ? `${row.id} ${row.state} ${row.has_media} ${row.rating} ${live.following}`
+        : `${at}`;
       const one = before.get(key) ?? { row, at, ...rowNode(live, row) };
       drawn.set(key, one);
       place(one, at, total);
@@ -147,6 +149,7 @@ function rowNode(live, row) {
   }
   const when = new Date((row.created_at - live.clockOffset) * 1000);
   const about = span("");
+  const lost = !isFinished(row.state) && !live.following;
   const tick = () => {
     const place = row.backend === "local" ? "local preview" : "";
     write(about, inLine([ago(live.kernelNow - row.created_at), row.facts, row.short_name, place]));
@@ -158,7 +161,12 @@ function rowNode(live, row) {
     div(
       "texts",
       element("bdi", "words", {}, row.prompt),
-      div("about", stateChip(row.state).node, span("rated", starsOf(row.rating)), about),
+      div(
+        "about",
+        stateChip(lost ? "LOST" : row.state).node,
+        span("rated", starsOf(row.rating)),
+        about,
+      ),
     ),
     element(
       "span",
@@ -218,20 +226,10 @@ function filters(live) {
   state.onchange = () => void live.history.look({ state: state.value });
   /** @type {unknown} */
   let drawn = null;
+  const title = div("filter-head", element("h4", "", {}, "Library"), count, film, again);
+  const choice = div("filter-line", words, endpoint, state, kept);
   return {
-    node: element(
-      "div",
-      "filters kling-line-up",
-      { role: "search" },
-      element("h4", "", {}, "Library"),
-      words,
-      endpoint,
-      state,
-      kept,
-      count,
-      film,
-      again,
-    ),
+    node: element("div", "filters", { role: "search" }, title, choice),
     close: () => clearTimeout(timer),
     update() {
       const { tally, query } = live.history;

@@ -1,5 +1,5 @@
 import { resultParts } from "../result/view.js";
-import { ANY_WAY, button, div, element, write } from "../shared/dom.js";
+import { ANY_WAY, button, div, element, span, write } from "../shared/dom.js";
 import { stateChip } from "../shared/state.js";
 import { GONE, isFinished, label } from "../shared/words.js";
 
@@ -16,12 +16,13 @@ import { GONE, isFinished, label } from "../shared/words.js";
 export function opened(live) {
   const node = element("section", "opened", { "aria-label": "Result" });
   const words = div("", "Compose a request, or open one from the library.");
-  const examples = div("line-up", ...EXAMPLES.map((text) => button(text, () => use(text))));
+  const examples = div("line-up");
   const hint = div("hint kling-pad kling-quiet", words, examples);
   const use = (/** @type {string} */ prompt) => {
     const { composition } = live;
     composition.edit({ ...composition.values, prompt }, {});
   };
+  let kind = "";
   /** @type {{opening: Opening, part: Part} | null} */
   let drawn = null;
   const leave = () => {
@@ -39,19 +40,32 @@ export function opened(live) {
         node.replaceChildren(drawn?.part.node ?? hint);
       }
       drawn?.part.update();
-      const prompts = live.composition.controls.some(({ name }) => name === "prompt");
-      examples.hidden = live.history.total > 0 || !live.history.everything || !prompts;
+      const { endpoint } = live.composition;
+      const category = live.catalogue.find(([name]) => name === endpoint)?.[3] ?? "";
+      const texts = EXAMPLES[category] ?? [];
+      if (kind !== category)
+        examples.replaceChildren(...texts.map((text) => button(text, () => use(text))));
+      kind = category;
+      examples.hidden = !texts.length || live.history.total > 0 || !live.history.everything;
     },
     close: leave,
   };
 }
 
-/** What may be tried in an empty panel. */
-const EXAMPLES = [
-  "A paper boat on a pond in the rain, seen from above",
-  "A red fox crosses a snowy clearing at dawn, golden light",
-  "Slow dolly along a bookshelf in the evening sun",
-];
+/** What may be tried in an empty panel, by the kind of endpoint: a text tells what is seen, and of an image what
+ * moves. @type {Record<string, string[]>} */
+const EXAMPLES = {
+  "text-to-video": [
+    "A paper boat on a pond in the rain, seen from above",
+    "A red fox crosses a snowy clearing at dawn, golden light",
+    "Slow dolly along a bookshelf in the evening sun",
+  ],
+  "image-to-video": [
+    "Slow push in, while the light turns golden",
+    "A light wind moves leaves, cloth and hair",
+    "The camera circles once around the subject",
+  ],
+};
 
 /** @param {LivePanel} live @param {Opening} opening @returns {Part} */
 function shown(live, opening) {
@@ -93,22 +107,20 @@ function shown(live, opening) {
 /** A job that has no result here, and how to get it. @param {LivePanel} live @param {Opening} opening */
 function unfinished(live, opening) {
   const [id = ""] = opening.ids;
-  const head = div("line-up");
+  const chip = stateChip();
+  const title = span("title");
+  const head = div("line-up", chip.node, title);
   const prompt = element("div", "pad", ANY_WAY);
   const why = element("div", "why", { hidden: true });
   const resume = button("Resume", () => void live.resume(id));
-  const reuse = button("Make another", () => void live.reuse(id));
+  const reuse = button("Edit in Compose", () => void live.reuse(id));
   const node = div("", head, prompt, why, div("line-up", resume, reuse));
   return {
     node,
     update() {
       const { resumable, error, result } = opening;
-      node.hidden = Boolean(result);
-      if (result) {
-        head.replaceChildren();
-        head.dataset.state = "";
-        return;
-      }
+      node.hidden = Boolean(result?.shown.about.key);
+      if (node.hidden) return;
       const row = opening.row ?? live.row(id);
       resume.hidden = !resumable;
       reuse.hidden = !resumable && !error; // else a result comes, which has it too
@@ -116,13 +128,13 @@ function unfinished(live, opening) {
         write(why, error);
         return;
       }
-      if (head.dataset.state !== row.state) {
-        head.dataset.state = why.dataset.state = row.state;
-        head.replaceChildren(stateChip(row.state).node, element("span", "", {}, row.title));
-      }
+      chip.draw(isFinished(row.state) || live.following ? row.state : "LOST");
+      why.dataset.state = row.state;
+      write(title, row.title);
       write(prompt, row.prompt);
       const faulty = isFinished(row.state) && row.state !== "READY";
       const silent = live.connected ? "" : GONE.panel;
+      resume.disabled = reuse.disabled = !live.connected;
       write(why, error || silent || (faulty ? row.message || label(row.state) : ""));
     },
   };

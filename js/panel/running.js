@@ -65,6 +65,9 @@ function item(live, first) {
   const actions = div("drop-line", cancel, open);
   const text = div("texts", prompt, about, line, bar);
   const node = element("li", "entry", {}, face, text, actions);
+  const chip = stateChip();
+  const now = span("");
+  about.append(chip.node, now);
   let [drawn, cancelling] = ["", false];
   async function stop() {
     if (cancelling) return;
@@ -82,16 +85,18 @@ function item(live, first) {
       if (drawn !== `${row.state} ${row.has_media}`) {
         drawn = `${row.state} ${row.has_media}`;
         face.replaceChildren(thumbnail(live, row));
-        about.replaceChildren(stateChip(row.state).node, span(""));
       }
-      const now = /** @type {HTMLElement} */ (about.lastElementChild);
-      write(now, facts(row, live.kernelNow));
+      const lost = !over && !live.following;
+      chip.draw(lost ? "LOST" : row.state);
+      write(now, facts(row, lost ? null : live.kernelNow));
       write(line, over ? (row.message.split("\n")[0] ?? "") : "");
-      bar.hidden = over;
+      bar.hidden = over || lost;
       const { received = 0, total = null, progress = null } = row;
       const so = { state: row.state, received, total, progress };
-      if (!over) drawBar(share(so, live.kernelNow - row.created_at, row.expected_seconds ?? null));
-      cancel.hidden = over || !isCancellable(row.state);
+      if (!bar.hidden)
+        drawBar(share(so, live.kernelNow - row.created_at, row.expected_seconds ?? null));
+      cancel.hidden = over || lost || !isCancellable(row.state);
+      open.hidden = !live.connected;
       cancel.ariaDisabled = `${cancelling}`;
       cancel.textContent = cancelling ? "Cancelling…" : "Cancel";
       node.toggleAttribute("data-open", live.openings.has(id));
@@ -99,13 +104,13 @@ function item(live, first) {
   };
 }
 
-/** The text next to the state. @param {Row} row @param {number} now */
+/** The text next to the state. @param {Row} row @param {number | null} now null where no kernel follows it */
 function facts(row, now) {
   const { state, queue_position = null, held = false, received = 0, total = null } = row;
   const { expected_seconds = null } = row;
   const end = row.finished_at ?? now;
-  const time = row.reused ? ALREADY_MADE : duration(state, end - row.created_at, expected_seconds);
-  const where = phase({ state, queue_position, held, received, total });
+  const time = end === null ? "" : duration(state, end - row.created_at, expected_seconds);
+  const where = now === null ? "" : phase({ state, queue_position, held, received, total });
   const place = row.backend === "local" ? "local preview" : "";
-  return inLine([where, time, row.facts, row.short_name, place]);
+  return inLine([where, row.reused ? ALREADY_MADE : time, row.facts, row.short_name, place]);
 }

@@ -5,7 +5,7 @@ import { alarm, button, div, element, span, write } from "../shared/dom.js";
 import { GONE, isFinished } from "../shared/words.js";
 import { offer } from "./offer.js";
 
-/** @typedef {import("../shared/dom.js").Part & {edit: () => void}} Anew `edit` leads to the form */
+/** @typedef {import("../shared/dom.js").Part & {edit: () => void}} FormPart `edit` leads to the form */
 
 const ABOUT = { ariaLabel: "Make another" };
 
@@ -32,7 +32,7 @@ const heading = () => element("h4", "another-name", {}, "Make another");
  *
  * @param {import("./live_job.js").LiveJob} live
  * @param {(job: string) => void} reuse
- * @returns {Anew}
+ * @returns {FormPart}
  */
 export function makeElsewhere(live, reuse) {
   const edit = () => reuse(live.shown.about.job_id);
@@ -51,11 +51,12 @@ export function makeElsewhere(live, reuse) {
  * The parameters as controls, and "Generate" with what it costs. They stay usable while jobs run.
  *
  * @param {import("./live_job.js").LiveJob} live
- * @returns {Anew}
+ * @returns {FormPart}
  */
 export function makeAnother(live) {
   const { newTake } = live;
   const [generate, again] = [button("", () => {}, "primary"), button("", () => {})];
+  again.hidden = true;
   for (const one of [generate, again]) {
     // A double click, or a key that is held, is one wish: each take may cost money.
     one.onclick = ({ detail }) => void (detail > 1 || start(one === again));

@@ -3,7 +3,8 @@ import { differenceRows } from "../shared/differences.js";
 import { button, div, element, paintPoster, scrolling, span, write } from "../shared/dom.js";
 import { draggable } from "../shared/dragged.js";
 import { progressBar } from "../shared/progress.js";
-import { dimensions, inLine, label, share } from "../shared/words.js";
+import { stateChip } from "../shared/state.js";
+import { dimensions, inLine, LOST, label, share } from "../shared/words.js";
 import { isPlayable } from "./live_job.js";
 import { starsOf } from "./rating.js";
 import { nameOf } from "./stage.js";
@@ -33,6 +34,8 @@ export function takes(live) {
   /** @type {Map<Take, ReturnType<typeof thumb>>} */
   let thumbs = new Map();
   let drawn = "";
+  /** @type {Take | null} */
+  let shown = null;
   const tick = () => {
     for (const one of thumbs.values()) one.tick();
   };
@@ -49,6 +52,8 @@ export function takes(live) {
         one.update(at + 1);
       });
       while (list.children.length > takes.length) list.lastChild?.remove();
+      if (shown !== live.shown) reveal(list, thumbs.get(live.shown)?.node);
+      shown = live.shown;
       const on = comparing();
       compare.hidden = takes.filter(isPlayable).length < 2;
       compare.ariaPressed = `${on}`;
@@ -63,11 +68,22 @@ export function takes(live) {
   };
 }
 
+/** Scrolls a list sideways, and nothing else, until one of its children is seen.
+ * @param {HTMLElement} list @param {HTMLElement} [node] */
+function reveal(list, node) {
+  if (!node) return;
+  const [whole, part] = [list, node].map((one) => one.getBoundingClientRect());
+  if (!whole || !part) return;
+  list.scrollLeft += Math.max(0, part.right - whole.right) - Math.max(0, whole.left - part.left);
+}
+
 /** @param {LiveJob} live @param {Take} take */
 function thumb(live, take) {
   const picture = element("canvas", "picture");
   const words = span("caption");
   const stars = span("starred");
+  const used = span("used");
+  const chip = stateChip();
   const bar = progressBar("Progress");
   const choose = () => {
     const { compared } = live;
@@ -76,7 +92,7 @@ function thumb(live, take) {
     live.compare(rest.length < compared.length ? rest : [...compared, take]);
   };
   const node = button(picture, choose, "thumb");
-  node.append(bar.node, words, stars);
+  node.append(chip.node, bar.node, words, stars, used);
   draggable(node, () => (isPlayable(take) ? () => live.frame(take) : null));
   let asked = false;
   return {
@@ -91,16 +107,23 @@ function thumb(live, take) {
       const made = isPlayable(take);
       if (made && !asked) void paintPoster(picture, take.poster());
       asked ||= made;
-      const state = made ? dimensions(take.now) : label(take.now.state);
+      const lost = !take.finished && !live.following;
+      const state = made ? dimensions(take.now) : lost ? LOST : label(take.now.state);
       const caption = captionOf(live, take, number);
-      const mark = take.now.chosen ? "✓ " : "";
-      write(words, made ? mark + caption : `${number} · ${state}`);
+      write(words, caption);
+      chip.draw(lost ? "LOST" : take.now.state, made ? "" : state);
+      write(used, take.now.chosen ? "✓ Used" : "");
       node.title = caption;
       const rated = take.now.rating ? `${take.now.rating} stars` : "";
       write(stars, starsOf(take.now.rating));
-      const used = take.now.chosen && "used";
       node.ariaLabel = inLine(
-        [`Take ${number}`, caption !== `${number}` && caption, state, rated, used],
+        [
+          `Take ${number}`,
+          caption !== `${number}` && caption,
+          state,
+          rated,
+          take.now.chosen && "used",
+        ],
         ", ",
       );
       const pressed = live.compared.length > 1 ? live.compared.includes(take) : take === live.shown;

@@ -1,4 +1,4 @@
-import { CONTROLS, entry } from "./fake_model.js";
+import { CONTROLS, entry, QUOTED } from "./fake_model.js";
 
 // A page with a sweep of two cells, whose kernel is on the page too, for tests/widget to drive.
 const [file, poster] = await Promise.all(
@@ -81,7 +81,7 @@ const results = {
   },
   poster: () => handlers.poster(),
   chunk: (asked) => handlers.chunk(asked),
-  quote: () => ({ words: "about $0.49", outcome: "SUBMIT", backend: "fal", refusal: "" }),
+  quote: () => QUOTED,
 };
 const listeners = new Map();
 const sent = [];

@@ -27,6 +27,12 @@ class LiveModel {
     },
   };
 
+  /** The kernel goes away, and the front end says so. */
+  lose() {
+    this.lost = true;
+    this.#tell("comm_live_update");
+  }
+
   constructor(id, state) {
     this.id = id;
     this.state = state;
@@ -51,6 +57,7 @@ class LiveModel {
   }
 
   send(content, _callbacks, buffers = []) {
+    if (this.lost) throw new Error("the comm is closed");
     this.#post({ method: "custom", content }, buffers);
   }
 
@@ -120,5 +127,8 @@ for (const widget of await kernel({ kind: "widgets" })) await show(widget);
 await listen();
 window.leave = () => {
   for (const close of leaving.splice(0)) close();
+};
+window.gone = () => {
+  for (const { model } of models.values()) model.lose();
 };
 window.show = show;

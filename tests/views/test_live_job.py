@@ -116,12 +116,12 @@ def test_what_is_refused_is_shown_and_nothing_stands_in_the_way_of_a_screen_read
     job.get_by_role("button", name="Add to Shots").click()
     job.locator(".kling-list-item").get_by_role("textbox", name="Prompt").fill("rain on a window")
     expect(job.get_by_role("alert").filter(has_text="multi_prompt")).to_be_visible()
-    expect(job.get_by_role("button", name="Generate", exact=True)).to_have_attribute("aria-disabled", "true")
+    expect(job.get_by_role("button", name="Generate")).to_have_attribute("aria-disabled", "true")
     for theme in ("light", "dark"):
         page.emulate_media(color_scheme=theme)
         assert serious_faults(page, ".kling-job") == []
     job.get_by_role("button", name="Undo the change of Shots").click()
-    expect(job.get_by_role("button", name="Generate", exact=True)).to_have_attribute("aria-disabled", "false")
+    expect(job.get_by_role("button", name="Generate")).to_have_attribute("aria-disabled", "false")
 
 
 class Shell:
@@ -149,7 +149,7 @@ def test_a_take_is_used_for_the_name_of_its_cell(page, live, session):
     use = job.get_by_role("button", name="Use this take")
     expect(use).to_have_attribute("title", "Let kite be this take, in all notebooks with kling_media")
     job.get_by_role("radio", name="10").check()
-    job.get_by_role("button", name="Generate", exact=True).click()
+    job.get_by_role("button", name="Generate").click()
     expect(job.get_by_role("button", name="Take 2, 2 · 10 s, ")).to_have_attribute("aria-pressed", "true")
     expect(job.locator(".kling-chip")).to_have_text("Ready")
     use.press("Enter")
@@ -203,7 +203,7 @@ def test_what_standard_made_is_made_on_pro_within_the_limits(live, paying, fal):
     standard, sent = fal.accepted
     assert sent.input == standard.input
     assert sent.endpoint_id == "fal-ai/kling-video/v1.6/pro/text-to-video"
-    expect(job.get_by_role("button", name="Generate", exact=True)).to_be_enabled()
+    expect(job.get_by_role("button", name="Generate")).to_be_enabled()
     with opened(backend="fal", credentials=fal.key, max_cost=0.9, home=paying.settings().home) as careful:
         draft.maker = careful
         job = live.job(JobWidget(draft))
@@ -247,9 +247,9 @@ def test_what_failed_says_why_and_can_be_tried_again(live, paying, fal):
     expect(job.get_by_text("not charged", exact=True)).to_be_visible()
     expect(job.get_by_text("Change the prompt or image. Not charged.")).to_be_visible()
     expect(job.get_by_text("Failed").first).to_be_visible()
-    expect(job.get_by_text("No price on record for v1-pro.", exact=True)).to_be_visible()
+    expect(job.get_by_role("button", name="Retry")).to_be_hidden()  # fal would refuse it again
     fal.script = Script(instant())
-    job.get_by_role("button", name="Generate", exact=True).click()
+    job.get_by_role("button", name="Generate · no price on record for v1-pro").click()
     expect(player_of(job)).to_be_visible()
     expect(job.get_by_role("button", name="Take 1, Failed")).to_be_visible()
     expect(job.get_by_text("5 billable units")).to_be_visible()
@@ -264,7 +264,7 @@ def test_what_was_quoted_as_running_is_quoted_again_at_its_end_and_bought_only_t
     expect(job.get_by_text("Already running. No extra charge.")).to_be_visible()
     fal.release()
     expect(player_of(job)).to_be_visible()
-    expect(job.get_by_text("No price on record for v1-pro.", exact=True)).to_be_visible()
+    expect(job.get_by_role("button", name="Generate · no price on record for v1-pro")).to_be_visible()
     with pytest.raises(UsageError, match=r"A new take would be made now.* Nothing was sent\."):
         submit(running, {}, quoted="FOLLOW")
     assert fal.count("submit") == 1
@@ -297,7 +297,7 @@ def test_an_image_of_a_result_is_removed_and_another_one_dropped(page, live, ses
     expect(job.get_by_role("alert").filter(has_text="image", visible=True)).to_be_visible()
     page.evaluate(DROP, job.get_by_role("textbox", name="Image", exact=True).element_handle())
     expect(job.get_by_role("img", name="day.png")).to_be_visible()
-    generate = job.get_by_role("button", name="Generate", exact=True)
+    generate = job.get_by_role("button", name="Generate")
     expect(generate).to_have_attribute("aria-disabled", "false")
     generate.click()
     expect(job.get_by_role("button", name="Take 2,")).to_have_attribute("data-state", "READY")
@@ -319,7 +319,7 @@ def test_a_dropped_file_goes_to_fal_only_with_the_request_and_a_dropped_url_neve
     compose = panel.get_by_role("region", name="Compose")
     compose.get_by_role("textbox", name="Prompt", exact=True).fill("the sky turns")
     drop(page, compose.get_by_role("textbox", name="Image", exact=True))
-    generate = compose.get_by_role("button", name="Generate ·")
+    generate = compose.get_by_role("button", name="Generate")
     expect(generate).to_have_attribute("aria-disabled", "false")  # it has its price
     assert fal.requests == ()
     generate.click()
@@ -331,7 +331,7 @@ def test_a_dropped_file_goes_to_fal_only_with_the_request_and_a_dropped_url_neve
     form = job.get_by_role("region", name="Make another")
     form.get_by_role("button", name=f"Remove {URL}").click()
     drop(page, form.get_by_role("textbox", name="Image", exact=True))
-    generate = form.get_by_role("button", name="Generate", exact=True)
+    generate = form.get_by_role("button", name="Generate")
     expect(generate).to_have_attribute("aria-disabled", "false")
     form.get_by_role("button", name="Remove day.png").click()
     form.get_by_role("textbox", name="Image", exact=True).evaluate(DROP_URL, URL)
@@ -378,7 +378,7 @@ def test_what_is_typed_for_another_take_stays_whatever_comes(page, live, paying,
     job = live.job(JobWidget(made))
     form = job.get_by_role("region", name="Make another")
     prompt = form.get_by_role("textbox", name="Prompt", exact=True)
-    generate = form.get_by_role("button", name="Generate", exact=True)
+    generate = form.get_by_role("button", name="Generate")
     form.get_by_role("radio", name="10 s").check(force=True)
     expect(generate).to_have_attribute("aria-disabled", "false")
     with live.holding("generate"):
@@ -471,4 +471,4 @@ def test_a_frame_of_another_take_is_dragged_into_an_image_input(page, live, sess
     live.until(lambda: page.evaluate(COPIED))
     field.press("Control+V")
     expect(sky.get_by_role("img", name="image.png")).to_be_visible()
-    expect(sky.get_by_role("button", name="Generate", exact=True)).to_have_attribute("aria-disabled", "false")
+    expect(sky.get_by_role("button", name="Generate")).to_have_attribute("aria-disabled", "false")

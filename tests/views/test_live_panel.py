@@ -58,7 +58,7 @@ def prompt_of(panel):
 
 def generate_of(panel):
     compose = panel.get_by_role("region", name="Compose")
-    return compose.get_by_role("button", name="Generate", exact=True)
+    return compose.get_by_role("button", name="Generate")
 
 
 def running_in(panel):
@@ -217,7 +217,7 @@ def test_what_is_typed_while_parameters_are_fetched_is_kept(page, live, session)
     panel = live.panel(made)
     rows_of(panel).first.click()
     with live.holding("reuse"):
-        panel.get_by_role("button", name="Make another").click()
+        panel.get_by_role("button", name="Edit in Compose").click()
         prompt_of(panel).click()
         page.keyboard.type("a new boat")
     live.until(lambda: made._desk.draft.revision and made._desk.draft.values["prompt"] == "a new boat")
@@ -230,10 +230,10 @@ def test_there_is_one_form_and_a_result_hands_its_request_to_it(page, live, sess
     panel = live.panel(made)
     generate(panel, "a boat")
     expect(player_in(panel)).to_be_visible()
-    expect(panel.get_by_role("button", name="Generate", exact=True)).to_have_count(1)
+    expect(panel.get_by_role("button", name="Generate")).to_have_count(1)
     expect(panel.get_by_role("textbox", name="Prompt", exact=True)).to_have_count(1)
     prompt_of(panel).fill("something else")
-    opened_in(panel).get_by_role("button", name="Make another").click()
+    opened_in(panel).get_by_role("button", name="Edit in Compose").click()
     expect(prompt_of(panel)).to_have_value("a boat")
     expect(prompt_of(panel)).to_be_focused()
     page.keyboard.type("!")
@@ -245,7 +245,7 @@ def test_several_takes_are_made_at_once(page, live, session):
     compose = panel.get_by_role("region", name="Compose")
     prompt_of(panel).fill("a boat")
     compose.get_by_role("combobox", name="How many takes").select_option("×2")
-    compose.get_by_role("button", name="Generate 2", exact=True).click()
+    compose.get_by_role("button", name="Generate 2 · free").click()
     expect(rows_of(panel).filter(has_text="a boat")).to_have_count(2)
     expect(generate_of(panel)).to_be_visible()  # what is there already
     more = compose.get_by_role("button", name="2 more takes · free")
@@ -406,7 +406,7 @@ def test_a_thousand_entries_are_searched_filtered_compared_and_reused(page, live
     for key in ("Home", "Space", "ArrowDown", "Space"):
         page.keyboard.press(key)
     expect(opened.get_by_role("heading", name="Compare")).to_be_visible()
-    opened.get_by_role("button", name="Make another").click()
+    opened.get_by_role("button", name="Edit in Compose").click()
     expect(prompt_of(panel)).to_have_value("fox number 977")
     compose = panel.get_by_role("region", name="Compose")
     compose.get_by_role("radio", name="9:16").check(force=True)
@@ -513,6 +513,61 @@ def test_an_empty_panel_offers_examples(page, live, session):
     generate_of(panel).click()
     expect(player_in(panel)).to_be_visible()
     expect(example).to_be_hidden()
+
+
+def test_examples_fit_the_kind_of_endpoint(page, live, session):
+    panel = live.panel(Panel(session, "v1-pro-image"))
+    result = opened_in(panel)
+    expect(result.get_by_role("button", name="A light wind moves leaves, cloth and hair")).to_be_visible()
+    expect(result.get_by_role("button", name="A paper boat")).to_have_count(0)
+    endpoint = panel.get_by_role("combobox", name="Endpoint", exact=True)
+    for name, example in (("lipsync text", None), ("v1-pro", "A paper boat on a pond")):
+        endpoint.click()
+        endpoint.fill(name)
+        page.keyboard.press("Enter")
+        if example:
+            expect(result.get_by_role("button", name=example)).to_be_visible()
+        else:
+            expect(result.get_by_role("button")).to_have_count(0)
+
+
+@pytest.mark.parametrize("width", [320, 700, 1200])
+def test_the_library_has_one_line_of_what_it_is_and_one_or_two_of_what_it_keeps_to(
+    page, live, session, width
+):
+    page.set_viewport_size({"width": width + 16, "height": 900})
+    for number in range(2):
+        note(session, f"fox number {number}", state=State.READY)
+    panel = live.panel(Panel(session))
+    for option in panel.get_by_title("Mark to compare").all():
+        option.click()  # a longer line: with Storyboard
+    expect(panel.get_by_role("heading", name="Compare")).to_be_visible()
+    search = panel.get_by_role("search")
+    expect(search.get_by_role("button", name="Storyboard")).to_be_visible()
+    boxes = search.evaluate(
+        """(node) => ["h4, button", "input, select"].map((kind) =>
+          [...node.querySelectorAll(kind)].map((one) => one.getBoundingClientRect())
+            .map(({ top, bottom, right }) => [(top + bottom) / 2, right]))"""
+    )
+    heads, filters = ({round(middle / 4) for middle, _ in group} for group in boxes)
+    assert (len(heads), len(filters)) == (1, 2 if width == 320 else 1)
+    assert max(right for group in boxes for _, right in group) <= width
+
+
+def test_what_runs_in_a_panel_is_not_shown_at_work_once_its_kernel_is_gone(page, live, home, tmp_cwd):
+    with opened(backend="local", local_speed=0.05) as slow:
+        made = Panel(slow)
+        panel = live.panel(made)
+        generate(panel, "a slow snail")
+        row = running_in(panel)
+        expect(row.get_by_role("progressbar")).to_be_visible()
+        page.evaluate("() => gone()")
+        expect(panel.get_by_text("The kernel was restarted or shut down.").first).to_be_visible()
+        for part in (row, opened_in(panel)):
+            expect(part.locator(".kling-chip").first).to_have_text("Not connected")
+            expect(part.get_by_role("progressbar")).to_be_hidden()
+            expect(part.get_by_role("button", name="Cancel")).to_be_hidden()
+        made._desk.queue.running[0].cancel_soon()
 
 
 def test_jobs_run_side_by_side_and_each_can_be_cancelled(page, live, home, tmp_cwd):

@@ -93,7 +93,7 @@ def test_a_shot_has_all_that_a_result_has_and_what_is_typed_about_it_stays(page,
     shot.get_by_text("Details").click()
     expect(shot.get_by_role("log")).to_be_visible()
     first = board[0].path
-    generate = form.get_by_role("button", name="Generate", exact=True)
+    generate = form.get_by_role("button", name="Generate")
     form.get_by_role("slider", name="Duration").fill("1")
     expect(generate).to_have_attribute("aria-disabled", "false")
     generate.click()

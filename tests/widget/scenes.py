@@ -14,7 +14,13 @@ from widget.memory_job import MemoryJob
 
 from kling_nb import Panel, Session, Storyboard
 from kling_nb.catalog.shipped import endpoint
-from kling_nb.errors import ContentRefused, InputRefused, ResultGone, SubmissionUncertain
+from kling_nb.errors import (
+    ContentRefused,
+    InputRefused,
+    PlatformError,
+    ResultGone,
+    SubmissionUncertain,
+)
 from kling_nb.events import (
     Cancelled,
     Downloading,
@@ -138,6 +144,12 @@ POLICY = ContentRefused(
     status_code=422,
     billable_units="0",
 )
+BROKEN = PlatformError(
+    "fal could not finish the job: the runner failed (internal_server_error).",
+    remedy="fal does not bill this. Try it again.",
+    request_id=REQUEST,
+    status_code=500,
+)
 GONE = ResultGone(
     "fal no longer has the result of job 3f9c1a2044de (submitted 2026-03-01 09:00). Nothing was sent.",
     remedy="fal keeps results for 30 days. To generate another take, at a new charge: --new (API: new=True).",
@@ -172,6 +184,31 @@ def takes():
     return job
 
 
+def of_a_cell(*, wide=True):
+    """A job of a `%%kling kite` cell, which can use each of its takes."""
+    job = takes() if wide else ready()
+    job.cell = SceneCell()
+    job.variable = job.cell.name
+    return job
+
+
+def failed_after_another():
+    """A take that failed, while another one is on the stage."""
+    job = SceneJob(ASKED, Running(), Failed(BROKEN), duration="10")
+    job.maker = Maker(ready())
+    return job
+
+
+class SceneCell:
+    """In the place of a `NamedCell`: what is chosen holds until the scene ends."""
+
+    name, fingerprint, scope, chosen = "kite", "", "kling_media", None
+
+    def choose(self, job):
+        self.chosen = job
+        return f"{self.name} is this take, in all notebooks with {self.scope}."
+
+
 JOBS = {
     "submitting": lambda: SceneJob(ago=1),
     "uploading": lambda: SceneJob(Uploading(3_400_000, 8_100_000), ago=6),
@@ -183,12 +220,16 @@ JOBS = {
     "ready, wide": ready,
     "ready, tall": lambda: ready("9:16"),
     "ready, square": lambda: ready("1:1"),
+    "use this take": lambda: of_a_cell(wide=False),
+    "take used": of_a_cell,
     "playing A-B": ready,
     "takes": takes,
     "three takes": takes,
     "parameters": ready,
     "log": running,
-    "failed": lambda: SceneJob(ASKED, Failed(REFUSED), ago=75),
+    "failed": lambda: SceneJob(ASKED, Running(), *lines(4), Failed(BROKEN), ago=75),
+    "failed after another": failed_after_another,
+    "refused": lambda: SceneJob(ASKED, Failed(REFUSED), ago=75),
     "refused by policy": lambda: SceneJob(ASKED, Running(), *lines(4), Failed(POLICY), ago=75),
     "cancelled": lambda: SceneJob(ASKED, Queued(3), Cancelled(), ago=75),
     "uncertain": lambda: SceneJob(Unclear(UNANSWERED), ago=75),
@@ -422,7 +463,7 @@ def cards():
         "ready, square",
     ):
         found[name] = card.html(card_of(JOBS[name]()))
-    for name in ("failed", "refused by policy", "cancelled", "uncertain"):
+    for name in ("refused", "refused by policy", "cancelled", "uncertain"):
         found[name] = card.html(card_of(JOBS[name]()))
     preview = card_of(ready())
     found["preview, reused"] = card.html(
