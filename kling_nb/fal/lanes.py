@@ -12,6 +12,7 @@ h11.
 from __future__ import annotations
 
 import asyncio
+import logging
 import selectors
 import ssl
 import time
@@ -25,6 +26,8 @@ import httpcore
 from kling_nb._lazy import httpx
 from kling_nb.errors import UsageError
 from kling_nb.fal.hosts import LOOPBACK
+
+log = logging.getLogger(__name__)
 
 BUFFERED = 2**18
 """Bytes that may wait to be read. With more, the connection is not read from."""
@@ -261,6 +264,8 @@ class Pool:
             fault.request = request
             raise
         response.request = request
+        plain = url.partition("?")[0]  # a query may be a signature
+        log.debug("%s %s: %d", method, plain, response.status_code)
         return response
 
     async def aclose(self) -> None:

@@ -85,7 +85,7 @@ def test_it_is_nowhere(kernel: RunningKernel, fal: ScriptedFal, tmp_path: Path) 
     assert {path.suffix for path in files} >= {".log", ".sqlite3", ".json", ".mp4"}
     for path in files:
         search.none_in(path.read_bytes(), path)
-    assert b"HTTP/1.1 200" in (tmp_path / "work" / "debug.log").read_bytes()
+    assert b"DEBUG:kling_nb.fal.lanes:GET http" in (tmp_path / "work" / "debug.log").read_bytes()
     not_in_processes(kernel, search)
     assert not fal.stray_keys
 
