@@ -273,11 +273,9 @@ def test_a_storyboard_has_the_parts_of_a_result_in_its_order(page, grid, width):
     order = tops(
         board,
         *(".kling-sw-head", ".kling-sw-shot-head .kling-chip", ".kling-sw-monitor", ".kling-tools"),
-        *(".kling-sw-strip", ".kling-sw-shot .kling-actions", ".kling-fold"),
+        *(".kling-sw-strip", ".kling-sw-shot .kling-actions", ".kling-another", ".kling-fold"),
     )
-    assert order == sorted(order)
-    other = ".kling-sw-strip", ".kling-another", ".kling-fold"
-    assert tops(board, *other) == sorted(tops(board, *other))
+    assert order == sorted(set(order))
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     board.get_by_role("button", name="Go to shot 2").click()
     expect(shot).to_contain_text("Shot 2")
