@@ -79,6 +79,7 @@ function shown(live, opening) {
   let parts = null;
   let unsubscribe = () => {};
   const draw = () => {
+    lost.update();
     const { result } = opening;
     if (!parts && result?.shown.about.key) {
       parts = resultParts(result);
@@ -90,7 +91,6 @@ function shown(live, opening) {
   return {
     node,
     update() {
-      lost.update();
       if (opening.result && !subscribed) {
         subscribed = true;
         unsubscribe = opening.result.subscribe(draw);
@@ -119,8 +119,8 @@ function unfinished(live, opening) {
     node,
     update() {
       const { resumable, error, result } = opening;
-      node.hidden = Boolean(result?.shown.about.key);
-      if (node.hidden) return;
+      node.hidden = Boolean(result && (live.following || result.shown.about.key));
+      if (node.hidden) return chip.draw("LOST", "");
       const row = opening.row ?? live.row(id);
       resume.hidden = !resumable;
       reuse.hidden = !resumable && !error; // else a result comes, which has it too

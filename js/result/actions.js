@@ -127,7 +127,8 @@ export function actions(live, place) {
     },
     update() {
       const { now, about, finished } = take();
-      node.hidden = finished && now.state !== "READY"; // what to do then stands next to the reason
+      // What to do without a result stands next to the reason.
+      node.hidden = finished ? now.state !== "READY" : !live.following;
       if (node.hidden) return;
       full.update();
       use.disabled = now.state !== "READY" || !live.connected;

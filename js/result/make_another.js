@@ -35,12 +35,11 @@ const heading = () => element("h4", "another-name", {}, "Make another");
  * @returns {FormPart}
  */
 export function makeElsewhere(live, reuse) {
-  const edit = () => reuse(live.shown.about.job_id);
-  const go = button("Edit in Compose", edit);
+  const go = button("Edit in Compose", () => reuse(live.shown.about.job_id));
   const words = span("price", "Puts this prompt and these parameters there.");
   return {
     node: element("section", "another", ABOUT, heading(), div("generate", go, words)),
-    edit,
+    edit: () => go.focus(),
     update() {
       go.disabled = !live.connected;
     },

@@ -84,7 +84,7 @@ export function stage(live, trouble) {
       }
       other.update();
       node.classList.toggle("kling-vacant", !playable);
-      node.toggleAttribute("data-over", shown.finished);
+      node.toggleAttribute("data-over", shown.finished || !live.following);
       const place = playable ? below : over.middle;
       if (trouble.parentElement !== place) place.append(trouble);
       node.classList.toggle(

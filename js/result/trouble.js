@@ -40,10 +40,11 @@ export function trouble(live, edit) {
       write(answer, state === "UNCERTAIN" ? cancelling.outcome : "");
       node.hidden = words.hidden;
       node.dataset.state = lost ? "UNCERTAIN" : state;
-      steps.hidden = !failed || !following;
-      resume.hidden = !resumable;
-      change.textContent = live.reuse ? "Edit in Compose" : "Edit";
-      if (failed) retry.update();
+      steps.hidden = !failed && !lost;
+      resume.hidden = !resumable || !following;
+      retry.node.hidden = !failed || !following;
+      change.hidden = !failed || !following || Boolean(live.reuse); // the part below has it
+      if (!retry.node.hidden) retry.update();
       cell.update();
     },
     close: retry.close,

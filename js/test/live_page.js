@@ -62,6 +62,7 @@ class LiveModel {
   }
 
   receive({ method, state, content }, buffers) {
+    if (this.lost) return;
     if (method === "custom") {
       const views = buffers.map((text) => new DataView(toBytes(text).buffer));
       this.#tell("msg:custom", content, views);

@@ -353,8 +353,9 @@ def says_lost(job, beginning):
     expect(job.locator(".kling-phase")).to_be_hidden()
     expect(job.get_by_role("timer")).to_be_hidden()
     expect(job.get_by_role("progressbar")).to_be_hidden()
-    for name in ("Cancel", "Retry", "Edit"):
+    for name in ("Cancel", "Retry", "Edit", "Play", "Save"):
         expect(job.get_by_role("button", name=name)).to_be_hidden()
+    expect(job.get_by_role("button", name="Copy as cell")).to_be_enabled()
 
 
 def test_a_kernel_that_is_gone_says_how_to_get_the_job_back(page):

@@ -58,7 +58,7 @@ def fill(page, widget, name):
         widget.get_by_role("slider", name="CFG scale").wait_for()
     if name == "panel":
         widget.get_by_role("option", name="a heron").click()
-        widget.get_by_role("button", name="Make another").wait_for()
+        widget.get_by_role("button", name="Edit in Compose").wait_for()
     if name == "grid":
         widget.get_by_role("button", name="Play all").wait_for()
 
