@@ -88,8 +88,9 @@ def test_every_trait_of_the_job_widget_has_its_row() -> None:
 
 
 def front_end() -> str:
-    """All of the front ends' source, tests aside."""
+    """All of the front ends' source, tests aside, and the part of the kernel that names buttons."""
     paths = [path for path in sorted((ROOT / "js").rglob("*.js")) if "test" not in path.parts]
+    paths.append(ROOT / "kling_nb" / "notebook" / "widgets" / "takes.py")
     return "\n".join(path.read_text(encoding="utf-8") for path in paths)
 
 

@@ -500,7 +500,9 @@ def test_hostile_text_stays_text_and_breaks_no_layout(page, live, session):
         page.keyboard.press("Home" if number == 0 else "ArrowDown")
         page.keyboard.press("Enter")
         expect(opened.get_by_text("Failed").first).to_be_visible()
-        expect(opened.locator(".kling-why > span").first).to_contain_text(text.split("\n")[0][:8].strip("\0"))
+        expect(opened.locator(".kling-title:visible").first).to_contain_text(
+            text.split("\n")[0][:8].strip("\0")
+        )
         wide = panel.evaluate("(node) => node.scrollWidth - node.clientWidth")
         assert wide <= 0, text[:40]
     generate(panel, HOSTILE[0])
