@@ -52,8 +52,10 @@ export function takes(live) {
         one.update(at + 1);
       });
       while (list.children.length > takes.length) list.lastChild?.remove();
-      if (shown !== live.shown) reveal(list, thumbs.get(live.shown)?.node);
-      shown = live.shown;
+      if (shown !== live.shown && list.clientWidth) {
+        shown = live.shown;
+        reveal(list, thumbs.get(shown)?.node);
+      }
       const on = comparing();
       compare.hidden = takes.filter(isPlayable).length < 2;
       compare.ariaPressed = `${on}`;

@@ -46,6 +46,7 @@ export function trouble(live, edit) {
       change.hidden = !failed || !following || Boolean(live.reuse); // the part below has it
       if (!retry.node.hidden) retry.update();
       cell.update();
+      cell.node.hidden = cell.node.disabled;
     },
     close: retry.close,
   };

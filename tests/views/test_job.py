@@ -404,6 +404,26 @@ def test_what_failed_has_the_next_step_in_the_place_of_actions_that_have_nothing
     assert asked(page, "generate") == 1
 
 
+def test_in_a_narrow_strip_the_take_that_is_shown_is_seen_with_its_state_and_mark(page):
+    page.set_viewport_size({"width": 320, "height": 900})
+    job = show(page)
+    finish(page, job)
+    page.evaluate(
+        """([done, film]) => { const made = { ...done, ...film };
+          model.arrange([model.takes[0], entry(2, { state: "FAILED", message: "It broke." }), entry(3),
+            entry(4, { ...made, job_id: "four", chosen: true })], 4) }""",
+        [DONE, FILM],
+    )
+    strip = job.get_by_role("group", name="Takes")
+    expect(strip.locator(".kling-chip:visible")).to_have_text(["Failed", "In queue"])
+    expect(strip.get_by_text("✓ Used")).to_be_visible()
+    page.wait_for_function(
+        """(strip) => strip.lastElementChild.getBoundingClientRect().right
+          <= strip.getBoundingClientRect().right + 1""",
+        arg=strip.element_handle(),
+    )
+
+
 def test_a_take_that_failed_says_so_below_the_one_that_plays(page):
     page.evaluate(FINAL)
     job = show(page)
