@@ -40,6 +40,9 @@ export function takes(live) {
     for (const one of thumbs.values()) one.tick();
   };
   const ticking = setInterval(tick, 1000);
+  // Before its first layout, and in another width, the list shows other takes.
+  const sized = new ResizeObserver(() => reveal(list, thumbs.get(live.shown)?.node));
+  sized.observe(list);
   return {
     node,
     update() {
@@ -52,10 +55,8 @@ export function takes(live) {
         one.update(at + 1);
       });
       while (list.children.length > takes.length) list.lastChild?.remove();
-      if (shown !== live.shown && list.clientWidth) {
-        shown = live.shown;
-        reveal(list, thumbs.get(shown)?.node);
-      }
+      if (shown !== live.shown) reveal(list, thumbs.get(live.shown)?.node);
+      shown = live.shown;
       const on = comparing();
       compare.hidden = takes.filter(isPlayable).length < 2;
       compare.ariaPressed = `${on}`;
@@ -66,7 +67,10 @@ export function takes(live) {
       if (on && names !== drawn) table.replaceChildren(...rowsOf(live));
       drawn = names;
     },
-    close: () => clearInterval(ticking),
+    close() {
+      clearInterval(ticking);
+      sized.disconnect();
+    },
   };
 }
 

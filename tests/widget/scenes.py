@@ -146,7 +146,7 @@ POLICY = ContentRefused(
 )
 BROKEN = PlatformError(
     "fal could not finish the job: the runner failed (internal_server_error).",
-    remedy="fal does not bill this. Try it again.",
+    remedy="Try it again.",
     request_id=REQUEST,
     status_code=500,
 )
