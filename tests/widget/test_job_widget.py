@@ -24,6 +24,7 @@ from kling_nb.events import (
 )
 from kling_nb.job.job import Job
 from kling_nb.notebook.widgets.base import CHUNK_LIMIT
+from kling_nb.notebook.widgets.feed import BEAT
 from kling_nb.notebook.widgets.job import JobWidget
 from kling_nb.notebook.widgets.strip import LINES_KEPT
 
@@ -299,3 +300,23 @@ def test_commands_are_safe_on_any_thread(job):
         thread.join()
     revisions = [comm.reply(number)[0]["msg"]["revision"] for number in range(1, 9)]
     assert len(set(revisions)) == 8
+
+
+def test_while_a_job_runs_a_beat_comes_where_nothing_is_new():
+    """So a page can tell a job that waits from a kernel that is gone."""
+    job = MemoryJob()
+    widget, comm = widget_of(job)
+
+    def beats():
+        return [content for content, _ in comm.custom() if content["kind"] == "beat"]
+
+    assert comm.ask("snapshot")[0]["msg"]["beat"] == BEAT
+    assert widget._channel.due is not None  # the first one is due, though nothing has happened yet
+    for _ in range(3):  # what is new comes first
+        widget._send_updates()
+    assert {"kind": "beat"} in beats()
+    job._apply(Cancelled())
+    comm.wait_for(lambda: comm.updates() and widget.state == "CANCELLED")
+    before = beats()
+    widget._send_updates()
+    assert beats() == before
