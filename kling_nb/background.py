@@ -16,7 +16,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for_all
 from types import FrameType, TracebackType
@@ -159,7 +159,7 @@ def _wait_nested(loop: asyncio.AbstractEventLoop, future: Future[T], timeout: fl
         if waiting is not None:
             loop.call_soon_threadsafe(waiting.cancel)
 
-    with DeferredInterrupts(wake) as interrupts:
+    with DeferredInterrupts(wake) as interrupts, _own_interrupts(interrupts):
         import nest_asyncio2  # noqa: PLC0415 -- at the first wait only, see `wait`
 
         nest_asyncio2.apply(loop)
@@ -236,6 +236,11 @@ class DeferredInterrupts:
         """True if an interrupt is deferred."""
         return self._raised is not None
 
+    def put_off(self) -> None:
+        """Raise KeyboardInterrupt when the block ends, and end it soon."""
+        self._raised = self._raised or KeyboardInterrupt()
+        self._wake()
+
     def __enter__(self) -> DeferredInterrupts:
         before = signal.getsignal(signal.SIGINT)
         if threading.current_thread() is not threading.main_thread() or not callable(before):
@@ -290,13 +295,47 @@ def cell_was_interrupted() -> bool:
     return any(_was_interrupted(task) and _gathers(task, current) for task in asyncio.all_tasks())
 
 
-def _was_interrupted(task: asyncio.Task[Any]) -> bool:
-    """Return True if ■ cancelled a task that runs a cell."""
+@contextlib.contextmanager
+def _own_interrupts(interrupts: DeferredInterrupts) -> Iterator[None]:
+    """Let an interrupt of the cell that is not handled yet end the block, not cancel the task of the cell.
+
+    ■ just before the block waits in the loop that the block runs. The reply of the cell would never be sent.
+    """
+    futures = _interrupt_futures(asyncio.current_task())
+    kept = [
+        (future, callback) for future in futures for callback, *_ in getattr(future, "_callbacks", None) or ()
+    ]
+
+    def put_off(_: object) -> None:
+        interrupts.put_off()
+
+    for future, callback in kept:
+        future.remove_done_callback(callback)
+    for future in futures:
+        future.add_done_callback(put_off)
+    try:
+        yield
+    finally:
+        for future in futures:
+            future.remove_done_callback(put_off)
+        for future, callback in kept:
+            if not future.done():
+                future.add_done_callback(callback)
+
+
+def _interrupt_futures(task: asyncio.Task[Any] | None) -> Sequence[asyncio.Future[Any]]:
+    """Return the futures by which ■ cancels a task that runs a cell."""
     for callback, *_ in getattr(task, "_callbacks", None) or ():
         made = getattr(callback, "func", None)
         if getattr(made, "__qualname__", "").startswith("IPythonKernel._cancel_on_sigint."):
-            return any(future.done() and not future.cancelled() for future in callback.args)
-    return False
+            futures: Sequence[asyncio.Future[Any]] = callback.args
+            return futures
+    return ()
+
+
+def _was_interrupted(task: asyncio.Task[Any]) -> bool:
+    """Return True if ■ cancelled a task that runs a cell."""
+    return any(future.done() and not future.cancelled() for future in _interrupt_futures(task))
 
 
 def _gathers(task: Any, other: Any) -> bool:

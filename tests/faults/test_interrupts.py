@@ -124,6 +124,24 @@ def test_an_interrupt_leaves_no_doubt(desk: Desk, way: str, point: str, times: i
     assert len(paid) == 1
 
 
+def test_an_interrupt_just_before_a_cell_waits_ends_the_wait(desk: Desk) -> None:
+    """In a cell with an await, ipykernel cancels the cell from its loop, which runs once the cell waits."""
+    prompt = desk.prompt()
+    desk.fal.script = Script([Queue(1), Run(), Done()])
+    code = f"""
+import asyncio, signal
+await asyncio.sleep(0)
+job = kling_nb.submit({prompt!r})
+signal.raise_signal(signal.SIGINT)
+job.wait()
+"""
+    with POINTS["streaming"].held(desk.scene):
+        cell = desk.kernel.run(code)
+    assert not cell.ok
+    desk.not_in_doubt(prompt)
+    assert desk.kernel.value("1 + 1") == "2"
+
+
 def test_an_interrupt_while_an_image_goes_up_submits_nothing(desk: Desk) -> None:
     prompt = desk.prompt()
     desk.kernel.ok("from PIL import Image\nImage.new('RGB', (320, 320), 'orange').save('orange.jpg')")
