@@ -126,9 +126,9 @@ function thumb(live, take) {
         [
           `Take ${number}`,
           caption !== `${number}` && caption,
+          take.now.chosen && "used", // the words in the order in which they are seen
           state,
           rated,
-          take.now.chosen && "used",
         ],
         ", ",
       );

@@ -46,7 +46,7 @@ def process_of(page: Page) -> int:
 
 def kernel_is_gone(job: Locator, panel: Locator) -> None:
     """Both say so, and what to do."""
-    expect(job.get_by_text("It is not paid for twice.")).to_be_visible()
+    expect(job.get_by_text("Run the cell again to follow it, free.")).to_be_visible()
     expect(job.get_by_role("button", name="Cancel")).to_be_hidden()
     expect(panel.get_by_text("The kernel was restarted or shut down.")).to_be_visible()
 
@@ -79,7 +79,7 @@ def test_a_kernel_that_is_stopped_interrupted_restarted_or_killed_hides_no_paid_
     expect(panel.get_by_text("The kernel went away.")).to_be_visible()
     run_all(page, notebook)
     expect(job.get_by_text("already running, no extra charge")).to_be_visible()
-    expect(job.get_by_text("It is not paid for twice.")).to_be_hidden()
+    expect(job.get_by_text("Run the cell again to follow it, free.")).to_be_hidden()
 
     os.kill(process_of(page), signal.SIGKILL)
     page.get_by_role("dialog").get_by_role("button", name="Ok").click()

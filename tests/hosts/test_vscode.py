@@ -135,6 +135,6 @@ def test_a_kernel_that_was_restarted_hides_no_paid_job(host: Host, fal: Scripted
     cell = host.begin("%%kling boat --no-wait\na glass boat")
     expect(cell.get_by_text("Log · 1 line")).to_be_attached()
     host.restart()
-    expect(cell.get_by_text("It is not paid for twice.")).to_be_visible()
+    expect(cell.get_by_text("Run the cell again to follow it, free.")).to_be_visible()
     host.reopen()
     assert fal.jobs[-1].request_id in host.cell.inner_html()

@@ -721,7 +721,7 @@ def test_generating_takes_nothing_away(page):
     expect(job.get_by_role("button", name="Take 2,")).to_have_attribute("aria-pressed", "true")
     assert asked(page, "generate") == 1  # a double click is one wish
     at_frame(job, 5)
-    expect(job.locator(".kling-chip")).to_have_text("In queue")
+    expect(job.locator(".kling-chip").first).to_have_text("In queue")
     expect(job.get_by_role("button", name="Cancel")).to_be_visible()
     job.get_by_role("group", name="Video player").focus()
     page.keyboard.press("ArrowRight")
@@ -731,7 +731,7 @@ def test_generating_takes_nothing_away(page):
     page.clock.run_for(300)
     expect(job.get_by_role("button", name="Generate")).to_have_attribute("aria-disabled", "false")
     update(page, key=2, revision=9, **DONE, **FILM)
-    expect(job.locator(".kling-chip")).to_have_text("Ready")
+    expect(job.locator(".kling-chip").first).to_have_text("Ready")
     expect(job.locator(".kling-where")).to_contain_text("· 1 / 8")
 
 

@@ -151,7 +151,7 @@ def test_a_take_is_used_for_the_name_of_its_cell(page, live, session):
     job.get_by_role("radio", name="10").check()
     job.get_by_role("button", name="Generate").click()
     expect(job.get_by_role("button", name="Take 2, 2 · 10 s, ")).to_have_attribute("aria-pressed", "true")
-    expect(job.locator(".kling-chip")).to_have_text("Ready")
+    expect(job.locator(".kling-chip").first).to_have_text("Ready")
     use.press("Enter")
     expect(job.get_by_role("button", name="✓ Used as kite")).to_have_attribute("aria-pressed", "true")
     expect(job.get_by_text("kite is this preview. It never replaces a video of fal.")).to_be_visible()
@@ -185,7 +185,7 @@ def test_a_preview_is_made_with_kling_at_the_price_that_is_shown_and_only_by_a_c
         (sent,) = fal.accepted
         assert sent.input == {"prompt": "a kite", "duration": "3"}
         assert sent.endpoint_id == "fal-ai/kling-video/v3/pro/text-to-video"
-        expect(job.locator(".kling-chip")).to_have_text("Ready")
+        expect(job.locator(".kling-chip").first).to_have_text("Ready")
         expect(job.get_by_role("button", name="Make it with Kling")).to_have_count(0)
         job.get_by_role("button", name="Take 1,").click()
         expect(job.get_by_role("button", name="Make it with Kling · already made, free")).to_be_visible()
