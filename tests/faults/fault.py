@@ -29,12 +29,12 @@ class Fault:
     def stalls(self) -> bool:
         return self.kind in {"stall", "endless", "linger", "drip"}
 
-    def arm(self, fal: ScriptedFal, exchange: str, times: int | None) -> Armed:
-        """Set it on the server."""
+    def arm(self, fal: ScriptedFal, exchange: str, times: int | None, client: str = "") -> Armed:
+        """Set it on the server, for one client only if that is named."""
         options = {name: value() if callable(value) else value for name, value in self.options.items()}
         if times is not None and self.brief:
             times = 3
-        return fal.fault(exchange, self.kind, times=times, handled=self.handled, **options)
+        return fal.fault(exchange, self.kind, times=times, handled=self.handled, client=client, **options)
 
 
 def _soon() -> datetime:

@@ -193,7 +193,8 @@ class _Run:
             self.fal.platform.may_sign = bool(self.fault.options.get("sign", True))
         if self.fault.kind == "private":
             return
-        self.armed = self.fault.arm(self.fal, exchange, None if self.lasting else 1)
+        # The official client may still ask for its job of the trial before.
+        self.armed = self.fault.arm(self.fal, exchange, None if self.lasting else 1, client="kling_nb/")
 
     def _run_refused(self) -> Job:
         """Refuse connections when the exchange is due; if the fault does not last, until the fourth try."""

@@ -105,7 +105,7 @@ class Desk:
         if head is None:
             return False
         where = route(listener, head)
-        fault = self._faults.take(where.exchange)
+        fault = self._faults.take(where.exchange, head.header("user-agent") or "")
         kind = fault.kind if fault else None
         if fault and fault.before_body and fault.effect.cut:
             part = await connection.read_part(head) if fault.effect.cut.at == "in_body" else b""

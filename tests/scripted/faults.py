@@ -50,6 +50,7 @@ class Fault:
     skip: int
     handled: bool
     on_loop: Callable[[Callable[[], None]], None]
+    client: str = ""
     used: int = field(default=0, init=False)
 
     @property
@@ -81,11 +82,11 @@ class FaultList:
         with self._lock:
             self._faults.clear()
 
-    def take(self, exchange: str) -> Fault | None:
-        """The fault that meets this exchange, counted as used."""
+    def take(self, exchange: str, client: str = "") -> Fault | None:
+        """The fault that meets this exchange of a client, counted as used."""
         with self._lock:
             for fault in self._faults:
-                if fault.exchange != exchange or fault.spent:
+                if fault.exchange != exchange or fault.spent or fault.client not in client:
                     continue
                 if fault.skip:
                     fault.skip -= 1

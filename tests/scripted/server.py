@@ -149,6 +149,7 @@ class ScriptedFal:
         times: int | None = 1,
         skip: int = 0,
         handled: bool = False,
+        client: str = "",
         **options: Any,
     ) -> Fault:
         """Arm a fault, see `faults`.
@@ -159,6 +160,7 @@ class ScriptedFal:
             times: how often; None is always.
             skip: so many of these exchanges go well first.
             handled: for replies: the work is done all the same.
+            client: strike only clients with this in their name (`User-Agent`).
             **options: of that kind.
 
         Raises:
@@ -166,7 +168,7 @@ class ScriptedFal:
             TypeError: the kind has no such option.
         """
         effect = make(exchange, kind, Hosts(self.url, self.media_url), options)
-        fault = Fault(exchange, kind, effect, times, skip, handled, self._listeners.call)
+        fault = Fault(exchange, kind, effect, times, skip, handled, self._listeners.call, client)
         self._faults.add(fault)
         return fault
 
