@@ -188,10 +188,11 @@ class QueueClient:
         Raises:
             UnreachableError: Refused, silent for too long, or broken. The request itself goes on.
         """
+        parse = httpx_sse.EventSource  # imported now: a fork during the import would leave its lock taken
         try:
             async with (
                 aclosing(await self._open_stream(ref)) as response,
-                aclosing(httpx_sse.EventSource(response).aiter_sse()) as events,
+                aclosing(parse(response).aiter_sse()) as events,
             ):
                 while status := await self._next_status(events):
                     yield status
