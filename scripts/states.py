@@ -277,11 +277,11 @@ def compare_takes(job: Locator) -> None:
 
 def use_take(job: Locator) -> None:
     """Choose a take for the cell, and look at it. The browser for high contrast finds it chosen."""
-    button, said = job.get_by_role("button", name="Use this take"), job.get_by_text("kite is this take")
-    button.or_(said).first.wait_for()
+    button, words = job.get_by_role("button", name="Use this take"), job.get_by_text("kite is this take")
+    button.or_(words).first.wait_for()
     if button.is_visible():
         button.click()
-    said.wait_for()
+    words.wait_for()
 
 
 def change(job: Locator) -> None:

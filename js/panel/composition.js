@@ -1,4 +1,5 @@
 import { merged, same } from "../controls/value.js";
+import { takesOf } from "../result/offer.js";
 import { messageOf } from "../shared/words.js";
 
 /** @typedef {import("./protocol.js").Control} Control */
@@ -108,12 +109,6 @@ export class Composition {
     this.#change(this.values, null, this.touched || values !== null);
   }
 
-  /** How many takes a press of a button starts: what is there already, or runs, is found once.
-   * @param {boolean} again whether it is to be another take @param {number} wanted */
-  countOf(again, wanted) {
-    return again || this.quote?.outcome === "SUBMIT" ? wanted : 1;
-  }
-
   /** Starts what is composed.
    * @param {boolean} again whether it is to be another take
    * @param {number} [wanted] how many takes of it
@@ -128,7 +123,7 @@ export class Composition {
     this.onChange();
     try {
       const { backend, outcome } = this.quote;
-      const count = this.countOf(again, wanted);
+      const count = takesOf(again, this.quote, wanted);
       /** @type {import("./protocol.js").Row | null} */
       let first = null;
       for (let number = 0; number < count; number++) {

@@ -1,4 +1,5 @@
 import { messageOf } from "../shared/words.js";
+import { takesOf } from "./offer.js";
 
 /** How long the reader must have stopped changing things before the price is asked for. */
 const PAUSE_MS = 250;
@@ -63,7 +64,7 @@ export function newTakeOf(kernel, onChange) {
       const { backend, outcome } = quote;
       const about = again
         ? { new: true, count, outcome: "SUBMIT" }
-        : { count: outcome === "SUBMIT" ? count : 1, outcome };
+        : { count: takesOf(again, quote, count), outcome };
       try {
         await kernel.ask("generate", { ...wanted, backend, ...about });
         wanted = newTake.quote = null; // a second click is a second wish, with a price of its own

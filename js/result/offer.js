@@ -1,6 +1,16 @@
 import { inLine, price } from "../shared/words.js";
 
 /**
+ * How many takes a press of a button starts: what is there already, or runs, is found once.
+ *
+ * @param {boolean} again whether it is to be another take
+ * @param {import("./protocol.js").Quote | null} quote
+ * @param {number} wanted
+ */
+export const takesOf = (again, quote, wanted) =>
+  again || quote?.outcome === "SUBMIT" ? wanted : 1;
+
+/**
  * What the buttons of a form say, and the line next to them. Whatever sends something has its price on its button.
  *
  * @param {import("./protocol.js").Quote | null} quote null while it is being asked for

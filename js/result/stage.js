@@ -211,7 +211,7 @@ function cover(live) {
 
 /** @param {LiveJob} live */
 function noteText({ shown, connected, following, kernel, cancelling }) {
-  if (!shown.finished && !following) return ""; // said in the place of the video
+  if (!shown.finished && !following) return ""; // the stage shows it
   if (connected && kernel.busy) return unansweredWords(kernel);
   return shown.finished ? "" : cancelling.outcome;
 }

@@ -19,7 +19,9 @@
 does not do so when it interrupts (`TICK_SECONDS`). It looks for the frame of `InteractiveShell.run_code` to
 find out if an interrupt ends a cell. It looks for a callback of `IPythonKernel._cancel_on_sigint` (ipykernel
 6.29 to 7.4) to find out if ■ cancelled an `await`, and for what the cell gathers (`Task._fut_waiter` and
-`_children` of asyncio); test: `await job` in `tests/kernel/test_cells.py`.
+`_children` of asyncio); test: `await job` in `tests/kernel/test_cells.py`. While a wait nests, it takes the
+callbacks off that future (`Future._callbacks`), so that ■ ends the wait and not the task of the cell; test:
+`tests/faults/test_interrupts.py`.
 """
 
 from __future__ import annotations

@@ -433,11 +433,11 @@ def test_the_outcome_of_the_claim_is_the_one_that_is_shown(world: World) -> None
     study = world.make_session().sweep(["a cat"], endpoint=PRICED, start=False)
     assert study[0].outcome is Outcome.SUBMIT
     running(world)
-    begun = threading.Event()
-    study.subscribe(lambda cell: begun.set() if cell.job else None)
+    started = threading.Event()
+    study.subscribe(lambda cell: started.set() if cell.job else None)
     study.start()
     world.fal.wait_for("stream", 2)
-    assert begun.wait(20)  # the job may be at work before its cell has it
+    assert started.wait(20)  # the job may be at work before its cell has it
     assert study[0].outcome is Outcome.FOLLOW
     world.fal.release()
     study.wait()

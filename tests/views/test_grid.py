@@ -359,4 +359,4 @@ def test_what_is_said_of_a_kernel_that_is_gone_stands_below_the_header_and_is_tr
     assert order == sorted(order)
     for name in ("Start", "Cancel all", "Open", "Retry"):
         expect(board.get_by_role("button", name=name)).to_have_count(0)
-    expect(board.locator(".kling-phase")).to_have_text(["", ""])  # nobody knows where they stand
+    expect(board.locator(".kling-phase")).to_have_text(["", ""])  # their progress is not known

@@ -341,10 +341,10 @@ def note_missing(html: str, is_missing: Callable[[str], bool], remedy: str) -> s
 def _without_controls(player: re.Match[str], remedy: str) -> str:
     """Return a player without controls, which takes no focus, and a note in their place."""
     folder, _, name = unquote(unescape(player[2])).rpartition("/")
-    told = f"{name} is no longer in {folder or 'the folder of the notebook'}. {remedy}"
+    note = f"{name} is no longer in {folder or 'the folder of the notebook'}. {remedy}"
     box = f"grid-area:3/1/4/2;position:relative;z-index:1;{CONTROLS_NOTE}"
     still = player[0].replace(" controls ", f" data-{_GONE} ", 1)
-    return f'{still}<div class="{_GONE}" style="{box}">{_text(told.strip(), 600)}</div>'
+    return f'{still}<div class="{_GONE}" style="{box}">{_text(note.strip(), 600)}</div>'
 
 
 # -- The parts, from top to bottom.
