@@ -26,7 +26,7 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
@@ -76,6 +76,15 @@ class Holder:
 class Marker:
     """The marker of one request. Any thread, one at a time except for `beat`.
 
+    Args:
+        store: The objects of the library.
+        fingerprint: Fingerprint of the request.
+        take: Its number.
+        job_id: Id of the job that wants to submit it.
+        account: Fingerprint of the key of fal.
+        is_over: Return True if this machine knows that the job of an id costs nothing and gives no take. Its
+            marker is in nobody's way, even if the library did not answer when it was to be released.
+
     Attributes:
         is_held: True if this machine holds it.
         request_id: fal's id of the request, once known. The next `beat` writes it.
@@ -84,10 +93,20 @@ class Marker:
         LibraryError: By every method that writes or reads.
     """
 
-    def __init__(self, store: Store, fingerprint: str, take: int, job_id: str, account: str | None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        fingerprint: str,
+        take: int,
+        job_id: str,
+        account: str | None,
+        *,
+        is_over: Callable[[str], bool] = lambda _: False,
+    ) -> None:
         self.is_held = False
         self.request_id: str | None = None
         self._store = store
+        self._is_over = is_over
         self._place = f"intents/{fingerprint}/{take}"
         self._mine: dict[str, Any] = {"job": job_id, "host": socket.gethostname(), "account": account}
         self._sent: dict[str, Any] = {}
@@ -100,6 +119,7 @@ class Marker:
     def claim(self) -> Holder | None:
         """Hold the marker, and return None; or return the machine that holds it."""
         self._generation = 0
+        taken = json_object({**self._mine, "taken": True})
         for _ in range(_TRIES):
             if self._store.create(self._key("open"), json_object(self._mine)):
                 self.is_held, self._sent = True, {}
@@ -109,10 +129,9 @@ class Marker:
                 if opened.get("job") == self._mine["job"]:  # this job, before its process was killed
                     self.is_held, self._sent = True, {}
                     return None
-                if self._is_fresh("open"):
+                if not self._is_over(str(opened.get("job"))) and self._is_fresh("open"):
                     return _holder(opened, is_fresh=True)
-                taken = {**self._mine, "taken": True}
-                if self._store.create(self._key("sent"), json_object(taken)):
+                if self._store.create(self._key("sent"), taken):
                     self._generation += 1
             elif sent is not None and sent.get("taken"):
                 self._generation += 1
@@ -120,6 +139,9 @@ class Marker:
                 if sent.get("job") == self._mine["job"]:  # the ledger says that it was not sent
                     self.is_held, self._sent = True, dict(sent)
                     return None
+                if self._is_over(str(sent.get("job"))):
+                    self._store.write(self._key("sent"), taken)
+                    continue
                 return _holder(sent, is_fresh=self._is_fresh("sent"))
         raise LibraryError(
             f"{self._key('open')} in the library {self._store.name} cannot be read or changes all the time.",
@@ -261,7 +283,14 @@ class Sharing:
 
     def _new_marker(self, take: int) -> Marker:
         entry = self._record.entry
-        return Marker(self._library.store, entry.fingerprint, take, entry.id, entry.key_fingerprint)
+        return Marker(
+            self._library.store,
+            entry.fingerprint,
+            take,
+            entry.id,
+            entry.key_fingerprint,
+            is_over=lambda job_id: self._is_over(job_id, unknown=False),
+        )
 
     def _go_on_or_raise(self, fault: LibraryError) -> None:
         if not self._optional:
@@ -358,18 +387,27 @@ class Sharing:
         """Store the take. Release the marker, unless others must know that the request was sent."""
         if self._job.outcome is Outcome.LIBRARY:
             return
-        may_release = await (self._push() if state is State.READY else asyncio.to_thread(self._is_over))
         entry = self._record.entry
+        if state is State.READY:
+            may_release = await self._push()
+        else:
+            may_release = await asyncio.to_thread(self._is_over, entry.id, unknown=True)
         if may_release and entry.backend == "fal":
             with suppress(LibraryError):  # it is stale soon
                 await asyncio.to_thread((self._marker or self._new_marker(entry.take or 1)).release)
 
-    def _is_over(self) -> bool:
-        """Return True if the row shows that the request costs nothing and gives no take."""
+    def _is_over(self, job_id: str, *, unknown: bool) -> bool:
+        """Return True if the row shows that the request costs nothing and gives no take.
+
+        Args:
+            job_id: Id of the row.
+            unknown: What to return if the ledger has no such row.
+        """
         with suppress(LedgerError):
-            entry = self._record.ledger.get(self._job.id)
-            ended = entry is None or entry.state in {State.FAILED, State.CANCELLED}
-            return ended and not (entry and entry.is_result_gone)
+            entry = self._record.ledger.get(job_id)
+            if entry is None:
+                return unknown
+            return entry.state in {State.FAILED, State.CANCELLED} and not entry.is_result_gone
         return False
 
     async def _push(self) -> bool:

@@ -442,6 +442,7 @@ def test_a_library_that_fails_just_before_the_submission(
             with pytest.raises(errors.LibraryError, match="Nothing was sent"):
                 job.wait()
             assert [entry.sent_at for entry in session.jobs()] == [None]
+        wait_for_pushes(session)  # the marker could not be released either
     assert len(fal.accepted) == optional
     assert session.submit("a cat").wait() is not None
     assert len(fal.accepted) == 1

@@ -121,6 +121,22 @@ def test_the_same_job_has_its_marker_again(folder: Store) -> None:
     assert marker(folder, "another").claim() is None
 
 
+@pytest.mark.parametrize("sent", [True, False])
+def test_a_marker_of_a_job_that_is_over_is_taken_over_at_once(folder: Store, sent: bool) -> None:
+    """The library did not answer when the marker was to be released."""
+    over, other = marker(folder, "over"), marker(folder, "other")
+    assert over.claim() is None
+    if sent:
+        assert over.mark_sent({})
+    assert other.claim() is not None  # it does not know
+    mine = Marker(folder, FINGERPRINT, 1, "mine", None, is_over=lambda job_id: job_id == "over")
+    assert mine.claim() is None
+    over.release()
+    assert other.claim() is not None
+    assert mine.mark_sent({})
+    assert not over.mark_sent({})
+
+
 def test_an_answer_that_is_lost_after_the_write_is_no_second_machine(s3: str, object_store: Studio) -> None:
     """The client of S3 tries again, and its second try finds what the first one wrote."""
     one, lost = marker(Store(s3), "job"), []
