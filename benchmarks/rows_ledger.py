@@ -12,8 +12,7 @@ from pathlib import Path
 from benchmarks.sides import ENDPOINT
 from benchmarks.table import Row, milliseconds
 from kling_nb import Session
-from kling_nb.ledger import Entry, Intent, Ledger, Selection
-from kling_nb.request.request import VideoRequest
+from kling_nb.ledger import Intent, Ledger
 
 ROWS = 100_000
 RUNS = 30
@@ -75,20 +74,16 @@ def measured(rows: int) -> dict[str, list[float]]:
         ledger.close()
         session = Session(backend="fal", credentials="a:b", home=str(home), media=str(media))
         request = session.request("a prompt that was never asked", endpoint=ENDPOINT)
-        works = {"jobs": session.jobs, "fingerprint": lambda: _paid_like(session, request, media)}
+        works = {
+            "jobs": session.jobs,
+            "fingerprint": lambda: session.ledger.find_same("fal", request.fingerprint, media, 1),
+        }
         found: dict[str, list[float]] = {}
         for name, work in works.items():
             work()
             found[name] = [_time_of(work) for _ in range(RUNS)]
         session.close()
     return found
-
-
-def _paid_like(session: Session, request: VideoRequest, media: Path) -> list[Entry]:
-    """What `submit` asks of the ledger before it buys."""
-    alike = Selection(folder=media, fingerprint=request.fingerprint, unfinished=True)
-    unfinished = session.ledger.entries(alike, limit=1000)
-    return unfinished or session.ledger.find_paid(request.fingerprint, media, 1)
 
 
 def _time_of(work: object) -> float:

@@ -29,7 +29,7 @@ from kling_nb.events import State
 from kling_nb.fal.options import SubmitOptions
 from kling_nb.fal.webhooks import check_webhook
 from kling_nb.job.connections import Connections
-from kling_nb.ledger import Entry, Ledger, Limit, Selection, session_of_this_process
+from kling_nb.ledger import Entry, Ledger, Limit, session_of_this_process
 from kling_nb.media import MediaFolder, Take
 from kling_nb.request.request import (
     VideoRequest,
@@ -583,28 +583,9 @@ class Planner:
         """Return the row that paid for this take (None: for any take), so that it is not bought again."""
         if not self._may_have(self._ledger(settings), request):
             return None
-        unfinished = self._find_unfinished(request, settings, take)
-        if unfinished is not None or settings.backend != "fal":
-            return unfinished
-        paid = self._connections.ledger(settings).find_paid(
-            request.fingerprint, settings.ledger_folder, take or 1, any_take=take is None
+        return self._ledger(settings).find_same(
+            settings.backend, request.fingerprint, settings.ledger_folder, take or 1, any_take=take is None
         )
-        return next(iter(paid), None)
-
-    def _find_unfinished(self, request: VideoRequest, settings: Settings, take: int | None) -> Entry | None:
-        """Return the unfinished row of a request. Prefer one of this folder and this take."""
-        alike = Selection(fingerprint=request.fingerprint, unfinished=True)
-        found = [
-            entry
-            for entry in self._connections.ledger(settings).entries(alike, limit=1000)
-            if entry.backend == settings.backend
-            and take in {None, entry.take}
-            and (entry.backend == "fal" or entry.is_ours)
-            and entry.belongs_in(settings.ledger_folder)
-        ]
-        folder, number = str(settings.ledger_folder), take or 1
-        found.sort(key=lambda entry: (entry.folder != folder, entry.take != number))
-        return next(iter(found), None)
 
 
 def _name(endpoint: Any, settings: Settings) -> str:

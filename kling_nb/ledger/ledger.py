@@ -49,6 +49,8 @@ class Ledger:
             BudgetExceeded: A new row would exceed a limit. It is not inserted.
         """
         with self._file.transaction() as db:
+            if intent.backend == "local":
+                self._close_previews(db, intent.fingerprint)
             found = None if intent.take is None else self._find_same(db, intent)
             if found is None:
                 self._pay(db, intent)
@@ -58,15 +60,11 @@ class Ledger:
             return found, False
 
     def _find_same(self, db: sqlite3.Connection, intent: Intent) -> Entry | None:
-        """Return an unfinished row of the same request. If there is none, return one that was paid for."""
-        found = self._find_unfinished(db, intent)
-        if found is None and intent.backend == "fal":
-            found = next(
-                _paid_rows(db, intent.fingerprint, intent.folder, intent.take, intent.any_take), None
-            )
+        """Return the row that makes a submission needless, or one that was never sent."""
+        fingerprint, folder, take, any_take = intent.fingerprint, intent.folder, intent.take, intent.any_take
+        found = _same(db, intent.backend, fingerprint, folder, take=take, any_take=any_take)
         if intent.elsewhere and (found is None or found.is_unsent):
-            rows = _rows_elsewhere(db, intent.fingerprint, intent.folder, intent.take, intent.any_take)
-            found = next(rows, found)
+            found = next(_rows_elsewhere(db, fingerprint, folder, take, any_take), found)
         return found
 
     def merge_rows(self, rows: list[Row]) -> None:
@@ -84,30 +82,13 @@ class Ledger:
             self._set(db, entry.id, state=State.IN_QUEUE, request_id=request_id)
             return self._entry(db, entry.id)
 
-    def _find_unfinished(self, db: sqlite3.Connection, intent: Intent) -> Entry | None:
-        """Return the unfinished row of the same request. Mark previews of ended processes as failed."""
-        rows = db.execute(
-            "SELECT * FROM jobs WHERE fingerprint = :fingerprint AND backend = :backend"
-            f" AND (:any_take OR take IS :take) AND {UNFINISHED}"
-            " ORDER BY folder IS NOT :folder, take IS NOT :take, created_at DESC",
-            {
-                "fingerprint": intent.fingerprint,
-                "folder": str(intent.folder),
-                "backend": intent.backend,
-                "take": intent.take,
-                "any_take": intent.any_take,
-            },
-        )
-        for entry in map(Entry.from_row, rows.fetchall()):
-            if not entry.belongs_in(intent.folder):
-                continue
-            if entry.backend != "local" or entry.is_ours:
-                return entry
-            # A local preview server ends with its process. Its jobs cost nothing.
-            if not entry.owner_alive:
+    def _close_previews(self, db: sqlite3.Connection, fingerprint: str) -> None:
+        """Mark previews of ended processes as failed: their local preview server has ended too."""
+        query = f"SELECT * FROM jobs WHERE fingerprint = ? AND backend = 'local' AND {UNFINISHED}"
+        for entry in map(Entry.from_row, db.execute(query, (fingerprint,)).fetchall()):
+            if not entry.is_ours and not entry.owner_alive:
                 error = "The local preview server of that kernel has ended."
                 self._set(db, entry.id, state=State.FAILED, error=error)
-        return None
 
     def _insert(self, db: sqlite3.Connection, intent: Intent) -> Entry:
         values: dict[str, Any] = {
@@ -337,19 +318,22 @@ class Ledger:
         rows = exact[:1] or self._read(query, low, high, low, high, any_id, f"{any_id}\U0010ffff")
         return Entry.from_row(rows[0]) if len(rows) == 1 else None
 
-    def find_paid(self, fingerprint: str, folder: Path, take: int, *, any_take: bool = False) -> list[Entry]:
-        """Return the rows of fal that paid for a take: first those READY, then those with a lost result.
+    def find_same(
+        self, backend: str, fingerprint: str, folder: Path, take: int, *, any_take: bool = False
+    ) -> Entry | None:
+        """Return the row that `claim` would return now, or None. It may have changed when `claim` is called.
 
         Args:
+            backend: "fal" or "local".
             fingerprint: Fingerprint of the request.
-            folder: Its media folder.
+            folder: Its media folder. For rows of other folders: `find_elsewhere`.
             take: Number of the take.
-            any_take: After them, return also rows of the other takes.
+            any_take: If there is no row of this take, return one of another take.
         """
         if not self.exists():
-            return []
+            return None
         with self._file.connection() as db:
-            return list(_paid_rows(db, fingerprint, folder, take, any_take))
+            return _same(db, backend, fingerprint, folder, take=take, any_take=any_take)
 
     def find_elsewhere(
         self, fingerprint: str, folder: Path, take: int, *, any_take: bool = False
@@ -466,23 +450,33 @@ class Ledger:
         return Entry.from_row(db.execute("SELECT * FROM jobs WHERE id = ?", (job_id,)).fetchone())
 
 
-def _paid_rows(
-    db: sqlite3.Connection, fingerprint: str, folder: Path, take: int | None, any_take: bool
-) -> Iterator[Entry]:
+def _same(
+    db: sqlite3.Connection, backend: str, fingerprint: str, folder: Path, *, take: int | None, any_take: bool
+) -> Entry | None:
+    """Return an unfinished row of a request in a folder. If there is none, return one that was paid for.
+
+    Paid rows are READY, or their result is lost. Of several rows, one whose folder has this very path comes
+    first, then one of this take, then the newest.
+    """
     # The + keeps SQLite from using the index of states, because most rows of a long ledger are READY.
     rows = db.execute(
-        "SELECT * FROM jobs WHERE fingerprint = :fingerprint AND (:any_take OR take = :take)"
-        " AND backend = 'fal' AND (+state = 'READY' OR (+state = 'FAILED' AND error_type = :gone))"
-        " ORDER BY folder IS NOT :folder, state != 'READY', take IS NOT :take, created_at DESC",
+        "SELECT * FROM jobs WHERE fingerprint = :fingerprint AND backend = :backend"
+        " AND (:any_take OR take IS :take)"
+        f" AND ({UNFINISHED} OR backend = 'fal' AND"
+        " (+state = 'READY' OR (+state = 'FAILED' AND error_type = :gone)))"
+        f" ORDER BY NOT ({UNFINISHED}), folder IS NOT :folder, state = 'FAILED', take IS NOT :take,"
+        " created_at DESC",
         {
             "fingerprint": fingerprint,
             "folder": str(folder),
+            "backend": backend,
             "take": take,
             "any_take": any_take,
             "gone": GONE,
         },
     )
-    yield from (entry for entry in map(Entry.from_row, rows.fetchall()) if entry.belongs_in(folder))
+    found = (entry for entry in map(Entry.from_row, rows.fetchall()) if entry.belongs_in(folder))
+    return next((entry for entry in found if backend == "fal" or entry.is_ours), None)
 
 
 def _rows_elsewhere(

@@ -64,7 +64,7 @@ def looks(ledger: Ledger, folder: Path) -> dict[str, Callable[[], object]]:
     return {
         "page": ledger.entries,
         "fingerprint": lambda: ledger.entries(alike),
-        "paid": lambda: ledger.find_paid(fingerprint(77), folder, 1, any_take=True),
+        "paid": lambda: ledger.find_same("fal", fingerprint(77), folder, 1, any_take=True),
         "expected": lambda: ledger.expected_seconds("fal-ai/another", "fal"),
         "expected of the first preview": lambda: ledger.expected_seconds(ENDPOINT, "local"),
         "request": lambda: ledger.get("request-77"),
