@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
 from itertools import count
@@ -17,13 +16,11 @@ from kling_nb.errors import (
 )
 from kling_nb.events import Completed, Event, Logged, Queued, Running
 from kling_nb.fal.hosts import RequestRef
-from kling_nb.fal.patience import Sleep
+from kling_nb.fal.patience import POLL, Sleep
 from kling_nb.fal.queue import NOT_FOUND_PATIENCE, QueueClient, unavailable_error
 from kling_nb.fal.replies import COMPLETED, IN_PROGRESS, IN_QUEUE, Status
 
 MAX_STREAMS = 200
-FIRST_POLL, LAST_POLL, POLL_GROWTH = 2.0, 5.0, 1.2
-"""The poll interval in seconds: the first, the longest, and the factor from one to the next."""
 
 REFUSAL_PATIENCE = 5
 """Refused status requests in a row that end the wait. After as many failures, a line shows the reason."""
@@ -103,7 +100,7 @@ class Follower:
                         yield event
                 return
             polls += 1
-            await self._sleep(_poll_delay(polls))
+            await self._sleep(POLL.delay(polls))
 
     async def _statuses(self, ref: RequestRef) -> AsyncGenerator[Status, None]:
         """Yield the statuses of one stream until COMPLETED, its end or a connection error."""
@@ -145,7 +142,7 @@ class Follower:
             else:
                 yield status
                 return
-            await self._sleep(_poll_delay(attempt))
+            await self._sleep(POLL.delay(attempt))
 
     async def _finish(self, ref: RequestRef, seen: _Seen) -> AsyncGenerator[Event, None]:
         """Yield the last log lines, which only a later status holds (FAL-PROTOCOL §4.1), then Completed."""
@@ -200,8 +197,3 @@ def _is_permanent(fault: Exception) -> bool:
         and fault.status_code in range(400, 500)
         and (fault.status_code not in _PASSING)
     )
-
-
-def _poll_delay(polls: int) -> float:
-    jitter = random.uniform(0.85, 1.15)  # noqa: S311 -- jitter
-    return float(min(FIRST_POLL * POLL_GROWTH ** min(polls - 1, 20), LAST_POLL) * jitter)

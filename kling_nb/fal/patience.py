@@ -42,7 +42,8 @@ class Retry:
 
     Attributes:
         attempts: The most tries, the first one included.
-        first: Seconds before the second try. Each further wait is twice as long.
+        first: Seconds before the second try.
+        growth: Factor from one wait to the next.
         cap: Longest wait in seconds without `Retry-After`.
         longest: Longest wait in seconds that `Retry-After` can ask for.
         methods: HTTP methods that may be repeated.
@@ -52,6 +53,7 @@ class Retry:
 
     attempts: int = 6
     first: float = 0.5
+    growth: float = 2.0
     cap: float = 30.0
     longest: float = 120.0
     methods: frozenset[str] = frozenset({"GET", "PUT"})
@@ -63,7 +65,7 @@ class Retry:
         asked = retry_after if isinstance(retry_after, float) else parse_retry_after(retry_after)
         if asked is not None:
             return min(asked, self.longest)
-        return float(min(self.first * 2 ** min(attempt - 1, 16) * self.spread(), self.cap))
+        return float(min(self.first * self.growth ** min(attempt - 1, 16) * self.spread(), self.cap))
 
     def allows(self, method: str, attempt: int, status: int | None = None) -> bool:
         """Return True if a retry may follow try number `attempt`. No `status` means a broken connection."""
@@ -71,6 +73,9 @@ class Retry:
             method in self.methods and attempt < self.attempts and (status is None or status in self.statuses)
         )
 
+
+POLL = Retry(first=2.0, growth=1.2, cap=5.0)
+"""The poll interval of a status."""
 
 TURN = Retry(first=2.0, cap=10.0, longest=600.0)
 """How a job waits for its turn while the account runs its maximum of requests."""

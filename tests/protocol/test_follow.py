@@ -12,8 +12,9 @@ from scripted import Done, Fail, Hold, Log, Ping, Queue, Run, Script, ScriptedFa
 
 from kling_nb import errors
 from kling_nb.events import Completed, Event, Logged, Queued, Running, State
-from kling_nb.fal.follow import FIRST_POLL, LAST_POLL, REFUSAL_PATIENCE, Follower, stream_slots
+from kling_nb.fal.follow import REFUSAL_PATIENCE, Follower, stream_slots
 from kling_nb.fal.hosts import RequestRef
+from kling_nb.fal.patience import POLL
 from kling_nb.fal.queue import NOT_FOUND_PATIENCE, QueueClient
 from kling_nb.session import Session
 
@@ -160,8 +161,8 @@ async def test_polling_waits_from_two_to_five_seconds(
     events = await followed(follower, ref)
     assert lines(events) == [f"line {number}" for number in range(20)]
     assert polled.count("stream") == 1
-    assert 0.85 * FIRST_POLL <= clock.waits[0] <= 1.15 * FIRST_POLL
-    assert all(0.85 * LAST_POLL <= wait <= 1.15 * LAST_POLL for wait in clock.waits[8:])
+    assert 0.75 * POLL.first <= clock.waits[0] <= 1.25 * POLL.first
+    assert all(0.75 * POLL.cap <= wait <= POLL.cap for wait in clock.waits[8:])
     assert len(set(clock.waits)) > 1
 
 
