@@ -1,5 +1,5 @@
 /**
- * What crosses between the view of a job and the kernel. `kling_nb/notebook/widgets/job.py`
+ * What crosses between the view of a job and the kernel. `kling_nb/notebook/widgets/strip.py`
  * is the other end; `tests/widget/test_boundary.py` keeps both lists the same.
  */
 

@@ -109,7 +109,7 @@ class JobSubmission:
                 fal has it.
             KlingError: The request could not be sent, or fal refused it.
         """
-        # Inside this block, no other kernel treats the row as one that was left unsent.
+        # Inside this block, no other thread treats the row as one that was left unsent.
         with at_work(self._job.id) if self.fresh else nullcontext():
             try:
                 backend = await connect()
