@@ -28,6 +28,7 @@ class Side:
             job._answered.result()
         gc.collect()
         each = tracemalloc.get_traced_memory()[0] / len(jobs)
-        print(json.dumps({"each": each, "running": sum(not job.done for job in jobs)}))
+        over = [str(job.error or job.state) for job in jobs if job.done]
+        print(json.dumps({"each": each, "over": over}))
         sys.stdout.flush()
         os._exit(0)  # their videos are of no interest
