@@ -211,7 +211,7 @@ def _generate(words: list[str]) -> None:
     if settings.backend == "local" and not settings.chosen and not call.quiet:
         _note(local_notice())
     job = session._launch(plan)
-    for line in () if call.quiet else job.notices:
+    for line in () if call.quiet else job.about:
         _note(line)
     if not call.wait:
         wait(job._answered)

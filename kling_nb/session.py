@@ -210,7 +210,7 @@ class Session:
         if plan.submits and plan.settings.backend == "fal" and plan.options and plan.options.warning:
             say(plan.options.warning)
         job = self._launch(plan, notebook=notebook, on_event=on_event)
-        for line in job.notices:
+        for line in job.about:
             say(line)
         return job
 

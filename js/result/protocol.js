@@ -58,7 +58,7 @@ export const TAKE_FIELDS = /** @type {const} */ ([
   "expected",
   "reused",
   "outcome",
-  "warnings",
+  "notices",
   "shape",
   "input",
   "variable",
@@ -140,7 +140,7 @@ export const LINES_KEPT = 2000;
  * @property {number | null} expected seconds that such jobs took before
  * @property {boolean} reused an earlier take was found, nothing was sent
  * @property {string} outcome what was done instead of a new submission, in words; else empty
- * @property {string} warnings what the reader should know about the request
+ * @property {string} notices what the reader should know about the request
  * @property {number} shape width by height of the video as the request asks for it, 0 where it does not say
  * @property {import("../controls/value.js").Values} input what was given, without defaults
  * @property {string} variable the NAME of the cell that can use the take; else empty

@@ -49,7 +49,7 @@ export function resultParts(live, place = null) {
     failed: () => Boolean(screens?.failed()),
     update() {
       for (const part of parts) part.update();
-      write(note, live.shown.about.warnings ?? ""); // the traits have none
+      write(note, live.shown.about.notices ?? ""); // the traits have none
     },
     close() {
       for (const part of parts) part.close?.();

@@ -80,7 +80,7 @@ export function entry(key, more = {}) {
     expected: null,
     reused: false,
     outcome: "",
-    warnings: "",
+    notices: "",
     shape: 0,
     input: { prompt: "a heron" },
     revision: 1,

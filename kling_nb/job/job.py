@@ -84,9 +84,9 @@ class Job:
         file: The path of the result, once the job is ready.
         output: What the model returned, once known.
         expected_seconds: How long earlier jobs of this endpoint took, or None.
-        notices: What the user should know about how the job was found, one line each.
-        warnings: What the user should know about the request, e.g. that another endpoint is used, one line
-            each. They are also the first lines of the log.
+        about: Lines for the user about a take that differs from the call: `Plan.about`.
+        notices: What the user should know about the request, e.g. that another endpoint is used, one line
+            each: `Plan.notices`. They are also the first lines of the log.
         variable: The variable that receives the result in its cell, or None.
         made_from: Fingerprint of the request of the `%%kling` cell from which it was made, or None.
         cell: The `%%kling NAME` cell for which its takes can be chosen, or None.
@@ -107,7 +107,6 @@ class Job:
         self.backend = backend
         self.created_at = time.time() if created_at is None else created_at
         self.finished_at: float | None = None
-        self.reused = False
         self.outcome: Outcome | None = None
         self.state = JobState()
         self.result: Result | None = None
@@ -117,8 +116,8 @@ class Job:
         self._files: dict[str, Path] | None = None
         self.output: dict[str, Any] | None = None
         self.expected_seconds: float | None = None
+        self.about: tuple[str, ...] = ()
         self.notices: tuple[str, ...] = ()
-        self.warnings: tuple[str, ...] = ()
         self.variable: str | None = None
         self.made_from: str | None = None
         self.cell: Any = None
@@ -148,6 +147,11 @@ class Job:
     def request_id(self) -> str | None:
         """The id that fal gave the request, once known."""
         return self.state.request_id
+
+    @property
+    def reused(self) -> bool:
+        """True if its take existed, so that nothing was sent."""
+        return self.outcome is not None and self.outcome.is_take
 
     @property
     def error(self) -> Exception | None:

@@ -122,6 +122,11 @@ class Outcome(StrEnum):
     SUBMIT = "SUBMIT"
     """A new job is sent. This includes a job whose ledger row was written but which was never sent."""
 
+    @property
+    def is_take(self) -> bool:
+        """True if the take exists, so that no job runs."""
+        return self in {Outcome.REUSE, Outcome.COPY, Outcome.LIBRARY}
+
 
 @dataclass(frozen=True, slots=True)
 class Wording:

@@ -35,7 +35,7 @@ from typing import Any, Literal
 from kling_nb.errors import NOTHING_SENT, LedgerError, LibraryError, MediaError, SubmissionUncertain
 from kling_nb.events import Event, JobState, Logged, Ready, State, Submitted
 from kling_nb.job.connections import Backend, Connections
-from kling_nb.job.plan import REUSABLE, Outcome
+from kling_nb.job.plan import REUSABLE, WORDS, Outcome
 from kling_nb.job.record import JobRecord
 from kling_nb.ledger import Intent
 from kling_nb.library.library import Shared
@@ -307,8 +307,8 @@ class Sharing:
         if marker.is_held:
             with suppress(LibraryError):
                 await asyncio.to_thread(marker.release)
-        self._job.outcome, self._job.reused = Outcome.LIBRARY, True
-        self._log("From the studio library, free.")
+        self._job.outcome = Outcome.LIBRARY
+        self._log(WORDS[Outcome.LIBRARY].sentence)
         self._job._apply(Submitted(take.sidecar.request_id or "", resumed=True))
         await asyncio.to_thread(self._job._set_take, take)
         self._job._apply(Ready(take.sidecar.billable_units))

@@ -29,6 +29,7 @@ from kling_nb.job.job import Job, Listener
 from kling_nb.job.plan import (
     GET_BACK,
     PREVIEW_AGAIN,
+    WORDS,
     Outcome,
     Plan,
     Planner,
@@ -135,18 +136,15 @@ class JobStarter:
         _warn_no_webhook(plan.webhook_url, "this request has a take in another folder")
         copy = self._connections.media(plan.settings.media).copy(take, made_from=plan.made_from)
         line = _say(f"Copied from {take.path.parent}, where this request was paid for. No extra charge.")
-        job = self._jobs.of_take(plan.request, copy, line=line)
-        job.outcome = Outcome.COPY
-        return job
+        return self._jobs.of_take(plan.request, copy, outcome=Outcome.COPY, line=line)
 
     def _fetch(self, plan: Plan, shared: Shared) -> Job:
         """Store a take of the studio's library, and return its job."""
         _warn_no_webhook(plan.webhook_url, "this request has a take in the library")
         media = self._connections.media(plan.settings.media)
         take = self._connections.library(plan.settings).fetch(shared, media)
-        job = self._jobs.of_take(plan.request, take, line=_say("From the studio library, free."))
-        job.outcome = Outcome.LIBRARY
-        return job
+        line = _say(WORDS[Outcome.LIBRARY].sentence)
+        return self._jobs.of_take(plan.request, take, outcome=Outcome.LIBRARY, line=line)
 
     def _claim(
         self, plan: Plan, *, notebook: str | None, reservation: str | None, on_event: Listener | None
@@ -279,7 +277,7 @@ class JobStarter:
             return job
         job.outcome = Outcome.SUBMIT if fresh else outcome_of(entry)
         job.expected_seconds = expected
-        job.warnings = notices
+        job.notices = notices
         for notice in notices:  # the run has not started, so no other thread changes the job
             job._apply(Logged(f"kling_nb: {notice}"))
         if copied:
@@ -327,7 +325,7 @@ def _with_notices(job: Job, plan: Plan) -> Job:
     if plan.made_from:
         job.made_from = plan.made_from
     if plan.about:
-        job.notices = plan.about
+        job.about = plan.about
     return job
 
 
@@ -446,7 +444,7 @@ class SessionJobs:
         if entry.state is State.READY:
             take = media.take_of_request(entry.request_id, entry.backend)
             if take is not None:
-                return self.of_take(request, take, job=job, units=entry.units, reused=False)
+                return self.of_take(request, take, job=job, units=entry.units, outcome=None)
             text = f"The file of job {entry.id} is no longer in {entry.folder}."
             remedy = GET_BACK if entry.backend == "fal" else PREVIEW_AGAIN
             job._apply(Failed(KlingError(text, remedy=remedy, request_id=entry.request_id)))
@@ -466,7 +464,7 @@ class SessionJobs:
         *,
         job: Job | None = None,
         units: str | None = None,
-        reused: bool = True,
+        outcome: Outcome | None = Outcome.REUSE,
         line: str | None = None,
     ) -> Job:
         """Return a job that is READY because its take exists. Its log ends with `line`."""
@@ -478,8 +476,7 @@ class SessionJobs:
             background=self._background,
         )
         job.maker = self._maker
-        job.reused = reused
-        job.outcome = Outcome.REUSE if reused else None
+        job.outcome = outcome
         job._set_take(take)
         job._restore(
             JobState(

@@ -109,7 +109,7 @@ def test_a_run_of_the_unchanged_cell_gives_the_chosen_take_and_all_its_takes_fro
     with Session(home=tmp_path / "none", frozen=True) as other:
         again = run_cell(other)
         assert (again.file, again.outcome) == (clone / second.file.relative_to(tmp_path / "work"), "REUSE")
-        assert again.notices == (
+        assert again.about == (
             "kite is the take that you chose, with another duration. That of the cell itself: --take 1.",
         )
         assert again.request.input["duration"] == "10"
@@ -213,7 +213,7 @@ def test_where_the_chosen_file_was_deleted_the_cell_says_so_and_buys_nothing(
     sent = len(fal.accepted)
     again = run_cell(session)
     assert again.file == first.file
-    (line,) = again.notices
+    (line,) = again.about
     assert line.startswith(f"The take that you chose for kite is missing: {second.file.name}.")
     assert line.endswith(f"free: %kling show {second.request_id}.")
     assert session.plan("a kite", cell="kite").words.endswith(line)

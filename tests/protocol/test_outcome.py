@@ -294,7 +294,7 @@ def test_what_an_earlier_version_paid_for_is_shown_with_the_reason(
     assert len(world.fal.accepted) == before
 
     job = session._launch(plan)
-    assert [line in notice for notice in job.notices] == [True] * (outcome is not Outcome.SUBMIT)
+    assert [line in notice for notice in job.about] == [True] * (outcome is not Outcome.SUBMIT)
     assert job.request.prompt == ("a cat!" if outcome is Outcome.SUBMIT else "a cat")
     for held in world.fal.jobs:
         held.release()
@@ -326,7 +326,7 @@ def test_a_cell_that_is_not_accepted_any_more_shows_its_take_and_buys_nothing(wo
     made(world)
     plan = session.plan(earlier=WAS, fault=refused)
     assert plan.outcome is Outcome.REUSE
-    assert 'which sent the prompt as "a cat"' in session._launch(plan).notices[-1]
+    assert 'which sent the prompt as "a cat"' in session._launch(plan).about[-1]
     with pytest.raises(errors.UsageError, match="not defined"):
         session.plan(earlier=WAS, fault=refused, new=True)
     assert len(world.fal.accepted) == 1
@@ -340,7 +340,7 @@ def test_a_prompt_with_other_line_ends_is_found(world: World) -> None:
     for text in (sent, "a cat\r\nasleep\n"):
         job = session.submit(text, endpoint=PRICED)
         assert (job.outcome, job.request.prompt) == (Outcome.REUSE, sent)
-        assert 'sent the prompt as "a cat\\r\\nasleep\\n"' in job.notices[0]
+        assert 'sent the prompt as "a cat\\r\\nasleep\\n"' in job.about[0]
     desk = Desk(session, PRICED, notify=lambda: None, on_draft=lambda *_: None)  # the panel
     draft = {"endpoint": PRICED, "values": {"prompt": sent}, "author": 1}
     assert "Made by an earlier version" in desk.compose(draft)["quote"]["words"]

@@ -223,7 +223,7 @@ def test_what_waits_says_in_words_where_it_stands_and_names_no_share(page, motio
 
 
 def test_what_is_special_about_the_request_is_said(page):
-    job = show(page, {}, warnings="The video has the shape of the image.")
+    job = show(page, {}, notices="The video has the shape of the image.")
     expect(job.get_by_role("note")).to_have_text("The video has the shape of the image.")
 
 

@@ -34,7 +34,7 @@ class MemoryJob:
         self.outcome = None
         self.expected_seconds = None
         self.maker = None
-        self.warnings = ()
+        self.notices = ()
         self.variable = None
         self.result = None
         self.made_from = None

@@ -282,7 +282,7 @@ def test_reuse_names_files_that_are_not_kept(session, page):
 def test_the_view_of_a_job_says_that_another_endpoint_is_used(session, tmp_cwd):
     Image.new("RGB", (512, 512), "teal").save("pond.png")
     job = session.submit("a heron", image="pond.png", endpoint="v1-pro", aspect_ratio="9:16")
-    assert StripTake(1, job).describe(Attachments())["warnings"].splitlines() == [
+    assert StripTake(1, job).describe(Attachments())["notices"].splitlines() == [
         "v1-pro takes no image; v1-pro-image is used instead.",
         "The video has the shape of the image, so aspect_ratio 9:16 may have no effect.",
     ]

@@ -85,7 +85,7 @@ class Outputs:
         """Print what the user should know about a job, and show it."""
         if not quiet:
             self.explain(job.backend)
-            for line in job.notices:
+            for line in job.about:
                 self.text(line)
             self.show_job(job)
 

@@ -85,7 +85,7 @@ class JobLike(Protocol):
     @property
     def error(self) -> Exception | None: ...  # noqa: D102
     @property
-    def warnings(self) -> tuple[str, ...]: ...  # noqa: D102
+    def notices(self) -> tuple[str, ...]: ...  # noqa: D102
     @property
     def variable(self) -> str | None: ...  # noqa: D102
     @property
@@ -142,7 +142,7 @@ class StripTake:
             "expected": job.expected_seconds,
             "reused": job.reused,
             "outcome": _outcome_text(job),
-            "warnings": "\n".join(job.warnings),
+            "notices": "\n".join(job.notices),
             "shape": shape_of(request),
             "input": {name: _short(value) for name, value in given.items()},
         }
