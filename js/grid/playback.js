@@ -1,5 +1,5 @@
-import { handleKey, transport } from "../shared/transport.js";
-import { moment } from "../shared/words.js";
+import { frameAt } from "../shared/frames.js";
+import { transport } from "../shared/transport.js";
 
 /** @typedef {import("./tile.js").Tile} Tile */
 /** @typedef {ReturnType<typeof together> | ReturnType<typeof inSequence>} Playback */
@@ -10,18 +10,18 @@ const DRIFT = 0.12;
 /**
  * What all ways to play many tiles have in common: one clock in seconds, one set of controls.
  *
- * @param {string} whom what the controls play, in words
- * @param {() => Tile[]} tiles
  * @param {object} way
+ * @param {string} way.whom what the controls play, in words
+ * @param {() => Tile[]} way.tiles
  * @param {() => number} way.length seconds in all
  * @param {() => number} way.fps frames a second, for steps
  * @param {() => Promise<void>} way.start plays on from the clock's time
  * @param {() => Promise<void>} way.show shows the clock's time, at rest
+ * @param {() => HTMLElement} way.full what fills the screen
  * @param {() => void} [way.mark] marks what plays
- * @param {boolean} [way.heard] whether their audio is played
- * @param {Record<string, () => void>} press what further buttons do
+ * @param {boolean} [way.film] whether they are one film: its audio is played, and it ends
  */
-function clockOf(whom, tiles, { length, fps, start, show, mark = () => {}, heard = false }, press) {
+function clockOf({ whom, tiles, length, fps, start, show, full, mark = () => {}, film = false }) {
   let muted = false;
   const clock = {
     time: 0,
@@ -30,10 +30,10 @@ function clockOf(whom, tiles, { length, fps, start, show, mark = () => {}, heard
     closed: false,
     draw() {
       mark();
-      const { time: at, playing } = clock;
-      const end = length();
-      bar.node.inert = !end; // it keeps its place, so that nothing jumps at the first video
-      bar.draw({ at, end, text: `${moment(at)} / ${moment(end)}`, playing, muted });
+      const { time, playing } = clock;
+      const end = Math.max(0, Math.round(length() * fps()) - 1);
+      const at = Math.min(end, frameAt(time, fps()));
+      bar.draw({ at, end, fps: fps(), playing, muted, usable: end > 0 });
     },
     pause() {
       clock.playing = false;
@@ -50,42 +50,45 @@ function clockOf(whom, tiles, { length, fps, start, show, mark = () => {}, heard
       one.video.playbackRate = clock.speed;
       one.video.play().catch(() => {}); // a browser may refuse until the page was clicked
     },
-    /** Switches the audio of all videos off or on. */
-    mute() {
-      muted = !muted;
-      for (const one of tiles()) one.video.muted = muted;
+    /** Goes back where a loop ends. Returns true if it did. @param {boolean} over whether all is over */
+    back(over) {
+      const next = bar.next(over);
+      if (next !== null) clock.time = next / fps();
+      return next !== null;
+    },
+    /** @param {number} seconds */
+    async goTo(seconds) {
+      clock.pause();
+      clock.time = Math.min(length(), Math.max(0, seconds));
       clock.draw();
-    },
-  };
-  const go = async (/** @type {number} */ wanted) => {
-    clock.pause();
-    clock.time = Math.min(length(), Math.max(0, wanted));
-    clock.draw();
-    await show();
-  };
-  /** @type {import("../shared/transport.js").Actions} */
-  const actions = {
-    press: { play: clock.toggle, ...(heard && { mute: clock.mute }), ...press },
-    go: (wanted) => void go(wanted),
-    speed(factor) {
-      clock.speed = factor;
-      for (const one of tiles()) one.video.playbackRate = factor;
-    },
-  };
-  const bar = transport({ whom, slider: "Moment", step: "any" }, actions);
-  return Object.assign(clock, {
-    node: bar.node,
-    goTo: go,
-    /** @param {KeyboardEvent} event */
-    onkeydown(event) {
-      const scale = { step: 1 / fps(), leap: 1, end: length() };
-      handleKey(event, clock.time, scale, actions);
+      await show();
     },
     close() {
       clock.closed = true;
       clock.pause();
     },
-  });
+  };
+  const bar = transport(
+    { whom, slider: `Frame of ${whom}`, whole: !film },
+    {
+      toggle: clock.toggle,
+      go: (frame) => void clock.goTo(frame / fps()),
+      changed: clock.draw,
+      full,
+      speed(factor) {
+        clock.speed = factor;
+        for (const one of tiles()) one.video.playbackRate = factor;
+      },
+      ...(film && {
+        mute() {
+          muted = !muted;
+          for (const one of tiles()) one.video.muted = muted;
+          clock.draw();
+        },
+      }),
+    },
+  );
+  return Object.assign(clock, { node: bar.node, onkeydown: bar.onkeydown });
 }
 
 /**
@@ -93,9 +96,9 @@ function clockOf(whom, tiles, { length, fps, start, show, mark = () => {}, heard
  * A shorter one waits on its last frame until all begin again.
  *
  * @param {() => Tile[]} tiles
- * @param {Record<string, () => void>} [press] what further buttons do
+ * @param {() => HTMLElement} full what fills the screen
  */
-export function together(tiles, press = {}) {
+export function together(tiles, full) {
   const playable = () => tiles().filter((one) => one.playable);
   const seen = () => playable().filter((one) => one.seen);
   const length = () => Math.max(0, ...playable().map((one) => one.length));
@@ -107,28 +110,26 @@ export function together(tiles, press = {}) {
     );
   /** All that are seen get ready. */
   const ready = () => Promise.all(seen().map((one) => one.load()));
-  const clock = clockOf(
-    "all",
+  const clock = clockOf({
+    whom: "all",
     tiles,
-    {
-      length,
-      fps,
-      async start() {
-        clock.draw();
-        await ready();
-        if (clock.closed || !clock.playing) return;
-        if (clock.time >= length() - 1 / fps()) clock.time = 0;
-        for (const one of seen()) run(one);
-        requestAnimationFrame(tick);
-      },
-      async show() {
-        await ready();
-        if (clock.closed || clock.playing) return;
-        for (const one of seen()) if (one.loaded) one.show(clock.time);
-      },
+    length,
+    fps,
+    full,
+    async start() {
+      clock.draw();
+      await ready();
+      if (clock.closed || !clock.playing) return;
+      if (clock.time >= length() - 1 / fps()) clock.time = 0;
+      for (const one of seen()) run(one);
+      requestAnimationFrame(tick);
     },
-    press,
-  );
+    async show() {
+      await ready();
+      if (clock.closed || clock.playing) return;
+      for (const one of seen()) if (one.loaded) one.show(clock.time);
+    },
+  });
   /** Lets one video run from the common moment on. @param {Tile} one */
   const run = (one) => {
     one.show(clock.time);
@@ -139,17 +140,19 @@ export function together(tiles, press = {}) {
     requestAnimationFrame(tick);
     const first = lead();
     if (!first?.loaded || first.video.readyState < 2) return;
-    if (first.video.ended || first.video.currentTime >= first.length - 0.5 / first.fps) {
-      clock.time = 0;
+    const now = first.video.currentTime;
+    const over = first.video.ended || now >= first.length - 0.5 / first.fps;
+    clock.time = Math.min(now, first.length - 1 / first.fps);
+    clock.draw();
+    if (clock.back(over)) {
       for (const one of seen()) run(one);
       return;
     }
-    clock.time = first.video.currentTime;
+    if (over) return clock.pause();
     for (const one of seen()) {
       if (one === first || !one.loaded || one.video.seeking || clock.time >= one.length) continue;
       if (Math.abs(one.video.currentTime - clock.time) > DRIFT) one.video.currentTime = clock.time;
     }
-    clock.draw();
   };
   return Object.assign(clock, {
     /** Something came into sight, or went. @param {Tile} one */
@@ -171,10 +174,10 @@ export function together(tiles, press = {}) {
  * Plays one shot after the other, as the film they make: one time line over all of them.
  *
  * @param {() => Tile[]} tiles
- * @param {Record<string, () => void>} press what further buttons do
+ * @param {() => HTMLElement} full what fills the screen
  * @param {() => void} onTurn called when another shot is on the stage
  */
-export function inSequence(tiles, press, onTurn) {
+export function inSequence(tiles, full, onTurn) {
   /** @type {Tile | undefined} */
   let marked;
   const length = () => tiles().reduce((sum, one) => sum + one.length, 0);
@@ -187,33 +190,30 @@ export function inSequence(tiles, press, onTurn) {
     }
     return null;
   };
-  const clock = clockOf(
-    "the shots",
+  const clock = clockOf({
+    whom: "the shots",
     tiles,
-    {
-      length,
-      fps: () => current()?.one.fps ?? 24,
-      heard: true,
-      mark() {
-        const now = current()?.one;
-        for (const one of tiles()) one.mark(one === now);
-        if (marked === now) return;
-        marked = now;
-        onTurn();
-      },
-      async start() {
-        if (clock.time >= length() - 0.05) clock.time = 0;
-        await playShot();
-      },
-      async show() {
-        const now = current();
-        await now?.one.load();
-        if (!clock.closed && !clock.playing && now?.one.loaded)
-          now.one.show(clock.time - now.begin);
-      },
+    length,
+    fps: () => tiles()[0]?.fps ?? 24, // the film has that of its first shot
+    full,
+    film: true,
+    mark() {
+      const now = current()?.one;
+      for (const one of tiles()) one.mark(one === now);
+      if (marked === now) return;
+      marked = now;
+      onTurn();
     },
-    press,
-  );
+    async start() {
+      if (clock.time >= length() - 0.05) clock.time = 0;
+      await playShot();
+    },
+    async show() {
+      const now = current();
+      await now?.one.load();
+      if (!clock.closed && !clock.playing && now?.one.loaded) now.one.show(clock.time - now.begin);
+    },
+  });
   const playShot = async () => {
     clock.draw();
     const now = current();
@@ -236,12 +236,13 @@ export function inSequence(tiles, press, onTurn) {
       const end = begin + one.length - 1e-3;
       clock.time = Math.max(begin, Math.min(end, begin + played));
       clock.draw();
-      requestAnimationFrame(() => tick(one, begin));
-      return;
-    }
+      if (!clock.back(false)) {
+        requestAnimationFrame(() => tick(one, begin));
+        return;
+      }
+    } else clock.time = begin + one.length;
     video.pause();
-    clock.time = begin + one.length;
-    if (clock.time >= length() - 1e-3) clock.pause();
+    if (clock.time >= length() - 1e-3 && !clock.back(true)) clock.pause();
     else void playShot();
   };
   return Object.assign(clock, {

@@ -62,14 +62,7 @@ export function mount(el, live) {
     body,
     opened.node,
   );
-  const full = () => {
-    const change = document.fullscreenElement
-      ? document.exitFullscreen()
-      : (shots ? tools : root).requestFullscreen();
-    change.catch(() => {}); // this page may not
-  };
-  /** @type {Record<string, () => void>} */
-  const press = document.fullscreenEnabled ? { full } : {};
+  const full = () => (shots ? tools : root);
   const releaseKeys = keepKeys(root);
   const sight = new IntersectionObserver((entries) => {
     for (const { target, isIntersecting } of entries) {
@@ -116,7 +109,7 @@ export function mount(el, live) {
   const begin = () => {
     const play = inSequence(
       () => tiles,
-      press,
+      full,
       () => board?.tools.update(),
     );
     const about = { tabIndex: 0, role: "region", ariaLabel: "Shots in order" };
@@ -138,7 +131,7 @@ export function mount(el, live) {
     if (live.whole?.board) arrange();
     else if (live.whole && !tiles.length) {
       const made = sheet(live, () => player?.toggle());
-      player = together(() => tiles, press);
+      player = together(() => tiles, full);
       player.node.append(size);
       tools.append(player.node);
       tiles = made.tiles;

@@ -1,6 +1,6 @@
 import { alarm, div, element, span, write } from "./dom.js";
-import { frameAt, jump, nextLoop, position } from "./frames.js";
-import { handleKey, transport } from "./transport.js";
+import { frameAt } from "./frames.js";
+import { transport } from "./transport.js";
 import { messageOf } from "./words.js";
 
 /** @typedef {import("./screen.js").Screen} Screen */
@@ -38,13 +38,13 @@ export function player(
   const [lead, ...others] = screens;
   const { video } = lead;
   const end = () => lead.frames - 1;
-  let { frame, loop } = memory.places.get(name) ?? { frame: 0, loop: { a: null, b: null } };
-  let [whole, closed] = [memory.whole, false];
+  let { frame, loop } = memory.places.get(name) ?? { frame: 0, loop: undefined };
+  let closed = false;
   const draw = () => {
-    memory.places.set(name, { frame, loop });
+    memory.places.set(name, { frame, loop: bar.loop });
+    memory.whole = bar.whole;
     const { paused, muted } = video;
-    const text = usable ? position(frame, lead.fps, lead.frames) : "";
-    bar.draw({ at: frame, end: end(), text, playing: !paused, whole, loop, muted });
+    bar.draw({ at: frame, end: end(), fps: lead.fps, playing: !paused, muted, usable });
     bar.audible(lead.audible());
   };
   const align = () => {
@@ -68,7 +68,7 @@ export function player(
   };
   const play = async () => {
     if (!(await ready())) return;
-    if (frame >= end()) frame = loop.a ?? 0;
+    if (frame >= end()) frame = bar.loop.a ?? 0;
     align();
     // A browser may refuse until the page was clicked: the button is there.
     for (const one of screens) one.video.play().catch(() => {});
@@ -79,55 +79,41 @@ export function player(
     video.requestVideoFrameCallback(onFrame);
     if (video.paused) return;
     frame = Math.min(end(), frameAt(mediaTime, lead.fps));
-    const back = jump(loop, frame);
+    draw();
+    const back = bar.next(false);
     if (back !== null) {
       frame = back;
       align();
+      draw();
     }
     for (const { video: other } of others) {
       if (Math.abs(other.currentTime - video.currentTime) > DRIFT && !other.ended)
         other.currentTime = video.currentTime;
     }
-    draw();
   };
   const toggle = () => (video.paused ? void play() : pause());
-  const full = async () => {
-    try {
-      await (document.fullscreenElement ? document.exitFullscreen() : node.requestFullscreen());
-    } catch {
-      bar.say("full", "Full screen is not allowed on this page", "full");
-    }
+  const speed = (/** @type {number} */ factor) => {
+    memory.speed = factor;
+    // A new source begins at the default.
+    for (const { video: one } of screens) one.defaultPlaybackRate = one.playbackRate = factor;
   };
-  /** @type {import("./transport.js").Actions} */
-  const actions = {
-    press: {
-      play: toggle,
-      ab() {
-        loop = nextLoop(loop, frame);
-        draw();
-      },
-      loop() {
-        memory.whole = whole = !whole;
-        draw();
-      },
+  const slider = others.length ? "Frame of all" : "Frame";
+  const whom = ["", "", "both", "all", "all"][screens.length] ?? "";
+  const bar = transport(
+    { whom, slider, rate: memory.speed, loop, whole: memory.whole },
+    {
+      toggle,
+      go: (wanted) => void go(wanted),
+      speed,
+      changed: () => draw(),
+      full: () => node,
       mute() {
         video.muted = !video.muted;
         draw();
       },
-      ...(document.fullscreenEnabled && { full }),
     },
-    go: (wanted) => void go(wanted),
-    speed(factor) {
-      memory.speed = factor;
-      // A new source begins at the default.
-      for (const { video: one } of screens) one.defaultPlaybackRate = one.playbackRate = factor;
-    },
-  };
-  const onkeydown = (/** @type {KeyboardEvent} */ event) =>
-    handleKey(event, frame, { step: 1, leap: Math.round(lead.fps), end: end() }, actions);
-  const slider = others.length ? "Frame of all" : "Frame";
-  const whom = ["", "", "both", "all", "all"][screens.length] ?? "";
-  const bar = transport({ whom, slider, step: 1, rate: memory.speed }, actions);
+  );
+  const { onkeydown } = bar;
   const problem = alarm();
   const stage = div("screens", ...screens.map((one) => one.node));
   if (over) stage.append(over);
@@ -136,7 +122,6 @@ export function player(
     if (labels[at]) one.node.append(span("named", labels[at]));
   });
   if (wipe) stage.append(edge(stage));
-  bar.node.inert = !usable;
   const about = usable ? { role: "group", ariaLabel: "Video player", tabIndex: 0, onkeydown } : {};
   const node = element("div", "player", about, stage, bar.node, problem);
   if (usable) {
@@ -154,11 +139,11 @@ export function player(
       draw();
     };
     video.onended = () => {
-      if (whole) void play();
+      if (bar.whole) void play();
     };
   }
   for (const one of others) one.video.muted = true;
-  actions.speed(memory.speed);
+  speed(memory.speed);
   draw();
   // Where an earlier view left off, and the frame number must be that of the frame on screen.
   if (frame && usable) void go(frame);

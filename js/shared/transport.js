@@ -1,5 +1,5 @@
 import { button, element, write } from "./dom.js";
-import { keyAction, SPEEDS } from "./frames.js";
+import { jump, keyAction, nextLoop, position, SPEEDS } from "./frames.js";
 
 /** What the buttons show: one path each, on a field of 16 by 16. */
 const ICONS = {
@@ -12,26 +12,57 @@ const ICONS = {
 };
 
 /**
- * Places are frames or seconds, whatever the player counts in.
+ * Where a player stands. Its places are frames.
  *
- * @typedef {{at: number, end: number, text: string, playing: boolean, muted?: boolean,
- *   whole?: boolean, loop?: import("./frames.js").Loop}} Shown
+ * @typedef {{at: number, end: number, fps: number, playing: boolean, muted?: boolean, usable?: boolean}} Shown
  *
  * @typedef {object} Actions
- * @property {Record<string, () => void>} press what the buttons do, by name; "play" is one
- * @property {(place: number) => void} go
+ * @property {() => void} toggle plays or stops
+ * @property {(frame: number) => void} go
  * @property {(factor: number) => void} speed
+ * @property {() => void} changed the loop has changed: draw it
+ * @property {() => HTMLElement} full what fills the screen
+ * @property {() => void} [mute] where there may be audio
  */
 
 /**
- * The bar under one video or many: play, a slider, where it stands, speed, and what else there
- * is an action for.
+ * The bar under one video or many, and its keys: play, a slider, where it stands, loops, speed, full screen.
  *
- * @param {{whom?: string, slider: string, step: number | "any", rate?: number}} about `whom` is
- *   what plays, where that is not plain; `slider` is the name of the slider
+ * @param {object} about
+ * @param {string} [about.whom] what plays, where that is not plain
+ * @param {string} about.slider its name
+ * @param {number} [about.rate]
+ * @param {import("./frames.js").Loop} [about.loop] the loop from A to B
+ * @param {boolean} [about.whole] whether it begins again at its end
  * @param {Actions} actions
  */
-export function transport({ whom = "", slider, step, rate = 1 }, { press, go, speed }) {
+export function transport(
+  { whom = "", slider, rate = 1, loop = { a: null, b: null }, whole = true },
+  { toggle, go, speed, changed, full, mute },
+) {
+  /** @type {Shown} */
+  let shown = { at: 0, end: 0, fps: 24, playing: false };
+  /** @type {Record<string, () => void>} */
+  const press = {
+    play: toggle,
+    ab() {
+      bar.loop = nextLoop(bar.loop, shown.at);
+      changed();
+    },
+    loop() {
+      bar.whole = !bar.whole;
+      changed();
+    },
+    ...(mute && { mute }),
+    ...(document.fullscreenEnabled && {
+      full() {
+        const wish = document.fullscreenElement
+          ? document.exitFullscreen()
+          : full().requestFullscreen();
+        wish.catch(() => say("full", "Full screen is not allowed on this page", "full"));
+      },
+    }),
+  };
   const tools = new Map(Object.entries(press).map(([name, act]) => [name, tool(name, act)]));
   const say = (/** @type {string} */ name, /** @type {string} */ label, /** @type {any} */ face) =>
     tools.get(name)?.say(label, face);
@@ -40,7 +71,7 @@ export function transport({ whom = "", slider, step, rate = 1 }, { press, go, sp
   const scrub = element("input", "range", {
     type: "range",
     min: 0,
-    step,
+    step: 1,
     ariaLabel: slider,
     title: "← → step by a frame, with Shift by a second",
     oninput: () => go(scrub.valueAsNumber),
@@ -61,24 +92,33 @@ export function transport({ whom = "", slider, step, rate = 1 }, { press, go, sp
   const node = (/** @type {string} */ name) => tools.get(name)?.node ?? [];
   const left = [node("play"), track, where];
   const right = [node("ab"), node("loop"), node("mute"), speeds, node("full")];
-  return {
+  const bar = {
     node: element("div", "tools", {}, ...left.flat(), ...right.flat()),
-    say,
+    loop,
+    whole,
+    /** Where to go on: at the end of the loop, or of all if it begins again; else null. @param {boolean} over */
+    next(over) {
+      return jump(bar.loop, shown.at) ?? (over && bar.whole ? (bar.loop.a ?? 0) : null);
+    },
     /** Shows the mute button only where there is audio; its place stays.
      * @param {boolean} any */
     audible(any) {
       for (const one of [node("mute")].flat()) one.style.visibility = any ? "" : "hidden";
     },
-    /** @param {Shown} shown */
-    draw({ at, end, text, playing, muted, whole, loop: { a, b } = { a: null, b: null } }) {
+    /** @param {Shown} now */
+    draw(now) {
+      shown = now;
+      const { at, end, fps, playing, muted, usable = true } = now;
+      const { a, b } = bar.loop;
       const label = `${playing ? "Pause" : "Play"} ${whom}`.trim();
       say("play", label, playing ? "pause" : "play");
       say("mute", muted ? "Unmute" : "Mute", muted ? "mute" : "sound");
-      tools.get("loop")?.press(whole);
+      tools.get("loop")?.press(bar.whole);
       const range = a === null ? "A–B" : `${a + 1}–${b === null ? "…" : b + 1}`;
       const next = a === null ? "loop from here" : b === null ? "loop to here" : "clear loop";
       tools.get("ab")?.press(a !== null);
       say("ab", `${range}: ${next}`, range);
+      const text = usable ? position(at, fps, end + 1) : "";
       scrub.max = `${end}`;
       scrub.value = `${at}`;
       scrub.ariaValueText = text;
@@ -86,8 +126,27 @@ export function transport({ whom = "", slider, step, rate = 1 }, { press, go, sp
       track.style.setProperty("--kling-a", share(a ?? 0));
       track.style.setProperty("--kling-b", share(b ?? a ?? 0));
       where.textContent = text; // its place stays without one
+      bar.node.inert = !usable;
+    },
+    /** Does what a key asks for. Keys of a list and combinations are left alone, and so is the key that presses a
+     * button. @param {KeyboardEvent & {target: any}} event */
+    onkeydown(event) {
+      const { target, ctrlKey, metaKey, altKey } = event;
+      // What is typed is no command.
+      if (target.matches("select, :read-write") || ctrlKey || metaKey || altKey) return;
+      const { at, end, fps } = shown;
+      const action = keyAction(event, at, { step: 1, leap: Math.round(fps), end });
+      if (!action) return;
+      if ("press" in action) {
+        const act = press[action.press];
+        if (!act || (action.press === "play" && target.tagName === "BUTTON")) return;
+        act();
+      } else go(action.go);
+      event.preventDefault();
+      event.stopPropagation();
     },
   };
+  return bar;
 }
 
 /** One button. @param {string} name @param {() => void} act */
@@ -113,29 +172,4 @@ function tool(name, act) {
       node.ariaPressed = `${pressed}`;
     },
   };
-}
-
-/**
- * Does what a key asks of a player. Keys of a list and combinations are left alone, and so is the
- * key that presses a button.
- *
- * @param {KeyboardEvent & {target: any}} event
- * @param {number} at where the player stands
- * @param {{step: number, leap: number, end: number}} scale
- * @param {Actions} actions
- */
-export function handleKey(event, at, scale, { press, go }) {
-  const { tagName } = event.target;
-  // What is typed is no command.
-  if (event.target.matches("select, :read-write") || event.ctrlKey || event.metaKey || event.altKey)
-    return;
-  const action = keyAction(event, at, scale);
-  if (!action) return;
-  if ("press" in action) {
-    const act = press[action.press];
-    if (!act || (action.press === "play" && tagName === "BUTTON")) return;
-    act();
-  } else go(action.go);
-  event.preventDefault();
-  event.stopPropagation();
 }

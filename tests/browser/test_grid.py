@@ -48,20 +48,20 @@ def test_a_grid_plays_in_step_and_a_storyboard_one_after_the_other(
     page.keyboard.press("Enter")
     expect(grid.get_by_role("button", name="Pause all")).to_be_visible()
     page.wait_for_function(STEP, arg=[0.5, 0.25])
-    grid.get_by_role("slider", name="Moment").focus()
+    grid.get_by_role("slider", name="Frame of all").focus()
     page.keyboard.press(" ")
     expect(grid.get_by_role("button", name="Play all")).to_be_visible()
     page.keyboard.press("Home")
     for _ in range(4):
         page.keyboard.press("Shift+ArrowRight")
     page.keyboard.press("ArrowRight")
-    expect(grid.get_by_text("0:04.04 / 0:05.00")).to_be_visible()
+    expect(grid.get_by_text("0:04.04 · 98 / 120")).to_be_visible()
     page.wait_for_function(STEP, arg=[4, 0.01])
     for key in ("a", "d", "d"):  # keys that JupyterLab would take for its own
         page.keyboard.press(key)
     assert page.locator(".jp-Cell").count() == cells
 
-    board.get_by_role("slider", name="Moment").fill("7.5")
+    board.get_by_role("slider", name="Frame of the shots").fill("180")
     current, playing = board.locator("[aria-current=true]"), board.locator(".kling-sw-on video")
     expect(current).to_have_attribute("aria-label", "2 · a stormy sea at night")
     page.wait_for_function("(v) => v.currentTime > 2.4", arg=playing.element_handle())

@@ -244,7 +244,7 @@ def test_a_storyboard_plays_on_one_stage_and_a_shot_can_be_gone_to(page, grid):
     expect(on).to_have_count(1)
     board.get_by_role("button", name="Go to shot 2").press("Enter")
     expect(board.locator("[aria-current=true]")).to_have_attribute("aria-label", "2 · a heron")
-    expect(board.get_by_text("0:01.00 / 0:02.00")).to_be_visible()
+    expect(board.get_by_text("0:01.00 · 9 / 16")).to_be_visible()
     board.get_by_role("button", name="Play the shots").click()
     page.wait_for_function("document.querySelector('.kling-sw-on video').currentTime > 0")
     assert serious_faults(page, ".kling-sweep") == []
@@ -271,6 +271,31 @@ def test_a_storyboard_has_the_parts_of_a_result_in_its_order(page, grid, width):
     expect(shot).to_contain_text("Shot 1")
     expect(shot.locator(".kling-chip")).to_have_text("Ready")
     order = tops(
+def test_all_play_between_two_frames_and_stop_at_the_end_where_they_do_not_loop(page, grid):
+    page.evaluate(CHANGED, {"cell": {"state": "READY", "width": 64}})
+    board = page.get_by_label("Kling videos").last
+    frame, where = board.get_by_role("slider", name="Frame of all"), board.locator(".kling-where").first
+    frame.fill("2")
+    expect(where).to_have_text("0:00.25 · 3 / 8")
+    frame.press("ArrowRight")  # a step, as in the player of a job
+    expect(where).to_have_text("0:00.38 · 4 / 8")
+    frame.press("a")
+    frame.fill("5")
+    frame.press("a")
+    expect(board.get_by_role("button", name="4–6: clear loop")).to_be_visible()
+    board.get_by_role("button", name="Play all").click()
+    page.wait_for_function("(node) => node.textContent.endsWith('· 6 / 8')", arg=where.element_handle())
+    page.wait_for_function("(node) => node.textContent.endsWith('· 4 / 8')", arg=where.element_handle())
+    board.get_by_role("button", name="Pause all").click()
+    board.get_by_role("button", name="4–6: clear loop").click()
+    loop = board.get_by_role("button", name="Loop", exact=True)
+    expect(loop).to_have_attribute("aria-pressed", "true")
+    loop.click()
+    board.get_by_role("button", name="Play all").click()
+    expect(where).to_have_text("0:00.88 · 8 / 8")
+    expect(board.get_by_role("button", name="Play all")).to_be_visible()  # it has stopped
+
+
         board,
         *(".kling-sw-head", ".kling-sw-shot-head .kling-chip", ".kling-sw-monitor", ".kling-tools"),
         *(".kling-sw-strip", ".kling-sw-shot .kling-actions", ".kling-another", ".kling-fold"),
