@@ -355,7 +355,14 @@ function sheet(live, press) {
     const side = element("th", "sw-row", { scope: "row", dir: "auto", title: text }, div("", text));
     const cells = columns.map((_, column) => {
       const at = places.findIndex(([r, c]) => r === row && c === column);
-      return element("td", "", {}, ...(nodes[at] ? [nodes[at]] : []));
+      // Where there is room for one column, each cell says which it would be in.
+      const name = element(
+        "div",
+        "sw-named",
+        { ariaHidden: "true", dir: "auto" },
+        columns[column] ?? "",
+      );
+      return element("td", "", {}, ...(nodes[at] ? [name, nodes[at]] : []));
     });
     return element("tr", "", {}, side, ...cells);
   });
