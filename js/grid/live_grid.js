@@ -45,9 +45,12 @@ export class LiveGrid extends Live {
     void this.refresh();
   }
 
-  /** Whether no kernel follows its jobs, as far as one can tell. */
-  get lost() {
-    return !this.connected || this.kernel.silent;
+  /** @override */
+  get expecting() {
+    return (
+      (this.whole?.started === true && !this.whole.done) ||
+      this.#results().some(({ result }) => result?.expecting)
+    );
   }
 
   /** How far it is; the model says so until the kernel has answered. @returns {string} */
@@ -243,7 +246,8 @@ export class LiveGrid extends Live {
   /** @override @param {string} kind @param {any} msg */
   receive(kind, msg) {
     // An update that has everything stands for the answer that a kernel does not give while a cell waits.
-    if (kind === "update" && msg.now) this.setClock(msg.now);
+    if (kind === "update" && msg.now) this.setClock(msg);
+    if (kind === "fault") this.outcome = msg.error;
     if (kind === "update" && (this.whole || msg.mode)) this.#update(msg);
     if (kind === "result")
       for (const { model } of this.#results()) if (model?.name === msg.of) model?.receive(msg);

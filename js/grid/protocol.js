@@ -21,7 +21,7 @@ export const COMMANDS = /** @type {const} */ ([
 ]);
 
 /** Kinds of message that the kernel sends. */
-export const NOTICES = /** @type {const} */ (["reply", "update", "result"]);
+export const NOTICES = /** @type {const} */ (["reply", "update", "result", "beat", "fault"]);
 
 /** Synced traits. */
 export const TRAITS = /** @type {const} */ (["sweep_id", "count", "summary"]);
@@ -97,6 +97,7 @@ export const CELL_FIELDS = /** @type {const} */ ([
  * @property {string} title
  * @property {string} price
  * @property {string} start_price for the button that starts it
+ * @property {number} beat seconds between two messages, at most, while something runs
  * @property {string[]} rows headings; empty where cells flow one after the other
  * @property {string[]} columns
  * @property {string} row_axis

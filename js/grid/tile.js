@@ -204,10 +204,10 @@ export function tile(live, index, caption, captioned, press, monitor = null) {
       made.see(seen);
       const since = known.created_at === null ? null : live.kernelNow - known.created_at;
       const running = isWaiting(known);
-      const waiting = running && !live.lost;
+      const waiting = running && live.following;
       if (!monitor) {
-        if (running && live.lost) chip.draw("LOST");
-        else chip.draw(known.state, stateWords(known));
+        if (running && !waiting) chip.draw("LOST");
+        else chip.draw(known.state, label(known.state, known.held));
         write(facts, factsOf(known, waiting ? since : null));
       }
       write(now, waiting ? standing(known) : "");
@@ -229,7 +229,7 @@ export function tile(live, index, caption, captioned, press, monitor = null) {
       retry.ariaLabel = `Retry · ${known.retry}, ${caption}`;
       why.hidden = words.hidden && retry.hidden;
       node.toggleAttribute("data-marked", live.marked === index || isOpen());
-      stop.hidden = live.lost || !canBeStopped(known);
+      stop.hidden = !live.following || !canBeStopped(known);
       bar.node.hidden = !waiting;
       if (waiting) bar.draw(share(known, since, known.expected));
     },

@@ -262,13 +262,13 @@ function header(live) {
     node,
     note,
     update() {
-      const { whole, cells, connected, lost } = live;
+      const { whole, cells, connected, following } = live;
       const planned = whole?.started === false;
       write(title, whole?.title ?? "");
       badge.hidden = !whole?.local || Boolean(whole.board); // the header of the shot has it
       place.hidden = !whole || whole.mode === "sequence";
       const running = Boolean(whole) && !whole?.done && cells.some((cell) => !hasEnded(cell));
-      if (running && !planned && lost) chip.draw("LOST");
+      if (running && !planned && !following) chip.draw("LOST");
       else if (whole) chip.draw(...stateOf(whole, cells));
       write(
         facts,
@@ -277,7 +277,7 @@ function header(live) {
       write(start, `Start · ${whole?.start_price}`);
       start.hidden = !planned || !connected;
       write(cancel, live.asked === "cancel" ? "Cancelling…" : "Cancel all");
-      cancel.hidden = !running || planned || lost;
+      cancel.hidden = !running || planned || !following;
       start.ariaDisabled = cancel.ariaDisabled = `${Boolean(live.asked)}`;
       contact.node.hidden = !connected || !cells.some((one) => one?.width);
       write(note, connected ? unansweredWords(live.kernel) || live.outcome : goneWords(whole));

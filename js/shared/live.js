@@ -70,9 +70,11 @@ export class Live {
     return Date.now() / 1000 + this.clockOffset;
   }
 
-  /** @param {number} now what the kernel's clock shows */
-  setClock(now) {
+  /** Takes what a snapshot says of the kernel. @param {{now: number, beat?: number}} snapshot */
+  setClock({ now, beat = 0 }) {
     this.clockOffset = now - Date.now() / 1000;
+    // A view in another view hears no beat, but knows of the other one's kernel.
+    this.#beat = this.model.outer ? 0 : beat;
   }
 
   /** @param {() => void} draw @returns {() => void} unsubscribes */
@@ -118,9 +120,7 @@ export class Live {
     try {
       const { msg } = await this.kernel.ask("snapshot", about);
       this.connected = true;
-      this.setClock(msg.now);
-      // A view in another view hears no beat, but knows of the other one's kernel.
-      this.#beat = this.model.outer ? 0 : (msg.beat ?? 0);
+      this.setClock(msg);
       this.begin(msg);
     } catch (error) {
       // A refusal is still an answer; anything else means that nothing could be sent.

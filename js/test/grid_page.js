@@ -51,6 +51,8 @@ const handlers = {
     summary: "1 of 2 ready",
     board: null,
     cells: [cell(0), cell(1, { state: "IN_PROGRESS", width: null })],
+    money: "",
+    beat: 0,
   }),
   start: () => ({}),
   retry: () => ({}),

@@ -350,6 +350,23 @@ def test_why_a_cell_failed_is_on_its_stage_and_what_is_long_is_in_its_details(pa
     expect(board.get_by_role("button", name="Details a")).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert serious_faults(page, ".kling-sweep") == []
+def test_a_grid_whose_kernel_says_nothing_any_more_is_not_shown_at_work(page, grid):
+    """As a job: a kernel that lives sends a beat while a cell runs."""
+    page.clock.install()
+    page.evaluate(CHANGED, {"beat": 15})
+    board = page.get_by_label("Kling videos").last
+    chips = board.locator(".kling-chip")
+    for _ in range(3):
+        page.clock.run_for(40_000)
+        expect(chips).to_have_text(["Generating", "Ready", "Generating"])
+        page.evaluate("tell({ kind: 'beat' })")
+    page.clock.run_for(45_000)
+    expect(chips).to_have_text(["Not connected", "Ready", "Not connected"])
+    expect(board.get_by_role("button", name="Cancel all")).to_be_hidden()
+    page.evaluate("tell({ kind: 'beat' })")
+    expect(chips).to_have_text(["Generating", "Ready", "Generating"])
+
+
 
 
 GONE = """async (change) => { const { snapshot } = handlers, first = snapshot();

@@ -2,6 +2,7 @@
 
 import json
 import re
+from concurrent.futures import Future
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -22,7 +23,7 @@ from kling_nb.notebook.card import grid as grid_card
 from kling_nb.notebook.card.grid import layout_of
 from kling_nb.notebook.card.mark import Mark
 from kling_nb.notebook.widgets import grid as grid_widget
-from kling_nb.notebook.widgets.feed import Feed
+from kling_nb.notebook.widgets.feed import BEAT, Feed
 from kling_nb.notebook.widgets.grid import GridWidget, StoryboardSource, SweepSource, Wholes
 from kling_nb.request.request import VideoRequest
 from kling_nb.session import Plan
@@ -187,6 +188,40 @@ def test_a_page_that_was_answered_gets_changes_only(pair, study):
 
 
 def sweep_of(*plans):
+def test_while_a_cell_runs_a_beat_comes_where_nothing_is_new(pair, study):
+    """As in the view of a job: so a page can tell a grid that waits from a kernel that is gone."""
+    widget, comm = pair
+
+    def beats():
+        return [content for content, _ in comm.custom() if content["kind"] == "beat"]
+
+    assert comm.ask("snapshot")[0]["msg"]["beat"] == BEAT
+    comm.wait_for(comm.updates)
+    study._running = Future()  # it has started
+    widget._send_updates()
+    assert {"kind": "beat"} in beats()
+    assert widget._channel.due is not None  # the next one
+    study._done.set_result(None)
+    before = beats()
+    widget._send_updates()
+    assert beats() == before
+
+
+def test_an_observer_that_fails_is_shown_and_stops_no_update(pair, study):
+    widget, comm = pair
+
+    def broken(change):
+        raise ValueError("not mine")
+
+    widget.observe(broken, "summary")
+    begin(study[3], Submitted("r-3"))
+    study[3].error = KlingError("No.")
+    study._notify(study[3])
+    comm.wait_for(lambda: any(content["kind"] == "fault" for content, _ in comm.custom()))
+    fault = next(content for content, _ in comm.custom() if content["kind"] == "fault")
+    assert "`summary` raised ValueError: not mine" in fault["msg"]["error"]
+
+
     """A sweep that is not started, of these plans."""
     cells = [SweepCell(index, (index,), {}, plan) for index, plan in enumerate(plans)]
     axes = [Axis.of("prompt", [f"{index}" for index in range(len(plans))])]

@@ -10,7 +10,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
-import anywidget
 from traitlets import Int, Unicode
 
 from kling_nb.api import default_session
@@ -21,9 +20,16 @@ from kling_nb.notebook.card.grid import is_local, layout_of, prompt_of
 from kling_nb.notebook.card.html import poster_of
 from kling_nb.notebook.card.mark import served_url
 from kling_nb.notebook.card.sheet import sheet
-from kling_nb.notebook.card.words import cost
-from kling_nb.notebook.widgets.base import Answer, Handler, answer_command, poster_thread, read_chunk
-from kling_nb.notebook.widgets.feed import FEED, Channel, Feed
+from kling_nb.notebook.card.words import NOT_SUBMITTED, cost
+from kling_nb.notebook.widgets.base import (
+    Answer,
+    Handler,
+    LiveWidget,
+    answer_command,
+    poster_thread,
+    read_chunk,
+)
+from kling_nb.notebook.widgets.feed import BEAT, FEED, Channel, Feed
 from kling_nb.notebook.widgets.strip import ResultViews
 from kling_nb.notebook.widgets.takes import clip, error_text
 from kling_nb.request.request import shape_of
@@ -36,7 +42,7 @@ COMMANDS = (
     *("sheet", "arrange", "replace", "join", "save"),
 )
 """Kinds of command from a view, `{id, kind, msg}`. Each is answered by one "reply"."""
-NOTICES = ("reply", "update", "result")
+NOTICES = ("reply", "update", "result", "beat", "fault")
 """Kinds of message to a view."""
 _STATIC = Path(__file__).parents[2] / "static"
 _FIRST_WHOLE = 0.5
@@ -105,7 +111,7 @@ class Wholes:
         return True
 
 
-class GridWidget(anywidget.AnyWidget):
+class GridWidget(LiveWidget):
     """Several videos in a notebook: the state of every cell, and finally all videos, which play in step.
 
     Traits hold what may be saved. The rest is custom messages, and a view asks for it ("snapshot"). Until one
@@ -190,17 +196,29 @@ class GridWidget(anywidget.AnyWidget):
             state = self._progress()  # before the cells: what changes from here on is in the next message
             state["cells"] = [self._source.cell(at) for at in changed]
         else:
+        running = self._running
+        self._beat(self._channel, running=running)
             return self._results.send_update()
         self.send({"kind": "update", "msg": state})
-        self.summary = state["summary"]
+        self._set_traits(summary=state["summary"])
         return True
 
     def _progress(self) -> dict[str, Any]:
+            if running and not self._results.due:
+                self.send({"kind": "beat"})
         """Return the fields that every message has. The larger `revision` is newer."""
         with self._lock:
             self._revision += 1
             source = self._source
             state = {
+    @property
+    def _running(self) -> bool:
+        """True while a job of a cell or of an opened result runs, or a film is made."""
+        return (self._source.started and not self._source.done) or self._results.running
+
+    def _show_fault(self, fault: str) -> None:
+        self.send({"kind": "fault", "msg": {"error": fault}})
+
                 "done": source.done,
                 "started": source.started,
                 "summary": source.summary,
@@ -238,7 +256,7 @@ class GridWidget(anywidget.AnyWidget):
         source = self._source
         progress = self._progress()  # before the cells, as in `_send_updates`
         cells = [source.cell(at) for at in range(source.count)]
-        return {"now": time.time(), **source.describe(), **progress, "cells": cells}
+        return {"now": time.time(), "beat": BEAT, **source.describe(), **progress, "cells": cells}
 
     def _answer_result(self, msg: Mapping[str, Any], buffers: Sequence[Any]) -> Answer | Future[Any]:
         """Carry out a command of an opened result. A rating is shown on the cells, too."""
@@ -472,7 +490,8 @@ class StoryboardSource:
         board: The storyboard to show, which the view changes.
     """
 
-    done = started = True
+    started = True
+    money = ""
 
     def __init__(self, board: Storyboard) -> None:
         self._board = board
@@ -529,6 +548,11 @@ class StoryboardSource:
     def cell(self, at: int) -> dict[str, Any]:
         """Return the fields of a shot, as of a sweep's cell."""
         shot = self._videos[at]
+    @property
+    def done(self) -> bool:
+        """True if no film is being made."""
+        return "progress" not in self._film
+
         return {**NO_JOB, "cell": at, "prompt": clip(prompt_of(shot), 2_000), **measures(shot)}
 
     def video(self, at: int) -> Video:

@@ -143,6 +143,12 @@ class ResultViews:
         """True if there is something to send."""
         return bool(self._due())
 
+    @property
+    def running(self) -> bool:
+        """True while a job of a result runs."""
+        with self._lock:
+            return any(strip.running for strip in self._strips.values())
+
     def send_update(self) -> bool:
         """Send one message with what is new. The feed's thread.
 
