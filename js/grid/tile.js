@@ -244,9 +244,6 @@ const STARS = ["No rating", "★", "★★", "★★★", "★★★★", "★�
 /** Seconds with two digits at most. @param {number} seconds */
 const round = (seconds) => `${Math.round(seconds * 100) / 100}`;
 
-/** A cell's state in words: one that waits for its turn has not started either. @param {Pick<Cell, "state">} cell */
-export const stateWords = ({ state }) => label(state === "WAITING" ? "SKIPPED" : state);
-
 /**
  * What else its tile says: what a start would do with it, how long it has run, or what it cost.
  *

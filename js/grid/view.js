@@ -11,11 +11,11 @@ import {
 import { keepKeys } from "../shared/keys.js";
 import { menu } from "../shared/menu.js";
 import { stateChip } from "../shared/state.js";
-import { GONE, inLine, LOCAL_PREVIEW, unansweredWords, upper } from "../shared/words.js";
+import { GONE, inLine, LOCAL_PREVIEW, label, unansweredWords, upper } from "../shared/words.js";
 import { filmTools, movable, shotTools } from "./board.js";
 import { inSequence, together } from "./playback.js";
 import { resultPlace } from "./result_place.js";
-import { hasEnded, stateWords, tile } from "./tile.js";
+import { hasEnded, tile } from "./tile.js";
 
 /** @typedef {import("./live_grid.js").LiveGrid} LiveGrid */
 /** @typedef {import("./tile.js").Tile} Tile */
@@ -305,13 +305,17 @@ const FOREMOST = /** @type {const} */ (["IN_PROGRESS", "DOWNLOADING", "IN_QUEUE"
  * @returns {[state: import("./protocol.js").Cell["state"], words: string]}
  */
 function stateOf({ started }, cells) {
+  if (!started) return ["WAITING", label("WAITING")];
   const states = new Set(cells.map(({ state }) => state));
   const [first = "WAITING", ...others] = states;
   const running = FOREMOST.find((state) => states.has(state));
+  if (running) {
+    const held = cells.every(({ state, held }) => held || state !== running);
+    return [running, label(running, held)];
+  }
   // Between two cells, the next one is about to be submitted.
-  const next = started ? "SUBMITTING" : "WAITING";
-  const one = running ?? (states.has("WAITING") ? next : others.length ? null : first);
-  return one ? [one, stateWords({ state: one })] : ["UNCERTAIN", "Incomplete"];
+  if (states.has("WAITING")) return ["WAITING", label("WAITING", true)];
+  return others.length ? ["UNCERTAIN", "Incomplete"] : [first, label(first)];
 }
 
 /** Makes the videos larger or smaller than they are at first. */

@@ -44,7 +44,7 @@ export function header(live, entries) {
       name.title = about.endpoint;
       badge.hidden = about.backend !== "local";
       const lost = !live.shown.finished && !live.following;
-      chip.draw(lost ? "LOST" : now.state);
+      chip.draw(lost ? "LOST" : now.state, lost ? LOST : label(now.state, now.held));
       write(spoken, lost ? LOST : spokenState(now));
       write(facts, costs(live));
       tick();
@@ -68,7 +68,10 @@ function costs({ shown: { now, about } }) {
 /** Progress in bytes is not read out; a place in the queue is.
  * @param {import("./protocol.js").JobFields} now */
 const spokenState = (now) =>
-  inLine([label(now.state), /^(IN_QUEUE|SUBMITTING)$/.test(now.state) && waits(now)], ", ");
+  inLine(
+    [!now.held && label(now.state), /^(IN_QUEUE|SUBMITTING)$/.test(now.state) && waits(now)],
+    ", ",
+  );
 
 /** @param {import("./protocol.js").JobFields} now */
 const waits = (now) => (now.held || now.queue_position !== null) && phase(now);

@@ -24,8 +24,9 @@ export const ALREADY_MADE = "already made, free";
 /** Words of a message that do not break, as on cards (`CODE_WORDS` of `card/words.py`). */
 export const CODE_WORDS = /(?:%%?kling|kling-nb)(?: [a-z]+)?|(?<![^\s(])(?=\S{3,40}(?!\S))\S*-\S*/g;
 
-/** A state in words; one that is not known here shows as it is. @param {keyof typeof STATES} state */
-export const label = (state) => STATES[state] ?? state;
+/** A state in words; one that is not known here shows as it is. @param {keyof typeof STATES} state
+ * @param {boolean} [held] whether fal does not accept it yet */
+export const label = (state, held = false) => (held ? "Waiting" : (STATES[state] ?? state));
 
 /** @param {State} state */
 export const isFinished = (state) => /^(READY|FAILED|CANCELLED|UNCERTAIN)$/.test(state);

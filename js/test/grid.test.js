@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { LiveGrid } from "../grid/live_grid.js";
-import { canBeStopped, factsOf, hasEnded, isPlayable, stateWords } from "../grid/tile.js";
+import { canBeStopped, factsOf, hasEnded, isPlayable } from "../grid/tile.js";
+import { label } from "../shared/words.js";
 
 const cell = (number, more = {}) => ({
   cell: number,
@@ -141,10 +142,10 @@ test("a poster is asked for once", async () => {
 });
 
 test("states in words", () => {
-  assert.equal(stateWords(cell(0)), "Not started");
-  assert.equal(stateWords(cell(0, { state: "SKIPPED" })), "Not started");
-  assert.equal(stateWords(cell(0, { state: "IN_QUEUE", queue_position: 2 })), "In queue");
-  assert.equal(stateWords(cell(0, { state: "READY", reused: true })), "Ready");
+  assert.equal(label("WAITING"), "Not started");
+  assert.equal(label("SKIPPED"), "Not started");
+  assert.equal(label("SUBMITTING"), "Submitting");
+  assert.equal(label("SUBMITTING", true), "Waiting");
   assert.deepEqual(
     ["WAITING", "SKIPPED", "IN_PROGRESS", "FAILED"].map((state) => hasEnded(cell(0, { state }))),
     [false, true, false, true],

@@ -369,6 +369,13 @@ def test_a_grid_whose_kernel_says_nothing_any_more_is_not_shown_at_work(page, gr
 
 
 
+def test_a_cell_that_waits_for_its_turn_is_not_said_to_be_sent(page, grid):
+    page.evaluate(CHANGED, {"cell": {"state": "SUBMITTING", "held": True, "width": None}})
+    board = page.get_by_label("Kling videos").last
+    expect(board.locator(".kling-chip")).to_have_text(["Waiting"] * 3)
+    expect(board.get_by_text("Waiting: the account runs its maximum of requests").first).to_be_visible()
+
+
 GONE = """async (change) => { const { snapshot } = handlers, first = snapshot();
   handlers.snapshot = () => ({ ...first, ...change, cells: first.cells.map((one, cell) =>
     ({ ...one, ...change.cell, cell })) });
