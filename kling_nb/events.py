@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from kling_nb.errors import NOT_FINAL, InputError, InputRefused
+
 
 class State(StrEnum):
     """The state of a job. The ledger and the widgets use the same names."""
@@ -198,6 +200,33 @@ class JobState:
         if self.state is State.SUBMITTING:
             return self.uploaded, self.upload_size
         return (self.received, self.total) if self.state is State.DOWNLOADING else (0, None)
+
+
+class Ending(StrEnum):
+    """Why there is no result, as far as it decides what can be done next.
+
+    `STEPS` in `notebook/widgets/takes.py` has the buttons for each.
+    """
+
+    UNSENT = "UNSENT"
+    """It was never started, so nothing was sent. It can be started."""
+    OPEN = "OPEN"
+    """fal has the job, or may have it. It can be resumed at no extra charge."""
+    REFUSED = "REFUSED"
+    """The input was refused, and would be refused again."""
+    FAILED = "FAILED"
+    """It failed or was cancelled, and fal has no result. The request can be sent again, at a new charge."""
+
+
+def ending_of(now: JobState) -> Ending | None:
+    """Return why a job has no result; None if it has one, or still runs."""
+    if now.state is State.UNCERTAIN:
+        return Ending.OPEN
+    if now.state not in {State.FAILED, State.CANCELLED}:
+        return None
+    if now.request_id is not None and isinstance(now.error, NOT_FINAL):
+        return Ending.OPEN
+    return Ending.REFUSED if isinstance(now.error, (InputError, InputRefused)) else Ending.FAILED
 
 
 def fold(now: JobState, event: Event) -> JobState:

@@ -20,6 +20,8 @@ export class LiveGrid extends Live {
   outcome = "";
   /** The command that has no answer yet. */
   asked = "";
+  /** Why cells could not be run again. @type {Map<number, string>} */
+  refused = new Map();
   /** The cell that is opened, as a result of its own, or some that are compared. A cell without a job has no result.
    * @type {{cells: number[], model?: NestedModel, result?: LiveJob} | null} */
   opened = null;
@@ -138,12 +140,14 @@ export class LiveGrid extends Live {
   /** Opens a cell, or some to compare; or closes what is open. @param {...number} cells */
   open(...cells) {
     this.opened?.result?.close();
-    const any = cells.some((cell) => this.cells[cell]?.created_at != null);
-    this.opened = any ? this.#result(cells) : cells.length ? { cells } : null;
+    this.opened = this.#hasJob(cells) ? this.#result(cells) : cells.length ? { cells } : null;
     if (this.marked !== null) this.outcome = "";
     this.marked = null;
     this.redraw();
   }
+
+  /** Whether there is a result to open. @param {number[]} cells */
+  #hasJob = (cells) => cells.some((cell) => this.cells[cell]?.created_at != null);
 
   /** Rates the video of a cell; what is not stored is shown. @param {number} cell @param {number | null} stars */
   rate(cell, stars) {
@@ -181,6 +185,17 @@ export class LiveGrid extends Live {
     const name = cells.join(" ");
     const model = new NestedModel(this.kernel, name, { ...known, ...about, id: `cell-${name}` });
     const result = new LiveJob(/** @type {any} */ (model));
+    const [cell = -1, another] = cells;
+    result.again = (job) => {
+      const now = this.cells[cell];
+      return job && another === undefined && now?.job === job
+        ? {
+            price: now.price,
+            refusal: this.refused.get(cell) ?? "",
+            act: () => this.again("retry", cell),
+          }
+        : null;
+    };
     if (cells.length > 1) result.compareAll();
     model.on("gone", () => result.kernel.drop());
     model.on("refused", refuse);
@@ -203,22 +218,40 @@ export class LiveGrid extends Live {
     return this.#command("start");
   }
 
-  /** Runs a cell again that has no result. @param {number} cell */
-  retry(cell) {
-    if (this.opened?.cells.includes(cell)) this.open(); // what it shows is over
-    return this.#command("retry", cell);
+  /** Runs or resumes the job of a cell that has no result. What is opened of it shows the new job then.
+   * @param {"retry" | "resume"} kind @param {number} cell */
+  async again(kind, cell) {
+    if (this.asked) return;
+    this.refused.delete(cell);
+    const refusal = await this.#command(kind, cell);
+    const { opened } = this;
+    if (refusal) {
+      this.refused.set(cell, refusal); // it stands where the button is
+      this.outcome = "";
+    } else if (opened?.cells.includes(cell)) {
+      opened.result?.close();
+      this.opened = { cells: opened.cells };
+    }
+    this.redraw();
   }
 
-  /** Has the kernel do something, one thing at a time. @param {string} kind @param {number} [cell] */
+  /** Has the kernel do something, one thing at a time. Returns why it was refused, if it was.
+   * @param {string} kind @param {number} [cell] */
   async #command(kind, cell) {
-    if (this.asked) return;
+    if (this.asked) return "";
     this.asked = kind;
     this.redraw();
-    this.outcome = await this.kernel
-      .ask(kind, cell === undefined ? {} : { cell })
-      .then(({ msg }) => msg.outcome ?? "", messageOf);
+    let refusal = "";
+    this.outcome = await this.kernel.ask(kind, cell === undefined ? {} : { cell }).then(
+      ({ msg }) => msg.outcome ?? "",
+      (error) => {
+        refusal = messageOf(error);
+        return refusal;
+      },
+    );
     this.asked = "";
     this.redraw();
+    return refusal;
   }
 
   /** @override */
@@ -268,5 +301,7 @@ export class LiveGrid extends Live {
       this.#revisions[one.cell] = revision;
       this.cells[one.cell] = one;
     }
+    const { opened } = this;
+    if (opened && !opened.result && this.#hasJob(opened.cells)) this.open(...opened.cells);
   }
 }

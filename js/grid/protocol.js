@@ -10,6 +10,7 @@ export const COMMANDS = /** @type {const} */ ([
   "chunk",
   "start",
   "retry",
+  "resume",
   "cancel",
   "rate",
   "result",
@@ -40,8 +41,10 @@ export const CELL_FIELDS = /** @type {const} */ ([
   "expected",
   "shape",
   "prompt",
+  "job",
   "plan",
-  "retry",
+  "steps",
+  "price",
   "cost",
   "width",
   "height",
@@ -75,8 +78,10 @@ export const CELL_FIELDS = /** @type {const} */ ([
  * @property {number | null} expected seconds that such jobs took before
  * @property {number} shape width by height as the request asks for it, 0 where it does not say
  * @property {string} prompt
+ * @property {string} job id of its job; empty without one
  * @property {string} plan what a start would do with it, in words: the price, or why there is none
- * @property {string} retry the price of another try; empty where there is none to make
+ * @property {string[]} steps what to do next without a result: the kernel's `STEPS`
+ * @property {string} price of those that may send a request
  * @property {string} cost in words, once it has ended
  * @property {number | null} width
  * @property {number | null} height
@@ -92,12 +97,12 @@ export const CELL_FIELDS = /** @type {const} */ ([
  *
  * @typedef {object} Snapshot
  * @property {number} now
+ * @property {number} beat seconds between two messages, at most, while something runs
  * @property {"together" | "sequence"} mode how they play
  * @property {boolean} local
  * @property {string} title
  * @property {string} price
  * @property {string} start_price for the button that starts it
- * @property {number} beat seconds between two messages, at most, while something runs
  * @property {string[]} rows headings; empty where cells flow one after the other
  * @property {string[]} columns
  * @property {string} row_axis
@@ -108,6 +113,7 @@ export const CELL_FIELDS = /** @type {const} */ ([
  * @property {boolean} done
  * @property {boolean} started false while it is a plan, of which nothing was sent
  * @property {string} summary
+ * @property {string} money what it cost so far and what is to come, in words
  * @property {Board | null} board of a storyboard
  * @property {Cell[]} cells
  */

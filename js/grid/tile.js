@@ -1,4 +1,5 @@
 import { starsOf } from "../result/rating.js";
+import { drawSteps, stepButton } from "../result/trouble.js";
 import { button, div, element, paintPoster, span, write } from "../shared/dom.js";
 import { draggable, frameIn } from "../shared/dragged.js";
 import { saveAs } from "../shared/footage.js";
@@ -8,6 +9,7 @@ import { screen } from "../shared/screen.js";
 import { stateChip } from "../shared/state.js";
 import {
   duration,
+  inLine,
   isCancellable,
   isFinished,
   label,
@@ -62,10 +64,15 @@ export function tile(live, index, caption, captioned, press, monitor = null) {
     else live.open(index);
   });
   const isOpen = () => Boolean(live.opened?.cells.includes(index));
-  const retry = button("Retry", () => {}, "sw-retry");
-  // A double click is one wish: each try may cost money.
-  retry.onclick = ({ detail }) => void (detail > 1 || live.retry(index));
-  const why = element("div", "why", { hidden: true }, words, div("steps", retry));
+  /** @type {Record<string, HTMLButtonElement>} */
+  const next = {
+    start: stepButton("start", () => void live.again("retry", index)),
+    retry: stepButton("retry", () => void live.again("retry", index)),
+    resume: stepButton("resume", () => void live.again("resume", index)),
+    edit: stepButton("edit", () => live.vary(index)),
+  };
+  const steps = div("steps");
+  const why = element("div", "why", { hidden: true }, words, steps);
   const save = async () => {
     const footage = live.footage(index);
     const { url, name } = cell() ?? {};
@@ -211,7 +218,7 @@ export function tile(live, index, caption, captioned, press, monitor = null) {
         write(facts, factsOf(known, waiting ? since : null));
       }
       write(now, waiting ? standing(known) : "");
-      write(words, fault || known.message);
+      write(words, fault || inLine([known.message, live.refused.get(index)], "\n"));
       why.title = words.textContent ?? "";
       why.dataset.state = fault ? "FAILED" : known.state;
       const any = known.created_at !== null || known.state === "FAILED";
@@ -224,10 +231,9 @@ export function tile(live, index, caption, captioned, press, monitor = null) {
       const stars = starsOf(known.rating);
       if (rating.opener.textContent !== (stars || "☆")) rating.opener.textContent = stars || "☆";
       rating.opener.ariaLabel = `Rate ${caption}${stars && `: ${stars}`}`;
-      write(retry, known.retry && live.connected ? `Retry · ${known.retry}` : "");
-      retry.title = `Sends it again: ${known.retry}`;
-      retry.ariaLabel = `Retry · ${known.retry}, ${caption}`;
-      why.hidden = words.hidden && retry.hidden;
+      drawSteps(steps, next, live.connected ? known.steps : [], known.price);
+      for (const one of Object.values(next)) one.ariaLabel = `${one.textContent}, ${caption}`;
+      why.hidden = words.hidden && steps.hidden;
       node.toggleAttribute("data-marked", live.marked === index || isOpen());
       stop.hidden = !live.following || !canBeStopped(known);
       bar.node.hidden = !waiting;

@@ -1,3 +1,4 @@
+import { drawSteps, stepButton } from "../result/trouble.js";
 import { coverRule, hasCard } from "../shared/card.js";
 import {
   arrange as arrangeNodes,
@@ -173,7 +174,10 @@ export function mount(el, live) {
 function openedCell(live) {
   const close = button("✕", () => live.open(), "", { ariaLabel: "Close" });
   const title = element("strong", "sw-title");
-  const why = element("div", "why", { "data-state": "FAILED" });
+  const words = span("");
+  const steps = div("steps");
+  const start = stepButton("start", () => void live.again("retry", drawn?.cells[0] ?? -1));
+  const why = element("div", "why", { "data-state": "FAILED" }, words, steps);
   const body = div("result", why);
   const about = { ariaLabel: "Opened cell", tabIndex: -1 };
   const node = element("section", "sw-opened", about, div("sw-line", title, close), body);
@@ -184,8 +188,10 @@ function openedCell(live) {
   let opener = null;
   const bringIntoView = () => opener && node.scrollIntoView({ block: "nearest" });
   const draw = () => {
-    const cell = live.cells[drawn?.cells[0] ?? -1];
-    write(why, drawn && !drawn.result ? (cell?.message ?? "") : "");
+    const cell = drawn && !drawn.result ? live.cells[drawn.cells[0] ?? -1] : null;
+    write(words, cell ? inLine([cell.message, live.refused.get(cell.cell)], "\n") : "");
+    drawSteps(steps, { start }, live.connected ? (cell?.steps ?? []) : [], cell?.price);
+    why.hidden = words.hidden;
     if (result.draw()) bringIntoView();
     /** @type {HTMLElement | null} */
     const prompt = body.querySelector("[data-kind=text] textarea");
@@ -203,6 +209,8 @@ function openedCell(live) {
     const names = drawn?.cells.map((cell) => live.whole?.captions[cell] ?? "");
     write(title, names?.join(" | ") ?? "");
     node.hidden = !drawn;
+    if (here && drawn && !node.contains(document.activeElement))
+      node.focus({ preventScroll: true });
     if (!drawn) {
       if (here && opener instanceof HTMLElement) opener.focus();
       opener = null;
@@ -270,10 +278,7 @@ function header(live) {
       const running = Boolean(whole) && !whole?.done && cells.some((cell) => !hasEnded(cell));
       if (running && !planned && !following) chip.draw("LOST");
       else if (whole) chip.draw(...stateOf(whole, cells));
-      write(
-        facts,
-        planned ? whole.price : inLine([live.summary, !whole?.done && whole?.start_price]),
-      );
+      write(facts, planned ? whole.price : inLine([live.summary, whole?.money]));
       write(start, `Start · ${whole?.start_price}`);
       start.hidden = !planned || !connected;
       write(cancel, live.asked === "cancel" ? "Cancelling…" : "Cancel all");

@@ -72,7 +72,7 @@ export const STATE_FIELDS = /** @type {const} */ ([
   "state",
   "request_id",
   "resumed",
-  "resumable",
+  "steps",
   "queue_position",
   "held",
   "received",
@@ -154,7 +154,7 @@ export const LINES_KEPT = 2000;
  * @property {State} state
  * @property {string | null} request_id
  * @property {boolean} resumed the submission was made earlier, this kernel came back to it
- * @property {boolean} resumable fal may still have the result
+ * @property {string[]} steps what to do next without a result: the kernel's `STEPS`
  * @property {number | null} queue_position requests ahead, 0 is next
  * @property {boolean} held it waits to be sent
  * @property {number} received bytes so far, of the files that go up or of the result that comes

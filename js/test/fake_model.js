@@ -86,7 +86,7 @@ export function entry(key, more = {}) {
     revision: 1,
     ...SAVED,
     resumed: false,
-    resumable: false,
+    steps: [],
     queue_position: 2,
     held: false,
     received: 0,

@@ -141,6 +141,35 @@ test("a poster is asked for once", async () => {
   live.close();
 });
 
+test("a try that is refused says so at its cell, and one that is made shows what is opened of it anew", async () => {
+  let refusal = "Over --max-cost 1. Nothing was sent.";
+  const failed = cell(0, { state: "FAILED", created_at: 1, job: "a", steps: ["retry", "edit"] });
+  const model = modelOf({ snapshot: () => snapshot(3, [failed]) });
+  const { send } = model;
+  model.send = (command) => {
+    if (command.kind !== "retry") return send(command);
+    const msg = refusal ? { error: refusal } : {};
+    queueMicrotask(() => model.emit({ id: command.id, kind: "reply", ok: !refusal, msg }));
+  };
+  const live = new LiveGrid(model);
+  await nextTurn();
+  live.open(0);
+  await live.again("retry", 0);
+  assert.deepEqual([live.refused.get(0), live.outcome], [refusal, ""]);
+  assert.ok(live.opened.result);
+  refusal = "";
+  await live.again("retry", 0);
+  assert.equal(live.refused.size, 0);
+  assert.deepEqual(live.opened, { cells: [0] });
+  const tell = (revision, more) =>
+    model.emit({ kind: "update", msg: { revision, cells: [cell(0, more)] } });
+  tell(4, { created_at: null });
+  assert.equal(live.opened.result, undefined);
+  tell(5, { state: "IN_QUEUE", created_at: 2, job: "b" });
+  assert.ok(live.opened.result);
+  live.close();
+});
+
 test("states in words", () => {
   assert.equal(label("WAITING"), "Not started");
   assert.equal(label("SKIPPED"), "Not started");

@@ -19,7 +19,9 @@ const cell = (number, more) => ({
   prompt: "a heron",
   cost: "free",
   plan: "about $0.70",
-  retry: "",
+  job: `job${number}`,
+  steps: [],
+  price: "about $0.70",
   width: 64,
   height: 36,
   duration: 1,
@@ -49,13 +51,14 @@ const handlers = {
     done: false,
     started: true,
     summary: "1 of 2 ready",
-    board: null,
-    cells: [cell(0), cell(1, { state: "IN_PROGRESS", width: null })],
     money: "",
     beat: 0,
+    board: null,
+    cells: [cell(0), cell(1, { state: "IN_PROGRESS", width: null })],
   }),
   start: () => ({}),
   retry: () => ({}),
+  resume: () => ({}),
   rate: () => ({}),
   cancel: () => ({ outcome: "fal was asked; it may still finish." }),
   poster: () => ({ buffers: [new DataView(poster)] }),
@@ -96,7 +99,7 @@ const model = {
   send({ id, kind, msg }) {
     sent.push({ kind, msg });
     const { buffers = [], ...answer } = handlers[kind](msg);
-    const reply = { id, kind: "reply", ok: true, msg: answer };
+    const reply = { id, kind: "reply", ok: !answer.error, msg: answer };
     queueMicrotask(() => listeners.get("msg:custom")(reply, buffers));
   },
 };

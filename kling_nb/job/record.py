@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from kling_nb import errors
-from kling_nb.events import Cancelled, Logged, State
+from kling_nb.events import Cancelled, JobState, Logged, State
 from kling_nb.fal.replies import FREE_TYPES
 from kling_nb.job.job import Job, row_of_cancelled
 from kling_nb.ledger import GONE, Entry, Ledger
@@ -123,6 +123,16 @@ def failure_columns(fault: errors.KlingError, *, accepted: bool) -> dict[str, An
     if is_free:
         columns["reserved_usd"] = 0.0
     return columns
+
+
+def may_be_charged(now: JobState) -> bool:
+    """Return False if fal bills nothing for a submission that ended like this. It reads what the row gets."""
+    if now.state is State.CANCELLED:
+        return now.request_id is not None and not now.unpaid
+    if now.state is not State.FAILED:
+        return True
+    fault = now.error if isinstance(now.error, errors.KlingError) else errors.KlingError("")
+    return "reserved_usd" not in failure_columns(fault, accepted=now.request_id is not None)
 
 
 def result_gone_error(entry: Entry) -> errors.RequestNotFound:

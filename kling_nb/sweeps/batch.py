@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from kling_nb.background import BackgroundThread
 from kling_nb.errors import UsageError
+from kling_nb.events import Ending
 from kling_nb.job.plan import Outcome
 from kling_nb.media import Result, read_decisions
 from kling_nb.sweeps.axes import LARGEST, Axis
@@ -21,6 +22,7 @@ class _Ended(NamedTuple):
     state: str
     outcome: Outcome
     result: Result | None
+    charged: bool
     record: dict[str, Any]
 
 
@@ -60,9 +62,19 @@ class BatchRow(SweepCell):
         """As of a `SweepCell`."""
         return self._ended is not None or super().done
 
+    @property
+    def _ending(self) -> Ending | None:
+        """As of a `SweepCell`. A row without its job is not run again."""
+        return None if self._ended else super()._ending
+
+    @property
+    def _charged(self) -> bool:
+        """As of a `SweepCell`."""
+        return self._ended.charged if self._ended else super()._charged
+
     def drop_job(self) -> None:
         """Keep the result of the ended job, and drop the job with its events and its log."""
-        self._ended = _Ended(self.state, self.outcome, self.result, super().record())
+        self._ended = _Ended(self.state, self.outcome, self.result, self._charged, super().record())
         self.job = None
 
     def record(self) -> dict[str, Any]:

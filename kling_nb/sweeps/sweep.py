@@ -6,10 +6,11 @@ import asyncio
 import secrets
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from typing import Any
 
 from kling_nb import front_end
@@ -21,25 +22,29 @@ from kling_nb.background import (
     wait_async,
 )
 from kling_nb.errors import (
-    NOT_FINAL,
+    BudgetExceeded,
     Interrupted,
     LedgerError,
+    ResultGone,
     SweepIncomplete,
     UsageError,
     WaitTimeout,
 )
-from kling_nb.events import NOT_STARTED, Event, JobState, Logged, State
+from kling_nb.events import NOT_STARTED, Ending, Event, JobState, Logged, ending_of
 from kling_nb.job.job import Job, no_widgets
 from kling_nb.job.plan import (
     WORDS,
     Outcome,
     Plan,
+    check_allowed,
     check_backend,
+    check_cost,
     check_total_cost,
     cost_of,
     limits_of,
     no_take,
 )
+from kling_nb.job.record import may_be_charged
 from kling_nb.ledger import Ledger, Limit
 from kling_nb.media import Result, data_frame
 from kling_nb.request.request import VideoRequest
@@ -74,6 +79,7 @@ class SweepCell:
     job: Job | None = None
     error: Exception | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
+    _bought: bool = field(default=False, init=False)
 
     @property
     def request(self) -> VideoRequest:
@@ -111,12 +117,27 @@ class SweepCell:
         return self.error is not None or (self.job is not None and self.job.done)
 
     @property
-    def _can_retry(self) -> bool:
-        """True if the cell ended without a result, and fal has none for it."""
+    def _ending(self) -> Ending | None:
+        """Why it has no result; None if it has one, or may still get one."""
         if self.job is None:
-            return self.error is not None
-        failed = self.state in {State.FAILED, State.CANCELLED}
-        return failed and not isinstance(self.job.error, NOT_FINAL)
+            return Ending.UNSENT if self.error is not None else None
+        return ending_of(self.job.state)
+
+    @property
+    def _plan_again(self) -> Plan:
+        """The plan of another try after an end without a result."""
+        plan, row = self.plan, self.plan.unfinished
+        if self.job is None:
+            return plan
+        if isinstance(self.job.error, ResultGone):
+            return replace(plan, unfinished=None, take=None, new=True)  # as in the view of a job
+        # The job that the plan wanted to follow has ended. What is paid for is still fetched, and not bought.
+        return plan if row is None or row.state.closed else replace(plan, unfinished=None)
+
+    @property
+    def _charged(self) -> bool:
+        """True if the sweep sent its job, and fal bills it or may bill it."""
+        return self._bought and self.job is not None and may_be_charged(self.job.state)
 
     def record(self) -> dict[str, Any]:
         """Return the cell as a row of a table: its values, then its state and result."""
@@ -202,6 +223,8 @@ class Sweep:
         self._running: Future[None] | None = None
         self._starting = threading.Lock()
         self._runs = 0
+        self._sent: set[str] = set()  # ids of the jobs
+        self._spent_before = 0.0  # US dollars for jobs that were replaced by another try
 
     # -- running -----------------------------------------------------------------
 
@@ -216,28 +239,62 @@ class Sweep:
             if self._running is None:
                 self._check_frozen()
                 self._payment.reserve()
-                self._spawn_run(self.concurrency)
+                self._spawn_run(self._run_waiting(self.concurrency))
         return self
 
-    def _spawn_run(self, workers: int) -> None:
-        """Run the waiting cells. Call it with the lock."""
+    def _spawn_run(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run some cells, next to those that run already. Call it with the lock."""
         if self._done.done():
             self._done = Future()
         self._runs += 1
-        self._running = self._background.spawn(self._run(workers))
+        self._running = self._background.spawn(self._run(work))
 
     def _retry(self, cell: SweepCell) -> None:
-        """Run a cell again that ended without a result. The claim in the ledger decides whether it is sent.
+        """Run a cell that ended without a result, or that was left out. The limits hold as at the start.
+
+        The claim in the ledger decides whether a request is sent.
 
         Raises:
-            UsageError: The cell waits, runs or has a result, or fal may have one.
+            UsageError: The cell waits, runs or has a result, fal may have one, or fal refused its input.
+            BudgetExceeded: With this, the sweep would cost more than a limit allows. Nothing was sent.
+            KlingError: Its plan cannot be carried out, e.g. without a key. Nothing was sent.
         """
         with self._starting:
-            if not cell._can_retry:
+            if cell._ending not in {Ending.UNSENT, Ending.FAILED}:
                 raise UsageError(f"This {self._part} cannot be run again as it is. Nothing was sent.")
+            plan = cell._plan_again
+            spent, to_come = self._money()
+            reservation = self._payment.reserve_again(plan, spent + to_come)
+            self._spent_before += self._prices[cell.index] if cell._charged else 0.0
             cell.job = cell.error = None
-            self._waiting.append(cell)
-            self._spawn_run(1)
+            cell._bought = False
+            self._spawn_run(self._run_again(cell, plan, reservation))
+        self._notify(cell)
+
+    async def _run_again(self, cell: SweepCell, plan: Plan, reservation: str | None) -> None:
+        try:
+            await self._run_cell(cell, lambda: self._payment.launch(plan, reservation))
+        finally:
+            if reservation is not None:
+                await asyncio.to_thread(self._payment.release, reservation)
+
+    def _resume(self, cell: SweepCell, job: Job | None = None) -> None:
+        """Follow the job of a cell again of which fal may have a result. Nothing is sent.
+
+        Args:
+            cell: The cell.
+            job: Its job, if it was resumed elsewhere.
+
+        Raises:
+            UsageError: fal has no result for this cell.
+            KlingError: The job cannot be resumed, e.g. without a key.
+        """
+        with self._starting:
+            maker = getattr(cell.job, "maker", None)
+            if cell._ending is not Ending.OPEN or cell.job is None or maker is None:
+                raise UsageError(f"There is nothing to resume in this {self._part}. Nothing was sent.")
+            cell.job, cell.error = job or maker.get_job(cell.job.id), None
+            self._spawn_run(self._follow(cell, cell.job))
         self._notify(cell)
 
     def _check_frozen(self) -> None:
@@ -258,10 +315,9 @@ class Sweep:
         """True once every cell has ended."""
         return self._done.done()
 
-    async def _run(self, workers: int) -> None:
+    async def _run(self, work: Coroutine[Any, Any, None]) -> None:
         try:
-            await asyncio.gather(*(self._run_cells() for _ in range(workers)))
-            await asyncio.to_thread(self._payment.release)
+            await work
         finally:
             with self._starting:
                 self._runs -= 1
@@ -271,23 +327,34 @@ class Sweep:
             if ended:
                 self._notify(self.cells[-1])  # listeners see the end of the sweep
 
+    async def _run_waiting(self, workers: int) -> None:
+        await asyncio.gather(*(self._run_cells() for _ in range(workers)))
+        await asyncio.to_thread(self._payment.release)
+
     async def _run_cells(self) -> None:
         while self._waiting:
-            await self._run_cell(self._waiting.popleft())
+            cell = self._waiting.popleft()
+            await self._run_cell(cell, partial(self._payment.launch, cell.plan))
             # A held job shows that fal runs fewer requests of the account than this sweep has started.
             held = (cell.job.state.held for cell in self._now if cell.job is not None)
             if self.concurrency > 1 and any(held):
                 self.concurrency -= 1
                 return
 
-    async def _run_cell(self, cell: SweepCell) -> None:
+    async def _run_cell(self, cell: SweepCell, launch: Callable[[], Job]) -> None:
         """Run one cell to its end. An error is stored in the cell."""
         try:
-            cell.job = job = await asyncio.to_thread(self._payment.launch, cell.plan)
+            cell.job = job = await asyncio.to_thread(launch)
         except Exception as fault:  # noqa: BLE001 -- one cell must not end the others
             cell.error = fault
             self._notify(cell)
             return
+        cell._bought = job.outcome is Outcome.SUBMIT and job.id not in self._sent
+        self._sent.add(job.id)
+        await self._follow(cell, job)
+
+    async def _follow(self, cell: SweepCell, job: Job) -> None:
+        """Wait for the end of a cell's job. An error is stored in the cell."""
 
         def on_event(event: Event, _state: JobState) -> None:
             if not isinstance(event, Logged):
@@ -299,7 +366,8 @@ class Sweep:
         try:
             await job.wait_async()
         except Exception as fault:  # noqa: BLE001 -- one cell must not end the others
-            cell.error = fault
+            if cell.job is job:  # it may have been run again meanwhile
+                cell.error = fault
         finally:
             self._now.remove(cell)
             unsubscribe()
@@ -451,10 +519,26 @@ class Sweep:
         """
         return data_frame(self.records, self._whole)
 
-    @property
+    @cached_property
+    def _new(self) -> list[SweepCell]:
+        """The cells that need a new submission by their plans, which do not change."""
+        return to_submit(self.cells)
+
+    @cached_property
+    def _prices(self) -> list[float]:
+        """The price of each cell at fal in US dollars; 0.0 if it is not known, and for a preview."""
+        plans = [cell.plan for cell in self.cells]
+        return [(plan.estimate or 0.0) if plan.settings.backend == "fal" else 0.0 for plan in plans]
+
+    @cached_property
+    def _is_local(self) -> bool:
+        """True if all that is submitted are free previews."""
+        return all(cell.plan.settings.backend == "local" for cell in self._new)
+
+    @cached_property
     def estimate(self) -> float | None:
         """The price of all new submissions at fal in US dollars, or None if one price is not known."""
-        prices = [cell.plan.estimate for cell in to_submit(self.cells)]
+        prices = [cell.plan.estimate for cell in self._new]
         known = [price for price in prices if price is not None]
         return sum(known) if len(known) == len(prices) else None
 
@@ -466,7 +550,7 @@ class Sweep:
     @property
     def price(self) -> str:
         """The price of the sweep in words."""
-        new = to_submit(self.cells)
+        new = self._new
         counts = Counter(cell.plan.outcome for cell in self.cells)
         alike = counts.pop(Outcome.SUBMIT, 0) - len(new)
         parts = [f"{len(self.cells):,} {self._part}{'s' * (len(self.cells) != 1)}"]
@@ -484,7 +568,7 @@ class Sweep:
             if unknown
             else f"about ${self.estimate or 0.0:.2f}"
         )
-        if all(cell.plan.settings.backend == "local" for cell in new):
+        if self._is_local:
             return f"{len(new)} free preview{'s' * (len(new) != 1)} {to_make} ({usd} on fal)"
         return f"{len(new)} {to_make}, {usd}"
 
@@ -497,6 +581,22 @@ class Sweep:
         parts += [f"{failed} without a result"] if failed else []
         parts += [f"{left} to come"] if left else []
         return ", ".join(parts)
+
+    def _money(self) -> tuple[float, float]:
+        """Return what the submissions cost so far, and what those to come will, in US dollars."""
+        spent = sum(self._prices[cell.index] for cell in self.cells if cell._charged)
+        waiting = [cell for cell in self._new if cell.job is None and cell.error is None]
+        return self._spent_before + spent, sum(self._prices[cell.index] for cell in waiting)
+
+    @property
+    def _money_words(self) -> str:
+        """What the sweep cost so far, and what is to come, in words; empty for a plan, or if not known."""
+        if not self.started or self._is_local or self.estimate is None:
+            return ""
+        spent, to_come = self._money()
+        parts = [f"about ${spent:.2f} {'in all' if self.done else 'so far'}"] if spent else []
+        parts += [f"about ${to_come:.2f} to go"] if to_come else []
+        return " · ".join(parts) or ("not charged" if self.done else "")
 
     # -- watching and showing --------------------------------------------------------
 
@@ -578,7 +678,9 @@ class SweepPayment:
         launch: Callable[[Plan, str | None], Job],
     ) -> None:
         self._plans = plans
-        self._settings = settings
+        self._paid = [plan for plan in plans if plan.settings.backend == "fal"]
+        # `backend` may be an argument of the cells: then the limit of the whole still holds.
+        self._settings = replace(settings, backend="fal") if self._paid else settings
         self._ledger = ledger
         self._launch = launch
         self._reservation: str | None = None
@@ -593,7 +695,7 @@ class SweepPayment:
         """
         for plan in self._plans:
             check_backend(plan)
-        check_total_cost([(plan.request, plan.settings) for plan in self._plans], self._settings)
+        check_total_cost([(plan.request, plan.settings) for plan in self._paid], self._settings)
         limits, cost, unsent = self._terms()
         if limits:
             self._ledger(self._settings).check_limits(limits, cost, unsent)
@@ -618,20 +720,50 @@ class SweepPayment:
         if limits and self._reservation is None:
             self._reservation = self._ledger(self._settings).reserve(limits, cost, unsent)
 
-    def launch(self, plan: Plan) -> Job:
-        """Carry out the plan of one cell."""
-        return self._launch(plan, self._reservation)
+    def reserve_again(self, plan: Plan, others: float) -> str | None:
+        """Check the plan of another try as those of the start were checked, and reserve its price.
 
-    def release(self) -> None:
-        """Release the money reserved for submissions that will not follow. Blocks."""
-        reservation, self._reservation = self._reservation, None
+        Args:
+            plan: The plan.
+            others: What the sweep cost so far, with what is to come, in US dollars.
+
+        Returns:
+            The reservation for `launch` and `release`; None without limits.
+
+        Raises:
+            KlingError: As `check`, `check_frozen` and `reserve`. Nothing is reserved.
+        """
+        check_allowed(plan)
+        if not plan.submits or plan.settings.backend == "local":
+            return None
+        most = self._settings.max_cost
+        cost = check_cost(plan.request, self._settings) or 0.0
+        if most is not None and others + cost > most + 1e-9:
+            raise BudgetExceeded(
+                f"With about ${cost:.2f} more, the whole would cost about ${others + cost:.2f},"
+                f" over --max-cost {most:g}. Nothing was sent.",
+                remedy="Raise --max-cost (API: max_cost=) and run the cell again: it makes what is missing.",
+            )
+        limits, unsent = limits_of(plan.settings), plan.unfinished
+        if not limits:
+            return None
+        return self._ledger(self._settings).reserve(limits, cost, [unsent.id] if unsent else [])
+
+    def launch(self, plan: Plan, reservation: str | None = None) -> Job:
+        """Carry out the plan of one cell, paid from a reservation: by default from that of all."""
+        return self._launch(plan, reservation or self._reservation)
+
+    def release(self, reservation: str | None = None) -> None:
+        """Release the money reserved for submissions that will not follow: by default that of all. Blocks."""
+        if reservation is None:
+            reservation, self._reservation = self._reservation, None
         if reservation is not None:
             with suppress(LedgerError):  # a reservation ends with its process in any case
                 self._ledger(self._settings).release(reservation)
 
     def _terms(self) -> tuple[tuple[Limit, ...], float, list[str]]:
         """Return the limits, the price, and the ids of unsent rows, whose price is part of it."""
-        paid = [plan for plan in self._plans if plan.settings.backend == "fal"]
+        paid = self._paid
         limits = limits_of(paid[0].settings) if paid else ()
         cost = sum(cost_of(plan.request, plan.settings) or 0.0 for plan in paid)
         return limits, cost, [plan.unfinished.id for plan in paid if plan.unfinished is not None]

@@ -26,7 +26,7 @@ from kling_nb.ledger import Ledger
 from kling_nb.notebook.output.terminal import TerminalSweep
 from kling_nb.notebook.widgets.feed import Feed
 from kling_nb.notebook.widgets.grid import GridWidget, SweepSource
-from kling_nb.sweeps.sweep import SweepCell
+from kling_nb.sweeps.sweep import Sweep, SweepCell
 
 MakeSession = Callable[..., Session]
 
@@ -137,24 +137,124 @@ def test_a_plan_over_a_limit_is_refused_when_it_is_started(
     assert submissions(fal) == 1
 
 
+BROKEN = Fail()
+
+
+def steps(study: Sweep) -> list[list[str]]:
+    shown = SweepSource(study)
+    return [[*shown.cell(at)["steps"]] for at in range(len(study))]
+
+
 def test_a_failed_cell_is_tried_again_and_no_other(session: Session, fal: ScriptedFal) -> None:
-    detail = {"loc": ["body", "prompt"], "msg": "too bold", "type": "content_policy_violation"}
-    fal.scripts.queue.extend([Script(), Script((Queue(0), Fail.refused(detail)))])
+    fal.scripts.queue.extend([Script(), Script((Queue(0), BROKEN))])
     study = session.sweep(["a fox", "a wolf"], concurrency=1).wait(check=False)
     shown = SweepSource(study)
-    assert [shown.cell(at)["retry"] for at in (0, 1)] == ["", "no price on record for v1-pro"]
+    assert steps(study) == [[], ["retry", "edit"]]
+    assert shown.cell(1)["price"] == "no price on record for v1-pro"
     with pytest.raises(UsageError, match="Nothing was sent"):
         shown.retry(0)
     shown.retry(1)
     assert study.wait() is study
     assert ([cell.state for cell in study], submissions(fal)) == (["READY", "READY"], 3)
-    assert shown.cell(1)["retry"] == ""
+    assert steps(study) == [[], []]
+
+
+def test_what_fal_refused_is_not_sent_again_as_it_is(session: Session, fal: ScriptedFal) -> None:
+    detail = {"loc": ["body", "prompt"], "msg": "too bold", "type": "content_policy_violation"}
+    fal.script = Script((Queue(0), Fail.refused(detail)))
+    study = session.sweep(["a fox"]).wait(check=False)
+    assert steps(study) == [["edit"]]  # as in the view of a job
+    with pytest.raises(UsageError, match="Nothing was sent"):
+        SweepSource(study).retry(0)
+    assert submissions(fal) == 1
+
+
+@pytest.mark.parametrize(("setting", "said"), [("max_cost", "over --max-cost"), ("budget", "leaves")])
+def test_another_try_is_within_the_limits_of_the_sweep(
+    make_session: MakeSession, fal: ScriptedFal, ledger: Ledger, setting: str, said: str
+) -> None:
+    fal.scripts.queue.extend([Script(), Script((Queue(0), BROKEN))])
+    session = make_session(prices={"v1-pro": 0.1}, **{setting: 1.2})
+    limit = {"max_cost": 1.2} if setting == "max_cost" else {}
+    study = session.sweep(["a fox", "a wolf"], concurrency=1, **limit).wait(check=False)
+    shown = SweepSource(study)
+    # fal may bill what failed without a type: a third submission would be over the limit.
+    assert (shown.money, shown.cell(1)["price"]) == ("about $1.00 in all", "about $0.50")
+    with pytest.raises(BudgetExceeded, match=said) as caught:
+        shown.retry(1)
+    assert "Nothing was sent" in str(caught.value)
+    assert ([cell.state for cell in study], submissions(fal)) == (["READY", "FAILED"], 2)
+    assert len(ledger.entries()) == 2
+
+
+def test_another_try_of_what_fal_did_not_bill_fits_again(make_session: MakeSession, fal: ScriptedFal) -> None:
+    free = Fail.platform("startup_timeout", 504)
+    fal.scripts.queue.extend([Script(), Script((Queue(0), free))])
+    session = make_session(prices={"v1-pro": 0.1}, budget=1)
+    study = session.sweep(["a fox", "a wolf"], concurrency=1, max_cost=1).wait(check=False)
+    shown = SweepSource(study)
+    assert (shown.money, shown.cell(1)["cost"]) == ("about $0.50 in all", "not charged")
+    shown.retry(1)
+    study.wait()
+    assert (shown.money, submissions(fal)) == ("about $1.00 in all", 3)
+
+
+def test_the_end_of_another_try_does_not_give_away_the_money_of_the_others(
+    make_session: MakeSession, fal: ScriptedFal
+) -> None:
+    held = Script((Queue(0), Run(), Hold(), Done()))
+    fal.scripts.queue.extend([Script((Queue(0), Fail.platform("startup_timeout", 504))), held])
+    session = make_session(prices={"v1-pro": 0.1}, budget=2)
+    study = session.sweep(["a fox", "a wolf", "a cat", "a heron"], concurrency=1)
+    fal.wait_for(lambda: submissions(fal) == 2 and study[0].state == "FAILED")
+    SweepSource(study).retry(0)
+    fal.wait_for(lambda: study[0].state == "READY")
+    with pytest.raises(BudgetExceeded, match="reserved for a running sweep"):
+        session.submit("a stork")
+    fal.jobs[1].release()
+    study.wait(20)
+    assert submissions(fal) == 5
+
+
+def test_a_cell_that_was_left_out_is_started(make_session: MakeSession, fal: ScriptedFal) -> None:
+    fal.script = Script((Queue(3), Hold(), Done()))
+    study = make_session(prices={"v1-pro": 0.1}).sweep(["a fox", "a wolf"], concurrency=1)
+    fal.wait_for(lambda: study[0].job is not None and study[0].job.request_id)
+    shown = SweepSource(study)
+    assert shown.money == "about $0.50 so far · about $0.50 to go"
+    study.cancel()
+    study.wait(20, check=False)
+    assert [shown.cell(at)["cost"] for at in (0, 1)] == ["not charged", "not submitted, not charged"]
+    assert (steps(study), shown.money) == ([["retry", "edit"], ["start"]], "not charged")
+    fal.script = Script()
+    shown.retry(1)
+    study.wait(20, check=False)
+    assert (study[1].state, shown.money) == ("READY", "about $0.50 in all")
+
+
+def test_a_cell_of_which_fal_may_have_the_result_is_resumed(session: Session, fal: ScriptedFal) -> None:
+    fal.platform.may_sign = False
+    fal.fault("download", "status", status=403, times=None)
+    study = session.sweep(["a fox"]).wait(check=False)
+    assert steps(study) == [["resume", "edit"]]
+    fal.clear_faults()
+    SweepSource(study).resume(0)
+    study.wait()
+    assert (study[0].state, submissions(fal)) == ("READY", 1)
+
+
+def test_the_limit_of_the_whole_holds_where_the_backend_is_an_argument(
+    make_session: MakeSession, fal: ScriptedFal
+) -> None:
+    session = make_session(backend="local", prices={"v1-pro": 0.1})
+    with pytest.raises(BudgetExceeded, match="2 submissions would cost about"):
+        session.sweep("a fox", duration=[5, 10], backend="fal", max_cost=1.4)
+    assert submissions(fal) == 0
 
 
 @pytest.mark.skipif(__version__ < "8", reason="ipywidgets 7 takes no other comm than its own")
 def test_a_cell_that_was_tried_again_is_opened_with_its_new_job(session: Session, fal: ScriptedFal) -> None:
-    detail = {"loc": ["body", "prompt"], "msg": "too bold", "type": "content_policy_violation"}
-    fal.scripts.queue.append(Script((Queue(0), Fail.refused(detail))))
+    fal.scripts.queue.append(Script((Queue(0), BROKEN)))
     study = session.sweep(["a fox"]).wait(check=False)
     widget = GridWidget(SweepSource(study), feed=Feed())
     widget.comm = comm = KeptComm()
@@ -164,6 +264,22 @@ def test_a_cell_that_was_tried_again_is_opened_with_its_new_job(session: Session
     study.wait()
     assert comm.ask("result", asked, 3)[0]["msg"]["state"] == "READY"
     Widget.close_all()
+
+
+def test_a_take_that_exists_is_shown_before_the_start(session: Session, fal: ScriptedFal) -> None:
+    session.submit("a fox").wait()
+    study = session.sweep(["a fox", "a wolf"], start=False)
+    shown = SweepSource(study)
+    made, new = shown.cell(0), shown.cell(1)
+    assert (made["state"], made["reused"], new["state"], study.summary()) == (
+        "READY",
+        True,
+        "WAITING",
+        "not started",
+    )
+    assert made["width"] == shown.video(0).width
+    assert shown.job(0).reused
+    assert (submissions(fal), study[0].job) == (1, None)
 
 
 def test_one_bad_value_and_nothing_is_sent(session: Session, fal: ScriptedFal) -> None:

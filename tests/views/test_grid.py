@@ -79,7 +79,7 @@ def test_a_grid_is_drawn_from_an_update_while_the_kernel_answers_nothing(page, g
 def commands_of(page):
     return page.evaluate(
         "model.sent.map(({ kind, msg }) => [kind, msg]).filter(([kind]) => "
-        "kind === 'start' || kind === 'retry')"
+        "kind === 'start' || kind === 'retry' || kind === 'resume')"
     )
 
 
@@ -103,8 +103,11 @@ def test_a_plan_says_what_it_would_do_and_is_started_by_one_click(page, grid):
     assert commands_of(page) == [["start", {}]]
 
 
+FAILED = {"state": "FAILED", "width": None, "steps": ["retry", "edit"]}
+
+
 def test_a_failed_cell_has_a_retry_with_its_price(page, grid):
-    page.evaluate(CHANGED, {"cell": {"state": "FAILED", "width": None, "retry": "about $0.70"}})
+    page.evaluate(CHANGED, {"cell": FAILED})
     board = page.get_by_label("Kling videos").last
     board.get_by_role("button", name="Details 10 s").click()
     opened = board.get_by_role("region", name="Opened cell")
@@ -115,17 +118,58 @@ def test_a_failed_cell_has_a_retry_with_its_price(page, grid):
     retry.dblclick()
     page.wait_for_function("model.sent.some(({ kind }) => kind === 'retry')")
     assert commands_of(page) == [["retry", {"cell": 1}]]
-    expect(opened).to_be_hidden()  # it showed the job that failed
+    expect(opened.get_by_role("textbox", name="Prompt")).to_be_hidden()  # it showed the job that failed
+    page.evaluate(RUNS)
+    expect(opened.get_by_role("textbox", name="Prompt")).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    ("steps", "words"),
+    [
+        (["start"], ["Start · about $0.70"]),
+        (["retry", "edit"], ["Retry · about $0.70", "Edit"]),
+        (["resume", "edit"], ["Resume", "Edit"]),
+        (["edit"], ["Edit"]),
+    ],
+)
+def test_a_cell_without_a_result_has_the_next_steps_of_the_kernels_table(page, grid, steps, words):
+    page.evaluate(CHANGED, {"cell": {**FAILED, "message": "It broke.", "steps": steps}})
+    board = page.get_by_label("Kling videos").last
+    tile = board.get_by_role("group", name="10 s", exact=True)
+    expect(tile.locator(".kling-steps").get_by_role("button")).to_have_text(words)
+    if "resume" in steps:
+        tile.get_by_role("button", name="Resume").click()
+        page.wait_for_function("model.sent.some(({ kind }) => kind === 'resume')")
+        assert commands_of(page) == [["resume", {"cell": 1}]]
+    elif "edit" in steps:
+        tile.get_by_role("button", name="Edit").click()
+        opened = board.get_by_role("region", name="Opened cell")
+        expect(opened.get_by_role("textbox", name="Prompt")).to_be_focused()
+    else:
+        board.get_by_role("button", name="Details 10 s").click()
+        page.evaluate("""() => tell({ kind: "update", msg: { revision: 3,
+          cells: [{ ...handlers.snapshot().cells[1], created_at: null }] } })""")
+        tile.get_by_role("button", name="Start").click()
+        page.wait_for_function("model.sent.some(({ kind }) => kind === 'retry')")
+
+
+def test_a_try_that_is_refused_says_why_where_its_button_is(page, grid):
+    page.evaluate(CHANGED, {"cell": {**FAILED, "message": "It broke."}})
+    page.evaluate("handlers.retry = () => ({ error: 'Over --max-cost 1. Nothing was sent.' })")
+    board = page.get_by_label("Kling videos").last
+    tile = board.get_by_role("group", name="10 s", exact=True)
+    tile.get_by_role("button", name="Retry").click()
+    expect(tile.locator(".kling-sw-words")).to_have_text("It broke.\nOver --max-cost 1. Nothing was sent.")
 
 
 RUNS = """() => { const all = handlers.snapshot();
   tell({ kind: "update", msg: { ...all, revision: 2,
-    cells: all.cells.map((one) => ({ ...one, state: "IN_PROGRESS", retry: "" })) } }) }"""
+    cells: all.cells.map((one) => ({ ...one, state: "IN_PROGRESS", steps: [] })) } }) }"""
 """Tells that all cells run."""
 
 
 def test_a_button_that_goes_leaves_the_focus_near_it(page, grid):
-    page.evaluate(CHANGED, {"cell": {"state": "FAILED", "width": None, "retry": "about $0.70"}})
+    page.evaluate(CHANGED, {"cell": FAILED})
     board = page.get_by_label("Kling videos").last
     board.get_by_role("button", name="Retry · about $0.70, 10 s").focus()
     page.evaluate(RUNS)
@@ -137,7 +181,7 @@ SIX = """async () => { const { snapshot } = handlers;
   const states = [{}, { state: "IN_PROGRESS", width: null },
     { state: "IN_QUEUE", width: null, queue_position: 3 },
     { state: "DOWNLOADING", width: null, received: 3_400_000, total: 8_100_000 },
-    { state: "FAILED", width: null, message: "Refused.", retry: "about $0.35", cost: "not charged" },
+    { state: "FAILED", width: null, message: "Refused.", steps: ["edit"], cost: "not charged" },
     { reused: true, cost: "already made, free (2026-11-03)" }];
   handlers.snapshot = () => { const all = snapshot();
     return { ...all, rows: ["calm", "stormy"], columns: ["16:9", "1:1", "9:16"], row_axis: "prompt",
@@ -227,6 +271,31 @@ def test_the_videos_are_as_large_as_the_reader_wants(page, grid, width, table):
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
+def test_all_play_between_two_frames_and_stop_at_the_end_where_they_do_not_loop(page, grid):
+    page.evaluate(CHANGED, {"cell": {"state": "READY", "width": 64}})
+    board = page.get_by_label("Kling videos").last
+    frame, where = board.get_by_role("slider", name="Frame of all"), board.locator(".kling-where").first
+    frame.fill("2")
+    expect(where).to_have_text("0:00.25 · 3 / 8")
+    frame.press("ArrowRight")  # a step, as in the player of a job
+    expect(where).to_have_text("0:00.38 · 4 / 8")
+    frame.press("a")
+    frame.fill("5")
+    frame.press("a")
+    expect(board.get_by_role("button", name="4–6: clear loop")).to_be_visible()
+    board.get_by_role("button", name="Play all").click()
+    page.wait_for_function("(node) => node.textContent.endsWith('· 6 / 8')", arg=where.element_handle())
+    page.wait_for_function("(node) => node.textContent.endsWith('· 4 / 8')", arg=where.element_handle())
+    board.get_by_role("button", name="Pause all").click()
+    board.get_by_role("button", name="4–6: clear loop").click()
+    loop = board.get_by_role("button", name="Loop", exact=True)
+    expect(loop).to_have_attribute("aria-pressed", "true")
+    loop.click()
+    board.get_by_role("button", name="Play all").click()
+    expect(where).to_have_text("0:00.88 · 8 / 8")
+    expect(board.get_by_role("button", name="Play all")).to_be_visible()  # it has stopped
+
+
 BOARD = """async () => { const { snapshot } = handlers;
   handlers.snapshot = () => { const all = snapshot();
     const shots = [0, 1].map((cell) => ({ cell, in: null, out: null }));
@@ -270,31 +339,6 @@ def test_a_storyboard_has_the_parts_of_a_result_in_its_order(page, grid, width):
     expect(shot).to_contain_text("Shot 1")
     expect(shot.locator(".kling-chip")).to_have_text("Ready")
     order = tops(
-def test_all_play_between_two_frames_and_stop_at_the_end_where_they_do_not_loop(page, grid):
-    page.evaluate(CHANGED, {"cell": {"state": "READY", "width": 64}})
-    board = page.get_by_label("Kling videos").last
-    frame, where = board.get_by_role("slider", name="Frame of all"), board.locator(".kling-where").first
-    frame.fill("2")
-    expect(where).to_have_text("0:00.25 · 3 / 8")
-    frame.press("ArrowRight")  # a step, as in the player of a job
-    expect(where).to_have_text("0:00.38 · 4 / 8")
-    frame.press("a")
-    frame.fill("5")
-    frame.press("a")
-    expect(board.get_by_role("button", name="4–6: clear loop")).to_be_visible()
-    board.get_by_role("button", name="Play all").click()
-    page.wait_for_function("(node) => node.textContent.endsWith('· 6 / 8')", arg=where.element_handle())
-    page.wait_for_function("(node) => node.textContent.endsWith('· 4 / 8')", arg=where.element_handle())
-    board.get_by_role("button", name="Pause all").click()
-    board.get_by_role("button", name="4–6: clear loop").click()
-    loop = board.get_by_role("button", name="Loop", exact=True)
-    expect(loop).to_have_attribute("aria-pressed", "true")
-    loop.click()
-    board.get_by_role("button", name="Play all").click()
-    expect(where).to_have_text("0:00.88 · 8 / 8")
-    expect(board.get_by_role("button", name="Play all")).to_be_visible()  # it has stopped
-
-
         board,
         *(".kling-sw-head", ".kling-sw-shot-head .kling-chip", ".kling-sw-monitor", ".kling-tools"),
         *(".kling-sw-strip", ".kling-sw-shot .kling-actions", ".kling-another", ".kling-fold"),
@@ -306,12 +350,29 @@ def test_all_play_between_two_frames_and_stop_at_the_end_where_they_do_not_loop(
     assert serious_faults(page, ".kling-sweep") == []
 
 
+def test_a_grid_whose_kernel_says_nothing_any_more_is_not_shown_at_work(page, grid):
+    """As a job: a kernel that lives sends a beat while a cell runs."""
+    page.clock.install()
+    page.evaluate(CHANGED, {"beat": 15})
+    board = page.get_by_label("Kling videos").last
+    chips = board.locator(".kling-chip")
+    for _ in range(3):
+        page.clock.run_for(40_000)
+        expect(chips).to_have_text(["Generating", "Ready", "Generating"])
+        page.evaluate("tell({ kind: 'beat' })")
+    page.clock.run_for(45_000)
+    expect(chips).to_have_text(["Not connected", "Ready", "Not connected"])
+    expect(board.get_by_role("button", name="Cancel all")).to_be_hidden()
+    page.evaluate("tell({ kind: 'beat' })")
+    expect(chips).to_have_text(["Generating", "Ready", "Generating"])
+
+
 FAULTS = """async ([message, created_at]) => { const { snapshot } = handlers;
   handlers.snapshot = () => { const all = snapshot(), columns = ["a", "b", "c"];
     return { ...all, rows: ["calm"], columns, row_axis: "prompt", column_axis: "seed", captions: columns,
       places: columns.map((_, at) => [0, at]), done: true,
       cells: columns.map((_, cell) => ({ ...all.cells[1], cell, created_at, message, state: "FAILED",
-        retry: "about $0.35" })) } };
+        steps: ["retry", "edit"], price: "about $0.35" })) } };
   await again(); await view() }"""
 """Shows a table of three cells that failed."""
 SHORT = "The sweep would cost about $2.10, and max_cost is $1.00.\nRaise max_cost."
@@ -350,23 +411,6 @@ def test_why_a_cell_failed_is_on_its_stage_and_what_is_long_is_in_its_details(pa
     expect(board.get_by_role("button", name="Details a")).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert serious_faults(page, ".kling-sweep") == []
-def test_a_grid_whose_kernel_says_nothing_any_more_is_not_shown_at_work(page, grid):
-    """As a job: a kernel that lives sends a beat while a cell runs."""
-    page.clock.install()
-    page.evaluate(CHANGED, {"beat": 15})
-    board = page.get_by_label("Kling videos").last
-    chips = board.locator(".kling-chip")
-    for _ in range(3):
-        page.clock.run_for(40_000)
-        expect(chips).to_have_text(["Generating", "Ready", "Generating"])
-        page.evaluate("tell({ kind: 'beat' })")
-    page.clock.run_for(45_000)
-    expect(chips).to_have_text(["Not connected", "Ready", "Not connected"])
-    expect(board.get_by_role("button", name="Cancel all")).to_be_hidden()
-    page.evaluate("tell({ kind: 'beat' })")
-    expect(chips).to_have_text(["Generating", "Ready", "Generating"])
-
-
 
 
 def test_a_cell_that_waits_for_its_turn_is_not_said_to_be_sent(page, grid):

@@ -145,7 +145,7 @@ def test_hostile_texts_do_nothing_wherever_they_stand(page, width):
 def test_no_state_shuts_anybody_out(page, state):
     page.add_style_tag(content=":root { color-scheme: light dark }")
     message = "It was refused." if state in {"FAILED", "UNCERTAIN"} else ""
-    job = show(page, {"state": state, "message": message}, lines=lines(0, 30), resumable=True)
+    job = show(page, {"state": state, "message": message}, lines=lines(0, 30), steps=["resume", "edit"])
     if state == "READY":
         finish(page, job)
         add = "([d, f]) => model.arrange([model.takes[0], entry(2, { ...d, ...f, job_id: 'two' })], 1)"
@@ -392,7 +392,7 @@ FINAL = """void (model.handlers.finals = ({ key }) => {
 def test_what_failed_has_the_next_step_in_the_place_of_actions_that_have_nothing_to_act_on(page):
     page.evaluate(FINAL)
     job = show(page)
-    update(page, revision=2, state="FAILED", message="The runner failed.")
+    update(page, revision=2, state="FAILED", message="The runner failed.", steps=["retry", "edit"])
     expect(job.locator(".kling-actions")).to_be_hidden()
     expect(job.locator(".kling-tools")).to_be_hidden()
     steps = job.locator(".kling-steps")
@@ -424,11 +424,14 @@ def test_in_a_narrow_strip_the_take_that_is_shown_is_seen_with_its_state_and_mar
     )
 
 
+BROKE = "{ state: 'FAILED', message: 'It broke.', steps: ['retry', 'edit'] }"
+
+
 def test_a_take_that_failed_says_so_below_the_one_that_plays(page):
     page.evaluate(FINAL)
     job = show(page)
     finish(page, job)
-    page.evaluate("model.arrange([model.takes[0], entry(2, { state: 'FAILED', message: 'It broke.' })], 2)")
+    page.evaluate("model.arrange([model.takes[0], entry(2, FAILED)], 2)".replace("FAILED", BROKE))
     stage = job.locator(".kling-screens").bounding_box()
     why = job.get_by_text("It broke.").bounding_box()
     assert why["y"] >= stage["y"] + stage["height"]
@@ -843,10 +846,10 @@ def test_a_flag_in_a_message_is_on_one_line(page, width):
 
 
 def test_a_result_that_may_still_exist_can_be_asked_for(page):
-    job = show(page, {"state": "UNCERTAIN", "message": "No answer came."}, resumable=True)
+    job = show(page, {"state": "UNCERTAIN", "message": "No answer came."}, steps=["resume", "edit"])
     job.get_by_role("button", name="Resume").click()
     assert asked(page, "resume") == 1
-    update(page, revision=9, state="FAILED", resumable=False, cost="not charged", message="refused")
+    update(page, revision=9, state="FAILED", steps=["retry", "edit"], cost="not charged", message="refused")
     expect(job.get_by_role("button", name="Resume")).to_be_hidden()
     expect(job.get_by_text("not charged")).to_be_visible()
 

@@ -16,8 +16,17 @@ from widget.memory_job import KeptComm
 from kling_nb import Storyboard, Sweep, Video
 from kling_nb.background import BackgroundThread
 from kling_nb.catalog.shipped import endpoint
-from kling_nb.errors import Interrupted, KlingError, MediaError, UsageError
-from kling_nb.events import Failed, JobState, Queued, State, Submitted, Unclear
+from kling_nb.errors import (
+    BudgetExceeded,
+    InputRefused,
+    Interrupted,
+    KlingError,
+    MediaError,
+    RateLimited,
+    SubmissionUncertain,
+    UsageError,
+)
+from kling_nb.events import Cancelled, Failed, JobState, Queued, State, Submitted, Unclear
 from kling_nb.job.job import Job
 from kling_nb.notebook.card import grid as grid_card
 from kling_nb.notebook.card.grid import layout_of
@@ -25,6 +34,7 @@ from kling_nb.notebook.card.mark import Mark
 from kling_nb.notebook.widgets import grid as grid_widget
 from kling_nb.notebook.widgets.feed import BEAT, Feed
 from kling_nb.notebook.widgets.grid import GridWidget, StoryboardSource, SweepSource, Wholes
+from kling_nb.notebook.widgets.takes import StripTake
 from kling_nb.request.request import VideoRequest
 from kling_nb.session import Plan
 from kling_nb.settings import resolve
@@ -121,7 +131,7 @@ def test_fields(pair):
 def test_a_storyboard_speaks_the_same(clip):
     sheet = StoryboardSource(Storyboard([clip, clip]))
     assert set(sheet.cell(0)) == set(js_list("CELL_FIELDS"))
-    added = {"now", "revision", "done", "started", "summary", "board", "cells"}
+    added = {"now", "beat", "revision", "done", "started", "summary", "money", "board", "cells"}
     assert set(sheet.describe()) == set(js_typedef("Snapshot")) - added
 
 
@@ -178,16 +188,6 @@ def test_everything_is_sent_ever_more_rarely_and_not_after_an_answer():
     assert not wholes.take()
 
 
-def test_a_page_that_was_answered_gets_changes_only(pair, study):
-    _, comm = pair
-    before = comm.ask("snapshot")[0]["msg"]["revision"]
-    begin(study[3], Submitted("r-3"))
-    study._notify(study[3])
-    comm.wait_for(lambda: any(update["revision"] > before for update in comm.updates()))
-    assert all("mode" not in update for update in comm.updates() if update["revision"] > before)
-
-
-def sweep_of(*plans):
 def test_while_a_cell_runs_a_beat_comes_where_nothing_is_new(pair, study):
     """As in the view of a job: so a page can tell a grid that waits from a kernel that is gone."""
     widget, comm = pair
@@ -222,6 +222,45 @@ def test_an_observer_that_fails_is_shown_and_stops_no_update(pair, study):
     assert "`summary` raised ValueError: not mine" in fault["msg"]["error"]
 
 
+def test_a_page_that_was_answered_gets_changes_only(pair, study):
+    _, comm = pair
+    before = comm.ask("snapshot")[0]["msg"]["revision"]
+    begin(study[3], Submitted("r-3"))
+    study._notify(study[3])
+    comm.wait_for(lambda: any(update["revision"] > before for update in comm.updates()))
+    assert all("mode" not in update for update in comm.updates() if update["revision"] > before)
+
+
+def test_what_a_cell_without_a_result_says_of_its_cost(study):
+    study[3].error = Interrupted("This cell of the sweep was not started. Nothing was sent.")
+    begin(study[1], Submitted("r-1"), Queued(2), Cancelled())
+    study[1].job.backend = "fal"
+    shown = SweepSource(study)
+    assert [shown.cell(at)["cost"] for at in (1, 3)] == ["not charged", "not submitted, not charged"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "steps"),
+    [
+        (KlingError("It broke."), ("retry", "edit")),
+        (InputRefused("no", status_code=422), ("edit",)),
+        (RateLimited("slow down", status_code=429), ("resume", "edit")),
+        (SubmissionUncertain("No answer."), ("resume", "edit")),
+        (None, ("start",)),
+    ],
+)
+def test_a_cell_has_the_next_steps_of_a_job_with_the_same_end(study, fault, steps):
+    if fault is None:
+        study[3].error = BudgetExceeded("Too much. Nothing was sent.")
+    else:
+        end = Unclear if isinstance(fault, SubmissionUncertain) else Failed
+        job = begin(study[3], Submitted("r-3"), end(fault))
+        job.maker, study[3].error = object(), fault
+        assert StripTake(1, job).fields()["steps"] == [*steps]
+    assert SweepSource(study).cell(3)["steps"] == steps
+
+
+def sweep_of(*plans):
     """A sweep that is not started, of these plans."""
     cells = [SweepCell(index, (index,), {}, plan) for index, plan in enumerate(plans)]
     axes = [Axis.of("prompt", [f"{index}" for index in range(len(plans))])]
@@ -237,11 +276,11 @@ def test_a_cell_without_a_video_says_the_shape_that_it_will_have(asked, shape):
 
 
 def test_a_cell_of_a_plan_says_what_a_start_does_with_it():
-    found = replace(plan_of("a wolf"), found=object())
+    found = replace(plan_of("a wolf"), elsewhere=object())
     shown = SweepSource(sweep_of(plan_of("a fox"), plan_of("a fox"), found))
     price, alike, made = (shown.cell(at)["plan"] for at in range(3))
     assert price.startswith("free preview")
-    assert (alike, made) == ("the same as another", "already made, free")
+    assert (alike, made) == ("the same as another", "copied from another folder, free")
 
 
 def test_a_cell_that_was_left_out_says_that_nothing_was_sent(study):
@@ -255,7 +294,7 @@ def test_what_fal_may_have_is_not_sent_again(study, end):
     begin(study[3], Submitted("r-3"), end)
     study[3].error = study[3].job.error
     shown = SweepSource(study)
-    assert shown.cell(3)["retry"] == ""
+    assert shown.cell(3)["steps"] == ("resume", "edit")
     with pytest.raises(UsageError, match="Nothing was sent"):
         shown.retry(3)
 

@@ -338,7 +338,7 @@ def test_resume_goes_on_in_the_same_place():
     job.maker = again.maker = Maker()
     job.maker.known[job.id] = again
     widget, comm = widget_of(job)
-    assert comm.ask("snapshot", number=1)[0]["msg"]["resumable"] is True
+    assert comm.ask("snapshot", number=1)[0]["msg"]["steps"] == ["resume", "edit"]
     reply, _ = comm.ask("resume", {"key": 1}, number=2)
     assert reply["msg"] == {"key": 2}
     assert (widget.take, widget.takes, widget.state) == (1, 1, "SUBMITTING")
@@ -347,19 +347,19 @@ def test_resume_goes_on_in_the_same_place():
 
 
 @pytest.mark.parametrize(
-    ("fault", "resumable"),
+    ("fault", "steps"),
     [
-        (RateLimited("slow down", status_code=429), True),
-        (InputRefused("no", status_code=422), False),
-        (RuntimeError("out of memory"), False),
+        (RateLimited("slow down", status_code=429), ["resume", "edit"]),
+        (InputRefused("no", status_code=422), ["edit"]),
+        (RuntimeError("out of memory"), ["retry", "edit"]),
     ],
 )
-def test_only_what_fal_may_still_have_can_be_resumed(fault, resumable):
+def test_what_can_be_done_next_depends_on_the_reason(fault, steps):
     job = MemoryJob()
     job.maker = Maker()
     job._apply(Submitted("r-1"), Failed(fault))
     _, comm = widget_of(job)
-    assert comm.ask("snapshot")[0]["msg"]["resumable"] is resumable
+    assert comm.ask("snapshot")[0]["msg"]["steps"] == steps
 
 
 def test_a_poster_is_a_small_jpeg(tmp_path):

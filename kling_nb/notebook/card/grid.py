@@ -159,9 +159,14 @@ def sweep_text(sweep: Sweep) -> str:
 
 def heading(sweep: Sweep) -> str:
     """Return a line about the whole sweep."""
-    marks = [f"Sweep: {words.clean(sizes(sweep))}", sweep.summary()]
+    marks = [f"Sweep: {words.clean(sizes(sweep))}", progress(sweep)]
     marks += ["LOCAL PREVIEW, made on this machine, free"] if is_local(sweep) else []
     return " · ".join(marks)
+
+
+def progress(sweep: Sweep) -> str:
+    """Return how far a sweep is, what it cost so far and what is to come, as the live view."""
+    return " · ".join(filter(None, (sweep.summary(), sweep._money_words)))
 
 
 def state_words(cell: SweepCell) -> str:
@@ -187,7 +192,7 @@ def _head(sweep: Sweep, layout: Layout) -> str:
     )
     plan = "" if sweep.started else f" · {escape(sweep.price)}"
     below = f'<div style="{SMALL};padding:0 12px 6px">{_text(sizes(sweep))}{plan}{shared}</div>'
-    return heading_row(title, sweep.summary(), local=is_local(sweep)) + below
+    return heading_row(title, progress(sweep), local=is_local(sweep)) + below
 
 
 def _prompt(sweep: Sweep) -> str:
@@ -243,7 +248,9 @@ def _cell(cell: SweepCell, layout: Layout, *, players: bool) -> str:
         parts.append(
             f'<div style="{message(_state_of(cell))};font-size:12px">{_text(str(cell.error), 400)}</div>'
         )
-    facts = words.cost(cell.job) if cell.job and (cell.state != "READY" or cell.job.reused) else ""
+    facts = words.NOT_SUBMITTED if cell.job is None and cell.error is not None else ""
+    if cell.job is not None and (cell.state != "READY" or cell.job.reused):
+        facts = words.cost(cell.job)
     parts.append(_state_line(_state_of(cell), words.cell_state(cell.state), facts))
     below = "".join(f'<div style="{_BELOW}">{part}</div>' for part in parts)
     return (media or _VACANT) + below

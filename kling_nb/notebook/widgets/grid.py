@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Protocol
@@ -13,7 +14,8 @@ from typing import Any, Protocol
 from traitlets import Int, Unicode
 
 from kling_nb.api import default_session
-from kling_nb.errors import MediaError, UsageError
+from kling_nb.errors import KlingError, MediaError, UsageError
+from kling_nb.events import Ending
 from kling_nb.job.job import Job
 from kling_nb.job.plan import WORDS, Outcome
 from kling_nb.notebook.card.grid import is_local, layout_of, prompt_of
@@ -31,14 +33,14 @@ from kling_nb.notebook.widgets.base import (
 )
 from kling_nb.notebook.widgets.feed import BEAT, FEED, Channel, Feed
 from kling_nb.notebook.widgets.strip import ResultViews
-from kling_nb.notebook.widgets.takes import clip, error_text
+from kling_nb.notebook.widgets.takes import button_price, clip, error_text, steps_of
 from kling_nb.request.request import shape_of
 from kling_nb.sweeps.storyboard import Storyboard, document_path
-from kling_nb.sweeps.sweep import Sweep, SweepCell, to_submit
+from kling_nb.sweeps.sweep import Sweep, SweepCell
 from kling_nb.video import Video
 
 COMMANDS = (
-    *("snapshot", "poster", "chunk", "start", "retry", "cancel", "rate", "result"),
+    *("snapshot", "poster", "chunk", "start", "retry", "resume", "cancel", "rate", "result"),
     *("sheet", "arrange", "replace", "join", "save"),
 )
 """Kinds of command from a view, `{id, kind, msg}`. Each is answered by one "reply"."""
@@ -65,6 +67,8 @@ class GridSource(Protocol):
     @property
     def summary(self) -> str: ...  # noqa: D102
     @property
+    def money(self) -> str: ...  # noqa: D102
+    @property
     def items(self) -> Sweep | Storyboard: ...  # noqa: D102
     def describe(self) -> dict[str, Any]: ...  # noqa: D102
     def board(self) -> dict[str, Any] | None: ...  # noqa: D102
@@ -74,6 +78,8 @@ class GridSource(Protocol):
     def job(self, at: int) -> Job: ...  # noqa: D102
     def start(self) -> None: ...  # noqa: D102
     def retry(self, at: int) -> None: ...  # noqa: D102
+    def resume(self, at: int) -> None: ...  # noqa: D102
+    def adopt(self, job: Job) -> None: ...  # noqa: D102
     def cancel(self, at: int | None) -> Future[str]: ...  # noqa: D102
     def subscribe(self, listener: Callable[[int], None]) -> Callable[[], None]: ...  # noqa: D102
 
@@ -142,7 +148,7 @@ class GridWidget(LiveWidget):
         self._cells_due = False
         self._wholes = Wholes()
         self._sheets: TemporaryDirectory[str] | None = None
-        self._results = ResultViews(self._jobs_of, send=self.send, notify=self._notify)
+        self._results = ResultViews(self._jobs_of, send=self.send, notify=self._notify, on_start=source.adopt)
         super().__init__(sweep_id=source.id, count=source.count, summary=source.summary)
         self.on_msg(self._on_message)
         self._channel = feed.channel(self._send_updates)
@@ -190,27 +196,21 @@ class GridWidget(LiveWidget):
             next_whole = self._wholes.delay()
         if next_whole is not None and not self._source.done and self._channel:
             self._channel.notify(after=next_whole)
+        running = self._running
+        self._beat(self._channel, running=running)
         if whole:
             state = self._snapshot()
         elif due:
             state = self._progress()  # before the cells: what changes from here on is in the next message
             state["cells"] = [self._source.cell(at) for at in changed]
         else:
-        running = self._running
-        self._beat(self._channel, running=running)
+            if running and not self._results.due:
+                self.send({"kind": "beat"})
             return self._results.send_update()
         self.send({"kind": "update", "msg": state})
         self._set_traits(summary=state["summary"])
         return True
 
-    def _progress(self) -> dict[str, Any]:
-            if running and not self._results.due:
-                self.send({"kind": "beat"})
-        """Return the fields that every message has. The larger `revision` is newer."""
-        with self._lock:
-            self._revision += 1
-            source = self._source
-            state = {
     @property
     def _running(self) -> bool:
         """True while a job of a cell or of an opened result runs, or a film is made."""
@@ -219,9 +219,16 @@ class GridWidget(LiveWidget):
     def _show_fault(self, fault: str) -> None:
         self.send({"kind": "fault", "msg": {"error": fault}})
 
+    def _progress(self) -> dict[str, Any]:
+        """Return the fields that every message has. The larger `revision` is newer."""
+        with self._lock:
+            self._revision += 1
+            source = self._source
+            state = {
                 "done": source.done,
                 "started": source.started,
                 "summary": source.summary,
+                "money": source.money,
                 "board": source.board(),
             }
             return {"revision": self._revision, **state}
@@ -236,7 +243,8 @@ class GridWidget(LiveWidget):
             "result": lambda msg: self._answer_result(msg, buffers or ()),
             "rate": lambda msg: poster_thread().submit(lambda: self._rate(msg)),
             "start": lambda msg: self._act(self._source.start),
-            "retry": lambda msg: self._act(lambda: self._retry(self._number(msg))),
+            "retry": lambda msg: self._act(lambda: self._again(self._source.retry, msg)),
+            "resume": lambda msg: self._act(lambda: self._again(self._source.resume, msg)),
             "cancel": lambda msg: self._source.cancel(self._number(msg) if "cell" in msg else None),
             "sheet": lambda msg: poster_thread().submit(lambda: self._sheet(msg)),
             "arrange": lambda msg: self._source.change("arrange", msg),
@@ -278,9 +286,10 @@ class GridWidget(LiveWidget):
         self._on_cell(at)
         return {}, []
 
-    def _retry(self, at: int) -> None:
-        """Run a cell again. What shows its job from now on shows the new one."""
-        self._source.retry(at)
+    def _again(self, act: Callable[[int], None], msg: Mapping[str, Any]) -> None:
+        """Run or resume a cell. What shows its job from now on shows the new one."""
+        at = self._number(msg)
+        act(at)
         self._results.forget(str(at))
 
     def _act(self, start: Callable[[], None]) -> Answer:
@@ -323,8 +332,10 @@ NO_JOB = {
     "created_at": None,
     "expected": None,
     "shape": 0.0,
+    "job": "",
     "plan": "",
-    "retry": "",
+    "steps": [],
+    "price": "",
     "cost": "",
 }
 """The fields of a cell that is a video without a job. Others replace what they know better."""
@@ -341,7 +352,8 @@ class SweepSource:
         self._sweep = sweep
         self.id = sweep.id
         self.count = len(sweep)
-        self._new = {cell.index for cell in to_submit(sweep.cells)}
+        self._new = {cell.index for cell in sweep._new}
+        self._takes: dict[int, Job] = {}
 
     @property
     def done(self) -> bool:
@@ -357,6 +369,11 @@ class SweepSource:
     def summary(self) -> str:
         """The progress as text."""
         return self._sweep.summary()
+
+    @property
+    def money(self) -> str:
+        """What it cost so far, and what is to come, as text."""
+        return self._sweep._money_words
 
     @property
     def items(self) -> Sweep:
@@ -390,18 +407,21 @@ class SweepSource:
     def cell(self, at: int) -> dict[str, Any]:
         """Return the fields of a cell that change."""
         cell = self._sweep[at]
-        job = cell.job
+        job = cell.job or self._made(cell)
         shown: dict[str, Any] = {
-            "state": cell.state,
+            "state": cell.state if job is None else job.state.state.value,
             "message": error_text(cell.error) if cell.error is not None else "",
             "shape": shape_of(cell.request),
             "prompt": clip(cell.request.prompt, 2_000),
             "plan": self._plan_of(cell),
-            "retry": cell.plan.price if cell._can_retry else "",
+            "steps": steps_of(cell._ending),
+            "price": button_price(cell._plan_again),
+            "cost": NOT_SUBMITTED if cell.error is not None else "",
         }
         if job is not None:
             received, total = job.state.bytes_transferred
             shown |= {
+                "job": job.id,
                 "reused": job.reused,
                 "queue_position": job.state.queue_position,
                 "held": job.state.held,
@@ -411,7 +431,16 @@ class SweepSource:
                 "expected": job.expected_seconds,
                 "cost": cost(job),
             }
-        return {**NO_JOB, "cell": cell.index, **shown, **measures(cell.video)}
+        return {**NO_JOB, "cell": cell.index, **shown, **measures(job.video if job else None)}
+
+    def _made(self, cell: SweepCell) -> Job | None:
+        """Return the job of a cell that has not started, if its take exists: it is shown before the start."""
+        if cell.plan.found is None or cell.error is not None:
+            return None
+        if cell.index not in self._takes:
+            with suppress(KlingError, OSError):  # a start says what is wrong with the file
+                self._takes[cell.index] = self._sweep._payment.launch(cell.plan)
+        return self._takes.get(cell.index)
 
     def _plan_of(self, cell: SweepCell) -> str:
         """Return what a start does with a cell: the price of a new submission, else why there is none."""
@@ -425,10 +454,10 @@ class SweepSource:
         Raises:
             MediaError: The cell has no video.
         """
-        video = self._sweep[at].video
-        if video is None:
+        job = self._job(at)
+        if job is None or job.video is None:
             raise MediaError("This cell has no video.")
-        return video
+        return job.video
 
     def job(self, at: int) -> Job:
         """Return the job of a cell.
@@ -436,18 +465,31 @@ class SweepSource:
         Raises:
             UsageError: The cell has not started.
         """
-        job = self._sweep[at].job
+        job = self._job(at)
         if job is None:
             raise UsageError("This cell has not started.")
         return job
+
+    def _job(self, at: int) -> Job | None:
+        return self._sweep[at].job or self._made(self._sweep[at])
 
     def start(self) -> None:
         """Start the sweep, within the limits and at the price of its plan."""
         self._sweep.start()
 
     def retry(self, at: int) -> None:
-        """Run a cell again that ended without a result."""
+        """Run a cell that ended without a result, or was left out, within the limits of the sweep."""
         self._sweep._retry(self._sweep[at])
+
+    def resume(self, at: int) -> None:
+        """Follow the job of a cell again of which fal may have a result."""
+        self._sweep._resume(self._sweep[at])
+
+    def adopt(self, job: Job) -> None:
+        """Let the cell follow its job, which was resumed in an opened result."""
+        for cell in self._sweep:
+            if cell._ending is Ending.OPEN and cell.job is not None and cell.job.id == job.id:
+                self._sweep._resume(cell, job)
 
     def cancel(self, at: int | None) -> Future[str]:
         """Cancel the job of a cell, or all jobs with None."""
@@ -464,8 +506,7 @@ class SweepSource:
 
 def _brief_price(sweep: Sweep) -> str:
     """Return what a start of the sweep costs, for its button."""
-    new = to_submit(sweep.cells)
-    if all(cell.plan.settings.backend == "local" for cell in new):
+    if sweep._is_local:
         return "free"
     return "no price on record" if sweep.estimate is None else f"about ${sweep.estimate:.2f}"
 
@@ -508,6 +549,11 @@ class StoryboardSource:
         return len(self._videos)
 
     @property
+    def done(self) -> bool:
+        """True if no film is being made."""
+        return "progress" not in self._film
+
+    @property
     def items(self) -> Storyboard:
         """What a contact sheet shows."""
         return self._board
@@ -548,11 +594,6 @@ class StoryboardSource:
     def cell(self, at: int) -> dict[str, Any]:
         """Return the fields of a shot, as of a sweep's cell."""
         shot = self._videos[at]
-    @property
-    def done(self) -> bool:
-        """True if no film is being made."""
-        return "progress" not in self._film
-
         return {**NO_JOB, "cell": at, "prompt": clip(prompt_of(shot), 2_000), **measures(shot)}
 
     def video(self, at: int) -> Video:
@@ -576,6 +617,11 @@ class StoryboardSource:
     def retry(self, _at: int) -> None:
         """Raise `UsageError`: a storyboard has no jobs."""
         raise UsageError("A shot of a storyboard has no job.")
+
+    resume = retry
+
+    def adopt(self, _job: Job) -> None:
+        """Do nothing: its shots have ended."""
 
     def cancel(self, _at: int | None) -> Future[str]:
         """Stop the film that is being made."""

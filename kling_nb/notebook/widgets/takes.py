@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from kling_nb import errors
 from kling_nb._files import write_file
 from kling_nb._lazy import pillow
 from kling_nb.api import default_session
@@ -21,14 +20,13 @@ from kling_nb.catalog import Endpoint, shipped
 from kling_nb.catalog.shipped import endpoint
 from kling_nb.errors import (
     InputError,
-    InputRefused,
     KlingError,
     MediaError,
     MissingKey,
     ResultGone,
     UsageError,
 )
-from kling_nb.events import Event, JobState, Logged, State
+from kling_nb.events import Ending, Event, JobState, Logged, State, ending_of
 from kling_nb.job.plan import WORDS, Outcome, Plan
 from kling_nb.notebook.card.job import source_of
 from kling_nb.notebook.card.mark import served_url
@@ -156,7 +154,7 @@ class StripTake:
             **saved_fields(job),
             "message": self.fault or _why_no_video(job),
             "resumed": now.resumed,
-            "resumable": job.maker is not None and _may_have_result(job),
+            "steps": [step for step in steps_of(ending_of(now)) if step == "edit" or job.maker is not None],
             "queue_position": now.queue_position,
             "held": now.held,
             "received": received,
@@ -188,6 +186,21 @@ def saved_fields(job: JobLike) -> dict[str, Any]:
         "height": video.height if video else None,
         "duration": video.duration if video else None,
     }
+
+
+STEPS = {
+    Ending.UNSENT: ("start",),
+    Ending.OPEN: ("resume", "edit"),
+    Ending.REFUSED: ("edit",),
+    Ending.FAILED: ("retry", "edit"),
+}
+"""What to do next without a result: the buttons in their order, by their words. All live views have these, of
+a job as of a cell of a sweep. "start" and "retry" may send a request, and show its price."""
+
+
+def steps_of(ending: Ending | None) -> tuple[str, ...]:
+    """Return the buttons for what to do next; none if there is a result, or one is to come."""
+    return () if ending is None else STEPS[ending]
 
 
 _PERCENT = re.compile(r"(\d{1,3}(?:\.\d+)?) ?%")
@@ -246,13 +259,6 @@ def _why_no_video(job: JobLike) -> str:
     if state is State.READY and job.video is None:
         return "The result is not a video. Read it from the job's `output`."
     return STATES[state][1] if state.finished and state is not State.READY else ""
-
-
-def _may_have_result(job: JobLike) -> bool:
-    """Return True if fal may still have a result, so that resuming the job is useful."""
-    if job.state.state is State.UNCERTAIN:
-        return True
-    return job.state.request_id is not None and isinstance(job.error, errors.NOT_FINAL)
 
 
 def _cell_text(job: JobLike) -> tuple[str, str]:
@@ -389,7 +395,7 @@ def finals(job: JobLike) -> list[dict[str, Any]]:
     """
     given, state, backend = job.request.endpoint, job.state.state, "fal"
     endpoint: Endpoint | None = None
-    if state in {State.FAILED, State.CANCELLED} and not isinstance(job.error, (InputError, InputRefused)):
+    if "retry" in steps_of(ending_of(job.state)):
         label, backend = "Retry", job.backend
     elif state is State.READY and job.backend == "local":
         label, endpoint = "Make it with Kling", given
@@ -404,17 +410,23 @@ def finals(job: JobLike) -> list[dict[str, Any]]:
         return []
     if isinstance(plan.refusal, MissingKey):
         return []
-    price = "free" if backend == "local" else plan.price
     return [
         {
             "label": label,
-            "words": price if plan.submits else WORDS[plan.outcome].brief,
+            "words": button_price(plan),
             "endpoint": endpoint.id if endpoint else None,
             "backend": backend,
             "outcome": plan.outcome.value,
             "refusal": error_text(plan.refusal) if plan.refusal else "",
         }
     ]
+
+
+def button_price(plan: Plan) -> str:
+    """Return what a press of a button that carries out a plan costs, for its face."""
+    if not plan.submits:
+        return WORDS[plan.outcome].brief
+    return "free" if plan.settings.backend == "local" else plan.price
 
 
 def _sister(draft: Endpoint) -> Endpoint | None:
