@@ -168,7 +168,7 @@ def stage(
     """Show all scenes of a kind in one notebook, and bring them into their pose."""
     kind = KINDS[name]
     page = browser.new_page(
-        viewport={"width": width + 120, "height": 2_000}, color_scheme="null", forced_colors="null"
+        viewport={"width": width + 120, "height": 3_000}, color_scheme="null", forced_colors="null"
     )
     page.set_default_timeout(PATIENCE_MS)
     if kind.function:
@@ -289,6 +289,18 @@ def change(job: Locator) -> None:
     job.get_by_role("radio", name="10 s").check(force=True)
     job.get_by_role("radio", name="1:1").check(force=True)
     job.get_by_role("button", name="Generate · about $").wait_for()
+
+
+def open_cell(grid: Locator) -> None:
+    """Open the first cell, and go to a frame of it."""
+    grid.get_by_role("button", name="Open").first.click()
+    at_frame(grid.get_by_role("region", name="Opened cell"), 24)
+
+
+def open_failed_cell(grid: Locator) -> None:
+    """Open a cell that has no video."""
+    grid.get_by_role("button", name="Details").click()
+    grid.get_by_role("region", name="Opened cell").get_by_role("button", name="Edit").wait_for()
 
 
 def search_log(job: Locator) -> None:
@@ -439,7 +451,12 @@ KINDS = {
     ),
     "grid": Kind(
         "grid",
-        dict.fromkeys(("planning", "running", "partly failed", "done", "flowing", "tall", "storyboard")),
+        {
+            **dict.fromkeys(("planning", "running", "partly failed", "done", "flowing", "tall")),
+            "opened": open_cell,
+            "opened, failed": open_failed_cell,
+            "storyboard": None,
+        },
     ),
     "panel": Kind(
         "panel",

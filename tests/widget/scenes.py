@@ -43,6 +43,7 @@ from kling_nb.notebook.card import html as card
 from kling_nb.notebook.card.html import Card
 from kling_nb.notebook.card.job import card_of, panel_card
 from kling_nb.notebook.card.mark import Mark, Part
+from kling_nb.notebook.card.words import NOT_CHARGED, NOT_SUBMITTED
 from kling_nb.notebook.tables import html as endpoint_table
 from kling_nb.notebook.widgets.grid import GridWidget, measures
 from kling_nb.notebook.widgets.job import JobWidget
@@ -255,6 +256,7 @@ class Sheet:
         ready = sum(cell.get("state") == "READY" for cell in cells)
         self.done = not any(cell["state"] in LIVE for cell in cells)
         self.started = fields.pop("started", True)
+        self.money = fields.pop("money", "")
         self.summary = fields.pop("summary", f"{ready} of {self.count} ready")
 
     def describe(self):
@@ -291,14 +293,20 @@ class Sheet:
         shape = [*COLUMNS.values()][at % 3] if self.count == 6 else 16 / 9
         known = {"message": "", "reused": False, "queue_position": None, "held": False, "received": 0}
         known |= {"total": None, "shape": shape, "created_at": time.time() - 60, "expected": None}
-        known |= {"prompt": FOX, "cost": "", "plan": "about $0.35", "retry": ""}
+        known |= {"prompt": FOX, "cost": "", "plan": "about $0.35", "steps": [], "price": "about $0.35"}
+        known["job"] = f"job-{at}"
         return {"cell": at, **known, **given, **measures(video)}
 
     def video(self, at):
         return self.cells[at]["video"]
 
-    def job(self, _at):
-        return ready()
+    def job(self, at):
+        return {"FAILED": JOBS["refused by policy"], "UNCERTAIN": JOBS["uncertain"]}.get(
+            self.cells[at]["state"], ready
+        )()
+
+    def adopt(self, _job):
+        pass
 
     def cancel(self, _at):
         asked = Future()
@@ -314,6 +322,7 @@ COLUMNS = {"16:9": 16 / 9, "1:1": 1.0, "9:16": 9 / 16}
 """The columns of a table, and the shape of the videos in each."""
 WAITING = {"state": "WAITING", "created_at": None}
 REUSED = {"reused": True, "cost": "already made, free (2026-11-03)"}
+UNSENT = {"steps": ["start"], "cost": NOT_SUBMITTED, "created_at": None, "job": ""}
 LIMIT = (
     "The sweep would cost about $2.10, and max_cost is $1.00. Nothing was sent.\n"
     "Raise max_cost, or take fewer."
@@ -333,8 +342,7 @@ def tall(**fields):
 GRIDS = {
     "planning": lambda: Sheet(
         "planning",
-        [WAITING] * 4
-        + [{**WAITING, "plan": "already made, free"}, {**WAITING, "plan": "the same as another"}],
+        [WAITING] * 4 + [made("1:1", **REUSED), {**WAITING, "plan": "the same as another"}],
         started=False,
         price="6 cells · 1 already made, free · 1 the same as another · 4 to make, about $1.40",
         start_price="about $1.40",
@@ -350,7 +358,7 @@ GRIDS = {
             {"state": "SUBMITTING"},
             WAITING,
         ],
-        start_price="about $1.75",
+        money="about $1.75 so far · about $0.35 to go",
         summary="1 of 6 ready, 5 to come",
     ),
     "partly failed": lambda: Sheet(
@@ -358,33 +366,65 @@ GRIDS = {
         [
             made("16:9", **REUSED),
             made("1:1"),
-            {"state": "FAILED", "message": str(POLICY), "retry": "about $0.35", "cost": "not charged"},
-            {"state": "FAILED", "message": LIMIT, "retry": "about $0.35", "created_at": None},
-            {"state": "CANCELLED", "message": "Cancelled. There is no result.", "retry": "about $0.35"},
+            {"state": "FAILED", "message": str(POLICY), "steps": ["edit"], "cost": NOT_CHARGED},
+            {"state": "FAILED", "message": LIMIT, **UNSENT},
+            {
+                "state": "CANCELLED",
+                "message": "Cancelled. There is no result.",
+                "steps": ["retry", "edit"],
+                "cost": NOT_CHARGED,
+            },
             {
                 "state": "SKIPPED",
                 "message": "This cell of the sweep was not started. Nothing was sent.",
-                "retry": "about $0.35",
-                "created_at": None,
+                **UNSENT,
             },
         ],
+        money="about $0.35 in all",
         summary="2 of 6 ready, 4 without a result",
     ),
-    "done": lambda: Sheet("done", [made(shape) for shape in (*COLUMNS, *COLUMNS)]),
+    "done": lambda: Sheet(
+        "done", [made(shape) for shape in (*COLUMNS, *COLUMNS)], money="about $2.10 in all"
+    ),
+    "opened": lambda: Sheet("opened", [made("16:9", caption="5 s"), made("1:1")]),
+    "opened, failed": lambda: Sheet(
+        "opened-failed",
+        [
+            made("16:9", caption="5 s"),
+            {
+                "state": "FAILED",
+                "message": str(POLICY),
+                "steps": ["edit"],
+                "cost": NOT_CHARGED,
+                "caption": "10 s",
+            },
+        ],
+        summary="1 of 2 ready, 1 without a result",
+    ),
     "flowing": lambda: Sheet(
         "flowing",
-        [made("16:9", caption="5 s"), made("1:1"), made("9:16"), {**WAITING, "caption": LENS}],
-        start_price="about $1.40",
+        [
+            made("16:9", caption="5 s"),
+            made("1:1"),
+            made("9:16"),
+            {"state": "SUBMITTING", "held": True, "caption": LENS},
+        ],
+        money="about $1.40 so far",
     ),
     "tall": lambda: Sheet(
         "tall",
         [
             made("9:16"),
             tall(state="IN_PROGRESS", expected=130.0),
-            tall(state="UNCERTAIN", message=str(UNANSWERED), cost="cost not known"),
+            tall(
+                state="UNCERTAIN",
+                message=str(UNANSWERED),
+                cost="cost not known",
+                steps=["resume", "edit"],
+            ),
             tall(created_at=None),
         ],
-        start_price="about $1.40",
+        money="about $1.05 so far · about $0.35 to go",
         summary="1 of 4 ready, 1 without a result, 2 to come",
     ),
     "storyboard": lambda: Sheet(
@@ -450,6 +490,19 @@ def fill_ledger(count=1_000):
 # -- cards -----------------------------------------------------------------------------
 
 
+def running_sweep():
+    """A sweep of which each cell stands somewhere else, as the card has it until its end."""
+    study = priced().sweep(
+        ["a calm sea", "a stormy sea"], endpoint=PRICED, aspect_ratio=[*COLUMNS], start=False
+    )
+    jobs = (ready(), running(), *(JOBS[name]() for name in ("queued", "downloading", "failed")))
+    for cell, job in zip(study, jobs, strict=False):
+        cell.job, cell.error, cell._bought = job, job.error, True
+        study._notify(cell)
+    study._running = Future()
+    return study
+
+
 def cards():
     """Every card as HTML, by name."""
     found = {}
@@ -490,7 +543,7 @@ def cards():
     study.wait()
     found["sweep"] = grid_card.sweep_html(study)
     found["sweep, files gone"] = card.note_missing(found["sweep"], lambda src: "calm" in src, GET_BACK)
-    found["sweep, running"] = grid_card.sweep_html(study, players=False)
+    found["sweep, running"] = grid_card.sweep_html(running_sweep(), players=False)
     media = MediaFolder(Path("kling_media"))
     found["panel"] = f'<div class="kling-card">{panel_card(media)["text/html"]}</div>'
     found["endpoints"] = (
