@@ -32,7 +32,7 @@ FORCED = ("--force-high-contrast", "--force-dark-mode")
 which are images of the browser, have the colours of another palette than their text."""
 WIDTHS = (320, 700, 1200)
 PATIENCE_MS = 60_000
-FADE_MS = 10_000
+FADE_MS = 25_000
 """Until JupyterLab's widget manager has asked a new kernel for its widgets; those made meanwhile are dead."""
 NO_SUBSHELLS = '{"commsOverSubshells": "disabled"}'
 TALLEST = 4_000

@@ -594,9 +594,9 @@ class Sweep:
         if not self.started or self._is_local or self.estimate is None:
             return ""
         spent, to_come = self._money()
-        parts = [f"about ${spent:.2f} {'in all' if self.done else 'so far'}"] if spent else []
-        parts += [f"about ${to_come:.2f} to go"] if to_come else []
-        return " · ".join(parts) or ("not charged" if self.done else "")
+        parts = [f"${spent:.2f} {'in all' if self.done else 'so far'}"] if spent else []
+        parts += [f"${to_come:.2f} to go"] if to_come else []
+        return f"about {', '.join(parts)}" if parts else "not charged" if self.done else ""
 
     # -- watching and showing --------------------------------------------------------
 

@@ -221,7 +221,7 @@ def test_a_cell_that_was_left_out_is_started(make_session: MakeSession, fal: Scr
     study = make_session(prices={"v1-pro": 0.1}).sweep(["a fox", "a wolf"], concurrency=1)
     fal.wait_for(lambda: study[0].job is not None and study[0].job.request_id)
     shown = SweepSource(study)
-    assert shown.money == "about $0.50 so far · about $0.50 to go"
+    assert shown.money == "about $0.50 so far, $0.50 to go"
     study.cancel()
     study.wait(20, check=False)
     assert [shown.cell(at)["cost"] for at in (0, 1)] == ["not charged", "not submitted, not charged"]

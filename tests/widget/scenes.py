@@ -358,7 +358,7 @@ GRIDS = {
             {"state": "SUBMITTING"},
             WAITING,
         ],
-        money="about $1.75 so far · about $0.35 to go",
+        money="about $1.75 so far, $0.35 to go",
         summary="1 of 6 ready, 5 to come",
     ),
     "partly failed": lambda: Sheet(
@@ -424,7 +424,7 @@ GRIDS = {
             ),
             tall(created_at=None),
         ],
-        money="about $1.05 so far · about $0.35 to go",
+        money="about $1.05 so far, $0.35 to go",
         summary="1 of 4 ready, 1 without a result, 2 to come",
     ),
     "storyboard": lambda: Sheet(
