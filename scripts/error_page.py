@@ -12,6 +12,7 @@ from pathlib import Path
 
 from kling_nb import errors
 from kling_nb.fal import replies
+from kling_nb.fal.replies import Reached, charge_of
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "errors.md"
 MARK = "<!-- From here on the page is printed by scripts/error_page.py. -->\n"
@@ -27,8 +28,8 @@ TYPES = """
 ## fal's types
 
 The `error_type` of an answer, the error that kling_nb raises, and its remedy. The HTTP status classifies
-other types. fal may bill a refusal by its content policy. If its answer says what it bills, the message
-does, too: "Not charged." or "fal bills it."
+other types. A remedy begins with "Not charged", "fal bills it" or "fal may bill it" where that is a question:
+after a refusal by the content policy, by what fal's answer says, and after a fault of the platform.
 
 | `error_type` | error | what to do |
 |---|---|---|
@@ -103,7 +104,8 @@ def advice(kind: type[errors.KlingError]) -> str:
 
 def types() -> Iterator[str]:
     """Yield the rows of fal's error types, in the order of its documentation."""
-    for name, (kind, remedy) in replies.TYPES.items():
+    for name, (kind, _) in replies.TYPES.items():
+        remedy = replies.remedy_of(kind, [name], charge_of(Reached.ACCEPTED, None, name))
         yield f"| `{name}` | `{kind.__name__}` | {remedy} |\n"
 
 

@@ -45,8 +45,7 @@ NOT_FOUND_PATIENCE = 4
 """404s in a row before a request counts as gone. A single one may come from a replica that is behind."""
 
 UNCERTAIN_REMEDY = (
-    "It was not sent again, so it is not charged twice. Run the cell again to look for it at fal.\n"
-    "https://fal.ai/dashboard/requests shows it too. If it is not there: --new (API: new=True)."
+    "Run the cell again to look for it at fal; only --new (API: new=True) sends it again, at a second charge."
 )
 """What to do about a submission without a clear answer."""
 
@@ -383,6 +382,6 @@ def _in_progress(code: int, data: Mapping[str, Any] | None) -> bool:
 
 def _uncertain_error(reason: str) -> errors.SubmissionUncertain:
     return errors.SubmissionUncertain(
-        f"The request was sent, but no clear answer came ({reason}). fal may have accepted it.",
+        f"The request was sent without a clear answer ({reason}): fal may have accepted it.",
         remedy=UNCERTAIN_REMEDY,
     )

@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import Enum, StrEnum, auto
 from typing import Any
 
 from kling_nb._lazy import httpx
@@ -134,24 +134,17 @@ REMEDY: Mapping[type[ResponseError], str] = {
     EndpointNotFound: "Check the endpoint's id. %kling endpoints lists the known ones.",
     RequestNotFound: "Check the id. fal has no request with it, or no longer keeps its result.",
     InputRefused: "Change the named parameter and run the cell again.",
-    ContentRefused: "Change the prompt or image. fal may bill a refusal made after generation.",
+    ContentRefused: "Change the prompt or image.",
     RateLimited: "Wait a moment, then run the cell again.",
     PlatformError: "Run the cell again for a new attempt.",
 }
 """The remedy for each class of error, unless its type has a better one in `TYPES`."""
 
-_REMEDY_FREE, _REMEDY_BILLED = (
-    "Change the prompt or image. Not charged.",
-    "Change the prompt or image. fal bills it.",
-)
-"""Of `ContentRefused`, where fal says what it bills, or has not accepted the request."""
-
-_SERVER_FAULT = "fal does not bill server errors. Run the cell again: it sends a new job."
-"""Only for types that fal documents as free, those in `FREE_TYPES`."""
+_SERVER_FAULT = "Run the cell again for a new job."
 
 _NUMBER = "Give the named parameter a value within its limit, then run the cell again."
 _ARCHIVE = "Give another .zip file. The message names the allowed types and number of files."
-_NOT_GENERATED = "Nothing was generated. Run the cell again for a new attempt."
+_NOT_GENERATED = "Nothing was generated: run the cell again for a new attempt."
 
 TYPES: Mapping[str, tuple[type[ResponseError], str]] = {
     # model errors, FAL-PROTOCOL §11.1
@@ -201,11 +194,11 @@ TYPES: Mapping[str, tuple[type[ResponseError], str]] = {
     # request errors, §11.2
     "request_timeout": (
         PlatformError,
-        "The job ran longer than fal allows. fal does not bill server errors. Run the cell again.",
+        "Run the cell again, or ask for less, because the job ran longer than fal allows.",
     ),
     "startup_timeout": (
         PlatformError,
-        "The work did not start in time. fal does not bill server errors. Run the cell again later.",
+        "Run the cell again later, because the work did not start in time.",
     ),
     "runner_scheduling_failure": (PlatformError, _SERVER_FAULT),
     "runner_connection_timeout": (PlatformError, _SERVER_FAULT),
@@ -215,11 +208,11 @@ TYPES: Mapping[str, tuple[type[ResponseError], str]] = {
     "runner_incomplete_response": (PlatformError, _SERVER_FAULT),
     "runner_server_error": (
         PlatformError,
-        "fal does not bill server errors. Run the cell again. If it fails again, change the input.",
+        "Run the cell again, or change the input if it fails again.",
     ),
     "client_disconnected": (PlatformError, _NOT_GENERATED),
     "client_cancelled": (PlatformError, _NOT_GENERATED),
-    "bad_request": (PlatformError, "Nothing was generated. Check the options of the submission."),
+    "bad_request": (PlatformError, "Check the options of the submission."),
     "internal_error": (PlatformError, _SERVER_FAULT),
     "rate_limited": (RateLimited, REMEDY[RateLimited]),
     "concurrent_requests_limit": (
@@ -258,6 +251,48 @@ LATER_TYPES = FREE_TYPES - {"bad_request"} | {"concurrent_requests_limit", "rate
 """Types with which a 429 means that a submission was not accepted and may be accepted later."""
 
 
+class Reached(Enum):
+    """How far a request came."""
+
+    NOWHERE = auto()
+    """Nothing was sent."""
+    REFUSED = auto()
+    """fal answered the submission with an error, so it has accepted nothing."""
+    UNCLEAR = auto()
+    """The submission has no clear answer."""
+    ACCEPTED = auto()
+    """fal has given it a request id."""
+
+
+class Charge(Enum):
+    """What fal charges for a request, and how a remedy begins that says so."""
+
+    NONE = "Not charged"
+    UNITS = "fal bills it"
+    UNKNOWN = "fal may bill it"
+
+
+def charge_of(
+    reached: Reached, units: str | None = None, error_type: str | None = None, *, unpaid: bool = False
+) -> Charge:
+    """Return what fal charges for a request. All that says or counts a cost follows this.
+
+    A bare 5xx, or an `error` without a type, does not show that it cost nothing (FAL-PROTOCOL §6.4).
+
+    Args:
+        reached: How far it came.
+        units: `x-fal-billable-units` of its result or refusal, or None.
+        error_type: fal's type of its failure, or None.
+        unpaid: True if it is known to be free: it was cancelled before it started.
+    """
+    if reached in {Reached.NOWHERE, Reached.REFUSED}:
+        return Charge.NONE
+    if units:
+        return Charge.NONE if number_of(units) == 0 else Charge.UNITS
+    free = unpaid or (reached is Reached.ACCEPTED and error_type in FREE_TYPES)
+    return Charge.NONE if free else Charge.UNKNOWN
+
+
 def from_response(
     status_code: int,
     headers: Mapping[str, str],
@@ -285,9 +320,8 @@ def from_response(
     text = _words(data) if data else clip(" ".join(body.decode("utf-8", "replace").split()), 120)
     kind = _kind(status_code, text, details, error_type, request_id)
     units = headers.get("x-fal-billable-units")
-    remedy = _remedy(kind, [error_type, *(detail.type for detail in details)])
-    if kind is ContentRefused and (request_id is None or number_of(units) is not None):
-        remedy = _REMEDY_BILLED if request_id and number_of(units) else _REMEDY_FREE
+    charge = charge_of(Reached.ACCEPTED if request_id else Reached.REFUSED, units, error_type)
+    remedy = remedy_of(kind, [error_type, *(detail.type for detail in details)], charge)
     message = "; ".join(_describe(detail) for detail in details) or f"{_opening(what, status_code)} {text}"
     return kind(
         clip(_one_line(message).rstrip(":"), 600),
@@ -323,7 +357,7 @@ def from_error_text(text: str, error_type: str | None, *, request_id: str | None
     kind = _kind(0, text, (), error_type, request_id)
     return kind(
         clip(_one_line(f"fal reports that the request failed: {text}"), 600),
-        remedy=_remedy(kind, [error_type]),
+        remedy=remedy_of(kind, [error_type], charge_of(Reached.ACCEPTED, None, error_type)),
         request_id=request_id,
         status_code=0,
         error_type=error_type,
@@ -353,10 +387,17 @@ def _kind(
     return PlatformError
 
 
-def _remedy(kind: type[ResponseError], types: Sequence[str | None]) -> str:
-    """Return the remedy of the first type that belongs to this class, or the remedy of the class."""
+def remedy_of(kind: type[ResponseError], types: Sequence[str | None], charge: Charge) -> str:
+    """Return the remedy of the first type that belongs to this class, or the remedy of the class.
+
+    It begins with the charge where a reader would ask for it: a refusal after generation may be billed, and a
+    fault of the platform is not.
+    """
     known = (TYPES[name] for name in types if name is not None and name in TYPES)
-    return next((remedy for of, remedy in known if of is kind), REMEDY.get(kind, ""))
+    remedy = next((remedy for of, remedy in known if of is kind), REMEDY.get(kind, ""))
+    if kind is ContentRefused or FREE_TYPES.intersection(filter(None, types)):
+        return f"{charge.value}: {remedy[:1].lower()}{remedy[1:]}"
+    return remedy
 
 
 def _opening(what: str, status: int) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from kling_nb import errors
 from kling_nb.events import Cancelled, JobState, Logged, State
-from kling_nb.fal.replies import FREE_TYPES
+from kling_nb.fal.replies import Charge, Reached, charge_of
 from kling_nb.job.job import Job, row_of_cancelled
 from kling_nb.ledger import GONE, Entry, Ledger
 
@@ -105,22 +105,15 @@ class JobRecord(RowWriter):
 def failure_columns(fault: errors.KlingError, *, accepted: bool) -> dict[str, Any]:
     """Return the ledger columns of a request that failed, and that fal had `accepted` or not.
 
-    Its price is free again only if the error type or zero billed units show that it cost nothing. A bare 5xx
-    or an `error` without a type does not show it (FAL-PROTOCOL §6.4).
+    Its price is free again only if it is known that it cost nothing (`charge_of`).
     """
-    columns: dict[str, Any] = {
-        "state": State.FAILED,
-        "error": str(fault),
-        "error_type": getattr(fault, "error_type", None),
-    }
-    is_free = not accepted
-    if isinstance(fault, errors.ResponseError):
-        is_free |= fault.error_type in FREE_TYPES or fault.billable_units in {"0", "0.0"}
-        if fault.billable_units is not None:
-            columns["units"] = fault.billable_units  # a refusal may be billed
+    error_type, units = getattr(fault, "error_type", None), getattr(fault, "billable_units", None)
+    columns: dict[str, Any] = {"state": State.FAILED, "error": str(fault), "error_type": error_type}
+    if units is not None:
+        columns["units"] = units  # a refusal may be billed
     if accepted and isinstance(fault, errors.RequestNotFound):
         columns["error_type"] = GONE  # it was probably paid for, so only `new` buys it again
-    if is_free:
+    if charge_of(Reached.ACCEPTED if accepted else Reached.REFUSED, units, error_type) is Charge.NONE:
         columns["reserved_usd"] = 0.0
     return columns
 
@@ -139,14 +132,14 @@ def result_gone_error(entry: Entry) -> errors.RequestNotFound:
     """Return the error of a request that fal accepted and no longer finds."""
     if entry.sent_at is None:  # it was submitted elsewhere, as the caller of `get_job` states
         return errors.RequestNotFound(
-            f"fal does not find request {entry.request_id} of {entry.endpoint}. Nothing was sent.",
-            remedy="Check request id, endpoint and key, then try again. fal may have deleted an old result.",
+            f"fal does not find request {entry.request_id} of {entry.endpoint}, or has deleted it.",
+            remedy="Check request id, endpoint and key, then try again; this asks only, and is free.",
             request_id=entry.request_id,
             status_code=404,
             error_type=GONE,
         )
     made = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.created_at))
-    known = [f"submitted {made}", entry.endpoint]
+    known = [f"request {entry.request_id}", f"submitted {made}", entry.endpoint]
     if entry.units is not None:
         known.append(f"billed units {entry.units}")
     if entry.reserved_usd:
@@ -154,12 +147,8 @@ def result_gone_error(entry: Entry) -> errors.RequestNotFound:
     if entry.media_path is not None:
         known.append(f"file was {entry.media_path}")
     return errors.ResultGone(
-        f"fal no longer has the result of job {entry.id} ({', '.join(known)}). Nothing was sent.",
-        remedy=(
-            f"Its request id is {entry.request_id}. fal keeps results for 30 days; without stored\n"
-            "payloads (account setting, --no-store) for 6 minutes to 1 hour.\n"
-            "To generate another take, at a new charge: --new (API: new=True)."
-        ),
+        f"fal no longer has the result of job {entry.id} ({', '.join(known)}).",
+        remedy="To make another take, at a new charge: --new (API: new=True).",
         request_id=entry.request_id,
         status_code=404,
         error_type=GONE,
@@ -169,10 +158,10 @@ def result_gone_error(entry: Entry) -> errors.RequestNotFound:
 def other_key_error(entry: Entry) -> errors.RequestNotFound:
     """Return the error of a request of another key. The key set now cannot find it, even if it exists."""
     return errors.RequestNotFound(
-        f"Job {entry.id} was sent with another key, and the key set now does not find it. Nothing was sent.",
+        f"Job {entry.id} was sent with another key, and the key set now does not find it.",
         remedy=(
-            "Set that key, then run the cell again.\n"
-            "To generate another take with this key, at a new charge: --new (API: new=True)."
+            "Set that key, then run the cell again; with this key, --new (API: new=True) makes another take"
+            " at a new charge."
         ),
         request_id=entry.request_id,
         status_code=404,

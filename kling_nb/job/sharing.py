@@ -321,9 +321,9 @@ class Sharing:
             known = f" (request {holder.request_id})" if holder.request_id else ""
             raise SubmissionUncertain(
                 f"{holder.host} sent this request on {sent} with another account{known}, and is not at work"
-                f" any more. {NOTHING_SENT}",
-                remedy="On that machine: kling-nb resume. Its take is then in the library.\n"
-                "To buy another one here: --new (API: new=True).",
+                " any more: nothing was sent from here.",
+                remedy="Run kling-nb resume there to get its take into the library; only --new"
+                " (API: new=True) sends it from here, at a second charge.",
             )
         self._log(
             f"{holder.host} sent this request on {sent}, and is not at work any more. fal is asked for it."

@@ -251,7 +251,7 @@ class JobSubmission:
         self.fresh = False  # fal has accepted the request
         if await self._is_of_another_job(ref.request_id):
             raise uncertain_error(
-                self._record.entry, f"The answer has the request id of another job: {ref.request_id}."
+                self._record.entry, f"its answer has the request id of another job, {ref.request_id}"
             )
         await self._record.note(state=State.IN_QUEUE, request_id=ref.request_id, **_urls(ref))
         if self._sharing is not None:
@@ -382,7 +382,7 @@ def _unknown_host_error(entry: Entry) -> errors.KlingError:
         )
     host = urlsplit(entry.status_url or "").hostname
     return errors.UnreachableError(
-        f"Job {entry.id} was submitted to {host}, which is not among the hosts set now. Nothing was sent.",
+        f"Job {entry.id} was submitted to {host}, which is not among the hosts set now.",
         remedy="Set queue_url to the host of the submission, then run the cell again.",
         request_id=entry.request_id,
     )
@@ -529,37 +529,46 @@ def _hash_of_data_uri(value: Any) -> str | None:
 
 
 def uncertain_error(entry: Entry, seen: str = "", remedy: str = "") -> errors.SubmissionUncertain:
-    """Return the error of a row that was sent and has no request id."""
+    """Return the error of a row that was sent and has no request id: what happened, and what to do.
+
+    Args:
+        entry: The row.
+        seen: What is known of it, as the end of a sentence.
+        remedy: What to do, in one sentence.
+    """
     sent = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.sent_at or entry.created_at))
     return errors.SubmissionUncertain(
-        f"Job {entry.id} was sent on {sent} without an answer: fal may have accepted it. {seen}".rstrip(),
+        f"Job {entry.id} was sent on {sent} without an answer: {seen or 'fal may have accepted it'}.",
         remedy=remedy or UNCERTAIN_REMEDY,
     )
+
+
+_SECOND = "only --new (API: new=True) sends it again, at a second charge."
 
 
 def _other_key_error(entry: Entry) -> errors.SubmissionUncertain:
     """Return the error of a row that may be of another account, whose requests this key does not list."""
     return uncertain_error(
         entry,
-        "It was sent with another key. With the key that is set now, fal lists no such request.",
-        "Set that key and run the cell again to look for it at fal. It was not sent again.",
+        "fal may have accepted it for another key, and does not list it for the key that is set now",
+        f"Set that key and run the cell again to look for it at fal; {_SECOND}",
     )
 
 
 def _other_kernel_error(entry: Entry) -> errors.SubmissionUncertain:
     return uncertain_error(
         entry,
-        "fal lists one such request, but another kernel is sending the same request now.",
-        "Run the cell again in a minute. It was not sent again.",
+        "fal lists one such request, but another kernel is sending the same now",
+        f"Run the cell again in a minute; {_SECOND}",
     )
 
 
 def _adopted_error(entry: Entry, adopted: Sequence[str]) -> errors.SubmissionUncertain:
-    which = "It" if len(adopted) == 1 else "One of them"
+    which = "it is" if len(adopted) == 1 else "it is one of"
     return uncertain_error(
         entry,
-        f"fal lists {', '.join(adopted[:3])}, opened by get_job before. {which} is most likely this job.",
-        "Get it: kling_nb.get_job(ID). It was not sent again. For another take: --new (API: new=True).",
+        f"most likely {which} {', '.join(adopted[:3])}, which get_job opened before",
+        f"Get it with kling_nb.get_job(ID), free; {_SECOND}",
     )
 
 
@@ -571,27 +580,23 @@ def _no_match_error(
         ids = ", ".join(free[:3]) + (", …" if free[3:] else "")
         return uncertain_error(
             entry,
-            f"fal lists {len(free)} requests that match: {ids}.",
-            f"Get one: kling_nb.get_job(ID, endpoint={entry.endpoint!r})\n"
-            "It was not sent again. For another take: --new (API: new=True).",
+            f"fal lists {len(free)} requests that match, {ids}",
+            f"Get one with kling_nb.get_job(ID, endpoint={entry.endpoint!r}), free; {_SECOND}",
         )
     unseen = sum(request.input is None for request in listed)
     if unseen:
         return uncertain_error(
-            entry,
-            f"fal lists {unseen} requests of that time, but not their inputs, so kling_nb cannot match them.",
+            entry, f"fal may have accepted it, but lists its {unseen} requests of that time without inputs"
         )
-    nearly = f" Nearly the same: {', '.join(near)}." if near else ""
+    nearly = f" (nearly the same: {', '.join(near)})" if near else ""
     if time.time() - (entry.sent_at or entry.created_at) < LIST_LAG:
         return uncertain_error(
             entry,
-            f"fal lists no such request yet.{nearly}",
-            "fal may list it only when it has ended. Run the cell again from time to time, for two hours.\n"
-            "It was not sent again. To send it anyway, and perhaps pay twice: --new (API: new=True).",
+            f"fal may have accepted it, but lists no such request yet{nearly}",
+            f"Run the cell again from time to time, for two hours, to look for it; {_SECOND}",
         )
     return uncertain_error(
         entry,
-        f"fal lists no such request.{nearly}",
-        "Most likely fal did not accept it. It was not sent again. To send it: --new (API: new=True).\n"
-        "The list may be late: %kling resume looks again.",
+        f"most likely fal did not accept it, because it lists no such request{nearly}",
+        "To send it: --new (API: new=True), at a second charge if fal has it after all.",
     )

@@ -130,7 +130,7 @@ def test_content_policy(shared: RunningKernel, server: ScriptedFal) -> None:
     server.script = Script([Run(), Fail.refused(detail)])
     message = refusal(shared, "%%kling\na forbidden cat")
     assert "ContentRefused" in message
-    assert "Change the prompt" in message
+    assert "may bill it: change the prompt" in message
 
 
 def test_time_out_leaves_the_job_running(shared: RunningKernel, server: ScriptedFal) -> None:

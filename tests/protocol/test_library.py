@@ -388,7 +388,7 @@ def test_what_a_machine_of_another_account_sent_is_uncertain_and_not_sent_again(
     let_time_pass(studio)
     for _ in range(2):
         job = jo.submit("a cat")
-        with pytest.raises(errors.SubmissionUncertain, match=r"another account.*Nothing was sent"):
+        with pytest.raises(errors.SubmissionUncertain, match=r"another account.*nothing was sent"):
             job.wait()
         assert job.state.state is State.UNCERTAIN
     assert [entry.state for entry in jo.jobs()] == [State.FAILED] * 2  # this machine sent nothing

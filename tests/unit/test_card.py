@@ -200,7 +200,7 @@ def test_a_reused_take_says_that_it_cost_nothing(ready: Card) -> None:
     [
         ("SUBMITTING", "submitting", "Sending the request."),
         ("IN_QUEUE", "in queue", "Waiting in the queue."),
-        ("IN_PROGRESS", "generating", "The result will appear here."),
+        ("IN_PROGRESS", "generating", "%kling resume gets it back."),
         ("DOWNLOADING", "downloading", "is being downloaded"),
         ("CANCELLED", "cancelled", "Cancelled. There is no result."),
         ("UNCERTAIN", "uncertain", "dashboard/requests"),

@@ -21,7 +21,9 @@ FREE = InputRefused("no", status_code=422, billable_units="0")
 BILLED = InputRefused("no", status_code=422, billable_units="3.5")
 UNKNOWN = InputRefused("no", status_code=422)
 PLATFORM = PlatformError("oops", status_code=503, error_type="runner_disconnected")
+REFUSED = InputRefused("fal refused the input", status_code=422)
 BARE = PlatformError("oops", status_code=503)
+MODEL = PlatformError("oops", status_code=500, error_type="internal_server_error")
 GONE = ResultGone("gone", status_code=404)
 ENDS: dict[str, tuple[tuple[Event, ...], str]] = {
     "ready": ((SENT, Ready(units="10")), "10 billable units"),
@@ -34,6 +36,8 @@ ENDS: dict[str, tuple[tuple[Event, ...], str]] = {
     "a 5xx that names no type": ((SENT, Running(), Failed(BARE)), "cost not known"),
     "result gone": ((SENT, Failed(GONE)), "cost not known"),
     "never sent": ((Failed(UsageError("never sent")),), "not submitted, not charged"),
+    "refused at its submission": ((Failed(REFUSED),), "not charged"),
+    "a type that fal does not call free": ((SENT, Failed(MODEL)), "cost not known"),
     "cancelled in the queue": ((SENT, Cancelled()), "not charged"),
     "cancelled while it ran": ((SENT, Running(), Cancelled()), "cost not known"),
     "cancelled before it was sent": ((Cancelled(),), "not submitted, not charged"),
@@ -118,16 +122,30 @@ def test_a_row_of_the_ledger_says_the_same(tmp_path: Path, columns: dict[str, An
     assert card_of_entry(entry).cost == words
 
 
-def test_a_row_that_was_never_sent_says_so(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("sent", "error", "words"),
+    [
+        (False, UsageError("It was never sent."), "not submitted, not charged"),
+        (True, REFUSED, "not charged"),
+        (True, None, "cost not known"),
+    ],
+)
+def test_a_row_without_a_request_id_says_how_far_it_came(
+    tmp_path: Path, sent: bool, error: Any, words: str
+) -> None:
     ledger = Ledger(tmp_path / "ledger.sqlite3")
     try:
         intent = Intent(
             "fal", endpoint="x/y", input={}, prompt="a", fingerprint="f", folder=tmp_path, take=None
         )
         row, _ = ledger.claim(intent)
-        ledger.update(row.id, state=State.FAILED, error="It was never sent.", reserved_usd=0.0)
+        if sent:
+            ledger.mark_sending(row.id)
+        ledger.update(
+            row.id, **(failure_columns(error, accepted=False) if error else {"state": State.UNCERTAIN})
+        )
         entry = ledger.get(row.id)
     finally:
         ledger.close()
     assert entry is not None
-    assert card_of_entry(entry).cost == "not submitted, not charged"
+    assert card_of_entry(entry).cost == words

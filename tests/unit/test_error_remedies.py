@@ -98,10 +98,10 @@ def test_the_remedy_is_that_of_the_kind_that_decides() -> None:
 @pytest.mark.parametrize(
     ("headers", "request_id", "words", "cost_words"),
     [
-        ({}, "r-1", "fal may bill a refusal made after generation.", "cost not known"),
-        ({"x-fal-billable-units": "0"}, "r-1", "Not charged.", "not charged"),
-        ({"x-fal-billable-units": "5"}, "r-1", "fal bills it.", "5 billable units"),
-        ({}, None, "Not charged.", "not submitted, not charged"),
+        ({}, "r-1", "fal may bill it", "cost not known"),
+        ({"x-fal-billable-units": "0"}, "r-1", "Not charged", "not charged"),
+        ({"x-fal-billable-units": "5"}, "r-1", "fal bills it", "5 billable units"),
+        ({}, None, "Not charged", "not charged"),
     ],
 )
 def test_a_refusal_by_policy_says_the_same_of_its_cost_as_its_card(
@@ -109,7 +109,7 @@ def test_a_refusal_by_policy_says_the_same_of_its_cost_as_its_card(
 ) -> None:
     details = [{"loc": ["body", "prompt"], "msg": "policy", "type": "content_policy_violation"}]
     error = from_response(422, headers, json.dumps({"detail": details}).encode(), request_id=request_id)
-    assert error.remedy == f"Change the prompt or image. {words}"
+    assert error.remedy == f"{words}: change the prompt or image."
     job: Any = MemoryJob()
     job.backend = "fal"
     job._apply(*([Submitted(request_id)] if request_id else []), Failed(error))

@@ -22,7 +22,16 @@ from kling_nb.errors import (
     RequestNotFound,
     ResponseError,
 )
-from kling_nb.fal.replies import FREE_TYPES, REMEDY, TYPES, from_error_text, from_response
+from kling_nb.fal.replies import (
+    FREE_TYPES,
+    REMEDY,
+    TYPES,
+    Charge,
+    Reached,
+    charge_of,
+    from_error_text,
+    from_response,
+)
 
 
 def answer(status: int, body: Any, headers: dict[str, str] | None = None, **more: Any) -> ResponseError:
@@ -141,10 +150,9 @@ def test_request_errors(kind: str, status: int, expected: type[ResponseError], p
     assert error.request_id == "r-1"
     assert error.details == ()
     assert "So it is" in error.message
-    blames_server = "does not bill server errors" in error.remedy
-    assert blames_server <= (kind in FREE_TYPES)
-    assert blames_server == (
-        kind not in {"client_disconnected", "client_cancelled", "bad_request"} and expected is PlatformError
+    assert error.remedy.startswith("Not charged") == (kind in FREE_TYPES)
+    assert (kind in FREE_TYPES) == (
+        kind not in {"client_disconnected", "client_cancelled"} and expected is PlatformError
     )
     assert short(error)
 
@@ -338,10 +346,23 @@ def test_an_input_error_says_once_that_nothing_was_sent(
 
 
 def test_only_what_fal_documents_as_free_is_called_free() -> None:
-    remedies = {name: remedy for name, (_, remedy) in TYPES.items()}
-    free = {name for name, remedy in remedies.items() if "does not bill" in remedy}
-    assert free
-    assert free <= FREE_TYPES
-    assert not any("does not bill" in remedy for remedy in REMEDY.values())
+    for kind, (expected, remedy) in TYPES.items():
+        assert "harge" not in remedy
+        for units in (None, "0", "5"):
+            headers = {"x-fal-billable-units": units} if units else {}
+            error = answer(500, {"detail": "No", "error_type": kind}, headers, request_id="r-1")
+            charge = charge_of(Reached.ACCEPTED, units, kind)
+            assert (charge is Charge.NONE) == (units == "0" or (units is None and kind in FREE_TYPES))
+            if kind in FREE_TYPES or expected is ContentRefused:
+                assert error.remedy.startswith(f"{charge.value}: ")
+    assert not any("harge" in remedy for remedy in REMEDY.values())
     for status in (307, 405, 409, 499, 500, 502):
         assert "bill" not in answer(status, {"detail": "No"}).remedy
+
+
+@pytest.mark.parametrize("units", [None, "0", "5"])
+@pytest.mark.parametrize("kind", [None, *FREE_TYPES])
+def test_what_fal_has_not_accepted_is_not_charged(units: str | None, kind: str | None) -> None:
+    for reached in (Reached.NOWHERE, Reached.REFUSED):
+        assert charge_of(reached, units, kind) is Charge.NONE
+    assert charge_of(Reached.UNCLEAR, None, kind) is Charge.UNKNOWN

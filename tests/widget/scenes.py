@@ -35,6 +35,7 @@ from kling_nb.events import (
     Unclear,
     Uploading,
 )
+from kling_nb.fal.queue import UNCERTAIN_REMEDY
 from kling_nb.job.plan import GET_BACK, NO_RECORD
 from kling_nb.ledger import Intent, Ledger
 from kling_nb.media import MediaFolder
@@ -140,26 +141,26 @@ REFUSED = InputRefused(
 POLICY = ContentRefused(
     "fal refused the input: prompt: The content could not be processed because it contained material flagged "
     "by a content checker.",
-    remedy="Change the prompt or image. Not charged.",
+    remedy="Not charged: change the prompt or image.",
     request_id=REQUEST,
     status_code=422,
     billable_units="0",
 )
 BROKEN = PlatformError(
     "fal could not finish the job: the runner failed (internal_server_error).",
-    remedy="Try it again.",
+    remedy="Run the cell again for a new attempt.",
     request_id=REQUEST,
     status_code=500,
 )
 GONE = ResultGone(
-    "fal no longer has the result of job 3f9c1a2044de (submitted 2026-03-01 09:00). Nothing was sent.",
-    remedy="fal keeps results for 30 days. To generate another take, at a new charge: --new (API: new=True).",
+    "fal no longer has the result of job 3f9c1a2044de (submitted 2026-03-01 09:00).",
+    remedy="To make another take, at a new charge: --new (API: new=True).",
     request_id=REQUEST,
     status_code=404,
 )
 UNANSWERED = SubmissionUncertain(
-    "The request was sent and no answer came, so fal may have accepted it. It was not sent again.",
-    remedy="Run the cell again: it is looked for in fal's own list. --new sends it once more.",
+    "Job 3f9c1a2044de was sent on 2026-03-01 09:00 without an answer: fal may have accepted it.",
+    remedy=UNCERTAIN_REMEDY,
 )
 
 

@@ -13,10 +13,10 @@ from html import escape
 from typing import Any, Protocol
 
 from kling_nb.catalog import shipped
-from kling_nb.catalog.endpoint import number_of, units_text
-from kling_nb.errors import PlatformError, ResponseError
+from kling_nb.catalog.endpoint import units_text
+from kling_nb.errors import ResponseError
 from kling_nb.events import JobState, State
-from kling_nb.fal.replies import TYPES
+from kling_nb.fal.replies import Charge, Reached, charge_of
 from kling_nb.job.plan import WORDS, Outcome
 from kling_nb.ledger import Entry
 from kling_nb.request.request import VideoRequest
@@ -42,7 +42,7 @@ STATES = {
     State.SUBMITTING: ("submitting", "Sending the request."),
     State.IN_QUEUE: ("in queue", "Waiting in the queue."),
     State.IN_PROGRESS: ("generating", "Generating the video."),
-    State.DOWNLOADING: ("downloading", "The result is ready. Its file is being downloaded."),
+    State.DOWNLOADING: ("downloading", "The result is being downloaded."),
     State.READY: ("ready", ""),
     State.FAILED: ("failed", "The job failed. No reason was given."),
     State.CANCELLED: ("cancelled", "Cancelled. There is no result."),
@@ -55,7 +55,7 @@ FILE_MISSING = "file missing"
 """Of a finished job whose file is not where it was stored."""
 CODE_WORDS = r"(?:%%?kling|kling-nb)(?: [a-z]+)?|(?<![^\s(])(?=\S{3,40}(?!\S))\S*-\S*"
 """Words of a message that do not break: commands, and flags and ids, which have hyphens. As in `dom.js`."""
-_RESUME = "The result will appear here. After a restart of the kernel, run %kling resume."
+_RESUME = "After a restart of the kernel, %kling resume gets it back."
 _LOOK_UP = "Look at https://fal.ai/dashboard/requests before you send it again with --new."
 
 
@@ -276,9 +276,10 @@ def cost(job: FinishedJob) -> str:
         now.state,
         job.backend,
         job.request.units_text(units) if units else "",
+        reached=_reached(now.state, now.request_id, answered=isinstance(error, ResponseError)),
         units=units,
-        request_id=now.request_id,
-        free=now.unpaid or (isinstance(error, ResponseError) and _is_platform(error.error_type)),
+        error_type=getattr(error, "error_type", None),
+        unpaid=now.unpaid,
     )
     return f"{words} · {RESUMED}" if words and now.resumed else words
 
@@ -290,27 +291,22 @@ def cost_of_entry(entry: Entry, state: State) -> str:
         entry: The row.
         state: The state that is shown: a job whose file is gone is shown as failed.
     """
+    closed = entry.state in {State.FAILED, State.CANCELLED}
     return _words(
         state,
         entry.backend,
         billed_units(entry.endpoint, entry.input, entry.units),
+        reached=_reached(entry.state, entry.request_id, answered=entry.sent_at is not None),
         units=entry.units,
-        request_id=entry.request_id,
-        free=entry.state in {State.FAILED, State.CANCELLED}
-        and (_is_platform(entry.error_type) or entry.reserved_usd == 0.0),
+        error_type=entry.error_type if closed else None,
+        unpaid=closed and entry.reserved_usd == 0.0,
     )
 
 
 def cost_of_take(endpoint_id: str, resolved: Mapping[str, Any], backend: str, units: str | None) -> str:
     """Return what a take cost, by its sidecar."""
-    return _words(
-        State.READY,
-        backend,
-        billed_units(endpoint_id, resolved, units),
-        units=units,
-        request_id="",
-        free=False,
-    )
+    billed = billed_units(endpoint_id, resolved, units)
+    return _words(State.READY, backend, billed, reached=Reached.ACCEPTED, units=units)
 
 
 def billed_units(endpoint_id: str, resolved: Mapping[str, Any], units: str | None) -> str:
@@ -321,30 +317,47 @@ def billed_units(endpoint_id: str, resolved: Mapping[str, Any], units: str | Non
     return units_text(endpoint, resolved, units) if endpoint is not None else f"{units[:20]} billable units"
 
 
-def _is_platform(error_type: str | None) -> bool:
-    """Return True for a failure of the platform, which is not billed. A 5xx that names no type may be."""
-    return TYPES.get(error_type or "", (None, ""))[0] is PlatformError
+def _reached(state: State, request_id: str | None, *, answered: bool) -> Reached:
+    """Return how far a request came.
+
+    Args:
+        state: The state of its job.
+        request_id: fal's id, or None.
+        answered: True if fal has answered its submission, where it has given no id.
+    """
+    if request_id is not None or state is State.READY:
+        return Reached.ACCEPTED
+    if state is State.UNCERTAIN:
+        return Reached.UNCLEAR
+    return Reached.REFUSED if answered else Reached.NOWHERE
 
 
 def _words(
-    state: State, backend: str, billed: str, *, units: str | None, request_id: str | None, free: bool
+    state: State,
+    backend: str,
+    billed: str,
+    *,
+    reached: Reached,
+    units: str | None,
+    error_type: str | None = None,
+    unpaid: bool = False,
 ) -> str:
-    """Return the cost of a job that reused nothing.
+    """Return the cost of a job that reused nothing; empty while it runs.
 
     Args:
         state: Its state.
         backend: "fal" or "local".
         billed: The units in words.
+        reached: How far its request came.
         units: The units, as fal sent them.
-        request_id: fal's id, None if fal has not accepted the request.
-        free: True if fal bills nothing for this end.
+        error_type: fal's type of its failure.
+        unpaid: True if it is known to be free.
     """
     if not state.finished:
         return ""
     if backend == "local":
         return PREVIEW
-    if units:
-        return NOT_CHARGED if number_of(units) == 0 else billed
-    if state in {State.FAILED, State.CANCELLED} and request_id is None:
+    if reached is Reached.NOWHERE:
         return NOT_SUBMITTED
-    return NOT_CHARGED if free else UNKNOWN
+    charge = charge_of(reached, units, error_type, unpaid=unpaid)
+    return {Charge.NONE: NOT_CHARGED, Charge.UNITS: billed, Charge.UNKNOWN: UNKNOWN}[charge]
