@@ -13,7 +13,7 @@ import json
 import math
 import numbers
 import re
-from collections.abc import Callable, Iterator, KeysView, Mapping, ValuesView
+from collections.abc import Callable, Iterable, Iterator, KeysView, Mapping, ValuesView
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -481,7 +481,12 @@ def shape_of(request: VideoRequest) -> float:
         with suppress(KlingError, OSError):
             size = measure_file(file).values
             return round(size["width"] / size["height"], 4) if size.get("height") else 0.0
-    for value in request.resolved.values():
+    return ratio_in(request.resolved.values())
+
+
+def ratio_in(values: Iterable[Any]) -> float:
+    """Return width by height that values of parameters name, such as "16:9", or 0.0."""
+    for value in values:
         found = _RATIO.fullmatch(value) if isinstance(value, str) else None
         if found and float(found[2]):
             return round(float(found[1]) / float(found[2]), 4)

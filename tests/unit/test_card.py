@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import unquote
 
 import nbformat
+import numpy as np
 import pytest
 from clips import colourful, make_clip
 from hypothesis import given, settings
@@ -20,12 +21,13 @@ from PIL import Image
 from widget.memory_job import MemoryJob
 
 from kling_nb import settings as own_settings
+from kling_nb.catalog.shipped import endpoint
 from kling_nb.events import State
 from kling_nb.job.plan import GET_BACK, NO_RECORD
 from kling_nb.notebook.card import html as card_module
 from kling_nb.notebook.card.html import LARGEST, Card, file_name, href, html, note_missing, text
 from kling_nb.notebook.card.job import card_of_file
-from kling_nb.notebook.card.words import STATES, clean, duration
+from kling_nb.notebook.card.words import STATES, CardTake, captions, clean, decided, duration
 from kling_nb.notebook.widgets.takes import _why_no_video
 from kling_nb.video import Video
 
@@ -165,6 +167,113 @@ def saved(card: Card) -> int:
     return len(json.dumps(data, ensure_ascii=False, indent=1).encode())
 
 
+def strip_of(video: Video, count: int, *, shown: int = 0, **of_shown: Any) -> tuple[CardTake, ...]:
+    """Takes of a cell, of which one is shown."""
+    takes = [
+        CardTake(f"{at + 1} · {10 + at} s", State.READY, f"{at}.mp4", f"kling_media/{at} #.mp4", video)
+        for at in range(count)
+    ]
+    takes[shown] = replace(takes[shown], shown=True, **of_shown)
+    return tuple(takes)
+
+
+def test_the_takes_of_a_cell_are_in_its_card_with_what_was_decided(ready: Card) -> None:
+    takes = strip_of(ready.video, 3, shown=1, chosen=True, rating=4, note="warm <light>")
+    takes = (*takes[:2], replace(takes[2], rating=2), CardTake("4 · 9:16", State.FAILED))
+    fragment = html(replace(ready, takes=takes, variable="kite"))
+    page = Page(fragment)
+    order = ("1 · 10 s", "✓ Used", "2 · 11 s", "★ 2", "3 · 12 s", "Failed", "4 · 9:16")
+    order += ("✓ Used as kite", "heron #1", "★★★★★", "warm <light>", "1280 × 720", "A heron lands")
+    assert [page.text.index(one) for one in order] == sorted(page.text.index(one) for one in order)
+    said = [
+        about["aria-label"] for _, about in page.elements if about.get("aria-label", "").startswith("Take")
+    ]
+    assert said == [
+        "Take 1, 1 · 10 s",
+        "Take 2, 2 · 11 s, used, 4 stars, shown here",
+        "Take 3, 3 · 12 s, 2 stars",
+        "Take 4, 4 · 9:16, failed",
+    ]
+    links = [about["href"] for tag, about in page.elements if tag == "a"]
+    assert links[:3] == [f"kling_media/{at}%20%23.mp4" for at in range(3)]
+    thumbs = [about for tag, about in page.elements if tag == "img"][1:]
+    assert [(one["width"], one["height"]) for one in thumbs] == [("103", "58")] * 3
+    assert "take 2 · used as kite · ★ 4 · took 1:12" in text(replace(ready, takes=takes, variable="kite"))
+    assert page.open == []
+
+
+def test_a_take_alone_has_no_strip_and_shows_its_decisions(ready: Card) -> None:
+    (alone,) = strip_of(ready.video, 1)
+    assert html(replace(ready, takes=(alone,))) == html(ready)
+    rated = html(replace(ready, takes=(replace(alone, rating=3, note="n" * 10_000),)))
+    assert "3 of 5 stars" in rated
+    assert "Take 1" not in rated
+    assert saved(replace(ready, takes=(replace(alone, note="n" * 10_000),))) < saved(ready) + 1_000
+
+
+def test_of_many_takes_the_shown_the_used_and_the_newest_are_in_the_card(ready: Card) -> None:
+    takes = list(strip_of(ready.video, 40, shown=3))
+    takes[7] = replace(takes[7], chosen=True)
+    page = Page(html(replace(ready, takes=takes)))
+    numbers = re.findall(r"(\d+) · \d+ s", page.text.partition("heron #1")[0])
+    assert numbers == ["4", "8", "38", "39", "40"]
+    assert "and 35 more" in page.text
+
+
+def test_a_strip_adds_no_more_than_was_promised(ready: Card, tmp_path: Path) -> None:
+    noise = Video.from_file(make_clip(tmp_path / "noise.mp4", size=(640, 360), paint=noisy, frames=4))
+    many = tuple((None, f"{number} " + "<水>" * 300) for number in range(500))
+    for video in (ready.video, noise):
+        for prompt in ("a boat", "水" * 2_500):
+            takes = strip_of(video, 9, note="水" * 10_000, rating=5)
+            card = replace(ready, video=video, prompt=prompt, lines=many, takes=takes)
+            assert saved(card) <= LARGEST
+            assert html(card).count("data:image/jpeg") == 6
+
+
+def noisy(number: int, width: int, height: int) -> Any:
+    return np.random.default_rng(number).integers(0, 256, (height, width, 3), np.uint8)
+
+
+def test_what_is_decided_changes_the_mark_of_a_card(ready: Card) -> None:
+    takes = strip_of(ready.video, 2)
+    alone = takes[:1]
+    others = (
+        takes,
+        takes[::-1],
+        (replace(alone[0], rating=3),),
+        (replace(alone[0], rating=4),),
+        (replace(alone[0], note="n"),),
+        (replace(alone[0], chosen=True),),
+        (takes[0], replace(takes[1], rating=1)),
+    )
+    assert decided(alone) is None
+    assert decided((replace(alone[0], name="", rating=3),)) is None  # data, which has no sidecar
+    marks = [decided(one) for one in others]
+    assert len({*marks}) == len(others)
+    assert None not in marks
+    assert f'data-kling-takes="{marks[0]}"' in html(replace(ready, takes=takes))
+
+
+def test_a_caption_says_what_tells_a_take_from_the_first_one() -> None:
+    controls = endpoint("v2.5-turbo-pro").parameters
+    first = {"prompt": "a fox", "duration": "5"}
+    made = [
+        ("x/pro/video", first, "fal"),
+        ("x/pro/video", {**first, "aspect_ratio": "16:9"}, "fal"),  # the default
+        ("x/pro/video", {**first, "duration": "10", "aspect_ratio": "9:16"}, "fal"),
+        ("x/standard/video", {**first, "prompt": "a\n dog"}, "local"),
+        ("x/pro/video", {**first, "negative_prompt": ""}, "fal"),
+    ]
+    assert captions(controls, made) == [
+        "1",
+        "2",
+        "3 · 10 s · 9:16",
+        "4 · standard · Prompt: a dog · preview",
+        "5 · Negative prompt: not set",
+    ]
+
+
 PROMPTS = {"short": "a boat", "long": "y" * 2_500, "wide": "水" * 2_500, "marks": "<&\n" * 800}
 
 
@@ -230,7 +339,7 @@ def test_a_running_card_keeps_the_place_of_its_video() -> None:
     running = replace(CARD, state="IN_PROGRESS", shape=9 / 16)
     for shown in ("max-width:236px", "padding-bottom:177.78%"):
         assert shown in html(running)
-        assert shown not in html(replace(running, state="CANCELLED"))
+        assert shown in html(replace(running, state="CANCELLED"))
 
 
 @pytest.mark.parametrize("state", [State.CANCELLED, State.UNCERTAIN, State.FAILED])

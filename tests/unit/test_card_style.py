@@ -54,6 +54,8 @@ def test_states_have_the_colours_of_the_live_views() -> None:
         (".kling-why", style.message(State.FAILED)),
         (".kling-chip", style.chip(State.READY)),
         (".kling-bar", style.HEAD),
+        (".kling-caption", style.CAPTION),
+        (".kling-starred,\n.kling-used", style.STARRED),
     ],
 )
 def test_shapes_are_those_of_the_live_views(selector: str, own: str) -> None:

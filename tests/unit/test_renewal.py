@@ -12,13 +12,16 @@ from clips import clip_bytes, in_chunks
 from kling_nb.events import State
 from kling_nb.job.plan import GET_BACK, NO_RECORD, PREVIEW_AGAIN
 from kling_nb.ledger import Intent, Ledger
-from kling_nb.media import MediaFolder, TakeDraft
+from kling_nb.media import MediaFolder, Take, TakeDraft
 from kling_nb.notebook.card.html import _key_of, _places, poster_of, stored_posters_only
 from kling_nb.notebook.card.mark import Mark, Part
 from kling_nb.notebook.saved.renewal import Renewal
+from kling_nb.notebook.saved.reopening import OutputContext, update_outputs
 from kling_nb.notebook.saved.server_extension import BoundedCards
 from kling_nb.settings import current, media_of_notebook
 from kling_nb.video import Video
+
+PRO = "fal-ai/kling-video/v1/pro/text-to-video"
 
 
 @pytest.fixture
@@ -30,7 +33,7 @@ def ledger(home: Path) -> Iterator[Ledger]:
 def claimed(ledger: Ledger, folder: Path, backend: str) -> str:
     asked = Intent(
         backend=backend,
-        endpoint="fal-ai/kling-video/v1/pro/text-to-video",
+        endpoint=PRO,
         input={"prompt": "a <b>boat</b>", "duration": "5"},
         prompt="a <b>boat</b>",
         fingerprint="ab" * 32,
@@ -120,6 +123,50 @@ def test_a_panel_says_what_to_do_and_nothing_is_written(tmp_path: Path, home: Pa
     assert "run this cell" in found["text/html"]
     assert list(tmp_path.iterdir()) == [home]
     assert list(home.iterdir()) == []
+
+
+def test_a_finished_card_is_drawn_again_once_its_takes_or_decisions_are_others(
+    home: Path, tmp_path: Path
+) -> None:
+    media = MediaFolder(tmp_path / "kling_media")
+    cell = "cd" * 32
+
+    def store(request: str, **values: str) -> Take:
+        given = {"prompt": "a boat", **values}
+        draft = TakeDraft(cell, None, PRO, given, "a boat", "fal", request, "", "video", made_from=cell)
+        return asyncio.run(media.store(in_chunks(clip_bytes(frames=2)), draft))
+
+    first = store("r-1")
+    mark = Mark("job", "gone", state="READY", fingerprint=cell, request="r-1", cell=cell, name="kite")
+    output = {"metadata": mark.to_metadata(), "data": {"text/html": "<div>"}}
+    with closing(Renewal()) as renewal:
+        context = OutputContext(
+            tmp_path, lambda mark: False, renewal.draw_card, is_outdated=renewal.is_outdated
+        )
+        notebook = {"cells": [{"outputs": [output]}]}
+
+        def opened() -> str | None:
+            """Return the card if an opening draws it again."""
+            return output["data"]["text/html"] if update_outputs(notebook, context) else None
+
+        output["data"] = renewal.draw_card(mark, tmp_path)
+        assert opened() is None
+        first.result().rating = 4
+        assert "4 of 5 stars" in (opened() or "")
+        assert opened() is None
+        store("r-2", duration="10")
+        assert "2 · 10 s" in (opened() or "")
+        assert opened() is None
+        first.result().note = "warm"
+        assert "warm" in (opened() or "")
+        media.set_chosen(first, cell, "kite")
+        assert "✓ Used as <bdi>kite" in (opened() or "")
+        assert opened() is None
+        (second,) = (take for take in media.takes(cell) if take.sidecar.request_id == "r-2")
+        media.set_chosen(second, cell, "kite")
+        shown = opened() or ""
+        assert f'src="kling_media/{second.path.name}"' in shown
+        assert output["metadata"] == mark.to_metadata()
 
 
 def test_no_poster_is_decoded_on_the_loop_of_a_server(home: Path, tmp_path: Path) -> None:

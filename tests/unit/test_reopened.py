@@ -3,6 +3,7 @@
 import asyncio
 import copy
 import json
+import re
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -17,6 +18,7 @@ from earlier_marks import as_saved_earlier
 from kling_nb.events import State
 from kling_nb.job.plan import GET_BACK, NO_RECORD
 from kling_nb.ledger import Intent, Ledger
+from kling_nb.notebook.card.grid import heading_row
 from kling_nb.notebook.card.html import state_chip
 from kling_nb.notebook.card.mark import BASE, ROOT, Mark, Part, served_url
 from kling_nb.notebook.saved import server_extension
@@ -222,6 +224,33 @@ def test_a_sweep_says_which_of_its_files_are_missing(tmp_path: Path) -> None:
     assert "no longer" not in first
     assert "b.mp4 is no longer in" in second
     assert state_chip(State.UNCERTAIN, "file missing") in second
+
+
+@pytest.mark.parametrize("links", [False, True])
+def test_the_head_of_a_sweep_counts_missing_files_and_says_what_to_do(tmp_path: Path, links: bool) -> None:
+    mark = replace(SWEEP, state="READY")
+    chip = state_chip(State.READY, "ready")
+    head = heading_row(chip, "Kling", "2 of 2 ready", local=False)
+    cells = "".join(
+        f'<a href="{name}" data-kling-part="{part}">{name}</a>'
+        if links
+        else f'<video src="{name}" data-kling-part="{part}" controls ></video>{chip}'
+        for part, name in enumerate(("a.mp4", "b.mp4"))
+    )
+    (tmp_path / "a.mp4").touch()
+    found = notebook(output(mark, **{"text/html": framed(mark, head + cells)}))
+    before = data_of(found)[0]["text/html"]
+    context = OutputContext(tmp_path, lambda mark: False, lambda *_: None, remedy=lambda *_: "Free.")
+    for _ in range(2):
+        update_outputs(found, context)
+        html = data_of(found)[0]["text/html"]
+        assert re.sub("<[^>]*>", "", html).count("1 of 2 ready, 1 file missing. Free.") == 1
+        assert html.count("Free.") == 1
+        assert html.count("File missing") == 1 + (not links)
+        assert html.count("· file missing") == links
+    (tmp_path / "b.mp4").touch()
+    assert update_outputs(found, context)
+    assert data_of(found)[0]["text/html"] == before
 
 
 @SAVED

@@ -285,7 +285,7 @@ class Sheet:
             return None
         shots = [{"cell": at, "in": None, "out": None} for at in range(self.count)]
         shots[1] |= {"in": 0.5, "out": 3.5}
-        return {"shots": shots, "document": "", "film": {"progress": 0.4}}
+        return {"shots": shots, "document": "", "film": self.fields["film"]}
 
     def cell(self, at):
         given = dict(self.cells[at])
@@ -302,6 +302,8 @@ class Sheet:
         return self.cells[at]["video"]
 
     def job(self, at):
+        if self.fields.get("mode") == "sequence":
+            return takes()
         return {"FAILED": JOBS["refused by policy"], "UNCERTAIN": JOBS["uncertain"]}.get(
             self.cells[at]["state"], ready
         )()
@@ -338,6 +340,13 @@ def made(shape, **fields):
 def tall(**fields):
     """A cell for a portrait video, which is not made yet."""
     return {"state": "WAITING", "shape": 9 / 16, "caption": SHAPES["9:16"], **fields}
+
+
+def strip(name, film):
+    """A storyboard, and what becomes of its film."""
+    shots = [made(shape) for shape in SHAPES]
+    about = {"title": "Storyboard", "summary": "3 shots, 13 s"}
+    return Sheet(name, shots, mode="sequence", film=film, **about)
 
 
 GRIDS = {
@@ -428,13 +437,8 @@ GRIDS = {
         money="about $1.05 so far, $0.35 to go",
         summary="1 of 4 ready, 1 without a result, 2 to come",
     ),
-    "storyboard": lambda: Sheet(
-        "strip",
-        [made(shape) for shape in SHAPES],
-        mode="sequence",
-        title="Storyboard",
-        summary="3 shots, 13 s",
-    ),
+    "storyboard": lambda: strip("joining", {"progress": 0.4}),
+    "storyboard, not joining": lambda: strip("strip", {}),
 }
 
 
@@ -504,6 +508,23 @@ def running_sweep():
     return study
 
 
+def taken(count):
+    """The card of a cell with several takes, of which the second one is used."""
+    made = card_of(of_a_cell())
+    takes = [
+        replace(
+            made.takes[-(at % 2)],
+            caption=f"{at + 1}" + (f" · {5 * (1 + at % 2)} s · 9:16" if at else ""),
+            rating=(None, 4, 2)[at % 3],
+            chosen=at == 1,
+            shown=at == 1,
+            note="The light is right here, and the fox looks into the lens." if at == 1 else "",
+        )
+        for at in range(count)
+    ]
+    return replace(made, takes=takes)
+
+
 def cards():
     """Every card as HTML, by name."""
     found = {}
@@ -519,6 +540,8 @@ def cards():
         found[name] = card.html(card_of(JOBS[name]()))
     for name in ("refused", "refused by policy", "cancelled", "uncertain"):
         found[name] = card.html(card_of(JOBS[name]()))
+    found["failed after another"] = card.html(card_of(failed_after_another()))
+    found |= {"takes": card.html(taken(3)), "takes, many": card.html(taken(12))}
     preview = card_of(ready())
     found["preview, reused"] = card.html(
         replace(preview, backend="local", cost="already made, free (2026-11-03)", elapsed=None)

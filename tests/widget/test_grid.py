@@ -369,6 +369,33 @@ def test_the_card_is_a_table_that_plays(study, monkeypatch, clip):
     assert "<video" not in grid_card.sweep_html(study, players=False)
 
 
+@pytest.mark.parametrize(
+    ("states", "words"),
+    [
+        (("READY", "READY"), "Ready"),
+        (("READY", "FAILED"), "Incomplete"),
+        (("FAILED", "FAILED"), "Failed"),
+        (("READY", "IN_QUEUE", "IN_PROGRESS", "WAITING"), "Generating"),
+        (("READY", "WAITING"), "Submitting"),  # the next one is about to start
+        (("SKIPPED", "SKIPPED"), "Not started"),
+        (("READY", "SKIPPED"), "Incomplete"),
+    ],
+)
+def test_the_head_of_a_card_has_the_state_of_the_whole(states, words):
+    assert grid_card.whole_chip(states).endswith(f"</span>{words}</span>")
+    assert "Not started" in grid_card.whole_chip(["WAITING"], started=False)
+
+
+def test_a_sweep_without_its_kernel_says_what_the_ledger_knows_of_its_cells(clip):
+    video = Video.from_file(clip)
+    shots = [("one", video), ("two", None), ("three", None), ("four", None)]
+    states = [None, State.READY, State.FAILED, None]
+    shown = " ".join(Reader(grid_card.html_of_takes(Mark("sweep"), shots, clip.parent, states)).texts)
+    assert "1 of 4 ready, 1 file missing. Run its cell again to get it back" in shown
+    order = ("Incomplete", "Sweep", "one Ready", "two File missing", "three Failed", "four No video here")
+    assert [shown.index(one) for one in order] == sorted(shown.index(one) for one in order)
+
+
 @pytest.mark.parametrize("durations", [(5,), (5, 10)])
 def test_the_card_of_a_large_sweep_plays_the_first_videos_and_links_to_the_others(
     monkeypatch, clip, durations

@@ -24,12 +24,12 @@ from kling_nb.errors import (
 from kling_nb.events import Cancelled, Failed, Logged, Running, Submitted, Unclear
 from kling_nb.job.plan import Outcome
 from kling_nb.notebook.card import mark as served
+from kling_nb.notebook.card.job import with_earlier
 from kling_nb.notebook.widgets import takes
 from kling_nb.notebook.widgets.compose import Attachments
 from kling_nb.notebook.widgets.takes import (
     StripTake,
     cell_of,
-    earlier_takes,
     next_request,
     progress_of,
     submit,
@@ -405,7 +405,7 @@ def test_copy_as_cell_keeps_the_variable_of_the_cell_and_leaves_out_the_usual_en
     first.variable = "boat"
     first.maker = Maker(another, found=[earlier])
     assert StripTake(0, first).fields()["cell"] == "%%kling boat\na boat"
-    assert [cell_of(take) for take in earlier_takes(first)] == ["%%kling boat\na boat"]
+    assert [cell_of(take) for take in with_earlier(first)[:-1]] == ["%%kling boat\na boat"]
     assert cell_of(submit(first, {})) == "%%kling boat\na boat"
     configure(endpoint="v3-pro")
     try:

@@ -5,27 +5,22 @@
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from html import escape
-from io import BytesIO
 from pathlib import Path
 
-from kling_nb._lazy import pillow
-from kling_nb.errors import KlingError
 from kling_nb.events import State
-from kling_nb.job.plan import WORDS
+from kling_nb.job.plan import GET_BACK, WORDS
 from kling_nb.notebook.card import words
-from kling_nb.notebook.card.html import href, poster_of, screen_of, state_chip, upper
+from kling_nb.notebook.card.html import href, screen_of, small_poster, state_chip, upper
 from kling_nb.notebook.card.job import source_of
 from kling_nb.notebook.card.mark import Mark, Part
-from kling_nb.notebook.card.style import BADGE, FADE, FRAME, HEAD, QUIET, RULE, SMALL, TINT, message
+from kling_nb.notebook.card.style import BADGE, FADE, FRAME, HEAD, NAMES, RULE, SMALL, TINT, message
 from kling_nb.sweeps.axes import Axis
 from kling_nb.sweeps.storyboard import Storyboard
 from kling_nb.sweeps.sweep import Sweep, SweepCell
 from kling_nb.video import Video
-from kling_nb.video.frames import small_jpeg
 
 _WRAP = "white-space:normal;overflow-wrap:break-word"
 _WIDEST, _NARROWEST, _POSTER, _BYTES = 300, 104, 240, 6_000
@@ -107,40 +102,79 @@ def frame_card(mark: Mark, head: str, body: str) -> str:
     )
 
 
-def heading_row(title: str, summary: str, *, local: bool) -> str:
-    """Return the first line of a card: title, summary, and a chip if it is a local preview."""
-    parts = [f"<strong>{_text(title)}</strong>", f'<span style="{QUIET}">{_text(summary)}</span>']
+def heading_row(chip: str, title: str, summary: str, *, local: bool) -> str:
+    """Return the first line of a card: state, title, LOCAL PREVIEW mark, summary; as in the live views."""
+    parts = [f"<strong>{_text(title)}</strong>"]
     if local:
         parts.append(f'<span style="{BADGE}">LOCAL PREVIEW</span>')
-    return f'<div style="{HEAD}">{" ".join(parts)}</div>'
+    parts.append(f'<span style="{SMALL}">{_text(summary)}</span>')
+    return f'<div style="{HEAD}">{chip} <div style="{NAMES}">{" ".join(parts)}</div></div>'
 
 
-def html_of_takes(mark: Mark, shots: Sequence[tuple[str, Video | None]], folder: Path) -> str:
+_FOREMOST = ("IN_PROGRESS", "DOWNLOADING", "IN_QUEUE", "SUBMITTING")
+
+
+def whole_chip(states: Iterable[str], *, started: bool = True) -> str:
+    """Return the chip of a whole by the states of its cells, as `stateOf` of `js/grid/view.js`.
+
+    While cells run it is the foremost state; of a whole that has ended, the state that all cells have.
+    """
+    found = set(states)
+    running = next((one for one in _FOREMOST if one in found), None)
+    if running is None and "WAITING" in found:
+        running = "SUBMITTING" if started else "WAITING"  # between two cells the next one is about to start
+    if running is None and len(found) > 1:
+        return state_chip(State.UNCERTAIN, "incomplete")
+    name = running or next(iter(found), "WAITING")
+    return state_chip(State(name) if name in State.__members__ else None, words.cell_state(name))
+
+
+def html_of_takes(
+    mark: Mark,
+    shots: Sequence[tuple[str, Video | None]],
+    folder: Path,
+    states: Sequence[State | None] = (),
+) -> str:
     """Return the card of a sweep from the takes that exist, without its kernel.
 
     Args:
         mark: The mark of the output.
         shots: Caption and video of each cell, None if there is no video.
         folder: The notebook's folder.
+        states: State of each cell's job in the ledger, None where it is not known.
     """
     ready = [video for _, video in shots if video is not None]
-    states = [_state_line(None, "no video here"), _state_line(State.READY, words.cell_state("READY"))]
+    known = dict(enumerate(states))
+    lost = sum(video is None and known.get(at) is State.READY for at, (_, video) in enumerate(shots))
     shown = _count_of_players(len(shots))
     cells = [
         _link(video, caption or f"video {part + 1}", part, folder)
         if video and part >= shown
         else (player(video, caption, folder, part=part) if video else _VACANT)
         + f'<div style="{_BELOW}"><strong style="font-weight:600">{_text(caption)}</strong>'
-        + f"{states[video is not None]}</div>"
+        + f"{_state_of_take(video, known.get(part))}</div>"
         for part, (caption, video) in enumerate(shots)
     ]
     summary = f"{len(ready)} of {len(shots)} ready"
-    if len(ready) < len(shots):
+    if lost:
+        summary += f", {lost} file{'s' * (lost != 1)} missing. {GET_BACK}"
+    elif len(ready) < len(shots):
         summary += ". Run the cell again to continue: videos that exist are reused, running jobs are resumed."
     local = any(video.backend == "local" for video in ready)
     mark = replace(mark, state=State.READY.value) if len(ready) == len(shots) else mark
-    head = heading_row("Sweep", summary, local=local) + _note(shown, len(shots))
+    whole = State.READY if len(ready) == len(shots) else State.UNCERTAIN
+    chip = state_chip(whole, words.cell_state("READY") if whole is State.READY else "incomplete")
+    head = heading_row(chip, "Sweep", summary, local=local) + _note(shown, len(shots))
     return frame_card(mark, head, _flow(cells, shown))
+
+
+def _state_of_take(video: Video | None, state: State | None) -> str:
+    """Return the state of a cell by its take, or by its job in the ledger."""
+    if video is not None:
+        return _state_line(State.READY, words.cell_state("READY"), words.stars(video.rating))
+    if state is State.READY:
+        return _state_line(State.UNCERTAIN, words.FILE_MISSING)
+    return _state_line(state, words.STATES[state][0]) if state else _state_line(None, "no video here")
 
 
 def sweep_text(sweep: Sweep) -> str:
@@ -192,7 +226,8 @@ def _head(sweep: Sweep, layout: Layout) -> str:
     )
     plan = "" if sweep.started else f" · {escape(sweep.price)}"
     below = f'<div style="{SMALL};padding:0 12px 6px">{_text(sizes(sweep))}{plan}{shared}</div>'
-    return heading_row(title, progress(sweep), local=is_local(sweep)) + below
+    chip = whole_chip((cell.state for cell in sweep), started=sweep.started)
+    return heading_row(chip, title, progress(sweep), local=is_local(sweep)) + below
 
 
 def _prompt(sweep: Sweep) -> str:
@@ -248,10 +283,12 @@ def _cell(cell: SweepCell, layout: Layout, *, players: bool) -> str:
         parts.append(
             f'<div style="{message(_state_of(cell))};font-size:12px">{_text(str(cell.error), 400)}</div>'
         )
-    facts = words.NOT_SUBMITTED if cell.job is None and cell.error is not None else ""
+    facts = [words.NOT_SUBMITTED] if cell.job is None and cell.error is not None else []
     if cell.job is not None and (cell.state != "READY" or cell.job.reused):
-        facts = words.cost(cell.job)
-    parts.append(_state_line(_state_of(cell), words.cell_state(cell.state), facts))
+        facts = [words.cost(cell.job)]
+    facts += [words.stars(cell.video.rating)] if cell.video is not None else []
+    line = " · ".join(filter(None, facts))
+    parts.append(_state_line(_state_of(cell), words.cell_state(cell.state), line))
     below = "".join(f'<div style="{_BELOW}">{part}</div>' for part in parts)
     return (media or _VACANT) + below
 
@@ -291,19 +328,10 @@ def player(video: Video, caption: str, folder: Path | None = None, *, part: int)
     """
     src = source_of(video.path, folder)
     source = f'src="{escape(href(src))}" data-kling-part="{part}"' if src else ""
-    screen = screen_of(video, small_poster(video), source, _text(caption, 200))
+    screen = screen_of(video, small_poster(video, _POSTER, _BYTES), source, _text(caption, 200))
     width = round(min(_WIDEST, 220 * video.width / video.height))
     style = f"width:{width}px;max-width:100%;min-width:96px;border-radius:4px;overflow:hidden"
     return f'<div style="{style}">{screen}</div>'
-
-
-def small_poster(video: Video) -> str:
-    """Return the poster of a video as a data URI of at most 8 kB, or an empty text if the file is gone."""
-    try:
-        jpeg = small_jpeg(pillow.open(BytesIO(poster_of(video))), _POSTER, _BYTES)
-    except (KlingError, OSError):
-        return ""
-    return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii")
 
 
 def _text(value: str, length: int = 300) -> str:
@@ -412,16 +440,19 @@ def storyboard_html(board: Storyboard) -> str:
     shots = []
     for number, (shot, trim) in enumerate(zip(board, board.trims, strict=True), 1):
         name = words.shot_name(number, words.clip(prompt_of(shot), 200))
+        length = words.shot_points(trim, shot.duration)
         shots.append(
             f"{player(shot, name, part=number - 1)}"
             f'<div dir="auto" style="{_BELOW};{_WRAP};font-weight:600">{_text(name)}</div>'
-            f'<div style="{SMALL}">{words.shot_points(trim, shot.duration)}</div>'
+            f'<div style="{SMALL}">{" · ".join(filter(None, (length, words.stars(shot.rating))))}</div>'
         )
     local = any(shot.backend == "local" for shot in board)
     parts = tuple(Part("", shot.take, "", shot.request_id) for shot in board)
     mark = Mark(board.id, state=State.READY.value, parts=parts)
     summary = f"{len(board)} shots, {board.duration:.4g} s"
-    return frame_card(mark, heading_row("Storyboard", summary, local=local), _flow(shots, len(shots)))
+    chip = state_chip(State.READY, words.cell_state("READY"))
+    head = heading_row(chip, "Storyboard", summary, local=local)
+    return frame_card(mark, head, _flow(shots, len(shots)))
 
 
 def storyboard_text(board: Storyboard) -> str:

@@ -18,12 +18,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import replace
+from functools import lru_cache
 from html import escape, unescape
+from io import BytesIO
 from itertools import islice
 from pathlib import Path
 from urllib.parse import quote, unquote
 
 from kling_nb._files import write_file
+from kling_nb._lazy import pillow
 from kling_nb.errors import KlingError, MediaError
 from kling_nb.events import State
 from kling_nb.job.plan import GET_BACK, PREVIEW_AGAIN
@@ -33,10 +36,13 @@ from kling_nb.notebook.card.style import (
     AUDIO,
     BADGE,
     BAR,
+    CAPTION,
     CODE,
+    CONTROLS,
     CONTROLS_GROUND,
     CONTROLS_NOTE,
     CONTROLS_ROOM,
+    FADE,
     FRAME,
     HEAD,
     NAMES,
@@ -44,18 +50,27 @@ from kling_nb.notebook.card.style import (
     RULE,
     SMALL,
     STAGE,
+    STAR,
+    STAR_EMPTY,
+    STARRED,
     TALLEST,
     TERM,
     TERMS,
+    THUMB_OTHER,
+    THUMB_SHOWN,
     TINT,
+    USED,
+    USED_WORDS,
     WRAP,
     chip,
     dot,
     message,
 )
-from kling_nb.notebook.card.words import Card
+from kling_nb.notebook.card.words import Card, CardTake
 from kling_nb.settings import current_home
 from kling_nb.video import Video
+from kling_nb.video.decisions import HIGHEST
+from kling_nb.video.frames import small_jpeg
 
 _OF_URLS = "/:?#[]@!$&'()*+,;=%-._~"
 
@@ -109,7 +124,11 @@ def player(card: Card) -> str:
 
 def _video(card: Card, video: Video, source: str) -> str:
     style = f"max-width:{round(TALLEST * video.width / video.height)}px;margin:0 auto"
-    screen = screen_of(video, _poster(video), source, _alt(card))
+    poster = _poster(video)
+    if len(card.takes) > 1:
+        free = max(0, MOST_TAKES - len(card.takes))
+        poster = small_poster(video, _POSTER_WIDTH, _POSTER_BYTES + free * _THUMB_ROOM)
+    screen = screen_of(video, poster, source, _alt(card))
     return f'<div style="{STAGE}"><div style="{style}">{screen}</div></div>'
 
 
@@ -164,9 +183,36 @@ def transparent_gif(video: Video) -> str:
 def _poster(video: Video) -> str:
     """Return the poster as a data URI, or an empty text if the file is gone: the card must not break."""
     try:
-        return "data:image/jpeg;base64," + base64.b64encode(poster_of(video)).decode("ascii")
+        return _uri_of(poster_of(video))
     except KlingError:
         return ""
+
+
+def _uri_of(jpeg: bytes) -> str:
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii")
+
+
+_POSTER_WIDTH, _POSTER_BYTES, _THUMB_ROOM = 480, 7_500, 1_300
+"""Of the poster of a card with several takes: pixels, bytes, and bytes more for each thumbnail less."""
+
+
+def small_poster(video: Video, width: int, largest: int) -> str:
+    """Return the poster of a video as a data URI, or an empty text if the file is gone.
+
+    Args:
+        video: The video.
+        width: Its width in pixels at most.
+        largest: Its bytes at most.
+    """
+    try:
+        return _uri_of(_shrink(poster_of(video), width, largest))
+    except (KlingError, OSError):
+        return ""
+
+
+@lru_cache(200)  # a cell that is run again draws the same strip
+def _shrink(jpeg: bytes, width: int, largest: int) -> bytes:
+    return small_jpeg(pillow.open(BytesIO(jpeg)), width, largest)
 
 
 _missing: ContextVar[list[Video] | None] = ContextVar("missing", default=None)
@@ -253,17 +299,17 @@ def html(card: Card) -> str:
     and the sidecar have all of it.
     """
     media = player(card)
-    for length in _LENGTHS:
+    for length, images in (*((length, True) for length in _LENGTHS), (_LENGTHS[-1], False)):
         shorter = _cut(card, length)
         parts = "".join(part(shorter) for part in (_heading, _status))
-        facts = "".join(part(shorter) for part in (_file, _request))
+        facts = _strip(shorter, images=images) + "".join(part(shorter) for part in (_file, _request))
         ids = _ids(shorter)
         room = LARGEST - _ROUND_ABOUT - words.saved_size(parts + media + facts + ids)
         if room > 0:
             break
     # A card without its file is never final: it is drawn again at each opening, and once the file is back.
     state = None if words.is_file_missing(card) else card.state
-    changing = Mark(state=state, request=card.request_id).to_attributes()
+    changing = Mark(state=state, request=card.request_id, takes=words.decided(card.takes)).to_attributes()
     drawn = (
         f'<div class="kling-card mathjax_ignore tex2jax_ignore" data-kling-card="{_text(card.job_id)}"'
         f'{changing} style="{FRAME}">{parts}{media}{facts}{_details(card, ids, room)}</div>'
@@ -303,13 +349,24 @@ def text(card: Card) -> str:
 
 # -- A file that is missing.
 
+_NOTE_LENGTH = 400
+"""Characters of the user's note."""
 _GONE = "kling-gone"
 _NOTE = re.compile(f'<div class="{_GONE}"[^>]*>[^<]*</div>')
 _PLAYER = re.compile(r'<(?:(video|audio)|img) src="(?!data:)([^"]*)"[^>]*>(?:</\1>)?')
 
 
+_PART_LINK = re.compile(r'<a href="([^"]*)" data-kling-part="\d+">[^<]*</a>')
+_TALLY = re.compile(r"(\d+)( of \d+ ready| shots?, [\d.]+ s)(?=</span>)")
+"""What the head of a card says of its cells or shots."""
+_TALLIED = re.compile(rf'(\d+)([^<>]*)<span class="{_GONE}" data-kling-was="(\d+)">[^<]*</span>')
+_LINK_NOTE = re.compile(f'<span class="{_GONE}">[^<]*</span>')
+
+
 def note_missing(html: str, is_missing: Callable[[str], bool], remedy: str) -> str:
     """Return a card with a note in the place of each player whose file is missing, and no other notes.
+
+    Of several videos, the head says how many are missing, and what to do.
 
     Args:
         html: The card, of any state.
@@ -318,7 +375,7 @@ def note_missing(html: str, is_missing: Callable[[str], bool], remedy: str) -> s
     """
     ready = state_chip(State.READY, words.STATES[State.READY][0])
     missing = state_chip(State.UNCERTAIN, words.FILE_MISSING)
-    plain = _NOTE.sub("", html)
+    plain = _LINK_NOTE.sub("", _TALLIED.sub(r"\3\2", _NOTE.sub("", html)))
     if plain != html:
         plain = plain.replace(f" data-{_GONE} ", " controls ").replace(missing, ready)
     players = [*_PLAYER.finditer(plain)]
@@ -328,14 +385,30 @@ def note_missing(html: str, is_missing: Callable[[str], bool], remedy: str) -> s
         strict=True,
     )
     texts = [plain[start:end] for start, end in between]
-    chips_below = " data-kling-part=" in plain  # those of cells
-    for number, player in enumerate(players):
-        shown, chip_at = player[0], number + chips_below
-        if is_missing(unescape(player[2])):
-            shown = _without_controls(player, remedy)
+    has_parts = " data-kling-part=" in plain  # their chips are below them
+    lost = [is_missing(unescape(player[2])) for player in players]
+    links = [*filter(is_missing, map(unescape, _PART_LINK.findall(plain)))]
+    gone = sum(lost) + len(links)
+    tally = _TALLY.search(texts[0]) if has_parts and gone else None
+    for number, (player, is_lost) in enumerate(zip(players, lost, strict=True)):
+        if is_lost:
+            chip_at = number + has_parts
             texts[chip_at] = texts[chip_at].replace(ready, missing, 1)
-        texts[number] += shown
-    return "".join(texts)
+            texts[number] += _without_controls(player, "" if tally else remedy)
+        else:
+            texts[number] += player[0]
+    if tally:
+        left = max(0, int(tally[1]) - gone) if "ready" in tally[2] else tally[1]
+        said = f", {gone} file{'s' * (gone != 1)} missing. {remedy}"
+        note = f'{left}{tally[2]}<span class="{_GONE}" data-kling-was="{tally[1]}">{_text(said, 600)}</span>'
+        texts[0] = texts[0].replace(tally[0], note, 1).replace(ready, missing, 1)
+    noted = "".join(texts)
+    return _PART_LINK.sub(lambda link: _note_link(link[0], unescape(link[1]) in links), noted)
+
+
+def _note_link(link: str, is_lost: bool) -> str:
+    """Return a link to a video that is left out, with a note if its file is missing."""
+    return f'{link}<span class="{_GONE}"> · {words.FILE_MISSING}</span>' if is_lost else link
 
 
 def _without_controls(player: re.Match[str], remedy: str) -> str:
@@ -378,33 +451,107 @@ def upper(text: str) -> str:
 
 
 def _status(card: Card) -> str:
-    """Return the stage of a job without a result: the place of its video, or why there is none."""
+    """Return the stage of a job without a result, as high as with it: how far it is, or why there is none."""
     lines = words.state_lines(card)
     if not lines:
         return ""
-    state = _shown_state(card)
+    state, shape = _shown_state(card), card.shape or 16 / 9
+    middle = "grid-area:1/1/2/2;align-self:center;justify-self:center;padding:12px;overflow-wrap:break-word"
     if state is None or state.finished:
-        box = f'<div style="{message(state)}">{_message(chr(10).join(lines))}</div>'
-        middle = "display:flex;justify-content:center;padding:12px"
-        return f'<div style="{STAGE};{middle}">{box}</div>'
-    shape = card.shape or 16 / 9
-    middle = "grid-area:1/1/2/2;align-self:center;padding:12px;text-align:center;overflow-wrap:break-word"
-    rest = "".join(f'<div style="{SMALL}">{_message(line)}</div>' for line in lines[1:])
-    text = f'<div style="{middle}"><strong>{_message(lines[0])}</strong>{rest}</div>'
-    grid = f"display:grid;max-width:{round(TALLEST * shape)}px;margin:0 auto"
-    return f'<div style="{STAGE}"><div style="{grid}">{_place(shape)}{text}</div></div>'
+        text = f'<div style="{message(state)}">{_message(chr(10).join(lines))}</div>'
+    else:
+        rest = "".join(f'<div style="{SMALL}">{_message(line)}</div>' for line in lines[1:])
+        text = f'<div style="text-align:center"><strong>{_message(lines[0])}</strong>{rest}</div>'
+    place = f"grid-area:1/1/2/2;justify-self:center;width:100%;max-width:{round(TALLEST * shape)}px"
+    below = f'<div style="height:{CONTROLS}px"></div>'
+    return (
+        f'<div style="{STAGE};display:grid"><div style="{place}">{_place(shape)}{below}</div>'
+        f'<div style="{middle}">{text}</div></div>'
+    )
+
+
+MOST_TAKES = 5
+"""Thumbnails in the strip: the take that is shown, the chosen one, and the newest ones."""
+_THUMB = 104, 58
+"""Pixels of a thumbnail."""
+_THUMB_POSTER = 120, 800
+"""Pixels and bytes of its image."""
+
+
+def _strip(card: Card, *, images: bool) -> str:
+    """Return the takes of the cell as the live view shows them, each a link to its file."""
+    takes = card.takes
+    if len(takes) < 2:
+        return ""
+    by_weight = sorted(range(len(takes)), key=lambda at: (takes[at].shown, takes[at].chosen, at))
+    shown = sorted(by_weight[-MOST_TAKES:])
+    thumbs = "".join(_thumb(takes[at], at + 1, images=images) for at in shown)
+    rest = len(takes) - len(shown)
+    more = f'<span style="flex:none;align-self:center;{SMALL}">and {rest} more</span>' if rest else ""
+    row = "display:flex;overflow-x:auto;gap:6px;padding:6px 0 2px 12px"
+    return f'<div style="{row}">{thumbs}{more}<div style="{FADE}"></div></div>'
+
+
+def _thumb(take: CardTake, number: int, *, images: bool) -> str:
+    parts, at = "", "grid-area:1/1/2/2;align-self:{};justify-self:{}"
+    image = small_poster(take.video, *_THUMB_POSTER) if take.video is not None and images else ""
+    if image and take.video is not None:
+        scale = min(_THUMB[0] / take.video.width, _THUMB[1] / take.video.height)
+        width, height = (max(1, round(side * scale)) for side in (take.video.width, take.video.height))
+        style = f"{at.format('center', 'center')};width:{width}px;height:{height}px;max-width:none;margin:0"
+        parts += f'<img src="{image}" width="{width}" height="{height}" alt="" style="{style}">'
+    state = "" if take.state is State.READY else words.STATES[take.state][0]
+    if state:
+        parts += f'<span style="{at.format("center", "center")}">{state_chip(take.state, state)}</span>'
+    if take.chosen:
+        name = f'<span style="{USED_WORDS}">✓ Used</span>'
+        parts += f'<span style="{at.format("start", "start")};margin:2px;{USED}">{name}</span>'
+    if take.rating:
+        place = at.format("start", "end")
+        parts += f'<span style="{place};margin:2px;{STARRED}">{words.stars(take.rating)}</span>'
+    inner = (
+        f'<span style="display:grid;height:{_THUMB[1]}px;{STAGE}">{parts}</span>'
+        f'<span dir="auto" style="{CAPTION};{QUIET}">{_text(take.caption)}</span>'
+    )
+    said = [
+        f"Take {number}",
+        take.caption if take.caption != str(number) else "",
+        "used" if take.chosen else "",
+        state,
+        f"{take.rating} stars" if take.rating else "",
+        "shown here" if take.shown else "",
+    ]
+    style = THUMB_SHOWN if take.shown else THUMB_OTHER
+    about = f'aria-label="{_text(", ".join(filter(None, said)))}" style="{style}"'
+    if take.src is None:
+        return f"<div {about}>{inner}</div>"
+    return f'<a href="{escape(href(take.src))}" {about}>{inner}</a>'
 
 
 def _file(card: Card) -> str:
-    """Return the line below the stage: links to the files, and what the video is."""
+    """Return the line below the takes: what was decided, links to the files, and what the video is."""
     links = [(file_name(card.src), card.src)] if card.src and file_name(card.src) else []
     links += card.others.items()
-    shown = [
+    decided = card.shown
+    shown = []
+    if decided is not None and decided.chosen and card.variable:
+        name = f'<span style="{USED_WORDS}">✓ Used as <bdi>{_text(card.variable, 100)}</bdi></span>'
+        shown.append(f'<span style="{USED};font-size:12px;line-height:20px">{name}</span>')
+    shown += [
         f'<a href="{escape(href(src))}" style="font-size:12px"><bdi>{_text(name, 200)}</bdi></a>'
         for name, src in links
     ]
+    if decided is not None and decided.rating:
+        full, empty = "★" * decided.rating, "★" * (HIGHEST - decided.rating)
+        shown.append(
+            f'<span aria-label="{decided.rating} of {HIGHEST} stars" style="font-size:16px;line-height:20px">'
+            f'<span style="{STAR}">{full}</span><span style="{STAR_EMPTY}">{empty}</span></span>'
+        )
+    if decided is not None and decided.note:
+        note = _text(decided.note, _NOTE_LENGTH)
+        shown.append(f'<span dir="auto" style="font-size:12px;{WRAP}">{note}</span>')
     facts = [words.measures(card)] if card.video is not None else []
-    facts += [f"take {card.take}"] if card.take else []
+    facts += [f"take {card.take}"] if card.take and len(card.takes) < 2 else []
     if facts:
         shown.append(f'<span style="{SMALL};margin-left:auto">{escape(" · ".join(facts))}</span>')
     return f'<div style="{BAR}">{" ".join(shown)}</div>' if shown else ""

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from kling_nb import front_end
 from kling_nb.api import default_session
-from kling_nb.catalog import Endpoint, shipped
-from kling_nb.errors import KlingError
+from kling_nb.catalog import Control, Endpoint, shipped
+from kling_nb.errors import KlingError, MediaError
 from kling_nb.events import State
 from kling_nb.job.job import Job
 from kling_nb.job.plan import GET_BACK, PREVIEW_AGAIN
@@ -21,9 +23,10 @@ from kling_nb.media import MediaFolder, Result, Take
 from kling_nb.notebook.card import html as card
 from kling_nb.notebook.card.mark import here, mark_of
 from kling_nb.notebook.card.style import QUIET
-from kling_nb.notebook.card.words import Card, cost, cost_of_entry, cost_of_take
-from kling_nb.request.request import shape_of
+from kling_nb.notebook.card.words import Card, CardTake, captions, cost, cost_of_entry, cost_of_take
+from kling_nb.request.request import ratio_in, shape_of
 from kling_nb.video import MediaFile, Video
+from kling_nb.video.decisions import Decisions, read_decisions
 
 Bundle = dict[str, Any]
 """Data by MIME type."""
@@ -37,6 +40,7 @@ def card_of(job: Job, job_id: str | None = None) -> Card:
         job_id: Id of the job in whose place the card is shown, by default its own.
     """
     request, state = job.request, job.state
+    cell = job.cell
     return Card(
         job_id=job_id or job.id,
         state=state.state.value,
@@ -59,6 +63,104 @@ def card_of(job: Job, job_id: str | None = None) -> Card:
         data=_json(job.result) if isinstance(job.result, dict) else None,
         others={name: src for name, path in job.files.items() if (src := source_of(path))},
         shape=shape_of(request),
+        takes=_takes_of_job(job),
+        variable=cell.name if cell else "",
+    )
+
+
+EARLIER = 40
+"""Earlier takes that are shown with a job."""
+
+
+def with_earlier(first: Any) -> list[Any]:
+    """Return a job together with the takes that were made from its cell, or of its request, in their order.
+
+    It is alone if they cannot be read.
+
+    Args:
+        first: A job, or what is like one.
+    """
+    found: list[Any] = []
+    if first.maker is not None:
+        with suppress(KlingError, OSError):
+            found = first.maker.takes_of(first.request, first.backend, first.made_from)[-EARLIER:]
+    for take in found:
+        take.variable = first.variable
+    found = [first if is_same(one, first) else one for one in found]
+    return found if first in found else [*found, first]
+
+
+def is_same(one: Any, other: Any) -> bool:
+    """Return True if two jobs are the same object or have the same file."""
+    return one is other or (one.file is not None and one.file == other.file)
+
+
+def _takes_of_job(job: Job) -> tuple[CardTake, ...]:
+    """Return the takes of a job's cell, the job itself included."""
+    jobs = with_earlier(job)
+    shown = captions(
+        job.request.endpoint.parameters,
+        [(one.request.endpoint.id, one.request.input, one.backend) for one in jobs],
+    )
+    takes = [
+        _card_take(caption, one.state.state, one.result, source_of(one.file) if one.file else None)
+        for caption, one in zip(shown, jobs, strict=True)
+    ]
+    return _mark_takes(takes, jobs.index(job), job.cell and (job.cell.fingerprint, job.cell.name))
+
+
+def takes_of_folder(
+    takes: Sequence[Take], shown: Take, cell: tuple[str, str] | None, folder: Path
+) -> tuple[CardTake, ...]:
+    """Return takes of one cell as a card has them. Arguments as for `card_of_take`."""
+    takes = takes[-EARLIER:] if any(one.path == shown.path for one in takes[-EARLIER:]) else [shown]
+    controls: Sequence[Control] = ()
+    with suppress(KlingError):
+        controls = _endpoint(shown.sidecar.endpoint).parameters
+    made = [(one.sidecar.endpoint, one.sidecar.input, one.sidecar.backend) for one in takes]
+    found = []
+    for caption, one in zip(captions(controls, made), takes, strict=True):
+        result: Result | None = None
+        with suppress(MediaError):
+            result = one.result()
+        found.append(_card_take(caption, State.READY, result, source_of(one.path, folder)))
+    return _mark_takes(found, next(at for at, one in enumerate(takes) if one.path == shown.path), cell)
+
+
+_Found = tuple[CardTake, Decisions]
+
+
+def _card_take(caption: str, state: State, result: Result | None, src: str | None) -> _Found:
+    """Return a take of a card, and what was decided about it."""
+    decisions, name = Decisions(), ""
+    if isinstance(result, (Video, MediaFile)):
+        name = result.path.name
+        if result.sidecar is not None:
+            decisions = read_decisions(result.sidecar)
+    take = CardTake(
+        caption,
+        state,
+        name,
+        src,
+        video=result if isinstance(result, Video) else None,
+        rating=decisions.rating,
+        note=decisions.note,
+    )
+    return take, decisions
+
+
+def _mark_takes(found: Sequence[_Found], shown: int, cell: tuple[str, str] | None) -> tuple[CardTake, ...]:
+    """Return the takes, of which one is shown and one may have been chosen for the cell: the last choice."""
+    choices = [
+        (choice.at, number)
+        for number, (_, decisions) in enumerate(found)
+        for choice in decisions.choices
+        if (choice.cell, choice.name) == cell
+    ]
+    chosen = max(choices)[1] if choices else None
+    return tuple(
+        replace(take, chosen=number == chosen, shown=number == shown)
+        for number, (take, _) in enumerate(found)
     )
 
 
@@ -84,8 +186,21 @@ def card_of_file(result: Video | MediaFile) -> Card:
     )
 
 
-def card_of_take(take: Take, job_id: str | None, folder: Path) -> Card:
+def card_of_take(
+    take: Take,
+    job_id: str | None,
+    folder: Path,
+    takes: Sequence[Take] = (),
+    cell: tuple[str, str] | None = None,
+) -> Card:
     """Return the card of a take from its sidecar, for a notebook in `folder`.
+
+    Args:
+        take: The take.
+        job_id: Id of the job in whose place it is shown, or None.
+        folder: The notebook's folder.
+        takes: All takes of its cell, in their order.
+        cell: Fingerprint of the request and NAME of the cell for which a take can be chosen, or None.
 
     Raises:
         MediaError: The file is damaged or gone.
@@ -114,6 +229,8 @@ def card_of_take(take: Take, job_id: str | None, folder: Path) -> Card:
         kind=_kind(result),
         data=_json(result) if isinstance(result, dict) else None,
         others={name: src for name, path in take.others().items() if (src := source_of(path, folder))},
+        takes=takes_of_folder(takes or [take], take, cell, folder),
+        variable=cell[1] if cell else "",
     )
 
 
@@ -133,6 +250,7 @@ def card_of_entry(entry: Entry) -> Card:
         cost=cost_of_entry(entry, state),
         elapsed=entry.finished_at - entry.created_at if entry.finished_at else None,
         error=why or entry.error,
+        shape=ratio_in(_with_defaults(entry.endpoint, dict(entry.input)).values()),
     )
 
 
@@ -228,7 +346,8 @@ def text_bundle(job: Job) -> Bundle:
 
 def card_bundle(job: Job, job_id: str | None = None) -> Bundle:
     """Return a job's card as HTML and as text. See `card_of`."""
-    return {"text/html": card.html(card_of(job, job_id)), "text/plain": card_text(job, job_id)}
+    drawn = card_of(job, job_id)
+    return {"text/html": card.html(drawn), "text/plain": card.text(drawn)}
 
 
 def job_bundle(job: Job, view: Any) -> tuple[Bundle, Bundle]:

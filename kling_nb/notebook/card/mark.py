@@ -3,10 +3,11 @@
 The output's metadata hold what never changes:
 {"kling_nb": {"version": 1, "job": …, "kernel": …, "process": …, "fingerprint": …, "name": …,
 "cell": …}}
-The first tag of the card holds what changes: `data-kling-state`, `data-kling-request`, and for several videos
-`data-kling-parts`, which is [[fingerprint, take, caption, request], …] as JSON. The reason is VS Code: if an
-update of a display changes its metadata, VS Code replaces all outputs of the cell by its own list, which may
-be older.
+The first tag of the card holds what changes: `data-kling-state`, `data-kling-request`; `data-kling-takes`,
+which is another text once the takes of the cell, or the decisions about them, are others; and for several
+videos `data-kling-parts`, which is [[fingerprint, take, caption, request], …] as JSON. The reason is VS Code:
+if an update of a display changes its metadata, VS Code replaces all outputs of the cell by its own list,
+which may be older.
 
 Notebooks saved by earlier versions have everything in the metadata. Those are read too. If the card differs,
 the card is right.
@@ -39,7 +40,7 @@ VIEW = "application/vnd.jupyter.widget-view+json"
 """MIME type of a widget's view in an output."""
 
 _CARD = re.compile(r'<div class="kling-card[^"]*"((?: data-kling-[a-z]+="[^"]*")*)')
-_ATTRIBUTE = re.compile(r' data-kling-(state|request|parts)="([^"]*)"')
+_ATTRIBUTE = re.compile(r' data-kling-(state|request|takes|parts)="([^"]*)"')
 
 
 class Part(NamedTuple):
@@ -74,7 +75,7 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """The job and the kernel of an output. `state`, `request` and `parts` are in the card.
+    """The job and the kernel of an output. `state`, `request`, `takes` and `parts` are in the card.
 
     Attributes:
         job: kling_nb's id of the job; None for a panel.
@@ -86,7 +87,8 @@ class Mark:
         request: fal's request id, once known.
         parts: The videos of a sweep or storyboard, in order.
         name: NAME of the `%%kling NAME` cell for which a take can be chosen; None for all other outputs.
-        cell: Fingerprint of the request of that cell, or None.
+        cell: Fingerprint of the request of the `%%kling` cell, named or not, or None.
+        takes: What `words.decided` returned when the card was drawn.
     """
 
     job: str | None = None
@@ -98,6 +100,7 @@ class Mark:
     parts: tuple[Part, ...] = ()
     name: str | None = None
     cell: str | None = None
+    takes: str | None = None
 
     @property
     def is_final(self) -> bool:
@@ -118,7 +121,7 @@ class Mark:
     def to_attributes(self) -> str:
         """Return the attributes of the card's first tag, each after a space."""
         parts = json.dumps([part.to_json() for part in self.parts]) if self.parts else None
-        values = {"state": self.state, "request": self.request, "parts": parts}
+        values = {"state": self.state, "request": self.request, "takes": self.takes, "parts": parts}
         return "".join(
             f' data-kling-{name}="{escape(" ".join(clean(value).splitlines()))}"'
             for name, value in values.items()
@@ -135,7 +138,7 @@ class Mark:
         values = {**values, **_read_card(output.get("data"))}
         texts = {
             name: values[name]
-            for name in ("job", "kernel", "state", "fingerprint", "request", "name", "cell")
+            for name in ("job", "kernel", "state", "fingerprint", "request", "name", "cell", "takes")
             if isinstance(values.get(name), str)
         }
         process, parts = values.get("process"), values.get("parts")
@@ -178,7 +181,7 @@ def forget_kernel(metadata: dict[str, Any]) -> bool:
 
 def mark_of(job: Job) -> Mark:
     """Return the mark of a job's output, as this kernel shows it."""
-    mark = replace(here(), job=job.id, fingerprint=job.request.fingerprint)
+    mark = replace(here(), job=job.id, fingerprint=job.request.fingerprint, cell=job.made_from)
     return replace(mark, name=job.cell.name, cell=job.cell.fingerprint) if job.cell else mark
 
 

@@ -5,6 +5,7 @@ The HTML form and the terminal form of a card share it, and the live views share
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -12,7 +13,7 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import Any, Protocol
 
-from kling_nb.catalog import shipped
+from kling_nb.catalog import Control, shipped
 from kling_nb.catalog.endpoint import units_text
 from kling_nb.errors import ResponseError
 from kling_nb.events import JobState, State
@@ -60,6 +61,44 @@ _LOOK_UP = "Look at https://fal.ai/dashboard/requests before you send it again w
 
 
 @dataclass(frozen=True, slots=True)
+class CardTake:
+    """A take in the strip of a card.
+
+    Attributes:
+        caption: Its number in the strip, and how it differs from the first one.
+        state: The state of its job.
+        name: Name of its file; empty if it has none.
+        src: Source of its file for a page, or None.
+        video: The result, if it is a video.
+        rating: 1 to 5 stars, or None.
+        note: The user's note, or an empty text.
+        chosen: True if it was chosen for the cell.
+        shown: True for the take that the card plays.
+    """
+
+    caption: str
+    state: State
+    name: str = ""
+    src: str | None = None
+    video: Video | None = None
+    rating: int | None = None
+    note: str = ""
+    chosen: bool = False
+    shown: bool = False
+
+
+def decided(takes: Sequence[CardTake]) -> str | None:
+    """Return a short text that is another one once takes or decisions are others, or None without any.
+
+    A card without it has one take, about which nothing was decided.
+    """
+    known = [(one.name, one.rating, one.note, one.chosen, one.shown) for one in takes if one.name]
+    if len(known) < 2 and not any(rating or note or chosen for _, rating, note, chosen, _ in known):
+        return None
+    return hashlib.sha256(repr(known).encode("utf-8", "replace")).hexdigest()[:12]
+
+
+@dataclass(frozen=True, slots=True)
 class Card:
     """The content of a card.
 
@@ -83,6 +122,8 @@ class Card:
         data: The result as JSON, if it is no file.
         others: Source of each further file of the result, by name.
         shape: Width by height of the video that the request asks for, or 0.0.
+        takes: The takes of its cell in their order, this one included.
+        variable: NAME of its cell, for which a take can be chosen; else empty.
     """
 
     job_id: str
@@ -104,6 +145,13 @@ class Card:
     data: str | None = None
     others: Mapping[str, str] = field(default_factory=dict)
     shape: float = 0.0
+    takes: Sequence[CardTake] = ()
+    variable: str = ""
+
+    @property
+    def shown(self) -> CardTake | None:
+        """The take that it plays, with what the user decided about it."""
+        return next((take for take in self.takes if take.shown), None)
 
 
 def clean(text: str) -> str:
@@ -188,8 +236,57 @@ def shot_points(trim: tuple[float, float | None] | None, duration: float) -> str
 
 
 def origin(card: Card) -> list[str]:
-    """Return the number of the take, how long it took, and its cost, as texts."""
-    return ([f"take {card.take}"] if card.take else []) + charge(card)
+    """Return the number of the take, what was decided about it, how long it took, and its cost, as texts."""
+    facts = [f"take {card.take}"] if card.take else []
+    if (shown := card.shown) is not None:
+        facts += [f"used as {card.variable}"] if shown.chosen and card.variable else []
+        facts += [stars(shown.rating)] if shown.rating else []
+    return facts + charge(card)
+
+
+def stars(rating: int | None) -> str:
+    """Return a rating as text, as `starsOf` of `rating.js`."""
+    return f"★ {rating}" if rating else ""
+
+
+Made = tuple[str, Mapping[str, Any], str]
+"""What made a take: the id of its endpoint, its input, its backend."""
+
+
+def captions(controls: Sequence[Control], takes: Sequence[Made]) -> list[str]:
+    """Return the caption of each take: its number, and what tells it from the first one.
+
+    The live view has the same ones, `captionOf` of `takes.js`.
+
+    Args:
+        controls: The parameters of the endpoint.
+        takes: The takes in their order.
+    """
+    shown = []
+    for number, (endpoint, given, backend) in enumerate(takes, 1):
+        first_endpoint, first, _ = takes[0]
+        parts = [str(number)]
+        if endpoint != first_endpoint:
+            others = first_endpoint.split("/")
+            parts.append(" ".join(part for part in endpoint.split("/") if part not in others) or endpoint)
+        for control in controls:
+            one, value = (_setting(control, values) for values in (first, given))
+            if one != value:
+                text = (
+                    "not set" if value in (None, "") else " ".join(f"{_value(value)} {control.unit}".split())
+                )
+                named = control.kind in {"text", "json", "media", "switch"}
+                parts.append(f"{control.label}: {text}" if named else text)
+        if backend == "local" and any(other == "fal" for _, _, other in takes):
+            parts.append("preview")
+        shown.append(clip(clean(" · ".join(parts)), _VALUE_LENGTH))
+    return shown
+
+
+def _setting(control: Control, given: Mapping[str, Any]) -> Any:
+    """Return the value that counts: the one given, else the default, else None."""
+    value = given.get(control.name)
+    return control.default if value is None else value
 
 
 def charge(card: Card) -> list[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
@@ -23,8 +23,9 @@ from kling_nb.ledger.database import ledger_path
 from kling_nb.media import MediaFolder, Take
 from kling_nb.notebook.card import grid as grid_card
 from kling_nb.notebook.card import html as card
-from kling_nb.notebook.card.job import card_of_entry, card_of_take, panel_card
+from kling_nb.notebook.card.job import card_of_entry, card_of_take, panel_card, takes_of_folder
 from kling_nb.notebook.card.mark import Mark, Part
+from kling_nb.notebook.card.words import decided
 from kling_nb.notebook.saved.reopening import OutputContext, update_outputs
 from kling_nb.settings import Settings, current, media_of_notebook
 from kling_nb.video import Video
@@ -69,16 +70,30 @@ class Renewal:
                 return self._draw_sweep(mark, folder)
             entry = self._entry(mark, folder)
             take = self._find_take(_part_of(mark, entry), folder, entry)
-            return _draw_job(mark, entry, self._find_chosen(mark, take, folder) or take, folder)
+            take = self._find_chosen(mark, take, folder) or take
+            return _draw_job(mark, entry, take, self._strip(mark, take, folder), folder)
         return None
 
-    def is_replaced(self, mark: Mark, folder: Path) -> bool:
-        """Return True if another take than that of the card was chosen for the cell of a mark."""
+    def is_outdated(self, mark: Mark, folder: Path) -> bool:
+        """Return True if the takes of a finished card, or the decisions about them, are others now."""
+        if mark.parts or mark.state != State.READY.value:
+            return False
         with suppress(KlingError, OSError):
-            take = self._find_take(_part_of(mark, None), folder) if mark.name else None
-            chosen = self._find_chosen(mark, take, folder)
-            return take is not None and chosen is not None and chosen.path != take.path
+            take = self._find_take(_part_of(mark, None), folder)
+            if take is not None:
+                shown = self._find_chosen(mark, take, folder) or take
+                strip = takes_of_folder(self._strip(mark, shown, folder), shown, _cell_of(mark), folder)
+                return shown.path != take.path or decided(strip) != mark.takes
         return False
+
+    def _strip(self, mark: Mark, take: Take | None, folder: Path) -> Sequence[Take]:
+        """Return the takes of the cell of a mark that are next to the notebook, in their order."""
+        if take is None:
+            return ()
+        media, backend = self._folder(media_of_notebook(folder)), take.sidecar.backend
+        if mark.cell:
+            return media.takes_of_cell(mark.cell, backend)
+        return [one for one in media.takes(take.sidecar.fingerprint) if one.sidecar.backend == backend]
 
     def _find_chosen(self, mark: Mark, take: Take | None, folder: Path) -> Take | None:
         """Return the take that was chosen for the cell of a mark, in place of the take of its card."""
@@ -110,12 +125,15 @@ class Renewal:
     def _draw_sweep(self, mark: Mark, folder: Path) -> dict[str, Any]:
         """Return the card of a sweep with its existing takes."""
         shots = []
+        states: list[State | None] = []
         for part in mark.parts:
             take = self._find_take(part, folder)
             result = take.result() if take else None
             shots.append((part.caption, result if isinstance(result, Video) else None))
+            row = None if take else next(self._rows(part, None, folder), None)
+            states.append(row.state if row else None)
         return {
-            "text/html": grid_card.html_of_takes(mark, shots, folder),
+            "text/html": grid_card.html_of_takes(mark, shots, folder, states),
             "text/plain": grid_card.text_of_takes(shots, folder),
         }
 
@@ -169,6 +187,11 @@ class Renewal:
         return folder
 
 
+def _cell_of(mark: Mark) -> tuple[str, str] | None:
+    """Return fingerprint and NAME of the cell for which a take can be chosen, or None."""
+    return (mark.cell, mark.name) if mark.cell and mark.name else None
+
+
 def _part_of(mark: Mark, entry: Entry | None) -> Part:
     """Return what to look for: the job's request id and, for a reused take, its number."""
     request = mark.request or (entry.request_id if entry else None)
@@ -188,9 +211,11 @@ def _find_in(takes: MediaFolder, part: Part) -> Take | None:
     return next(alike, None)
 
 
-def _draw_job(mark: Mark, entry: Entry | None, take: Take | None, folder: Path) -> dict[str, Any] | None:
+def _draw_job(
+    mark: Mark, entry: Entry | None, take: Take | None, strip: Sequence[Take], folder: Path
+) -> dict[str, Any] | None:
     if take is not None:
-        drawn = card_of_take(take, mark.job, folder)
+        drawn = card_of_take(take, mark.job, folder, strip, _cell_of(mark))
     elif entry is not None and (not mark.is_final or entry.state.value != mark.state):
         drawn = card_of_entry(entry)
     else:
@@ -233,7 +258,7 @@ def freeze_notebook(notebook: dict[str, Any], folder: Path) -> bool:
             lambda mark: False,
             renewal.draw_card,
             renewal.find_file,
-            renewal.is_replaced,
+            renewal.is_outdated,
             forget_kernels=True,
             remedy=renewal.remedy,
         )

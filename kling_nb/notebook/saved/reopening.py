@@ -34,7 +34,7 @@ class OutputContext:
         folder: The folder of the notebook.
         alive: Returns True if the widget of a mark still has its kernel.
         draw_card: Returns the current card of a mark for a notebook in a folder, or None if it has no news.
-        is_replaced: Returns True if another take than that of the card was chosen for the cell of a mark.
+        is_outdated: Returns True if takes of a finished card, or the decisions about them, are others now.
         find_file: Returns the file of one video of several for a notebook in a folder, or None.
         forget_kernels: Remove the kernel from marks, for a file that other people will open.
         remedy: Returns what to do about a file of a mark that is missing.
@@ -44,7 +44,7 @@ class OutputContext:
     alive: Callable[[Mark], bool]
     draw_card: Callable[[Mark, Path], dict[str, Any] | None]
     find_file: Callable[[Part, Path], Path | None] = lambda _part, _folder: None
-    is_replaced: Callable[[Mark, Path], bool] = lambda _mark, _folder: False
+    is_outdated: Callable[[Mark, Path], bool] = lambda _mark, _folder: False
     forget_kernels: bool = False
     remedy: Callable[[Mark, Path], str] = lambda _mark, _folder: NO_RECORD
 
@@ -91,7 +91,7 @@ def _update_output(
     alive = context.alive(mark)
     changed = not alive and data.pop(VIEW, None) is not None
     lost = mark.is_final and not files_exist(data.get("text/html"), context.folder)
-    outdated = lost or (mark.is_final and not alive and context.is_replaced(mark, context.folder))
+    outdated = lost or (mark.is_final and not alive and context.is_outdated(mark, context.folder))
     panel = mark.job is None
     if lost and not alive and mark.parts:
         changed |= relink(data, mark.parts, context.folder, context.find_file)

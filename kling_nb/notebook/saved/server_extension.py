@@ -86,10 +86,10 @@ def update_on_read(contents: Any, kernels: Any, root: Path) -> Update:
     def update(content: Any, path: str, *, on_loop: bool = False) -> bool:
         try:
             limits = (SECONDS_ON_LOOP, 1, True) if on_loop else (SECONDS, AT_LEAST, False)
-            with cards().within(*limits) as (draw_card, find_file, is_replaced, remedy):
+            with cards().within(*limits) as (draw_card, find_file, is_outdated, remedy):
                 folder = (root / path.strip("/")).parent
                 alive = alive_check(kernels)
-                context = OutputContext(folder, alive, draw_card, find_file, is_replaced, remedy=remedy)
+                context = OutputContext(folder, alive, draw_card, find_file, is_outdated, remedy=remedy)
                 return update_outputs(content, context)
         except Exception:
             log.exception("%s: the outputs could not be updated. It opens as saved.", path)
@@ -173,14 +173,14 @@ class BoundedCards:
             in_time = next(calls) < at_least or time.monotonic() < deadline
             return self._renewal.find_file(part, folder) if in_time else None
 
-        def is_replaced(mark: Mark, folder: Path) -> bool:
-            return time.monotonic() < deadline and self._renewal.is_replaced(mark, folder)
+        def is_outdated(mark: Mark, folder: Path) -> bool:
+            return time.monotonic() < deadline and self._renewal.is_outdated(mark, folder)
 
         def remedy(mark: Mark, folder: Path) -> str:
             return self._renewal.remedy(mark, folder) if time.monotonic() < deadline else ""
 
         with self._renewal.one_look(), stored_posters_only(on_loop) as missing:
-            yield draw_card, find_file, is_replaced, remedy
+            yield draw_card, find_file, is_outdated, remedy
         for video in missing:
             self._thread.submit(poster_of, video)
         if late:

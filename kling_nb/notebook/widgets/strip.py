@@ -16,6 +16,7 @@ from typing import Any
 from kling_nb.errors import KlingError, MediaError, UsageError
 from kling_nb.events import Event, JobState
 from kling_nb.notebook.card.html import poster_of
+from kling_nb.notebook.card.job import is_same, with_earlier
 from kling_nb.notebook.widgets import takes
 from kling_nb.notebook.widgets.base import Answer, Handler, poster_thread, read_chunk
 from kling_nb.notebook.widgets.compose import Attachments, with_files
@@ -24,7 +25,6 @@ from kling_nb.notebook.widgets.takes import (
     JobLike,
     StripTake,
     clip,
-    earlier_takes,
     error_text,
 )
 from kling_nb.video import MediaFile, Video
@@ -215,7 +215,7 @@ class TakeStrip:
         self._files = Attachments()
         first, *others = jobs
         self._cell = None if others else first.cell
-        for one in jobs if others else _with_earlier(first):
+        for one in jobs if others else with_earlier(first):
             self._append(one)
         self._chosen = self._find_chosen()
         self.shown = next(number for number, take in enumerate(self.takes, 1) if take.job is first)
@@ -506,17 +506,6 @@ class TakeStrip:
         job = take.job.maker.get_job(take.job.id)
         self._on_start(job)
         return {"key": self._show(job, instead=take).key}, []
-
-
-def is_same(one: JobLike, other: JobLike) -> bool:
-    """Return True if two jobs are the same object or have the same file."""
-    return one is other or (one.file is not None and one.file == other.file)
-
-
-def _with_earlier(first: JobLike) -> list[JobLike]:
-    """Return a job together with the takes that were made before, in their order."""
-    found = [first if is_same(one, first) else one for one in earlier_takes(first)]
-    return found if first in found else [*found, first]
 
 
 def _detach(take: StripTake) -> None:

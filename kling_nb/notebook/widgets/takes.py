@@ -45,8 +45,6 @@ if TYPE_CHECKING:
 
 TEXT_LIMIT = 4_000
 """Characters of a text in a message. Prompts of all endpoints are shorter."""
-FOUND_LIMIT = 40
-"""Earlier takes that a widget shows."""
 
 
 class JobLike(Protocol):
@@ -217,21 +215,6 @@ def progress_of(job: JobLike) -> float | None:
         if found:
             return min(1.0, float(found[-1]) / 100)
     return None
-
-
-def earlier_takes(job: JobLike) -> Sequence[JobLike]:
-    """Return the takes that were made from the job's cell, or of its request, as finished jobs.
-
-    There are none if they cannot be read.
-    """
-    if job.maker is None:
-        return []
-    with suppress(KlingError, OSError):
-        found = job.maker.takes_of(job.request, job.backend, job.made_from)[-FOUND_LIMIT:]
-        for take in found:
-            take.variable = job.variable
-        return found
-    return []
 
 
 def _outcome_text(job: JobLike) -> str:
