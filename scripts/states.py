@@ -456,6 +456,7 @@ KINDS = {
             "opened": open_cell,
             "opened, failed": open_failed_cell,
             "storyboard": None,
+            "storyboard, not joining": None,
         },
     ),
     "panel": Kind(

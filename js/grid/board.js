@@ -15,12 +15,14 @@ import { resultPlace } from "./result_place.js";
 const SHOT = "application/x-kling-shot";
 
 /**
- * What can be done with the shot on the stage: its points and its place; and its result, with all that a result
- * has everywhere. The header of the result is above the stage.
+ * What can be done with the shot on the stage: its points and its place; and its result, with the parts and the order
+ * that a result has everywhere. `head` is above the stage, `taken` below its transport; then come `points` and the
+ * strip of shots, `form` and `node`. Where there is room, `form` stands next to the stage.
  *
  * @param {LiveGrid} live
  * @param {() => Place | null} place
- * @returns {Part & {head: HTMLElement, points: HTMLElement, onkeydown: (event: KeyboardEvent) => void}}
+ * @returns {Part & {head: HTMLElement, taken: HTMLElement, points: HTMLElement, form: HTMLElement,
+ *   onkeydown: (event: KeyboardEvent) => void}}
  */
 export function shotTools(live, place) {
   /** The shot on the stage, and its place in the film. */
@@ -50,40 +52,45 @@ export function shotTools(live, place) {
   const buttons = [starts, ends, whole, earlier, later, remove];
   const name = element("strong", "sw-title");
   const points = div("actions", name, ...buttons);
-  const title = element("strong", "sw-title");
-  const bar = div("sw-line", title);
-  const body = div("result");
-  const about = { ariaLabel: "Shot", tabIndex: -1 };
-  const node = element("section", "sw-shot", about, bar, body);
+  const taken = element("section", "sw-shot", { ariaLabel: "Shot", tabIndex: -1 });
+  const form = div("sw-form");
+  const node = div("result");
+  const parts = [taken, form, node];
   const named = element("strong", "sw-title");
   const file = span("time");
   const head = div("sw-shot-head", named, file);
-  const result = resultPlace(head, body, place);
+  const result = resultPlace(head, node, place);
   /** @type {ReturnType<LiveGrid["shot"]> | null} */
   let drawn = null;
   const draw = () => {
-    if (result.draw()) head.lastElementChild?.prepend(named);
-    bar.hidden = !result.drawn(); // the section stays: the focus may be there
-    if (bar.hidden) head.prepend(named);
+    if (result.draw()) {
+      const [main, another] = node.firstElementChild?.children ?? [];
+      if (main && another) {
+        taken.append(main);
+        form.append(another);
+      }
+      head.lastElementChild?.prepend(named);
+    }
+    if (!result.drawn()) head.prepend(named);
     // A shot that is a file of the user has no job, and so no takes.
     write(file, result.drawn() ? "" : (live.cells[drawn?.cells[0] ?? -1]?.name ?? ""));
   };
   /** Whether someone writes about the shot that is shown here: then it stays, whatever plays. */
-  const writing = () =>
-    node.contains(document.activeElement) && document.activeElement?.matches(":read-write");
+  const writing = () => document.activeElement?.matches(":read-write") && holdsFocus();
+  const holdsFocus = () => [head, ...parts].some((one) => one.contains(document.activeElement));
   const update = () => {
     const here = at();
     const shot = live.shots[here];
     const shown = shot ? live.shot(shot.cell) : null;
     if (drawn !== shown && !writing()) {
-      const focused = document.activeElement;
-      if (head.contains(focused) || body.contains(focused)) node.focus(); // it would be lost
+      if (holdsFocus()) taken.focus(); // it would be lost
+      for (const one of [taken, form]) one.replaceChildren();
       drawn = shown;
       result.show(shown?.result ?? null, draw);
     }
     const number = live.shots.findIndex(({ cell }) => cell === drawn?.cells[0]);
     write(name, here < 0 ? "" : `Shot ${here + 1}`);
-    for (const one of [title, named]) write(one, number < 0 ? "" : `Shot ${number + 1}`);
+    write(named, number < 0 ? "" : `Shot ${number + 1}`);
     for (const one of buttons) one.disabled = !live.connected || !shot;
     whole.disabled ||= shot?.in == null && shot?.out == null;
     earlier.disabled ||= here < 1;
@@ -91,11 +98,14 @@ export function shotTools(live, place) {
     remove.disabled ||= live.shots.length < 2;
     draw();
   };
-  node.addEventListener("focusout", () => setTimeout(() => node.isConnected && update()));
+  for (const one of parts)
+    one.addEventListener("focusout", () => setTimeout(() => node.isConnected && update()));
   return {
     node,
     head,
+    taken,
     points,
+    form,
     onkeydown(event) {
       const { key, target, ctrlKey, metaKey, altKey } = event;
       const typing = target instanceof Element && target.matches("select, :read-write");
@@ -193,18 +203,8 @@ export function filmTools(live) {
     title: "Stores order and points next to the notebook",
   });
   const saved = span("quiet");
-  const row = div(
-    "actions",
-    join,
-    stop,
-    transition,
-    warning,
-    fit,
-    span("sw-gap"),
-    saved,
-    named,
-    save,
-  );
+  const store = div("sw-store", saved, named, save);
+  const row = div("actions", join, stop, transition, warning, fit, store);
   const film = element("section", "sw-film", { ariaLabel: "Film" });
   const node = div("", row, bar.node, film);
   /** Whether shots differ in shape or rate. */

@@ -117,10 +117,12 @@ export function mount(el, live) {
     const strip = scrolling(element("div", "sw-strip", about));
     board = { tools: shotTools(live, play.place), film: filmTools(live) };
     movable(live, strip, () => tiles);
-    tools.before(board.tools.head);
+    const { head: top, taken, points, form, node } = board.tools;
+    body.before(top);
+    body.classList.add("kling-sw-board");
     play.node.append(size);
     tools.append(monitor.node, play.node);
-    body.append(board.tools.points, strip, board.film.node, board.tools.node);
+    body.append(tools, taken, div("sw-edit", points, strip, board.film.node), form, node);
     player = play;
     shots = { play, strip };
     return shots;
@@ -274,7 +276,7 @@ function header(live) {
       const planned = whole?.started === false;
       write(title, whole?.title ?? "");
       badge.hidden = !whole?.local || Boolean(whole.board); // the header of the shot has it
-      place.hidden = !whole || whole.mode === "sequence";
+      place.hidden = !whole;
       const running = Boolean(whole) && !whole?.done && cells.some((cell) => !hasEnded(cell));
       if (running && !planned && !following) chip.draw("LOST");
       else if (whole) chip.draw(...stateOf(whole, cells));

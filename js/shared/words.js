@@ -201,17 +201,17 @@ export function lostWords(state, backend, silent) {
   const start = silent ? "The kernel does not answer." : RESTARTED;
   if (backend === "local") return `${start} Run the cell again to make it again.`;
   if (state === "SUBMITTING")
-    return `${start} Perhaps nothing was sent. Run the cell again: it is not paid for twice.`;
-  return `${start} The job goes on at fal. Run the cell again to follow it, free.`;
+    return `${start} Perhaps nothing was sent: run the cell again, it is not paid for twice.`;
+  return `${start} The job goes on at fal: run the cell again to follow it, free.`;
 }
 
 /** What to do once the kernel is gone, by what is shown. */
 export const GONE = {
   take: `${RESTARTED} Run the cell again to make another take.`,
-  grid: `${RESTARTED} Jobs go on at fal: run the cell again to get them back. Nothing is paid for twice.`,
+  grid: `${RESTARTED} Jobs go on at fal: run the cell again to get them back, and nothing is paid for twice.`,
   previews: `${RESTARTED} Run the cell again to make the others again.`,
-  plan: `${RESTARTED} Nothing was sent. Run the cell again to start it.`,
+  plan: `${RESTARTED} Nothing was sent: run the cell again to start it.`,
   board: `${RESTARTED} Run the cell again to change the storyboard.`,
-  cells: `${RESTARTED} Run the cell again to open cells or make more. Nothing is paid for twice.`,
+  cells: `${RESTARTED} Run the cell again to open cells or make more; nothing is paid for twice.`,
   panel: `${RESTARTED} Jobs go on at fal: make a new panel to go on working, or call kling_nb.resume() to get unfinished ones back.`,
 };

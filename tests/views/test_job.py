@@ -348,7 +348,7 @@ def says_lost(job, beginning):
     """Whether it says that no kernel follows the job, and neither moves nor offers what cannot be done."""
     expect(job.locator(".kling-chip").first).to_have_text("Not connected")
     expect(job.locator(".kling-middle .kling-why > span")).to_have_text(
-        f"{beginning} The job goes on at fal. Run the cell again to follow it, free."
+        f"{beginning} The job goes on at fal: run the cell again to follow it, free."
     )
     expect(job.locator(".kling-phase")).to_be_hidden()
     expect(job.get_by_role("timer")).to_be_hidden()

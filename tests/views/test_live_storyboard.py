@@ -86,12 +86,13 @@ def test_a_shot_has_all_that_a_result_has_and_what_is_typed_about_it_stays(page,
     view = live.grid(live_view(board))
     expect(shown_in(view)).to_have_count(3)
     shot = view.get_by_role("region", name="Shot", exact=True)
-    expect(shot.get_by_text("Shot 1")).to_be_visible()
-    form = shot.get_by_role("region", name="Make another")
+    head = view.locator("header", has=page.get_by_role("button", name="More", exact=True))
+    expect(head.get_by_text("Shot 1")).to_be_visible()
+    form = view.get_by_role("region", name="Make another")
     prompt = form.get_by_role("textbox", name="Prompt", exact=True)
     expect(prompt).to_have_value("a harbour")
-    shot.get_by_text("Details").click()
-    expect(shot.get_by_role("log")).to_be_visible()
+    view.get_by_text("Details").click()
+    expect(view.get_by_role("log")).to_be_visible()
     first = board[0].path
     generate = form.get_by_role("button", name="Generate")
     form.get_by_role("slider", name="Duration").fill("1")
@@ -112,11 +113,40 @@ def test_a_shot_has_all_that_a_result_has_and_what_is_typed_about_it_stays(page,
     expect(shown_in(view).nth(2)).to_have_attribute("aria-current", "true")
     page.keyboard.type(" light")
     expect(note).to_have_value("warm light")
-    expect(shot.get_by_text("Shot 1")).to_be_visible()  # it stays until its note is written
+    expect(head.get_by_text("Shot 1")).to_be_visible()  # it stays until its note is written
     view.get_by_role("slider", name="Frame of the shots").focus()
     live.until(lambda: board[0].note == "warm light")
-    expect(shot.get_by_text("Shot 3")).to_be_visible()
+    expect(head.get_by_text("Shot 3")).to_be_visible()
     assert serious_faults(page, ".kling-sweep") == []
+
+
+def test_the_parts_of_a_shot_have_the_order_of_a_result(page, live, board):
+    view = live.grid(live_view(board))
+    shown_in(view).nth(1).get_by_role("button", name="Go to shot 2").click()
+    expect(view.get_by_role("button", name="Take 2,")).to_be_visible()
+    parts = {
+        "whole": view.get_by_text("Storyboard", exact=True),
+        "header": view.get_by_role("button", name="More", exact=True),
+        "transport": view.get_by_role("slider", name="Moment"),
+        "takes": view.get_by_role("button", name="Take 2,"),
+        "actions": view.get_by_role("radiogroup", name="Rating of take"),
+        "points": view.get_by_role("button", name="Start here"),
+        "shots": view.get_by_role("region", name="Shots in order"),
+        "film": view.get_by_role("button", name="Join"),
+        "form": view.get_by_role("region", name="Make another"),
+        "details": view.locator("summary", has_text="Details"),
+    }
+    for width in (320, 700, 1200):
+        page.set_viewport_size({"width": width, "height": 1400})
+        tops = {name: part.first.bounding_box()["y"] for name, part in parts.items()}
+        beside = tops.pop("form")
+        assert [*tops.values()] == sorted(tops.values()), (width, tops)
+        if width < 860:
+            assert tops["film"] < beside < tops["details"]
+        else:  # next to the stage
+            assert tops["header"] < beside < tops["transport"]
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+    expect(view.locator("header").first).to_contain_text("Ready")
 
 
 def test_the_film_is_joined_in_the_view_and_a_sheet_is_saved(page, live, board, tmp_cwd):
