@@ -12,7 +12,14 @@ import {
 import { keepKeys } from "../shared/keys.js";
 import { menu } from "../shared/menu.js";
 import { stateChip } from "../shared/state.js";
-import { GONE, inLine, LOCAL_PREVIEW, label, unansweredWords, upper } from "../shared/words.js";
+import {
+  inLine,
+  LOCAL_PREVIEW,
+  label,
+  RESTARTED,
+  unansweredWords,
+  upper,
+} from "../shared/words.js";
 import { filmTools, movable, shotTools } from "./board.js";
 import { inSequence, together } from "./playback.js";
 import { resultPlace } from "./result_place.js";
@@ -388,3 +395,12 @@ function sheet(live, press) {
   const about = { tabIndex: 0, role: "region", ariaLabel: "Cells of the sweep" };
   return { tiles, node: scrolling(element("div", "sw-scroll", about, table)) };
 }
+
+/** What to do once the kernel is gone. */
+const GONE = {
+  grid: `${RESTARTED} Jobs go on at fal: run the cell again to get them back, and nothing is paid for twice.`,
+  previews: `${RESTARTED} Run the cell again to make the others again.`,
+  plan: `${RESTARTED} Nothing was sent: run the cell again to start it.`,
+  board: `${RESTARTED} Run the cell again to change the storyboard.`,
+  cells: `${RESTARTED} Run the cell again to open cells or make more; nothing is paid for twice.`,
+};

@@ -63,7 +63,7 @@ export function compose(live) {
     if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
     event.preventDefault();
     event.stopPropagation();
-    if (!composition.submitting) void live.generate(false, count());
+    if (live.connected && !composition.submitting) void live.generate(false, count());
   };
   const taken = async (/** @type {Event} */ event, /** @type {DataTransfer | null} */ data) => {
     if (!hasFiles(data)) return;
@@ -99,10 +99,12 @@ export function compose(live) {
         // Who writes already is left alone.
         if (!node.contains(document.activeElement)) replacing ? prompt?.select() : prompt?.focus();
       }
-      const { quote, touched, submitting } = composition;
-      const words = offer(quote, touched, count());
+      const { touched, submitting } = composition;
+      // Of a kernel that is gone, no price and no plan holds.
+      const quote = live.following ? composition.quote : null;
+      const words = offer(quote, touched && live.following, count());
       generate.textContent = submitting ? "Submitting…" : words.generate;
-      generate.ariaDisabled = `${!words.able || submitting || !live.connected}`;
+      generate.ariaDisabled = `${!words.able || submitting}`;
       write(again, words.again);
       again.ariaDisabled = generate.ariaDisabled;
       // The kernel names the parameter as a cell would; here it has a label.
@@ -110,7 +112,8 @@ export function compose(live) {
       write(hint, named ? words.hint.replaceAll(named.name, named.label) : words.hint);
       hint.hidden = false;
       hint.toggleAttribute("data-wrong", words.wrong);
-      copy.disabled = !touched;
+      copy.disabled = !touched || !live.connected;
+      chooser.node.inert = counts.disabled = !live.connected;
     },
     close: () => form?.destroy(),
   };

@@ -124,6 +124,7 @@ export function history(live) {
     node,
     update() {
       bar.update();
+      bar.node.inert = !live.connected;
       top.update();
       const { total, error, everything } = live.history;
       const nothing = everything ? "Nothing was made yet." : "No job matches.";

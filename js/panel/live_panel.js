@@ -8,6 +8,7 @@ import { Composition } from "./composition.js";
 import { announce } from "./desktop_notice.js";
 import { HistoryPages } from "./history_pages.js";
 import { JobList } from "./job_list.js";
+import { lostWords } from "./lost.js";
 import { Openings } from "./openings.js";
 
 /** @typedef {import("./protocol.js").PanelModel} PanelModel */
@@ -54,6 +55,7 @@ export class LivePanel extends Live {
     this.openings = new Openings(this.kernel, redraw, {
       compose: (next) => this.continueWith(next),
       reuse: (job) => void this.reuse(job),
+      lostWords,
     });
     this.history = new HistoryPages(
       async (query) => (await this.ask("history", query)).msg,
@@ -161,9 +163,13 @@ export class LivePanel extends Live {
     });
   }
 
-  /** The jobs that run, and those that have just ended and are not in the list yet. */
+  /** The jobs that run, and those that have just ended and are not in the list yet. A kernel that is gone moves none
+   * of them to the list any more, so those that are there already are left out here. */
   get running() {
-    return this.jobs.rows.filter(({ id, state }) => !isFinished(state) || this.#ended.has(id));
+    const here = this.jobs.rows.filter(
+      ({ id, state }) => !isFinished(state) || this.#ended.has(id),
+    );
+    return this.connected ? here : here.filter(({ id }) => !this.history.find(id));
   }
 
   /** Puts a shot that begins with a frame into the compose area, for the reader to write its prompt.
@@ -184,6 +190,7 @@ export class LivePanel extends Live {
 
   /** Looks at a job. @param {string} id */
   open(id) {
+    if (!this.connected) return;
     this.marked = [];
     this.openings.show([id]);
   }
@@ -191,6 +198,7 @@ export class LivePanel extends Live {
   /** Marks a job, or takes the mark away. Two to four are compared.
    * @param {string} id */
   mark(id) {
+    if (!this.connected) return;
     const rest = this.marked.filter((one) => one !== id);
     this.marked = rest.length < this.marked.length ? rest : [...rest, id];
     const { length } = this.marked;

@@ -1,7 +1,8 @@
 import { resultParts } from "../result/view.js";
 import { ANY_WAY, button, div, element, span, write } from "../shared/dom.js";
 import { stateChip } from "../shared/state.js";
-import { GONE, isFinished, label } from "../shared/words.js";
+import { isFinished, label } from "../shared/words.js";
+import { lostWords } from "./lost.js";
 
 /** @typedef {import("./live_panel.js").LivePanel} LivePanel */
 /** @typedef {import("./openings.js").Opening} Opening */
@@ -133,9 +134,9 @@ function unfinished(live, opening) {
       write(title, row.title);
       write(prompt, row.prompt);
       const faulty = isFinished(row.state) && row.state !== "READY";
-      const silent = live.connected ? "" : GONE.panel;
-      resume.disabled = reuse.disabled = !live.connected;
-      write(why, error || silent || (faulty ? row.message || label(row.state) : ""));
+      const lost = live.connected || faulty ? "" : lostWords(row.state, row.backend, false);
+      if (!live.connected) resume.hidden = reuse.hidden = true;
+      write(why, lost || error || (faulty ? row.message || label(row.state) : ""));
     },
   };
 }

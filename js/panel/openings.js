@@ -6,7 +6,8 @@ import { messageOf } from "../shared/words.js";
 /** @typedef {import("./protocol.js").Row} Row */
 /** @typedef {import("../shared/kernel.js").Kernel} Kernel */
 
-/** What a result hands to the compose area. @typedef {Pick<LiveJob, "compose" | "reuse">} Composing */
+/** What a result of a panel does and says its own way.
+ * @typedef {Pick<LiveJob, "compose" | "reuse" | "lostWords">} Composing */
 
 /** Small pictures that are kept; a screenful has about ten. */
 const POSTERS = 200;

@@ -1,9 +1,10 @@
 import { button, div, element, span, write } from "../shared/dom.js";
 import { keepKeys } from "../shared/keys.js";
-import { GONE, LOCAL_PREVIEW, unansweredWords } from "../shared/words.js";
+import { LOCAL_PREVIEW, unansweredWords } from "../shared/words.js";
 import { compose } from "./compose.js";
 import { allowNotices, noticesOn } from "./desktop_notice.js";
 import { history } from "./history.js";
+import { GONE } from "./lost.js";
 import { opened } from "./opened.js";
 import { storyboard } from "./storyboard.js";
 
@@ -92,11 +93,12 @@ function header(live) {
     update() {
       const local = live.composition.quote?.backend === "local";
       if (live.composition.quote) write(badge, local ? LOCAL_PREVIEW : "");
-      badge.title = "Jobs go to the engine on this machine: free previews";
+      badge.title = "Jobs go to the local preview server on this machine, free";
+      notices.hidden = !live.connected;
       box.checked = noticesOn(model.get("notices"));
       write(trouble, live.fault);
       fault.hidden = !live.fault;
-      const words = live.connected ? unansweredWords(live.kernel) || live.note : GONE.panel;
+      const words = live.connected ? unansweredWords(live.kernel) || live.note : GONE;
       write(note, words);
     },
   };

@@ -3,7 +3,7 @@ import { frameIn } from "../shared/dragged.js";
 import { posterIn } from "../shared/footage.js";
 import { Live } from "../shared/live.js";
 import { newMemory } from "../shared/player.js";
-import { hasVideo, messageOf } from "../shared/words.js";
+import { hasVideo, lostWords, messageOf } from "../shared/words.js";
 import { newTakeOf } from "./new_take.js";
 import { TRAITS } from "./protocol.js";
 import { Take } from "./take.js";
@@ -65,6 +65,9 @@ export class LiveJob extends Live {
   /** How the job is run again, where it belongs to a cell of a sweep: its price, and why it was refused.
    * @type {((job: string) => {price: string, refusal: string, act: () => void} | null) | null} */
   again = null;
+  /** What becomes of a job that no kernel follows here, and what to do, where the view has words of its own for it.
+   * @type {typeof lostWords} */
+  lostWords = lostWords;
   /** The front end's widget manager. @type {any} */
   manager;
   /** @type {ReturnType<typeof setTimeout> | undefined} */

@@ -2,7 +2,7 @@ import { createForm, cursorIn, setCursor } from "../controls/form.js";
 import { mediaPicker } from "../controls/media_picker.js";
 import { same } from "../controls/value.js";
 import { alarm, button, div, element, span, write } from "../shared/dom.js";
-import { GONE, isFinished } from "../shared/words.js";
+import { isFinished, RESTARTED } from "../shared/words.js";
 import { offer } from "./offer.js";
 
 /** @typedef {import("../shared/dom.js").Part & {edit: () => void}} FormPart `edit` leads to the form */
@@ -37,11 +37,12 @@ const heading = () => element("h4", "another-name", {}, "Make another");
 export function makeElsewhere(live, reuse) {
   const go = button("Edit in Compose", () => reuse(live.shown.about.job_id));
   const words = span("price", "Puts this prompt and these parameters there.");
+  const node = element("section", "another", ABOUT, heading(), div("generate", go, words));
   return {
-    node: element("section", "another", ABOUT, heading(), div("generate", go, words)),
+    node,
     edit: () => go.focus(),
     update() {
-      go.disabled = !live.connected;
+      node.hidden = !live.connected;
     },
   };
 }
@@ -158,7 +159,7 @@ export function makeAnother(live) {
     generate.ariaDisabled =
       again.ariaDisabled = `${!words.able || sending || !connected || !ready}`;
     counts.disabled = !connected;
-    const gone = live.shown.finished ? GONE.take : ""; // the stage says more of one that runs
+    const gone = live.shown.finished ? `${RESTARTED} Run the cell again to make another take.` : ""; // the stage says more of one that runs
     // What was true of the request before stays until more is known: nothing moves while someone types.
     if (quote || !connected) {
       write(again, connected ? words.again : "");

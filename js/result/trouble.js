@@ -1,5 +1,5 @@
 import { arrange, button, div, element, span, write } from "../shared/dom.js";
-import { lostWords, upper } from "../shared/words.js";
+import { upper } from "../shared/words.js";
 import { cellButton } from "./actions.js";
 import { finals } from "./finals.js";
 
@@ -71,7 +71,7 @@ export function trouble(live, edit) {
       const { state, message, steps: known = [] } = shown.now;
       const lost = !shown.finished && !following;
       const failed = shown.finished && state !== "READY";
-      write(words, lost ? lostWords(state, shown.about.backend, connected) : message);
+      write(words, lost ? live.lostWords(state, shown.about.backend, connected) : message);
       write(answer, state === "UNCERTAIN" ? cancelling.outcome : "");
       node.hidden = words.hidden;
       node.dataset.state = lost ? "UNCERTAIN" : state;

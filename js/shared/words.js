@@ -188,7 +188,7 @@ const SILENT =
 /** What a view says of a kernel that has not answered yet. @param {{busy: boolean, silent: boolean}} kernel */
 export const unansweredWords = ({ busy, silent }) => (silent ? SILENT : busy ? BUSY : "");
 
-const RESTARTED = "The kernel was restarted or shut down.";
+export const RESTARTED = "The kernel was restarted or shut down.";
 
 /**
  * What a view says of a job that no kernel follows here.
@@ -204,14 +204,3 @@ export function lostWords(state, backend, silent) {
     return `${start} Perhaps nothing was sent: run the cell again, it is not paid for twice.`;
   return `${start} The job goes on at fal: run the cell again to follow it, free.`;
 }
-
-/** What to do once the kernel is gone, by what is shown. */
-export const GONE = {
-  take: `${RESTARTED} Run the cell again to make another take.`,
-  grid: `${RESTARTED} Jobs go on at fal: run the cell again to get them back, and nothing is paid for twice.`,
-  previews: `${RESTARTED} Run the cell again to make the others again.`,
-  plan: `${RESTARTED} Nothing was sent: run the cell again to start it.`,
-  board: `${RESTARTED} Run the cell again to change the storyboard.`,
-  cells: `${RESTARTED} Run the cell again to open cells or make more; nothing is paid for twice.`,
-  panel: `${RESTARTED} Jobs go on at fal: make a new panel to go on working, or call kling_nb.resume() to get unfinished ones back.`,
-};

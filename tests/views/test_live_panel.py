@@ -572,8 +572,18 @@ def test_what_runs_in_a_panel_is_not_shown_at_work_once_its_kernel_is_gone(page,
         generate(panel, "a slow snail")
         row = running_in(panel)
         expect(row.get_by_role("progressbar")).to_be_visible()
+        expect(panel.get_by_text("Already running.")).to_be_visible()
         page.evaluate("() => gone()")
-        expect(panel.get_by_text("The kernel was restarted or shut down.").first).to_be_visible()
+        expect(panel.get_by_text("Run the cell again for a new panel.")).to_be_visible()
+        expect(opened_in(panel)).to_contain_text("The preview ended with its kernel.")
+        expect(panel.get_by_text("goes on at fal")).to_have_count(0)  # this one does not
+        for stale in ("Already running.", "Another take", "Edit in Compose", "Notify me"):
+            expect(panel.get_by_text(stale).locator("visible=true")).to_have_count(0)
+        for name in ("Generate", "Copy as cell"):
+            expect(
+                panel.get_by_role("region", name="Compose").get_by_role("button", name=name)
+            ).to_be_disabled()
+        expect(panel.get_by_role("region", name="Library").get_by_text("a slow snail")).to_have_count(1)
         for part in (row, opened_in(panel)):
             expect(part.locator(".kling-chip").first).to_have_text("Not connected")
             expect(part.get_by_role("progressbar")).to_be_hidden()

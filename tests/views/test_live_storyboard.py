@@ -127,7 +127,7 @@ def test_the_parts_of_a_shot_have_the_order_of_a_result(page, live, board):
     parts = {
         "whole": view.get_by_text("Storyboard", exact=True),
         "header": view.get_by_role("button", name="More", exact=True),
-        "transport": view.get_by_role("slider", name="Moment"),
+        "transport": view.get_by_role("slider", name="Frame of the shots"),
         "takes": view.get_by_role("button", name="Take 2,"),
         "actions": view.get_by_role("radiogroup", name="Rating of take"),
         "points": view.get_by_role("button", name="Start here"),

@@ -2,6 +2,9 @@
 
 import io
 import json
+import socket
+import subprocess
+import sys
 from itertools import count
 from pathlib import Path
 
@@ -265,6 +268,22 @@ def test_what_is_unfinished_elsewhere_is_not_touched_by_looking_at_it(session, p
     assert (opened["resumable"], opened["row"]["state"]) == (True, "IN_QUEUE")
     assert "Resume it first" in page.refusal("result", of=job_id, kind="snapshot")
     assert session.ledger.get(job_id).owner == "elsewhere:1:abcd"
+
+
+def test_a_preview_of_an_ended_kernel_is_listed_as_failed_and_says_so_when_it_is_opened(session, page):
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    owner = f"{socket.gethostname()}:{process.pid}:deadbeef"
+    sent = {"request_id": "r-1", "status_url": "http://127.0.0.1:9/requests/r-1/status"}
+    job_id = note(session, "left behind", owner=owner, state=State.IN_PROGRESS, **sent)
+    (row,) = page.ask("history")["rows"]
+    assert (row["state"], row["message"]) == ("FAILED", "The preview ended with its kernel. Not charged.")
+    assert page.ask("open", job=job_id)["resumable"] is False
+
+    about = {"of": job_id, "kind": "snapshot"}
+    page.comm.wait_for(
+        lambda: "ended with its local preview server" in page.ask("result", **about)["message"]
+    )
 
 
 def test_reuse_names_files_that_are_not_kept(session, page):

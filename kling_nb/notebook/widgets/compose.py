@@ -281,6 +281,8 @@ _COMPARED = 4
 
 def _needs_resume(entry: Entry) -> bool:
     """Return True if opening the job would resume it."""
+    if library.is_lost_preview(entry):
+        return False
     return not entry.state.finished or entry.state is State.UNCERTAIN or entry.is_result_gone
 
 

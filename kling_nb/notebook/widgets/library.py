@@ -64,6 +64,8 @@ def job_row(job: Job) -> dict[str, Any]:
 
 def entry_row(entry: Entry) -> dict[str, Any]:
     """Return the fields of the row for a submission in the ledger."""
+    if is_lost_preview(entry):
+        entry = replace(entry, state=State.FAILED, error=_LOST_PREVIEW)
     return {
         "id": entry.id,
         "state": entry.state.value,
@@ -77,6 +79,14 @@ def entry_row(entry: Entry) -> dict[str, Any]:
         "backend": entry.backend,
         "created_at": entry.created_at,
     }
+
+
+_LOST_PREVIEW = "The preview ended with its kernel. Not charged."
+
+
+def is_lost_preview(entry: Entry) -> bool:
+    """Return True for an unfinished local preview whose server has ended. It cannot be resumed."""
+    return entry.backend == "local" and not (entry.state.finished or entry.is_ours or entry.owner_alive)
 
 
 def _rating(file: str | Path | None) -> int | None:
