@@ -1,3 +1,4 @@
+import { stateWords } from "../result/take.js";
 import { ANY_WAY, button, div, element, span, write } from "../shared/dom.js";
 import { progressBar } from "../shared/progress.js";
 import { stateChip } from "../shared/state.js";
@@ -87,7 +88,7 @@ function item(live, first) {
         face.replaceChildren(thumbnail(live, row));
       }
       const lost = !over && !live.following;
-      chip.draw(lost ? "LOST" : row.state);
+      lost ? chip.draw("LOST") : chip.draw(row.state, stateWords(row));
       write(now, facts(row, lost ? null : live.kernelNow));
       write(line, over ? (row.message.split("\n")[0] ?? "") : "");
       bar.hidden = over || lost;

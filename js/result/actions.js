@@ -1,6 +1,6 @@
 import { handOver, placeBelow } from "../shared/cells.js";
 import { flash } from "../shared/copy.js";
-import { alarm, button, div, element, write } from "../shared/dom.js";
+import { alarm, button, div, element, span, write } from "../shared/dom.js";
 import { Footage, saveAs, saveBlob } from "../shared/footage.js";
 import { menu } from "../shared/menu.js";
 import { dimensions, inLine, messageOf } from "../shared/words.js";
@@ -28,7 +28,7 @@ const CONTINUE = "Continue from this frame";
  * @returns {import("../shared/dom.js").Part & {onkeydown: (event: KeyboardEvent) => void}}
  */
 export function actions(live, place) {
-  const take = () => /** @type {import("./take.js").Take} */ (live.staged[0]);
+  const take = () => live.acted;
   /** @type {unknown} */
   let asked = null;
   const attempt = async (/** @type {() => Promise<void>} */ act) => {
@@ -113,9 +113,10 @@ export function actions(live, place) {
   sight.observe(use);
   const facts = div("facts");
   const problem = alarm();
+  const whose = span("title");
   const node = div(
     "actions",
-    ...[use, further, save.node, cell.node, full.node, stars.node, answer, facts, problem],
+    ...[whose, use, further, save.node, cell.node, full.node, stars.node, answer, facts, problem],
   );
   return {
     node,
@@ -127,10 +128,10 @@ export function actions(live, place) {
     },
     update() {
       const { now, about, finished } = take();
-      // What to do without a result stands next to the reason.
-      node.hidden = finished ? now.state !== "READY" : !live.following;
-      if (node.hidden) return;
-      full.update();
+      // What to do without a result stands next to the reason. The place stays.
+      node.inert = finished ? now.state !== "READY" : !live.following;
+      if (!node.inert) full.update();
+      write(whose, live.compared.length > 1 ? nameOf(live, take()) : "");
       use.disabled = now.state !== "READY" || !live.connected;
       use.ariaPressed = `${now.chosen}`;
       const several = live.staged.length > 1;

@@ -34,6 +34,7 @@ export function details(live) {
           .map((control) => ({ control, value: settingOf(control, about.input ?? {}) }))
           .filter(({ control, value }) => value !== null && value !== about.prompt && control)
           .map(({ control, value }) => [control.label, textOf(control, value)]),
+        ["Cost", now.cost?.includes(" = ") ? now.cost : ""], // the header has the rest
         ["Endpoint", about.endpoint],
         ["Request", now.request_id ?? ""],
         ["Job", about.job_id],

@@ -8,9 +8,9 @@ import {
   isFinished,
   LOCAL_PREVIEW,
   LOST,
-  label,
   phase,
 } from "../shared/words.js";
+import { stateWords } from "./take.js";
 
 /** @typedef {import("./live_job.js").LiveJob} LiveJob */
 /** @typedef {import("../shared/dom.js").Part} Part */
@@ -44,9 +44,11 @@ export function header(live, entries) {
       name.title = about.endpoint;
       badge.hidden = about.backend !== "local";
       const lost = !live.shown.finished && !live.following;
-      chip.draw(lost ? "LOST" : now.state, lost ? LOST : label(now.state, now.held));
+      lost ? chip.draw("LOST") : chip.draw(now.state, stateWords(now));
       write(spoken, lost ? LOST : spokenState(now));
-      write(facts, costs(live));
+      const cost = costs(live) ?? "";
+      write(facts, cost.replace(/^.* = /, "")); // the details have the whole sum
+      facts.title = cost;
       tick();
       const { asked } = live.cancelling;
       cancel.ariaDisabled = `${asked}`;
@@ -69,7 +71,7 @@ function costs({ shown: { now, about } }) {
  * @param {import("./protocol.js").JobFields} now */
 const spokenState = (now) =>
   inLine(
-    [!now.held && label(now.state), /^(IN_QUEUE|SUBMITTING)$/.test(now.state) && waits(now)],
+    [!now.held && stateWords(now), /^(IN_QUEUE|SUBMITTING)$/.test(now.state) && waits(now)],
     ", ",
   );
 

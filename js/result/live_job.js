@@ -107,6 +107,12 @@ export class LiveJob extends Live {
     return [this.#last && takes.includes(this.#last) ? this.#last : shown];
   }
 
+  /** The take to which actions belong: the one that is shown of those that are compared, else the one on the stage.
+   * @returns {Take} */
+  get acted() {
+    return /** @type {Take} */ (this.compared.length > 1 ? this.shown : this.staged[0]);
+  }
+
   /** The controls of the take that is shown; none until the kernel has sent them. */
   get controls() {
     return this.#controls.get(this.shown.about.endpoint) ?? NO_CONTROLS;
@@ -177,7 +183,9 @@ export class LiveJob extends Live {
     const at = Math.max(0, all.indexOf(/** @type {Take} */ (this.staged[0])));
     const chosen = wanted ?? [all[at], all[at - 1] ?? all[at + 1]];
     this.compared = all.filter((take) => chosen.includes(take)).slice(0, MOST_COMPARED);
-    if (this.compared.length < 2) this.compared = [];
+    const [first, second] = this.compared;
+    if (!second) this.compared = [];
+    else if (first && !this.compared.includes(this.shown)) this.choose(first);
     this.redraw();
   }
 

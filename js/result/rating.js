@@ -1,4 +1,4 @@
-import { div, element, newId, span, write } from "../shared/dom.js";
+import { div, element, newId, span } from "../shared/dom.js";
 
 /** @typedef {import("./live_job.js").LiveJob} LiveJob */
 /** @typedef {import("./take.js").Take} Take */
@@ -44,7 +44,6 @@ export function rating(live, take, attempt) {
     radio.onclick = () => rate(at + 1);
     return { radio, star: element("label", "star", { title }, radio, span("", "★")) };
   });
-  const whose = span("quiet");
   const stars = element("div", "stars", { role: "radiogroup" }, ...radios.map(({ star }) => star));
   /** The take that the note is of, while it is written. @type {Take | null} */
   let noted = null;
@@ -67,7 +66,7 @@ export function rating(live, take, attempt) {
       note.blur();
     },
   });
-  const node = div("rating", whose, stars, note);
+  const node = div("rating", stars, note);
   return {
     node,
     onkeydown({ key, ctrlKey, metaKey, altKey, target }) {
@@ -79,8 +78,6 @@ export function rating(live, take, attempt) {
     update() {
       const { now } = take();
       node.inert = now.state !== "READY" || !take().about.key || !live.connected; // its place stays
-      const compared = live.compared.length > 1;
-      write(whose, compared ? `Take ${live.takes.indexOf(take()) + 1}` : "");
       stars.ariaLabel = `Rating of take ${live.takes.indexOf(take()) + 1}`;
       radios.forEach(({ radio, star }, at) => {
         radio.checked = at + 1 === now.rating;

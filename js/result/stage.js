@@ -1,4 +1,4 @@
-import { div, element, span, write } from "../shared/dom.js";
+import { button, div, element, span, write } from "../shared/dom.js";
 import { draggable } from "../shared/dragged.js";
 import { player } from "../shared/player.js";
 import { progressBar } from "../shared/progress.js";
@@ -29,6 +29,8 @@ export function stage(live, trouble) {
   let drawn = "";
   /** @type {Screen[]} */
   let screens = [];
+  /** What selects each of the takes that are compared: actions belong to one of them. @type {HTMLElement[]} */
+  let sides = [];
   /** @type {ReturnType<typeof player> | null} */
   let playing = null;
   let [seen, moved] = [false, false];
@@ -49,10 +51,11 @@ export function stage(live, trouble) {
     const [lead, ...others] = takes.map((take) => screenOf(live, take));
     if (!lead) return;
     screens = live.playable ? [lead, ...others] : [];
+    sides = compared ? takes.map((take) => sideOf(live, take)) : [];
     playing = player([lead, ...others], live.memory, {
       name: compared ? takes.map(({ about }) => about.key).join() : takes[0]?.about.key,
       usable: live.playable,
-      labels: compared ? takes.map((take) => nameOf(live, take)) : [],
+      labels: sides,
       wipe: compared && live.wiped && takes.length === 2,
       over: over.node,
     });
@@ -67,7 +70,13 @@ export function stage(live, trouble) {
   return {
     node,
     failed: () => other.node.hidden && (!live.playable || Boolean(playing?.failed())),
-    place: () => (live.playable ? (playing?.place() ?? null) : null),
+    place() {
+      const place = live.playable && playing?.place();
+      const [lead, own] = [screens[0], screens[live.staged.indexOf(live.acted)]];
+      if (!place || !lead || !own || own === lead) return place || null;
+      const frame = Math.round((place.frame / lead.fps) * own.fps);
+      return { frame: Math.min(own.frames - 1, frame), video: own.video };
+    },
     update() {
       const { staged, shown, playable } = live;
       const compared = staged.length > 1;
@@ -82,15 +91,16 @@ export function stage(live, trouble) {
         show(staged, compared);
         if (ready && shown.started) reveal();
       }
+      staged.forEach((take, at) => {
+        const side = sides[at];
+        if (side) side.ariaPressed = `${take === shown}`;
+      });
       other.update();
       node.classList.toggle("kling-vacant", !playable);
       node.toggleAttribute("data-over", shown.finished || !live.following);
       const place = playable ? below : over.middle;
       if (trouble.parentElement !== place) place.append(trouble);
-      node.classList.toggle(
-        "kling-compact",
-        !playable && shown.finished && (!shown.started || !other.node.hidden),
-      );
+      node.classList.toggle("kling-compact", !playable && !other.node.hidden);
       over.update();
     },
     close() {
@@ -149,6 +159,12 @@ function otherFile(live) {
 
 /** @param {LiveJob} live @param {Take} take */
 export const nameOf = (live, take) => `Take ${live.takes.indexOf(take) + 1}`;
+
+/** The name of a take that is compared, which selects it. @param {LiveJob} live @param {Take} take */
+const sideOf = (live, take) =>
+  button(nameOf(live, take), () => live.choose(take), "side", {
+    title: "Rate, use, save or continue this one",
+  });
 
 /** @param {LiveJob} live @param {Take} take */
 function screenOf(live, take) {

@@ -4,10 +4,12 @@ import { button, div, element, paintPoster, scrolling, span, write } from "../sh
 import { draggable } from "../shared/dragged.js";
 import { progressBar } from "../shared/progress.js";
 import { stateChip } from "../shared/state.js";
-import { dimensions, inLine, LOST, label, share } from "../shared/words.js";
+import { dimensions, inLine, LOST, share } from "../shared/words.js";
 import { isPlayable } from "./live_job.js";
+import { otherWords } from "./other_words.js";
 import { starsOf } from "./rating.js";
 import { nameOf } from "./stage.js";
+import { stateWords } from "./take.js";
 
 /** @typedef {import("./live_job.js").LiveJob} LiveJob */
 /** @typedef {import("./take.js").Take} Take */
@@ -80,8 +82,12 @@ function reveal(list, node) {
   if (!node) return;
   const [whole, part] = [list, node].map((one) => one.getBoundingClientRect());
   if (!whole || !part) return;
-  list.scrollLeft += Math.max(0, part.right - whole.right) - Math.max(0, whole.left - part.left);
+  const [before, after] = [part.left - whole.left - FADE, part.right - whole.right + FADE];
+  list.scrollLeft += before < 0 ? before : Math.max(0, after);
 }
+
+/** Pixels at an edge of the list that are pale where more lies beyond it, as in `shared/style.css`. */
+const FADE = 36;
 
 /** @param {LiveJob} live @param {Take} take */
 function thumb(live, take) {
@@ -114,12 +120,12 @@ function thumb(live, take) {
       if (made && !asked) void paintPoster(picture, take.poster());
       asked ||= made;
       const lost = !take.finished && !live.following;
-      const state = made ? dimensions(take.now) : lost ? LOST : label(take.now.state);
-      const caption = captionOf(live, take, number);
+      const state = made ? dimensions(take.now) : lost ? LOST : stateWords(take.now);
+      const { caption, whole } = captionOf(live, take, number);
       write(words, caption);
       chip.draw(lost ? "LOST" : take.now.state, made ? "" : state);
       write(used, take.now.chosen ? "✓ Used" : "");
-      node.title = caption;
+      node.title = whole;
       const rated = take.now.rating ? `${take.now.rating} stars` : "";
       write(stars, starsOf(take.now.rating));
       node.ariaLabel = inLine(
@@ -140,21 +146,40 @@ function thumb(live, take) {
   };
 }
 
-/** What tells a take from the first one, else its number.
+/** What tells a take from the first one, in few words with the shortest first, and whole.
  * @param {LiveJob} live @param {Take} take @param {number} number */
 function captionOf({ controls, takes }, take, number) {
-  const first = takes[0]?.about.input ?? {};
-  const names = differing(controls, first, take.about.input);
-  const parts = controls
-    .filter(({ name }) => names.includes(name))
-    .map((control) => {
-      const value = textOf(control, settingOf(control, take.about.input));
-      return /text|json|media|switch/.test(control.kind) ? `${control.label}: ${value}` : value;
-    });
-  if (take.about.endpoint !== takes[0]?.about.endpoint) parts.unshift(modelOf(take, takes[0]));
-  if (take.about.backend === "local" && takes.some(({ about }) => about.backend === "fal"))
-    parts.push("preview");
-  return parts.length ? inLine([`${number}`, ...parts]) : `${number}`;
+  const first = takes[0]?.about ?? take.about;
+  const { input, endpoint, backend } = take.about;
+  const names = differing(controls, first.input, input);
+  const changed = controls.filter(({ name }) => names.includes(name));
+  const short = changed.map((control) => {
+    const [before, now] = [first.input, input].map((given) => settingOf(control, given));
+    return shortly(control, before, now);
+  });
+  short.sort((one, other) => one.length - other.length);
+  const whole = changed.map(
+    (control) => `${control.label}: ${textOf(control, settingOf(control, input))}`,
+  );
+  if (endpoint !== first.endpoint) short.unshift(modelOf(take, takes[0]));
+  if (backend === "local" && takes.some(({ about }) => about.backend === "fal"))
+    short.push("preview");
+  return {
+    caption: inLine([`${number}`, ...short]),
+    whole: [`Take ${number}`, ...whole].join("\n"),
+  };
+}
+
+/** How a value differs from that of the first take, in the few words that a thumbnail has room for.
+ * @param {import("../controls/value.js").Control} control @param {any} before @param {any} now */
+function shortly(control, before, now) {
+  const { kind, unit } = control;
+  const label = control.label.replace(/^[A-Z](?=[a-z])/, (letter) => letter.toLowerCase());
+  const value = textOf(control, now);
+  if (kind === "text") return otherWords(`${before ?? ""}`, `${now ?? ""}`);
+  if (now !== null && (kind === "choice" || unit)) return value;
+  if (!/json|media/.test(kind)) return `${label} ${value}`;
+  return `${now === null ? "no" : before === null ? "with" : "other"} ${label}`;
 }
 
 /** What tells the endpoint of a take from that of another one, such as "pro".

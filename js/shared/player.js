@@ -26,7 +26,7 @@ export const newMemory = () => ({ places: new Map(), whole: true, speed: 1 });
  * @param {object} [about]
  * @param {unknown} [about.name] that of the first clip in the memory
  * @param {boolean} [about.usable] false while there is nothing to play: the bar keeps its place
- * @param {string[]} [about.labels] what each screen shows, where there are several
+ * @param {(string | Node)[]} [about.labels] what each screen shows, where there are several
  * @param {boolean} [about.wipe] whether two lie on each other, with an edge to move
  * @param {Node} [about.over] what lies over the screens
  */
@@ -119,7 +119,8 @@ export function player(
   if (over) stage.append(over);
   stage.dataset.count = `${screens.length}`;
   screens.forEach((one, at) => {
-    if (labels[at]) one.node.append(span("named", labels[at]));
+    const name = labels[at];
+    if (name) one.node.append(span("named", name));
   });
   if (wipe) stage.append(edge(stage));
   const about = usable ? { role: "group", ariaLabel: "Video player", tabIndex: 0, onkeydown } : {};

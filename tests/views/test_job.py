@@ -1,6 +1,7 @@
 """The job's view in a real browser, with a model and a kernel that are simulated on the page."""
 
 import io
+import re
 
 import pytest
 from accessibility import serious_faults
@@ -166,12 +167,26 @@ def test_queue_progress_and_local_preview_are_shown(page):
     expect(job.get_by_text("LOCAL PREVIEW")).to_be_visible()
     bar = job.get_by_role("progressbar", name="Progress")
     assert bar.get_attribute("aria-valuenow") is None
-    update(page, revision=2, state="DOWNLOADING", received=250, total=1000)
+    update(page, revision=2, state="SUBMITTING", held=True)
+    expect(job.locator(".kling-chip")).to_have_text("Waiting")  # as the stage says it
+    expect(job.locator(".kling-phase")).to_have_text("Waiting: the account runs its maximum of requests")
+    update(page, revision=3, state="SUBMITTING", held=False, received=3e6, total=8e6)
+    expect(job.locator(".kling-chip")).to_have_text("Uploading")
+    update(page, revision=4, state="DOWNLOADING", received=250, total=1000)
     expect(bar).to_have_attribute("aria-valuenow", "25")
     expect(job.get_by_role("button", name="Cancel")).to_be_hidden()
-    update(page, revision=3, state="FAILED", message="out of memory")
+    update(page, revision=5, state="FAILED", message="out of memory")
     expect(bar).to_be_hidden()
     expect(job.locator(".kling-why > span")).to_have_text("out of memory")
+
+
+def test_the_header_has_the_price_and_the_details_its_sum(page):
+    job = show(page)
+    finish(page, job, cost="5 billable units × $0.07 = $0.35 · resumed, no extra charge")
+    expect(job.locator(".kling-bar")).to_contain_text("$0.35 · resumed, no extra charge")
+    expect(job.locator(".kling-bar")).not_to_contain_text("billable")
+    job.get_by_text("Details").click()
+    expect(job.locator("dd", has_text="5 billable units × $0.07 = $0.35")).to_be_visible()
 
 
 STILL_BAR = """(fill) => { const { borderTopStyle, width } = getComputedStyle(fill);
@@ -393,7 +408,7 @@ def test_what_failed_has_the_next_step_in_the_place_of_actions_that_have_nothing
     page.evaluate(FINAL)
     job = show(page)
     update(page, revision=2, state="FAILED", message="The runner failed.", steps=["retry", "edit"])
-    expect(job.locator(".kling-actions")).to_be_hidden()
+    expect(job.locator(".kling-actions").get_by_role("button")).to_have_count(0)
     expect(job.locator(".kling-tools")).to_be_hidden()
     steps = job.locator(".kling-steps")
     expect(steps.get_by_role("button")).to_have_text(["Retry · about $0.49", "Edit", "Copy as cell"])
@@ -422,6 +437,14 @@ def test_in_a_narrow_strip_the_take_that_is_shown_is_seen_with_its_state_and_mar
           <= strip.getBoundingClientRect().right + 1""",
         arg=strip.element_handle(),
     )
+    expect(strip).not_to_have_attribute("data-after", re.compile(""))  # nor does it fade there
+    page.evaluate("model.set('take', 2)")
+    page.wait_for_function(
+        """(strip) => { const [all, one] = [strip, strip.children[1]].map((n) => n.getBoundingClientRect());
+          return one.left >= all.left + 30 && one.right <= all.right - 30 }""",
+        arg=strip.element_handle(),
+    )
+    assert page.evaluate("scrollY") == 0
 
 
 BROKE = "{ state: 'FAILED', message: 'It broke.', steps: ['retry', 'edit'] }"
@@ -697,7 +720,8 @@ def test_parameters_are_controls_and_what_is_changed_is_marked(page):
         "aspect_ratio": "9:16",
         "generate_audio": True,
     }
-    expect(second).to_have_attribute("aria-label", "Take 2, 2 · 9:16 · Generate audio: on, In queue")
+    expect(second).to_have_attribute("aria-label", "Take 2, 2 · 9:16 · generate audio on, In queue")
+    expect(second).to_have_attribute("title", "Take 2\nAspect ratio: 9:16\nGenerate audio: on")
     job.get_by_role("button", name="Take 1,").click()
     expect(job.locator("[data-changed]")).to_have_count(0)
     expect(job.get_by_role("radio", name="16:9")).to_be_checked()
@@ -775,6 +799,27 @@ def test_the_place_of_the_video_is_there_from_the_beginning_and_stays(page):
     assert page.evaluate("shifts.reduce((sum, one) => sum + one, 0)") <= 0.01
 
 
+@pytest.mark.parametrize("width", [320, 700])
+def test_a_failure_moves_nothing(page, width):
+    page.set_viewport_size({"width": width, "height": 1000})
+    page.evaluate(
+        "() => { window.shifts = []; new PerformanceObserver((list) => shifts.push(...list.getEntries()"
+        ".filter((one) => !one.hadRecentInput).map((one) => one.value)))"
+        ".observe({ type: 'layout-shift', buffered: true }) }"
+    )
+    job = show(page, {"shape": 16 / 9}, shape=16 / 9)
+    expect(job.get_by_role("textbox", name="Prompt")).to_be_visible()
+    top = "document.querySelector('.kling-another').getBoundingClientRect().top"
+    before = page.evaluate(top)
+    update(page, revision=2, state="FAILED", message="The runner failed.", shape=16 / 9)
+    expect(job.get_by_text("The runner failed.")).to_be_visible()
+    assert page.evaluate(top) == before
+    assert page.evaluate("shifts.reduce((sum, one) => sum + one, 0)") <= 0.01
+    page.evaluate("leave()")  # a page that is loaded later shows the same
+    expect(show(page).get_by_text("The runner failed.")).to_be_visible()
+    assert page.evaluate(top) == before
+
+
 @pytest.mark.parametrize(("shape", "wide"), [(16 / 9, 800), (9 / 16, 420 * 9 / 16), (1, 420)])
 def test_a_stage_is_at_most_420_pixels_high_and_in_the_middle(page, shape, wide):
     job = show(page, {"shape": shape}, shape=shape)
@@ -832,6 +877,33 @@ def test_two_takes_play_in_step_and_what_differs_is_listed(page):
     expect(job.locator(".kling-wiped")).to_have_attribute("style", "--kling-edge-at: 25%;")
     job.get_by_role("button", name="Compare").click()
     expect(job.locator("video")).to_have_count(1)
+
+
+def test_of_takes_that_are_compared_one_is_selected_and_rated(page):
+    page.evaluate("model.handlers.decide = (asked) => { window.decided = asked; return { msg: {} } }")
+    job = show(page)
+    finish(page, job, rating=2)
+    page.evaluate(
+        """([done, film]) => model.arrange([model.takes[0],
+          entry(2, { ...done, ...film, job_id: 'two', rating: 4, note: 'warm' }), entry(3)], 3)""",
+        [DONE, FILM],
+    )
+    job.get_by_role("button", name="Compare").click()  # the take that is shown runs
+    page.evaluate("model.update({ key: 3, revision: 3, state: 'IN_PROGRESS' })")
+    one, two = (job.locator(".kling-named").get_by_role("button", name=f"Take {at}") for at in (1, 2))
+    expect(one).to_have_attribute("aria-pressed", "true")
+    stars = job.get_by_role("radiogroup", name="Rating of take 1")
+    expect(stars.get_by_role("radio", name="Rate 2")).to_be_checked()
+    two.click()
+    expect(two).to_have_attribute("aria-pressed", "true")
+    expect(job.locator(".kling-actions .kling-title")).to_have_text("Take 2")
+    expect(job.get_by_role("textbox", name="Note")).to_have_value("warm")
+    stars = job.get_by_role("radiogroup", name="Rating of take 2")
+    expect(stars.get_by_role("radio", name="Rate 4")).to_be_checked()
+    expect(job.locator("video")).to_have_count(2)
+    page.keyboard.press("5")
+    page.wait_for_function("window.decided?.rating === 5")
+    assert page.evaluate("decided.key") == 2
 
 
 @pytest.mark.parametrize("width", [320, 700])

@@ -210,7 +210,9 @@ def test_what_standard_made_is_made_on_pro_within_the_limits(live, paying, fal):
         expect(job.get_by_role("button", name="Same on pro · already made, free")).to_be_enabled()
         draft = live.finish(paying.submit("a boat", endpoint="v1.6-standard", duration=10))
         draft.maker = careful
-        refused = live.job(JobWidget(draft)).get_by_role("button", name="Same on pro · about $0.98")
+        job = live.job(JobWidget(draft))
+        job.get_by_role("button", name="Save").scroll_into_view_if_needed()
+        refused = job.get_by_role("button", name="Same on pro · about $0.98")
         expect(refused).to_be_disabled()
         expect(refused).to_have_attribute("title", re.compile("over --max-cost 0.9. Nothing was sent."))
     assert len(fal.accepted) == 3
