@@ -84,7 +84,10 @@ export class LiveJob extends Live {
       this.shown.traits(this.#traits());
       this.redraw();
     });
-    model.on("change:take", () => this.change());
+    model.on("change:take", () => {
+      if (!this.compared.includes(this.shown)) this.compared = [];
+      this.change();
+    });
     void this.refresh();
   }
 
@@ -107,10 +110,11 @@ export class LiveJob extends Live {
     return [this.#last && takes.includes(this.#last) ? this.#last : shown];
   }
 
-  /** The take to which actions belong: the one that is shown of those that are compared, else the one on the stage.
+  /** The take to which actions belong: of those that are compared the one that is shown, else the first on the stage.
    * @returns {Take} */
   get acted() {
-    return /** @type {Take} */ (this.compared.length > 1 ? this.shown : this.staged[0]);
+    const { compared, shown, staged } = this;
+    return compared.includes(shown) ? shown : /** @type {Take} */ (staged[0]);
   }
 
   /** The controls of the take that is shown; none until the kernel has sent them. */
@@ -183,9 +187,7 @@ export class LiveJob extends Live {
     const at = Math.max(0, all.indexOf(/** @type {Take} */ (this.staged[0])));
     const chosen = wanted ?? [all[at], all[at - 1] ?? all[at + 1]];
     this.compared = all.filter((take) => chosen.includes(take)).slice(0, MOST_COMPARED);
-    const [first, second] = this.compared;
-    if (!second) this.compared = [];
-    else if (first && !this.compared.includes(this.shown)) this.choose(first);
+    if (this.compared.length < 2) this.compared = [];
     this.redraw();
   }
 
@@ -235,7 +237,6 @@ export class LiveJob extends Live {
 
   /** Something else is shown, or more is known of it. @override */
   change() {
-    if (this.compared.length && !this.compared.includes(this.shown)) this.compared = [];
     const known = this.shown.complete && this.#controls.has(this.shown.about.endpoint);
     if (!known && this.connected) void this.refresh();
     this.redraw();

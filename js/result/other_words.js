@@ -15,7 +15,8 @@ export function otherWords(before, now) {
   if (start + end >= words.length) return gone.length ? `without “${gone.join(" ")}”` : now;
   // A single word says more with the one before it.
   if (start && words.length - end - start === 1) start--;
-  const kept = words.slice(start, words.length - end).join(" ");
+  const all = words.slice(start, words.length - end).join(" ");
+  const kept = end ? all.replace(/[,.;:]+$/, "") : all;
   return `${start ? "…" : ""}${kept}${end ? "…" : ""}`;
 }
 

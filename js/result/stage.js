@@ -93,7 +93,7 @@ export function stage(live, trouble) {
       }
       staged.forEach((take, at) => {
         const side = sides[at];
-        if (side) side.ariaPressed = `${take === shown}`;
+        if (side) side.ariaPressed = `${take === live.acted}`;
       });
       other.update();
       node.classList.toggle("kling-vacant", !playable);

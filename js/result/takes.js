@@ -86,6 +86,9 @@ function reveal(list, node) {
   list.scrollLeft += before < 0 ? before : Math.max(0, after);
 }
 
+/** Characters that a line below a thumbnail has room for. */
+const LINE = 18;
+
 /** Pixels at an edge of the list that are pale where more lies beyond it, as in `shared/style.css`. */
 const FADE = 36;
 
@@ -122,7 +125,14 @@ function thumb(live, take) {
       const lost = !take.finished && !live.following;
       const state = made ? dimensions(take.now) : lost ? LOST : stateWords(take.now);
       const { caption, whole } = captionOf(live, take, number);
-      write(words, caption);
+      // A line ends between two values.
+      write(
+        words,
+        caption
+          .split(" · ")
+          .map((part) => (part.length < LINE ? part.replaceAll(" ", "\u00a0") : part))
+          .join(" · "),
+      );
       chip.draw(lost ? "LOST" : take.now.state, made ? "" : state);
       write(used, take.now.chosen ? "✓ Used" : "");
       node.title = whole;

@@ -14,6 +14,7 @@ for (const [name, before, now, words] of [
   ["what was added", FOX, `${FOX}, and looks into the lens`, "…and looks into the lens"],
   ["what was taken away", `${FOX}, and looks up`, FOX, "without “and looks up”"],
   ["the middle", FOX, "A red fox crosses a frozen lake at dawn", "…frozen lake…"],
+  ["no sign at its end", "A boat at dawn, from above", "A boat at night, from above", "…at night…"],
   ["the beginning", FOX, "A grey wolf crosses a snowy clearing at dawn", "…grey wolf…"],
   ["all of it", FOX, "Waves as high as houses", "Waves as high as houses"],
   ["a text where there was none", "", "blur, noise", "blur, noise"],
