@@ -128,7 +128,8 @@ export function history(live) {
       top.update();
       const { total, error, everything } = live.history;
       const nothing = everything ? "Nothing was made yet." : "No job matches.";
-      write(empty, error || (total === 0 && top.node.hidden ? nothing : ""));
+      // Of a kernel that is gone, the top of the panel says all.
+      write(empty, (live.connected && error) || (total === 0 && top.node.hidden ? nothing : ""));
       list.hidden = total === 0;
       draw();
     },
