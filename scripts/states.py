@@ -14,6 +14,7 @@ from contextlib import chdir, contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from shutil import copytree, ignore_patterns, rmtree
 from typing import Any
 
 import nbformat
@@ -35,6 +36,8 @@ PATIENCE_MS = 60_000
 FADE_MS = 25_000
 """Until JupyterLab's widget manager has asked a new kernel for its widgets; those made meanwhile are dead."""
 NO_SUBSHELLS = '{"commsOverSubshells": "disabled"}'
+FURNISHED, FURNITURE = "furnished", ("home", "kling_media")
+"""A copy of the ledger and the clips with which each kind begins."""
 TALLEST = 4_000
 """Pixels after which a sheet begins another column."""
 SHOWN = ".kling-job, .kling-sweep, .kling-panel, .kling-card"
@@ -74,7 +77,9 @@ def main() -> None:
     words.add_argument("--themes", nargs="+", default=[*THEMES], choices=[*THEMES])
     words.add_argument("--widths", nargs="+", type=int, default=WIDTHS, metavar="PIXELS")
     words.add_argument("--each", action="store_true", help="a file of each scene, too")
-    words.add_argument("--place", type=Path, metavar="FOLDER", help="keep clips and ledger for the next time")
+    words.add_argument(
+        "--place", type=Path, metavar="FOLDER", help="keep the clips and the ledger there, for the next time"
+    )
     asked = words.parse_args()
     with studio(asked.place) as (browsers, lab):
         for name in asked.kinds or KINDS:
@@ -83,6 +88,7 @@ def main() -> None:
             for forced, browser in browsers.items():
                 themes = [theme for theme in asked.themes if (theme == "contrast") == forced]
                 if scenes and themes:
+                    clean(lab)
                     page, shown = stage(browser, lab, name, scenes, max(asked.widths))
                     photograph(page, shown, OUT / name, themes, asked)
 
@@ -125,9 +131,18 @@ def furnish(place: Path) -> None:
     with chdir(place):
         from widget import scenes  # type: ignore[import-not-found]  # noqa: PLC0415 -- from the tests
 
-        if not (place / "home").exists():
+        if (place / FURNISHED).exists():
+            restore(place)
+        elif (place / "home").exists():
+            raise SystemExit(f"{place} was not furnished completely. Remove it, and try again.")
+        else:
             scenes.fill_ledger()
         made = scenes.cards()
+    if not (place / FURNISHED).exists():
+        part = place / f"{FURNISHED}.part"
+        for name in FURNITURE:
+            copytree(place / name, part / name, ignore=ignore_patterns("*-shm"))
+        part.rename(place / FURNISHED)
     for name in ("card", "untrusted"):
         compose_notebook(place / f"{name}.ipynb", [f"# {name}"] * len(made))
         saved = nbformat.read(place / f"{name}.ipynb", as_version=4)  # type: ignore[no-untyped-call]
@@ -137,6 +152,20 @@ def furnish(place: Path) -> None:
         if name == "card":
             NotebookNotary(data_dir=os.environ["JUPYTER_DATA_DIR"]).sign(saved)  # type: ignore[no-untyped-call]
     CARDS.update(dict.fromkeys(made))
+
+
+def restore(place: Path) -> None:
+    """Bring ledger and clips back to what they were at first: poses submit jobs and choose takes."""
+    for name in (*FURNITURE, "empty-home", "empty-media", "fal"):
+        rmtree(place / name, ignore_errors=True)
+    for name in FURNITURE:
+        copytree(place / FURNISHED / name, place / name)
+
+
+def clean(lab: Any) -> None:
+    """End the kernels of the kind before, and restore what it changed."""
+    lab.end_kernels()
+    restore(lab.folder)
 
 
 def write(path: Path, text: str) -> None:

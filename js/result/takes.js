@@ -86,8 +86,11 @@ function reveal(list, node) {
   list.scrollLeft += before < 0 ? before : Math.max(0, after);
 }
 
-/** Characters that a line below a thumbnail has room for. */
-const LINE = 18;
+const DOT = " · ";
+
+/** What has room in one line below a thumbnail stays in one. @param {string} part */
+const unbroken = (part) =>
+  part.length < 18 ? part.replaceAll(" ", "\u00a0").replace("…", "…\u2060") : part;
 
 /** Pixels at an edge of the list that are pale where more lies beyond it, as in `shared/style.css`. */
 const FADE = 36;
@@ -125,14 +128,7 @@ function thumb(live, take) {
       const lost = !take.finished && !live.following;
       const state = made ? dimensions(take.now) : lost ? LOST : stateWords(take.now);
       const { caption, whole } = captionOf(live, take, number);
-      // A line ends between two values.
-      write(
-        words,
-        caption
-          .split(" · ")
-          .map((part) => (part.length < LINE ? part.replaceAll(" ", "\u00a0") : part))
-          .join(" · "),
-      );
+      write(words, caption.split(DOT).map(unbroken).join(DOT));
       chip.draw(lost ? "LOST" : take.now.state, made ? "" : state);
       write(used, take.now.chosen ? "✓ Used" : "");
       node.title = whole;
