@@ -28,6 +28,8 @@ T = TypeVar("T")
 EXIT_SECONDS = 20.0
 """How long the end of a process waits for work that must finish."""
 
+THREAD_NAME = "kling_nb background"
+
 TICK_SECONDS = 0.2
 """How often a waiting cell wakes the loop of its kernel. ipykernel 7 passes an interrupt to a loop that
 sleeps in `select` without waking it (tornado's `add_callback` in a signal handler), so ■ would do nothing."""
@@ -62,9 +64,7 @@ class BackgroundThread:
             if self._loop is None or self._pid != os.getpid():
                 self._loop = asyncio.new_event_loop()
                 self._pid = os.getpid()
-                threading.Thread(
-                    target=self._loop.run_forever, name="kling_nb background", daemon=True
-                ).start()
+                threading.Thread(target=self._loop.run_forever, name=THREAD_NAME, daemon=True).start()
             return self._loop
 
     def finish_before_exit(self, future: Future[Any]) -> None:
@@ -180,17 +180,22 @@ async def wait_async(future: Future[T], timeout: float | None = None) -> T:  # n
     Raises:
         TimeoutError: `timeout` seconds passed.
     """
-    loop = asyncio.get_running_loop()
+    loop, thread = asyncio.get_running_loop(), threading.get_ident()
     woken = asyncio.Event()
 
     def wake(_: Future[T]) -> None:
+        if threading.get_ident() == thread:  # The loop is awake.
+            woken.set()
+            return
         with contextlib.suppress(RuntimeError):  # The caller's loop is closed, so no caller waits.
             loop.call_soon_threadsafe(woken.set)
 
     future.add_done_callback(wake)
     deadline = None if timeout is None else loop.time() + timeout
+    # The background thread has no cell. A sweep would wake it for each of its jobs.
+    ticks = "ipykernel" in sys.modules and threading.current_thread().name != THREAD_NAME
     while not woken.is_set():
-        waits = [TICK_SECONDS] if "ipykernel" in sys.modules else []
+        waits = [TICK_SECONDS] if ticks else []
         if deadline is not None:
             waits.append(deadline - loop.time())
         left = min(waits, default=None)

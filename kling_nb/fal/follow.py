@@ -108,8 +108,8 @@ class Follower:
             async with aclosing(self._client.stream(ref)) as statuses:
                 async for status in statuses:
                     yield status
-                    if status.state == COMPLETED:
-                        return
+                    if status.state == COMPLETED and not self._has_all_lines:
+                        return  # fal may keep the stream open
         except UnreachableError:
             return
 

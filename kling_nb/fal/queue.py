@@ -31,6 +31,7 @@ from kling_nb.fal.replies import (
     Status,
     clip,
     json_object,
+    parse_preview,
     parse_status,
     refusal,
     type_in,
@@ -59,10 +60,17 @@ class AcceptedRequest:
 
 
 class QueueClient:
-    """fal's queue for one set of hosts and one key. For use on one event loop only."""
+    """fal's queue for one set of hosts and one key. For use on one event loop only.
 
-    def __init__(self, http: Http) -> None:
+    Args:
+        http: The connections.
+        preview: True for the local preview server. The last event of its streams has the result, too.
+    """
+
+    def __init__(self, http: Http, *, preview: bool = False) -> None:
         self._http = http
+        self._is_preview = preview
+        self._previews: dict[str, QueueResult] = {}
         self._lines: dict[str, asyncio.Lock] = {}
         self._refused: set[str] = set()
 
@@ -193,7 +201,7 @@ class QueueClient:
                 aclosing(await self._open_stream(ref)) as response,
                 aclosing(parse(response).aiter_sse()) as events,
             ):
-                while status := await self._next_status(events):
+                while status := await self._next_status(events, ref):
                     yield status
         except connection_errors(httpx.HTTPStatusError, httpx_sse.SSEError, TimeoutError) as fault:
             raise unreachable_error(ref.status_url, fault, ref.request_id) from fault
@@ -220,19 +228,23 @@ class QueueClient:
     async def _open_stream_at(self, url: str) -> httpx.Response:
         opening = self._http.streams.open(
             "GET",
-            f"{url}/stream?logs=1",
+            f"{url}/stream?logs=1" + "&result=1" * self._is_preview,
             headers={**_EVENTS, **self._http.key_header(url)},
             limits=httpx.Timeout(self._http.patience.silence, connect=CONNECT_SECONDS, pool=None),
         )
         return await open_within(self._http.patience.news, opening)
 
-    async def _next_status(self, events: AsyncIterator[httpx_sse.ServerSentEvent]) -> Status | None:
+    async def _next_status(
+        self, events: AsyncIterator[httpx_sse.ServerSentEvent], ref: RequestRef
+    ) -> Status | None:
         """Return the next status, or None at the end. Skip keep-alives and unknown events."""
         async with asyncio.timeout(self._http.patience.news):
             async for event in events:
                 data = json_object(event.data)
                 status = parse_status(data) if data else None
                 if status is not None:
+                    if self._is_preview and data and (preview := parse_preview(data)):
+                        self._previews[ref.request_id] = preview
                     return status
         return None
 
@@ -248,6 +260,8 @@ class QueueClient:
             ResultUnavailable: fal's answer is not about this request.
             UnreachableError: No answer after all tries. The result can still be fetched later.
         """
+        if preview := self._previews.pop(ref.request_id, None):
+            return preview
 
         def final(response: httpx.Response) -> bool:
             return names_failure(response) or (reported and _is_own(response, ref))

@@ -8,8 +8,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, StrEnum, auto
+from pathlib import Path
 from typing import Any
 
 from kling_nb._lazy import httpx
@@ -60,10 +61,34 @@ class QueueResult:
     Attributes:
         data: The output object.
         units: `x-fal-billable-units`, a decimal as text, or None (FAL-PROTOCOL §6.4).
+        files: Files of the local preview server on this machine, by URL. fal has none.
     """
 
     data: Mapping[str, Any]
     units: str | None
+    files: Mapping[str, PreviewFile] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class PreviewFile:
+    """A file of the local preview server. `sha256` is of the bytes that have these `measures`, if any."""
+
+    path: Path
+    sha256: str
+    measures: Mapping[str, Any] | None
+
+
+def parse_preview(data: Mapping[str, Any]) -> QueueResult | None:
+    """Return the result in the last event of the local preview server's stream, if it has one."""
+    try:
+        found = data["result"]
+        files = {
+            url: PreviewFile(Path(file["path"]), file["sha256"], file["measures"])
+            for url, file in found["files"].items()
+        }
+        return QueueResult(found["data"], found["units"], files)
+    except (KeyError, TypeError, AttributeError):
+        return None
 
 
 class CancelOutcome(StrEnum):

@@ -235,7 +235,7 @@ class Connections:
         if handle not in self._backends:
             key = settings.key
             pool = http.Http(hosts, lambda: key, patience=self._patience)
-            client = queue.QueueClient(pool)
+            client = queue.QueueClient(pool, preview=name == "local")
             self._backends[handle] = Backend(
                 name=name,
                 client=client,

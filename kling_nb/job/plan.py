@@ -567,13 +567,15 @@ class Planner:
                 raise
             return Endpoint(endpoint_id, endpoint_id, title=endpoint_id, category="")
 
-    def find(self, request: VideoRequest, settings: Settings, take: int | None) -> Take | None:
-        """Return the take of a request, or None."""
+    def find(
+        self, request: VideoRequest, settings: Settings, take: int | None, *, recent: float = 0.0
+    ) -> Take | None:
+        """Return the take of a request, or None. See `MediaFolder.find`."""
         backends = REUSABLE[settings.backend]
         media = self._connections.media(settings.media)
         if not self._may_have(media, request):
             return None
-        return media.find(request.fingerprint, take=take, backends=backends)
+        return media.find(request.fingerprint, take=take, backends=backends, recent=recent)
 
     def _choose_endpoint(
         self, name: str, images: Mapping[str, Any], settings: Settings

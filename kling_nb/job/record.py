@@ -16,6 +16,9 @@ from kling_nb.ledger import GONE, Entry, Ledger
 
 log = logging.getLogger(__name__)
 
+PREVIEW_STEP_SECONDS = 1.0
+"""How late the ledger may know of a step of a preview."""
+
 
 class RowWriter:
     """The ledger row of a request that fal may have, and the columns still to be written.
@@ -61,7 +64,7 @@ class RowWriter:
             self.warn(fault.message)
 
     async def write_rest(self) -> None:
-        """Write the columns that could not be written before."""
+        """Write the columns that are not written yet."""
         if self._unwritten:
             await self.note()
 
@@ -86,10 +89,43 @@ class JobRecord(RowWriter):
         super().__init__(entry, ledger)
         self.job = job
         self.task: asyncio.Task[None] | None = None
+        self._steps_due: asyncio.TimerHandle | None = None
+        self._writing_steps: asyncio.Task[None] | None = None
 
     def warn(self, text: str) -> None:
         """Add a warning to the job's log."""
         self.job._apply(Logged(f"kling_nb: {text}", None, "WARN"))
+
+    async def note(self, **columns: Any) -> None:
+        """Write columns as `RowWriter` does, after the steps that are being written."""
+        self.drop_steps()
+        if self._writing_steps is not None:
+            await asyncio.wait([self._writing_steps])
+        await super().note(**columns)
+
+    async def note_step(self, **columns: Any) -> None:
+        """Write what is new about a running request: for fal at once, for a preview within a second.
+
+        A preview is free and ends with this process. Most take less than a second, and then their steps are
+        written with their end.
+        """
+        if self.job.backend == "fal":
+            await self.note(**columns)
+            return
+        self._unwritten |= columns
+        if self._steps_due is None:
+            loop = asyncio.get_running_loop()
+            self._steps_due = loop.call_later(PREVIEW_STEP_SECONDS, self._write_steps)
+
+    def _write_steps(self) -> None:
+        self._steps_due = None
+        self._writing_steps = asyncio.create_task(super().note())
+
+    def drop_steps(self) -> None:
+        """Write the steps of a preview with the next columns, not by themselves."""
+        if self._steps_due is not None:
+            self._steps_due.cancel()
+            self._steps_due = None
 
     async def cancel(self) -> None:
         """End the job as cancelled."""

@@ -70,6 +70,8 @@ class JobRun:
             await self._fail(fault)
         except Exception as fault:  # noqa: BLE001 -- it is logged, and the job ends with it
             await self._fail(unexpected_error(job.id, fault))
+        finally:
+            self._record.drop_steps()
 
     async def _fail(self, fault: errors.KlingError) -> None:
         """End the job. Its row is closed only if fal has refused the request; else it can be resumed.
@@ -135,7 +137,7 @@ class JobRun:
         columns: dict[str, Any] = {"result": json.dumps(result.data)} if has_file else {}
         if self._record.entry.state is not State.READY:
             columns["state"] = State.DOWNLOADING
-        await self._record.note(units=result.units, **columns)
+        await self._record.note_step(units=result.units, **columns)
         return result
 
     async def _store_result(self, backend: Backend, ref: RequestRef, result: QueueResult) -> None:
@@ -185,9 +187,9 @@ class JobRun:
         async with aclosing(backend.follower.follow(ref)) as events:
             async for event in events:
                 if isinstance(event, Running):
-                    await self._record.note(state=State.IN_PROGRESS)
+                    await self._record.note_step(state=State.IN_PROGRESS)
                 elif isinstance(event, Queued) and self._job.state.state is State.IN_PROGRESS:
-                    await self._record.note(state=State.IN_QUEUE)  # fal retries the job
+                    await self._record.note_step(state=State.IN_QUEUE)  # fal retries the job
                 self._job._apply(event)
                 if isinstance(event, Completed):
                     return event

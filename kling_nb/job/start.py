@@ -58,6 +58,9 @@ else:  # boundary 1 of `_lazy`: they and httpx come with the first job
 
 log = logging.getLogger(__name__)
 
+PREVIEW_LOOK_SECONDS = 5.0
+"""How old the look at the media folder may be that a new preview relies on."""
+
 ESTIMATE_SECONDS = 2.0
 """How long an estimate of a job's duration stays valid."""
 
@@ -195,7 +198,9 @@ class JobStarter:
             raise too_expensive
         if not new and (entry.state.closed or (fresh and entry.backend == "local")):
             # Another kernel may have finished the same request since the plan was made.
-            found = self._planner.find(request, plan.settings, take)
+            # A preview that another kernel has just made may be made again: it is free.
+            recent = PREVIEW_LOOK_SECONDS if entry.backend == "local" else 0.0
+            found = self._planner.find(request, plan.settings, take, recent=recent)
             if found is not None:
                 if fresh:
                     ledger.withdraw(entry.id)

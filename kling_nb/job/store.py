@@ -17,10 +17,10 @@ from kling_nb import errors
 from kling_nb.events import Downloading, Ready, State, Submitted
 from kling_nb.fal.download import Beginning, Download
 from kling_nb.fal.platform import signed_url
-from kling_nb.fal.replies import QueueResult, text_or_none
+from kling_nb.fal.replies import PreviewFile, QueueResult, text_or_none
 from kling_nb.job.connections import Backend
 from kling_nb.job.record import JobRecord
-from kling_nb.media import MediaFolder, Origin, PartialDownload, Take, TakeDraft
+from kling_nb.media import Measures, MediaFolder, Origin, PartialDownload, Take, TakeDraft
 from kling_nb.request.media_input import DataUriError, decode_base64, is_data_uri, parse_data_uri
 
 DOWNLOAD_TRIES = 4
@@ -114,6 +114,10 @@ class ResultStore:
                 if file is None:
                     return await self._write(result, json_download(result.data))
                 url = str(file.get("url") or "")
+                if attempt == 1 and (preview := result.files.get(url)):
+                    return await self._media.store_copy(
+                        preview.path, self._draft(result, url, preview=preview)
+                    )
                 partial = (
                     await self._media.partial_download(request_id, self._job.backend, url)
                     if resumed
@@ -166,7 +170,7 @@ class ResultStore:
     ) -> Take:
         return await self._media.store(
             download.chunks,
-            self._draft(result, download),
+            self._draft(result, download.url, download.content_type),
             expected_size=download.length,
             origin=origin,
             partial=partial,
@@ -186,7 +190,13 @@ class ResultStore:
             except errors.KlingError as fault:
                 self._record.warn(f"{name} was not stored: {fault.message}")
 
-    def _draft(self, result: QueueResult, download: Download) -> TakeDraft:
+    def _draft(
+        self,
+        result: QueueResult,
+        url: str,
+        content_type: str | None = None,
+        preview: PreviewFile | None = None,
+    ) -> TakeDraft:
         job, endpoint = self._job, self._job.request.endpoint
         file = main_file(result.data, endpoint.output_pointer) or {}
         return TakeDraft(
@@ -198,15 +208,16 @@ class ResultStore:
             prompt=job.request.prompt,
             backend=job.backend,
             request_id=job.request_id or "",
-            url=download.url,
+            url=url,
             kind=endpoint.output_kind,
-            content_type=text_or_none(file.get("content_type")) or download.content_type,
+            content_type=text_or_none(file.get("content_type")) or content_type,
             file_name=text_or_none(file.get("file_name")),
             created_at=job.created_at,
             units=result.units,
             lines=tuple((line.timestamp, line.message) for line in job.lines),
             estimate_usd=self._record.entry.reserved_usd,
             made_from=self._record.entry.made_from,
+            measures=Measures(preview.sha256, **preview.measures) if preview and preview.measures else None,
         )
 
 

@@ -262,6 +262,8 @@ class JobSubmission:
 
     async def _is_of_another_job(self, request_id: str) -> bool:
         """Return True if another job already has this request id. Its result would be shown for this job."""
+        if self._job.backend == "local":  # made by the server of this process, which repeats none
+            return False
         with suppress(errors.LedgerError):
             return await asyncio.to_thread(self._record.ledger.knows, request_id, but=self._job.id)
         return False

@@ -28,6 +28,7 @@ class Answer:
         units: `x-fal-billable-units`, None to leave the header out.
         error_type: The platform's error type; None if the job succeeded or the model failed.
         headers: More headers.
+        files: What kling_nb reads instead of a download, by URL: see `StatusStream`.
     """
 
     code: int
@@ -35,6 +36,7 @@ class Answer:
     units: str | None = None
     error_type: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

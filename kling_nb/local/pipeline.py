@@ -8,6 +8,7 @@ import hashlib
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from kling_nb._lazy import lazy
@@ -123,7 +124,19 @@ class Pipeline:
         files, seconds = await work
         self._store.acl |= {file.id: job.acl for file, _ in files.values() if job.acl != "allow"}
         named = {name: _file_object(file.url(self._base), output) for name, (file, output) in files.items()}
-        return _success(endpoint, order, named, seconds)
+        public = (
+            {}
+            if job.acl != "allow"
+            else {
+                file.url(self._base): {
+                    "path": str(file.path),
+                    "sha256": hashlib.sha256(output.data).hexdigest(),
+                    "measures": output.measures,
+                }
+                for file, output in files.values()
+            }
+        )
+        return replace(_success(endpoint, order, named, seconds), files=public)
 
 
 def _render_files(

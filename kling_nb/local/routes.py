@@ -98,8 +98,9 @@ class Status(JsonHandler):
         self.reply(body, 200 if job.state == "COMPLETED" else 202)
 
 
-NEWS_SECONDS = 0.5
-"""Time between two events of a stream in the same state. Each costs the kernel a third of a millisecond."""
+NEWS_SECONDS, POSITION_SECONDS = 0.5, 2.0
+"""Time between two events of a stream in the same state, and while queued. Each costs the kernel a third of a
+millisecond."""
 
 
 class StatusStream(JsonHandler):
@@ -108,7 +109,9 @@ class StatusStream(JsonHandler):
     async def get(self, app: str, request_id: str) -> None:
         """Send a status object after each change, with the new log lines. Close after COMPLETED.
 
-        While the state stays the same, an event comes at most every `NEWS_SECONDS`, with all new lines.
+        While the state stays the same, an event comes at most every `NEWS_SECONDS`, with all new lines. With
+        `result=1`, which only kling_nb sends to its own server, COMPLETED has the result, too, and the paths
+        of its files: two requests fewer for each preview.
         """
         self.need_key(app)
         job = find_job(self, app, request_id, _UNKNOWN)
@@ -125,13 +128,17 @@ class StatusStream(JsonHandler):
             lines = [line.to_json() for line in job.lines[sent:]]
             sent += len(lines)
             body = job.status(self.services.base, self.services.queue.position(job), lines if logs else None)
+            if job.answer is not None and job.answer.code == 200 and self.get_query_argument("result", ""):
+                answer = job.answer
+                body["result"] = {"data": answer.body, "units": answer.units, "files": answer.files}
             if body != last or (logs and lines):
                 self.write(f"data: {json.dumps(body, ensure_ascii=False)}\n\n")
-                await self.flush()
-            last = body | {"logs": [] if logs else None}
             if job.state == "COMPLETED":
-                return
-            next_at = asyncio.get_running_loop().time() + NEWS_SECONDS
+                return  # the end of the reply comes with the last event
+            await self.flush()
+            last = body | {"logs": [] if logs else None}
+            pause = POSITION_SECONDS if job.state == "IN_QUEUE" else NEWS_SECONDS
+            next_at = asyncio.get_running_loop().time() + pause
             await self._until(changed)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout_at(next_at):

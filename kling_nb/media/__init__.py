@@ -11,10 +11,11 @@ Nothing is overwritten.
 from kling_nb.media.folder import MediaFolder
 from kling_nb.media.incoming import Origin, PartialDownload
 from kling_nb.media.index import Note
-from kling_nb.media.take import Result, Sidecar, Take, TakeDraft, Takes, data_frame, read_sidecar
+from kling_nb.media.take import Measures, Result, Sidecar, Take, TakeDraft, Takes, data_frame, read_sidecar
 from kling_nb.video.decisions import read_decisions
 
 __all__ = [
+    "Measures",
     "MediaFolder",
     "Note",
     "Origin",

@@ -27,6 +27,7 @@ from kling_nb.media.incoming import (
 from kling_nb.media.index import Index, Note, size_of
 from kling_nb.media.take import (
     MAX_LINES,
+    Measures,
     Sidecar,
     Take,
     TakeDraft,
@@ -68,17 +69,26 @@ class MediaFolder:
         """Close the index. The next use opens it again."""
         self._index.close()
 
-    def find(self, fingerprint: str, *, take: int | None = None, backends: Collection[str]) -> Take | None:
+    def find(
+        self,
+        fingerprint: str,
+        *,
+        take: int | None = None,
+        backends: Collection[str],
+        recent: float = 0.0,
+    ) -> Take | None:
         """Return a take of a request, or None.
 
         Args:
             fingerprint: Fingerprint of the request.
             take: Number of the take; None for the lowest.
             backends: Backends whose takes count. A take of fal is preferred to a local preview.
+            recent: A look at the folder is enough if it is at most this many seconds old. What this process
+                stored since then is found, too.
         """
 
         def search() -> Take | None:
-            return next(self._takes(fingerprint, take=take, backends=backends), None)
+            return next(self._takes(fingerprint, take=take, backends=backends, recent=recent), None)
 
         paid = "local" not in backends
         return search() or (search() if self._index.list_once(paid=paid) else None)
@@ -257,11 +267,16 @@ class MediaFolder:
         return next(filter(None, (_take(self._index, note) for note in notes)), None)
 
     def _takes(
-        self, fingerprint: str, *, take: int | None = None, backends: Collection[str] = ("fal", "local")
+        self,
+        fingerprint: str,
+        *,
+        take: int | None = None,
+        backends: Collection[str] = ("fal", "local"),
+        recent: float = 0.0,
     ) -> Iterator[Take]:
         """Yield takes in order of preference. Only those that are wanted are read."""
         seen: set[Path] = set()
-        for note in self._index.of_request(fingerprint):
+        for note in self._index.of_request(fingerprint, recent=recent):
             if note.backend in backends and take in {None, note.take}:
                 found = _take(self._index, note)
                 if found and found.sidecar.fingerprint == fingerprint and found.path not in seen:
@@ -304,6 +319,11 @@ class MediaFolder:
         return await incoming.receive(
             chunks, expected_size, on_progress, lambda: self._place(incoming, draft)
         )
+
+    async def store_copy(self, source: Path, draft: TakeDraft) -> Take:
+        """Store a result that is a file on this machine, as `store` does."""
+        incoming = Incoming(self.folder, step=self._index.own_change)
+        return await incoming.copy(source, lambda: self._place(incoming, draft))
 
     async def partial_download(self, request_id: str, backend: str, url: str) -> PartialDownload | None:
         """Return what an ended process downloaded of a result, or None. The caller uses or discards it."""
@@ -467,9 +487,11 @@ def _place_other(incoming: Incoming, take: Take, name: str) -> Path:
     return target
 
 
-def _measures(incoming: Incoming, draft: TakeDraft, name: str) -> Probe | None:
+def _measures(incoming: Incoming, draft: TakeDraft, name: str) -> Probe | Measures | None:
     if draft.kind != "video":
         return None
+    if draft.measures is not None and draft.measures.sha256 == incoming.sha256:
+        return draft.measures
     try:
         return probe(incoming.path)
     except MediaError as error:
@@ -477,7 +499,9 @@ def _measures(incoming: Incoming, draft: TakeDraft, name: str) -> Probe | None:
         raise MediaError(f"{message} It was not stored.", remedy=error.remedy) from error
 
 
-def _sidecar(incoming: Incoming, draft: TakeDraft, kind: FileType, measures: Probe | None) -> Sidecar:
+def _sidecar(
+    incoming: Incoming, draft: TakeDraft, kind: FileType, measures: Probe | Measures | None
+) -> Sidecar:
     """Return the sidecar, without the final number and file name."""
     return Sidecar(
         fingerprint=draft.fingerprint,

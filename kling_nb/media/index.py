@@ -235,7 +235,7 @@ class Index:
             self._known[name] = self._inodes[name], status.st_mtime_ns, status.st_size
 
         name = os.fspath(path)[self._root :]
-        if self._listed and self._count > _FEW:  # Else the next look-up lists the folder in any case.
+        if self._listed:
             self._run(insert)
 
     def _times_now(self) -> Times | None:

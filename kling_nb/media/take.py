@@ -308,6 +308,7 @@ class TakeDraft:
         lines: The log: (timestamp or None, message).
         estimate_usd: Expected cost in US dollars, or None.
         made_from: Fingerprint of the request of its cell, or None.
+        measures: Those of a local preview, by the program that drew it.
     """
 
     fingerprint: str
@@ -326,6 +327,19 @@ class TakeDraft:
     lines: tuple[Line, ...] = ()
     estimate_usd: float | None = None
     made_from: str | None = None
+    measures: Measures | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Measures:
+    """Measures of the video whose bytes have this SHA-256, as a sidecar has them."""
+
+    sha256: str
+    width: int
+    height: int
+    fps: float
+    duration: float
+    frame_count: int
 
 
 @dataclass(frozen=True, slots=True)

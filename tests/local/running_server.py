@@ -72,14 +72,15 @@ class RunningServer:
                 return status
         raise AssertionError(f"never came: {status}")
 
-    def events(self, job: dict[str, Any], logs: str = "1") -> Iterator[dict[str, Any]]:
+    def events(self, job: dict[str, Any], **params: str) -> Iterator[dict[str, Any]]:
         """The status objects of the event stream, to its end."""
-        for line in self.raw_events(job, logs):
+        for line in self.raw_events(job, **params):
             if line.startswith("data: "):
                 yield json.loads(line.removeprefix("data: "))
 
-    def raw_events(self, job: dict[str, Any], logs: str = "1") -> Iterator[str]:
-        with self.http.stream("GET", job["status_url"] + "/stream", params={"logs": logs}) as stream:
+    def raw_events(self, job: dict[str, Any], **params: str) -> Iterator[str]:
+        params = {"logs": "1", **params}
+        with self.http.stream("GET", job["status_url"] + "/stream", params=params) as stream:
             assert stream.status_code == 200
             assert stream.headers["content-type"].startswith("text/event-stream")
             yield from stream.iter_lines()

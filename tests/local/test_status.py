@@ -1,9 +1,14 @@
 """Status, its stream, and cancelling: FAL-PROTOCOL §4, §5, §7."""
 
+import hashlib
+import json
 import re
+from pathlib import Path
 
 import pytest
 from local.running_server import APP, LONG, TEXT, running
+
+from kling_nb.video import probe
 
 STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}")
 SHARED = {"status", "request_id", "response_url", "status_url", "cancel_url", "logs", "metrics"}
@@ -82,6 +87,29 @@ def test_stream_of_a_finished_job_is_one_event(server, done):
     (event,) = server.events(done[0])
     assert event["status"] == "COMPLETED"
     assert len(event["logs"]) > 10
+
+
+def test_the_last_event_has_the_result_only_for_kling_nb(server, done):
+    job, events = done
+    assert "result" not in events[-1]
+    (event,) = server.events(job, result="1")
+    answer = server.http.get(job["response_url"])
+    assert event["result"]["data"] == answer.json()
+    assert event["result"]["units"] == answer.headers["x-fal-billable-units"]
+    ((url, file),) = event["result"]["files"].items()
+    path = Path(file["path"])
+    assert url == answer.json()["video"]["url"]
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == file["sha256"]
+    found = probe(path)
+    assert file["measures"] == {name: getattr(found, name) for name in file["measures"]}
+
+
+def test_the_paths_of_private_files_are_not_shown(server):
+    lifecycle = json.dumps({"initial_acl": {"default": "forbid"}})
+    job = server.submit(headers={"X-Fal-Object-Lifecycle-Preference": lifecycle})
+    server.finish(job)
+    (event,) = server.events(job, result="1")
+    assert event["result"]["files"] == {}
 
 
 def test_stream_without_logs_and_with_signs_of_life(server):

@@ -88,7 +88,7 @@ def found(folder: MediaFolder, number: int) -> Take | None:
 def test_each_sidecar_is_read_once_and_again_when_it_is_returned(large: MediaFolder) -> None:
     with opens(large) as files:
         assert found(large, 7)
-        assert len([name for name in files if name.endswith(".json")]) == TAKES + 1
+        assert len([name for name in files if name.endswith(".json")]) == TAKES  # its own is known
         files.clear()
         assert found(large, 8)
         assert large.take_of_request("request-9", "fal")
@@ -122,6 +122,18 @@ def test_own_takes_need_no_listing(large: MediaFolder) -> None:
             assert previewed(large, number) == take
         counts.append(len(folders))
     assert counts[1:] == [0] * 4, "only the first look-up follows changes by another program"
+
+
+def test_a_recent_look_is_enough_for_a_preview_and_own_takes_are_found(tmp_path: Path) -> None:
+    folder = MediaFolder(tmp_path / "media")
+    stored(folder, 1)
+    assert folder.find(mark(2), backends={"fal", "local"}, recent=60) is None
+    with listings(folder) as folders:
+        take = stored(folder, 2)
+        assert folder.find(mark(2), backends={"fal", "local"}, recent=60) == take
+    assert folders == []
+    take.path.unlink()
+    assert folder.find(mark(2), backends={"fal", "local"}, recent=60) is None
 
 
 def test_a_take_of_another_program_between_own_ones_is_seen(large: MediaFolder) -> None:

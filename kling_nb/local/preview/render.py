@@ -36,12 +36,21 @@ _STEPS = 40  # The log counts the frames in this many steps, like those of a dif
 
 @dataclass(frozen=True, slots=True)
 class OutputFile:
-    """One file of a result. `size` is width and height of an image or video in pixels."""
+    """One file of a result.
+
+    Attributes:
+        data: Its bytes.
+        name: Its name.
+        content_type: Its MIME type.
+        size: Width and height of an image or video in pixels.
+        measures: Of a video, as the sidecar of a take has them.
+    """
 
     data: bytes
     name: str
     content_type: str
     size: tuple[int, int] | None = None
+    measures: dict[str, float] | None = None
 
 
 def render(order: Order, log: Callable[[str], None], pace: Pace) -> tuple[dict[str, OutputFile], float]:
@@ -111,7 +120,14 @@ def _video(order: Order, seconds: float, log: Callable[[str], None], pace: Pace)
         path = Path(folder) / "output.mp4"
         melody = make_melody(order.prompt, seconds)[0] if order.heard else None
         write_clip(path, paced_frames(), clip.size, f"{PREVIEW} of kling_nb, not made by a model", melody)
-        return OutputFile(path.read_bytes(), "output.mp4", "video/mp4", clip.size)
+        measures = {
+            "width": width,
+            "height": height,
+            "fps": float(FPS),
+            "duration": clip.frames / FPS,
+            "frame_count": clip.frames,
+        }
+        return OutputFile(path.read_bytes(), "output.mp4", "video/mp4", clip.size, measures)
 
 
 def _image(order: Order) -> OutputFile:
