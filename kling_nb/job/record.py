@@ -143,7 +143,7 @@ def failure_columns(fault: errors.KlingError, *, accepted: bool) -> dict[str, An
 
     Its price is free again only if it is known that it cost nothing (`charge_of`).
     """
-    error_type, units = getattr(fault, "error_type", None), getattr(fault, "billable_units", None)
+    error_type, units = _billing(fault)
     columns: dict[str, Any] = {"state": State.FAILED, "error": str(fault), "error_type": error_type}
     if units is not None:
         columns["units"] = units  # a refusal may be billed
@@ -155,13 +155,17 @@ def failure_columns(fault: errors.KlingError, *, accepted: bool) -> dict[str, An
 
 
 def may_be_charged(now: JobState) -> bool:
-    """Return False if fal bills nothing for a submission that ended like this. It reads what the row gets."""
-    if now.state is State.CANCELLED:
-        return now.request_id is not None and not now.unpaid
-    if now.state is not State.FAILED:
+    """Return False if fal bills nothing for a submission that ended like this."""
+    if now.state not in {State.FAILED, State.CANCELLED}:
         return True
-    fault = now.error if isinstance(now.error, errors.KlingError) else errors.KlingError("")
-    return "reserved_usd" not in failure_columns(fault, accepted=now.request_id is not None)
+    reached = Reached.REFUSED if now.request_id is None else Reached.ACCEPTED
+    error_type, units = _billing(now.error)
+    return charge_of(reached, units, error_type, unpaid=now.unpaid) is not Charge.NONE
+
+
+def _billing(fault: BaseException | None) -> tuple[str | None, str | None]:
+    """Return fal's type and billed units of an error, if it has them."""
+    return getattr(fault, "error_type", None), getattr(fault, "billable_units", None)
 
 
 def result_gone_error(entry: Entry) -> errors.RequestNotFound:
