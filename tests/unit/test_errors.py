@@ -361,7 +361,7 @@ def test_only_what_fal_documents_as_free_is_called_free() -> None:
 
 
 @pytest.mark.parametrize("units", [None, "0", "5"])
-@pytest.mark.parametrize("kind", [None, *FREE_TYPES])
+@pytest.mark.parametrize("kind", [None, *sorted(FREE_TYPES)])
 def test_what_fal_has_not_accepted_is_not_charged(units: str | None, kind: str | None) -> None:
     for reached in (Reached.NOWHERE, Reached.REFUSED):
         assert charge_of(reached, units, kind) is Charge.NONE
