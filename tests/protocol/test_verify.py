@@ -10,7 +10,7 @@ from IPython.core.inputtransformer2 import TransformerManager
 from kernel_environment import pointed_at
 from scripted import Done, Hold, Run, Script, ScriptedFal
 
-from kling_nb import Session, cli
+from kling_nb import Session, cli, errors
 from kling_nb.catalog import DEFAULT_ENDPOINT
 from kling_nb.job.plan import WORDS, Outcome
 from kling_nb.notebook.card.mark import Mark, Part
@@ -364,7 +364,7 @@ def test_what_was_submitted_already_costs_nothing_more(fal: ScriptedFal, capsys:
         fal.fault("submit", "reset", at="after_body")
         fal.fault("lookup", "no_items", times=None)
         unclear = session.submit("a raft", endpoint=PRICED)
-        with pytest.raises(Exception, match="not"):
+        with pytest.raises(errors.SubmissionUncertain):
             unclear.wait()
         cells = [f"%%kling --endpoint {PRICED}\n{what}" for what in ("a kite", "a boat", "a raft")]
         before = len(fal.accepted)

@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+import time
 from dataclasses import replace
 from html.parser import HTMLParser
 from io import BytesIO
@@ -25,7 +26,8 @@ from kling_nb.catalog.shipped import endpoint
 from kling_nb.events import State
 from kling_nb.job.plan import GET_BACK, NO_RECORD
 from kling_nb.notebook.card import html as card_module
-from kling_nb.notebook.card.html import LARGEST, Card, file_name, href, html, note_missing, text
+from kling_nb.notebook.card.grid import heading_row
+from kling_nb.notebook.card.html import LARGEST, Card, file_name, href, html, note_missing, state_chip, text
 from kling_nb.notebook.card.job import card_of_file
 from kling_nb.notebook.card.words import STATES, CardTake, captions, clean, decided, duration
 from kling_nb.notebook.widgets.takes import _why_no_video
@@ -388,6 +390,17 @@ def test_a_note_of_a_missing_file_leaves_with_it(ready: Card) -> None:
     assert page.of("img")  # the poster
     assert note_missing(noted, lambda src: True, GET_BACK).count(GET_BACK) == 1
     assert note_missing(noted, lambda src: False, "") == html(ready)
+
+
+def test_a_note_takes_no_time_in_the_digits_of_a_poster() -> None:
+    head = heading_row(state_chip(State.READY, "ready"), "Kling", "1 of 1 ready", local=False)
+    poster = (
+        f'<img src="data:image/jpeg;base64,{"1" * 200_000}"><video src="a.mp4" data-kling-part="0" controls >'
+    )
+    start = time.process_time()
+    noted = note_missing(head + poster, lambda src: True, GET_BACK)
+    assert note_missing(noted, lambda src: False, "") == head + poster
+    assert time.process_time() - start < 2  # by the square of their number it would be minutes
 
 
 def test_a_job_without_its_file_is_not_ready(ready: Card) -> None:

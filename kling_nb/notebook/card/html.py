@@ -357,9 +357,11 @@ _PLAYER = re.compile(r'<(?:(video|audio)|img) src="(?!data:)([^"]*)"[^>]*>(?:</\
 
 
 _PART_LINK = re.compile(r'<a href="([^"]*)" data-kling-part="\d+">[^<]*</a>')
-_TALLY = re.compile(r"(\d+)( of \d+ ready| shots?, [\d.]+ s)(?=</span>)")
-"""What the head of a card says of its cells or shots."""
-_TALLIED = re.compile(rf'(\d+)([^<>]*)<span class="{_GONE}" data-kling-was="(\d+)">[^<]*</span>')
+_COUNT = r">(\d+)( of \d+ ready| shots?, [\d.]+ s)"
+"""What the head of a card says of its cells. Posters do not have its first sign; each of their many digits
+would be tried, for seconds."""
+_TALLY = re.compile(f"{_COUNT}(?=</span>)")
+_TALLIED = re.compile(rf'{_COUNT}<span class="{_GONE}" data-kling-was="(\d+)">[^<]*</span>')
 _LINK_NOTE = re.compile(f'<span class="{_GONE}">[^<]*</span>')
 
 
@@ -375,7 +377,7 @@ def note_missing(html: str, is_missing: Callable[[str], bool], remedy: str) -> s
     """
     ready = state_chip(State.READY, words.STATES[State.READY][0])
     missing = state_chip(State.UNCERTAIN, words.FILE_MISSING)
-    plain = _LINK_NOTE.sub("", _TALLIED.sub(r"\3\2", _NOTE.sub("", html)))
+    plain = _LINK_NOTE.sub("", _TALLIED.sub(r">\3\2", _NOTE.sub("", html)))
     if plain != html:
         plain = plain.replace(f" data-{_GONE} ", " controls ").replace(missing, ready)
     players = [*_PLAYER.finditer(plain)]
@@ -400,7 +402,7 @@ def note_missing(html: str, is_missing: Callable[[str], bool], remedy: str) -> s
     if tally:
         left = max(0, int(tally[1]) - gone) if "ready" in tally[2] else tally[1]
         said = f", {gone} file{'s' * (gone != 1)} missing. {remedy}"
-        note = f'{left}{tally[2]}<span class="{_GONE}" data-kling-was="{tally[1]}">{_text(said, 600)}</span>'
+        note = f'>{left}{tally[2]}<span class="{_GONE}" data-kling-was="{tally[1]}">{_text(said, 600)}</span>'
         texts[0] = texts[0].replace(tally[0], note, 1).replace(ready, missing, 1)
     noted = "".join(texts)
     return _PART_LINK.sub(lambda link: _note_link(link[0], unescape(link[1]) in links), noted)

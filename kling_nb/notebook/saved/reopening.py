@@ -74,6 +74,8 @@ def update_outputs(notebook: dict[str, Any], context: OutputContext) -> bool:
     for output in _outputs(notebook):
         mark = Mark.of(output)
         if mark is not None and mark.is_final and not context.alive(mark):
+            # After all jobs that ended unseen: they have the first claim to the time that there is.
+            changed |= _draw_if_outdated(output, mark, context)
             changed |= _note_missing(output["data"], mark, context)
     return drop_models(notebook) or changed
 
@@ -91,11 +93,10 @@ def _update_output(
     alive = context.alive(mark)
     changed = not alive and data.pop(VIEW, None) is not None
     lost = mark.is_final and not files_exist(data.get("text/html"), context.folder)
-    outdated = lost or (mark.is_final and not alive and context.is_outdated(mark, context.folder))
     panel = mark.job is None
     if lost and not alive and mark.parts:
         changed |= relink(data, mark.parts, context.folder, context.find_file)
-    elif not has_card_next and ((not mark.is_final and not (panel and alive)) or (outdated and not alive)):
+    elif not has_card_next and ((not mark.is_final and not (panel and alive)) or (lost and not alive)):
         new = context.draw_card(mark, context.folder)
         if new is not None and ("text/html" in data or changed):
             data |= new
@@ -106,6 +107,18 @@ def _update_output(
     if context.forget_kernels:
         changed |= forget_kernel(output["metadata"])
     return changed
+
+
+def _draw_if_outdated(output: dict[str, Any], mark: Mark, context: OutputContext) -> bool:
+    """Draw a finished card again if its takes or decisions are others. Return True if it changed."""
+    if "text/html" not in output["data"] or not context.is_outdated(mark, context.folder):
+        return False
+    new = context.draw_card(mark, context.folder)
+    if new is None:
+        return False
+    output["data"] |= new
+    output["metadata"] |= mark.to_metadata()
+    return True
 
 
 def _note_missing(data: dict[str, Any], mark: Mark, context: OutputContext) -> bool:
