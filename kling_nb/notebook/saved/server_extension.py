@@ -136,7 +136,7 @@ Card = dict[str, Any] | None
 DrawCard = Callable[[Mark, Path], Card]
 FindFile = Callable[[Part, Path], Path | None]
 Remedy = Callable[[Mark, Path], str]
-IsReplaced = Callable[[Mark, Path], bool]
+IsOutdated = Callable[[Mark, Path], bool]
 
 
 class BoundedCards:
@@ -153,7 +153,7 @@ class BoundedCards:
     @contextmanager
     def within(
         self, seconds: float, at_least: int = 0, on_loop: bool = False
-    ) -> Iterator[tuple[DrawCard, FindFile, IsReplaced, Remedy]]:
+    ) -> Iterator[tuple[DrawCard, FindFile, IsOutdated, Remedy]]:
         """Give the functions of an `OutputContext` after `alive`. After the limit they return nothing.
 
         On the loop no poster is decoded: the first one takes 200 ms. A thread does it for the next opening.
