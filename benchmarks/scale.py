@@ -413,6 +413,32 @@ def blocked(place: Path, takes: int) -> dict[str, float]:
     }
 
 
+def first_opening(place: Path, takes: int) -> dict[str, float]:
+    """Open the notebook when no poster is stored, as the server does. By the clock."""
+    import asyncio
+
+    from jupyter_server.services.contents.largefilemanager import AsyncLargeFileManager
+
+    from benchmarks.opening import NoKernels
+    from kling_nb.notebook.saved.server_extension import update_on_read
+
+    os.environ |= {"KLING_NB_HOME": str(place / "home"), "KLING_NB_BACKEND": "local"}
+    shutil.rmtree(place / "home" / "index" / "posters", ignore_errors=True)
+    name = _save_notebook(place, takes, "first.ipynb").name
+    contents = AsyncLargeFileManager(root_dir=str(place))
+    update_on_read(contents, NoKernels(), place)
+    start, cpu = time.perf_counter(), time.process_time()
+    html = json.dumps(asyncio.run(contents.get(name))["content"])
+    seconds, spent = time.perf_counter() - start, time.process_time() - cpu
+    what = f"first opening of {OUTPUTS} outputs, no poster stored"
+    return {
+        f"{what} (by the clock)": 1000 * seconds,
+        f"{what}": 1000 * spent,
+        "outputs that it shows as READY": html.count("<video"),
+        "and with a poster": html.count("data:image/jpeg"),
+    }
+
+
 def freeze(place: Path, takes: int) -> dict[str, float]:
     from kling_nb.notebook.saved import renewal
 
@@ -492,6 +518,7 @@ FIGURES = (
     verify,
     opening,
     moved,
+    first_opening,
     blocked,
     freeze,
     check,

@@ -961,14 +961,25 @@ def small_jpeg(image: Image, width: int = WIDTH, largest: int = LARGEST) -> byte
     """Return `image` as a JPEG, no wider than `width`, in the best quality that fits `largest` bytes."""
     while True:
         small = _shrink(image, width)
-        for quality in _QUALITIES:
-            buffer = BytesIO()
-            small.save(buffer, "JPEG", quality=quality, optimize=True, progressive=True)
-            if buffer.tell() <= largest:
-                return buffer.getvalue()
+        fits = _best_jpeg(small, _QUALITIES[:1], largest) or _best_jpeg(small, _QUALITIES[1:], largest)
+        if fits:
+            return fits
         if small.width <= 16:
             raise MediaError(f"No poster of {largest} bytes can be made of this image.")
         width = small.width * 3 // 4
+
+
+def _best_jpeg(image: Image, qualities: Sequence[int], largest: int) -> bytes:
+    """Return the JPEG in the first of the falling qualities that fits; empty if none does."""
+    best = b""
+    while qualities:
+        middle = len(qualities) // 2
+        buffer = BytesIO()
+        image.save(buffer, "JPEG", quality=qualities[middle], optimize=True, progressive=True)
+        fits = buffer.tell() <= largest
+        best = buffer.getvalue() if fits else best
+        qualities = qualities[:middle] if fits else qualities[middle + 1 :]
+    return best
 
 
 def _shrink(image: Image, width: int) -> Image:
@@ -983,14 +994,15 @@ def _shrink(image: Image, width: int) -> Image:
 
 def poster_frame(path: Path, duration: float) -> NDArray[np.uint8]:
     """Return the frame that `poster` shows, in its own size."""
-    with open_video(path) as (container, stream):
-        for number, (time, frame) in enumerate(apply(stream, frames_from(container, stream, 0), shown)):
-            if time > _SEARCH_SECONDS or number > _MOST_FRAMES:
-                break
-            rgb = to_array(frame)
-            if not _is_plain(rgb):
-                # A clip that starts with black mostly fades in. Half a second later it can be seen.
-                return rgb if time == 0 else frame_at(path, min(time + _FADE, duration))
+    for search in (False, True):  # Most clips show something at once: threads would cost as much as a frame.
+        with open_video(path, threads=search, quick=not search) as (container, stream):
+            for number, (time, frame) in enumerate(apply(stream, frames_from(container, stream, 0), shown)):
+                if time > _SEARCH_SECONDS or number > _MOST_FRAMES * search:
+                    break
+                rgb = to_array(frame)
+                if not _is_plain(rgb):
+                    # A clip that starts with black mostly fades in. Half a second later it can be seen.
+                    return rgb if time == 0 else frame_at(path, min(time + _FADE, duration))
     return frame_at(path, min(duration / 2, _LATEST))
 
 

@@ -13,7 +13,7 @@ from kling_nb.events import State
 from kling_nb.job.plan import GET_BACK, NO_RECORD, PREVIEW_AGAIN
 from kling_nb.ledger import Intent, Ledger
 from kling_nb.media import MediaFolder, Take, TakeDraft
-from kling_nb.notebook.card.html import _key_of, _places, poster_of, stored_posters_only
+from kling_nb.notebook.card.html import _key_of, _places, poster_of, postpone_posters
 from kling_nb.notebook.card.mark import Mark, Part
 from kling_nb.notebook.saved.renewal import Renewal
 from kling_nb.notebook.saved.reopening import OutputContext, update_outputs
@@ -181,6 +181,9 @@ def test_no_poster_is_decoded_on_the_loop_of_a_server(home: Path, tmp_path: Path
         cards._thread.submit(str).result()  # The card has been drawn again, for the next opening.
         assert take.path.name in html
         has_poster.append("data:image/jpeg" in html)
+        drawn = Mark.of({"data": {"text/html": html}, "metadata": mark.to_metadata()})
+        assert drawn is not None
+        assert drawn.is_final == has_poster[-1], "else a saved card would never get its poster"
     assert has_poster == [False, True]
 
 
@@ -190,7 +193,7 @@ def test_a_file_that_was_moved_keeps_its_stored_poster(home: Path, tmp_path: Pat
     path.write_bytes(clip_bytes(frames=2))
     poster = poster_of(Video.from_file(path))
     moved = path.rename(tmp_path / "renamed.mp4")
-    with stored_posters_only(True):
+    with postpone_posters(0):
         assert poster_of(Video.from_file(moved)) == poster
 
 
@@ -204,5 +207,5 @@ def test_a_poster_goes_to_a_free_place_if_its_first_one_is_taken(home: Path, tmp
     poster = poster_of(Video.from_file(path))
     assert taken.read_bytes() == b"another poster"
     assert free.exists()
-    with stored_posters_only(True):
+    with postpone_posters(0):
         assert poster_of(Video.from_file(path)) == poster

@@ -14,6 +14,7 @@ import hashlib
 import os
 import re
 import struct
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
@@ -215,18 +216,21 @@ def _shrink(jpeg: bytes, width: int, largest: int) -> bytes:
     return small_jpeg(pillow.open(BytesIO(jpeg)), width, largest)
 
 
-_missing: ContextVar[list[Video] | None] = ContextVar("missing", default=None)
+_postponed: ContextVar[tuple[float, list[Video]] | None] = ContextVar("postponed", default=None)
 
 
 @contextmanager
-def stored_posters_only(on: bool) -> Iterator[list[Video]]:
-    """If `on`, draw cards in the block without posters that are not stored. Give a list of their videos."""
+def postpone_posters(after: float) -> Iterator[list[Video]]:
+    """Decode no poster in the block once `after` seconds have passed. Give a list of the videos without one.
+
+    Their cards are not final, so they are drawn again at the next opening.
+    """
     found: list[Video] = []
-    token = _missing.set(found if on else None)
+    token = _postponed.set((time.monotonic() + after, found))
     try:
         yield found
     finally:
-        _missing.reset(token)
+        _postponed.reset(token)
 
 
 POSTERS = 4_096
@@ -237,7 +241,7 @@ def poster_of(video: Video) -> bytes:
     """Return the poster of a video. It is stored, because to decode it takes 20 to 50 ms.
 
     Raises:
-        MediaError: The file is gone or damaged, or in `stored_posters_only` there is none yet.
+        MediaError: The file is gone or damaged, or its poster is postponed.
     """
     try:
         status = video.path.stat()
@@ -250,8 +254,8 @@ def poster_of(video: Video) -> bytes:
             known, data = (content := place.read_bytes())[:64], content[64:]
             if known == wanted + hashlib.sha256(data).digest():
                 return data
-    if (missing := _missing.get()) is not None:
-        missing.append(video)
+    if (postponed := _postponed.get()) is not None and time.monotonic() >= postponed[0]:
+        postponed[1].append(video)
         raise MediaError(f"{video.path.name} has no stored poster.")
     content = wanted + hashlib.sha256(video.poster).digest() + video.poster
     with suppress(OSError):
@@ -298,6 +302,8 @@ def html(card: Card) -> str:
     a saved notebook. The log gets the rest of them. If long texts leave nothing, they are cut; `%kling show`
     and the sidecar have all of it.
     """
+    _, postponed = _postponed.get() or (0.0, [])
+    before = len(postponed)
     media = player(card)
     for length, images in (*((length, True) for length in _LENGTHS), (_LENGTHS[-1], False)):
         shorter = _cut(card, length)
@@ -307,8 +313,8 @@ def html(card: Card) -> str:
         room = LARGEST - _ROUND_ABOUT - words.saved_size(parts + media + facts + ids)
         if room > 0:
             break
-    # A card without its file is never final: it is drawn again at each opening, and once the file is back.
-    state = None if words.is_file_missing(card) else card.state
+    # A card without its file, or its poster, is never final: it is drawn again at each opening.
+    state = None if words.is_file_missing(card) or len(postponed) > before else card.state
     changing = Mark(state=state, request=card.request_id, takes=words.decided(card.takes)).to_attributes()
     drawn = (
         f'<div class="kling-card mathjax_ignore tex2jax_ignore" data-kling-card="{_text(card.job_id)}"'

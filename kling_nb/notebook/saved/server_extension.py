@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from kling_nb._lazy import lazy
 from kling_nb.ledger.owner import has_process
-from kling_nb.notebook.card.html import poster_of, stored_posters_only
+from kling_nb.notebook.card.html import poster_of, postpone_posters
 from kling_nb.notebook.card.mark import BASE, ROOT, Mark, Part
 from kling_nb.notebook.ipykernel_quirks import CARDS_ONLY
 from kling_nb.notebook.saved.reopening import (
@@ -123,6 +123,9 @@ def drop_models_on_save(model: Any, **_: Any) -> None:
 SECONDS, AT_LEAST = 1.5, 50
 """Limit for the update of a notebook in a thread. So many cards are drawn in any case."""
 
+POSTER_SECONDS = 0.8
+"""How long posters are decoded for an opening. Cards whose poster is stored take a tenth of the time."""
+
 SECONDS_ON_LOOP = 0.01
 """The limit on the server's loop, where everything else waits. Only synchronous contents managers need it."""
 
@@ -156,7 +159,8 @@ class BoundedCards:
     ) -> Iterator[tuple[DrawCard, FindFile, IsOutdated, Remedy]]:
         """Give the functions of an `OutputContext` after `alive`. After the limit they return nothing.
 
-        On the loop no poster is decoded: the first one takes 200 ms. A thread does it for the next opening.
+        Posters are decoded for `POSTER_SECONDS`. On the loop none is: the first one takes 200 ms. A thread
+        decodes the others for the next opening.
         """
         deadline, late, calls = time.monotonic() + seconds, list[tuple[Mark, Path]](), count()
 
@@ -179,7 +183,8 @@ class BoundedCards:
         def remedy(mark: Mark, folder: Path) -> str:
             return self._renewal.remedy(mark, folder) if time.monotonic() < deadline else ""
 
-        with self._renewal.one_look(), stored_posters_only(on_loop) as missing:
+        decoding = 0.0 if on_loop else POSTER_SECONDS
+        with self._renewal.one_look(), postpone_posters(decoding) as missing:
             yield draw_card, find_file, is_outdated, remedy
         for video in missing:
             self._thread.submit(poster_of, video)
