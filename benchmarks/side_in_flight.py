@@ -5,18 +5,13 @@ from __future__ import annotations
 import gc
 import json
 import sys
-import tempfile
 from threading import Event
 
-from benchmarks.side_kling import session
+from benchmarks import side_kling
 from benchmarks.usage import resident
 
 
-class Side:
-    def __init__(self, base: str, key: str) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="kling_nb-bench-")
-        self._session = session(base, key, self._folder.name)
-
+class Side(side_kling.Side):
     def run(self, prompts: list[str], at_once: int, delays: object) -> None:
         if at_once == 1:
             self._session.generate(prompts[0])

@@ -12,23 +12,19 @@ from benchmarks.usage import Delays
 from kling_nb.events import Logged
 
 
-def session(base: str, key: str, folder: str) -> kling_nb.Session:
-    return kling_nb.Session(
-        backend="fal",
-        credentials=f"{key}:secret",
-        endpoint=ENDPOINT,
-        queue_url=base,
-        rest_url=base,
-        api_url=base,
-        home=f"{folder}/home",
-        media=f"{folder}/media",
-    )
-
-
 class Side:
     def __init__(self, base: str, key: str) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="kling_nb-bench-")
-        self._session = session(base, key, self._folder.name)
+        self._session = kling_nb.Session(
+            backend="fal",
+            credentials=f"{key}:secret",
+            endpoint=ENDPOINT,
+            queue_url=base,
+            rest_url=base,
+            api_url=base,
+            home=f"{self._folder.name}/home",
+            media=f"{self._folder.name}/media",
+        )
 
     def run(self, prompts: list[str], at_once: int, delays: Delays) -> None:
         places = Semaphore(at_once)
