@@ -243,6 +243,24 @@ def test_a_cell_of_which_fal_may_have_the_result_is_resumed(session: Session, fa
     assert (study[0].state, submissions(fal)) == ("READY", 1)
 
 
+@pytest.mark.skipif(__version__ < "8", reason="ipywidgets 7 takes no other comm than its own")
+def test_a_job_that_is_resumed_in_an_opened_result_is_that_of_its_cell(
+    session: Session, fal: ScriptedFal
+) -> None:
+    fal.platform.may_sign = False
+    fal.fault("download", "status", status=403, times=None)
+    study = session.sweep(["a fox"]).wait(check=False)
+    widget = GridWidget(SweepSource(study), feed=Feed())
+    widget.comm = comm = KeptComm()
+    shown = comm.ask("result", {"of": "0", "kind": "snapshot", "msg": {}}, 1)[0]["msg"]
+    assert (shown["state"], shown["steps"]) == ("FAILED", ["resume", "edit"])
+    fal.clear_faults()
+    comm.ask("result", {"of": "0", "kind": "resume", "msg": {"key": shown["key"]}}, 2)
+    study.wait()
+    assert (study[0].state, study.failed, submissions(fal)) == ("READY", [], 1)
+    Widget.close_all()
+
+
 def test_the_limit_of_the_whole_holds_where_the_backend_is_an_argument(
     make_session: MakeSession, fal: ScriptedFal
 ) -> None:
