@@ -33,7 +33,7 @@ FORCED = ("--force-high-contrast", "--force-dark-mode")
 which are images of the browser, have the colours of another palette than their text."""
 WIDTHS = (320, 700, 1200)
 PATIENCE_MS = 60_000
-FADE_MS = 25_000
+FADE_MS = 10_000
 """Until JupyterLab's widget manager has asked a new kernel for its widgets; those made meanwhile are dead."""
 NO_SUBSHELLS = '{"commsOverSubshells": "disabled"}'
 FURNISHED, FURNITURE = "furnished", ("home", "kling_media")
@@ -481,9 +481,10 @@ KINDS = {
     "grid": Kind(
         "grid",
         {
-            **dict.fromkeys(("planning", "running", "partly failed", "done", "flowing", "tall")),
+            # First, because answers to later ones are sometimes lost; what runs is sent again.
             "opened": open_cell,
             "opened, failed": open_failed_cell,
+            **dict.fromkeys(("done", "partly failed", "planning", "running", "flowing", "tall")),
             "storyboard": None,
             "storyboard, not joining": None,
         },
