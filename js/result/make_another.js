@@ -18,7 +18,7 @@ const COUNTS = [1, 2, 4, 8];
  * @param {() => void} onChange
  */
 export function howMany(onChange) {
-  const about = { ariaLabel: "How many takes", title: "How many takes", onchange: onChange };
+  const about = { ariaLabel: "How many takes", onchange: onChange };
   const options = COUNTS.map((count) => element("option", "", { value: `${count}` }, `×${count}`));
   const node = element("select", "", about, ...options);
   return { node, count: () => COUNTS[node.selectedIndex] ?? 1 };
