@@ -56,7 +56,7 @@ function mediaField(live, control, onChange, deliver) {
     type: "text",
     "aria-label": control.label,
     title: control.description,
-    placeholder: "Drop or paste, or type a path or address",
+    placeholder: "Drop, paste, or type a path or URL",
   });
   const file = element("input", "", {
     type: "file",

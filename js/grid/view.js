@@ -301,10 +301,16 @@ function header(live) {
 
 /** What to do once the kernel is gone. @param {import("./protocol.js").Snapshot | null} whole */
 function goneWords(whole) {
-  if (whole?.board) return GONE.board;
-  if (whole?.started === false) return GONE.plan;
-  if (whole?.done) return GONE.cells;
-  return whole?.local ? GONE.previews : GONE.grid;
+  const aim = whole?.board
+    ? "change the storyboard"
+    : whole?.started === false
+      ? "start it: nothing was sent"
+      : whole?.done
+        ? "open cells or make more: nothing is paid for twice"
+        : whole?.local
+          ? "make the others again"
+          : "get jobs back, which go on at fal: nothing is paid for twice";
+  return `${RESTARTED} Run the cell again to ${aim}.`;
 }
 
 /** States of a cell that runs, from the one that says most about the whole on. */
@@ -395,12 +401,3 @@ function sheet(live, press) {
   const about = { tabIndex: 0, role: "region", ariaLabel: "Cells of the sweep" };
   return { tiles, node: scrolling(element("div", "sw-scroll", about, table)) };
 }
-
-/** What to do once the kernel is gone. */
-const GONE = {
-  grid: `${RESTARTED} Jobs go on at fal: run the cell again to get them back, and nothing is paid for twice.`,
-  previews: `${RESTARTED} Run the cell again to make the others again.`,
-  plan: `${RESTARTED} Nothing was sent: run the cell again to start it.`,
-  board: `${RESTARTED} Run the cell again to change the storyboard.`,
-  cells: `${RESTARTED} Run the cell again to open cells or make more; nothing is paid for twice.`,
-};

@@ -1,4 +1,3 @@
-import { stateWords } from "../result/take.js";
 import { ANY_WAY, button, div, element, span, write } from "../shared/dom.js";
 import { progressBar } from "../shared/progress.js";
 import { stateChip } from "../shared/state.js";
@@ -9,6 +8,8 @@ import {
   inLine,
   isCancellable,
   isFinished,
+  LOST,
+  label,
   phase,
   share,
 } from "../shared/words.js";
@@ -88,7 +89,7 @@ function item(live, first) {
         face.replaceChildren(thumbnail(live, row));
       }
       const lost = !over && !live.following;
-      lost ? chip.draw("LOST") : chip.draw(row.state, stateWords(row));
+      chip.draw(lost ? "LOST" : row.state, lost ? LOST : label(row.state, row.held));
       write(now, facts(row, lost ? null : live.kernelNow));
       write(line, over ? (row.message.split("\n")[0] ?? "") : "");
       bar.hidden = over || lost;

@@ -100,7 +100,7 @@ export function actions(live, place) {
   ]);
   const further = button(CONTINUE, () => void attempt(proceed), "", {
     ariaLive: "polite",
-    title: "The frame that is shown becomes the start image of the next video",
+    title: "It becomes the start image of the next video",
   });
   const cell = cellButton(live, take, (act) => void attempt(act));
   const stars = rating(live, take, (act) => void attempt(act));

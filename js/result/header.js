@@ -8,9 +8,9 @@ import {
   isFinished,
   LOCAL_PREVIEW,
   LOST,
+  label,
   phase,
 } from "../shared/words.js";
-import { stateWords } from "./take.js";
 
 /** @typedef {import("./live_job.js").LiveJob} LiveJob */
 /** @typedef {import("../shared/dom.js").Part} Part */
@@ -44,11 +44,10 @@ export function header(live, entries) {
       name.title = about.endpoint;
       badge.hidden = about.backend !== "local";
       const lost = !live.shown.finished && !live.following;
-      lost ? chip.draw("LOST") : chip.draw(now.state, stateWords(now));
+      chip.draw(lost ? "LOST" : now.state, lost ? LOST : label(now.state, now.held));
       write(spoken, lost ? LOST : spokenState(now));
-      const cost = costs(live) ?? "";
-      write(facts, cost.replace(/^.* = /, "")); // the details have the whole sum
-      facts.title = cost;
+      // What it cost, without the sum, or what was done instead of a new submission.
+      write(facts, (isFinished(now.state) ? now.cost : about.outcome)?.replace(/^.* = /, "") ?? "");
       tick();
       const { asked } = live.cancelling;
       cancel.ariaDisabled = `${asked}`;
@@ -61,17 +60,11 @@ export function header(live, entries) {
   };
 }
 
-/** What a finished job cost, or what was done instead of a new submission. @param {LiveJob} live */
-function costs({ shown: { now, about } }) {
-  if (!isFinished(now.state)) return about.outcome;
-  return now.cost;
-}
-
 /** Progress in bytes is not read out; a place in the queue is.
  * @param {import("./protocol.js").JobFields} now */
 const spokenState = (now) =>
   inLine(
-    [!now.held && stateWords(now), /^(IN_QUEUE|SUBMITTING)$/.test(now.state) && waits(now)],
+    [!now.held && label(now.state), /^(IN_QUEUE|SUBMITTING)$/.test(now.state) && waits(now)],
     ", ",
   );
 

@@ -62,12 +62,12 @@ export class LiveJob extends Live {
   /** Puts the request of a job into a form elsewhere, where the view has one: then there is none here.
    * @type {((job: string) => void) | null} */
   reuse = null;
-  /** How the job is run again, where it belongs to a cell of a sweep: its price, and why it was refused.
-   * @type {((job: string) => {price: string, refusal: string, act: () => void} | null) | null} */
-  again = null;
   /** What becomes of a job that no kernel follows here, and what to do, where the view has words of its own for it.
    * @type {typeof lostWords} */
   lostWords = lostWords;
+  /** How the job is run again, where it belongs to a cell of a sweep: its price, and why it was refused.
+   * @type {((job: string) => {price: string, refusal: string, act: () => void} | null) | null} */
+  again = null;
   /** The front end's widget manager. @type {any} */
   manager;
   /** @type {ReturnType<typeof setTimeout> | undefined} */

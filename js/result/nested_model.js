@@ -22,7 +22,7 @@ export class NestedModel {
     this.name = name;
     this.manager = outer.model?.widget_manager;
     /** @type {Record<string, any>} */
-    this.traits = { shape: 0, value: "", ...NOTHING, ...row, job_id: row.id, take: 1, takes: 1 };
+    this.traits = { shape: 0, value: "", ...row, job_id: row.id, take: 1, takes: 1 };
   }
 
   /** @param {string} name */
@@ -87,5 +87,3 @@ export class NestedModel {
     this.trigger("msg:custom", reply, buffers);
   }
 }
-
-const NOTHING = { width: null, height: null, duration: null, fps: null, frame_count: null };

@@ -5,23 +5,16 @@
  * @param {string} now
  */
 export function otherWords(before, now) {
-  const [old, words] = [wordsIn(before), wordsIn(now)];
+  const [old, words] = [before.split(" "), now.split(" ")];
   const least = Math.min(old.length, words.length);
-  const same = (/** @type {number} */ at) => bare(old.at(at)) === bare(words.at(at));
   let [start, end] = [0, 0];
-  while (start < least && same(start)) start++;
-  while (end < least - start && same(-1 - end)) end++;
-  const gone = old.slice(start, old.length - end);
-  if (start + end >= words.length) return gone.length ? `without “${gone.join(" ")}”` : now;
-  // A single word says more with the one before it.
-  if (start && words.length - end - start === 1) start--;
-  const all = words.slice(start, words.length - end).join(" ");
-  const kept = end ? all.replace(/[,.;:]+$/, "") : all;
+  while (start < least && old[start] === words[start]) start++;
+  while (end < least - start && old.at(-1 - end) === words.at(-1 - end)) end++;
+  // A single word says more with the one before it, and nothing is said of what was taken away.
+  if (start && start + end >= words.length - 1) start--;
+  const kept = words
+    .slice(start, words.length - end)
+    .join(" ")
+    .replace(/[,.;]$/, "");
   return `${start ? "…" : ""}${kept}${end ? "…" : ""}`;
 }
-
-/** @param {string} text */
-const wordsIn = (text) => text.split(/\s+/).filter(Boolean);
-
-/** A word without the signs around it. @param {string | undefined} word */
-const bare = (word) => word?.toLowerCase().replace(/^[^\p{L}\p{N}]+|[^\p{L}\p{N}]+$/gu, "");

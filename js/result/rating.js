@@ -38,7 +38,7 @@ export function rating(live, take, attempt) {
   const name = newId("stars");
   const radios = Array.from({ length: HIGHEST }, (_, at) => {
     const words = `${at + 1} star${at ? "s" : ""}`;
-    const title = `${words}: press ${at + 1}; again, or 0, removes it`;
+    const title = `${words}: press ${at + 1}. 0 removes it`;
     const radio = element("input", "spoken", { type: "radio", name, ariaLabel: `Rate ${at + 1}` });
     // A radio that is chosen changes no more, but it can be clicked.
     radio.onclick = () => rate(at + 1);
@@ -52,7 +52,7 @@ export function rating(live, take, attempt) {
     maxLength: 10_000,
     ariaLabel: "Note",
     placeholder: "Note",
-    title: "Your note: Enter stores it",
+    title: "Enter stores it",
     onfocus() {
       noted = take();
     },

@@ -73,7 +73,7 @@ export function stage(live, trouble) {
     place() {
       const place = live.playable && playing?.place();
       const [lead, own] = [screens[0], screens[live.staged.indexOf(live.acted)]];
-      if (!place || !lead || !own || own === lead) return place || null;
+      if (!place || !lead || !own) return null;
       const frame = Math.round((place.frame / lead.fps) * own.fps);
       return { frame: Math.min(own.frames - 1, frame), video: own.video };
     },
@@ -91,9 +91,8 @@ export function stage(live, trouble) {
         show(staged, compared);
         if (ready && shown.started) reveal();
       }
-      staged.forEach((take, at) => {
-        const side = sides[at];
-        if (side) side.ariaPressed = `${take === live.acted}`;
+      sides.forEach((side, at) => {
+        side.ariaPressed = `${staged[at] === live.acted}`;
       });
       other.update();
       node.classList.toggle("kling-vacant", !playable);
@@ -161,10 +160,7 @@ function otherFile(live) {
 export const nameOf = (live, take) => `Take ${live.takes.indexOf(take) + 1}`;
 
 /** The name of a take that is compared, which selects it. @param {LiveJob} live @param {Take} take */
-const sideOf = (live, take) =>
-  button(nameOf(live, take), () => live.choose(take), "side", {
-    title: "Rate, use, save or continue this one",
-  });
+const sideOf = (live, take) => button(nameOf(live, take), () => live.choose(take), "side");
 
 /** @param {LiveJob} live @param {Take} take */
 function screenOf(live, take) {

@@ -1,16 +1,10 @@
 import { Footage, posterIn } from "../shared/footage.js";
-import { isFinished, label } from "../shared/words.js";
+import { isFinished } from "../shared/words.js";
 import { LogLines } from "./log_lines.js";
 
 /** @typedef {import("./protocol.js").JobModel} JobModel */
 /** @typedef {import("./protocol.js").JobFields} JobFields */
 /** @typedef {import("./protocol.js").TakeAbout} TakeAbout */
-
-/** The state of a job in the word of its chip: the same that its stage says in full.
- * @param {{state: import("./protocol.js").State, held?: boolean, received?: number}} job */
-export function stateWords({ state, held, received }) {
-  return state === "SUBMITTING" && received && !held ? "Uploading" : label(state, held);
-}
 
 /**
  * What is known of one take and its job, from the traits, updates and snapshots, in whatever

@@ -4,12 +4,11 @@ import { button, div, element, paintPoster, scrolling, span, write } from "../sh
 import { draggable } from "../shared/dragged.js";
 import { progressBar } from "../shared/progress.js";
 import { stateChip } from "../shared/state.js";
-import { dimensions, inLine, LOST, share } from "../shared/words.js";
+import { dimensions, inLine, LOST, label, share } from "../shared/words.js";
 import { isPlayable } from "./live_job.js";
 import { otherWords } from "./other_words.js";
 import { starsOf } from "./rating.js";
 import { nameOf } from "./stage.js";
-import { stateWords } from "./take.js";
 
 /** @typedef {import("./live_job.js").LiveJob} LiveJob */
 /** @typedef {import("./take.js").Take} Take */
@@ -23,13 +22,12 @@ import { stateWords } from "./take.js";
 export function takes(live) {
   const list = scrolling(element("div", "thumbs", { role: "group", ariaLabel: "Takes" }));
   const compare = button("Compare", () => live.compare(comparing() ? [] : undefined), "", {
-    title: "Play this take and the one before it in step; then choose up to four",
+    title: "Plays takes in step, up to four",
   });
   const wipe = button("Wipe", () => {
     live.wiped = !live.wiped;
     live.redraw();
   });
-  wipe.title = "Lay one on the other, with an edge to move";
   const table = element("table", "differences");
   const node = div("strip", div("strip-line", list, div("strip-tools", compare, wipe)), table);
   const comparing = () => live.compared.length > 1;
@@ -86,12 +84,6 @@ function reveal(list, node) {
   list.scrollLeft += before < 0 ? before : Math.max(0, after);
 }
 
-const DOT = " · ";
-
-/** What has room in one line below a thumbnail stays in one. @param {string} part */
-const unbroken = (part) =>
-  part.length < 18 ? part.replaceAll(" ", "\u00a0").replace("…", "…\u2060") : part;
-
 /** Pixels at an edge of the list that are pale where more lies beyond it, as in `shared/style.css`. */
 const FADE = 36;
 
@@ -126,9 +118,13 @@ function thumb(live, take) {
       if (made && !asked) void paintPoster(picture, take.poster());
       asked ||= made;
       const lost = !take.finished && !live.following;
-      const state = made ? dimensions(take.now) : lost ? LOST : stateWords(take.now);
+      const state = made
+        ? dimensions(take.now)
+        : lost
+          ? LOST
+          : label(take.now.state, take.now.held);
       const { caption, whole } = captionOf(live, take, number);
-      write(words, caption.split(DOT).map(unbroken).join(DOT));
+      write(words, caption);
       chip.draw(lost ? "LOST" : take.now.state, made ? "" : state);
       write(used, take.now.chosen ? "✓ Used" : "");
       node.title = whole;
@@ -158,34 +154,28 @@ function captionOf({ controls, takes }, take, number) {
   const first = takes[0]?.about ?? take.about;
   const { input, endpoint, backend } = take.about;
   const names = differing(controls, first.input, input);
-  const changed = controls.filter(({ name }) => names.includes(name));
-  const short = changed.map((control) => {
+  const short = [];
+  const whole = [`Take ${number}`];
+  for (const control of controls) {
+    if (!names.includes(control.name)) continue;
     const [before, now] = [first.input, input].map((given) => settingOf(control, given));
-    return shortly(control, before, now);
-  });
+    short.push(shortly(control, before, now));
+    whole.push(`${control.label}: ${textOf(control, now)}`);
+  }
   short.sort((one, other) => one.length - other.length);
-  const whole = changed.map(
-    (control) => `${control.label}: ${textOf(control, settingOf(control, input))}`,
-  );
   if (endpoint !== first.endpoint) short.unshift(modelOf(take, takes[0]));
   if (backend === "local" && takes.some(({ about }) => about.backend === "fal"))
     short.push("preview");
-  return {
-    caption: inLine([`${number}`, ...short]),
-    whole: [`Take ${number}`, ...whole].join("\n"),
-  };
+  return { caption: inLine([number, ...short]), whole: whole.join("\n") };
 }
 
 /** How a value differs from that of the first take, in the few words that a thumbnail has room for.
  * @param {import("../controls/value.js").Control} control @param {any} before @param {any} now */
 function shortly(control, before, now) {
-  const { kind, unit } = control;
-  const label = control.label.replace(/^[A-Z](?=[a-z])/, (letter) => letter.toLowerCase());
-  const value = textOf(control, now);
-  if (kind === "text") return otherWords(`${before ?? ""}`, `${now ?? ""}`);
-  if (now !== null && (kind === "choice" || unit)) return value;
-  if (!/json|media/.test(kind)) return `${label} ${value}`;
-  return `${now === null ? "no" : before === null ? "with" : "other"} ${label}`;
+  const { kind, label, unit } = control;
+  if (kind === "text") return otherWords(before ?? "", now ?? "");
+  if (/json|media/.test(kind)) return label;
+  return unit || kind === "choice" ? textOf(control, now) : `${label} ${textOf(control, now)}`;
 }
 
 /** What tells the endpoint of a take from that of another one, such as "pro".
