@@ -341,7 +341,7 @@ def test_a_storyboard_has_the_parts_of_a_result_in_its_order(page, grid, width):
     order = tops(
         board,
         *(".kling-sw-head", ".kling-sw-shot-head .kling-chip", ".kling-sw-monitor", ".kling-tools"),
-        *(".kling-sw-strip", ".kling-sw-shot .kling-actions", ".kling-another", ".kling-fold"),
+        *(".kling-sw-shot .kling-actions", ".kling-sw-strip", ".kling-fold"),
     )
     assert order == sorted(set(order))
     assert page.evaluate("document.documentElement.scrollWidth") <= width
@@ -433,9 +433,9 @@ PLAN = {"started": False, "cell": {"state": "WAITING", "width": None, "created_a
 @pytest.mark.parametrize(
     ("change", "said", "chips"),
     [
-        ({"local": False}, "Jobs go on at fal", ["Not connected", "Ready", "Not connected"]),
+        ({"local": False}, "jobs back, which go on at fal", ["Not connected", "Ready", "Not connected"]),
         ({"local": True}, "make the others again", ["Not connected", "Ready", "Not connected"]),
-        (PLAN, "Nothing was sent", ["Not started"] * 3),
+        (PLAN, "nothing was sent", ["Not started"] * 3),
         ({"done": True, "cell": {"state": "READY", "width": 64}}, "to open cells", ["Ready"] * 3),
     ],
 )

@@ -170,9 +170,7 @@ def test_queue_progress_and_local_preview_are_shown(page):
     update(page, revision=2, state="SUBMITTING", held=True)
     expect(job.locator(".kling-chip")).to_have_text("Waiting")  # as the stage says it
     expect(job.locator(".kling-phase")).to_have_text("Waiting: the account runs its maximum of requests")
-    update(page, revision=3, state="SUBMITTING", held=False, received=3e6, total=8e6)
-    expect(job.locator(".kling-chip")).to_have_text("Uploading")
-    update(page, revision=4, state="DOWNLOADING", received=250, total=1000)
+    update(page, revision=3, state="DOWNLOADING", held=False, received=250, total=1000)
     expect(bar).to_have_attribute("aria-valuenow", "25")
     expect(job.get_by_role("button", name="Cancel")).to_be_hidden()
     update(page, revision=5, state="FAILED", message="out of memory")
@@ -720,7 +718,7 @@ def test_parameters_are_controls_and_what_is_changed_is_marked(page):
         "aspect_ratio": "9:16",
         "generate_audio": True,
     }
-    expect(second).to_have_attribute("aria-label", "Take 2, 2 · 9:16 · generate audio on, In queue")
+    expect(second).to_have_attribute("aria-label", "Take 2, 2 · 9:16 · Generate audio on, In queue")
     expect(second).to_have_attribute("title", "Take 2\nAspect ratio: 9:16\nGenerate audio: on")
     job.get_by_role("button", name="Take 1,").click()
     expect(job.locator("[data-changed]")).to_have_count(0)

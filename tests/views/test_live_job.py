@@ -247,7 +247,7 @@ def test_what_failed_says_why_and_can_be_tried_again(live, paying, fal):
     job = live.job(JobWidget(paying.submit("a soft drink")))
     expect(job.get_by_text("The prompt names a brand")).to_be_visible()
     expect(job.get_by_text("not charged", exact=True)).to_be_visible()
-    expect(job.get_by_text("Change the prompt or image. Not charged.")).to_be_visible()
+    expect(job.get_by_text("Not charged: change the prompt or image.")).to_be_visible()
     expect(job.get_by_text("Failed").first).to_be_visible()
     expect(job.get_by_role("button", name="Retry")).to_be_hidden()  # fal would refuse it again
     fal.script = Script(instant())
@@ -281,7 +281,7 @@ def test_what_was_never_answered_is_asked_for_and_not_sent_twice(live, paying, f
     expect(job.get_by_text("Uncertain").first).to_be_visible()
     ask = job.get_by_role("button", name="Resume")
     ask.click()
-    expect(job.get_by_text("fal lists no such request yet")).to_be_visible()
+    expect(job.get_by_text("lists no such request yet")).to_be_visible()
     ask.click()
     expect(player_of(job)).to_be_visible()
     expect(job.get_by_text("resumed, no extra charge")).to_be_visible()
