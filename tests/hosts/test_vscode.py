@@ -13,7 +13,8 @@ HOST = "vscode"
 CONTRAST = "color-contrast"
 VIEW = "application/vnd.jupyter.widget-view+json"
 HELD = Script([Queue(0), Run(), Log("Loading the model"), Hold(), *instant()[-1:]])
-CARD_STATE = "(state) => host.saved().at(-1)[0]?.data['text/html'].includes(`data-kling-state=\"${state}\"`)"
+CARD_STATE = """(state) => host.saved().at(-1).some(
+  ({ data }) => data?.["text/html"]?.includes(`data-kling-state="${state}"`))"""
 
 
 def ended(host: Host, state: str) -> Locator:

@@ -34,7 +34,7 @@ KEPT = [
         "docs/files.md",
         (
             '<div class="kling-card …" data-kling-card="0123456789ab" data-kling-state="READY"'
-            ' data-kling-request="…" style="…">'
+            ' data-kling-request="…" data-kling-takes="…" style="…">'
         ),
         "no code",
     ),
