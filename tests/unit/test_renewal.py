@@ -155,6 +155,8 @@ def test_a_finished_card_is_drawn_again_once_its_takes_or_decisions_are_others(
         assert "4 of 5 stars" in (opened() or "")
         assert opened() is None
         store("r-2", duration="10")
+        with postpone_posters(0.0):
+            assert opened() is None  # as it is, the card has its poster
         assert "2 · 10 s" in (opened() or "")
         assert opened() is None
         first.result().note = "warm"

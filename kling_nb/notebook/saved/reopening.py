@@ -114,7 +114,8 @@ def _draw_if_outdated(output: dict[str, Any], mark: Mark, context: OutputContext
     if "text/html" not in output["data"] or not context.is_outdated(mark, context.folder):
         return False
     new = context.draw_card(mark, context.folder)
-    if new is None:
+    drawn = None if new is None else Mark.of({"data": new, "metadata": mark.to_metadata()})
+    if new is None or drawn is None or not drawn.is_final:  # a saved card with its poster shows more
         return False
     output["data"] |= new
     output["metadata"] |= mark.to_metadata()
