@@ -85,8 +85,8 @@ class Job:
         output: What the model returned, once known.
         expected_seconds: How long earlier jobs of this endpoint took, or None.
         about: Lines for the user about a take that differs from the call: `Plan.about`.
-        notices: What the user should know about the request, e.g. that another endpoint is used, one line
-            each: `Plan.notices`. They are also the first lines of the log.
+        notices: Lines about the request, e.g. that another endpoint is used: `Plan.notices`. They are also
+            the first lines of the log.
         variable: The variable that receives the result in its cell, or None.
         made_from: Fingerprint of the request of the `%%kling` cell from which it was made, or None.
         cell: The `%%kling NAME` cell for which its takes can be chosen, or None.

@@ -132,7 +132,8 @@ def test_a_recent_look_is_enough_for_a_preview_and_own_takes_are_found(tmp_path:
         take = stored(folder, 2)
         assert folder.find(mark(2), backends={"fal", "local"}, recent=60) == take
     assert folders == []
-    take.path.unlink()
+    for path in folder.folder.glob("*.mp4"):  # the first one has the same bytes
+        path.unlink()
     assert folder.find(mark(2), backends={"fal", "local"}, recent=60) is None
 
 

@@ -111,7 +111,8 @@ THUMB_SHOWN = f"{THUMB};{paint('border:2px solid', 'brand')};padding:1px"
 THUMB_OTHER = f"{THUMB};border:1px solid rgba(128,128,128,0.5);padding:2px"
 """Of the take that is shown in the strip, and of the others."""
 CAPTION = (
-    "display:block;overflow:hidden;padding:0 3px;font-size:11px;text-overflow:ellipsis;white-space:nowrap"
+    "display:-webkit-box;overflow:hidden;-webkit-box-orient:vertical;-webkit-line-clamp:2;padding:0 3px;"
+    "font-size:11px;line-height:1.3"
 )
 _CORNER = "padding:0 4px;border-radius:3px;font-size:11px;line-height:16px"
 STARRED = f"{_CORNER};background:rgba(0,0,0,0.7);color:#ffd479"
