@@ -223,6 +223,7 @@ export class LiveGrid extends Live {
   async again(kind, cell) {
     if (this.asked) return;
     this.refused.delete(cell);
+    const before = this.cells[cell];
     const refusal = await this.#command(kind, cell);
     const { opened } = this;
     if (refusal) {
@@ -231,6 +232,7 @@ export class LiveGrid extends Live {
     } else if (opened?.cells.includes(cell)) {
       opened.result?.close();
       this.opened = { cells: opened.cells };
+      if (this.cells[cell] !== before) this.open(...opened.cells); // the new job was there before this answer
     }
     this.redraw();
   }

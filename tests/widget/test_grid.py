@@ -196,7 +196,7 @@ def test_while_a_cell_runs_a_beat_comes_where_nothing_is_new(pair, study):
         return [content for content, _ in comm.custom() if content["kind"] == "beat"]
 
     assert comm.ask("snapshot")[0]["msg"]["beat"] == BEAT
-    comm.wait_for(comm.updates)
+    widget._send_updates()  # all that is new
     study._running = Future()  # it has started
     widget._send_updates()
     assert {"kind": "beat"} in beats()
