@@ -42,10 +42,10 @@ SHOWS = """([outputs, videos]) => {
   const played = (one) => one.readyState >= 2 && one.currentTime > 0.1;
   for (const one of found) if (played(one) && !one.paused) one.pause();
   for (const one of found.filter((other) => !played(other)).slice(0, 4)) if (one.paused) one.play();
-  const posters = cards.flatMap((one) => [...one.querySelectorAll('.kling-card img')]);
-  return cards.length === outputs && found.length === videos && posters.length === videos
+  const posters = found.map((one) => one.parentElement.querySelector('img'));
+  return cards.length === outputs && found.length === videos
     && cards.every((one) => one.querySelector('video'))
-    && posters.every((one) => one.complete && one.naturalWidth > 10)
+    && posters.every((one) => one?.complete && one.naturalWidth > 10)
     && found.every(played) }"""
 """Return True if so many outputs have a card, and all videos, a few at a time, had a poster and played."""
 
