@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+import subprocess
 import time
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -21,6 +22,7 @@ from nbconvert import HTMLExporter
 from PIL import Image
 from widget.memory_job import MemoryJob
 
+from hatch_build import node_of_wheel, node_on_path
 from kling_nb import settings as own_settings
 from kling_nb.catalog.shipped import endpoint
 from kling_nb.events import State
@@ -29,7 +31,7 @@ from kling_nb.notebook.card import html as card_module
 from kling_nb.notebook.card.grid import heading_row
 from kling_nb.notebook.card.html import LARGEST, Card, file_name, href, html, note_missing, state_chip, text
 from kling_nb.notebook.card.job import card_of_file
-from kling_nb.notebook.card.words import STATES, CardTake, captions, clean, decided, duration
+from kling_nb.notebook.card.words import STATES, CardTake, captions, clean, decided, duration, other_words
 from kling_nb.notebook.widgets.takes import _why_no_video
 from kling_nb.video import Video
 
@@ -187,10 +189,10 @@ def test_the_takes_of_a_cell_are_in_its_card_with_what_was_decided(ready: Card) 
     order = ("1 · 10 s", "✓ Used", "2 · 11 s", "★ 2", "3 · 12 s", "Failed", "4 · 9:16")
     order += ("✓ Used as kite", "heron #1", "★★★★★", "warm <light>", "1280 × 720", "A heron lands")
     assert [page.text.index(one) for one in order] == sorted(page.text.index(one) for one in order)
-    said = [
+    spoken = [
         about["aria-label"] for _, about in page.elements if about.get("aria-label", "").startswith("Take")
     ]
-    assert said == [
+    assert spoken == [
         "Take 1, 1 · 10 s",
         "Take 2, 2 · 11 s, used, 4 stars, shown here",
         "Take 3, 3 · 12 s, 2 stars",
@@ -271,9 +273,37 @@ def test_a_caption_says_what_tells_a_take_from_the_first_one() -> None:
         "1",
         "2",
         "3 · 10 s · 9:16",
-        "4 · standard · Prompt: a dog · preview",
-        "5 · Negative prompt: not set",
+        "4 · standard · a dog · preview",
+        "5",
     ]
+
+
+FOX = "A red fox crosses a snowy clearing at dawn"
+TEXTS = [
+    (FOX, "A red fox crosses a snowy clearing at night"),
+    (FOX, f"{FOX} and looks into the lens"),
+    (f"{FOX} and looks up", FOX),
+    (FOX, "A red fox crosses a frozen lake at dawn"),
+    ("A boat at dawn, from above", "A boat at night, from above"),
+    (FOX, "A grey wolf crosses a snowy clearing at dawn"),
+    ("", "blur, noise"),
+    ("blur", ""),
+    ("a fox and a fox", "a fox and a fox\n and a fox"),
+    (FOX, FOX),
+]
+
+
+def test_captions_have_the_words_of_the_live_view() -> None:
+    node = node_on_path() or node_of_wheel()
+    assert node is not None, "there is no Node"
+    module = Path(__file__).parents[2] / "js" / "result" / "other_words.js"
+    script = (
+        f"const {{ otherWords }} = await import({json.dumps(module.as_uri())});"
+        f"console.log(JSON.stringify({json.dumps(TEXTS)}.map((texts) => otherWords(...texts))))"
+    )
+    command = [node.program, "--input-type=module", "--eval", script]
+    done = subprocess.run(command, capture_output=True, check=True, encoding="utf-8")
+    assert json.loads(done.stdout) == [other_words(*texts) for texts in TEXTS]
 
 
 PROMPTS = {"short": "a boat", "long": "y" * 2_500, "wide": "水" * 2_500, "marks": "<&\n" * 800}

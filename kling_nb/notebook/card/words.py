@@ -254,7 +254,7 @@ Made = tuple[str, Mapping[str, Any], str]
 
 
 def captions(controls: Sequence[Control], takes: Sequence[Made]) -> list[str]:
-    """Return the caption of each take: its number, and what tells it from the first one.
+    """Return the caption of each take: its number, and how it differs from the first one, the shortest first.
 
     The live view has the same ones, `captionOf` of `takes.js`.
 
@@ -265,22 +265,41 @@ def captions(controls: Sequence[Control], takes: Sequence[Made]) -> list[str]:
     shown = []
     for number, (endpoint, given, backend) in enumerate(takes, 1):
         first_endpoint, first, _ = takes[0]
-        parts = [str(number)]
+        pairs = [(one, _setting(one, first), _setting(one, given)) for one in controls]
+        parts = sorted((_difference(*pair) for pair in pairs if pair[1] != pair[2]), key=len)
         if endpoint != first_endpoint:
             others = first_endpoint.split("/")
-            parts.append(" ".join(part for part in endpoint.split("/") if part not in others) or endpoint)
-        for control in controls:
-            one, value = (_setting(control, values) for values in (first, given))
-            if one != value:
-                text = (
-                    "not set" if value in (None, "") else " ".join(f"{_value(value)} {control.unit}".split())
-                )
-                named = control.kind in {"text", "json", "media", "switch"}
-                parts.append(f"{control.label}: {text}" if named else text)
+            model = " ".join(part for part in endpoint.split("/") if part not in others)
+            parts.insert(0, model or endpoint)
         if backend == "local" and any(other == "fal" for _, _, other in takes):
             parts.append("preview")
-        shown.append(clip(clean(" · ".join(parts)), _VALUE_LENGTH))
+        shown.append(clip(clean(" · ".join(filter(None, (str(number), *parts)))), _VALUE_LENGTH))
     return shown
+
+
+def _difference(control: Control, before: Any, now: Any) -> str:
+    """Return how a value differs from that of the first take, as `shortly` of `takes.js`."""
+    if control.kind == "text":
+        return other_words(str(before or ""), str(now or ""))
+    if control.kind in {"json", "media"}:
+        return control.label
+    text = "not set" if now in (None, "") else f"{_value(now)} {control.unit}".rstrip()
+    return text if control.unit or control.kind == "choice" else f"{control.label} {text}"
+
+
+def other_words(before: str, now: str) -> str:
+    """Return the words of a text that another one does not have, as `otherWords` of `other_words.js`."""
+    old, words = before.split(), now.split()
+    start = end = 0
+    least = min(len(old), len(words))
+    while start < least and old[start] == words[start]:
+        start += 1
+    while end < least - start and old[-1 - end] == words[-1 - end]:
+        end += 1
+    if start and start + end >= len(words) - 1:
+        start -= 1  # a single word says more with the one before it
+    kept = re.sub(r"[,.;]$", "", " ".join(words[start : len(words) - end]))
+    return f"{'…' * bool(start)}{kept}{'…' * bool(end)}"
 
 
 def _setting(control: Control, given: Mapping[str, Any]) -> Any:
