@@ -57,32 +57,31 @@ def test_a_preview_takes_two_requests(session: Session, caplog: pytest.LogCaptur
     assert sidecar.sha256 == hashlib.sha256(video.path.read_bytes()).hexdigest()
 
 
-def test_a_preview_whose_file_is_gone_here_is_downloaded(
-    session: Session, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def change_files(monkeypatch: pytest.MonkeyPatch, **changes: Any) -> None:
+    """Let the last event of a stream describe its files otherwise."""
+
     def parse(data: Any) -> QueueResult | None:
         found = parse_preview(data)
         if found is None:
             return None
-        files = {url: replace(file, path=Path("/nowhere.mp4")) for url, file in found.files.items()}
+        files = {url: replace(file, **changes) for url, file in found.files.items()}
         return replace(found, files=files)
 
     monkeypatch.setattr("kling_nb.fal.queue.parse_preview", parse)
+
+
+def test_a_preview_whose_file_is_gone_here_is_downloaded(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    change_files(monkeypatch, path=Path("/nowhere.mp4"))
     assert session.generate(PROMPT).frame_count == 120
 
 
 def test_a_preview_is_measured_if_the_bytes_are_not_those_of_the_server(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def parse(data: Any) -> QueueResult | None:
-        found = parse_preview(data)
-        if found is None:
-            return None
-        wrong = {"width": 1, "height": 1, "fps": 1.0, "duration": 1.0, "frame_count": 1}
-        files = {url: replace(file, sha256="0" * 64, measures=wrong) for url, file in found.files.items()}
-        return replace(found, files=files)
-
-    monkeypatch.setattr("kling_nb.fal.queue.parse_preview", parse)
+    wrong = {"width": 1, "height": 1, "fps": 1.0, "duration": 1.0, "frame_count": 1}
+    change_files(monkeypatch, sha256="0" * 64, measures=wrong)
     assert session.generate(PROMPT).frame_count == 120
 
 
