@@ -141,7 +141,7 @@ test("a poster is asked for once", async () => {
   live.close();
 });
 
-test("a try that is refused says so at its cell, and one that is made shows what is opened of it anew", async () => {
+test("a try that is refused shows why at its cell, and one that is made opens the new job", async () => {
   let refusal = "Over --max-cost 1. Nothing was sent.";
   const failed = cell(0, { state: "FAILED", created_at: 1, job: "a", steps: ["retry", "edit"] });
   const model = modelOf({ snapshot: () => snapshot(3, [failed]) });

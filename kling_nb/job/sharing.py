@@ -83,7 +83,7 @@ class Marker:
         job_id: Id of the job that wants to submit it.
         account: Fingerprint of the key of fal.
         is_over: Return True if this machine knows that the job of an id costs nothing and gives no take. Its
-            marker is in nobody's way, even if the library did not answer when it was to be released.
+            marker is taken over at once, even if the library did not answer when it was to be released.
 
     Attributes:
         is_held: True if this machine holds it.

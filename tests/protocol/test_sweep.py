@@ -169,9 +169,9 @@ def test_what_fal_refused_is_not_sent_again_as_it_is(session: Session, fal: Scri
     assert submissions(fal) == 1
 
 
-@pytest.mark.parametrize(("setting", "said"), [("max_cost", "over --max-cost"), ("budget", "leaves")])
+@pytest.mark.parametrize(("setting", "message"), [("max_cost", "over --max-cost"), ("budget", "leaves")])
 def test_another_try_is_within_the_limits_of_the_sweep(
-    make_session: MakeSession, fal: ScriptedFal, ledger: Ledger, setting: str, said: str
+    make_session: MakeSession, fal: ScriptedFal, ledger: Ledger, setting: str, message: str
 ) -> None:
     fal.scripts.queue.extend([Script(), Script((Queue(0), BROKEN))])
     session = make_session(prices={"v1-pro": 0.1}, **{setting: 1.2})
@@ -180,7 +180,7 @@ def test_another_try_is_within_the_limits_of_the_sweep(
     shown = SweepSource(study)
     # fal may bill what failed without a type: a third submission would be over the limit.
     assert (shown.money, shown.cell(1)["price"]) == ("about $1.00 in all", "about $0.50")
-    with pytest.raises(BudgetExceeded, match=said) as caught:
+    with pytest.raises(BudgetExceeded, match=message) as caught:
         shown.retry(1)
     assert "Nothing was sent" in str(caught.value)
     assert ([cell.state for cell in study], submissions(fal)) == (["READY", "FAILED"], 2)

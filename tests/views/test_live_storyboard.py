@@ -139,12 +139,12 @@ def test_the_parts_of_a_shot_have_the_order_of_a_result(page, live, board):
     for width in (320, 700, 1200):
         page.set_viewport_size({"width": width, "height": 1400})
         tops = {name: part.first.bounding_box()["y"] for name, part in parts.items()}
-        beside = tops.pop("form")
+        form = tops.pop("form")
         assert [*tops.values()] == sorted(tops.values()), (width, tops)
         if width < 860:
-            assert tops["film"] < beside < tops["details"]
+            assert tops["film"] < form < tops["details"]
         else:  # next to the stage
-            assert tops["header"] < beside < tops["transport"]
+            assert tops["header"] < form < tops["transport"]
         assert page.evaluate("document.documentElement.scrollWidth") <= width
     expect(view.locator("header").first).to_contain_text("Ready")
 

@@ -407,8 +407,8 @@ def note_missing(html: str, is_missing: Callable[[str], bool], remedy: str) -> s
             texts[number] += player[0]
     if tally:
         left = max(0, int(tally[1]) - gone) if "ready" in tally[2] else tally[1]
-        said = f", {gone} file{'s' * (gone != 1)} missing. {remedy}"
-        note = f'>{left}{tally[2]}<span class="{_GONE}" data-kling-was="{tally[1]}">{_text(said, 600)}</span>'
+        lack = f", {gone} file{'s' * (gone != 1)} missing. {remedy}"
+        note = f'>{left}{tally[2]}<span class="{_GONE}" data-kling-was="{tally[1]}">{_text(lack, 600)}</span>'
         texts[0] = texts[0].replace(tally[0], note, 1).replace(ready, missing, 1)
     noted = "".join(texts)
     return _PART_LINK.sub(lambda link: _note_link(link[0], unescape(link[1]) in links), noted)
@@ -521,7 +521,7 @@ def _thumb(take: CardTake, number: int, *, images: bool) -> str:
         f'<span style="display:grid;height:{_THUMB[1]}px;{STAGE}">{parts}</span>'
         f'<span dir="auto" style="{CAPTION};{QUIET}">{_text(take.caption)}</span>'
     )
-    said = [
+    spoken = [
         f"Take {number}",
         take.caption if take.caption != str(number) else "",
         "used" if take.chosen else "",
@@ -530,7 +530,7 @@ def _thumb(take: CardTake, number: int, *, images: bool) -> str:
         "shown here" if take.shown else "",
     ]
     style = THUMB_SHOWN if take.shown else THUMB_OTHER
-    about = f'aria-label="{_text(", ".join(filter(None, said)))}" style="{style}"'
+    about = f'aria-label="{_text(", ".join(filter(None, spoken)))}" style="{style}"'
     if take.src is None:
         return f"<div {about}>{inner}</div>"
     return f'<a href="{escape(href(take.src))}" {about}>{inner}</a>'
