@@ -3,6 +3,9 @@ import { Kernel, Refused } from "./kernel.js";
 /** `outer` is the kernel of the view around this one, if there is one.
  * @typedef {import("@anywidget/types").AnyModel<any> & {outer?: Kernel}} Model */
 
+/** Messages that are kept for when a snapshot is here. */
+const KEPT = 50;
+
 /** Beats that are not heard before a kernel counts as silent. */
 const MISSED = 3;
 
@@ -23,6 +26,9 @@ export class Live {
   /** @type {Set<() => void>} */
   #subscribers = new Set();
   #asking = false;
+  /** What came since the question. The answer may have been read before it, and may be taken after it.
+   * @type {[string, any][]} */
+  #since = [];
   /** Seconds between two messages, at most, while a job runs; 0 where the kernel promises none. */
   #beat = 0;
   /** Seconds without a message. */
@@ -51,6 +57,8 @@ export class Live {
       if (kind === "reply") return this.kernel.answer(content, buffers);
       this.connected = true;
       if (kind === "beat") return; // that it came says all
+      if (this.#asking && /update|takes/.test(kind)) this.#since.push([kind, msg]);
+      if (this.#since.length > KEPT) this.#since.shift();
       this.receive(kind, msg);
     });
   }
@@ -116,12 +124,14 @@ export class Live {
   async refresh() {
     if (this.#asking) return;
     this.#asking = true;
+    this.#since = [];
     const about = this.question();
     try {
       const { msg } = await this.kernel.ask("snapshot", about);
       this.connected = true;
       this.setClock(msg);
       this.begin(msg);
+      for (const message of this.#since) this.receive(...message);
     } catch (error) {
       // A refusal is still an answer; anything else means that nothing could be sent.
       this.connected = error instanceof Refused;

@@ -23,6 +23,8 @@ function modelOf(answers) {
   const sent = [];
   const model = {
     sent,
+    /** Answers the last question, later. */
+    reply: (msg) => model.emit({ id: model.asked, kind: "reply", ok: true, msg }),
     get: (name) => ({ sweep_id: "sweep-1", count: 2, summary: "saved words" })[name],
     on: (name, call) => {
       listeners[name] = call;
@@ -31,6 +33,7 @@ function modelOf(answers) {
     kernelChanged: () => listeners.comm_live_update(),
     send({ id, kind, msg }) {
       sent.push([kind, msg]);
+      model.asked = id;
       const answer = answers[kind]?.(msg);
       if (answer) queueMicrotask(() => model.emit({ id, kind: "reply", ok: true, msg: answer }));
     },
@@ -72,6 +75,40 @@ test("of each cell the newest is kept, whatever comes last", async () => {
   tell(4, "IN_PROGRESS");
   assert.equal(live.cells[0].state, "READY");
   assert.equal(live.summary, "words 5");
+  live.close();
+});
+
+test("an update that comes before an older snapshot is taken after it", async () => {
+  const model = modelOf({});
+  const live = new LiveGrid(model);
+  const over = {
+    revision: 4,
+    done: true,
+    summary: "words 4",
+    cells: [cell(0, { state: "FAILED" })],
+  };
+  model.emit({ kind: "update", msg: over });
+  assert.equal(live.whole, null);
+  model.reply(snapshot(3, [cell(0), cell(1)]));
+  await nextTurn();
+  assert.equal(live.cells[0].state, "FAILED");
+  assert.equal(live.cells[1].state, "WAITING");
+  assert.deepEqual([live.whole.done, live.summary], [true, "words 4"]);
+  live.close();
+});
+
+test("of messages before a snapshot the last ones are kept, however long it takes", async () => {
+  const model = modelOf({});
+  const live = new LiveGrid(model);
+  const tell = (revision) =>
+    model.emit({
+      kind: "update",
+      msg: { revision, done: false, summary: "", cells: [cell(revision % 100)] },
+    });
+  for (let revision = 4; revision < 104; revision++) tell(revision);
+  model.reply(snapshot(3, []));
+  await nextTurn();
+  assert.equal(live.cells.filter(Boolean).length, 50);
   live.close();
 });
 
