@@ -313,16 +313,19 @@ def _save_notebook(place: Path, takes: int, name: str) -> Path:
 
 
 def opening(place: Path, takes: int) -> dict[str, float]:
+    """Open a notebook whose kernel ended, when the posters are stored."""
     from kling_nb.notebook.saved import renewal, reopening
 
     os.environ |= {"KLING_NB_HOME": str(place / "home"), "KLING_NB_BACKEND": "local"}
-    notebook = json.loads(_save_notebook(place, takes, "opened.ipynb").read_bytes())
+    path = _save_notebook(place, takes, "opened.ipynb")
+    notebook = json.loads(path.read_bytes())
+    _draw_cards_elsewhere(path)
     own = renewal.Renewal()
     context = reopening.OutputContext(place, lambda mark: False, own.draw_card, own.find_file)
     with own.one_look():  # as the server does
         spent = _cpu(lambda: reopening.update_outputs(notebook, context))
     assert "READY" in json.dumps(notebook)
-    return {f"opening {OUTPUTS} outputs of an ended kernel": spent}
+    return {f"opening {OUTPUTS} outputs of an ended kernel, posters stored": spent}
 
 
 def moved(place: Path, takes: int) -> dict[str, float]:
@@ -331,8 +334,7 @@ def moved(place: Path, takes: int) -> dict[str, float]:
 
     os.environ |= {"KLING_NB_HOME": str(place / "home"), "KLING_NB_BACKEND": "local"}
     notebook = _save_notebook(place, takes, "moved.ipynb")
-    command = [sys.executable, __file__, str(takes), "--run", "draw_cards", "--place", str(place)]
-    subprocess.run(command, check=True, capture_output=True)  # in a process of its own, which then ends
+    _draw_cards_elsewhere(notebook)
     content = json.loads(notebook.read_bytes())
     names = _played(content)
     for name in names:
@@ -349,14 +351,19 @@ def moved(place: Path, takes: int) -> dict[str, float]:
     return {f"opening {OUTPUTS} outputs whose files were moved": spent}
 
 
-def draw_cards(place: Path, takes: int) -> dict[str, float]:
-    """Save `moved.ipynb` with the cards of finished jobs."""
+def _draw_cards_elsewhere(notebook: Path) -> None:
+    """Draw all cards of a notebook, in a process of its own: the caller's process remembers nothing of it."""
+    command = [sys.executable, __file__, "0", "--run", "draw_cards", "--place", str(notebook)]
+    subprocess.run(command, check=True, capture_output=True)
+
+
+def draw_cards(path: Path, _takes: int) -> dict[str, float]:
+    """Save a notebook with the cards of finished jobs."""
     from kling_nb.notebook.saved import renewal, reopening
 
-    path = place / "moved.ipynb"
     content = json.loads(path.read_bytes())
     own = renewal.Renewal()
-    context = reopening.OutputContext(place, lambda mark: False, own.draw_card, own.find_file)
+    context = reopening.OutputContext(path.parent, lambda mark: False, own.draw_card, own.find_file)
     with own.one_look():
         reopening.update_outputs(content, context)
     path.write_text(json.dumps(content))
