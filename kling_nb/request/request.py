@@ -169,9 +169,9 @@ class VideoRequest:
         """What fal accepts, and the user should know; also what `fit` changed."""
         return (*self.notes, *warnings(self.endpoint, self.input))
 
-    @property
-    def resolved(self) -> dict[str, Any]:
-        """The input with the schema's defaults, also inside of lists and objects."""
+    @cached_property
+    def resolved(self) -> Mapping[str, Any]:
+        """The input with the schema's defaults, also inside of lists and objects. Do not change it."""
         resolved: dict[str, Any] = _with_defaults(self.endpoint.input_schema, dict(self.input))
         return resolved
 
@@ -192,7 +192,7 @@ class VideoRequest:
         """
         if self.recorded is not None:
             return self.recorded
-        data = self.resolved
+        data = copy.deepcopy(self.resolved) if self.files else self.resolved
         for path, file in self.files.items():
             _put(data, path, {"sha256": file.sha256})
         text = canonical_json({"endpoint": self.endpoint.id, "input": data})
@@ -294,7 +294,7 @@ def _with_defaults(schema: Mapping[str, Any], value: Any) -> Any:
     return value
 
 
-def _put(data: dict[str, Any], path: str, value: Any) -> None:
+def _put(data: Any, path: str, value: Any) -> None:
     """Replace the value at a parameter path such as `elements.0.frontal_image_url`."""
     *steps, last = path.split(".")
     place: Any = data

@@ -243,10 +243,11 @@ def json_object(entries: Mapping[str, Any]) -> bytes:
     return ("{\n" + ",\n".join(rows) + "\n}\n").encode("utf-8", "backslashreplace")
 
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)  # `json.dumps` would make one for each name
+
+
 def _dumps(value: Any) -> str:
-    return json.dumps(
-        dict(value) if isinstance(value, Mapping) else value, ensure_ascii=False, allow_nan=False
-    )
+    return _ENCODER.encode(dict(value) if isinstance(value, Mapping) else value)
 
 
 def _read(sidecar: Path) -> dict[str, Any]:
