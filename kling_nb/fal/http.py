@@ -45,7 +45,7 @@ class Http:
 
     There is one pool for each kind of request:
 
-    - Short requests: limited in number.
+    - Short requests, and submissions of previews: limited in number.
     - Submissions: without idle connections. One that the server has just closed would look like an
       unanswered submission.
     - Streams and downloads: a few idle connections, because these requests can be retried.

@@ -106,13 +106,14 @@ class QueueClient:
             ResponseError: Refused.
         """
         chosen = options or SubmitOptions()
+        pool = self._http.short if self._is_preview else self._http.submissions  # a preview is free
         failure: errors.UnreachableError | None = None
         query = chosen.to_query() | ({"fal_webhook": webhook_url} if webhook_url else {})
         for base in self._http.hosts.queues:
             url = f"{base}/{endpoint_id}"
             try:
                 response = await self._http.answer(
-                    self._http.submissions,
+                    pool,
                     "POST",
                     url,
                     params=query or None,
