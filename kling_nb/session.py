@@ -624,7 +624,7 @@ class Session:
                 prompt=endpoint.title,
                 fingerprint=hashlib.sha256(f"{endpoint.id} {request_id}".encode()).hexdigest(),
                 folder=settings.ledger_folder,
-                take=None,
+                new=True,
                 key_fingerprint=settings.key.fingerprint if settings.key else None,
             ),
         )

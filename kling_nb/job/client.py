@@ -286,7 +286,7 @@ def _intent(request: VideoRequest, settings: Settings) -> Intent:
         prompt=str(request.input.get("prompt") or request.input.get("text") or request.endpoint.title),
         fingerprint=request.fingerprint,
         folder=settings.ledger_folder,
-        take=None,
+        new=True,
         key_fingerprint=settings.key.fingerprint if settings.key else None,
         cost=check_cost(request, settings),
         limits=limits_of(settings),

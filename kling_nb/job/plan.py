@@ -445,13 +445,12 @@ class Planner:
 
     def _find_elsewhere(self, plan: Plan) -> Plan:
         """Return the plan with the take or the running job of another folder, or `plan` itself."""
-        take, request = plan.take, plan.request
-        ledger = self._ledger(plan.settings)
+        request, ledger = plan.request, self._ledger(plan.settings)
         if not request.earlier and not self._may_have(ledger, request):
             return plan
         folder = plan.settings.ledger_folder
         for fingerprint in (request.fingerprint, *request.earlier):
-            for entry in ledger.find_elsewhere(fingerprint, folder, take or 1, any_take=take is None):
+            for entry in ledger.find_elsewhere(fingerprint, folder, plan.take):
                 runs = entry.state is not State.READY
                 found = None if runs else self.take_of(entry, plan.settings)
                 if not runs and found is None:
@@ -591,7 +590,7 @@ class Planner:
         if not self._may_have(self._ledger(settings), request):
             return None
         return self._ledger(settings).find_same(
-            settings.backend, request.fingerprint, settings.ledger_folder, take or 1, any_take=take is None
+            settings.backend, request.fingerprint, settings.ledger_folder, take
         )
 
 

@@ -252,17 +252,14 @@ class Sharing:
             LibraryError: The library does not answer. Nothing was sent.
             SubmissionUncertain: A machine of another account has sent the request and disappeared.
         """
-        if backend.name == "local" or intent.take is None:  # a preview is free, and `new` always buys
+        if backend.name == "local" or intent.new:  # a preview is free, and `new` always buys
             return "submit"
-        marker = self._new_marker(intent.take)
+        marker = self._new_marker(intent.take or 1)
         try:
             for attempt in count(1):
                 holder = await asyncio.to_thread(marker.claim)
                 shared = await asyncio.to_thread(
-                    self._library.find,
-                    intent.fingerprint,
-                    None if intent.any_take else intent.take,
-                    REUSABLE[intent.backend],
+                    self._library.find, intent.fingerprint, intent.take, REUSABLE[intent.backend]
                 )
                 if shared is not None:
                     await self._use(shared, marker)

@@ -154,7 +154,6 @@ class JobStarter:
     ) -> Job:
         """Claim a ledger row, a new one or that of the running job, and return its job."""
         take, new, webhook_url = plan.take, plan.new, plan.webhook_url
-        wanted = None if new else take or 1
         request = plan.request
         if plan.unfinished is not None and plan.unfinished.state.closed:
             _warn_no_webhook(webhook_url, "this request was paid for, and its file is fetched again")
@@ -168,8 +167,8 @@ class JobStarter:
             prompt=request.prompt,
             fingerprint=request.fingerprint,
             folder=plan.settings.ledger_folder,
-            take=wanted,
-            any_take=take is None and not new,
+            take=take,
+            new=new,
             key_fingerprint=plan.settings.key.fingerprint if plan.settings.key else None,
             notebook=notebook,
             cost=cost_of(request, plan.settings),

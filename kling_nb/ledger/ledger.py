@@ -51,7 +51,7 @@ class Ledger:
         with self._file.transaction() as db:
             if intent.backend == "local":
                 self._close_previews(db, intent.fingerprint)
-            found = None if intent.take is None else self._find_same(db, intent)
+            found = None if intent.new else self._find_same(db, intent)
             if found is None:
                 self._pay(db, intent)
                 return self._insert(db, intent), True
@@ -61,10 +61,9 @@ class Ledger:
 
     def _find_same(self, db: sqlite3.Connection, intent: Intent) -> Entry | None:
         """Return the row that makes a submission needless, or one that was never sent."""
-        fingerprint, folder, take, any_take = intent.fingerprint, intent.folder, intent.take, intent.any_take
-        found = _same(db, intent.backend, fingerprint, folder, take=take, any_take=any_take)
+        found = _same(db, intent.backend, intent.fingerprint, intent.folder, intent.take)
         if intent.elsewhere and (found is None or found.is_unsent):
-            found = next(_rows_elsewhere(db, fingerprint, folder, take, any_take), found)
+            found = next(_rows_elsewhere(db, intent.fingerprint, intent.folder, intent.take), found)
         return found
 
     def merge_rows(self, rows: list[Row]) -> None:
@@ -101,7 +100,7 @@ class Ledger:
             "prompt": intent.prompt,
             "fingerprint": intent.fingerprint,
             "folder": str(intent.folder),
-            "take": intent.take,
+            "take": None if intent.new else intent.take or 1,
             "owner": owner_of_this_process(),
             "key_fingerprint": intent.key_fingerprint,
             "notebook": intent.notebook,
@@ -318,31 +317,22 @@ class Ledger:
         rows = exact[:1] or self._read(query, low, high, low, high, any_id, f"{any_id}\U0010ffff")
         return Entry.from_row(rows[0]) if len(rows) == 1 else None
 
-    def find_same(
-        self, backend: str, fingerprint: str, folder: Path, take: int, *, any_take: bool = False
-    ) -> Entry | None:
-        """Return the row that `claim` would return now, or None. It may have changed when `claim` is called.
+    def find_same(self, backend: str, fingerprint: str, folder: Path, take: int | None) -> Entry | None:
+        """Return the row of this folder that `claim` would return now, or None. It may change until then.
 
-        Args:
-            backend: "fal" or "local".
-            fingerprint: Fingerprint of the request.
-            folder: Its media folder. For rows of other folders: `find_elsewhere`.
-            take: Number of the take.
-            any_take: If there is no row of this take, return one of another take.
+        `backend`, `take` and the others are as in an `Intent`.
         """
         if not self.exists():
             return None
         with self._file.connection() as db:
-            return _same(db, backend, fingerprint, folder, take=take, any_take=any_take)
+            return _same(db, backend, fingerprint, folder, take)
 
-    def find_elsewhere(
-        self, fingerprint: str, folder: Path, take: int, *, any_take: bool = False
-    ) -> list[Entry]:
+    def find_elsewhere(self, fingerprint: str, folder: Path, take: int | None) -> list[Entry]:
         """Return fal's rows that paid, or may pay, for a take in another folder: first those with a file."""
         if not self.exists():
             return []
         with self._file.connection() as db:
-            return list(_rows_elsewhere(db, fingerprint, folder, take, any_take))
+            return list(_rows_elsewhere(db, fingerprint, folder, take))
 
     def fingerprints(self) -> set[str]:
         """Return the fingerprints of all requests that have a row."""
@@ -451,27 +441,26 @@ class Ledger:
 
 
 def _same(
-    db: sqlite3.Connection, backend: str, fingerprint: str, folder: Path, *, take: int | None, any_take: bool
+    db: sqlite3.Connection, backend: str, fingerprint: str, folder: Path, take: int | None
 ) -> Entry | None:
     """Return an unfinished row of a request in a folder. If there is none, return one that was paid for.
 
     Paid rows are READY, or their result is lost. Of several rows, one whose folder has this very path comes
-    first, then one of this take, then the newest.
+    first, then one of the first take, then the newest.
     """
     # The + keeps SQLite from using the index of states, because most rows of a long ledger are READY.
     rows = db.execute(
         "SELECT * FROM jobs WHERE fingerprint = :fingerprint AND backend = :backend"
-        " AND (:any_take OR take IS :take)"
+        " AND (:take IS NULL OR take = :take)"
         f" AND ({UNFINISHED} OR backend = 'fal' AND"
         " (+state = 'READY' OR (+state = 'FAILED' AND error_type = :gone)))"
-        f" ORDER BY NOT ({UNFINISHED}), folder IS NOT :folder, state = 'FAILED', take IS NOT :take,"
+        f" ORDER BY NOT ({UNFINISHED}), folder IS NOT :folder, state = 'FAILED', take IS NOT 1,"
         " created_at DESC",
         {
             "fingerprint": fingerprint,
             "folder": str(folder),
             "backend": backend,
             "take": take,
-            "any_take": any_take,
             "gone": GONE,
         },
     )
@@ -480,16 +469,16 @@ def _same(
 
 
 def _rows_elsewhere(
-    db: sqlite3.Connection, fingerprint: str, folder: Path, take: int | None, any_take: bool
+    db: sqlite3.Connection, fingerprint: str, folder: Path, take: int | None
 ) -> Iterator[Entry]:
     """Yield rows of other folders: finished ones, those that fal may be working on, then moved ones.
 
     A moved row is finished, but its file is not where it was stored. The caller looks for its new name.
     """
     rows = db.execute(
-        "SELECT * FROM jobs WHERE fingerprint = ? AND (? OR take = ?) AND backend = 'fal'"
+        "SELECT * FROM jobs WHERE fingerprint = ? AND (? IS NULL OR take = ?) AND backend = 'fal'"
         f" AND (+state = 'READY' OR {UNFINISHED}) ORDER BY state != 'READY', take, created_at DESC",
-        (fingerprint, any_take, take),
+        (fingerprint, take, take),
     )
     moved = []
     for entry in map(Entry.from_row, rows.fetchall()):

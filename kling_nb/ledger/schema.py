@@ -177,10 +177,10 @@ class Intent:
     """A request that is about to be submitted.
 
     Attributes:
-        take: Number of the take, by default 1; None asks for one more, whatever exists.
+        take: Number of the take that is wanted; None for any, the first one before others.
+        new: True to make one more, whatever exists.
         cost: Expected cost in US dollars, which counts for the limits; None if it is not known.
         limits: Limits of what may be spent.
-        any_take: If there is no job for this take, use one for another take.
         reservation: That of its sweep: see `Ledger.reserve`.
         elsewhere: If there is no job in this folder, use one of another folder.
         made_from: Fingerprint of the request of its cell, or None.
@@ -192,12 +192,12 @@ class Intent:
     prompt: str
     fingerprint: str
     folder: Path
-    take: int | None = 1
+    take: int | None = None
+    new: bool = False
     key_fingerprint: str | None = None
     notebook: str | None = None
     cost: float | None = None
     limits: tuple[Limit, ...] = ()
-    any_take: bool = False
     reservation: str | None = None
     elsewhere: bool = False
     made_from: str | None = None

@@ -64,7 +64,7 @@ def looks(ledger: Ledger, folder: Path) -> dict[str, Callable[[], object]]:
     return {
         "page": ledger.entries,
         "fingerprint": lambda: ledger.entries(alike),
-        "paid": lambda: ledger.find_same("fal", fingerprint(77), folder, 1, any_take=True),
+        "paid": lambda: ledger.find_same("fal", fingerprint(77), folder, None),
         "expected": lambda: ledger.expected_seconds("fal-ai/another", "fal"),
         "expected of the first preview": lambda: ledger.expected_seconds(ENDPOINT, "local"),
         "request": lambda: ledger.get("request-77"),
@@ -72,7 +72,7 @@ def looks(ledger: Ledger, folder: Path) -> dict[str, Callable[[], object]]:
         "mark of a take": lambda: ledger.get("take-0123abcd-1"),
         "unfinished": lambda: ledger.entries(Selection(folder=folder, unfinished=True)),
         "limits": lambda: ledger.check_limits((budget, today), 0.1),
-        "claim": lambda: ledger.claim(replace(intent, limits=(budget, today), any_take=True)),
+        "claim": lambda: ledger.claim(replace(intent, limits=(budget, today))),
         "answer": lambda: ledger.knows("request-77", but="0"),
         "match": lambda: ledger.match(f"{77:012x}", ["request-77", "request-78", "request-79"]),
     }

@@ -110,7 +110,7 @@ def test_a_row_of_the_ledger_says_the_same(tmp_path: Path, columns: dict[str, An
                 prompt="a heron",
                 fingerprint="f",
                 folder=tmp_path,
-                take=None,
+                new=True,
                 cost=0.35,
             )
         )
@@ -136,7 +136,7 @@ def test_a_row_without_a_request_id_says_how_far_it_came(
     ledger = Ledger(tmp_path / "ledger.sqlite3")
     try:
         intent = Intent(
-            "fal", endpoint="x/y", input={}, prompt="a", fingerprint="f", folder=tmp_path, take=None
+            "fal", endpoint="x/y", input={}, prompt="a", fingerprint="f", folder=tmp_path, new=True
         )
         row, _ = ledger.claim(intent)
         if sent:

@@ -91,7 +91,7 @@ def test_the_same_request_is_claimed_once(ledger: Ledger, path: Path) -> None:
         {"fingerprint": "f-2"},
         {"folder": Path("/elsewhere")},
         {"take": 2},
-        {"take": None},
+        {"new": True},
         {"backend": "local"},
     ],
     ids=str,
@@ -102,7 +102,7 @@ def test_what_makes_another_request(ledger: Ledger, different: dict[str, Any]) -
 
 
 def test_another_take_is_always_new(ledger: Ledger) -> None:
-    assert all(ledger.claim(intent(take=None))[1] for _ in range(3))
+    assert all(ledger.claim(intent(new=True))[1] for _ in range(3))
 
 
 @pytest.mark.parametrize("state", list(State))
@@ -127,17 +127,17 @@ def test_a_lost_result_keeps_its_request_from_being_sent(ledger: Ledger) -> None
     ledger.update(entry.id, state=State.FAILED, error_type="result_gone")
     found, fresh = ledger.claim(intent())
     assert (found.id, found.is_result_gone, fresh) == (entry.id, True, False)
-    assert ledger.claim(intent(take=None))[1]
+    assert ledger.claim(intent(new=True))[1]
 
 
 def test_without_a_take_number_a_job_for_any_take_is_used(ledger: Ledger) -> None:
     """A cell with --new was run, the kernel died, and the cell is run without it."""
-    another, _ = ledger.claim(intent(take=None))
+    another, _ = ledger.claim(intent(new=True))
     ledger.update(another.id, state=State.IN_PROGRESS, request_id="r-1")
-    assert ledger.claim(intent(any_take=True))[0].id == another.id
-    usual, fresh = ledger.claim(intent())
+    assert ledger.claim(intent())[0].id == another.id
+    usual, fresh = ledger.claim(intent(take=1))
     assert fresh
-    assert ledger.claim(intent(any_take=True))[0].id == usual.id
+    assert ledger.claim(intent())[0].id == usual.id
 
 
 def only_or_newest(ledger: Ledger, job_id: str) -> Entry:
@@ -414,7 +414,7 @@ def test_reading_creates_no_ledger(ledger: Ledger, path: Path) -> None:
 
 def test_expected_seconds_is_the_median_of_the_last_twenty(ledger: Ledger) -> None:
     def note(seconds: float, at: float, **more: Any) -> None:
-        entry, _ = ledger.claim(intent(take=None, **more))
+        entry, _ = ledger.claim(intent(new=True, **more))
         ledger.update(entry.id, state=State.READY, created_at=at, finished_at=at + seconds)
 
     endpoint = intent().endpoint

@@ -20,7 +20,7 @@ def intent(prompt, folder, *, endpoint=TEXT):
         prompt=prompt,
         fingerprint=prompt,
         folder=folder,
-        take=None,
+        new=True,
     )
 
 

@@ -48,7 +48,7 @@ def note(session, prompt, endpoint=TEXT, **columns):
         prompt=prompt,
         fingerprint=prompt[:60],
         folder=Path("kling_media").absolute(),
-        take=None,
+        new=True,
     )
     entry, _ = session.ledger.claim(intent)
     session.ledger.update(entry.id, **columns)

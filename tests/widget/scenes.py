@@ -483,7 +483,7 @@ def fill_ledger(count=1_000):
         about = {"endpoint": endpoint(PRICED).id, "input": {"prompt": prompt}, "prompt": prompt}
         row, _ = ledger.claim(
             Intent(
-                "fal", **about, fingerprint=f"study {number}", folder=Path("elsewhere").absolute(), take=None
+                "fal", **about, fingerprint=f"study {number}", folder=Path("elsewhere").absolute(), new=True
             )
         )
         ledger.update(

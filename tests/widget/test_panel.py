@@ -103,7 +103,7 @@ def note(session, prompt, **columns):
         prompt=prompt,
         fingerprint=prompt,
         folder=Path("kling_media").absolute(),
-        take=None,
+        new=True,
     )
     entry, _ = session.ledger.claim(intent)
     if columns:
