@@ -46,7 +46,6 @@ class Download:
 
     Attributes:
         url: URL of the file, after redirects.
-        content_type: The host's `Content-Type`, or None.
         length: Bytes of the whole file, or None if the host does not send it.
         chunks: The bytes, from `offset` on.
         etag: The strong ETag of this version of the file, or None.
@@ -54,7 +53,6 @@ class Download:
     """
 
     url: str
-    content_type: str | None
     length: int | None
     chunks: AsyncIterator[bytes]
     etag: str | None = None
@@ -174,7 +172,6 @@ def _download_from(url: str, response: httpx.Response, after: Beginning | None, 
     etag = response.headers.get("etag", "")
     found = Download(
         url,
-        response.headers.get("content-type"),
         int(length) if length.isascii() and length.isdigit() else None,
         _require_speed(response.aiter_raw(), patience),
         etag if etag.startswith('"') else None,

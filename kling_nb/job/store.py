@@ -115,9 +115,7 @@ class ResultStore:
                     return await self._write(result, json_download(result.data))
                 url = str(file.get("url") or "")
                 if attempt == 1 and (preview := result.files.get(url)):
-                    return await self._media.store_copy(
-                        preview.path, self._draft(result, url, preview=preview)
-                    )
+                    return await self._media.store_copy(preview.path, self._draft(result, url, preview))
                 partial = (
                     await self._media.partial_download(request_id, self._job.backend, url)
                     if resumed
@@ -170,7 +168,7 @@ class ResultStore:
     ) -> Take:
         return await self._media.store(
             download.chunks,
-            self._draft(result, download.url, download.content_type),
+            self._draft(result, download.url),
             expected_size=download.length,
             origin=origin,
             partial=partial,
@@ -190,13 +188,7 @@ class ResultStore:
             except errors.KlingError as fault:
                 self._record.warn(f"{name} was not stored: {fault.message}")
 
-    def _draft(
-        self,
-        result: QueueResult,
-        url: str,
-        content_type: str | None = None,
-        preview: PreviewFile | None = None,
-    ) -> TakeDraft:
+    def _draft(self, result: QueueResult, url: str, preview: PreviewFile | None = None) -> TakeDraft:
         job, endpoint = self._job, self._job.request.endpoint
         file = main_file(result.data, endpoint.output_pointer) or {}
         return TakeDraft(
@@ -210,7 +202,6 @@ class ResultStore:
             request_id=job.request_id or "",
             url=url,
             kind=endpoint.output_kind,
-            content_type=text_or_none(file.get("content_type")) or content_type,
             file_name=text_or_none(file.get("file_name")),
             created_at=job.created_at,
             units=result.units,
@@ -292,8 +283,7 @@ async def open_file(
     url = str(file.get("url") or "")
     inline = file.get("file_data") or (url if is_data_uri(url) else None)
     if inline:
-        kind, raw = _decode(str(inline))
-        yield Download("", text_or_none(file.get("content_type")) or kind, len(raw), _one_chunk(raw))
+        yield _inline(_decode(str(inline)))
         return
     async with AsyncExitStack() as until_closed:
         try:
@@ -338,8 +328,7 @@ async def _sign(backend: Backend, url: str, refusal: errors.MediaError) -> str:
 
 def json_download(data: Any) -> Download:
     """Return the result itself as a JSON file, for endpoints that make data only."""
-    raw = json.dumps(data, ensure_ascii=False, indent=1).encode()
-    return Download("", "application/json", len(raw), _one_chunk(raw))
+    return _inline(json.dumps(data, ensure_ascii=False, indent=1).encode())
 
 
 def _files_named(data: Mapping[str, Any], name: str) -> dict[str, File]:
@@ -355,16 +344,18 @@ def _is_file(value: Any) -> bool:
     )
 
 
-async def _one_chunk(raw: bytes) -> AsyncIterator[bytes]:
-    yield raw
+def _inline(raw: bytes) -> Download:
+    """Return bytes that are here already as a download."""
+
+    async def chunks() -> AsyncIterator[bytes]:
+        yield raw
+
+    return Download("", len(raw), chunks())
 
 
-def _decode(inline: str) -> tuple[str | None, bytes]:
-    """Return the MIME type, or None, and the bytes of a data URI or of plain base64."""
+def _decode(inline: str) -> bytes:
+    """Return the bytes of a data URI or of plain base64."""
     try:
-        if not is_data_uri(inline):
-            return None, decode_base64(inline)
-        uri = parse_data_uri(inline)
-        return uri.mime or None, uri.data
+        return parse_data_uri(inline).data if is_data_uri(inline) else decode_base64(inline)
     except DataUriError as fault:
         raise errors.MediaError("The result contains bytes that do not decode as base64.") from fault

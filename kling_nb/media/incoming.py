@@ -117,7 +117,7 @@ class Incoming:
         on_progress: Callable[[int], None] | None,
     ) -> bytearray:
         """Write the chunks. Return the last bytes, which are not written yet."""
-        writes = _BackgroundWrites()
+        writing: asyncio.Task[None] | None = None
         batch = bytearray()
         try:
             async for chunk in chunks:
@@ -127,14 +127,18 @@ class Incoming:
                 batch += chunk
                 if on_progress:
                     on_progress(self.size)
-                if len(batch) >= BATCH:
-                    await writes.start(self._write, batch)
+                if len(batch) >= BATCH:  # The disk works while the next bytes arrive.
+                    if writing is not None:
+                        await writing
+                    writing = asyncio.create_task(in_thread(self._write, batch))
                     batch = bytearray()
         except BaseException:
-            with suppress(MediaError):  # The first error is the one to raise.
-                await writes.wait()
+            if writing is not None:
+                with suppress(MediaError):  # The first error is the one to raise.
+                    await writing
             raise
-        await writes.wait()
+        if writing is not None:
+            await writing
         if self.size == 0:
             raise MediaError("The result is empty: 0 bytes were received.")
         if expected_size is not None and self.size < expected_size:
@@ -195,55 +199,28 @@ class Incoming:
             os.close(descriptor)
 
 
-class _BackgroundWrites:
-    """Disk work while the next bytes arrive: one piece at a time, in order."""
-
-    def __init__(self) -> None:
-        self._piece: asyncio.Task[None] | None = None
-
-    async def start(self, function: Callable[..., None], *arguments: object) -> None:
-        """Wait for the piece before, and start the next one."""
-        await self.wait()
-        self._piece = asyncio.create_task(in_thread(function, *arguments))
-
-    async def wait(self) -> None:
-        """Wait for the present piece, and raise its error."""
-        piece, self._piece = self._piece, None
-        if piece is not None:
-            await piece
-
-
 @contextmanager
 def disk_errors(folder: Path, *, unsent: bool = False) -> Iterator[None]:
-    """Raise an OSError of the block as a `MediaError` that names the folder and the cause."""
+    """Raise an OSError of the block as a `MediaError` that names the folder and the cause.
+
+    With `unsent`, nothing was sent, so that there is no result at fal.
+    """
     try:
         yield
     except OSError as error:
-        raise disk_error(error, folder, unsent=unsent) from error
-
-
-def disk_error(error: OSError, folder: Path, *, unsent: bool = False) -> MediaError:
-    """Return the error for a result that cannot be stored in `folder`.
-
-    Args:
-        error: The error of the disk.
-        folder: The folder.
-        unsent: True if nothing was sent, so that there is no result at fal.
-    """
-    resume = (
-        "fal keeps the file for days, or as your account or lifecycle says: %kling resume downloads it,\n"
-        "at no charge."
-    )
-    if unsent:
-        resume = "Nothing was sent."
-    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        return MediaError(f"The disk is full: nothing more fits in {folder}.", remedy=f"Make room. {resume}")
-    if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
-        return MediaError(
-            f"{folder} cannot be written to: {error.strerror}.",
-            remedy=f"Choose another folder (KLING_NB_MEDIA). {resume}",
+        remedy = (
+            "fal keeps the file for days, or as your account or lifecycle says: %kling resume downloads it,\n"
+            "at no charge."
         )
-    return MediaError(f"The result cannot be stored in {folder}: {error.strerror or error}.", remedy=resume)
+        if unsent:
+            remedy = "Nothing was sent."
+        text = f"The result cannot be stored in {folder}: {error.strerror or error}."
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            text, remedy = f"The disk is full: nothing more fits in {folder}.", f"Make room. {remedy}"
+        elif error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
+            text = f"{folder} cannot be written to: {error.strerror}."
+            remedy = f"Choose another folder (KLING_NB_MEDIA). {remedy}"
+        raise MediaError(text, remedy=remedy) from error
 
 
 async def in_thread(function: Callable[..., T], *arguments: object) -> T:

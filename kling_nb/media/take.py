@@ -301,7 +301,6 @@ class TakeDraft:
         request_id: fal's id. To store the same one again returns the first take.
         url: Where the bytes come from; empty if the result itself contains them.
         kind: "video", "audio", "image" or "data": what the bytes have to be.
-        content_type: MIME type that the server declares. The content decides.
         file_name: Name that the server gives, for messages only.
         created_at: Unix seconds of the submission.
         units: `x-fal-billable-units`, as sent.
@@ -320,7 +319,6 @@ class TakeDraft:
     request_id: str
     url: str
     kind: str
-    content_type: str | None = None
     file_name: str | None = None
     created_at: float = 0.0
     units: str | None = None

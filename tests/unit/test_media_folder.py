@@ -17,7 +17,7 @@ from clips import clip_bytes, in_chunks, numbered
 
 from kling_nb.errors import MediaError
 from kling_nb.media import MediaFolder, Take, TakeDraft
-from kling_nb.media.incoming import disk_error
+from kling_nb.media.incoming import disk_errors
 
 CLIP = clip_bytes()
 OTHER = clip_bytes(paint=lambda index, width, height: 255 - numbered(index, width, height))
@@ -31,7 +31,6 @@ DRAFT = TakeDraft(
     request_id="request-1",
     url="https://v3.fal.media/files/a/output.mp4",
     kind="video",
-    content_type="video/mp4",
     file_name="output.mp4",
     created_at=1_700_000_000.0,
     units="5",
@@ -131,7 +130,7 @@ def test_only_the_last_lines_are_kept_and_odd_text_survives(folder: MediaFolder)
 def test_other_kinds_are_stored_by_their_content(
     folder: MediaFolder, kind: str, data: bytes, extension: str, content_type: str
 ) -> None:
-    take = store(folder, data, kind=kind, content_type="video/mp4", file_name="x.exe")
+    take = store(folder, data, kind=kind, file_name="x.exe")
     assert take.path.name == f"a-heron-lands-abababab-1{extension}"
     assert take.path.read_bytes() == data
     assert take.sidecar.content_type == content_type
@@ -498,10 +497,10 @@ def test_a_full_disk_leaves_nothing_behind(folder: MediaFolder) -> None:
     [(errno.ENOSPC, "disk is full"), (errno.EDQUOT, "disk is full"), (errno.EROFS, "cannot be written to")],
 )
 def test_the_error_has_the_cause(number: int, words: str, tmp_path: Path) -> None:
-    error = disk_error(OSError(number, os.strerror(number)), tmp_path)
-    assert words in error.message
-    assert "%kling resume" in error.remedy
-    assert len(str(error).splitlines()) <= 4
+    with pytest.raises(MediaError, match=words) as caught, disk_errors(tmp_path):
+        raise OSError(number, os.strerror(number))
+    assert "%kling resume" in caught.value.remedy
+    assert len(str(caught.value).splitlines()) <= 4
 
 
 def test_old_downloads_of_a_killed_process_are_deleted(folder: MediaFolder) -> None:
