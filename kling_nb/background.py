@@ -20,9 +20,9 @@ from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for_all
 from types import FrameType, TracebackType
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
-from kling_nb.errors import UsageError, without_frames
+from kling_nb.errors import Interrupted, UsageError, WaitTimeout, without_frames
 
 T = TypeVar("T")
 EXIT_SECONDS = 20.0
@@ -347,6 +347,69 @@ def _gathers(task: Any, other: Any) -> bool:
     """Return True if a task is another one, or waits for it in `asyncio.gather`."""
     children = getattr(getattr(task, "_fut_waiter", None), "_children", ())
     return task is other or any(_gathers(child, other) for child in children)
+
+
+class Waitable(Generic[T]):
+    """A job or a sweep that cells wait for. ■ ends the wait, and `_handle_interrupt` decides what goes on.
+
+    Attributes:
+        _done: The future that is waited for.
+    """
+
+    _done: Future[T]
+    _background: BackgroundThread
+
+    def _wait(self, timeout: float | None) -> T:
+        """Block until it is done. See `wait`.
+
+        Raises:
+            WaitTimeout: `timeout` seconds passed; it goes on.
+            Interrupted: Ctrl-C or ■.
+        """
+        try:
+            return wait(self._done, timeout)
+        except TimeoutError as fault:
+            if self._done.done():
+                return self._done.result()
+            raise self._timeout_error(timeout) from fault
+        except KeyboardInterrupt as fault:
+            raise wait(self._spawn_interrupt()) from fault
+
+    async def _wait_async(self, timeout: float | None) -> T:  # noqa: ASYNC109 -- as `_wait`
+        """Wait as `_wait` does, for `await`. No other cancel than that of ■ stops anything."""
+        try:
+            return await wait_async(self._done, timeout)
+        except asyncio.CancelledError:
+            if cell_was_interrupted():
+                raise await self._interrupt_error() from None
+            raise
+        except TimeoutError as fault:
+            if self._done.done():
+                return self._done.result()
+            raise self._timeout_error(timeout) from fault
+
+    def _spawn_interrupt(self) -> Future[Interrupted]:
+        """Run `_handle_interrupt` on the background thread."""
+        return self._background.spawn(self._handle_interrupt())
+
+    async def _interrupt_error(self) -> Interrupted:
+        """Handle the interrupt of a cell that awaits it, and return the error for the cell."""
+        try:
+            return await wait_async(self._spawn_interrupt())
+        except asyncio.CancelledError:  # ■ twice
+            return self._unknown_error()
+
+    async def _handle_interrupt(self) -> Interrupted:
+        """Stop what has not started, and return the error for the cell. Background thread."""
+        raise NotImplementedError
+
+    def _unknown_error(self) -> Interrupted:
+        """Return the error if ■ also ended the wait for `_handle_interrupt`."""
+        raise NotImplementedError
+
+    def _timeout_error(self, timeout: float | None) -> WaitTimeout:
+        """Return the error of a wait that took longer than `timeout` seconds."""
+        raise NotImplementedError
 
 
 class ProcessLock:

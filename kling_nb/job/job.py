@@ -13,13 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from kling_nb import errors, front_end
-from kling_nb.background import (
-    BackgroundThread,
-    cell_was_interrupted,
-    check_can_wait,
-    wait,
-    wait_async,
-)
+from kling_nb.background import BackgroundThread, Waitable, check_can_wait, wait
 from kling_nb.events import NOT_STARTED, Completed, Event, Held, JobState, Logged, State, fold
 from kling_nb.fal.replies import CancelOutcome
 from kling_nb.job.plan import Outcome
@@ -61,7 +55,7 @@ def _presenter() -> Presenter:
     return make() if make is not None else Presenter()
 
 
-class Job:
+class Job(Waitable[Result]):
     """One submission. Made by `submit`, `generate`, `get_job` or `%%kling`.
 
     `await job` (in a cell) or `job.wait()` returns the result or raises the job's error. The result is a
@@ -182,28 +176,12 @@ class Job:
         self._check_followed()
         if not self.done:
             check_can_wait(f"Job {self.id}")
-        try:
-            return wait(self._done, timeout)
-        except TimeoutError as fault:
-            if self._done.done():
-                return self._done.result()
-            raise self._timeout_error(timeout) from fault
-        except KeyboardInterrupt as fault:
-            raise wait(self._spawn_interrupt()) from fault
+        return self._wait(timeout)
 
     async def wait_async(self, timeout: float | None = None) -> Result:  # noqa: ASYNC109 -- as `wait`
         """Wait as `wait` does, for `await`. Only ■ in a cell that awaits it cancels a queued job."""
         self._check_followed()
-        try:
-            return await wait_async(self._done, timeout)
-        except asyncio.CancelledError:
-            if cell_was_interrupted():
-                raise await self._interrupt_error() from None
-            raise
-        except TimeoutError as fault:
-            if self._done.done():
-                return self._done.result()
-            raise self._timeout_error(timeout) from fault
+        return await self._wait_async(timeout)
 
     def _check_followed(self) -> None:
         """Raise in a forked process, where no thread follows the job."""
@@ -217,7 +195,6 @@ class Job:
         return self.wait_async().__await__()
 
     def _timeout_error(self, timeout: float | None) -> errors.WaitTimeout:
-        """Return the error of a wait that took longer than `timeout` seconds."""
         ended = f"Not finished after {timeout:g} s ({self.state.state.value}); the job goes on."
         if self.state.held:
             ended = f"Not sent after {timeout:g} s: the account runs its maximum of requests. It still waits."
@@ -228,10 +205,7 @@ class Job:
         )
 
     async def _handle_interrupt(self) -> errors.Interrupted:
-        """Cancel the job if it is queued, let it go on if it runs, and return the error for the cell.
-
-        Background thread.
-        """
+        """Cancel the job if it is queued, let it go on if it runs, and return the error for the cell."""
         if self.state.state in NOT_STARTED:  # such a job costs nothing
             try:
                 outcome = await asyncio.wait_for(self._cancel_here(), INTERRUPT_SECONDS)
@@ -247,20 +221,12 @@ class Job:
             request_id=self.request_id,
         )
 
-    async def _interrupt_error(self) -> errors.KlingError:
-        """Handle the interrupt of a cell that awaits the job, and return the error for the cell."""
-        try:
-            return await wait_async(self._spawn_interrupt())
-        except asyncio.CancelledError:  # ■ twice
-            return errors.Interrupted(
-                f"Stopped waiting. The state of job {self.id} is not known yet.",
-                remedy=f"Look at it: %kling show {self.id}",
-                request_id=self.request_id,
-            )
-
-    def _spawn_interrupt(self) -> Future[errors.Interrupted]:
-        """Run `_handle_interrupt` on the background thread."""
-        return self._background.spawn(self._handle_interrupt())
+    def _unknown_error(self) -> errors.Interrupted:
+        return errors.Interrupted(
+            f"Stopped waiting. The state of job {self.id} is not known yet.",
+            remedy=f"Look at it: %kling show {self.id}",
+            request_id=self.request_id,
+        )
 
     # -- watching --------------------------------------------------------------
 

@@ -14,13 +14,7 @@ from functools import cached_property, partial
 from typing import Any
 
 from kling_nb import front_end
-from kling_nb.background import (
-    BackgroundThread,
-    cell_was_interrupted,
-    check_can_wait,
-    wait,
-    wait_async,
-)
+from kling_nb.background import BackgroundThread, Waitable, check_can_wait, wait
 from kling_nb.errors import (
     BudgetExceeded,
     Interrupted,
@@ -179,7 +173,7 @@ def _progress(cell: SweepCell) -> tuple[bool, bool, bool]:
     return cell.state == "READY", cell.error is not None, not cell.done
 
 
-class Sweep:
+class Sweep(Waitable[None]):
     """Many variations of one request. Made by `sweep` or `%%kling --grid`.
 
     Iterating yields its `SweepCell`s in order: the last axis changes fastest.
@@ -394,25 +388,13 @@ class Sweep:
         if not self.done:
             check_can_wait(f"The {self._whole}" if self.started else "")
         self.start()
-        try:
-            wait(self._done, timeout)
-        except TimeoutError as fault:
-            raise self._timeout_error(timeout) from fault
-        except KeyboardInterrupt as fault:
-            raise wait(self._spawn_interrupt()) from fault
+        self._wait(timeout)
         return self._check_results() if check else self
 
     async def wait_async(self, timeout: float | None = None) -> Sweep:  # noqa: ASYNC109 -- as `wait`
         """Wait as `wait` does, for `await`. Cancelling the caller does not cancel the sweep."""
         self.start()
-        try:
-            await wait_async(self._done, timeout)
-        except asyncio.CancelledError:
-            if cell_was_interrupted():
-                raise await self._interrupt_error() from None
-            raise
-        except TimeoutError as fault:
-            raise self._timeout_error(timeout) from fault
+        await self._wait_async(timeout)
         return self._check_results()
 
     def __await__(self) -> Generator[Any, None, Sweep]:
@@ -455,19 +437,10 @@ class Sweep:
         """Cancel as `cancel` does, without blocking."""
         return self._background.spawn(self._cancel_here())
 
-    def _spawn_interrupt(self) -> Future[Interrupted]:
-        """Handle an interrupt of the waiting cell, and return the error for the cell."""
-        return self._background.spawn(self._handle_interrupt())
-
-    async def _interrupt_error(self) -> Interrupted:
-        """Handle the interrupt of a cell that awaits the sweep, and return the error for the cell."""
-        try:
-            return await wait_async(self._spawn_interrupt())
-        except asyncio.CancelledError:  # ■ twice
-            return Interrupted(
-                "Stopped waiting. The state of the running jobs is not known yet.",
-                remedy="Run %kling jobs.",
-            )
+    def _unknown_error(self) -> Interrupted:
+        return Interrupted(
+            "Stopped waiting. The state of the running jobs is not known yet.", remedy="Run %kling jobs."
+        )
 
     async def _handle_interrupt(self) -> Interrupted:
         skipped = await self._stop_starting()
