@@ -11,6 +11,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
+from pathlib import Path
 from typing import Any
 
 from kling_nb import front_end
@@ -43,13 +44,30 @@ from kling_nb.ledger import Ledger, Limit
 from kling_nb.media import Result, data_frame
 from kling_nb.request.request import VideoRequest
 from kling_nb.settings import Settings
-from kling_nb.sweeps.axes import Axis, label
+from kling_nb.sweeps.axes import LARGEST, Axis, label
 from kling_nb.video import Video
 
 CONCURRENCY = 8
 """Default number of cells that run at once. fal's queue would accept more."""
 
 CellListener = Callable[["SweepCell"], None]
+
+
+@dataclass(frozen=True, slots=True)
+class EndedJob:
+    """What a cell keeps of a job that it drops: attributes of `Job`, without its events and its log."""
+
+    id: str
+    request_id: str | None
+    state: JobState
+    outcome: Outcome | None
+    reused: bool
+    result: Result | None
+    video: Video | None
+    file: Path | None
+    created_at: float
+    finished_at: float | None
+    done: bool
 
 
 @dataclass(eq=False)
@@ -61,7 +79,7 @@ class SweepCell:
         place: The index of its value on each axis.
         values: Its values by axis.
         plan: Its plan, made before anything is sent.
-        job: Its job, once started.
+        job: Its job, once started. A batch of more rows than a grid shows drops those that have ended.
         error: Why it could not start, or the error of its job.
         labels: A short text for each value, by axis.
     """
@@ -74,6 +92,18 @@ class SweepCell:
     error: Exception | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     _bought: bool = field(default=False, init=False)
+    _ended: EndedJob | None = field(default=None, init=False)
+
+    @property
+    def _known(self) -> Job | EndedJob | None:
+        """Its job, or what is kept of it."""
+        return self._ended or self.job
+
+    def drop_job(self) -> None:
+        """Keep the result of the ended job, and drop the job."""
+        names = EndedJob.__dataclass_fields__
+        self._ended = EndedJob(**{name: getattr(self.job, name) for name in names})
+        self.job = None
 
     @property
     def request(self) -> VideoRequest:
@@ -83,8 +113,8 @@ class SweepCell:
     @property
     def state(self) -> str:
         """The name of the job's `State`; WAITING before it starts, SKIPPED if it will not start."""
-        if self.job is not None:
-            return self.job.state.state.value
+        if self._known is not None:
+            return self._known.state.state.value
         if self.error is None:
             return "WAITING"
         return "SKIPPED" if isinstance(self.error, Interrupted) else "FAILED"
@@ -92,27 +122,29 @@ class SweepCell:
     @property
     def outcome(self) -> Outcome:
         """The outcome of its job; until the job starts, that of the plan."""
-        started = self.job.outcome if self.job is not None else None
+        started = self._known.outcome if self._known is not None else None
         return started or self.plan.outcome
 
     @property
     def result(self) -> Result | None:
         """The result of the job, once ready."""
-        return self.job.result if self.job is not None else None
+        return self._known.result if self._known is not None else None
 
     @property
     def video(self) -> Video | None:
         """The result if it is a `Video`, else None."""
-        return self.job.video if self.job is not None else None
+        return self._known.video if self._known is not None else None
 
     @property
     def done(self) -> bool:
         """True if the cell has ended."""
-        return self.error is not None or (self.job is not None and self.job.done)
+        return self.error is not None or (self._known is not None and self._known.done)
 
     @property
     def _ending(self) -> Ending | None:
-        """Why it has no result; None if it has one, or may still get one."""
+        """Why it has no result; None if it has one or may still get one, or if its job was dropped."""
+        if self._ended is not None:
+            return None
         if self.job is None:
             return Ending.UNSENT if self.error is not None else None
         return ending_of(self.job.state)
@@ -131,11 +163,11 @@ class SweepCell:
     @property
     def _charged(self) -> bool:
         """True if the sweep sent its job, and fal bills it or may bill it."""
-        return self._bought and self.job is not None and may_be_charged(self.job.state)
+        return self._bought and self._known is not None and may_be_charged(self._known.state)
 
     def record(self) -> dict[str, Any]:
         """Return the cell as a row of a table: its values, then its state and result."""
-        job, video = self.job, self.video
+        job, video = self._known, self.video
         values = {name: self._table_value(name, value) for name, value in self.values.items()}
         took = job.finished_at - job.created_at if job and job.finished_at and not job.reused else None
         return {
@@ -365,11 +397,9 @@ class Sweep(Waitable[None]):
         finally:
             self._now.remove(cell)
             unsubscribe()
-        self._cell_ended(cell)
+        if len(self.cells) > LARGEST:  # No grid shows it: a batch of any size needs about the same memory.
+            cell.drop_job()
         self._notify(cell)
-
-    def _cell_ended(self, cell: SweepCell) -> None:
-        """Handle the end of a cell's job. Subclasses override it. Background thread."""
 
     # -- waiting -----------------------------------------------------------------
 
