@@ -11,7 +11,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -117,28 +117,35 @@ def _parser() -> argparse.ArgumentParser:
         prog="kling-nb", description="Kling video on fal.ai, from the command line.", allow_abbrev=False
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    commands.add_parser("generate", help="make a video and wait for it (kling-nb generate --help)")
-    commands.add_parser("batch", help="make a video for each row of a table (kling-nb batch --help)")
-    command = commands.add_parser("jobs", help="list jobs, newest first")
+
+    def add(name: str, run: Callable[..., object] | None, text: str, **more: Any) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=text, **more)
+        command.set_defaults(run=run)
+        return command
+
+    add("generate", None, "make a video and wait for it (kling-nb generate --help)")
+    add("batch", None, "make a video for each row of a table (kling-nb batch --help)")
+    command = add("jobs", _jobs, "list jobs, newest first")
     command.add_argument("-n", type=int, default=20, help="number of jobs (20)")
     command.add_argument("--unfinished", action="store_true", help="only unfinished jobs")
-    command.set_defaults(run=_jobs)
-    _add_takes(commands)
-    command = commands.add_parser("resume", help="resume unfinished jobs and wait for their files")
+    take_filters(add("takes", _takes, "list stored takes, newest first"))
+    command = take_filters(add("sheet", _sheet, "write a contact sheet of stored takes"))
+    command.add_argument("file", type=Path, metavar="FILE", help="the new file: .html or .png")
+    command.add_argument("--columns", type=int, metavar="N", help="videos in a row")
+    command.add_argument("--title", help="the heading")
+    command.add_argument("--overwrite", action="store_true", help="replace an existing file")
+    command = add("resume", _resume, "resume unfinished jobs and wait for their files")
     command.add_argument("ids", nargs="*", metavar="ID", help="jobs (default: all of this folder)")
     command.add_argument("--everywhere", action="store_true", help="also jobs of other folders")
-    command.set_defaults(run=_resume)
     command.add_argument("--endpoint", help="the endpoint of requests that were made elsewhere")
-    command = commands.add_parser("spend", help="add up what fal's jobs cost, or compare it with fal's bill")
+    command = add("spend", _spend, "add up what fal's jobs cost, or compare it with fal's bill")
     command.add_argument("by", nargs="?", default="day", choices=("day", "endpoint", "notebook"))
     command.add_argument("--reconcile", action="store_true", help="compare (needs an ADMIN key)")
     command.add_argument("--days", type=int, default=30, help="days to compare, up to 90 (30)")
-    command.set_defaults(run=_spend)
-    command = commands.add_parser("ledger", help="check or rebuild the ledger of submitted jobs")
+    command = add("ledger", _ledger, "check or rebuild the ledger of submitted jobs")
     command.add_argument("what", choices=("check", "rebuild"), help="check changes nothing")
     command.add_argument("folders", nargs="*", metavar="FOLDER", help="more folders of takes to search")
-    command.set_defaults(run=_ledger)
-    command = commands.add_parser("media", help="show what the takes need, or delete old ones")
+    command = add("media", _media, "show what the takes need, or delete old ones")
     command.add_argument("what", choices=("status", "prune"), help="prune only lists, unless --delete")
     command.add_argument("folder", nargs="?", type=Path, help="a folder of takes (default: the one in use)")
     command.add_argument("--older-than", type=float, metavar="DAYS", help="takes stored before")
@@ -146,42 +153,20 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--unrated", action="store_true", help="takes without a rating, note, tag or choice")
     command.add_argument("--delete", action="store_true", help="delete previews, and takes with a copy")
     command.add_argument("--yes", action="store_true", help="with --delete: paid takes without a copy, too")
-    command.set_defaults(run=_media)
-    command = commands.add_parser("library", help="show or exchange the takes of the studio's library")
+    command = add("library", _library, "show or exchange the takes of the studio's library")
     command.add_argument("what", choices=("status", "push", "pull", "gc"), help="gc only lists, unless --yes")
     command.add_argument("--rating", type=int, metavar="N", help="pull only takes with N stars or more")
     command.add_argument("--older-than", metavar="90d", help="gc only what was stored so many days ago")
     command.add_argument("--yes", action="store_true", help="with gc: delete")
-    command.set_defaults(run=_library)
-    command = commands.add_parser(
-        "freeze", help="replace widgets in notebooks with static cards, for sharing"
-    )
+    command = add("freeze", _freeze, "replace widgets in notebooks with static cards, for sharing")
     command.add_argument("file", nargs="+", type=Path, metavar="FILE", help="a notebook, changed in place")
-    command.set_defaults(run=_freeze)
-    command = commands.add_parser(
-        "verify", help="list the kling cells of a notebook and their takes", description=VERIFY
-    )
+    command = add("verify", _verify, "list the kling cells of a notebook and their takes", description=VERIFY)
     command.add_argument("notebook", type=Path, metavar="NOTEBOOK")
-    command.set_defaults(run=_verify)
-    command = commands.add_parser("doctor", help="check this installation; never shows a key")
-    command.set_defaults(run=_doctor)
-    command = commands.add_parser("key", help="store the key in the system's key ring (kling_nb[keyring])")
+    add("doctor", _doctor, "check this installation; never shows a key")
+    command = add("key", _key, "store the key in the system's key ring (kling_nb[keyring])")
     command.add_argument("what", choices=("set", "forget"), help="set asks for the key without showing it")
-    command.set_defaults(run=_key)
-    commands.add_parser("local", help="run the local preview server alone (kling-nb local --help)")
+    add("local", None, "run the local preview server alone (kling-nb local --help)")
     return parser
-
-
-def _add_takes(commands: Any) -> None:
-    """Add the commands that list takes or show them on a sheet."""
-    command = take_filters(commands.add_parser("takes", help="list stored takes, newest first"))
-    command.set_defaults(run=_takes)
-    command = take_filters(commands.add_parser("sheet", help="write a contact sheet of stored takes"))
-    command.add_argument("file", type=Path, metavar="FILE", help="the new file: .html or .png")
-    command.add_argument("--columns", type=int, metavar="N", help="videos in a row")
-    command.add_argument("--title", help="the heading")
-    command.add_argument("--overwrite", action="store_true", help="replace an existing file")
-    command.set_defaults(run=_sheet)
 
 
 def _generate(words: list[str]) -> None:
@@ -375,7 +360,7 @@ def _media_command(parsed: argparse.Namespace, media: MediaFolder) -> None:
         )
     before = None if parsed.older_than is None else time.time() - 86_400 * parsed.older_than
     endpoint = default_session().endpoint(parsed.endpoint, fetch=False).id if parsed.endpoint else None
-    free, paid = media.choose(before=before, endpoint=endpoint, unrated=parsed.unrated)
+    free, paid = media.to_prune(before=before, endpoint=endpoint, unrated=parsed.unrated)
     deleted = [*free, *(paid if parsed.yes else ())] if parsed.delete else []
     with media.one_look():
         for take in deleted:

@@ -182,7 +182,7 @@ class MediaFolder:
         """Return the file of a sidecar by its present name, or None. The content of the file is not read."""
         return self._index.file_of(note)
 
-    def choose(
+    def to_prune(
         self, *, before: float | None = None, endpoint: str | None = None, unrated: bool = False
     ) -> tuple[list[Take], list[Take]]:
         """Return the takes that meet the conditions: those to delete, and those to ask about first.
