@@ -107,19 +107,12 @@ class Video(StoredResult):
     sidecar: Path | None = None
 
     @classmethod
-    def from_file(
-        cls,
-        path: str | Path,
-        *,
-        url: str | None = None,
-        request: Mapping[str, Any] | None = None,
-        request_id: str | None = None,
-        backend: str | None = None,
-        take: int | None = None,
-        notes: tuple[str, ...] = (),
-        sidecar: Path | None = None,
-    ) -> Video:
+    def from_file(cls, path: str | Path, **origin: Any) -> Video:
         """Measure the file at `path` and return it as a `Video`.
+
+        Args:
+            path: The file.
+            **origin: Other attributes of the `Video`, such as `request` and `backend`.
 
         Raises:
             MediaError: The file is missing, truncated, damaged or no video. The message says what it is.
@@ -138,13 +131,7 @@ class Video(StoredResult):
             fps=found.fps,
             duration=found.duration,
             frame_count=found.frame_count,
-            url=url,
-            request=request,
-            request_id=request_id,
-            backend=backend,
-            take=take,
-            notes=notes,
-            sidecar=sidecar,
+            **origin,
         )
 
     @cached_property
