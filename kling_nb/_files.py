@@ -6,6 +6,7 @@ crash leaves no partial file, and only one of two writers can create the name.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import secrets
@@ -17,6 +18,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 
 def exists(path: str | Path) -> bool:
@@ -25,6 +27,15 @@ def exists(path: str | Path) -> bool:
     Before Python 3.14 `Path.exists` raises PermissionError in a folder that may not be entered.
     """
     return os.path.exists(path)  # noqa: PTH110
+
+
+def parse_object(data: bytes | str) -> dict[str, Any] | None:
+    """Return the JSON object in `data`, or None if it is anything else."""
+    try:
+        found = json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def write_file(path: Path, content: bytes | Callable[[Path], object], *, overwrite: bool = False) -> None:

@@ -12,11 +12,12 @@ from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from kling_nb import errors
+from kling_nb._files import parse_object
 from kling_nb._lazy import httpx
 from kling_nb.fal.hosts import Hosts, domain_of
 from kling_nb.fal.http import Http, unreachable_error
 from kling_nb.fal.patience import Patience, Retry
-from kling_nb.fal.replies import json_object, refusal
+from kling_nb.fal.replies import refusal
 
 PAGE = 100
 MAX_PAGES = 200
@@ -92,7 +93,7 @@ async def earlier_requests(
 async def _page(http: Http, query: Mapping[str, str]) -> tuple[dict[str, Any], float]:
     """Fetch one page. Return it with the seconds by which fal's clock is ahead of this machine's."""
     answer = await http.exchange("GET", _url(http, "models/requests/by-endpoint", query))
-    page = json_object(answer.content)
+    page = parse_object(answer.content)
     if answer.is_success and page is not None and isinstance(page.get("items"), list):
         return page, _clock_difference(answer.headers.get("date"))
     if answer.is_success:
@@ -160,7 +161,7 @@ async def live_price(http: Http, endpoint_id: str) -> LivePrice:
         UnreachableError: No answer.
     """
     answer = await http.exchange("GET", _url(http, "models/pricing", {"endpoint_id": endpoint_id}))
-    data = json_object(answer.content) or {}
+    data = parse_object(answer.content) or {}
     entries = data.get("prices")
     if answer.is_success and isinstance(entries, list):
         for entry in entries:
@@ -210,7 +211,7 @@ async def billed_requests(http: Http, *, start: float, end: float) -> dict[str, 
     events: dict[BilledRequest, None] = {}  # new events may move one to the next page, so that it comes twice
     for _ in range(MAX_PAGES):
         answer = await http.exchange("GET", _url(http, "models/billing-events", query))
-        page = json_object(answer.content) or {}
+        page = parse_object(answer.content) or {}
         if not answer.is_success:
             fault = refusal(answer, "Asking for the bill")
             if isinstance(fault, (errors.AuthenticationError, errors.AccessDenied)):
@@ -264,7 +265,7 @@ async def is_deprecated(http: Http, endpoint_id: str) -> bool:
     url = _url(http, "models", {"endpoint_id": endpoint_id})
     with suppress(httpx.RequestError, errors.KlingError):
         answer = await http.answer(http.short, "GET", url, headers=http.key_header(url))
-        models = (json_object(answer.content) or {}).get("models") if answer.is_success else None
+        models = (parse_object(answer.content) or {}).get("models") if answer.is_success else None
         for model in models if isinstance(models, list) else ():
             if isinstance(model, dict) and model.get("endpoint_id") == endpoint_id:
                 about = model.get("metadata")
@@ -306,7 +307,7 @@ async def signed_url(http: Http, url: str) -> str:
         raise unreachable_error(asked, fault) from fault
     if not answer.is_success:
         raise refusal(answer, "Signing the URL")
-    signed = (json_object(answer.content) or {}).get("signed_url")
+    signed = (parse_object(answer.content) or {}).get("signed_url")
     for text in (signed,) if isinstance(signed, str) else ():
         if domain_of(text) == domain_of(plain) != "" and urlsplit(text).path == urlsplit(plain).path:
             return text

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kling_nb import errors
+from kling_nb._files import parse_object
 from kling_nb._lazy import httpx, httpx_sse
 from kling_nb.fal.download import Beginning, Download, connection_errors, download
 from kling_nb.fal.hosts import RequestRef, UrlName
@@ -30,7 +31,6 @@ from kling_nb.fal.replies import (
     QueueResult,
     Status,
     clip,
-    json_object,
     parse_preview,
     parse_status,
     refusal,
@@ -132,7 +132,7 @@ class QueueClient:
         raise failure
 
     def _parse_acceptance(self, endpoint_id: str, response: httpx.Response) -> AcceptedRequest:
-        data = json_object(response.content)
+        data = parse_object(response.content)
         code = response.status_code
         if not response.is_success:
             named = "x-fal-error-type" in response.headers or type_in(data or {}, {}) in TYPES
@@ -184,7 +184,7 @@ class QueueClient:
             UnreachableError: No answer after all tries.
         """
         response = await self._ask("GET", ref, "status_url", f"?logs={int(logs)}")
-        data = json_object(response.content)
+        data = parse_object(response.content)
         status = parse_status(data) if data and response.is_success else None
         if status is None:
             raise refusal(response, "Asking for the status", ref.request_id)
@@ -241,7 +241,7 @@ class QueueClient:
         """Return the next status, or None at the end. Skip keep-alives and unknown events."""
         async with asyncio.timeout(self._http.patience.news):
             async for event in events:
-                data = json_object(event.data)
+                data = parse_object(event.data)
                 status = parse_status(data) if data else None
                 if status is not None:
                     if self._is_preview and data and (preview := parse_preview(data)):
@@ -269,7 +269,7 @@ class QueueClient:
 
         for attempt in range(1, RESULT_PATIENCE + 1):
             response = await self._ask("GET", ref, "response_url", final=final)
-            data = json_object(response.content)
+            data = parse_object(response.content)
             not_yet = _in_progress(response.status_code, data)
             if response.is_success and data is not None and not not_yet:
                 return QueueResult(data, response.headers.get("x-fal-billable-units"))
@@ -292,7 +292,7 @@ class QueueClient:
             UnreachableError: No answer after all tries.
         """
         response = await self._ask("PUT", ref, "cancel_url")
-        word = str((json_object(response.content) or {}).get("status"))
+        word = str((parse_object(response.content) or {}).get("status"))
         if word in {outcome.value for outcome in CancelOutcome}:
             return CancelOutcome(word)
         if response.is_success:

@@ -100,15 +100,6 @@ class CancelOutcome(StrEnum):
     NOT_FOUND = "NOT_FOUND"
 
 
-def json_object(body: bytes | str) -> dict[str, Any] | None:
-    """Return the JSON object in `body`, or None if it is anything else."""
-    try:
-        data = json.loads(body)
-    except (ValueError, RecursionError):
-        return None
-    return data if isinstance(data, dict) else None
-
-
 def parse_status(data: Mapping[str, Any]) -> Status | None:
     """Return the status in a JSON object, or None if it has no `status` text."""
     state = data.get("status")

@@ -15,11 +15,12 @@ from io import BytesIO, FileIO
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from kling_nb import errors
+from kling_nb._files import parse_object
 from kling_nb._lazy import httpx
 from kling_nb.fal.hosts import domain_of
 from kling_nb.fal.http import Http, unreachable_error
 from kling_nb.fal.options import Lifecycle
-from kling_nb.fal.replies import json_object, refusal
+from kling_nb.fal.replies import refusal
 from kling_nb.request.local_file import LocalFile
 
 if TYPE_CHECKING:
@@ -250,7 +251,7 @@ class Wire:
         async def ask() -> dict[str, str]:
             headers = self._http.key_header(url)
             answer = await self._send(self._http.short, "POST", url, json={}, headers=headers)
-            data = json_object(answer.content) or {}
+            data = parse_object(answer.content) or {}
             kind, token = (str(data.get(name) or "") for name in ("token_type", "token"))
             if not token or domain_of(str(data.get("base_url"))) != domain_of(upload_url):
                 raise _IncompleteAnswer("the answer has no token for the storage host")
@@ -259,7 +260,7 @@ class Wire:
         return await self._retry(url, ask)
 
     def _place(self, answer: httpx.Response) -> Place:
-        data = json_object(answer.content) or {}
+        data = parse_object(answer.content) or {}
         upload_url, file_url = data.get("upload_url"), data.get("file_url")
         for url in (upload_url, file_url):
             if not isinstance(url, str) or "#" in url or not self._http.hosts.may_fetch(url):
@@ -291,7 +292,7 @@ class Wire:
     async def put_part(self, url: str, make_body: Callable[[], Body], token: Mapping[str, str]) -> str:
         """Send one part to the storage host and return its ETag."""
         answer = await self.put(url, make_body, "application/octet-stream", token)
-        tag = (json_object(answer.content) or {}).get("etag") or answer.headers.get("etag")
+        tag = (parse_object(answer.content) or {}).get("etag") or answer.headers.get("etag")
         if not isinstance(tag, str):
             raise _upload_error(url, _IncompleteAnswer("the answer to a part has no ETag"))
         return tag

@@ -15,10 +15,11 @@ from dataclasses import replace
 from typing import Any
 
 from kling_nb import errors
+from kling_nb._files import parse_object
 from kling_nb.events import Completed, Failed, Queued, Running, State, Unclear
 from kling_nb.fal.hosts import RequestRef
 from kling_nb.fal.platform import name_deprecation
-from kling_nb.fal.replies import QueueResult, from_error_text, json_object
+from kling_nb.fal.replies import QueueResult, from_error_text
 from kling_nb.job.connections import Backend
 from kling_nb.job.job import OUTCOMES, ends_at_once
 from kling_nb.job.record import JobRecord, failure_columns, other_key_error, result_gone_error
@@ -114,7 +115,7 @@ class JobRun:
 
     async def _result(self, backend: Backend, ref: RequestRef) -> QueueResult | None:
         """Follow the request to its end and fetch its result; None if it was cancelled."""
-        fetched = json_object(self._record.entry.result or "")
+        fetched = parse_object(self._record.entry.result or "")
         if fetched is not None:  # fetched earlier; fal may have deleted it since
             return QueueResult(fetched, self._record.entry.units)
         ended = Completed()
@@ -177,20 +178,17 @@ class JobRun:
 
     async def _follow(self, backend: Backend, ref: RequestRef) -> Completed:
         try:
-            return await self._completion(backend, ref)
+            async with aclosing(backend.follower.follow(ref)) as events:
+                async for event in events:
+                    if isinstance(event, Running):
+                        await self._record.note_step(state=State.IN_PROGRESS)
+                    elif isinstance(event, Queued) and self._job.state.state is State.IN_PROGRESS:
+                        await self._record.note_step(state=State.IN_QUEUE)  # fal retries the job
+                    self._job._apply(event)
+                    if isinstance(event, Completed):
+                        return event
         except errors.EndpointNotFound as fault:  # a 404 of the request's own URL
             raise errors.RequestNotFound(
                 fault.message, request_id=ref.request_id, status_code=fault.status_code
             ) from fault
-
-    async def _completion(self, backend: Backend, ref: RequestRef) -> Completed:
-        async with aclosing(backend.follower.follow(ref)) as events:
-            async for event in events:
-                if isinstance(event, Running):
-                    await self._record.note_step(state=State.IN_PROGRESS)
-                elif isinstance(event, Queued) and self._job.state.state is State.IN_PROGRESS:
-                    await self._record.note_step(state=State.IN_QUEUE)  # fal retries the job
-                self._job._apply(event)
-                if isinstance(event, Completed):
-                    return event
         raise AssertionError("a follower ends with Completed")

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from kling_nb._files import parse_object
 from kling_nb.events import State
 from kling_nb.ledger.limits import Limit
 from kling_nb.ledger.owner import is_alive, owner_of_this_process
@@ -293,17 +294,8 @@ class Entry:
         """
         values = {name: row[name] for name in cls.__dataclass_fields__}
         state = State(values["state"]) if values["state"] in set(State) else State.UNCERTAIN
-        parsed = {"state": state, "input": _json_object(values["input"])}
+        parsed = {"state": state, "input": parse_object(values["input"]) or {}}
         return cls(**{**values, **parsed})
-
-
-def _json_object(text: str) -> dict[str, Any]:
-    """Return the JSON object in a column; an empty one if the column has anything else."""
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
 
 
 # -- Which rows to list.

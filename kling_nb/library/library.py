@@ -29,7 +29,7 @@ from kling_nb.media import MediaFolder, Sidecar, Take
 from kling_nb.media.folder import check_type
 from kling_nb.media.take import LARGEST
 from kling_nb.request.file_types import HEAD
-from kling_nb.video.decisions import json_object, merge, merge_into
+from kling_nb.video.decisions import Decisions, is_decided, json_object, merge, merge_into
 
 AT_ONCE = 8
 """Objects that a command reads or writes at once."""
@@ -254,8 +254,7 @@ class Library:
             if here is not None:
                 merge_into(here.sidecar_path, shared.sidecar.user)
                 return None
-            stars = (shared.sidecar.user.get("rating") or {}) if isinstance(shared.sidecar.user, dict) else {}
-            if rating is not None and not (stars.get("value") or 0) >= rating:
+            if not Decisions.of(shared.sidecar.user).meets(rating, (), None):
                 return None
             return self.fetch(shared, media)
 
@@ -344,13 +343,6 @@ def _shared(key: str, content: Mapping[str, Any] | None) -> Shared | None:
         if all(isinstance(name, str) and _MEDIA.fullmatch(str(file)) for name, file in others.items()):
             return Shared(key, Sidecar.from_json(json_object(content)), others)
     return None
-
-
-def is_decided(user: Any) -> bool:
-    """Return True if someone left a rating, note, tag or choice. What cannot be read counts as one."""
-    if not isinstance(user, dict):
-        return True
-    return any(entry.get("value", True) if isinstance(entry, dict) else entry for entry in user.values())
 
 
 def _is_pushed(take: Take, takes: Collection[str], files: Mapping[str, Info]) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import getpass
-import json
 import os
 import re
 import secrets
@@ -14,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from kling_nb._files import copy_file, write_file
+from kling_nb._files import copy_file, parse_object, write_file
 from kling_nb._lazy import lazy
 from kling_nb.errors import LibraryError
 
@@ -127,7 +126,7 @@ class Store:
             for data in found:
                 if isinstance(data, Exception) and not isinstance(data, FileNotFoundError):
                     raise data
-        return [_json_object(data) if isinstance(data, bytes) else None for data in found]
+        return [parse_object(data) if isinstance(data, bytes) else None for data in found]
 
     def write(self, key: str, data: bytes) -> None:
         """Write a small object. An existing one is replaced in one step, where the store can."""
@@ -268,14 +267,6 @@ class Store:
                 self._opened[0].rm_file(self._path(key))
             except FileNotFoundError:
                 return
-
-
-def _json_object(data: bytes) -> dict[str, Any] | None:
-    try:
-        found = json.loads(data)
-    except (ValueError, RecursionError):
-        return None
-    return found if isinstance(found, dict) else None
 
 
 def _info(found: Mapping[str, Any]) -> Info:

@@ -48,7 +48,7 @@ from typing import Any, NoReturn
 from kling_nb._files import names_in
 from kling_nb.errors import MediaError, UsageError
 from kling_nb.video import MediaFile, Video
-from kling_nb.video.decisions import Decisions, json_object
+from kling_nb.video.decisions import Decisions, is_decided, json_object
 
 VERSION = 1
 MAX_LINES = 200
@@ -146,15 +146,10 @@ def read_sidecar(path: Path) -> Sidecar | None:
 
 
 def is_rated(path: Path) -> bool:
-    """Return True if the user has left a rating, note, tag or choice in the sidecar at `path`.
-
-    They are in `user`, an object of entries `{"value": …, "at": …}`; one that was taken back has an empty
-    value. A sidecar or a `user` that cannot be read counts as rated, because unrated takes may be deleted.
-    """
+    """Return `is_decided` of the sidecar at `path`; True if it cannot be read."""
     try:
-        user = json.loads(path.read_bytes().decode("utf-8-sig")).get("user", {})
-        return any(entry["value"] if isinstance(entry, dict) else entry for entry in user.values())
-    except (OSError, ValueError, RecursionError, AttributeError, KeyError):
+        return is_decided(json.loads(path.read_bytes().decode("utf-8-sig")).get("user", {}))
+    except (OSError, ValueError, RecursionError, AttributeError):
         return True
 
 

@@ -108,6 +108,16 @@ class Decisions:
         return set(self.tags).issuperset(tags) and chosen in {None, self.chosen}
 
 
+def is_decided(user: Any) -> bool:
+    """Return True if `user` of a sidecar has a rating, note, tag or choice that was not taken back.
+
+    What cannot be read counts as one, because takes without any may be deleted.
+    """
+    if not isinstance(user, dict):
+        return True
+    return any(entry.get("value", True) if isinstance(entry, dict) else entry for entry in user.values())
+
+
 def read_decisions(sidecar: Path) -> Decisions:
     """Return the decisions in a sidecar, or none if it cannot be read."""
     try:
