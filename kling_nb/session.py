@@ -512,20 +512,17 @@ class Session:
         settings = self.settings(backend="fal")
         settings.need_key()
         chosen = self.endpoint(endpoint)
-        return wait(self._background.spawn(self._connections.live_price(settings, chosen.id)))
+        return wait(self._background.spawn(self._connections.ask(settings, platform.live_price, chosen.id)))
 
     def is_deprecated(self, endpoint: str) -> bool:
         """Return True if fal lists an endpoint as deprecated. False also means that fal does not answer."""
         settings, endpoint_id = self.settings(backend="fal"), self.endpoint(endpoint, fetch=False).id
-
-        async def ask() -> bool:
-            return await platform.is_deprecated((await self._connections.connect(settings)).http, endpoint_id)
-
-        return wait(self._background.spawn(ask()))
+        asking = self._connections.ask(settings, platform.is_deprecated, endpoint_id)
+        return wait(self._background.spawn(asking))
 
     def spending(self, by: Grouping = "day") -> list[Spending]:
         """Return what fal's jobs cost, from the ledger: by "day", "endpoint" or "notebook"."""
-        return self._connections.ledger(self.settings()).spending(by)
+        return self.ledger.spending(by)
 
     def reconcile(self, days: int = 30) -> Reconciliation:
         """Return what fal billed in the last days next to what the ledger expects, request by request.
@@ -545,12 +542,8 @@ class Session:
         settings.need_key()
         end = time.time() + 60.0  # fal's clock may be ahead
         since = end - days * 86_400
-
-        async def ask() -> dict[str, platform.BilledRequest]:
-            http = (await self._connections.connect(settings)).http
-            return await platform.billed_requests(http, start=since, end=end)
-
-        bill = wait(self._background.spawn(ask()))
+        asking = self._connections.ask(settings, platform.billed_requests, start=since, end=end)
+        bill = wait(self._background.spawn(asking))
         return reconcile(self._connections.ledger(settings), bill, days, since)
 
     def _fetch_shared(self, key: str) -> Job:
@@ -586,7 +579,7 @@ class Session:
         known = self._jobs.get_by_name(job_id)
         if known is not None and not known.done:
             return known
-        entry = self._connections.ledger(self.settings()).get(job_id)
+        entry = self.ledger.get(job_id)
         if endpoint is not None and (entry is None or job_id not in {entry.id, entry.request_id}):
             entry = self._adopt(job_id, self._planner.endpoint_of_job(endpoint))
         if entry is None:

@@ -23,10 +23,10 @@ from kling_nb.fal.replies import COMPLETED, CancelOutcome, QueueResult, Status
 from kling_nb.fal.webhooks import check_webhook
 from kling_nb.job.connections import Backend, Connections
 from kling_nb.job.job import Job, ends_at_once, row_of_cancelled
-from kling_nb.job.plan import Planner, check_cost, lacks_price, limits_of, no_take
+from kling_nb.job.plan import Planner, check_cost, intent_of, lacks_price, no_take
 from kling_nb.job.record import JobRecord, RowWriter, failure_columns
 from kling_nb.job.submit import JobSubmission
-from kling_nb.ledger import Entry, Intent
+from kling_nb.ledger import Entry
 from kling_nb.request.request import VideoRequest, canonical_json
 from kling_nb.settings import Settings
 
@@ -57,12 +57,6 @@ class Client:
     ledger before it is sent. `get_job(request_id)` returns its job, with log and file.
 
     Threads: any. The work runs on the background thread. A submission goes on if its caller stops waiting.
-
-    Args:
-        background: Runs the work.
-        settings: Returns the settings of a call.
-        connections: Gives backends, ledgers and uploads.
-        planner: Gives endpoints, also of unknown ids, and fal's price if a limit needs one.
     """
 
     def __init__(
@@ -210,7 +204,10 @@ class Client:
         try:
             await self._connections.connect(settings)  # before there is a row
             ledger = self._connections.ledger(settings)
-            entry, fresh = await asyncio.to_thread(ledger.claim, _intent(request, settings))
+            check_cost(request, settings)
+            prompt = request.input.get("prompt") or request.input.get("text") or request.endpoint.title
+            intent = intent_of(request, settings, prompt=str(prompt), new=True)
+            entry, fresh = await asyncio.to_thread(ledger.claim, intent)
             record = JobRecord(self._job_of(entry, request), entry, ledger)
             submission = JobSubmission(
                 record,
@@ -276,21 +273,6 @@ class Client:
             return await wait_async(working)
         finally:
             working.cancel()
-
-
-def _intent(request: VideoRequest, settings: Settings) -> Intent:
-    return Intent(
-        backend=settings.backend,
-        endpoint=request.endpoint.id,
-        input=request.input,
-        prompt=str(request.input.get("prompt") or request.input.get("text") or request.endpoint.title),
-        fingerprint=request.fingerprint,
-        folder=settings.ledger_folder,
-        new=True,
-        key_fingerprint=settings.key.fingerprint if settings.key else None,
-        cost=check_cost(request, settings),
-        limits=limits_of(settings),
-    )
 
 
 async def _fetch_result(found: _Found) -> QueueResult:

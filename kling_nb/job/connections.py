@@ -18,12 +18,12 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, ClassVar
+from typing import IO, TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, TypeVar
 
 from kling_nb._files import exists
 from kling_nb._lazy import lazy
@@ -55,6 +55,10 @@ else:  # boundary 1 of `_lazy`: with the first job, upload or schema
     library = lazy("kling_nb.library")
 
 log = logging.getLogger(__name__)
+K = TypeVar("K")
+V = TypeVar("V")
+T = TypeVar("T")
+P = ParamSpec("P")
 
 PATH_SECONDS = 1.0
 """How long the place of a ledger stays valid. One submission asks for it seven times."""
@@ -66,10 +70,7 @@ PRICE_WAIT_SECONDS = 10.0
 class Connections:
     """Opens each ledger, folder and backend once. Any thread, except `connect` and `close_backends`.
 
-    Args:
-        background: Runs coroutines.
-        patience: How long to wait for fal.
-        index: Returns the folder of the indexes of media folders.
+    `index` returns the folder of the indexes of media folders.
     """
 
     def __init__(
@@ -123,12 +124,16 @@ class Connections:
             with suppress(LedgerError):
                 ledger.merge_rows(rows)
 
+    def _open_once(self, opened: dict[K, V], key: K, make: Callable[[], V]) -> V:
+        """Return what was opened for this key, or open it."""
+        with self._lock:
+            if key not in opened:
+                opened[key] = make()
+            return opened[key]
+
     def media(self, folder: Path) -> MediaFolder:
         """Return the takes of a folder."""
-        with self._lock:
-            if folder not in self._folders:
-                self._folders[folder] = MediaFolder(folder, self._index())
-            return self._folders[folder]
+        return self._open_once(self._folders, folder, lambda: MediaFolder(folder, self._index()))
 
     def media_of(self, entry: Entry, settings: Settings) -> MediaFolder:
         """Return the folder of a row's file: if it is that of the settings, by the name it has there."""
@@ -138,12 +143,10 @@ class Connections:
     def library(self, settings: Settings) -> library.Library:
         """Return the studio's library of these settings, which must have one."""
         assert settings.library is not None
-        handle = (os.getpid(), settings.library)  # A forked process must not use its parent's connections.
-        with self._lock:
-            if handle not in self._libraries:
-                limits = {} if self._patience is None else {"answer": self._patience.answer}
-                self._libraries[handle] = library.Library(settings.library, **limits)
-            return self._libraries[handle]
+        url = settings.library
+        limits = {} if self._patience is None else {"answer": self._patience.answer}
+        # By process, because a forked one must not use its parent's connections.
+        return self._open_once(self._libraries, (os.getpid(), url), lambda: library.Library(url, **limits))
 
     @property
     def sleep(self) -> Sleep:
@@ -163,11 +166,8 @@ class Connections:
 
     def uploads(self, settings: Settings) -> inputs.Uploads:
         """Return the uploads of these settings."""
-        with self._lock:
-            ledger = self.ledger(settings)
-            if ledger.path not in self._upload_books:
-                self._upload_books[ledger.path] = inputs.Uploads(ledger)
-            return self._upload_books[ledger.path]
+        ledger = self.ledger(settings)
+        return self._open_once(self._upload_books, ledger.path, lambda: inputs.Uploads(ledger))
 
     def endpoints(self, settings: Settings) -> EndpointBook:
         """Return the endpoints that are known here or can be fetched."""
@@ -183,18 +183,17 @@ class Connections:
                 fetching.cancel()  # an interrupt ends it
                 raise
 
-        handle = settings.home, hosts, settings.media
-        with self._lock:
-            if handle not in self._endpoint_books:
-                book = EndpointBook(settings.home / "schemas", fetch, settings.media / "schemas")
-                self._endpoint_books[handle] = book
-            return self._endpoint_books[handle]
+        return self._open_once(
+            self._endpoint_books,
+            (settings.home, hosts, settings.media),
+            lambda: EndpointBook(settings.home / "schemas", fetch, settings.media / "schemas"),
+        )
 
     def with_price_of_today(self, endpoint: Endpoint, settings: Settings, *, ask: bool) -> Endpoint:
         """Return the endpoint with fal's price of today if it has none. Wait for fal if `ask` is set."""
 
         def ask_fal(endpoint_id: str) -> tuple[float, str, str] | None:
-            asking = self._background.spawn(self.live_price(settings, endpoint_id))
+            asking = self._background.spawn(self.ask(settings, platform.live_price, endpoint_id))
             try:
                 price = wait(asking, PRICE_WAIT_SECONDS)
             except ResponseError as fault:
@@ -205,14 +204,19 @@ class Connections:
                 asking.cancel()  # an interrupt ends it
             return price.usd, price.unit, price.currency
 
-        with self._lock:
-            path = settings.home / "prices.json"
-            book = self._price_books.setdefault(path, PriceBook(path))
+        path = settings.home / "prices.json"
+        book = self._open_once(self._price_books, path, lambda: PriceBook(path))
         return book.with_price(endpoint, ask_fal if ask else None)
 
-    async def live_price(self, settings: Settings, endpoint_id: str) -> platform.LivePrice:
-        """Return fal's price of an endpoint. Background thread."""
-        return await platform.live_price((await self.connect(settings)).http, endpoint_id)
+    async def ask(
+        self,
+        settings: Settings,
+        question: Callable[Concatenate[http.Http, P], Awaitable[T]],
+        *arguments: P.args,
+        **named: P.kwargs,
+    ) -> T:
+        """Return the answer to a question of `fal/platform.py`, a function. Background thread."""
+        return await question((await self.connect(settings)).http, *arguments, **named)
 
     async def connect(self, settings: Settings) -> Backend:
         """Return the backend of these settings. Background thread."""
@@ -273,10 +277,7 @@ class Backend:
 
     Attributes:
         name: "fal" or "local".
-        client: Client of its queue.
-        follower: Follows requests of the queue.
-        storage: Uploads files.
-        http: Its HTTP connections, for all other calls, with its URLs.
+        http: Its HTTP connections, for all calls that `client` and `storage` do not have, with its URLs.
         key_fingerprint: Fingerprint of the key, or None.
     """
 

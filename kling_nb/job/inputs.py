@@ -34,10 +34,8 @@ class Uploads:
     """Uploads the same bytes once a day, for all kernels that share a ledger.
 
     A second call for a file that this process is uploading waits for that upload. If no file of the same size
-    was uploaded lately, the file is sent first and hashed afterwards, to save time. Background thread.
-
-    Args:
-        ledger: Stores the URLs. If it cannot be used, every file is uploaded.
+    was uploaded lately, the file is sent first and hashed afterwards, to save time. If the ledger cannot be
+    used, every file is uploaded. Background thread.
     """
 
     def __init__(self, ledger: Ledger) -> None:

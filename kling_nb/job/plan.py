@@ -29,7 +29,7 @@ from kling_nb.events import State
 from kling_nb.fal.options import SubmitOptions
 from kling_nb.fal.webhooks import check_webhook
 from kling_nb.job.connections import Connections
-from kling_nb.ledger import Entry, Ledger, Limit, session_of_this_process
+from kling_nb.ledger import Entry, Intent, Ledger, Limit, session_of_this_process
 from kling_nb.media import MediaFolder, Take
 from kling_nb.request.request import (
     VideoRequest,
@@ -210,8 +210,8 @@ class Plan:
         shared: The take in the studio's library that would be stored here, or None.
         library_fault: Why the library could not be asked, although it must be asked before a submission.
         refusal: The error that a run would raise at once, or None: `NoTake` (frozen), `MissingKey`,
-            `BudgetExceeded` (also if a limit is set and no price is known), or an `InputError` if there is no
-            local preview of the endpoint.
+            `BudgetExceeded` (also if a limit is set and no price is known), `LibraryError`, `UsageError`
+            after the reload of a module, or an `InputError` if there is no local preview of the endpoint.
         about_earlier: If an earlier version sent the call in another form, a line about that; else empty.
         about_choice: If the take was chosen for the cell and differs from its request, or if the chosen one
             is missing, a line about that; else empty.
@@ -284,12 +284,7 @@ class Plan:
 
 
 class Planner:
-    """Makes plans from the arguments of calls. Any thread.
-
-    Args:
-        settings: Returns the settings of a call.
-        connections: Gives ledgers, media folders and endpoints.
-    """
+    """Makes plans from the arguments of calls. Any thread."""
 
     def __init__(self, settings: Callable[..., Settings], connections: Connections) -> None:
         self._current = settings
@@ -336,11 +331,7 @@ class Planner:
         return self._once(("ledger", id(settings)), lambda: self._connections.ledger(settings))
 
     def plan(self, call: Call) -> Plan:
-        """Return the plan of a call.
-
-        Raises:
-            InputError: Bad input.
-        """
+        """Return the plan of a call, or raise an `InputError`."""
         if call.fault is not None:
             return self._plan_refused(call, call.fault)
         try:
@@ -417,8 +408,7 @@ class Planner:
     def _plan_refused(self, call: Call, fault: KlingError) -> Plan:
         """Return the plan of a refused call, if an earlier version accepted it and it was paid for.
 
-        Raises:
-            KlingError: `fault`, if nothing was paid for.
+        Else raise `fault`.
         """
         if call.earlier is None or call.new:
             raise fault
@@ -499,11 +489,7 @@ class Planner:
         return None
 
     def request(self, call: Call) -> VideoRequest:
-        """Return the validated request of a call.
-
-        Raises:
-            InputError: Bad input.
-        """
+        """Return the validated request of a call, or raise an `InputError`."""
         return self._request(call, self._settings())[0]
 
     def _request(self, call: Call, settings: Settings) -> tuple[VideoRequest, tuple[str, ...]]:
@@ -662,6 +648,21 @@ def cost_of(request: VideoRequest, settings: Settings) -> float | None:
     return estimate(priced, request.resolved, request.input_seconds)
 
 
+def intent_of(request: VideoRequest, settings: Settings, **more: Any) -> Intent:
+    """Return the intent to submit a request, with `more` of its fields."""
+    return Intent(
+        backend=settings.backend,
+        endpoint=request.endpoint.id,
+        input=stored_input(request),
+        fingerprint=request.fingerprint,
+        folder=settings.ledger_folder,
+        key_fingerprint=settings.key.fingerprint if settings.key else None,
+        cost=cost_of(request, settings),
+        limits=limits_of(settings),
+        **more,
+    )
+
+
 def own_price(endpoint: Endpoint, settings: Settings) -> float | None:
     """Return the user's own price of an endpoint, in US dollars per second."""
     return settings.prices.get(endpoint.short_name, settings.prices.get(endpoint.id))
@@ -767,16 +768,8 @@ def no_take(
 
 
 def check_allowed(plan: Plan) -> None:
-    """Raise unless the plan may run, as far as is known without the ledger.
-
-    Raises:
-        LibraryError: The library does not answer.
-        NoTake: `frozen`, and the request has no take.
-        MissingKey: Backend fal without a key.
-        InputError: There is no local preview of the endpoint.
-        BudgetExceeded: A submission would cost more than `max_cost`, or a limit is set and no price is known.
-    """
-    if plan.outcome in {Outcome.REUSE, Outcome.COPY, Outcome.LIBRARY}:
+    """Raise unless the plan may run, as far as is known without the ledger. See `Plan.refusal`."""
+    if plan.outcome.is_take:
         return
     if plan.library_fault is not None:
         raise plan.library_fault
@@ -788,11 +781,7 @@ def check_allowed(plan: Plan) -> None:
 
 
 def check_not_reloaded(backend: str) -> None:
-    """Raise if a submission costs money and a module was reloaded, which may have lost a limit.
-
-    Raises:
-        UsageError: A module was reloaded.
-    """
+    """Raise a `UsageError` if a submission costs money and a module was reloaded, which may lose a limit."""
     module = reloaded_module() if backend == "fal" else None
     if module is not None:
         raise UsageError(

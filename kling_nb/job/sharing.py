@@ -76,14 +76,8 @@ class Holder:
 class Marker:
     """The marker of one request. Any thread, one at a time except for `beat`.
 
-    Args:
-        store: The objects of the library.
-        fingerprint: Fingerprint of the request.
-        take: Its number.
-        job_id: Id of the job that wants to submit it.
-        account: Fingerprint of the key of fal.
-        is_over: Return True if this machine knows that the job of an id costs nothing and gives no take. Its
-            marker is taken over at once, even if the library did not answer when it was to be released.
+    `is_over` returns True if this machine knows that the job of an id costs nothing and gives no take. Its
+    marker is taken over at once, even if the library did not answer when it was to be released.
 
     Attributes:
         is_held: True if this machine holds it.
@@ -126,7 +120,7 @@ class Marker:
                 return None
             opened, sent = self._store.read(self._key("open"), self._key("sent"))
             if sent is None and opened is not None:
-                if opened.get("job") == self._mine["job"]:  # this job, before its process was killed
+                if self._is_mine(opened):  # this job, before its process was killed
                     self.is_held, self._sent = True, {}
                     return None
                 if not self._is_over(str(opened.get("job"))) and self._is_fresh("open"):
@@ -136,7 +130,7 @@ class Marker:
             elif sent is not None and sent.get("taken"):
                 self._generation += 1
             elif sent is not None:
-                if sent.get("job") == self._mine["job"]:  # the ledger says that it was not sent
+                if self._is_mine(sent):  # the ledger says that it was not sent
                     self.is_held, self._sent = True, dict(sent)
                     return None
                 if self._is_over(str(sent.get("job"))):
@@ -147,6 +141,10 @@ class Marker:
             f"{self._key('open')} in the library {self._store.name} cannot be read or changes all the time.",
             remedy="Run the cell again. If it stays so, delete that object.",
         )
+
+    def _is_mine(self, content: Mapping[str, Any] | None) -> bool:
+        """Return True if an object is of this job, and does not end its claim."""
+        return content is not None and content.get("job") == self._mine["job"] and not content.get("taken")
 
     def _is_fresh(self, name: str) -> bool:
         found = self._store.info(self._key(name))
@@ -159,7 +157,7 @@ class Marker:
         with self._lock:  # until the object is there, `beat` must not write it
             if not self._store.create(self._key("sent"), json_object(content)):
                 content = self._store.read(self._key("sent"))[0] or {}
-                self.is_held = content.get("job") == self._mine["job"] and not content.get("taken")
+                self.is_held = self._is_mine(content)
             self._sent = content
         return self.is_held
 
@@ -177,10 +175,9 @@ class Marker:
                 self._find_own()
             if self.is_held:
                 closed = json_object({**self._mine, "taken": True})
-                if not self._store.create(self._key("sent"), closed):
-                    sent = self._store.read(self._key("sent"))[0] or {}
-                    if sent.get("job") == self._mine["job"] and not sent.get("taken"):
-                        self._store.write(self._key("sent"), closed)
+                key = self._key("sent")
+                if not self._store.create(key, closed) and self._is_mine(self._store.read(key)[0]):
+                    self._store.write(key, closed)
                 self.is_held = False
 
     def _find_own(self) -> None:
@@ -189,11 +186,8 @@ class Marker:
             opened, sent = self._store.read(self._key("open"), self._key("sent"))
             if opened is None:
                 return
-            if sent is not None and sent.get("job") == self._mine["job"] and not sent.get("taken"):
-                self.is_held, self._sent = True, sent
-                return
-            if sent is None and opened.get("job") == self._mine["job"]:
-                self.is_held, self._sent = True, {}
+            if self._is_mine(opened if sent is None else sent):
+                self.is_held, self._sent = True, sent or {}
                 return
 
 
@@ -396,9 +390,7 @@ class Sharing:
     def _is_over(self, job_id: str, *, unknown: bool) -> bool:
         """Return True if the row shows that the request costs nothing and gives no take.
 
-        Args:
-            job_id: Id of the row.
-            unknown: What to return if the ledger has no such row.
+        Return `unknown` if the ledger has no such row.
         """
         with suppress(LedgerError):
             entry = self._record.ledger.get(job_id)

@@ -23,7 +23,6 @@ from kling_nb._lazy import lazy
 from kling_nb.background import EXIT_SECONDS, BackgroundThread, ProcessLock
 from kling_nb.errors import BudgetExceeded, KlingError, LedgerError
 from kling_nb.events import Failed, JobState, Logged, State
-from kling_nb.fal.options import SubmitOptions
 from kling_nb.job.connections import Connections
 from kling_nb.job.job import Job, Listener
 from kling_nb.job.plan import (
@@ -36,14 +35,13 @@ from kling_nb.job.plan import (
     check_allowed,
     check_cost,
     check_not_reloaded,
-    cost_of,
-    limits_of,
+    intent_of,
     outcome_of,
 )
 from kling_nb.job.record import JobRecord, result_gone_error
 from kling_nb.ledger import Entry, Intent, Ledger
 from kling_nb.media import MediaFolder, Take
-from kling_nb.request.request import VideoRequest, stored_input
+from kling_nb.request.request import VideoRequest
 from kling_nb.settings import Settings
 
 if TYPE_CHECKING:
@@ -66,14 +64,7 @@ ESTIMATE_SECONDS = 2.0
 
 
 class JobStarter:
-    """Reuses the take of a request, resumes its running job, or submits it. Threads: any.
-
-    Args:
-        background: Runs the jobs.
-        connections: Gives ledgers, media folders and backends.
-        planner: Looks for takes again after the claim.
-        jobs: The jobs of the session.
-    """
+    """Reuses the take of a request, resumes its running job, or submits it. Threads: any."""
 
     def __init__(
         self,
@@ -97,53 +88,48 @@ class JobStarter:
         reservation: str | None = None,
         on_event: Listener | None = None,
     ) -> Job:
-        """Carry out a plan and return its job.
-
-        Args:
-            plan: The plan.
-            notebook: Stored in the ledger.
-            reservation: The reserved money of its sweep, which pays for it.
-            on_event: See `Session.submit`.
+        """Carry out a plan and return its job. A `reservation` of its sweep pays for it.
 
         Raises:
-            MissingKey: Backend fal without a key.
-            LedgerError: The ledger row could not be written; nothing was sent.
-            BudgetExceeded: It would cost more than a limit allows; nothing was sent.
-            NoTake: `frozen`, and the request has no take.
-            UsageError: A module was reloaded; nothing was sent.
-            MediaError: The media folder cannot be written to; nothing was sent.
-            LibraryError: The library does not answer, or its take is damaged; nothing was sent.
+            KlingError: As `Session.submit`; also `MediaError` if the media folder cannot be written to, and
+                `LibraryError` if the library does not answer or its take is damaged. Nothing was sent.
         """
-        webhook_url = plan.webhook_url
+        job = self._carry_out(plan, notebook=notebook, reservation=reservation, on_event=on_event)
+        job.made_from = plan.made_from or job.made_from
+        job.about = plan.about or job.about
+        return job
+
+    def _carry_out(
+        self, plan: Plan, *, notebook: str | None, reservation: str | None, on_event: Listener | None
+    ) -> Job:
         if plan.found is not None:
-            _warn_no_webhook(webhook_url, "this request already has a take")
-            return _with_notices(self._jobs.of_take(plan.request, plan.found), plan)
+            _warn_no_webhook(plan, "this request already has a take")
+            return self._jobs.of_take(plan.request, plan.found)
         check_allowed(plan)
         if plan.submits:
             check_not_reloaded(plan.settings.backend)
         if plan.elsewhere is not None:
             if plan.unfinished is not None:  # a row of this folder that was never sent: it is not needed
                 self._connections.ledger(plan.settings).drop_unsent(plan.unfinished.id)
-            return _with_notices(self._copy(plan, plan.elsewhere), plan)
+            return self._copy(plan, plan.elsewhere)
         if plan.shared is not None:
-            return _with_notices(self._fetch(plan, plan.shared), plan)
+            return self._fetch(plan, plan.shared)
         self._connections.media(plan.settings.media).check_writable()
         # The thread that claims a new row must also be the first to make its job. Another thread that finds
         # the row would wait for its submission, and no thread would send it.
         with self._claiming:
-            job = self._claim(plan, notebook=notebook, reservation=reservation, on_event=on_event)
-        return _with_notices(job, plan)
+            return self._claim(plan, notebook=notebook, reservation=reservation, on_event=on_event)
 
     def _copy(self, plan: Plan, take: Take) -> Job:
         """Copy a take of another folder, and return its job."""
-        _warn_no_webhook(plan.webhook_url, "this request has a take in another folder")
+        _warn_no_webhook(plan, "this request has a take in another folder")
         copy = self._connections.media(plan.settings.media).copy(take, made_from=plan.made_from)
         line = _say(f"Copied from {take.path.parent}, where this request was paid for. No extra charge.")
         return self._jobs.of_take(plan.request, copy, outcome=Outcome.COPY, line=line)
 
     def _fetch(self, plan: Plan, shared: Shared) -> Job:
         """Store a take of the studio's library, and return its job."""
-        _warn_no_webhook(plan.webhook_url, "this request has a take in the library")
+        _warn_no_webhook(plan, "this request has a take in the library")
         media = self._connections.media(plan.settings.media)
         take = self._connections.library(plan.settings).fetch(shared, media)
         line = _say(WORDS[Outcome.LIBRARY].sentence)
@@ -153,74 +139,60 @@ class JobStarter:
         self, plan: Plan, *, notebook: str | None, reservation: str | None, on_event: Listener | None
     ) -> Job:
         """Claim a ledger row, a new one or that of the running job, and return its job."""
-        take, new, webhook_url = plan.take, plan.new, plan.webhook_url
-        request = plan.request
+        request, settings = plan.request, plan.settings
         if plan.unfinished is not None and plan.unfinished.state.closed:
-            _warn_no_webhook(webhook_url, "this request was paid for, and its file is fetched again")
-            paid = self._move_to_folder(plan.unfinished, plan.settings)
-            return self.start(request, paid, plan.settings, fresh=False, on_event=on_event)
-        too_expensive = _over_max_cost(plan)
-        intent = Intent(
-            backend=plan.settings.backend,
-            endpoint=request.endpoint.id,
-            input=stored_input(request),
+            _warn_no_webhook(plan, "this request was paid for, and its file is fetched again")
+            paid = self._move_to_folder(plan.unfinished, settings)
+            return self.start(request, paid, settings, fresh=False, on_event=on_event)
+        intent = intent_of(
+            request,
+            settings,
             prompt=request.prompt,
-            fingerprint=request.fingerprint,
-            folder=plan.settings.ledger_folder,
-            take=take,
-            new=new,
-            key_fingerprint=plan.settings.key.fingerprint if plan.settings.key else None,
+            take=plan.take,
+            new=plan.new,
             notebook=notebook,
-            cost=cost_of(request, plan.settings),
-            limits=limits_of(plan.settings),
             reservation=reservation,
             elsewhere=plan.may_copy,
             made_from=plan.made_from,
         )
-        ledger = self._connections.ledger(plan.settings)
+        ledger = self._connections.ledger(settings)
         entry, fresh = ledger.claim(intent)
-        if entry.state.closed and _is_elsewhere(entry, plan.settings):
+        if entry.state.closed and _is_elsewhere(entry, settings):
             # A kernel in another folder has finished the same request since the plan was made.
-            if take_elsewhere := self._planner.take_of(entry, plan.settings):
-                return self._copy(plan, take_elsewhere)
+            if take := self._planner.take_of(entry, settings):
+                return self._copy(plan, take)
             entry, fresh = ledger.claim(replace(intent, elsewhere=False))
-        if fresh and request.recorded is not None:
-            # The job that an earlier version sent has failed since the plan was made.
+        refusal = _refusal_of_new(plan)
+        if fresh and refusal is not None:  # The job that the plan wanted to follow has ended meanwhile.
             ledger.withdraw(entry.id)
-            raise KlingError(
-                "A job that an earlier version of kling_nb sent has just failed. This run sent nothing.",
-                remedy="Run the cell again.",
-            )
-        if fresh and too_expensive is not None:
-            # The job that the plan wanted to follow has ended meanwhile, and a new one costs too much.
-            ledger.withdraw(entry.id)
-            raise too_expensive
-        if not new and (entry.state.closed or (fresh and entry.backend == "local")):
-            # Another kernel may have finished the same request since the plan was made.
-            # A preview that another kernel has just made may be made again: it is free.
-            recent = PREVIEW_LOOK_SECONDS if entry.backend == "local" else 0.0
-            found = self._planner.find(request, plan.settings, take, recent=recent)
-            if found is not None:
-                if fresh:
-                    ledger.withdraw(entry.id)
-                _warn_no_webhook(webhook_url, "this request has a take now")
-                return self._jobs.of_take(request, found)
-        self._connections.endpoints(plan.settings).store_copy(request.endpoint)
+            raise refusal
+        if take := self._find_new_take(plan, entry, fresh=fresh):
+            if fresh:
+                ledger.withdraw(entry.id)
+            _warn_no_webhook(plan, "this request has a take now")
+            return self._jobs.of_take(request, take)
+        self._connections.endpoints(settings).store_copy(request.endpoint)
         if not fresh:
-            _warn_no_webhook(webhook_url, f"job {entry.id} of this request is already running")
-        copied = not fresh and _is_elsewhere(entry, plan.settings)
+            _warn_no_webhook(plan, f"job {entry.id} of this request is already running")
+        copied = not fresh and _is_elsewhere(entry, settings)
         return self.start(
             request,
-            entry if copied else self._move_to_folder(entry, plan.settings),
-            plan.settings,
+            entry if copied else self._move_to_folder(entry, settings),
+            settings,
             fresh=fresh,
-            intent=intent if too_expensive is None and request.recorded is None else None,
+            plan=plan,
+            intent=intent if refusal is None else None,
             copied=copied,
             on_event=on_event,
-            webhook_url=webhook_url,
-            notices=plan.notices,
-            options=plan.options,
         )
+
+    def _find_new_take(self, plan: Plan, entry: Entry, *, fresh: bool) -> Take | None:
+        """Return the take that another kernel has made since the plan was made, or None."""
+        if plan.new or not (entry.state.closed or (fresh and entry.backend == "local")):
+            return None
+        # A preview that another kernel has just made may be made again: it is free.
+        recent = PREVIEW_LOOK_SECONDS if entry.backend == "local" else 0.0
+        return self._planner.find(plan.request, plan.settings, plan.take, recent=recent)
 
     def _move_to_folder(self, entry: Entry, settings: Settings) -> Entry:
         """Return the row with the current media folder, so that the file is stored there."""
@@ -249,12 +221,10 @@ class JobStarter:
         settings: Settings,
         *,
         fresh: bool,
+        plan: Plan | None = None,
         intent: Intent | None = None,
         copied: bool = False,
         on_event: Listener | None = None,
-        webhook_url: str | None = None,
-        notices: tuple[str, ...] = (),
-        options: SubmitOptions | None = None,
     ) -> Job:
         """Return the running job of a ledger row. A session has one job for each row.
 
@@ -263,12 +233,10 @@ class JobStarter:
             entry: The row.
             settings: The settings of the call.
             fresh: True if the row is new, so that this process submits.
+            plan: The plan of the call, if it may submit. Its notices are the first lines of the job's log.
             intent: How to send a row that was left unsent; see `JobSubmission`.
             copied: True if the row is of another folder. The file is stored there, and copied into this one.
             on_event: See `Session.submit`.
-            webhook_url: Where fal would also deliver the result of a submission.
-            notices: First lines of the job's log.
-            options: How fal's queue would treat a submission.
         """
         ledger = self._connections.ledger(settings)
         expected = self._expected_seconds(ledger, entry)
@@ -281,8 +249,8 @@ class JobStarter:
             return job
         job.outcome = Outcome.SUBMIT if fresh else outcome_of(entry)
         job.expected_seconds = expected
-        job.notices = notices
-        for notice in notices:  # the run has not started, so no other thread changes the job
+        job.notices = plan.notices if plan else ()
+        for notice in job.notices:  # the run has not started, so no other thread changes the job
             job._apply(Logged(f"kling_nb: {notice}"))
         if copied:
             text = f"Job {entry.id} of {entry.folder} makes this request. Its result is copied here, free."
@@ -298,8 +266,8 @@ class JobStarter:
                 intent=intent,
                 uploads=self._connections.uploads(settings),
                 inline_limit=settings.inline_limit,
-                webhook_url=webhook_url,
-                options=options,
+                webhook_url=plan.webhook_url if plan else None,
+                options=plan.options if plan else None,
                 sharing=shared,
             ),
             store=store.ResultStore(
@@ -315,22 +283,18 @@ class JobStarter:
         return job
 
 
-def _over_max_cost(plan: Plan) -> BudgetExceeded | None:
-    """Return the error if a submission is over `max_cost`, or None. Following a job costs nothing."""
+def _refusal_of_new(plan: Plan) -> KlingError | None:
+    """Return the error of a plan that may follow a job, but not send a new one; else None."""
+    if plan.request.recorded is not None:
+        return KlingError(
+            "A job that an earlier version of kling_nb sent has just failed. This run sent nothing.",
+            remedy="Run the cell again.",
+        )
     try:
         check_cost(plan.request, plan.settings)
-    except BudgetExceeded as fault:
+    except BudgetExceeded as fault:  # to follow a job costs nothing
         return fault
     return None
-
-
-def _with_notices(job: Job, plan: Plan) -> Job:
-    """Return the job, with its cell and the lines about a take that differs from the call."""
-    if plan.made_from:
-        job.made_from = plan.made_from
-    if plan.about:
-        job.about = plan.about
-    return job
 
 
 def _is_elsewhere(entry: Entry, settings: Settings) -> bool:
@@ -348,9 +312,9 @@ def _say(text: str) -> str:
     return line
 
 
-def _warn_no_webhook(webhook_url: str | None, reason: str) -> None:
+def _warn_no_webhook(plan: Plan, reason: str) -> None:
     """Log that fal will not call the webhook, because nothing is submitted."""
-    if webhook_url is not None:
+    if plan.webhook_url is not None:
         log.warning(
             "No webhook will be called: %s. Nothing was sent. For a new take: --new (API: new=True).", reason
         )
@@ -363,10 +327,6 @@ class SessionJobs:
     caller refers to it any more, because a kernel that makes a thousand clips must not keep them all.
 
     Threads: any, except for `close`.
-
-    Args:
-        background: Runs the jobs.
-        maker: The session.
     """
 
     def __init__(self, background: BackgroundThread, maker: object) -> None:
@@ -436,13 +396,7 @@ class SessionJobs:
         await asyncio.wait(running.values())
 
     def of_ended_row(self, request: VideoRequest, entry: Entry, media: MediaFolder) -> Job:
-        """Return a job that ended in an earlier session.
-
-        Args:
-            request: The request.
-            entry: The row.
-            media: The folder of the file.
-        """
+        """Return a job that ended in an earlier session. `media` is the folder of its file."""
         job = self._new(request, entry)
         job.finished_at = entry.finished_at
         if entry.state is State.READY:

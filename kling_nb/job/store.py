@@ -80,10 +80,7 @@ class ResultStore:
     async def store(self, backend: Backend, result: QueueResult, *, sign: bool = False) -> None:
         """Store the files of a result. Then the job is READY.
 
-        Args:
-            backend: fal, or the local preview server.
-            result: The result.
-            sign: Ask fal for a signed URL if the URL in the result does not work.
+        With `sign`, ask fal for a signed URL if the URL in the result does not work.
 
         Raises:
             MediaGone: fal no longer has the file, or without `sign`: its URL is not found.
@@ -268,13 +265,9 @@ def main_file(data: Any, pointer: str) -> File | None:
 async def open_file(
     backend: Backend, file: File, beginning: Beginning | None = None, *, sign: bool = False
 ) -> AsyncIterator[Download]:
-    """Open a file for reading, or what follows its beginning.
+    """Open a file for reading, or what follows its beginning, which is here already.
 
-    Args:
-        backend: fal, or the local preview server.
-        file: The file.
-        beginning: The part that is already here.
-        sign: If the URL is refused, open the file by a signed URL of fal's platform API.
+    With `sign`, open the file by a signed URL of fal's platform API if its own URL is refused.
 
     Raises:
         MediaError: Inline bytes do not decode, or the host refuses.

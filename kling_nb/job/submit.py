@@ -430,9 +430,18 @@ async def look_up(backend: Backend, ledger: Ledger, entry: Entry, endpoint: Endp
     if found.request_id is not None:
         return found
     if len(free) == 1:
-        raise _other_kernel_error(entry)
+        raise uncertain_error(
+            entry,
+            "fal lists one such request, but another kernel is sending the same now",
+            f"Run the cell again in a minute; {_SECOND}",
+        )
     if not free and (adopted := await asyncio.to_thread(_adopted_ids, ledger, same)):
-        raise _adopted_error(entry, adopted)
+        which = "it is" if len(adopted) == 1 else "it is one of"
+        raise uncertain_error(
+            entry,
+            f"most likely {which} {', '.join(adopted[:3])}, which get_job opened before",
+            f"Get it with kling_nb.get_job(ID), free; {_SECOND}",
+        )
     if other_key and not free:
         raise _other_key_error(entry)
     near = await asyncio.to_thread(_near, ledger, differing)
@@ -554,23 +563,6 @@ def _other_key_error(entry: Entry) -> errors.SubmissionUncertain:
         entry,
         "fal may have accepted it for another key, and does not list it for the key that is set now",
         f"Set that key and run the cell again to look for it at fal; {_SECOND}",
-    )
-
-
-def _other_kernel_error(entry: Entry) -> errors.SubmissionUncertain:
-    return uncertain_error(
-        entry,
-        "fal lists one such request, but another kernel is sending the same now",
-        f"Run the cell again in a minute; {_SECOND}",
-    )
-
-
-def _adopted_error(entry: Entry, adopted: Sequence[str]) -> errors.SubmissionUncertain:
-    which = "it is" if len(adopted) == 1 else "it is one of"
-    return uncertain_error(
-        entry,
-        f"most likely {which} {', '.join(adopted[:3])}, which get_job opened before",
-        f"Get it with kling_nb.get_job(ID), free; {_SECOND}",
     )
 
 
