@@ -99,7 +99,7 @@ class SweepCell:
         """Its job, or what is kept of it."""
         return self._ended or self.job
 
-    def drop_job(self) -> None:
+    def _drop_job(self) -> None:
         """Keep the result of the ended job, and drop the job."""
         names = EndedJob.__dataclass_fields__
         self._ended = EndedJob(**{name: getattr(self.job, name) for name in names})
@@ -307,13 +307,10 @@ class Sweep(Waitable[None]):
     def _resume(self, cell: SweepCell, job: Job | None = None) -> None:
         """Follow the job of a cell again of which fal may have a result. Nothing is sent.
 
-        Args:
-            cell: The cell.
-            job: Its job, if it was resumed elsewhere.
+        `job` is that job, if it was resumed elsewhere.
 
         Raises:
-            UsageError: fal has no result for this cell.
-            KlingError: The job cannot be resumed, e.g. without a key.
+            KlingError: fal has no result for this cell, or the job cannot be resumed, e.g. without a key.
         """
         with self._starting:
             maker = getattr(cell.job, "maker", None)
@@ -324,11 +321,7 @@ class Sweep(Waitable[None]):
         self._notify(cell)
 
     def _check_frozen(self) -> None:
-        """Raise if `frozen` forbids the sweep. Call it before the price is shown.
-
-        Raises:
-            NoTake: `frozen`, and a cell has no take; nothing was sent.
-        """
+        """Raise `NoTake` if `frozen` forbids the sweep. Call it before the price is shown."""
         self._payment.check_frozen()
 
     @property
@@ -398,7 +391,7 @@ class Sweep(Waitable[None]):
             self._now.remove(cell)
             unsubscribe()
         if len(self.cells) > LARGEST:  # No grid shows it: a batch of any size needs about the same memory.
-            cell.drop_job()
+            cell._drop_job()
         self._notify(cell)
 
     # -- waiting -----------------------------------------------------------------
@@ -668,8 +661,6 @@ class SweepPayment:
     Args:
         plans: The new submissions, each request once.
         settings: The settings of the sweep. Its `max_cost` is the limit for all submissions together.
-        ledger: Returns the ledger that belongs to settings.
-        launch: Carries out a plan, paid from a reservation.
     """
 
     def __init__(
@@ -689,13 +680,7 @@ class SweepPayment:
         self._reservation: str | None = None
 
     def check(self) -> None:
-        """Raise unless all submissions are possible and within the limits now. Nothing is reserved.
-
-        Raises:
-            MissingKey: Backend fal without a key.
-            InputError: There is no local preview of an endpoint.
-            BudgetExceeded: The submissions would cost more than a limit allows.
-        """
+        """Raise unless all submissions are possible and within the limits now. Nothing is reserved."""
         for plan in self._plans:
             check_backend(plan)
         check_total_cost([(plan.request, plan.settings) for plan in self._paid], self._settings)
@@ -704,21 +689,13 @@ class SweepPayment:
             self._ledger(self._settings).check_limits(limits, cost, unsent)
 
     def check_frozen(self) -> None:
-        """Raise if something has to be submitted although `frozen` is set.
-
-        Raises:
-            NoTake: A cell has no take.
-        """
+        """Raise `NoTake` if something has to be submitted although `frozen` is set."""
         if self._plans and self._plans[0].settings.frozen:
             first = self._plans[0]
             raise no_take(first.request, first.settings, new=first.new, take=first.take)
 
     def reserve(self) -> None:
-        """Reserve the price of all submissions, if a limit is set.
-
-        Raises:
-            BudgetExceeded: They would cost more than a limit allows. Nothing is reserved.
-        """
+        """Reserve the price of all submissions if a limit is set, or raise `BudgetExceeded`."""
         limits, cost, unsent = self._terms()
         if limits and self._reservation is None:
             self._reservation = self._ledger(self._settings).reserve(limits, cost, unsent)
@@ -732,9 +709,6 @@ class SweepPayment:
 
         Returns:
             The reservation for `launch` and `release`; None without limits.
-
-        Raises:
-            KlingError: As `check`, `check_frozen` and `reserve`. Nothing is reserved.
         """
         check_allowed(plan)
         if not plan.submits or plan.settings.backend == "local":
