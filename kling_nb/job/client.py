@@ -241,7 +241,8 @@ class Client:
         """Write the columns of a request that could not be written before."""
         row = self._unwritten.get(request_id)
         if row is not None:
-            await row.write_rest()
+            if not row.is_written:
+                await row.note()
             if row.is_written:
                 self._unwritten.pop(request_id, None)
 

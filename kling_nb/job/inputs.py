@@ -54,16 +54,10 @@ class Uploads:
         on_progress: OnProgress | None = None,
         on_line: OnLine = lambda _: None,
     ) -> str:
-        """Return the URL of the file, or a data URI with its bytes.
+        """Return the URL of the file, or a data URI with its bytes if it is no larger than `inline_limit`.
 
-        Args:
-            storage: Receives the file, if it has to be sent.
-            account: Fingerprint of the key.
-            file: The file.
-            lifecycle: How long fal keeps the file.
-            inline_limit: Size in bytes up to which the file becomes a data URI, unless it is audio.
-            on_progress: See `Storage.upload`; not called if nothing has to be sent.
-            on_line: Called when a clip is converted.
+        `account` is the fingerprint of the key, `lifecycle` how long fal keeps the file. If nothing has to be
+        sent, `on_progress` is not called. `on_line` tells what is converted.
 
         Raises:
             KlingError: The upload or the conversion failed. Uploads are free.
@@ -187,12 +181,7 @@ class _SharedUpload:
 
 
 class Tally:
-    """Adds up the progress of several files.
-
-    Args:
-        on_progress: Called as `on_progress(sent, total)`, in bytes, for all files together.
-        on_line: Called with a line of text when the upload of a file starts and when it ends.
-    """
+    """Adds up the progress of several files. `on_line` gets a line when an upload starts and when it ends."""
 
     def __init__(self, on_progress: OnProgress, on_line: OnLine) -> None:
         self._on_progress = on_progress

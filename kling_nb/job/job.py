@@ -388,12 +388,9 @@ OUTCOMES = {
 
 
 def ends_at_once(outcome: CancelOutcome, state: State) -> bool:
-    """Return True if fal's answer to a cancel is the end of the job.
+    """Return True if fal's answer to a cancel is the end of a job that was in `state` when fal was asked.
 
-    Args:
-        outcome: fal's answer.
-        state: The state of the job when fal was asked. A running job may still give a result, which is
-            billed, so it is followed to its end.
+    A running job may still give a result, which is billed, so it is followed to its end.
     """
     return outcome is CancelOutcome.REMOVED and state is State.IN_QUEUE
 
@@ -453,11 +450,9 @@ class Cancellation:
     def after_submission(
         self, cancel: Callable[[], Awaitable[str]], on_failure: Callable[[str], None]
     ) -> None:
-        """Use `cancel` from now on, and call it now if a cancel was requested before.
+        """Use `cancel` from now on: it asks fal and returns the outcome in words.
 
-        Args:
-            cancel: Asks fal and returns the outcome in words.
-            on_failure: Called with a line of text if that first call fails.
+        It is called now if a cancel was requested before. If that fails, `on_failure` gets a line of text.
         """
 
         async def cancel_now() -> None:
@@ -473,9 +468,7 @@ class Cancellation:
     def explains(self, ended: Completed, fault: errors.KlingError) -> bool:
         """Return True if a job ended because of a cancel. fal has no status for that (FAL-PROTOCOL §7).
 
-        Args:
-            ended: The end, as its status reports it.
-            fault: The error that its result URL gave.
+        `ended` is what its status reports, `fault` the error that its result URL gave.
         """
         if "client_cancelled" in {ended.error_type, getattr(fault, "error_type", None)}:
             return True

@@ -723,9 +723,7 @@ def check_cost(request: VideoRequest, settings: Settings) -> float | None:
 def check_total_cost(requests: Sequence[tuple[VideoRequest, Settings]], settings: Settings) -> None:
     """Raise unless the submissions of a sweep, each and all together, are within `max_cost`.
 
-    Args:
-        requests: The requests to submit, each with its settings.
-        settings: The settings of the sweep. Its `max_cost` is the limit for all submissions together.
+    `settings` are those of the sweep. Their `max_cost` is the limit for all submissions together.
 
     Raises:
         BudgetExceeded: The cost is above `max_cost`, or a limit is set and a price is not known.
@@ -792,12 +790,7 @@ def check_not_reloaded(backend: str) -> None:
 
 
 def check_backend(plan: Plan) -> None:
-    """Raise unless the backend can make the request.
-
-    Raises:
-        MissingKey: Backend fal without a key.
-        InputError: There is no local preview of the endpoint.
-    """
+    """Raise `MissingKey` if fal needs a key, or `InputError` if there is no preview of the endpoint."""
     plan.settings.need_key()
     if plan.settings.backend == "local" and plan.request.endpoint.fetched_at:
         raise InputError(

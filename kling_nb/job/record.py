@@ -27,7 +27,6 @@ class RowWriter:
 
     Attributes:
         entry: The row as it was when it was last read.
-        ledger: The ledger of the row.
         request_id: fal's id of the request, once known.
     """
 
@@ -63,11 +62,6 @@ class RowWriter:
             self._unwritten = columns
             self.warn(fault.message)
 
-    async def write_rest(self) -> None:
-        """Write the columns that are not written yet."""
-        if self._unwritten:
-            await self.note()
-
     def _whole(self) -> Entry | None:
         """Return the row as it is known here, or None if fal cannot have the request."""
         request_id = self.request_id or self.entry.request_id
@@ -78,17 +72,12 @@ class RowWriter:
 
 
 class JobRecord(RowWriter):
-    """A job and its ledger row, changed together: first the row, then the job. Background thread.
-
-    Attributes:
-        job: The job, which receives the events.
-        task: The task of the job's run, once it has started.
-    """
+    """A job and its ledger row, changed together: first the row, then the job. Background thread."""
 
     def __init__(self, job: Job, entry: Entry, ledger: Ledger) -> None:
         super().__init__(entry, ledger)
         self.job = job
-        self.task: asyncio.Task[None] | None = None
+        self.task: asyncio.Task[None] | None = None  # that of the job's run, once it has started
         self._steps_due: asyncio.TimerHandle | None = None
         self._writing_steps: asyncio.Task[None] | None = None
 

@@ -57,7 +57,6 @@ class Holder:
     """Another machine that holds the marker of a request.
 
     Attributes:
-        host: Its name.
         account: Fingerprint of its key of fal.
         is_fresh: True if it is at work.
         sent_at: Unix seconds of its submission, by its own clock; None if it was not sent.

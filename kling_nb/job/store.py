@@ -32,8 +32,6 @@ class ResultStore:
     """Stores the result of one job. Background thread.
 
     Args:
-        record: The job and its row.
-        media: The folder of takes.
         take: Number of the new take; None for the next free one.
         copy_to: The folder that asked for the job, if it is another one. It gets a copy.
     """
@@ -109,7 +107,9 @@ class ResultStore:
                 if file is None and pointer:
                     raise _no_file(result.data, pointer)
                 if file is None:
-                    return await self._write(result, json_download(result.data))
+                    # An endpoint that makes data only: the result itself is stored as a JSON file.
+                    raw = json.dumps(result.data, ensure_ascii=False, indent=1).encode()
+                    return await self._write(result, _inline(raw))
                 url = str(file.get("url") or "")
                 if attempt == 1 and (preview := result.files.get(url)):
                     return await self._media.store_copy(preview.path, self._draft(result, url, preview))
@@ -317,11 +317,6 @@ async def _sign(backend: Backend, url: str, refusal: errors.MediaError) -> str:
         raise errors.MediaPrivate(
             f"{refusal.message}. {known} fal gave no signed URL: {reason}.", remedy=remedy
         ) from fault
-
-
-def json_download(data: Any) -> Download:
-    """Return the result itself as a JSON file, for endpoints that make data only."""
-    return _inline(json.dumps(data, ensure_ascii=False, indent=1).encode())
 
 
 def _files_named(data: Mapping[str, Any], name: str) -> dict[str, File]:

@@ -51,20 +51,15 @@ class JobSubmission:
     """The submission of one job. Background thread.
 
     Args:
-        record: The job and its row.
-        fresh: True if the row is new, so that this process, and no other, submits.
         intent: How to send a row that its owner left unsent. Without it, such a row is not sent, because a
             caller who only resumes jobs must not buy one.
-        uploads: Uploads local files.
         inline_limit: Size in bytes up to which a file is sent as a data URI.
-        webhook_url: Where fal also delivers the result, if this process submits.
-        options: How fal's queue treats the submission, if this process submits.
         patient: True to wait while the account runs its maximum of requests. With `max_queue_length`, the
             submission never waits.
         sharing: The studio's library, if one is set.
 
     Attributes:
-        fresh: True if this process submits, and fal has not answered yet.
+        fresh: True if this process, and no other, submits, and fal has not answered yet.
         other_key: True if the request was submitted with another key than the one set now.
         urls: The URL of each local file, by parameter.
     """
@@ -188,11 +183,8 @@ class JobSubmission:
     ) -> None:
         """Wait until this request may be sent. A cancel ends the job at once.
 
-        Args:
-            backend: The backend.
-            line: Lock of the endpoint. The request that holds it tries again; the others wait behind it.
-            turn: Releases the line.
-            seconds: Wait before the next try. A request that has waited behind another one tries at once.
+        The request that holds `line`, the lock of the endpoint, waits `seconds` before its next try. The
+        others wait behind it, and then try at once. `turn` releases the line.
         """
         job = self._job
         if job.cancellation.is_requested:

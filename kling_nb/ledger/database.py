@@ -57,7 +57,6 @@ class LedgerFile:
     Threads: any; a lock gives them turns.
 
     Args:
-        path: The file.
         media_rows: Returns rows for the takes on disk, to rebuild a damaged file.
 
     Raises:
@@ -218,12 +217,9 @@ def _is_locked(fault: BaseException) -> bool:
 
 @dataclass(eq=False, slots=True)
 class Change:
-    """New values for columns of one row.
+    """New values for columns of one row. See `Ledger.update`.
 
     Attributes:
-        job_id: Id of the row.
-        columns: The new values by name.
-        whole: The whole row, to insert it if it does not exist any more.
         done: True when the change is on the disk, or `fault` is set.
         fault: The error, if it could not be written.
     """
@@ -240,10 +236,7 @@ class SharedCommits:
 
     A durable commit waits for the disk. Else a hundred jobs that end together would wait one after the other.
 
-    Threads: any.
-
-    Args:
-        write: Writes changes in one transaction. They are on the disk when it returns.
+    Threads: any. `write` writes changes in one transaction. They are on the disk when it returns.
     """
 
     def __init__(self, write: Callable[[Sequence[Change]], None]) -> None:

@@ -21,11 +21,7 @@ from kling_nb.ledger.schema import EVERYTHING, GONE, UNFINISHED, Entry, Intent, 
 
 
 class Ledger:
-    """The ledger at `path`. The file is created with the first row.
-
-    Args:
-        path: The file.
-        media_rows: Returns rows for the takes on disk, to rebuild a damaged file.
+    """The ledger at `path`. The file is created with the first row. See `LedgerFile`.
 
     Raises:
         LedgerError: By every method, if the file cannot be read or written.
@@ -136,8 +132,7 @@ class Ledger:
     def take_over(self, job_id: str, intent: Intent) -> bool:
         """Make this process the owner of a row that was never sent. Return True if it may send the row.
 
-        Raises:
-            BudgetExceeded: It would exceed a limit of the intent. The row is not changed.
+        Raise `BudgetExceeded` if it would exceed a limit of the intent. The row is not changed then.
         """
         with self._file.transaction() as db:
             entry = self._entry(db, job_id)
@@ -146,11 +141,7 @@ class Ledger:
             return entry.is_unsent
 
     def check_limits(self, limits: tuple[Limit, ...], cost: float, besides: Collection[str] = ()) -> None:
-        """Raise unless a cost is within the limits now. Nothing is reserved. See `reserve`.
-
-        Raises:
-            BudgetExceeded: It would exceed a limit.
-        """
+        """Raise `BudgetExceeded` unless a cost is within the limits now. See `reserve`, which reserves it."""
         with self._file.connection() as db:
             check_limits(db, limits, cost, besides=besides)
 
@@ -178,15 +169,11 @@ class Ledger:
             release(db, reservation)
 
     def mark_sending(self, job_id: str, urls: Mapping[str, str] | None = None) -> bool:
-        """Record that the POST comes next. Only one caller gets True for a row, and only once.
-
-        Args:
-            job_id: Id of the row.
-            urls: URL of each local file of the input, by parameter.
+        """Record that the POST comes next, with the URL of each local file of the input, by parameter.
 
         Returns:
-            True if the caller must send the request. False if another process has taken over the row, for
-            example during long uploads. That process sends it.
+            True if the caller must send the request; only one caller gets it for a row, and only once. False
+            if another process has taken over the row, for example during long uploads: it sends the request.
         """
         with self._file.transaction() as db:
             changed = db.execute(
@@ -276,11 +263,8 @@ class Ledger:
     def update(self, job_id: str, *, whole: Entry | None = None, **columns: Any) -> None:
         """Set columns of one row; a final state also sets `finished_at`. They are on the disk on return.
 
-        Args:
-            job_id: Id of the row.
-            whole: The whole row, to insert it if it does not exist any more, because a user deleted the
-                ledger while the job ran.
-            **columns: The new values.
+        If the row does not exist any more, because a user deleted the ledger while the job ran, `whole` is
+        inserted.
         """
         if self._pid != os.getpid():  # In a forked child: the parent writes the changes that wait.
             self._commits, self._pid = SharedCommits(self._write), os.getpid()

@@ -46,18 +46,10 @@ class Limit:
 def check_limits(
     db: sqlite3.Connection, limits: tuple[Limit, ...], cost: float, *, besides: Collection[str] = ()
 ) -> None:
-    """Raise unless submissions of `cost` US dollars are within all limits.
+    """Raise `BudgetExceeded` unless submissions of `cost` US dollars are within all limits.
 
-    Call it in the transaction that inserts the row. Else two kernels could both spend the rest.
-
-    Args:
-        db: In a transaction.
-        limits: The limits.
-        cost: Of all that is to be submitted.
-        besides: Ids of rows that do not count, because `cost` includes their price.
-
-    Raises:
-        BudgetExceeded: It would exceed a limit.
+    Call it in the transaction that inserts the row. Else two kernels could both spend the rest. The rows with
+    the ids `besides` do not count, because `cost` includes their price.
     """
     for limit in limits:
         reserved = _reserved_usd(db, limit.session)

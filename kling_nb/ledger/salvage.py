@@ -62,11 +62,8 @@ def repair(
     If several kernels find the damage at once, one repairs it and the others wait. The new file gets the name
     of the ledger when it is complete.
 
-    Args:
-        path: The ledger.
-        media_rows: Returns rows for the takes on disk.
-        force: Do it even if the ledger is intact.
-        rename: Renames a file. On Windows it raises PermissionError for a file that a process has open.
+    With `force`, do it even if the ledger is intact. On Windows, `rename` raises PermissionError for a file
+    that a process has open.
 
     Returns:
         The new path of the old file; None if there was nothing to repair.
@@ -208,12 +205,7 @@ def rows_of_folder(path: Path, folder: Path) -> list[Row]:
 
 
 def merge(db: sqlite3.Connection, rows: list[Row]) -> None:
-    """Insert the rows that are not known. Of two with the same id keep the one of the later state.
-
-    Args:
-        db: In a transaction.
-        rows: Rows of another ledger.
-    """
+    """Insert the rows that are not known. Of two with the same id keep the one of the later state."""
     for row in rows:
         known = db.execute(
             "SELECT * FROM jobs WHERE id = ? OR request_id = ?", (row["id"], row.get("request_id"))

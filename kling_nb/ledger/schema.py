@@ -103,11 +103,9 @@ class NewerSchema(sqlite3.DatabaseError):
 
 
 def prepare(db: sqlite3.Connection, *, wal: bool = True) -> None:
-    """Set the modes of a connection, and bring the file, or a new one, to this version.
+    """Set the modes of a new connection, and bring the file, or a new one, to this version.
 
-    Args:
-        db: A new connection.
-        wal: False uses a rollback journal, which works on network file systems too.
+    Without `wal` it uses a rollback journal, which works on network file systems too.
 
     Raises:
         NewerSchema: The file is of a later version. It is not changed.

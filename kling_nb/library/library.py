@@ -80,11 +80,7 @@ class Status:
 
 
 class Library:
-    """The takes below one URL. Threads: any.
-
-    Args:
-        url: A URL of fsspec, or a folder.
-        answer: Seconds that an object store may be silent.
+    """The takes below one URL. Threads: any. See `Store`.
 
     Raises:
         LibraryError: By every method: no answer, a refusal, or a damaged take.
@@ -94,12 +90,9 @@ class Library:
         self.store = Store(url, answer)
 
     def find(self, fingerprint: str, take: int | None, backends: Collection[str]) -> Shared | None:
-        """Return a take of a request, or None. The library is not listed.
+        """Return take number `take` of a request (None: any take), or None. The library is not listed.
 
-        Args:
-            fingerprint: Fingerprint of the request.
-            take: Number of the take; None for any.
-            backends: Backends whose takes count, the preferred one first.
+        Only takes of `backends` count; the preferred one comes first.
         """
         folder = f"takes/{fingerprint}"
         names = [f"{one}-{take or 1}" for one in backends] + [one for one in backends if take is None]
@@ -208,10 +201,7 @@ class Library:
     # -- the whole library
 
     def page(self, first: int, count: int) -> tuple[list[Shared], int]:
-        """Return up to `count` takes from number `first` on, the newest first, and how many there are.
-
-        Takes that cannot be read are left out. The library is listed.
-        """
+        """Return readable takes from number `first` on, the newest first, and the number of all."""
         takes = self._takes()
         newest = sorted(takes, key=lambda key: takes[key].modified, reverse=True)
         return _at_once(self.read, newest[first : first + count])[0], len(takes)
@@ -239,9 +229,7 @@ class Library:
     def pull(self, media: MediaFolder, rating: int | None = None) -> tuple[list[Take], list[str]]:
         """Store all takes of the library in a folder, and merge the ratings of those that are there.
 
-        Args:
-            media: The folder.
-            rating: Only takes with at least so many stars.
+        With `rating`, only takes with at least so many stars are stored.
 
         Returns:
             The takes that were new, and what failed.
@@ -264,12 +252,8 @@ class Library:
     def gc(self, media: MediaFolder, days: float, *, delete: bool) -> tuple[list[Shared], int]:
         """Delete old takes without a rating, note, tag or choice; and old files and markers of nothing.
 
-        Takes in media folders stay. A take whose copy in `media` has a decision stays, too.
-
-        Args:
-            media: The folder.
-            days: Only what was stored before so many days, by the store's clock.
-            delete: False only looks.
+        Takes in media folders stay. A take whose copy in `media` has a decision stays, too. So does what was
+        stored in the last `days`, by the store's clock. Without `delete`, this only looks.
 
         Returns:
             The takes, and the bytes of the files.

@@ -136,14 +136,11 @@ class MediaFolder:
         return search() if found == (None, None) and self._index.list_once() else found
 
     def set_chosen(self, take: Take, cell: str, name: str) -> None:
-        """Choose a take for a `%%kling NAME` cell.
+        """Choose a take for a `%%kling NAME` cell, or raise a `MediaError`.
 
         First the new choice is stored, then it is taken back from other takes. If the process ends between
         the two, the newest choice counts. A preview takes nothing back from a take of fal, because it never
         answers for fal.
-
-        Raises:
-            MediaError: A sidecar cannot be written.
         """
         choose(take.sidecar_path, cell, name)
         replaced = ("fal", "local") if take.sidecar.backend == "fal" else ("local",)
@@ -247,11 +244,7 @@ class MediaFolder:
         return list(found.values())
 
     def delete(self, take: Take) -> None:
-        """Delete the files of a take, and last its sidecars.
-
-        Raises:
-            MediaError: A file cannot be deleted.
-        """
+        """Delete the files of a take, and last its sidecars, or raise a `MediaError`."""
         with disk_errors(self.folder), self.one_look():
             notes = [
                 note
@@ -296,15 +289,9 @@ class MediaFolder:
         """Store a result: receive it, check it, name it, and write its sidecar.
 
         Both the file and its sidecar are on the disk on return, or neither. Disk work is done in threads,
-        so that one loop can serve many jobs.
-
-        Args:
-            chunks: The bytes.
-            draft: The known facts about them.
-            expected_size: Size of the file, if known.
-            on_progress: Called with the number of bytes received, on the loop's thread.
-            origin: Source of the bytes. With it, another process can continue if this one is killed.
-            partial: Result of `partial_download`; `chunks` are the rest.
+        so that one loop can serve many jobs. `chunks` are the rest if there is a `partial_download`; with
+        `origin`, another process can continue if this one is killed. `on_progress` gets the number of bytes
+        received, on the loop's thread.
 
         Returns:
             The new take, or the take that the same request has already.
@@ -343,12 +330,8 @@ class MediaFolder:
     def copy(self, take: Take, *, made_from: str | None = None) -> Take:
         """Copy a take of another folder with the other files of its result. Its ratings stay behind.
 
-        Args:
-            take: The take.
-            made_from: Fingerprint of the request of the cell that wants the copy, or None.
-
-        Raises:
-            MediaError: The disk refuses.
+        `made_from` is the fingerprint of the request of the cell that wants the copy. If the disk refuses,
+        raise a `MediaError`.
         """
 
         def copy_of(path: Path) -> Callable[[Path], str]:
@@ -396,11 +379,7 @@ class MediaFolder:
         return new
 
     def check_writable(self) -> None:
-        """Raise unless a new take can be stored. Otherwise a video would be paid for and not stored.
-
-        Raises:
-            MediaError: The folder cannot be written to, or its disk is full.
-        """
+        """Raise a `MediaError` unless a new take can be stored: else a video would be paid for and lost."""
         existing = self.folder
         with disk_errors(self.folder, unsent=True):
             while not os.path.lexists(existing) and existing != existing.parent:
@@ -449,15 +428,9 @@ class MediaFolder:
 
 
 def check_type(head: bytes, kind: str, name: str) -> FileType:
-    """Return the type of a result, found in its content. Raise unless it is of the promised kind.
+    """Return the type of a result, found in its first bytes. Raise a `MediaError` if it is of another kind.
 
-    Args:
-        head: Its first `file_types.HEAD` bytes, or all of it.
-        kind: "video", "audio", "image", or "data" for anything.
-        name: Its name in the error.
-
-    Raises:
-        MediaError: It is of another kind.
+    `kind` is "video", "audio", "image", or "data" for anything. The error names the result `name`.
     """
     found = file_type(head)
     if kind in {"data", found.kind} or (kind == "video" and found == GIF):
@@ -573,13 +546,8 @@ def place_take(
     Each backend has its own numbers. If a local preview used number 1, the first take of fal would get number
     2, and `take=1` would be submitted and paid for again.
 
-    Args:
-        index: Index of the folder.
-        temporary: The file, complete and on the disk.
-        extension: Extension of the new file, with its dot.
-        sidecar: Its sidecar. Number and file name are filled in here.
-        prompt: The prompt, for the file name.
-        wanted: The number to use if it is free; None for the next free one.
+    The prompt is for the file name. Number and file name are filled into the sidecar: the number is `wanted`
+    if that is free; None is the next free one.
 
     Raises:
         MediaError: No name is free.

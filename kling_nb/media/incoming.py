@@ -32,7 +32,6 @@ class Incoming:
     Threads: `receive` belongs to one event loop. Disk work is done in threads, one piece at a time.
 
     Args:
-        folder: Folder of the file.
         origin: Source of the bytes. With it, another process can continue if this one is killed.
         partial: The part that was downloaded before.
         step: Surrounds each change of the folder.
@@ -72,14 +71,10 @@ class Incoming:
         on_progress: Callable[[int], None] | None,
         keep: Callable[[], T],
     ) -> T:
-        """Write all `chunks` to the disk, then call `keep`.
+        """Write all `chunks` to the disk, then call `keep`, which gives the complete file its final name.
 
-        Args:
-            chunks: The bytes.
-            expected_size: Size of the file, if known.
-            on_progress: Called with the number of bytes received.
-            keep: Gives the complete file its final name. It is called in a thread, for a small file the same
-                one that writes it.
+        It is called in a thread, for a small file the same one that writes it. `on_progress` gets the number
+        of bytes received.
 
         Returns:
             What `keep` returned. The temporary file is deleted then, as after an error.

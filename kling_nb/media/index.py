@@ -116,11 +116,7 @@ class Index:
 
     Hidden files and folders (`.ipynb_checkpoints`, unfinished downloads) are left out.
 
-    Threads: any.
-
-    Args:
-        folder: The folder.
-        store: Where the file of the index is kept; None keeps it in memory.
+    Threads: any. The file of the index is kept in the folder `store`; without it, the index is in memory.
     """
 
     def __init__(self, folder: Path, store: Path | None = None) -> None:
@@ -151,9 +147,7 @@ class Index:
     def of_request(self, fingerprint: str, *, recent: float = 0.0) -> list[Note]:
         """Return the sidecars of a request: fal's first, then by number.
 
-        Args:
-            fingerprint: Fingerprint of the request.
-            recent: The last look at the folder is enough if it is at most this many seconds old.
+        The last look at the folder is enough if it is at most `recent` seconds old.
         """
         return self._find("fingerprint", fingerprint, recent)
 
@@ -187,8 +181,7 @@ class Index:
     def list_once(self, *, paid: bool = True) -> bool:
         """List the folder unless this process has done so. Return True if it was listed now.
 
-        Args:
-            paid: True if a missing take may be bought. After own changes, a listing then counts for a second.
+        If a missing take may be bought (`paid`), a listing counts for a second only after own changes.
         """
         listed = self._listed and self._pid == os.getpid()
         if paid and self._has_own_changes:

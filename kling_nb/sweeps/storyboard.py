@@ -87,10 +87,6 @@ class Storyboard:
     def edit(self, shots: Iterable[Any], trims: Sequence[Trim] | None = None) -> None:
         """Replace shots, order and trims. If the storyboard has a document, it is stored there.
 
-        Args:
-            shots: As of `Storyboard`.
-            trims: As of `Storyboard`.
-
         Raises:
             UsageError: As `Storyboard`. Nothing is changed.
             MediaError: The document cannot be written. Nothing is changed.
@@ -232,7 +228,9 @@ class Storyboard:
         # A film that contains a preview must be marked as LOCAL PREVIEW too.
         backend = "local" if any(shot.backend == "local" for shot in self.shots) else None
         about = _film_of(sidecar, target, hashes, asked)
-        if about is not None and not (overwrite and _is_outdated(about)):
+        # A film by an earlier version without this entry might have lost colours, rotation or sync.
+        is_outdated = about is not None and "video" not in about
+        if about is not None and not (overwrite and is_outdated):
             return Video.from_file(target, backend=backend, notes=_notes(about))
         if not overwrite and sidecar.exists() and not _is_sidecar(sidecar):
             raise UsageError(
@@ -414,11 +412,6 @@ def _film_of(sidecar: Path, film: Path, hashes: list[str], asked: Any) -> dict[s
         return about if same and about["sha256"] == _sha256(film) else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, UsageError):
         return None
-
-
-def _is_outdated(about: dict[str, Any]) -> bool:
-    """Return True for a film of an earlier version, which might have lost colours, rotation or sync."""
-    return "video" not in about
 
 
 def _notes(about: dict[str, Any]) -> tuple[str, ...]:

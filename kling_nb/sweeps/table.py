@@ -50,8 +50,6 @@ class Table:
 
     Attributes:
         source: Its file name, or "the table".
-        columns: Names of the columns.
-        rows: The rows.
         folder: The folder of relative paths in it; None for the current folder.
     """
 
@@ -66,10 +64,8 @@ class RowCall:
     """What a row asks for.
 
     Attributes:
-        row: The row.
         name: Its name, which no other row has.
-        prompt: Its prompt, or None.
-        arguments: All other arguments of `submit`.
+        arguments: All arguments of `submit` apart from the prompt.
     """
 
     row: Row

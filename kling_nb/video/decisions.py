@@ -78,11 +78,9 @@ class Decisions:
 
     @classmethod
     def of(cls, user: Any, source: str = "") -> Decisions:
-        """Return the decisions in `user` of a sidecar. What cannot be read is left out, with a warning.
+        """Return the decisions in `user` of a sidecar. What cannot be read is left out.
 
-        Args:
-            user: The value of `user`.
-            source: The sidecar, for the warning; empty warns of nothing.
+        A warning names the sidecar `source`; without it there is none.
         """
         if not isinstance(user, Mapping):
             _warn(source, "user")
@@ -129,11 +127,8 @@ def read_decisions(sidecar: Path) -> Decisions:
 def decide(sidecar: Path, **values: Any) -> None:
     """Store decisions in a sidecar. Other entries stay, also those that another process stores meanwhile.
 
-    If all of them are stored already, nothing is written: a notebook that is run again changes no file.
-
-    Args:
-        sidecar: The sidecar. It is replaced in one step.
-        **values: `rating`, `note` or `tags`; None takes one back.
+    If all of them are stored already, nothing is written: a notebook that is run again changes no file. The
+    values are `rating`, `note` or `tags`; None takes one back.
 
     Raises:
         UsageError: A value makes no sense.
@@ -148,13 +143,7 @@ def decide(sidecar: Path, **values: Any) -> None:
 
 
 def choose(sidecar: Path, cell: str, name: str, *, chosen: bool = True) -> None:
-    """Store that a take was chosen for a cell, or that it is not any more.
-
-    Args:
-        sidecar: The sidecar. It is replaced in one step.
-        cell: Fingerprint of the cell's request.
-        name: NAME of the cell.
-        chosen: False takes a choice back.
+    """Store that a take was chosen for a cell (see `Choice`), or that it is not any more.
 
     Raises:
         MediaError: The sidecar cannot be read or written.
@@ -186,7 +175,7 @@ def _choice(entry: Any) -> Choice | None:
 def _change(sidecar: Path, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
     """Replace `user` of a sidecar under a lock. `change` gets the present value, and returns the new one.
 
-    Nothing is written if they are equal.
+    The sidecar is replaced in one step, and not if the values are equal.
 
     Raises:
         MediaError: The sidecar cannot be read or written.
@@ -234,11 +223,7 @@ def _set_at(entry: Any) -> float:
 
 
 def merge_into(sidecar: Path, user: Any) -> None:
-    """Merge decisions of another copy of a take into its sidecar.
-
-    Raises:
-        MediaError: The sidecar cannot be read or written.
-    """
+    """Merge decisions of another copy of a take into its sidecar, or raise a `MediaError`."""
     _change(sidecar, lambda mine: merge(mine, user))
 
 

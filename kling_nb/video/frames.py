@@ -337,11 +337,8 @@ def apply(
 ) -> Iterator[tuple[Tag, VideoFrame]]:
     """Yield each frame after the filters, with its tag.
 
-    Args:
-        stream: The stream of the frames.
-        frames: Pairs of any tag and a frame. If the tag is None, the frame is only there for its neighbours,
-            which a deinterlacer looks at.
-        steps: The filters. If the size or format of the frames changes, they are made again.
+    A frame whose tag is None is only there for its neighbours, which a deinterlacer looks at. If the size or
+    format of the frames changes, the filters are made again.
     """
     chain: _Chain | None = None
     kind: tuple[Any, ...] | None = None

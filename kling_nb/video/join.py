@@ -234,18 +234,9 @@ def join_clips(
     bounds: Bounds | None = None,
     trims: Sequence[Trim] = (),
 ) -> Film:
-    """Write the clips one after the other into one MP4.
+    """Write the clips one after the other into one MP4 at `target`, which is overwritten.
 
-    Args:
-        paths: One or more clips.
-        target: The new file, which is overwritten.
-        wish: What the film is to be.
-        on_progress: Called during the work. An exception that it raises ends the work.
-        bounds: What the film must keep.
-        trims: In and out point of each clip, or nothing for whole ones.
-
-    Returns:
-        What was done.
+    An exception that `on_progress` raises ends the work.
 
     Raises:
         MediaError: A clip is gone or does not decode, or the film would be longer than 6 hours.

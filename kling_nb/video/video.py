@@ -296,12 +296,7 @@ class MediaFile(StoredResult):
 
 
 def write_new(target: Path, write: Callable[[Path], None], *, overwrite: bool) -> None:
-    """Create `target` with the content that `write` gives it, completely or not at all.
-
-    Args:
-        target: The new file.
-        write: Called with the path of a temporary file.
-        overwrite: Replace an existing file.
+    """Create `target` with the content that `write` gives a temporary file, completely or not at all.
 
     Raises:
         UsageError: The file exists, and `overwrite` is False.
@@ -344,14 +339,7 @@ _PALETTE_WIDTH = 320
 
 
 def _write_gif(video: Video, target: Path, width: int, fps: float, on_progress: OnProgress) -> None:
-    """Write `video` to `target`, which is overwritten.
-
-    Args:
-        video: The clip.
-        target: The new file. Its name does not need to end in .gif.
-        width: Pixels.
-        fps: Frames per second.
-        on_progress: Called during the work.
+    """Write `video` to `target`, which is overwritten, and whose name does not need to end in .gif.
 
     Raises:
         MediaError: The clip does not decode, or is longer than 300 s.
