@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from kling_nb import front_end
@@ -75,9 +76,7 @@ def batch(table: Any, prompt: str | None = None, **arguments: Any) -> Batch:
 
     In a notebook the total price is shown before it starts.
     """
-    start = arguments.pop("start", True)
-    made = default_session().batch(table, prompt, start=False, **arguments)
-    return _start(made) if start else made
+    return _make(default_session().batch, table, prompt, **arguments)
 
 
 def sweep(prompt: str | list[str] | None = None, **arguments: Any) -> Sweep:
@@ -85,16 +84,16 @@ def sweep(prompt: str | list[str] | None = None, **arguments: Any) -> Sweep:
 
     In a notebook the total price is shown before it starts.
     """
-    start = arguments.pop("start", True)
-    study = default_session().sweep(prompt, start=False, **arguments)
-    return _start(study) if start else study
+    return _make(default_session().sweep, prompt, **arguments)
 
 
-def _start(study: S) -> S:
-    study._check_frozen()
-    if front_end.say is not None:
-        front_end.say("\n".join([study.price, *study.notices]))
-    study.start()
+def _make(make: Callable[..., S], /, *given: Any, start: bool = True, **arguments: Any) -> S:
+    study = make(*given, start=False, **arguments)
+    if start:
+        study._check_frozen()
+        if front_end.say is not None:
+            front_end.say("\n".join([study.price, *study.notices]))
+        study.start()
     return study
 
 

@@ -27,7 +27,7 @@ from kling_nb.job.plan import Planner, check_cost, intent_of, lacks_price, no_ta
 from kling_nb.job.record import JobRecord, RowWriter, failure_columns
 from kling_nb.job.submit import JobSubmission
 from kling_nb.ledger import Entry
-from kling_nb.request.request import VideoRequest, canonical_json
+from kling_nb.request.request import VideoRequest, canonical_json, prompt_of
 from kling_nb.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -205,8 +205,8 @@ class Client:
             await self._connections.connect(settings)  # before there is a row
             ledger = self._connections.ledger(settings)
             check_cost(request, settings)
-            prompt = request.input.get("prompt") or request.input.get("text") or request.endpoint.title
-            intent = intent_of(request, settings, prompt=str(prompt), new=True)
+            prompt = prompt_of(request.input, request.endpoint.title)
+            intent = intent_of(request, settings, prompt=prompt, new=True)
             entry, fresh = await asyncio.to_thread(ledger.claim, intent)
             record = JobRecord(self._job_of(entry, request), entry, ledger)
             submission = JobSubmission(

@@ -21,7 +21,7 @@ from kling_nb.ledger import Entry, Ledger
 from kling_nb.ledger.database import FILE_NAME
 from kling_nb.ledger.salvage import Row, is_intact, readable_rows, repair
 from kling_nb.media import MediaFolder, Note, Sidecar, read_sidecar
-from kling_nb.request.request import VideoRequest
+from kling_nb.request.request import VideoRequest, prompt_of
 
 if TYPE_CHECKING:
     from kling_nb.fal.platform import BilledRequest
@@ -174,15 +174,14 @@ def _row(folder: Path, place: Path, sidecar: Sidecar) -> Row:
     """Return the row of a finished job, as far as its sidecar has the values."""
     name = f"{sidecar.backend} {sidecar.request_id or f'{sidecar.fingerprint} {sidecar.take}'}"
     created = datetime.fromisoformat(sidecar.created_at).timestamp()
-    values = sidecar.input
     return {
         "id": hashlib.sha256(name.encode()).hexdigest()[:12],
         "created_at": created,
         "state": State.READY.value,
         "backend": sidecar.backend,
         "endpoint": sidecar.endpoint,
-        "input": json.dumps(dict(values), ensure_ascii=False),
-        "prompt": str(values.get("prompt") or values.get("text") or sidecar.endpoint),
+        "input": json.dumps(dict(sidecar.input), ensure_ascii=False),
+        "prompt": prompt_of(sidecar.input, sidecar.endpoint),
         "fingerprint": sidecar.fingerprint,
         "folder": str(folder),
         "take": sidecar.take,

@@ -37,6 +37,7 @@ from kling_nb.media.take import (
     stems,
 )
 from kling_nb.request.file_types import BYTES, GIF, JSON, M4A, MP4, NOUNS, TEXT, FileType, file_type
+from kling_nb.request.request import prompt_of
 from kling_nb.video import Probe, probe
 from kling_nb.video.decisions import Choice, choose, timestamp
 
@@ -361,7 +362,7 @@ class MediaFolder:
             MediaError: The disk refuses.
         """
         temporary = temporary_path(self.folder / "take")
-        prompt = str(known.input.get("prompt") or known.input.get("text") or known.endpoint)
+        prompt = prompt_of(known.input, known.endpoint)
         with disk_errors(self.folder, unsent=True):
             self.folder.mkdir(parents=True, exist_ok=True)
             try:
@@ -397,7 +398,6 @@ class MediaFolder:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def _write_sample(self) -> None:
-        """Write a file and delete it."""
         sample = temporary_path(self.folder / "take")
         with self._index.own_change():
             try:
@@ -527,7 +527,6 @@ def _take_of(index: Index, note: Path, sidecar: Sidecar | None) -> Take | None:
 
 
 def _choices(note: Note, cell: str) -> list[Choice]:
-    """Return the choices of a take for a cell."""
     return [choice for choice in note.decisions.choices if choice.cell == cell]
 
 

@@ -47,6 +47,7 @@ from typing import Any, NoReturn
 
 from kling_nb._files import names_in
 from kling_nb.errors import MediaError, UsageError
+from kling_nb.request.request import prompt_of
 from kling_nb.video import MediaFile, Video
 from kling_nb.video.decisions import Decisions, is_decided, json_object
 
@@ -470,7 +471,7 @@ def record(take: Video | MediaFile) -> dict[str, Any]:
     given = request.get("input", {})
     return {
         "path": str(take.path),
-        "prompt": given.get("prompt") or given.get("text") or "",
+        "prompt": prompt_of(given),
         "rating": decisions.rating,
         "note": decisions.note,
         "tags": list(decisions.tags),

@@ -202,7 +202,7 @@ class VideoRequest:
     def prompt(self) -> str:
         """The request in words: the prompt or text, the prompts of its shots, or the endpoint's title."""
         shots = [shot["prompt"] for shot in self.input.get("multi_prompt", ())]
-        return self.input.get("prompt") or self.input.get("text") or " · ".join(shots) or self.endpoint.title
+        return prompt_of(self.input, " · ".join(shots) or self.endpoint.title)
 
     def to_json(self) -> dict[str, Any]:
         """Return endpoint and input as plain JSON. Local files are path texts."""
@@ -348,6 +348,11 @@ def build_request(
     if prompt is not None and (prompt.strip() or {"prompt", "text"} & {*required}):
         values[_prompt_parameter(chosen)] = prompt
     return VideoRequest.build(chosen, values, fit=fit)
+
+
+def prompt_of(given: Mapping[str, Any], default: str = "") -> str:
+    """Return the prompt or the text of an input, or `default` if it has neither."""
+    return str(given.get("prompt") or given.get("text") or default)
 
 
 def as_recorded(request: VideoRequest, fingerprint: str, stored: Mapping[str, Any]) -> VideoRequest:
