@@ -359,7 +359,6 @@ class Session:
     def _make_cell(
         self, index: int, axes: Sequence[Axis], place: tuple[int, ...], rest: Mapping[str, Any]
     ) -> SweepCell:
-        """Return one cell with its plan."""
         values = {axis.name: axis.values[at] for axis, at in zip(axes, place, strict=True)}
         own = {axis.name: values[axis.name] for axis in axes if axis.argument}
         if callable(rest.get("prompt")):

@@ -50,7 +50,6 @@ def no_widgets() -> errors.UsageError:
 
 
 def _presenter() -> Presenter:
-    """Return the presenter of this process."""
     make = front_end.job_presenter
     return make() if make is not None else Presenter()
 
@@ -275,7 +274,6 @@ class Job(Waitable[Result]):
         return self._background.spawn(self._cancel_here())
 
     async def _cancel_here(self) -> str:
-        """Cancel the job on the background thread."""
         return await self.cancellation.request(self.state.state)
 
     # -- changes, on the background thread -------------------------------------------

@@ -318,7 +318,6 @@ class Planner:
         return found
 
     def _settings(self, **call: Any) -> Settings:
-        """Return the settings of a call."""
         return self._once(repr(call), lambda: self._current(**call))  # a value may not be hashable
 
     def _may_have(self, of: MediaFolder | Ledger, request: VideoRequest) -> bool:

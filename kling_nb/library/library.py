@@ -314,7 +314,6 @@ class Library:
         return shared
 
     def _takes(self) -> dict[str, Info]:
-        """Return the takes by key."""
         return {key: info for key, info in self.store.names("takes").items() if _TAKE.fullmatch(key)}
 
 

@@ -210,19 +210,14 @@ class Look:
     alpha: bool
 
     @property
-    def stored_size(self) -> tuple[int, int]:
-        """Width and height with square pixels, before the frame is turned."""
-        return max(1, round(self.coded[0] * self.pixel)), self.coded[1]
-
-    @property
     def sideways(self) -> bool:
         """True if turning it exchanges width and height."""
         return any(name == "transpose" for name, _ in self.turn)
 
     @property
     def shown(self) -> tuple[int, int]:
-        """Width and height, as shown."""
-        width, height = self.stored_size
+        """Width and height, as shown: with square pixels, and turned upright."""
+        width, height = max(1, round(self.coded[0] * self.pixel)), self.coded[1]
         return (height, width) if self.sideways else (width, height)
 
     @property
@@ -235,11 +230,6 @@ class Look:
     def colours(self) -> tuple[Any, ...]:
         """What two files must share so that one set of tags fits both."""
         return self.matrix, self.full_range, self.primaries, self.transfer
-
-    @property
-    def needs_map(self) -> bool:
-        """True if its colours do not fit into HD's."""
-        return self.transfer in HDR or self.primaries in WIDE
 
 
 def look_at(stream: VideoStream, frame: VideoFrame) -> Look:
@@ -288,7 +278,6 @@ Steps = Callable[[Look], list[Step]]
 
 
 def _graph(width: int, height: int, pixel_format: str) -> tuple[Graph, Any, Any]:
-    """Return a graph with its source and its sink."""
     graph = av.filter.Graph()
     return graph, graph.add("buffer", _source(width, height, pixel_format)), graph.add("buffersink")
 
@@ -391,7 +380,7 @@ def shown(
         steps += [("setparams", tags)]
     if look.alpha:  # Transparent parts become black.
         steps += [("scale", None), ("format", "gbrap"), ("premultiply", "inplace=1"), ("format", "gbrp")]
-    if look.needs_map:
+    if look.transfer in HDR or look.primaries in WIDE:  # Its colours do not fit into those of HD.
         steps += [("scale", None), ("format", "rgb48le"), ("haldclut", None)]
     elif film and look.colours[:2] != ("bt709", False) and look.is_planar:
         # More exact than `scale` and ten times as fast.
