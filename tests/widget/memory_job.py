@@ -3,6 +3,7 @@
 import threading
 import time
 from concurrent.futures import Future
+from contextlib import contextmanager
 
 from comm.base_comm import BaseComm
 
@@ -76,12 +77,25 @@ class KeptComm(BaseComm):
     def __init__(self):
         self.sent = []
         self.arrived = threading.Condition()
+        self.fails = None
         super().__init__(target_name="jupyter.widget")
 
     def publish_msg(self, msg_type, data=None, metadata=None, buffers=None, **keys):
         with self.arrived:
+            if self.fails is not None:
+                self.fails += 1
+                self.arrived.notify_all()
+                raise OSError("the connection is cut")
             self.sent.append((data or {}, list(buffers or ())))
             self.arrived.notify_all()
+
+    @contextmanager
+    def cut(self):
+        """Let nothing through until a message was lost in the block and after it."""
+        self.fails = 0
+        yield
+        self.wait_for(lambda: self.fails)
+        self.fails = None
 
     def custom(self):
         """Custom messages so far, each with its buffers."""

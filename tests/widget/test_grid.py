@@ -1,5 +1,6 @@
 """The grid widget and its static forms: of a sweep in any state, and of a storyboard."""
 
+import ast
 import json
 import re
 from concurrent.futures import Future
@@ -31,6 +32,7 @@ from kling_nb.job.job import Job
 from kling_nb.notebook.card import grid as grid_card
 from kling_nb.notebook.card.grid import layout_of
 from kling_nb.notebook.card.mark import Mark
+from kling_nb.notebook.widgets import base
 from kling_nb.notebook.widgets import grid as grid_widget
 from kling_nb.notebook.widgets.feed import BEAT, Feed
 from kling_nb.notebook.widgets.grid import GridWidget, StoryboardSource, SweepSource, Wholes
@@ -114,9 +116,21 @@ def js_typedef(name):
 # -- both ends agree -------------------------------------------------------------------
 
 
-def test_commands_and_notices():
-    assert js_list("COMMANDS") == list(grid_widget.COMMANDS)
-    assert js_list("NOTICES") == list(grid_widget.NOTICES)
+def test_commands(pair):
+    assert set(js_list("COMMANDS")) == set(pair[0]._handlers(()))
+
+
+def test_the_kernel_sends_only_notices_that_are_listed():
+    trees = [ast.parse(Path(one.__file__).read_text(encoding="utf-8")) for one in (grid_widget, base)]
+    sent = {
+        value.value
+        for tree in trees
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Dict)
+        for key, value in zip(node.keys, node.values, strict=True)
+        if isinstance(key, ast.Constant) and key.value == "kind" and isinstance(value, ast.Constant)
+    }
+    assert sent | {"result"} == set(js_list("NOTICES"))  # `strip.py` sends results
 
 
 def test_fields(pair):
@@ -148,6 +162,15 @@ def test_the_snapshot_says_where_each_cell_stands(pair):
     assert "refused" in msg["cells"][2]["message"]
     assert msg["summary"] == "1 of 4 ready, 1 without a result, 2 to come"
     json.dumps(msg)
+
+
+def test_what_could_not_be_sent_is_sent_later(pair, study):
+    _, comm = pair
+    comm.ask("snapshot")
+    begin(study[3], Submitted("r-3"))
+    with comm.cut():
+        study._notify(study[3])
+    comm.wait_for(lambda: any(cell["state"] == "IN_QUEUE" for m in comm.updates() for cell in m["cells"][3:]))
 
 
 def test_changes_are_reported(pair, study):

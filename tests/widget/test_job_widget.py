@@ -320,3 +320,26 @@ def test_while_a_job_runs_a_beat_comes_where_nothing_is_new():
     before = beats()
     widget._send_updates()
     assert beats() == before
+
+
+def test_what_could_not_be_sent_is_sent_later(job, clip):
+    widget, comm = widget_of(job)
+    with comm.cut():
+        job._apply(Logged("one"))
+    with comm.cut():
+        ready(job, clip)
+
+    def arrived():
+        return any(
+            take["state"] == "READY"
+            for content, _ in comm.custom()
+            if content["kind"] == "takes"
+            for take in content["msg"]["takes"]
+        )
+
+    comm.wait_for(arrived)
+    comm.wait_for(lambda: comm.traits().get("state") == "READY")
+    job.finished_at += 1
+    widget._takes.refresh()
+    comm.wait_for(comm.updates)
+    assert [line[1] for update in comm.updates() for line in update["lines"]] == ["one"]

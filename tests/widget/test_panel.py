@@ -19,7 +19,6 @@ from kling_nb.errors import InputError, UnknownEndpoint
 from kling_nb.events import State
 from kling_nb.job.plan import GET_BACK, PREVIEW_AGAIN
 from kling_nb.ledger import Intent
-from kling_nb.notebook.widgets.compose import Attachments
 from kling_nb.notebook.widgets.feed import Feed
 from kling_nb.notebook.widgets.library import PAGE, RECOMMENDED
 from kling_nb.notebook.widgets.takes import StripTake
@@ -225,6 +224,12 @@ def test_pieces_out_of_order_are_refused(page):
     assert "Choose the file again" in page.refusal("preview", file="0" * 64)
 
 
+def test_what_could_not_be_sent_is_sent_later(panel, page):
+    with page.comm.cut():
+        job = panel.submit(prompt=PROMPT)
+    page.wait_ready(job.id)
+
+
 def test_history_searches_filters_and_pages(session, page):
     for number in range(PAGE + 5):
         note(session, f"fox number {number}", state=State.READY if number % 2 else State.FAILED)
@@ -301,7 +306,7 @@ def test_reuse_names_files_that_are_not_kept(session, page):
 def test_the_view_of_a_job_says_that_another_endpoint_is_used(session, tmp_cwd):
     Image.new("RGB", (512, 512), "teal").save("pond.png")
     job = session.submit("a heron", image="pond.png", endpoint="v1-pro", aspect_ratio="9:16")
-    assert StripTake(1, job).describe(Attachments())["notices"].splitlines() == [
+    assert StripTake(1, job).describe({})["notices"].splitlines() == [
         "v1-pro takes no image; v1-pro-image is used instead.",
         "The video has the shape of the image, so aspect_ratio 9:16 may have no effect.",
     ]

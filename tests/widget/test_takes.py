@@ -26,7 +26,6 @@ from kling_nb.job.plan import Outcome
 from kling_nb.notebook.card import mark as served
 from kling_nb.notebook.card.job import with_earlier
 from kling_nb.notebook.widgets import takes
-from kling_nb.notebook.widgets.compose import Attachments
 from kling_nb.notebook.widgets.takes import (
     StripTake,
     cell_of,
@@ -256,7 +255,7 @@ def test_a_gif_is_made_once_and_sent_in_pieces(tmp_path):
     assert (reply["msg"]["name"], reply["msg"]["content_type"]) == ("clip.gif", "image/gif")
     reply, _ = comm.ask("gif", {"key": 1, "offset": 100, "length": 10}, number=2)
     assert reply["msg"]["offset"] == 100
-    made = Path(widget._takes._gifs.name)
+    made = Path(widget._takes._gifs._folder.name)
     widget.close()
     assert not made.exists()
 
@@ -383,7 +382,8 @@ def test_long_inputs_are_not_sent_whole(tmp_path):
         files={},
     )
     job.request.endpoint.parameter("prompt")
-    entry = widget_of(job)[0]._takes.takes[0].describe(Attachments())
+    widget = widget_of(job)[0]
+    (entry,) = widget._takes._list()
     assert len(entry["input"]["image_url"]) <= 4000
     assert entry["input"]["photo"] == "cat.png"
 
@@ -500,3 +500,12 @@ def test_a_shot_after_any_endpoint_is_made_from_an_image(home, name):
     job = SimpleNamespace(request=SimpleNamespace(endpoint=endpoint(name), input={"duration": "5"}))
     chosen, start, _ = next_request(job)
     assert (chosen.short_name, start) == ("v1-pro-image", "image_url")
+
+
+def test_a_request_with_a_parameter_that_no_longer_exists_is_shown():
+    """An old row of the ledger has what its endpoint had then."""
+    job = MemoryJob()
+    job.request = VideoRequest(job.request.endpoint, {**job.request.input, "cinema": True}, {})
+    fields = StripTake(1, job).fields()
+    assert fields["cell"] == ""
+    assert "cinema" in fields["no_cell"]

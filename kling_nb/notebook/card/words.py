@@ -11,17 +11,19 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from kling_nb.catalog import Control, shipped
 from kling_nb.catalog.endpoint import units_text
-from kling_nb.errors import ResponseError
-from kling_nb.events import JobState, State
+from kling_nb.errors import KlingError, ResponseError
+from kling_nb.events import State
 from kling_nb.fal.replies import Charge, Reached, charge_of
 from kling_nb.job.plan import WORDS, Outcome
 from kling_nb.ledger import Entry
-from kling_nb.request.request import VideoRequest
 from kling_nb.video import Video
+
+if TYPE_CHECKING:
+    from kling_nb.job.job import Job
 
 PREVIEW = "free preview"
 NOT_CHARGED = "not charged"
@@ -162,6 +164,11 @@ def clean(text: str) -> str:
 def clip(text: str, length: int) -> str:
     """Return `text`, cut to `length` characters with an ellipsis."""
     return text if len(text) <= length else text[: length - 1].rstrip() + "…"
+
+
+def error_text(error: Exception) -> str:
+    """Return an error as text for the user."""
+    return clip(str(error) if isinstance(error, KlingError) else f"{type(error).__name__}: {error}", 2_000)
 
 
 def state_of(card: Card) -> State | None:
@@ -365,24 +372,7 @@ def _value(value: Any) -> str:
         return str(value)
 
 
-class FinishedJob(Protocol):
-    """What is needed of a job."""
-
-    @property
-    def request(self) -> VideoRequest: ...  # noqa: D102 -- this and the rest: as `kling_nb.Job`
-    @property
-    def backend(self) -> str: ...  # noqa: D102
-    @property
-    def state(self) -> JobState: ...  # noqa: D102
-    @property
-    def reused(self) -> bool: ...  # noqa: D102
-    @property
-    def outcome(self) -> Outcome | None: ...  # noqa: D102
-    @property
-    def made_on(self) -> str: ...  # noqa: D102
-
-
-def cost(job: FinishedJob) -> str:
+def cost(job: Job) -> str:
     """Return what the job cost, as far as it is known; empty while the job runs."""
     now, error = job.state, job.state.error
     if job.reused and now.state.finished:

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import mimetypes
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import anywidget
 from traitlets import TraitError
 
 from kling_nb.errors import MediaError, UsageError
+from kling_nb.notebook.card.words import error_text
 from kling_nb.notebook.ipykernel_quirks import has_viewer
-from kling_nb.notebook.widgets.feed import BEAT, Channel
-from kling_nb.notebook.widgets.takes import error_text
+from kling_nb.notebook.widgets.feed import BEAT, Channel, Feed
 
 Answer = tuple[dict[str, Any], list[bytes]]
 """The `msg` of a reply, and its buffers."""
@@ -32,15 +33,24 @@ _INTERRUPTED = "The kernel was interrupted. %kling jobs lists what was submitted
 
 
 class LiveWidget(anywidget.AnyWidget):
-    """A widget that opens only for a viewer, and shows the errors of its observers.
+    """A widget that opens only for a viewer, is updated by the feed, and shows the errors of its observers.
 
     A program that runs a notebook unattended saves every model that was ever opened, with its source. So the
     model opens only if someone may see it, or if another widget contains this one and reads `model_id`.
 
     An exception in an observer is shown in the views. Code that sets a trait gets the exception too.
+
+    Threads: create it on the cell's thread. Commands may arrive on any thread (ipykernel 7.0 to 7.3 runs
+    them on a subshell's). Updates are sent from the feed's thread.
     """
 
     _unopened = False
+    _channel: Channel | None = None
+
+    def _connect(self, feed: Feed) -> None:
+        """Begin to answer commands and to send updates. Call it at the end of `__init__`."""
+        self.on_msg(self._on_message)
+        self._channel = feed.channel(self._send_updates)
 
     def open(self) -> None:
         """Open the model in the front end, if someone may see it."""
@@ -58,8 +68,10 @@ class LiveWidget(anywidget.AnyWidget):
         return str(super().model_id)
 
     def close(self) -> None:
-        """Remove the views."""
+        """Remove the views. Jobs go on."""
         self._unopened = False
+        if self._channel:  # None if `__init__` failed
+            self._channel.close()
         super().close()
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
@@ -87,35 +99,45 @@ class LiveWidget(anywidget.AnyWidget):
         """Show an observer's exception in the views. Any thread."""
         raise NotImplementedError
 
-    @staticmethod
-    def _beat(channel: Channel | None, *, running: bool) -> None:
+    def _send_updates(self) -> bool:
+        """Send one message with what is new; see `Send`. The feed's thread."""
+        raise NotImplementedError
+
+    def _notify(self) -> None:
+        """Ask the feed for a turn, because something is new. Any thread."""
+        if self._channel:
+            self._channel.notify()
+
+    def _beat(self, *, running: bool) -> None:
         """Ask for a turn in `BEAT` seconds if a job runs. Then a message is due, also if nothing is new.
 
         A page that hears nothing for three beats says that the kernel does not answer. Not every front end
         reports that a kernel has ended, and a page that asked would get no answer from a busy one.
         """
-        if running and channel is not None:
-            channel.notify(after=BEAT)
+        if running and self._channel:
+            self._channel.notify(after=BEAT)
+
+    def _handlers(self, buffers: Sequence[Any]) -> Mapping[str, Handler]:
+        """Return the handler of each kind of command. `buffers` are those of the command's message."""
+        raise NotImplementedError
+
+    def _on_message(self, _widget: Any, content: Any, buffers: Any) -> None:
+        """Answer a view's command `{id, kind, msg}` with one "reply", also if the command is wrong."""
+        command = content if isinstance(content, dict) else {}
+        reply(self.send, command.get("id"), lambda: run_command(command, self._handlers(buffers or ())))
 
 
-def answer_command(send: Callable[..., None], content: Any, handlers: Mapping[str, Handler]) -> None:
-    """Answer a view's command `{id, kind, msg}` with one "reply", also if the command is wrong.
+def run_command(command: Mapping[str, Any], handlers: Mapping[str, Handler]) -> Answer | Future[Any]:
+    """Carry out a command `{kind, msg}`, and return its answer.
 
-    Args:
-        send: The widget's `send`.
-        content: The command as it came.
-        handlers: A handler for each kind of command.
+    Raises:
+        UsageError: There is no such command.
     """
-    command = content if isinstance(content, dict) else {}
-    kind = command.get("kind")
-    msg = command["msg"] if isinstance(command.get("msg"), dict) else {}
-
-    def answer() -> Answer | Future[Any]:
-        if not isinstance(kind, str) or kind not in handlers:
-            raise UsageError(f"Unknown command {kind!r}. Available: {', '.join(handlers)}.")
-        return handlers[kind](msg)
-
-    reply(send, command.get("id"), answer)
+    kind, msg = command.get("kind"), command.get("msg")
+    handle = handlers.get(kind) if isinstance(kind, str) else None
+    if handle is None:
+        raise UsageError(f"Unknown command {kind!r}. Available: {', '.join(handlers)}.")
+    return handle(msg if isinstance(msg, dict) else {})
 
 
 def reply(send: Callable[..., None], number: Any, answer: Callable[[], Answer | Future[Any]]) -> None:
@@ -168,7 +190,8 @@ def read_chunk(path: Path, msg: Mapping[str, Any]) -> Answer:
         UsageError: Offset or length are no whole numbers, or out of range.
         MediaError: The file cannot be read.
     """
-    offset, length = _whole_number(msg, "offset", 0), _whole_number(msg, "length", 1)
+    offset = whole_number("offset", msg.get("offset"), 0)
+    length = whole_number("length", msg.get("length"), 1)
     if length > CHUNK_LIMIT:
         raise UsageError(f"length is {length}. One message has at most {CHUNK_LIMIT} bytes.")
     try:
@@ -183,8 +206,45 @@ def read_chunk(path: Path, msg: Mapping[str, Any]) -> Answer:
     return about, [piece]
 
 
-def _whole_number(msg: Mapping[str, Any], name: str, least: int) -> int:
-    value = msg.get(name)
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise UsageError(f"{name} is {value!r}. It must be a whole number from {least} on.")
+def whole_number(name: str, value: Any, least: int, most: int | None = None) -> int:
+    """Return a whole number of a message.
+
+    Raises:
+        UsageError: It is none, or out of range.
+    """
+    if type(value) is not int or value < least or (most is not None and value > most):
+        end = "on" if most is None else f"to {most}"
+        raise UsageError(f"{name} is {value!r}. It must be a whole number from {least} {end}.")
     return value
+
+
+class MadeFiles:
+    """Files that are made for a page, which fetches them in pieces. They are gone after `close`.
+
+    Args:
+        prefix: Of the name of their temporary folder.
+    """
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+        self._folder: TemporaryDirectory[str] | None = None
+
+    def piece(self, name: str, make: Callable[[Path], object], msg: Mapping[str, Any]) -> Answer:
+        """Return a piece of a file, as `read_chunk`. The call for the first piece makes the file.
+
+        Args:
+            name: Name of the file.
+            make: Writes it to a path.
+            msg: The command's `{"offset": …, "length": …}`, as it came.
+        """
+        if self._folder is None:
+            self._folder = TemporaryDirectory(prefix=self._prefix)
+        path = Path(self._folder.name) / name
+        if not path.exists() or not msg.get("offset"):
+            make(path)
+        return read_chunk(path, msg)
+
+    def close(self) -> None:
+        """Delete the files."""
+        if self._folder is not None:
+            self._folder.cleanup()

@@ -20,11 +20,13 @@ from kling_nb.job.job import Job
 from kling_nb.job.plan import Outcome, Plan, own_price
 from kling_nb.ledger import Entry
 from kling_nb.notebook.card.html import poster_of
+from kling_nb.notebook.card.words import error_text
 from kling_nb.notebook.flags import as_cell
 from kling_nb.notebook.widgets import library
+from kling_nb.notebook.widgets.base import whole_number
 from kling_nb.notebook.widgets.feed import BEAT
 from kling_nb.notebook.widgets.library import JobQueue
-from kling_nb.notebook.widgets.takes import cell_of, check_quote, error_text, quote_of
+from kling_nb.notebook.widgets.takes import cell_of, check_quote, quote_of
 from kling_nb.request.local_file import LocalFile
 from kling_nb.request.request import VideoRequest
 from kling_nb.session import Session
@@ -79,7 +81,7 @@ class Desk:
     def history(self, msg: Mapping[str, Any]) -> dict[str, Any]:
         """Return a page of the ledger, without the jobs that run here; or of the studio's library."""
         if msg.get("kept") == "studio":
-            number = library.page_number(msg)
+            number = whole_number("page", msg.get("page", 0), 0)
             found, total = self.session._shared_page(number * library.PAGE, library.PAGE)
             return {"page": number, "total": total, "rows": [library.shared_row(one) for one in found]}
         return library.page(self.session.ledger, msg, tuple(job.id for job in self.queue.running))
@@ -220,9 +222,7 @@ class Desk:
             endpoint, inputs = self.session.endpoint(entry.endpoint), dict(entry.input)
         else:
             request = self.job(job_id).request
-            files = {path: self.files.adopt(file).to_json() for path, file in request.files.items()}
-            # `body` puts a text in the place of each file; here it is the panel's reference to the file.
-            endpoint, inputs = request.endpoint, request.body(files)  # type: ignore[arg-type]
+            endpoint, inputs = request.endpoint, self.files.input_of(request)
         values, missing = {}, []
         for name, value in inputs.items():
             resolved = self._with_references(value)
@@ -494,11 +494,14 @@ class Attachments:
         self._files[digest] = file = Attachment(digest, name, content_type, content)
         return file
 
-    def adopt(self, file: LocalFile) -> Attachment:
-        """Add a file of an earlier request."""
-        with self._lock:
-            attachment = Attachment(file.sha256, file.name, file.content_type, file)
-            return self._files.setdefault(file.sha256, attachment)
+    def input_of(self, request: VideoRequest) -> dict[str, Any]:
+        """Add the files of an earlier request. Return its input with a reference in the place of each."""
+        references: Any = {}  # `body` puts a text in the place of each file; here it is a reference
+        for path, file in request.files.items():
+            with self._lock:
+                attachment = Attachment(file.sha256, file.name, file.content_type, file)
+                references[path] = self._files.setdefault(file.sha256, attachment).to_json()
+        return request.body(references) if references else dict(request.input)
 
     def get(self, digest: Any) -> Attachment:
         """Return the file of an id.

@@ -19,11 +19,14 @@ from itertools import count
 log = logging.getLogger(__name__)
 
 Send = Callable[[], bool]
-"""Sends one message with what is new. True asks for another turn."""
+"""Sends one message with what is new. True asks for another turn. What is new stays so if it raises."""
 
 
 BEAT = 15.0
 """Seconds after which a widget with a running job sends a message, also if nothing is new."""
+
+RETRY = 1.0
+"""Seconds until a channel whose message could not be sent has another turn."""
 
 _SLACK = 1e-6
 """Seconds that count as none, because sums of floats are not exact."""
@@ -143,15 +146,14 @@ class Feed:
 
     def _send(self, channel: Channel) -> None:
         try:
-            again = channel.send()
+            if channel.send():
+                self.enqueue(channel)
         except Exception:
             # Other widgets must go on. What a thread prints appears in an unrelated cell, so this warns once.
             level = logging.DEBUG if self._warned else logging.WARNING
             self._warned = True
             log.log(level, "A widget could not be updated. Jobs go on.", exc_info=True)
-            return
-        if again:
-            self.enqueue(channel)
+            self.enqueue(channel, RETRY)
 
     def _start_thread(self) -> None:
         """Start the thread if there is none: at first use, and after a fork."""

@@ -8,8 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any, Protocol
+from typing import Any
 
 from traitlets import Int, Unicode
 
@@ -22,66 +21,29 @@ from kling_nb.notebook.card.grid import is_local, layout_of, prompt_of
 from kling_nb.notebook.card.html import poster_of
 from kling_nb.notebook.card.mark import served_url
 from kling_nb.notebook.card.sheet import sheet
-from kling_nb.notebook.card.words import NOT_SUBMITTED, cost
+from kling_nb.notebook.card.words import NOT_SUBMITTED, clip, cost, error_text
 from kling_nb.notebook.widgets.base import (
     Answer,
     Handler,
     LiveWidget,
-    answer_command,
+    MadeFiles,
     poster_thread,
     read_chunk,
+    whole_number,
 )
-from kling_nb.notebook.widgets.feed import BEAT, FEED, Channel, Feed
+from kling_nb.notebook.widgets.feed import BEAT, FEED, Feed
 from kling_nb.notebook.widgets.strip import ResultViews
-from kling_nb.notebook.widgets.takes import button_price, clip, error_text, steps_of
+from kling_nb.notebook.widgets.takes import button_price, steps_of
 from kling_nb.request.request import shape_of
 from kling_nb.sweeps.storyboard import Storyboard, document_path
 from kling_nb.sweeps.sweep import Sweep, SweepCell
 from kling_nb.video import Video
 
-COMMANDS = (
-    *("snapshot", "poster", "chunk", "start", "retry", "resume", "cancel", "rate", "result"),
-    *("sheet", "arrange", "replace", "join", "save"),
-)
-"""Kinds of command from a view, `{id, kind, msg}`. Each is answered by one "reply"."""
-NOTICES = ("reply", "update", "result", "beat", "fault")
-"""Kinds of message to a view."""
 _STATIC = Path(__file__).parents[2] / "static"
 _FIRST_WHOLE = 0.5
 """Seconds until pages that were not answered are sent everything. By then, most have asked."""
 _COMPARED = 4
 """Cells that are compared at most."""
-
-
-class GridSource(Protocol):
-    """What the grid shows: a sweep or a storyboard."""
-
-    id: str
-
-    @property
-    def count(self) -> int: ...  # noqa: D102 -- this and the rest: as `SweepSource`
-    @property
-    def done(self) -> bool: ...  # noqa: D102
-    @property
-    def started(self) -> bool: ...  # noqa: D102
-    @property
-    def summary(self) -> str: ...  # noqa: D102
-    @property
-    def money(self) -> str: ...  # noqa: D102
-    @property
-    def items(self) -> Sweep | Storyboard: ...  # noqa: D102
-    def describe(self) -> dict[str, Any]: ...  # noqa: D102
-    def board(self) -> dict[str, Any] | None: ...  # noqa: D102
-    def change(self, kind: str, msg: Mapping[str, Any]) -> Future[Answer]: ...  # noqa: D102
-    def cell(self, at: int) -> dict[str, Any]: ...  # noqa: D102
-    def video(self, at: int) -> Video: ...  # noqa: D102
-    def job(self, at: int) -> Job: ...  # noqa: D102
-    def start(self) -> None: ...  # noqa: D102
-    def retry(self, at: int) -> None: ...  # noqa: D102
-    def resume(self, at: int) -> None: ...  # noqa: D102
-    def adopt(self, job: Job) -> None: ...  # noqa: D102
-    def cancel(self, at: int | None) -> Future[str]: ...  # noqa: D102
-    def subscribe(self, listener: Callable[[int], None]) -> Callable[[], None]: ...  # noqa: D102
 
 
 class Wholes:
@@ -123,9 +85,6 @@ class GridWidget(LiveWidget):
     Traits hold what may be saved. The rest is custom messages, and a view asks for it ("snapshot"). Until one
     was answered, some updates have everything too: see `Wholes`.
 
-    Threads: create it on the cell's thread. Commands may arrive on any thread, updates are sent from the
-    feed's thread.
-
     Args:
         source: The sweep or storyboard.
         feed: Sends the updates; by default the kernel's feed.
@@ -138,20 +97,16 @@ class GridWidget(LiveWidget):
     count = Int(help="Number of cells.").tag(sync=True)
     summary = Unicode(help="The progress as text.").tag(sync=True)
 
-    _channel: Channel | None = None
-
     def __init__(self, source: GridSource, *, feed: Feed = FEED) -> None:
         self._source = source
         self._lock = threading.Lock()
         self._changed: set[int] = set()
         self._revision = 0
-        self._cells_due = False
         self._wholes = Wholes()
-        self._sheets: TemporaryDirectory[str] | None = None
+        self._sheets = MadeFiles("kling-sheet-")
         self._results = ResultViews(self._jobs_of, send=self.send, notify=self._notify, on_start=source.adopt)
         super().__init__(sweep_id=source.id, count=source.count, summary=source.summary)
-        self.on_msg(self._on_message)
-        self._channel = feed.channel(self._send_updates)
+        self._connect(feed)
         self._leave = source.subscribe(self._on_cell)
         if not source.done:
             self._on_cell(0)  # for events before the subscription
@@ -159,11 +114,9 @@ class GridWidget(LiveWidget):
     def close(self) -> None:
         """Remove the views and the subscription. The sweep goes on."""
         if self._channel:
-            self._channel.close()
             self._leave()
             self._results.close()
-            if self._sheets is not None:
-                self._sheets.cleanup()
+            self._sheets.close()
         super().close()
 
     def __repr__(self) -> str:
@@ -175,12 +128,7 @@ class GridWidget(LiveWidget):
         """Note that a cell has changed. The background thread."""
         with self._lock:
             self._changed.add(at)
-            self._cells_due = True
         self._notify()
-
-    def _notify(self) -> None:
-        if self._channel:
-            self._channel.notify()
 
     def _jobs_of(self, name: str) -> list[Job]:
         """Return the jobs of the cells in `name`, separated by spaces: of one that is opened, or of some."""
@@ -191,23 +139,27 @@ class GridWidget(LiveWidget):
         """Send one message with all cells that changed, or with everything. The feed's thread."""
         with self._lock:
             changed, self._changed = sorted(self._changed), set()
-            due, self._cells_due = self._cells_due, False
             whole = self._wholes.take()
             next_whole = self._wholes.delay()
         if next_whole is not None and not self._source.done and self._channel:
             self._channel.notify(after=next_whole)
         running = self._running
-        self._beat(self._channel, running=running)
-        if whole:
-            state = self._snapshot()
-        elif due:
-            state = self._progress()  # before the cells: what changes from here on is in the next message
-            state["cells"] = [self._source.cell(at) for at in changed]
-        else:
-            if running and not self._results.due:
-                self.send({"kind": "beat"})
-            return self._results.send_update()
-        self.send({"kind": "update", "msg": state})
+        self._beat(running=running)
+        try:
+            if whole:
+                state = self._snapshot()
+            elif changed:
+                state = self._progress()  # before the cells: what changes from here on is in the next message
+                state["cells"] = [self._source.cell(at) for at in changed]
+            else:
+                if running and not self._results.due:
+                    self.send({"kind": "beat"})
+                return self._results.send_update()
+            self.send({"kind": "update", "msg": state})
+        except Exception:
+            with self._lock:
+                self._wholes = Wholes()  # the next message has everything
+            raise
         self._set_traits(summary=state["summary"])
         return True
 
@@ -235,12 +187,12 @@ class GridWidget(LiveWidget):
 
     # -- From the views
 
-    def _on_message(self, _widget: Any, content: Any, buffers: Any) -> None:
-        handlers: dict[str, Handler] = {
+    def _handlers(self, buffers: Sequence[Any]) -> Mapping[str, Handler]:
+        return {
             "snapshot": lambda msg: self._answer_snapshot(),
             "poster": lambda msg: poster_thread().submit(lambda: ({}, [poster_of(self._video(msg))])),
             "chunk": lambda msg: read_chunk(self._video(msg).path, msg),
-            "result": lambda msg: self._answer_result(msg, buffers or ()),
+            "result": lambda msg: self._answer_result(msg, buffers),
             "rate": lambda msg: poster_thread().submit(lambda: self._rate(msg)),
             "start": lambda msg: self._act(self._source.start),
             "retry": lambda msg: self._act(lambda: self._again(self._source.retry, msg)),
@@ -252,7 +204,6 @@ class GridWidget(LiveWidget):
             "join": lambda msg: self._source.change("join", msg),
             "save": lambda msg: self._source.change("save", msg),
         }
-        answer_command(self.send, content, handlers)
 
     def _answer_snapshot(self) -> Answer:
         with self._lock:
@@ -300,22 +251,15 @@ class GridWidget(LiveWidget):
 
     def _sheet(self, msg: Mapping[str, Any]) -> Answer:
         """Return a piece of a contact sheet. The call for the first piece makes the sheet, which is slow."""
-        if self._sheets is None:
-            self._sheets = TemporaryDirectory(prefix="kling-sheet-")
-        path = Path(self._sheets.name) / ("contact-sheet.png" if msg.get("png") else "contact-sheet.html")
-        if not path.exists() or not msg.get("offset"):
-            sheet(self._source.items, path, overwrite=True)
-        return read_chunk(path, msg)
+        name = "contact-sheet.png" if msg.get("png") else "contact-sheet.html"
+        return self._sheets.piece(name, lambda path: sheet(self._source.items, path, overwrite=True), msg)
 
     def _with_take(self, msg: Mapping[str, Any]) -> dict[str, Any]:
         """Return the message with the video of the take that it names, in the result of its shot."""
         return {**msg, "video": self._results.video(str(msg.get("cell")), msg.get("key"))}
 
     def _number(self, msg: Mapping[str, Any]) -> int:
-        at = msg.get("cell")
-        if isinstance(at, bool) or not isinstance(at, int) or not 0 <= at < self._source.count:
-            raise UsageError(f"cell is {at!r}. It must be a whole number from 0 to {self._source.count - 1}.")
-        return at
+        return whole_number("cell", msg.get("cell"), 0, self._source.count - 1)
 
     def _video(self, msg: Mapping[str, Any]) -> Video:
         return self._source.video(self._number(msg))
@@ -731,6 +675,10 @@ class StoryboardSource:
             self._listeners.pop(key, None)
 
         return leave
+
+
+GridSource = SweepSource | StoryboardSource
+"""What the grid shows."""
 
 
 def live_view(shown: Sweep | Storyboard) -> GridWidget:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +14,15 @@ from kling_nb.job.job import Job, Presenter
 from kling_nb.notebook.card import html as card
 from kling_nb.notebook.card.job import Bundle, card_of_file, job_bundle, text_bundle, view_of
 from kling_nb.notebook.card.mark import VIEW, Mark
+from kling_nb.notebook.card.words import clip
 from kling_nb.notebook.ipykernel_quirks import has_viewer
-from kling_nb.notebook.widgets.base import LiveWidget, answer_command
-from kling_nb.notebook.widgets.feed import FEED, Channel, Feed
+from kling_nb.notebook.widgets.base import Handler, LiveWidget
+from kling_nb.notebook.widgets.feed import FEED, Feed
 from kling_nb.notebook.widgets.strip import TakeStrip
-from kling_nb.notebook.widgets.takes import JobLike, clip, saved_fields
+from kling_nb.notebook.widgets.takes import saved_fields
 from kling_nb.request.request import shape_of
 from kling_nb.video import MediaFile, Video
 
-NOTICES = ("reply", "update", "takes", "beat")
-"""Kinds of message to a view."""
 _PROMPT_LIMIT = 2_000
 _STATIC = Path(__file__).parents[2] / "static"
 
@@ -37,9 +37,7 @@ class JobWidget(LiveWidget):
     `take` and `value` are for programs: set `take` to show another take, observe `value` to get the path of
     the video that is shown. Both can be linked (`jslink`) to other widgets.
 
-    Threads: create it on the cell's thread. Commands may arrive on any thread (ipykernel 7.0 to 7.3 runs
-    them on a subshell's). Updates are sent from the feed's thread, the answer to a cancel from the background
-    thread.
+    The answer to a cancel is sent from the background thread.
 
     Args:
         job: The job to show.
@@ -67,30 +65,24 @@ class JobWidget(LiveWidget):
     takes = Int(1, help="Number of takes.").tag(sync=True)
     value = Unicode(help="Path of the video that is shown; empty until there is one.").tag(sync=True)
 
-    _channel: Channel | None = None
     _strip: TakeStrip | None = None
 
-    def __init__(self, job: JobLike, *, feed: Feed = FEED) -> None:
+    def __init__(self, job: Job, *, feed: Feed = FEED) -> None:
         self._traits_due = False  # the feed's thread only
         strip = TakeStrip([job], send=self.send, notify=self._notify, on_show=self._show)
         super().__init__(take=strip.shown, takes=len(strip.takes), **_job_traits(job))
         self._strip = strip
-        self.on_msg(self._on_message)
-        self._channel = feed.channel(self._send_updates)
+        self._connect(feed)
         strip.start()
-        self._beat(self._channel, running=strip.running)
+        self._beat(running=strip.running)
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-        view = super()._repr_mimebundle_(**kwargs)
-        job = self._takes.current.job
-        return job_bundle(job, view) if isinstance(job, Job) else view
+        return job_bundle(self._takes.current.job, super()._repr_mimebundle_(**kwargs))
 
     def close(self) -> None:
         """Remove the views and the subscriptions to the jobs."""
         if self._strip is not None:  # None if `__init__` failed
             self._strip.close()
-        if self._channel:
-            self._channel.close()
         super().close()
 
     @property
@@ -122,24 +114,18 @@ class JobWidget(LiveWidget):
         self.take = strip.shown
         self._update_traits()
 
-    # -- To the views
-
-    def _notify(self) -> None:
-        if self._channel:
-            self._channel.notify()
-
     def _send_updates(self) -> bool:
         """Send one message with what is new: updates first, traits in the last turn. The feed's thread."""
         strip = self._takes
         if strip.due:
             take = strip.send_update()
-            self._traits_due = self._traits_due or (take is strip.current and self._traits_differ())
+            self._traits_due = self._traits_due or (take in {None, strip.current} and self._traits_differ())
         elif self._traits_due:
-            self._traits_due = False
             self._update_traits()
+            self._traits_due = False
         elif strip.running:
             self.send({"kind": "beat"})
-        self._beat(self._channel, running=strip.running)
+        self._beat(running=strip.running)
         return self._traits_due or strip.due
 
     def _traits_differ(self) -> bool:
@@ -157,13 +143,11 @@ class JobWidget(LiveWidget):
         """Show an observer's exception in the take that is shown."""
         self._takes.show_fault(fault)
 
-    # -- From the views
-
-    def _on_message(self, _widget: Any, content: Any, buffers: Any) -> None:
-        answer_command(self.send, content, self._takes.handlers(buffers or ()))
+    def _handlers(self, buffers: Sequence[Any]) -> Mapping[str, Handler]:
+        return self._takes.handlers(buffers)
 
 
-def _job_traits(job: JobLike) -> dict[str, Any]:
+def _job_traits(job: Job) -> dict[str, Any]:
     """Return the traits that describe a job."""
     request = job.request
     return {

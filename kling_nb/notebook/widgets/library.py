@@ -18,8 +18,10 @@ from kling_nb.events import Event, JobState, State
 from kling_nb.job.job import Job
 from kling_nb.ledger import Entry, Ledger, Selection
 from kling_nb.media import MediaFolder
+from kling_nb.notebook.card.words import clip, error_text
 from kling_nb.notebook.tables import price
-from kling_nb.notebook.widgets.takes import clip, error_text, progress_of
+from kling_nb.notebook.widgets.base import whole_number
+from kling_nb.notebook.widgets.takes import progress_of
 from kling_nb.video.decisions import Decisions, check_rating, read_decisions
 
 if TYPE_CHECKING:
@@ -176,25 +178,13 @@ def page(ledger: Ledger, msg: Mapping[str, Any], without: tuple[str, ...] = ()) 
     Raises:
         UsageError: A value of the message is not allowed.
     """
-    number = page_number(msg)
+    number = whole_number("page", msg.get("page", 0), 0)
     wanted = replace(_selection(ledger, msg), without=without)
     rows, total = ledger.page(wanted, limit=PAGE, offset=number * PAGE)
     answer: dict[str, Any] = {"page": number, "total": total, "rows": [entry_row(entry) for entry in rows]}
     if number == 0:
         answer |= {"endpoints": ledger.tally("endpoint"), "states": ledger.tally("state")}
     return answer
-
-
-def page_number(msg: Mapping[str, Any]) -> int:
-    """Return the number of the page that a message wants.
-
-    Raises:
-        UsageError: It is none.
-    """
-    number = msg.get("page", 0)
-    if isinstance(number, bool) or not isinstance(number, int) or number < 0:
-        raise UsageError(f"page is {number!r}. It must be a whole number from 0 on.")
-    return number
 
 
 def shared_row(shared: Shared) -> dict[str, Any]:
@@ -288,14 +278,28 @@ class JobQueue:
         with self._lock:
             return [job for job in reversed(self._jobs.values()) if not job.done]
 
-    def changes(self) -> tuple[list[dict[str, Any]], list[Job]]:
-        """Return what is new since the last call: rows of new and fields of changed jobs; finished jobs."""
+    @property
+    def due(self) -> bool:
+        """True if there is something to send."""
+        return bool(self._new or self._changed)
+
+    def send_changes(self, send: Callable[[list[dict[str, Any]]], None]) -> list[Job]:
+        """Send what is new: rows of new and fields of changed jobs. Return those of them that have ended.
+
+        What cannot be sent stays new.
+        """
         with self._lock:
             new, changed = self._new, self._changed - self._new
             self._new, self._changed = set(), set()
             jobs = {name: self._jobs[name] for name in (*new, *changed) if name in self._jobs}
-        rows = [job_row(job) if name in new else live_fields(job) for name, job in jobs.items()]
-        return rows, [job for job in jobs.values() if job.state.state.finished]
+        try:
+            send([job_row(job) if name in new else live_fields(job) for name, job in jobs.items()])
+        except Exception:
+            with self._lock:
+                self._new |= new
+                self._changed |= changed
+            raise
+        return [job for job in jobs.values() if job.state.state.finished]
 
     def close(self) -> None:
         """End all subscriptions. The jobs go on."""

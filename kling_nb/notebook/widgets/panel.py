@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from traitlets import Bool, Instance
 
@@ -15,9 +14,9 @@ from kling_nb.errors import UsageError
 from kling_nb.job.job import Job
 from kling_nb.notebook.card.job import panel_bundle
 from kling_nb.notebook.widgets import library
-from kling_nb.notebook.widgets.base import Answer, Handler, LiveWidget, answer_command, poster_thread
+from kling_nb.notebook.widgets.base import Answer, Handler, LiveWidget, poster_thread
 from kling_nb.notebook.widgets.compose import Desk, Draft, is_shared
-from kling_nb.notebook.widgets.feed import FEED, Channel, Feed
+from kling_nb.notebook.widgets.feed import FEED, Feed
 from kling_nb.notebook.widgets.grid import GridWidget, live_view
 from kling_nb.notebook.widgets.strip import ResultViews
 from kling_nb.request.request import VideoRequest
@@ -25,8 +24,6 @@ from kling_nb.session import Session
 from kling_nb.sweeps.storyboard import Storyboard
 from kling_nb.video import Video
 
-NOTICES = ("reply", "update", "draft", "fault", "result", "beat")
-"""Kinds of message to a view."""
 _STATIC = Path(__file__).parents[2] / "static"
 
 
@@ -40,8 +37,7 @@ class Panel(LiveWidget):
     The notebook saves only the switch for desktop notices. A page asks the kernel for everything else
     ("snapshot"), also after a reload.
 
-    Threads: create it on the cell's thread. `submit` may be called from any thread. Commands may arrive on
-    any thread, updates are sent from the feed's thread.
+    `submit` may be called from any thread.
 
     Args:
         session: Runs the jobs; by default the session of the plain functions.
@@ -62,7 +58,6 @@ class Panel(LiveWidget):
     request = Instance(VideoRequest, allow_none=True, help="The composed request, once it is complete.")
     notices = Bool(help="True if a page shows a desktop notice when a job ends.").tag(sync=True)
 
-    _channel: Channel | None = None
     _board: GridWidget | None = None
 
     def __init__(
@@ -77,8 +72,7 @@ class Panel(LiveWidget):
             self._desk.jobs_of, send=self.send, notify=self._notify, on_start=self._desk.queue.add
         )
         super().__init__()
-        self.on_msg(self._on_message)
-        self._channel = feed.channel(self._send_updates)
+        self._connect(feed)
 
     def submit(self, **changes: Any) -> Job:
         """Submit the request of the compose area with these changes, and show the job in the panel.
@@ -102,7 +96,6 @@ class Panel(LiveWidget):
     def close(self) -> None:
         """Remove the views and the subscriptions. The jobs go on."""
         if self._channel:  # None if `__init__` failed
-            self._channel.close()
             self._desk.queue.close()
             self._results.close()
         if self._board is not None:
@@ -117,25 +110,22 @@ class Panel(LiveWidget):
 
     # -- To the views
 
-    def _notify(self) -> None:
-        if self._channel:
-            self._channel.notify()
-
     def _send_updates(self) -> bool:
         """Send one message with what is new in all jobs. The feed's thread."""
         running = bool(self._desk.queue.running)
-        self._beat(self._channel, running=running)
-        rows, finished = self._desk.queue.changes()
-        if not rows:
+        self._beat(running=running)
+        if not self._desk.queue.due:
             if running and not self._results.due:
                 self.send({"kind": "beat"})
             return self._results.send_update()
-        self._revision += 1
-        self.send({"kind": "update", "msg": {"revision": self._revision, "jobs": rows}})
-        for job in finished:
+        for job in self._desk.queue.send_changes(self._send_rows):
             if job.video is not None:
                 self._set_traits(value=job.video)
         return True
+
+    def _send_rows(self, rows: list[dict[str, Any]]) -> None:
+        self._revision += 1
+        self.send({"kind": "update", "msg": {"revision": self._revision, "jobs": rows}})
 
     def _send_draft(self, draft: Draft, request: VideoRequest | None) -> None:
         """Send the draft of one page to the other pages."""
@@ -147,13 +137,26 @@ class Panel(LiveWidget):
 
     # -- From the views
 
-    def _on_message(self, _widget: Any, content: Any, buffers: Any) -> None:
-        handlers: dict[str, Handler] = {
-            kind: partial(handle, self._desk, buffers=buffers or []) for kind, handle in _HANDLERS.items()
+    def _handlers(self, buffers: Sequence[Any]) -> Mapping[str, Handler]:
+        desk = self._desk
+        return {
+            "snapshot": lambda msg: (desk.snapshot(), []),
+            "controls": lambda msg: (desk.controls(msg.get("endpoint")), []),
+            "prices": lambda msg: ({"prices": desk.prices(msg)}, []),
+            "compose": lambda msg: (desk.compose(msg), []),
+            "attach": lambda msg: (desk.attach(msg, buffers), []),
+            "preview": lambda msg: _image_answer(desk.files.get(msg.get("file")).preview()),
+            "submit": lambda msg: ({"job": library.job_row(desk.submit(msg))}, []),
+            "resume": lambda msg: ({"job": library.job_row(desk.resume(msg.get("job")))}, []),
+            "cancel": lambda msg: _cancel(desk, msg.get("job")),
+            "history": lambda msg: _apart(lambda: desk.history(msg), far=msg.get("kept") == "studio"),
+            "open": lambda msg: _apart(lambda: desk.open(msg.get("job")), far=is_shared(msg.get("job"))),
+            "reuse": lambda msg: (desk.reuse(msg.get("job")), []),
+            "code": lambda msg: ({"text": desk.code(msg.get("job"))}, []),
+            "poster": lambda msg: poster_thread().submit(lambda: _image_answer(desk.poster(msg.get("job")))),
+            "result": lambda msg: self._results.answer(msg, buffers),
+            "storyboard": self._open_storyboard,
         }
-        handlers["result"] = partial(self._results.answer, buffers=buffers or ())
-        handlers["storyboard"] = self._open_storyboard
-        answer_command(self.send, content, handlers)
 
     def _open_storyboard(self, msg: Mapping[str, Any]) -> Answer:
         """Make a storyboard of jobs, and return the model of its view, which the page shows in the panel."""
@@ -182,31 +185,3 @@ def _image_answer(jpeg: bytes) -> Answer:
 def _apart(work: Callable[[], dict[str, Any]], *, far: bool) -> Answer | Future[Answer]:
     """Do work at once, or on the thread of the posters if it goes over the network."""
     return poster_thread().submit(lambda: (work(), [])) if far else (work(), [])
-
-
-class _Handle(Protocol):
-    def __call__(self, desk: Desk, msg: Mapping[str, Any], /, buffers: Any) -> Answer | Future[Any]: ...
-
-
-_HANDLERS: dict[str, _Handle] = {
-    "snapshot": lambda desk, msg, buffers: (desk.snapshot(), []),
-    "controls": lambda desk, msg, buffers: (desk.controls(msg.get("endpoint")), []),
-    "prices": lambda desk, msg, buffers: ({"prices": desk.prices(msg)}, []),
-    "compose": lambda desk, msg, buffers: (desk.compose(msg), []),
-    "attach": lambda desk, msg, buffers: (desk.attach(msg, buffers), []),
-    "preview": lambda desk, msg, buffers: _image_answer(desk.files.get(msg.get("file")).preview()),
-    "submit": lambda desk, msg, buffers: ({"job": library.job_row(desk.submit(msg))}, []),
-    "resume": lambda desk, msg, buffers: ({"job": library.job_row(desk.resume(msg.get("job")))}, []),
-    "cancel": lambda desk, msg, buffers: _cancel(desk, msg.get("job")),
-    "history": lambda desk, msg, buffers: _apart(lambda: desk.history(msg), far=msg.get("kept") == "studio"),
-    "open": lambda desk, msg, buffers: _apart(
-        lambda: desk.open(msg.get("job")), far=is_shared(msg.get("job"))
-    ),
-    "reuse": lambda desk, msg, buffers: (desk.reuse(msg.get("job")), []),
-    "code": lambda desk, msg, buffers: ({"text": desk.code(msg.get("job"))}, []),
-    "poster": lambda desk, msg, buffers: poster_thread().submit(
-        lambda: _image_answer(desk.poster(msg.get("job")))
-    ),
-}
-COMMANDS = (*_HANDLERS, "result", "storyboard")
-"""Kinds of command from a view, `{id, kind, msg}`. Each is answered by one "reply"."""

@@ -10,44 +10,30 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from kling_nb.errors import KlingError, MediaError, UsageError
 from kling_nb.events import Event, JobState
+from kling_nb.job.job import Job
 from kling_nb.notebook.card.html import poster_of
 from kling_nb.notebook.card.job import is_same, with_earlier
+from kling_nb.notebook.card.words import clip, error_text
 from kling_nb.notebook.widgets import takes
-from kling_nb.notebook.widgets.base import Answer, Handler, poster_thread, read_chunk
+from kling_nb.notebook.widgets.base import (
+    Answer,
+    Handler,
+    MadeFiles,
+    poster_thread,
+    read_chunk,
+    run_command,
+    whole_number,
+)
 from kling_nb.notebook.widgets.compose import Attachments, with_files
 from kling_nb.notebook.widgets.feed import BEAT
-from kling_nb.notebook.widgets.takes import (
-    JobLike,
-    StripTake,
-    clip,
-    error_text,
-)
+from kling_nb.notebook.widgets.takes import StripTake
 from kling_nb.video import MediaFile, Video
-from kling_nb.video.decisions import read_decisions
+from kling_nb.video.decisions import Decided, read_decisions
 
-COMMANDS = (
-    "snapshot",
-    "cancel",
-    "chunk",
-    "poster",
-    "quote",
-    "generate",
-    "use",
-    "finals",
-    "resume",
-    "gif",
-    "attach",
-    "preview",
-    "decide",
-    "frame",
-    "continue",
-)
-"""Kinds of command from a view, `{id, kind, msg}`. Each is answered by one "reply"."""
 LINES_KEPT = 2_000
 """Log lines that are sent at once, and that a view keeps."""
 
@@ -73,7 +59,7 @@ class ResultViews:
 
     def __init__(
         self,
-        jobs: Callable[[str], Sequence[JobLike]],
+        jobs: Callable[[str], Sequence[Job]],
         *,
         send: Callable[[dict[str, Any]], None],
         notify: Callable[[], None],
@@ -89,11 +75,7 @@ class ResultViews:
         Raises:
             UsageError: The command is wrong.
         """
-        inner = msg.get("msg")
-        handle = self._strip(str(msg.get("of"))).handlers(buffers).get(str(msg.get("kind")))
-        if handle is None:
-            raise UsageError(f"Unknown command {msg.get('kind')!r}. Available: {', '.join(COMMANDS)}.")
-        return handle(inner if isinstance(inner, dict) else {})
+        return run_command(msg, self._strip(str(msg.get("of"))).handlers(buffers))
 
     def video(self, name: str, key: Any) -> Video:
         """Return the video of a take in a result.
@@ -196,7 +178,7 @@ class TakeStrip:
 
     def __init__(
         self,
-        jobs: Sequence[JobLike],
+        jobs: Sequence[Job],
         *,
         send: Callable[[dict[str, Any]], None],
         notify: Callable[[], None],
@@ -211,7 +193,7 @@ class TakeStrip:
         self._list_due = False
         self._revision = 0
         self._numbering = threading.Lock()
-        self._gifs: TemporaryDirectory[str] | None = None
+        self._gifs = MadeFiles("kling-gif-")
         self._files = Attachments()
         first, *others = jobs
         self._cell = None if others else first.cell
@@ -229,8 +211,7 @@ class TakeStrip:
         """End the subscriptions. The jobs go on."""
         for take in list(self.takes):
             _detach(take)
-        if self._gifs is not None:
-            self._gifs.cleanup()
+        self._gifs.close()
 
     @property
     def current(self) -> StripTake:
@@ -253,7 +234,7 @@ class TakeStrip:
 
     # -- Takes
 
-    def _find_chosen(self) -> JobLike | None:
+    def _find_chosen(self) -> Job | None:
         """Return the job of the take that is chosen for the cell, or None."""
         if self._cell is None:
             return None
@@ -266,7 +247,7 @@ class TakeStrip:
         ]
         return max(found)[2] if found else None
 
-    def _append(self, job: JobLike) -> StripTake:
+    def _append(self, job: Job) -> StripTake:
         self._keys += 1
         take = StripTake(self._keys, job)
         self.takes.append(take)
@@ -286,7 +267,7 @@ class TakeStrip:
         take.leave = take.job.subscribe(on_event)
         self._notify(take)  # for events before the subscription
 
-    def _show(self, job: JobLike, *, instead: StripTake | None = None) -> StripTake:
+    def _show(self, job: Job, *, instead: StripTake | None = None) -> StripTake:
         """Show a job, and add it to the strip if it is not there.
 
         Args:
@@ -307,7 +288,7 @@ class TakeStrip:
             self._on_show()
             return take
 
-    def _add(self, job: JobLike) -> None:
+    def _add(self, job: Job) -> None:
         """Add a job to the strip without showing it."""
         with self.changing:
             self._follow(self._append(job))
@@ -319,7 +300,14 @@ class TakeStrip:
             "variable": self._cell.name if self._cell else "",
             "scope": self._cell.scope if self._cell else "",
         }
-        return [{**take.describe(self._files), **names, **self._fields(take)} for take in list(self.takes)]
+        return [
+            {
+                **take.describe(self._files.input_of(take.job.request)),
+                **names,
+                **self._fields(take),
+            }
+            for take in list(self.takes)
+        ]
 
     def _take(self, msg: Mapping[str, Any]) -> StripTake:
         """Return the take that a command names."""
@@ -351,17 +339,21 @@ class TakeStrip:
             The take whose update was sent, or None.
         """
         take = next((take for take in list(self.takes) if take.changed), None)
-        if take is not None:
-            take.changed = False  # before reading, so that later changes are in the next message
-            lines = take.job.lines
-            fields = self._fields(take)
-            new_lines = _lines(lines, take.lines_sent, len(lines))
-            take.lines_sent = len(lines)
-            names = {"key": take.key, "job_id": take.job.id}
-            self._send({"kind": "update", "msg": {**names, **fields, **new_lines}})
-        elif self._list_due:
-            self._list_due = False
-            self._send({"kind": "takes", "msg": {"takes": self._list()}})
+        try:
+            if take is not None:
+                take.changed = False  # before reading, so that later changes are in the next message
+                lines = take.job.lines
+                fields, count = self._fields(take), len(lines)
+                names = {"key": take.key, "job_id": take.job.id}
+                new_lines = _lines(lines, take.lines_sent, count)
+                self._send({"kind": "update", "msg": {**names, **fields, **new_lines}})
+                take.lines_sent = count
+            elif self._list_due:
+                self._list_due = False
+                self._send({"kind": "takes", "msg": {"takes": self._list()}})
+        except Exception:
+            self._list_due = True  # the list has the state of every take
+            raise
         return take
 
     def _fields(self, take: StripTake) -> dict[str, Any]:
@@ -428,7 +420,8 @@ class TakeStrip:
 
     def _generate(self, msg: dict[str, Any]) -> Answer:
         """Start new jobs from a take, and show the first one. The others run in the strip."""
-        take, changes, count = self._take(msg), self._changes(msg), _count(msg)
+        take, changes = self._take(msg), self._changes(msg)
+        count = whole_number("count", msg.get("count", 1), 1, _MOST_AT_ONCE)
         backend, endpoint = msg.get("backend") or None, msg.get("endpoint") or None
         another, quoted = msg.get("new") is True, msg.get("outcome")
         made = takes.submit(
@@ -459,18 +452,15 @@ class TakeStrip:
     def _gif(self, msg: dict[str, Any]) -> Answer:
         """Return a piece of a take's GIF. The call for the first piece makes the GIF, which is slow."""
         video = _video_of(self._take(msg))
-        if self._gifs is None:
-            self._gifs = TemporaryDirectory(prefix="kling-gif-")
-        path = Path(self._gifs.name) / f"{video.path.stem}.gif"
-        if not path.exists() or not msg.get("offset"):
-            video.to_gif(path, overwrite=True)
-        return read_chunk(path, msg)
+        return self._gifs.piece(
+            f"{video.path.stem}.gif", lambda path: video.to_gif(path, overwrite=True), msg
+        )
 
     def _decide(self, msg: dict[str, Any]) -> Answer:
         """Store the rating or the note of a take in its sidecar. It waits while another process does so."""
         take = self._take(msg)
         result = take.job.result
-        if result is None:
+        if not isinstance(result, Decided):
             raise MediaError("This job has no file yet.")
         if "rating" in msg:
             result.rating = msg["rating"]
@@ -526,13 +516,6 @@ def _file_of(take: StripTake) -> Path:
     if path is None:
         raise MediaError(error_text(job.error) if job.error else "This job has no file yet.")
     return path
-
-
-def _count(msg: Mapping[str, Any]) -> int:
-    count = msg.get("count", 1)
-    if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= _MOST_AT_ONCE:
-        raise UsageError(f"count is {count!r}. It must be a whole number from 1 to {_MOST_AT_ONCE}.")
-    return count
 
 
 def _lines(lines: Any, first: int, end: int) -> dict[str, Any]:

@@ -6,12 +6,10 @@ import io
 import json
 import mimetypes
 import re
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from kling_nb._files import write_file
 from kling_nb._lazy import pillow
@@ -26,13 +24,13 @@ from kling_nb.errors import (
     ResultGone,
     UsageError,
 )
-from kling_nb.events import Ending, Event, JobState, Logged, State, ending_of
+from kling_nb.events import Ending, State, ending_of
 from kling_nb.job.plan import WORDS, Outcome, Plan
 from kling_nb.notebook.card.job import source_of
 from kling_nb.notebook.card.mark import served_url
-from kling_nb.notebook.card.words import STATES, cost
+from kling_nb.notebook.card.words import STATES, clip, cost, error_text
 from kling_nb.notebook.flags import as_cell
-from kling_nb.request.local_file import LocalFile
+from kling_nb.notebook.widgets.base import whole_number
 from kling_nb.request.request import VideoRequest, image_endpoint, shape_of, start_parameter
 from kling_nb.video import Video
 from kling_nb.video.decisions import Decided
@@ -40,66 +38,11 @@ from kling_nb.video.frames import poster_frame
 
 if TYPE_CHECKING:
     from kling_nb.job.job import Job
-    from kling_nb.notebook.choice import NamedCell
+    from kling_nb.session import Session
 
 
 TEXT_LIMIT = 4_000
 """Characters of a text in a message. Prompts of all endpoints are shorter."""
-
-
-class JobLike(Protocol):
-    """What the widget needs of a job. `state`, `lines` and `video` change before listeners are called."""
-
-    @property
-    def id(self) -> str: ...  # noqa: D102 -- this and the rest: as `kling_nb.Job`
-    @property
-    def request(self) -> VideoRequest: ...  # noqa: D102
-    @property
-    def backend(self) -> str: ...  # noqa: D102
-    @property
-    def created_at(self) -> float: ...  # noqa: D102
-    @property
-    def finished_at(self) -> float | None: ...  # noqa: D102
-    @property
-    def expected_seconds(self) -> float | None: ...  # noqa: D102
-    @property
-    def reused(self) -> bool: ...  # noqa: D102
-    @property
-    def made_on(self) -> str: ...  # noqa: D102
-    @property
-    def outcome(self) -> Outcome | None: ...  # noqa: D102
-    @property
-    def done(self) -> bool: ...  # noqa: D102
-    @property
-    def state(self) -> JobState: ...  # noqa: D102
-    @property
-    def lines(self) -> Sequence[Logged]: ...  # noqa: D102
-    @property
-    def video(self) -> Video | None: ...  # noqa: D102
-    @property
-    def file(self) -> Path | None: ...  # noqa: D102
-    @property
-    def error(self) -> Exception | None: ...  # noqa: D102
-    @property
-    def notices(self) -> tuple[str, ...]: ...  # noqa: D102
-    @property
-    def variable(self) -> str | None: ...  # noqa: D102
-    @property
-    def result(self) -> Any: ...  # noqa: D102
-    @property
-    def made_from(self) -> str | None: ...  # noqa: D102
-    @property
-    def cell(self) -> NamedCell | None: ...  # noqa: D102
-    @property
-    def maker(self) -> Maker | None: ...  # noqa: D102
-    def subscribe(self, listener: Callable[[Event, JobState], None]) -> Callable[[], None]: ...  # noqa: D102
-    def cancel_soon(self) -> Future[str]: ...  # noqa: D102
-
-
-class FileMarks(Protocol):
-    """What stands for local files on a page: `compose.Attachments`."""
-
-    def adopt(self, file: LocalFile) -> Any: ...  # noqa: D102
 
 
 @dataclass(eq=False)
@@ -116,23 +59,21 @@ class StripTake:
     """
 
     key: int
-    job: JobLike
+    job: Job
     lines_sent: int = 0
     changed: bool = False
     fault: str = ""
     leave: Callable[[], None] | None = None
 
-    def describe(self, files: FileMarks) -> dict[str, Any]:
-        """Return the fields that do not change while the job runs. `files` gives the marks of local files."""
+    def describe(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the fields that do not change while the job runs. `given`: its input for a page."""
         job, request = self.job, self.job.request
-        marks: Any = {path: files.adopt(file).to_json() for path, file in request.files.items()}
-        given = request.body(marks) if marks else request.input
         return {
             "key": self.key,
             "job_id": job.id,
             "endpoint": request.endpoint.id,
             "title": request.endpoint.title,
-            "prompt": clip(request.prompt),
+            "prompt": clip(request.prompt, TEXT_LIMIT),
             "backend": job.backend,
             "created_at": job.created_at,
             "expected": job.expected_seconds,
@@ -172,7 +113,7 @@ class StripTake:
         }
 
 
-def saved_fields(job: JobLike) -> dict[str, Any]:
+def saved_fields(job: Job) -> dict[str, Any]:
     """Return the fields that change and may be saved with the notebook."""
     video = job.video
     return {
@@ -206,7 +147,7 @@ _LINES_READ = 5
 """Log lines in which a percentage is looked for, from the newest on."""
 
 
-def progress_of(job: JobLike) -> float | None:
+def progress_of(job: Job) -> float | None:
     """Return how far a running job is by the last percentage in its log, from 0 to 1, or None."""
     if job.state.state is not State.IN_PROGRESS:
         return None
@@ -217,24 +158,14 @@ def progress_of(job: JobLike) -> float | None:
     return None
 
 
-def _outcome_text(job: JobLike) -> str:
+def _outcome_text(job: Job) -> str:
     """Return what the claim decided, if it was no new submission. `cost` says that a take was reused."""
     if job.outcome in {None, Outcome.SUBMIT, Outcome.REUSE, Outcome.COPY, Outcome.LIBRARY}:
         return ""
     return WORDS[job.outcome].brief
 
 
-def error_text(error: Exception) -> str:
-    """Return an error as text for the user."""
-    return clip(str(error) if isinstance(error, KlingError) else f"{type(error).__name__}: {error}", 2_000)
-
-
-def clip(text: str, limit: int = TEXT_LIMIT) -> str:
-    """Return `text`, cut to `limit` characters."""
-    return text if len(text) <= limit else text[: limit - 1] + "…"
-
-
-def _why_no_video(job: JobLike) -> str:
+def _why_no_video(job: Job) -> str:
     """Return why a finished job has no video; empty for other jobs."""
     if job.error is not None:
         return error_text(job.error)
@@ -244,15 +175,15 @@ def _why_no_video(job: JobLike) -> str:
     return STATES[state][1] if state.finished and state is not State.READY else ""
 
 
-def _cell_text(job: JobLike) -> tuple[str, str]:
+def _cell_text(job: Job) -> tuple[str, str]:
     """Return the text of the cell that makes the take, and why there is none; one of them is empty."""
     try:
         return cell_of(job), ""
-    except UsageError as fault:
+    except InputError as fault:  # also a parameter that the endpoint no longer has
         return "", str(fault)
 
 
-def cell_of(job: JobLike) -> str:
+def cell_of(job: Job) -> str:
     """Return the text of the cell that makes the take.
 
     Raises:
@@ -268,28 +199,17 @@ def cell_of(job: JobLike) -> str:
 def _short(value: Any) -> Any:
     """Return an input's value for a page. Long texts, such as images in data URIs, are cut."""
     if isinstance(value, str):
-        return clip(value)
+        return clip(value, TEXT_LIMIT)
     if isinstance(value, Mapping) and set(value) == {"sha256", "name"}:
         return str(value["name"])
     text = json.dumps(value, ensure_ascii=False, default=str)
-    return value if len(text) <= TEXT_LIMIT else clip(text)
+    return value if len(text) <= TEXT_LIMIT else clip(text, TEXT_LIMIT)
 
 
 # -- A new job from an earlier request.
 
 
-class Maker(Protocol):
-    """What the widget needs of the `Session` that made a job."""
-
-    def plan(self, prompt: str | None = None, **arguments: Any) -> Plan: ...  # noqa: D102 -- as `Session`
-    def submit(self, prompt: str | None = None, **arguments: Any) -> Job: ...  # noqa: D102
-    def get_job(self, job_id: str) -> Job: ...  # noqa: D102
-    def takes_of(  # noqa: D102
-        self, request: VideoRequest, backend: str, made_from: str | None = None
-    ) -> list[Job]: ...
-
-
-def quote(job: JobLike, changes: Mapping[str, Any]) -> dict[str, Any]:
+def quote(job: Job, changes: Mapping[str, Any]) -> dict[str, Any]:
     """Return what `submit` with these changes would do and cost.
 
     Args:
@@ -319,7 +239,7 @@ def quote_of(plan: Plan) -> dict[str, Any]:
 
 
 def submit(
-    job: JobLike,
+    job: Job,
     changes: Mapping[str, Any],
     *,
     backend: str | None = None,
@@ -365,7 +285,7 @@ def check_quote(plan: Plan, quoted: Any) -> None:
         )
 
 
-def finals(job: JobLike) -> list[dict[str, Any]]:
+def finals(job: Job) -> list[dict[str, Any]]:
     """Return what can be made of a job's request as it is, each at its price. Nothing is sent.
 
     A local preview can be made with Kling; what a standard or turbo endpoint made, on its sister; what failed
@@ -427,7 +347,7 @@ def _sister(draft: Endpoint) -> Endpoint | None:
 
 
 def _arguments(
-    job: JobLike, changes: Mapping[str, Any], endpoint: str | None = None
+    job: Job, changes: Mapping[str, Any], endpoint: str | None = None
 ) -> tuple[dict[str, Any], bool]:
     """Return the arguments of `Session.submit`, and True if it must make a new take."""
     request = job.request
@@ -449,10 +369,11 @@ def _arguments(
     return {"endpoint": target.id, **values}, same and ended and endpoint is None
 
 
-def _maker(job: JobLike) -> Maker:
+def _maker(job: Job) -> Session:
     if job.maker is None:
         raise UsageError("This job has no session, so it cannot make another take. Nothing was sent.")
-    return job.maker
+    maker: Session = job.maker
+    return maker
 
 
 # -- The next shot, which begins with a frame of a take.
@@ -468,20 +389,17 @@ def frame(video: Video, number: Any) -> tuple[str, bytes]:
     Raises:
         UsageError: There is no such frame.
     """
-    last = video.frame_count - 1
     if number is None:
         image, name = pillow.fromarray(poster_frame(video.path, video.duration)), "poster"
-    elif isinstance(number, bool) or not isinstance(number, int) or not 0 <= number <= last:
-        raise UsageError(f"frame is {number!r}. It must be a whole number from 0 to {last}.")
     else:
-        moment = min((number + 0.5) / video.fps, video.duration)
-        image, name = video.frame(moment), f"frame-{number + 1}"
+        at = whole_number("frame", number, 0, video.frame_count - 1)
+        image, name = video.frame(min((at + 0.5) / video.fps, video.duration)), f"frame-{at + 1}"
     png = io.BytesIO()
     image.save(png, "PNG", compress_level=1)
     return f"{video.path.stem}-{name}.png", png.getvalue()
 
 
-def next_request(job: JobLike) -> tuple[Endpoint, str, dict[str, Any]]:
+def next_request(job: Job) -> tuple[Endpoint, str, dict[str, Any]]:
     """Return the endpoint for a shot that follows a take, its start image parameter, and kept values.
 
     Raises:
@@ -497,7 +415,7 @@ def next_request(job: JobLike) -> tuple[Endpoint, str, dict[str, Any]]:
     return chosen, start, {name: value for name, value in job.request.input.items() if name in settings}
 
 
-def next_cell(job: JobLike, name: str, png: bytes) -> str:
+def next_cell(job: Job, name: str, png: bytes) -> str:
     """Store a frame in a file next to the take, and return a cell that begins with it. It has no prompt yet.
 
     Raises:
