@@ -28,7 +28,7 @@ video_presenter: Callable[[Any], Any] | None = None
 sweep_presenter: Callable[[Any], Any] | None = None
 """Shows a `Sweep` that is the value of a cell. None shows it as text."""
 
-strip_presenter: Callable[[Any], Any] | None = None
+storyboard_presenter: Callable[[Any], Any] | None = None
 """Shows a `Storyboard` that is the value of a cell. None shows it as text."""
 
 grid_widget: Callable[[Any], Any] | None = None

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kling_nb.catalog import Control, Endpoint
-from kling_nb.notebook.flags import BODY_PARAMETERS, flag_of
+from kling_nb.notebook.flags import flag_of
+from kling_nb.request.request import PROMPTS
 
 FEW = 12
 """The most words in the table of an endpoint. A longer list is printed once, above all tables."""
@@ -16,7 +17,7 @@ _PLURAL = {"image": "images", "video": "videos", "audio": "audio files"}
 
 def flag(control: Control) -> str:
     """Return the flag of a parameter."""
-    if control.name in BODY_PARAMETERS:
+    if control.name in PROMPTS:
         return f"the cell's text (`{control.name}`)"
     name = flag_of(control.name)
     return f"`{name}`, `--no-{name[2:]}`" if control.kind == "switch" else f"`{name}`"

@@ -26,10 +26,7 @@ from kling_nb.errors import InputError, UsageError
 from kling_nb.fal.options import OPTIONS, PRIORITIES
 from kling_nb.notebook.prompt import FILLED_IN, escape_fields
 from kling_nb.request.limits import FITS
-from kling_nb.request.request import image_argument, image_endpoint
-
-BODY_PARAMETERS = frozenset({"prompt", "text"})
-"""Parameters without a flag, because the body of the cell has their value."""
+from kling_nb.request.request import PROMPTS, image_argument, image_endpoint
 
 IMAGES = frozenset({"image", "end_image"})
 """Arguments of `submit` that are images. Their flags may name a variable."""
@@ -412,7 +409,7 @@ def with_flag_name(fault: InputError, call: CellCall) -> InputError:
     """Return the error with the name of the flag in place of the parameter, as the user typed it."""
     name = fault.parameter or ""
     # A parameter within JSON has no flag, and the prompt needs none.
-    if name and "." not in name and name not in BODY_PARAMETERS and "--" not in fault.message:
+    if name and "." not in name and name not in PROMPTS and "--" not in fault.message:
         image = image_argument(name)
         given = image in {*call.arguments, *call.varied} and name not in call.parameters
         flag = flag_of(image if given else name)
@@ -439,7 +436,7 @@ def flags_of(chosen: Endpoint, prog: str = MAGIC) -> tuple[str, ...]:
 
 
 def _controls_with_flags(chosen: Endpoint) -> list[Control]:
-    reserved = {*BODY_PARAMETERS, *map(_parameter, FIXED_FLAGS)}
+    reserved = {*PROMPTS, *map(_parameter, FIXED_FLAGS)}
     return [control for control in chosen.parameters if control.name not in reserved]
 
 
@@ -609,7 +606,7 @@ def _set_values(pairs: list[str], flags: Mapping[str, Any], chosen: Endpoint, pr
                 f"--set {pair[:80]!r} has no name or no value.",
                 remedy="Write --set KEY=JSON. Nothing was sent.",
             )
-        if key in BODY_PARAMETERS:
+        if key in PROMPTS:
             raise UsageError(f"--set cannot set the {key}.", remedy=_PLACE[prog])
         chosen.parameter(key)
         if key in OPTIONS:
@@ -678,7 +675,7 @@ def as_cell(
     prompt = ""
     for parameter, value in inputs.items():
         _check(parameter, value)
-        if parameter in BODY_PARAMETERS:
+        if parameter in PROMPTS:
             prompt = _body(value)
         else:
             words += _flag(endpoint.parameter(parameter), value)

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from kling_nb.notebook import cell as cells
     from kling_nb.notebook import line as lines
     from kling_nb.notebook import tables
+    from kling_nb.notebook.card import job as job_card
     from kling_nb.notebook.output import kernel, terminal
     from kling_nb.notebook.widgets import grid as grid_widget
     from kling_nb.notebook.widgets import job as job_widget
@@ -46,6 +47,7 @@ else:  # boundaries 2 and 3 of `_lazy`: with the first cell, the first Tab, the 
     cells = lazy("kling_nb.notebook.cell")
     tables = lazy("kling_nb.notebook.tables")
     lines = lazy("kling_nb.notebook.line")
+    job_card = lazy("kling_nb.notebook.card.job")
     kernel = lazy("kling_nb.notebook.output.kernel")
     terminal = lazy("kling_nb.notebook.output.terminal")
     grid_widget = lazy("kling_nb.notebook.widgets.grid")
@@ -201,10 +203,10 @@ class _Extension:
         if self._watches:
             # Lambdas, because reading a name of these modules loads them.
             front_end.job_presenter = lambda: job_widget.NotebookPresenter()  # noqa: PLW0108
-            front_end.video_presenter = lambda video: job_widget.video_bundle(video)  # noqa: PLW0108
+            front_end.video_presenter = lambda result: job_card.file_bundle(result)  # noqa: PLW0108
             front_end.grid_widget = lambda shown: grid_widget.live_view(shown)  # noqa: PLW0108
             front_end.sweep_presenter = lambda sweep: self.magics.outputs.show_sweep(sweep, quiet=False)
-            front_end.strip_presenter = lambda board: kernel.show_storyboard(board, self._shell)
+            front_end.storyboard_presenter = lambda board: kernel.show_storyboard(board, self._shell)
             front_end.open_line = lambda: kernel.open_line(self._shell)
         front_end.say = self._say
         self._mention_unfinished()
@@ -244,7 +246,7 @@ class _Extension:
         front_end.config = dict
         front_end.job_presenter = None
         front_end.video_presenter = None
-        front_end.sweep_presenter = front_end.strip_presenter = None
+        front_end.sweep_presenter = front_end.storyboard_presenter = None
         front_end.grid_widget = front_end.open_line = None
         front_end.say = None
 

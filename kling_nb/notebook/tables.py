@@ -16,7 +16,8 @@ from kling_nb.catalog.shipped import short_name
 from kling_nb.ledger import Entry, Spending
 from kling_nb.media import MediaFolder, Note, Take, Takes
 from kling_nb.notebook.card.style import FADE, FRAME, RULE, SMALL
-from kling_nb.notebook.flags import BODY_PARAMETERS, FIXED_FLAGS, flag_of
+from kling_nb.notebook.flags import FIXED_FLAGS, flag_of
+from kling_nb.request.request import PROMPTS
 from kling_nb.session import Session
 from kling_nb.settings import backend_text, dotenv_note
 
@@ -441,7 +442,7 @@ def cell_help(chosen: Endpoint) -> str:
     own = [
         (flag_of(control.name), _describe(control))
         for control in chosen.parameters
-        if not (control.name in BODY_PARAMETERS and control.required)
+        if not (control.name in PROMPTS and control.required)
     ]
     return "\n".join(
         [

@@ -226,6 +226,10 @@ class VideoRequest:
         return f"VideoRequest({self.endpoint.short_name!r}, {quote(canonical_json(self.input), 200)[1:-1]})"
 
 
+PROMPTS = frozenset({"prompt", "text"})
+"""The names that the parameter for a prompt has: of speech it is `text`."""
+
+
 def canonical_json(value: Any) -> str:
     """Return the one JSON text of a value.
 
@@ -265,10 +269,7 @@ def _with_plain_texts(value: Any, name: str = "") -> Any:
         return {key: _with_plain_texts(part, key) for key, part in value.items()}
     if isinstance(value, list):
         return [_with_plain_texts(part, name) for part in value]
-    return plain_text(value) if isinstance(value, str) and name in _PROMPTS else value
-
-
-_PROMPTS = frozenset({"prompt", "negative_prompt", "text"})
+    return plain_text(value) if isinstance(value, str) and name in {*PROMPTS, "negative_prompt"} else value
 
 
 def _merge(first: list[Problem], then: tuple[Problem, ...]) -> list[Problem]:
@@ -345,7 +346,7 @@ def build_request(
     # The empty prompt of an empty cell is left out for endpoints without a required prompt, for example
     # because they take `multi_prompt` instead. For all others the schema reports it.
     required = chosen.input_schema.get("required", ())
-    if prompt is not None and (prompt.strip() or {"prompt", "text"} & {*required}):
+    if prompt is not None and (prompt.strip() or PROMPTS & {*required}):
         values[_prompt_parameter(chosen)] = prompt
     return VideoRequest.build(chosen, values, fit=fit)
 
@@ -421,9 +422,8 @@ def _put_image(values: dict[str, Any], chosen: Endpoint, word: str, name: str, v
 def _prompt_parameter(chosen: Endpoint) -> str:
     """Return the name of the parameter for a prompt: `prompt`, or `text` for speech."""
     names = [control.name for control in chosen.parameters]
-    for name in ("prompt", "text"):
-        if name in names:
-            return name
+    if found := sorted(PROMPTS.intersection(names)):  # of both, `prompt`
+        return found[0]
     raise InputError(
         f"{chosen.short_name} takes no prompt.",
         parameter="prompt",

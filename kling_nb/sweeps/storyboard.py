@@ -305,9 +305,9 @@ class Storyboard:
         return front_end.grid_widget(self)
 
     def _ipython_display_(self) -> None:
-        if front_end.strip_presenter is None:
+        if front_end.storyboard_presenter is None:
             raise NotImplementedError  # IPython shows the repr then
-        front_end.strip_presenter(self)
+        front_end.storyboard_presenter(self)
 
     def __repr__(self) -> str:
         return f"<Storyboard {len(self.shots)} shots, {self.duration:.4g} s>"

@@ -25,7 +25,7 @@ from kling_nb.job.rebuild import rows_of
 from kling_nb.media import MediaFolder, TakeDraft
 from kling_nb.notebook.card.job import card_bundle
 from kling_nb.notebook.card.mark import mark_of
-from kling_nb.notebook.choice import NamedCell
+from kling_nb.notebook.cell import NamedCell
 from kling_nb.notebook.saved.renewal import freeze
 from kling_nb.notebook.saved.verify import verify
 from kling_nb.notebook.widgets.takes import submit

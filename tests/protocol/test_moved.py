@@ -15,10 +15,10 @@ from kernel_environment import pointed_at
 from scripted import Done, Fail, Hold, Queue, Run, Script, ScriptedFal
 
 from kling_nb import Session, Storyboard, Sweep, Video, errors
+from kling_nb.notebook.card.job import file_bundle
 from kling_nb.notebook.card.mark import Mark
 from kling_nb.notebook.output.kernel import KernelOutputs, KernelSweep, show_storyboard
 from kling_nb.notebook.saved.renewal import freeze_notebook
-from kling_nb.notebook.widgets.job import video_bundle
 
 
 class Shell:
@@ -130,7 +130,7 @@ def test_in_a_clone_without_a_ledger_files_that_moved_are_found(
         KernelOutputs(shell).show(job, quiet=False)
         boat = job.wait()
         assert isinstance(boat, Video)
-        data, metadata = video_bundle(boat)
+        data, metadata = file_bundle(boat)
         shell.publish(data, metadata=metadata, transient={})
     clone = moved_clone(tmp_path, monkeypatch)
     plays, outputs = opened(shell.saved(earlier=earlier), clone)

@@ -13,8 +13,8 @@ from kling_nb.events import State
 from kling_nb.job.plan import GET_BACK, NO_RECORD, PREVIEW_AGAIN
 from kling_nb.ledger import Intent, Ledger
 from kling_nb.media import MediaFolder, Take, TakeDraft
-from kling_nb.notebook.card.html import _key_of, _places, poster_of, postpone_posters
 from kling_nb.notebook.card.mark import Mark, Part
+from kling_nb.notebook.card.posters import _key_of, _places, poster_of, postpone_posters
 from kling_nb.notebook.saved.renewal import Renewal
 from kling_nb.notebook.saved.reopening import OutputContext, update_outputs
 from kling_nb.notebook.saved.server_extension import BoundedCards

@@ -12,7 +12,7 @@ from scripted.script import instant
 
 from kling_nb import Panel
 from kling_nb.errors import SubmissionUncertain, UsageError
-from kling_nb.notebook.choice import NamedCell
+from kling_nb.notebook.cell import NamedCell
 from kling_nb.notebook.widgets.job import JobWidget
 from kling_nb.notebook.widgets.takes import submit
 from kling_nb.video.decisions import LOCK

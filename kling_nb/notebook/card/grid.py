@@ -13,10 +13,12 @@ from pathlib import Path
 from kling_nb.events import State
 from kling_nb.job.plan import GET_BACK, WORDS
 from kling_nb.notebook.card import words
-from kling_nb.notebook.card.html import href, screen_of, small_poster, state_chip, upper
+from kling_nb.notebook.card.html import href, screen_of, state_chip, upper
 from kling_nb.notebook.card.job import source_of
 from kling_nb.notebook.card.mark import Mark, Part
+from kling_nb.notebook.card.posters import poster_uri
 from kling_nb.notebook.card.style import BADGE, FADE, FRAME, HEAD, NAMES, RULE, SMALL, TINT, message
+from kling_nb.request.request import prompt_of
 from kling_nb.sweeps.axes import Axis
 from kling_nb.sweeps.storyboard import Storyboard
 from kling_nb.sweeps.sweep import Sweep, SweepCell
@@ -328,7 +330,7 @@ def player(video: Video, caption: str, folder: Path | None = None, *, part: int)
     """
     src = source_of(video.path, folder)
     source = f'src="{escape(href(src))}" data-kling-part="{part}"' if src else ""
-    screen = screen_of(video, small_poster(video, _POSTER, _BYTES), source, _text(caption, 200))
+    screen = screen_of(video, poster_uri(video, _POSTER, _BYTES), source, _text(caption, 200))
     width = round(min(_WIDEST, 220 * video.width / video.height))
     style = f"width:{width}px;max-width:100%;min-width:96px;border-radius:4px;overflow:hidden"
     return f'<div style="{style}">{screen}</div>'
@@ -439,7 +441,7 @@ def storyboard_html(board: Storyboard) -> str:
     """Return the storyboard as one HTML fragment, about 8 kB for each shot."""
     shots = []
     for number, (shot, trim) in enumerate(zip(board, board.trims, strict=True), 1):
-        name = words.shot_name(number, words.clip(prompt_of(shot), 200))
+        name = words.shot_name(number, words.clip(shot_prompt(shot), 200))
         length = words.shot_points(trim, shot.duration)
         shots.append(
             f"{player(shot, name, part=number - 1)}"
@@ -459,13 +461,12 @@ def storyboard_text(board: Storyboard) -> str:
     """Return a line for the storyboard, and one for each shot."""
     lines = [f"Storyboard: {len(board)} shots, {board.duration:.4g} s"]
     for number, (shot, trim) in enumerate(zip(board, board.trims, strict=True), 1):
-        name = words.shot_name(number, words.clip(_line(prompt_of(shot)), 60))
+        name = words.shot_name(number, words.clip(_line(shot_prompt(shot)), 60))
         where = words.clean(source_of(shot.path) or str(shot.path))
         lines.append(f"  {name}  {words.shot_points(trim, shot.duration)}  {where}")
     return "\n".join(lines)
 
 
-def prompt_of(shot: Video) -> str:
+def shot_prompt(shot: Video) -> str:
     """Return the prompt of a shot, or its file's name."""
-    inputs = (shot.request or {}).get("input") or {}
-    return str(inputs.get("prompt") or inputs.get("text") or shot.path.name)
+    return prompt_of((shot.request or {}).get("input") or {}, shot.path.name)

@@ -10,29 +10,19 @@
 from __future__ import annotations
 
 import base64
-import hashlib
-import os
 import re
 import struct
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from contextvars import ContextVar
+from collections.abc import Callable
 from dataclasses import replace
-from functools import lru_cache
 from html import escape, unescape
-from io import BytesIO
 from itertools import islice
-from pathlib import Path
 from urllib.parse import quote, unquote
 
-from kling_nb._files import write_file
-from kling_nb._lazy import pillow
-from kling_nb.errors import KlingError, MediaError
 from kling_nb.events import State
 from kling_nb.job.plan import GET_BACK, PREVIEW_AGAIN
 from kling_nb.notebook.card import words
 from kling_nb.notebook.card.mark import Mark
+from kling_nb.notebook.card.posters import count_postponed, poster_uri
 from kling_nb.notebook.card.style import (
     AUDIO,
     BADGE,
@@ -68,10 +58,8 @@ from kling_nb.notebook.card.style import (
     message,
 )
 from kling_nb.notebook.card.words import Card, CardTake
-from kling_nb.settings import current_home
 from kling_nb.video import Video
 from kling_nb.video.decisions import HIGHEST
-from kling_nb.video.frames import small_jpeg
 
 _OF_URLS = "/:?#[]@!$&'()*+,;=%-._~"
 
@@ -125,10 +113,11 @@ def player(card: Card) -> str:
 
 def _video(card: Card, video: Video, source: str) -> str:
     style = f"max-width:{round(TALLEST * video.width / video.height)}px;margin:0 auto"
-    poster = _poster(video)
     if len(card.takes) > 1:
         free = max(0, MOST_TAKES - len(card.takes))
-        poster = small_poster(video, _POSTER_WIDTH, _POSTER_BYTES + free * _THUMB_ROOM)
+        poster = poster_uri(video, _POSTER_WIDTH, _POSTER_BYTES + free * _THUMB_ROOM)
+    else:
+        poster = poster_uri(video)
     screen = screen_of(video, poster, source, _alt(card))
     return f'<div style="{STAGE}"><div style="{style}">{screen}</div></div>'
 
@@ -181,110 +170,8 @@ def transparent_gif(video: Video) -> str:
     return "data:image/gif;base64," + base64.b64encode(b"GIF89a" + canvas + pixel).decode("ascii")
 
 
-def _poster(video: Video) -> str:
-    """Return the poster as a data URI, or an empty text if the file is gone: the card must not break."""
-    try:
-        return _uri_of(poster_of(video))
-    except KlingError:
-        return ""
-
-
-def _uri_of(jpeg: bytes) -> str:
-    return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii")
-
-
 _POSTER_WIDTH, _POSTER_BYTES, _THUMB_ROOM = 480, 7_500, 1_300
 """Of the poster of a card with several takes: pixels, bytes, and bytes more for each thumbnail less."""
-
-
-def small_poster(video: Video, width: int, largest: int) -> str:
-    """Return the poster of a video as a data URI, or an empty text if the file is gone.
-
-    Args:
-        video: The video.
-        width: Its width in pixels at most.
-        largest: Its bytes at most.
-    """
-    try:
-        return _uri_of(_shrink(poster_of(video), width, largest))
-    except (KlingError, OSError):
-        return ""
-
-
-@lru_cache(200)  # a cell that is run again draws the same strip
-def _shrink(jpeg: bytes, width: int, largest: int) -> bytes:
-    return small_jpeg(pillow.open(BytesIO(jpeg)), width, largest)
-
-
-_postponed: ContextVar[tuple[float, list[Video]] | None] = ContextVar("postponed", default=None)
-
-
-@contextmanager
-def postpone_posters(after: float) -> Iterator[list[Video]]:
-    """Decode no poster in the block once `after` seconds have passed. Give a list of the videos without one.
-
-    Their cards are not final, so they are drawn again at the next opening.
-    """
-    found: list[Video] = []
-    token = _postponed.set((time.monotonic() + after, found))
-    try:
-        yield found
-    finally:
-        _postponed.reset(token)
-
-
-POSTERS = 4_096
-"""Number of stored posters, 16 kB each at most. A new one may replace an older one."""
-
-
-def poster_of(video: Video) -> bytes:
-    """Return the poster of a video. It is stored, because to decode it takes 20 to 50 ms.
-
-    Raises:
-        MediaError: The file is gone or damaged, or its poster is postponed.
-    """
-    try:
-        status = video.path.stat()
-    except OSError:
-        return video.poster  # Its error says what is wrong.
-    wanted = _key_of(video.path, status)
-    places = _places(wanted)
-    for place in places:
-        with suppress(OSError):
-            known, data = (content := place.read_bytes())[:64], content[64:]
-            if known == wanted + hashlib.sha256(data).digest():
-                return data
-    if (postponed := _postponed.get()) is not None and time.monotonic() >= postponed[0]:
-        postponed[1].append(video)
-        raise MediaError(f"{video.path.name} has no stored poster.")
-    content = wanted + hashlib.sha256(video.poster).digest() + video.poster
-    with suppress(OSError):
-        place = min(places, key=_time_of)
-        for folder in (place.parents[1], place.parent):  # A home is not made for posters alone.
-            folder.mkdir(mode=0o700, exist_ok=True)
-        # A function as content is not synced. A file that is cut short is not used.
-        write_file(place, lambda temporary: temporary.write_bytes(content), overwrite=True)
-    return video.poster
-
-
-def _key_of(path: Path, status: os.stat_result) -> bytes:
-    """Return what a file is known by: a file that is moved or renamed on its disk keeps its inode."""
-    stamp = f"{status.st_ino or path}\0{status.st_mtime_ns}\0{status.st_size}"
-    return hashlib.sha256(stamp.encode("utf-8", "surrogatepass")).digest()
-
-
-def _places(wanted: bytes) -> list[Path]:
-    """Return the two places where a poster may be. With one, 20 of 300 would take the place of another."""
-    folder = current_home() / "index" / "posters"
-    return [folder / f"{int.from_bytes(part) % POSTERS}" for part in (wanted[:4], wanted[4:8])]
-
-
-def _time_of(place: Path) -> float:
-    """Return when a poster was stored, or 0 if the place is free."""
-    try:
-        return place.stat().st_mtime
-    except OSError:
-        return 0.0
 
 
 LARGEST = 30_000
@@ -302,8 +189,7 @@ def html(card: Card) -> str:
     a saved notebook. The log gets the rest of them. If long texts leave nothing, they are cut; `%kling show`
     and the sidecar have all of it.
     """
-    _, postponed = _postponed.get() or (0.0, [])
-    before = len(postponed)
+    before = count_postponed()
     media = player(card)
     for length, images in (*((length, True) for length in _LENGTHS), (_LENGTHS[-1], False)):
         shorter = _cut(card, length)
@@ -314,7 +200,7 @@ def html(card: Card) -> str:
         if room > 0:
             break
     # A card without its file, or its poster, is never final: it is drawn again at each opening.
-    state = None if words.is_file_missing(card) or len(postponed) > before else card.state
+    state = None if words.is_file_missing(card) or count_postponed() > before else card.state
     changing = Mark(state=state, request=card.request_id, takes=words.decided(card.takes)).to_attributes()
     drawn = (
         f'<div class="kling-card mathjax_ignore tex2jax_ignore" data-kling-card="{_text(card.job_id)}"'
@@ -502,7 +388,7 @@ def _strip(card: Card, *, images: bool) -> str:
 
 def _thumb(take: CardTake, number: int, *, images: bool) -> str:
     parts, at = "", "grid-area:1/1/2/2;align-self:{};justify-self:{}"
-    image = small_poster(take.video, *_THUMB_POSTER) if take.video is not None and images else ""
+    image = poster_uri(take.video, *_THUMB_POSTER) if take.video is not None and images else ""
     if image and take.video is not None:
         scale = min(_THUMB[0] / take.video.width, _THUMB[1] / take.video.height)
         width, height = (max(1, round(side * scale)) for side in (take.video.width, take.video.height))

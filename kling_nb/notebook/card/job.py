@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
@@ -21,10 +21,10 @@ from kling_nb.job.plan import GET_BACK, PREVIEW_AGAIN
 from kling_nb.ledger import Entry
 from kling_nb.media import MediaFolder, Result, Take
 from kling_nb.notebook.card import html as card
-from kling_nb.notebook.card.mark import here, mark_of
+from kling_nb.notebook.card.mark import Mark, here, mark_of
 from kling_nb.notebook.card.style import QUIET
 from kling_nb.notebook.card.words import Card, CardTake, captions, cost, cost_of_entry, cost_of_take
-from kling_nb.request.request import ratio_in, shape_of
+from kling_nb.request.request import PROMPTS, prompt_of, ratio_in, shape_of
 from kling_nb.video import MediaFile, Video
 from kling_nb.video.decisions import Decisions, read_decisions
 
@@ -47,9 +47,7 @@ def card_of(job: Job, job_id: str | None = None) -> Card:
         title=request.endpoint.title,
         endpoint=request.endpoint.id,
         prompt=request.prompt,
-        parameters={
-            name: value for name, value in request.resolved.items() if name not in {"prompt", "text"}
-        },
+        parameters=_without_prompt(request.resolved),
         request_id=job.request_id,
         backend=job.backend,
         take=getattr(job.result, "take", None),
@@ -167,16 +165,15 @@ def _mark_takes(found: Sequence[_Found], shown: int, cell: tuple[str, str] | Non
 def card_of_file(result: Video | MediaFile) -> Card:
     """Return the card of a finished take."""
     request = result.request or {}
-    given = dict(request.get("input") or {})
+    given = request.get("input") or {}
     endpoint_id = str(request.get("endpoint") or "")
-    prompt = given.pop("prompt", None) or given.pop("text", None) or result.path.name
     return Card(
         job_id=f"take-{result.path.stem}",
         state=State.READY.value,
         title=_title(endpoint_id),
         endpoint=endpoint_id,
-        prompt=str(prompt),
-        parameters=_with_defaults(endpoint_id, given),
+        prompt=prompt_of(given, result.path.name),
+        parameters=_with_defaults(endpoint_id, _without_prompt(given)),
         request_id=result.request_id,
         backend=result.backend or "",
         take=result.take,
@@ -206,17 +203,14 @@ def card_of_take(
         MediaError: The file is damaged or gone.
     """
     known, result = take.sidecar, take.result()
-    given = _with_defaults(
-        known.endpoint,
-        {name: value for name, value in known.input.items() if name not in {"prompt", "text"}},
-    )
+    given = _with_defaults(known.endpoint, _without_prompt(known.input))
     start, end = datetime.fromisoformat(known.created_at), datetime.fromisoformat(known.finished_at)
     return Card(
         job_id=job_id or f"take-{known.fingerprint[:8]}-{known.take}",
         state=State.READY.value,
         title=_title(known.endpoint),
         endpoint=known.endpoint,
-        prompt=str(known.input.get("prompt") or known.input.get("text") or _title(known.endpoint)),
+        prompt=prompt_of(known.input, _title(known.endpoint)),
         parameters=given,
         request_id=known.request_id,
         backend=known.backend,
@@ -244,7 +238,7 @@ def card_of_entry(entry: Entry) -> Card:
         title=_title(entry.endpoint),
         endpoint=entry.endpoint,
         prompt=entry.prompt,
-        parameters={name: value for name, value in entry.input.items() if name not in {"prompt", "text"}},
+        parameters=_without_prompt(entry.input),
         request_id=entry.request_id,
         backend=entry.backend,
         cost=cost_of_entry(entry, state),
@@ -288,6 +282,10 @@ def _endpoint(endpoint_id: str) -> Endpoint:
     """Return an endpoint. For one of the package no settings are read, which takes longer than a card."""
     known = shipped.find(endpoint_id)
     return known if known and known.has_schema else default_session().endpoint(endpoint_id, fetch=False)
+
+
+def _without_prompt(given: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in given.items() if name not in PROMPTS}
 
 
 def _with_defaults(endpoint_id: str, given: dict[str, Any]) -> dict[str, Any]:
@@ -353,6 +351,13 @@ def card_bundle(job: Job, job_id: str | None = None) -> Bundle:
 def job_bundle(job: Job, view: Any) -> tuple[Bundle, Bundle]:
     """Return a view of a job with its card, for an output that is drawn once, and the output's metadata."""
     return view_of(view) | card_bundle(job), mark_of(job).to_metadata()
+
+
+def file_bundle(result: Video | MediaFile) -> tuple[Bundle, Bundle]:
+    """Return the card of a video, audio file or image, and a mark, by which a reader finds its take again."""
+    drawn = card_of_file(result)
+    bundle = {"text/html": card.html(drawn), "text/plain": repr(result)}
+    return bundle, Mark(drawn.job_id).to_metadata()
 
 
 def panel_bundle(view: Any) -> tuple[Bundle, Bundle]:

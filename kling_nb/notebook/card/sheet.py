@@ -24,6 +24,7 @@ from kling_nb.job.job import Job
 from kling_nb.notebook.card.html import upper
 from kling_nb.notebook.card.style import COLOURS
 from kling_nb.notebook.card.words import cell_state, clean, clip, shot_name, shot_points
+from kling_nb.request.request import PROMPTS, prompt_of
 from kling_nb.sweeps.axes import label
 from kling_nb.sweeps.batch import BatchRow
 from kling_nb.sweeps.storyboard import Storyboard
@@ -47,7 +48,6 @@ _COPY_WIDTH, _SMALL_FILE = 640, 600_000
 """Pixels of the copies of videos. A file of at most `_SMALL_FILE` bytes is used as it is."""
 
 _MOST_COLUMNS = 12
-_HIDDEN = frozenset({"prompt", "text"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,12 +174,12 @@ def _tiles(items: Any) -> Iterator[_Tile]:
 def _of_video(video: Video, name: str, hidden: Iterable[str] = ()) -> _Tile:
     request = video.request or {}
     given = request.get("input", {})
-    prompt = str(given.get("prompt") or given.get("text") or "")
+    prompt = prompt_of(given)
     facts = [f"{round(video.duration, 1):g} s", f"{video.width}×{video.height}"]
     facts += [
         f"{key.replace('_', ' ')} {label(value)}"
         for key, value in given.items()
-        if key not in _HIDDEN and key != "duration" and key not in hidden and _is_short(value)
+        if key not in {*PROMPTS, "duration", *hidden} and _is_short(value)
     ]
     facts += [short_name(request["endpoint"])] if request.get("endpoint") else []
     facts += [f"take {video.take}"] if (video.take or 1) > 1 else []

@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Any
 
 from kling_nb._lazy import lazy
 from kling_nb.ledger.owner import has_process
-from kling_nb.notebook.card.html import poster_of, postpone_posters
 from kling_nb.notebook.card.mark import BASE, ROOT, Mark, Part
+from kling_nb.notebook.card.posters import poster_of, postpone_posters
 from kling_nb.notebook.ipykernel_quirks import CARDS_ONLY
 from kling_nb.notebook.saved.reopening import (
     OutputContext,

@@ -19,7 +19,7 @@ from kling_nb.events import State
 from kling_nb.job.job import Job
 from kling_nb.job.plan import Outcome, Plan, own_price
 from kling_nb.ledger import Entry
-from kling_nb.notebook.card.html import poster_of
+from kling_nb.notebook.card.posters import poster_of
 from kling_nb.notebook.card.words import error_text
 from kling_nb.notebook.flags import as_cell
 from kling_nb.notebook.widgets import library

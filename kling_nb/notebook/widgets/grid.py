@@ -17,9 +17,9 @@ from kling_nb.errors import KlingError, MediaError, UsageError
 from kling_nb.events import Ending
 from kling_nb.job.job import Job
 from kling_nb.job.plan import WORDS, Outcome
-from kling_nb.notebook.card.grid import is_local, layout_of, prompt_of
-from kling_nb.notebook.card.html import poster_of
+from kling_nb.notebook.card.grid import is_local, layout_of, shot_prompt
 from kling_nb.notebook.card.mark import served_url
+from kling_nb.notebook.card.posters import poster_of
 from kling_nb.notebook.card.sheet import sheet
 from kling_nb.notebook.card.words import NOT_SUBMITTED, clip, cost, error_text
 from kling_nb.notebook.widgets.base import (
@@ -538,7 +538,7 @@ class StoryboardSource:
     def cell(self, at: int) -> dict[str, Any]:
         """Return the fields of a shot, as of a sweep's cell."""
         shot = self._videos[at]
-        return {**NO_JOB, "cell": at, "prompt": clip(prompt_of(shot), 2_000), **measures(shot)}
+        return {**NO_JOB, "cell": at, "prompt": clip(shot_prompt(shot), 2_000), **measures(shot)}
 
     def video(self, at: int) -> Video:
         """Return the video of a cell."""

@@ -11,9 +11,8 @@ from traitlets import Float, Int, Unicode
 
 from kling_nb.errors import UsageError
 from kling_nb.job.job import Job, Presenter
-from kling_nb.notebook.card import html as card
-from kling_nb.notebook.card.job import Bundle, card_of_file, job_bundle, text_bundle, view_of
-from kling_nb.notebook.card.mark import VIEW, Mark
+from kling_nb.notebook.card.job import Bundle, job_bundle, text_bundle, view_of
+from kling_nb.notebook.card.mark import VIEW
 from kling_nb.notebook.card.words import clip
 from kling_nb.notebook.ipykernel_quirks import has_viewer
 from kling_nb.notebook.widgets.base import Handler, LiveWidget
@@ -21,7 +20,7 @@ from kling_nb.notebook.widgets.feed import FEED, Feed
 from kling_nb.notebook.widgets.strip import TakeStrip
 from kling_nb.notebook.widgets.takes import saved_fields
 from kling_nb.request.request import shape_of
-from kling_nb.video import MediaFile, Video
+from kling_nb.video import Video
 
 _PROMPT_LIMIT = 2_000
 _STATIC = Path(__file__).parents[2] / "static"
@@ -182,10 +181,3 @@ class NotebookPresenter(Presenter):
     def bundle(self, job: Job) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return the widget and the card, or the card alone without a viewer; and the output's metadata."""
         return job_bundle(job, widget_bundle(job) if has_viewer() else None)
-
-
-def video_bundle(result: Video | MediaFile) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the card of a video, audio file or image, and a mark, by which a reader finds its take again."""
-    file_card = card_of_file(result)
-    bundle = {"text/html": card.html(file_card), "text/plain": repr(result)}
-    return bundle, Mark(file_card.job_id).to_metadata()

@@ -22,6 +22,7 @@ from kling_nb.notebook.card.words import clip, error_text
 from kling_nb.notebook.tables import price
 from kling_nb.notebook.widgets.base import whole_number
 from kling_nb.notebook.widgets.takes import progress_of
+from kling_nb.request.request import prompt_of
 from kling_nb.video.decisions import Decisions, check_rating, read_decisions
 
 if TYPE_CHECKING:
@@ -199,7 +200,7 @@ def shared_row(shared: Shared) -> dict[str, Any]:
         "has_media": False,  # it comes when it is opened
         "rating": Decisions.of(known.user).rating,
         **_describe_endpoint(known.endpoint, known.input),
-        "prompt": clip(str(known.input.get("prompt") or known.input.get("text") or ""), _PROMPT),
+        "prompt": clip(prompt_of(known.input), _PROMPT),
         "backend": known.backend,
         "created_at": datetime.fromisoformat(known.created_at).timestamp(),
     }

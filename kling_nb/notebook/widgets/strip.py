@@ -15,8 +15,8 @@ from typing import Any
 from kling_nb.errors import KlingError, MediaError, UsageError
 from kling_nb.events import Event, JobState
 from kling_nb.job.job import Job
-from kling_nb.notebook.card.html import poster_of
 from kling_nb.notebook.card.job import is_same, with_earlier
+from kling_nb.notebook.card.posters import poster_of
 from kling_nb.notebook.card.words import clip, error_text
 from kling_nb.notebook.widgets import takes
 from kling_nb.notebook.widgets.base import (
