@@ -40,7 +40,13 @@ from kling_nb.notebook.flags import (
     with_flag_name,
 )
 from kling_nb.notebook.line import plan_batch, reconcile_text
-from kling_nb.notebook.output.terminal import TerminalSweep, plan_text, show_text, wait_with_progress
+from kling_nb.notebook.output.terminal import (
+    ShownSweep,
+    TerminalSweep,
+    plan_text,
+    show_text,
+    wait_with_progress,
+)
 from kling_nb.notebook.saved.renewal import freeze
 from kling_nb.notebook.saved.verify import exit_status, report, verify
 from kling_nb.settings import current
@@ -227,9 +233,10 @@ def _batch(words: list[str]) -> None:
     batch._check_frozen()
     for line in () if call.quiet else (batch.price, *batch.notices):
         _note(line)
-    TerminalSweep(batch.start(), sys.stderr, quiet=call.quiet or sys.stderr is None).wait(
-        call.timeout or settings.timeout
-    )
+    quiet = call.quiet or sys.stderr is None
+    shown = ShownSweep(batch) if quiet else TerminalSweep(batch, sys.stderr)
+    batch.start()
+    shown.wait(call.timeout or settings.timeout)
     for row in batch.records:
         if row["path"] is not None:
             show_text(row["path"])

@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -26,14 +27,15 @@ def test_a_job_that_ends_while_its_widget_is_made_has_its_result_in_the_card(
         if served:
             monkeypatch.setenv(ROOT, str(tmp_path))
 
-        def ends_meanwhile(job: Any) -> dict[str, Any]:
+        def ends_meanwhile(job: Any) -> SimpleNamespace:
             fal.wait_for(lambda: fal.jobs)  # it may still be on its way
             fal.release()
             job.wait(20)
-            return {"application/vnd.jupyter.widget-view+json": {"model_id": "none"}}
+            view = {"application/vnd.jupyter.widget-view+json": {"model_id": "none"}}
+            return SimpleNamespace(view_data=lambda: view)
 
         monkeypatch.setattr(kernel_outputs, "has_viewer", lambda: True)
-        monkeypatch.setattr(kernel_outputs.job_widget, "widget_bundle", ends_meanwhile)
+        monkeypatch.setattr(kernel_outputs.job_widget, "JobWidget", ends_meanwhile)
         monkeypatch.delitem(sys.modules, "anywidget", raising=False)
         shell = Shell()
         with Session() as session:

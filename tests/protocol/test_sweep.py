@@ -501,7 +501,7 @@ def test_the_ledger_has_a_row_for_each_submission(session: Session, ledger: Ledg
 def test_in_a_terminal_it_is_text(session: Session) -> None:
     study = session.sweep(["a fox", "a wolf"])
     stream = io.StringIO()
-    shown = TerminalSweep(study, stream, quiet=False)
+    shown = TerminalSweep(study, stream)
     shown.wait(20)
     shown.finish()
     shown.finish()

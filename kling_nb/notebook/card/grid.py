@@ -451,20 +451,24 @@ def storyboard_html(board: Storyboard) -> str:
     local = any(shot.backend == "local" for shot in board)
     parts = tuple(Part("", shot.take, "", shot.request_id) for shot in board)
     mark = Mark(board.id, state=State.READY.value, parts=parts)
-    summary = f"{len(board)} shots, {board.duration:.4g} s"
     chip = state_chip(State.READY, words.cell_state("READY"))
-    head = heading_row(chip, "Storyboard", summary, local=local)
+    head = heading_row(chip, "Storyboard", length_of(board), local=local)
     return frame_card(mark, head, _flow(shots, len(shots)))
 
 
 def storyboard_text(board: Storyboard) -> str:
     """Return a line for the storyboard, and one for each shot."""
-    lines = [f"Storyboard: {len(board)} shots, {board.duration:.4g} s"]
+    lines = [f"Storyboard: {length_of(board)}"]
     for number, (shot, trim) in enumerate(zip(board, board.trims, strict=True), 1):
         name = words.shot_name(number, words.clip(_line(shot_prompt(shot)), 60))
         where = words.clean(source_of(shot.path) or str(shot.path))
         lines.append(f"  {name}  {words.shot_points(trim, shot.duration)}  {where}")
     return "\n".join(lines)
+
+
+def length_of(board: Storyboard) -> str:
+    """Return the number of shots and the total duration as text."""
+    return f"{len(board)} shots, {board.duration:.4g} s"
 
 
 def shot_prompt(shot: Video) -> str:

@@ -337,20 +337,15 @@ def card_text(job: Job, job_id: str | None = None) -> str:
     return card.text(card_of(job, job_id))
 
 
-def text_bundle(job: Job) -> Bundle:
-    """Return the text of an output whose live view cannot be shown."""
-    return {"text/plain": f"Job {job.id}: {job.request.endpoint.title}"}
-
-
 def card_bundle(job: Job, job_id: str | None = None) -> Bundle:
     """Return a job's card as HTML and as text. See `card_of`."""
     drawn = card_of(job, job_id)
     return {"text/html": card.html(drawn), "text/plain": card.text(drawn)}
 
 
-def job_bundle(job: Job, view: Any) -> tuple[Bundle, Bundle]:
+def job_bundle(job: Job, view: Bundle) -> tuple[Bundle, Bundle]:
     """Return a view of a job with its card, for an output that is drawn once, and the output's metadata."""
-    return view_of(view) | card_bundle(job), mark_of(job).to_metadata()
+    return view | card_bundle(job), mark_of(job).to_metadata()
 
 
 def file_bundle(result: Video | MediaFile) -> tuple[Bundle, Bundle]:
@@ -360,12 +355,7 @@ def file_bundle(result: Video | MediaFile) -> tuple[Bundle, Bundle]:
     return bundle, Mark(drawn.job_id).to_metadata()
 
 
-def panel_bundle(view: Any) -> tuple[Bundle, Bundle]:
+def panel_bundle(view: Bundle) -> tuple[Bundle, Bundle]:
     """Return a view of a panel with its card, and the output's metadata."""
     settings = default_session().settings()
-    return view_of(view) | panel_card(MediaFolder(settings.media, settings.index)), here().to_metadata()
-
-
-def view_of(bundle: Any) -> Bundle:
-    """Return what a widget's `_repr_mimebundle_` gave, without metadata; empty outside of a kernel."""
-    return dict((bundle[0] if isinstance(bundle, tuple) else bundle) or {})
+    return view | panel_card(MediaFolder(settings.media, settings.index)), here().to_metadata()

@@ -18,10 +18,10 @@ from kling_nb.job.job import Job
 from kling_nb.media import Result
 from kling_nb.notebook.card import grid as grid_card
 from kling_nb.notebook.card.grid import sizes
-from kling_nb.notebook.card.job import Bundle, card_bundle, text_bundle, view_of
-from kling_nb.notebook.card.mark import VIEW, here, mark_of, served_here
+from kling_nb.notebook.card.job import Bundle, card_bundle
+from kling_nb.notebook.card.mark import Mark, here, mark_of, served_here
 from kling_nb.notebook.ipykernel_quirks import has_viewer
-from kling_nb.notebook.output.terminal import Outputs, ShownSweep, TerminalSweep
+from kling_nb.notebook.output.terminal import Outputs, ShownSweep
 from kling_nb.sweeps.axes import LARGEST
 from kling_nb.sweeps.storyboard import Storyboard
 from kling_nb.sweeps.sweep import Sweep, SweepCell
@@ -69,55 +69,24 @@ class KernelOutputs(Outputs):
     def show_job(self, job: Job) -> None:
         """Show widget and card of a job. A reused take has a widget too, which can make the next take."""
         was_done = job.done
-        metadata = mark_of(job).to_metadata()
-        card_id = f"kling-{job.id}-{os.urandom(4).hex()}"
-        view_id = f"{card_id}-view"
+        title = f"Job {job.id}: {job.request.endpoint.title}"
+        outputs = LiveAndCard(job.id, title, mark_of(job), self._shell)
         live = has_viewer()
-        two_outputs = live and not shows_card_without_kernel(self._shell)
         card_first = live and "anywidget" not in sys.modules
         if card_first:
-            if two_outputs:
-                self._publish(text_bundle(job), metadata, view_id)
-            self._publish(card_bundle(job), metadata, card_id)
+            outputs.reserve_view()
+            outputs.show_card(card_bundle(job))
             if not job.done:
                 wait([job._answered], FIRST_SECONDS)
-        view = job_widget.widget_bundle(job) if live else {}
+        if live:
+            outputs.show_view(job_widget.JobWidget(job).view_data())
         was_submitted = bool(job.request_id)
-        if view and two_outputs:
-            self._publish(view, metadata, view_id, update=card_first)
-            view = {}
-        if view or not card_first:
-            self._publish({**view, **card_bundle(job)}, metadata, card_id, update=card_first)
+        if outputs.view or not card_first:
+            outputs.show_card(card_bundle(job))
         if job.cell is not None:
-
-            def draw(chosen: Job) -> None:
-                self._publish({**view, **card_bundle(chosen, job.id)}, metadata, card_id, update=True)
-
-            job.cell.draw = draw
+            job.cell.draw = lambda chosen: outputs.show_card(card_bundle(chosen, job.id))
         if not was_done:  # also if the job has ended meanwhile
-            self._update_card_later(job, view, metadata, card_id, was_submitted=was_submitted)
-
-    def _update_card_later(
-        self, job: Job, view: Bundle, metadata: Bundle, display_id: str, *, was_submitted: bool
-    ) -> None:
-        # With its request id in the saved notebook, a job can be found if the kernel dies. An update draws an
-        # output with a live view again. The server extension finds jobs without that id, so its outputs with
-        # a view are updated only at the end.
-        needs_id = not was_submitted and not (view and served_here())
-
-        cell = job.cell
-
-        def publish() -> None:
-            shown = (cell and cell.chosen) or job  # a take may be chosen while the job runs
-            self._publish({**view, **card_bundle(shown, job.id)}, metadata, display_id, update=True)
-
-        def update(event: Event, state: JobState) -> None:
-            if state.state.finished or (isinstance(event, Submitted) and needs_id):
-                publish()
-
-        job.subscribe(update)
-        if job.done or (job.request_id and needs_id):  # it came that far before the subscription
-            publish()
+            _update_card_later(job, outputs, was_submitted=was_submitted)
 
     def wait(self, job: Job, timeout: float | None, *, quiet: bool) -> Result:
         """Wait for a job. Its outputs show the progress."""
@@ -126,16 +95,30 @@ class KernelOutputs(Outputs):
     def show_sweep(self, sweep: Sweep, *, quiet: bool) -> ShownSweep:
         """Show the live grid, and the card, which is updated at the end."""
         if quiet:
-            return TerminalSweep(sweep, None, quiet=True)
+            return ShownSweep(sweep)
         self.explain(sweep[0].plan.settings.backend)
-        shown = KernelSweep(sweep, self._shell) if len(sweep) <= LARGEST else TextSweep(sweep, self._publish)
+        shown = (KernelSweep if len(sweep) <= LARGEST else TextSweep)(sweep, self._shell)
         shown.show()
         return shown
 
-    def _publish(self, data: Bundle, metadata: Bundle, display_id: str, *, update: bool = False) -> None:
-        self._shell.display_pub.publish(
-            data, metadata=metadata, transient={"display_id": display_id}, update=update
-        )
+
+def _update_card_later(job: Job, outputs: LiveAndCard, *, was_submitted: bool) -> None:
+    # With its request id in the saved notebook, a job can be found if the kernel dies. An update draws an
+    # output with a live view again. The server extension finds jobs without that id, so its outputs with a
+    # view are updated only at the end.
+    needs_id = not was_submitted and not (outputs.view and served_here())
+
+    def publish() -> None:
+        shown = (job.cell and job.cell.chosen) or job  # a take may be chosen while the job runs
+        outputs.show_card(card_bundle(shown, job.id))
+
+    def update(event: Event, state: JobState) -> None:
+        if state.state.finished or (isinstance(event, Submitted) and needs_id):
+            publish()
+
+    job.subscribe(update)
+    if job.done or (job.request_id and needs_id):  # it came that far before the subscription
+        publish()
 
 
 def shows_card_without_kernel(shell: Any) -> bool:
@@ -143,7 +126,7 @@ def shows_card_without_kernel(shell: Any) -> bool:
     return served_here() or front_end.VSCODE_NOTEBOOK in shell.user_ns
 
 
-class KernelSweep:
+class KernelSweep(ShownSweep):
     """The live grid of a sweep and its card, placed by `LiveAndCard`.
 
     The card is updated when the last cell has ended. A waiting cell calls `finish` for that, so that its
@@ -151,8 +134,9 @@ class KernelSweep:
     """
 
     def __init__(self, sweep: Sweep, shell: Any) -> None:
-        self._sweep = sweep
-        self._outputs = LiveAndCard(sweep.id, f"Sweep: {sizes(sweep)}", shell)
+        super().__init__(sweep)
+        mark = replace(here(), job=sweep.id)
+        self._outputs = LiveAndCard(sweep.id, f"Sweep: {sizes(sweep)}", mark, shell)
         self._lock = threading.Lock()
         self._finished = False
 
@@ -160,17 +144,13 @@ class KernelSweep:
         """Show grid and card."""
         if self._sweep.done:
             self._finished = True
-        else:
-            self._outputs.show_live(grid_widget.SweepSource(self._sweep))
+        elif has_viewer():
+            self._outputs.show_view(grid_widget.live_view(self._sweep).view_data())
         self._outputs.show_card(self._card())
         if not self._finished:
             self._sweep.subscribe(self._on_cell)
             if self._sweep.done:
                 self.finish()
-
-    def wait(self, timeout: float | None) -> None:
-        """Block until every cell has ended. The outputs show the progress."""
-        self._sweep.wait(timeout, check=False)
 
     def finish(self) -> None:
         """Update the card, if all cells have ended. Any thread but the background thread."""
@@ -193,32 +173,27 @@ class KernelSweep:
         }
 
 
-class TextSweep:
+class TextSweep(ShownSweep):
     """A batch with more rows than a grid can show: one line, which is replaced as it goes on."""
 
-    def __init__(self, sweep: Sweep, publish: Callable[..., None]) -> None:
-        self._sweep = sweep
-        self._publish = publish
+    def __init__(self, sweep: Sweep, shell: Any) -> None:
+        super().__init__(sweep)
+        self._line = open_line(shell)
         self._next = 0.0
 
     def show(self) -> None:
         """Show the line."""
-        self._show(update=False)
-        self._sweep.subscribe(lambda _cell: self._show(update=True))
-
-    def wait(self, timeout: float | None) -> None:
-        """Block until every row has ended."""
-        self._sweep.wait(timeout, check=False)
+        self._show()
+        self._sweep.subscribe(lambda _cell: self._show())
 
     def finish(self) -> None:
         """Show the result."""
-        self._show(update=True, now=True)
+        self._show(now=True)
 
-    def _show(self, *, update: bool, now: bool = False) -> None:
+    def _show(self, *, now: bool = False) -> None:
         if now or self._sweep.done or time.monotonic() >= self._next:
             self._next = time.monotonic() + _LINE_SECONDS
-            text = {"text/plain": f"{type(self._sweep).__name__}: {self._sweep.summary()}"}
-            self._publish(text, {}, self._sweep.id, update=update)
+            self._line(f"{type(self._sweep).__name__}: {self._sweep.summary()}")
 
 
 _LINE_SECONDS = 1.0
@@ -226,9 +201,10 @@ _LINE_SECONDS = 1.0
 
 def show_storyboard(board: Storyboard, shell: Any) -> None:
     """Show the live view of a storyboard and its card in a cell."""
-    source = grid_widget.StoryboardSource(board)
-    outputs = LiveAndCard(board.id, f"Storyboard: {source.summary}", shell)
-    outputs.show_live(source)
+    title = f"Storyboard: {grid_card.length_of(board)}"
+    outputs = LiveAndCard(board.id, title, replace(here(), job=board.id), shell)
+    if has_viewer():
+        outputs.show_view(grid_widget.live_view(board).view_data())
     outputs.show_card(
         {"text/html": grid_card.storyboard_html(board), "text/plain": grid_card.storyboard_text(board)}
     )
@@ -249,43 +225,44 @@ def open_line(shell: Any) -> Callable[[str], None]:
 
 
 class LiveAndCard:
-    """The outputs of a sweep or a storyboard, by the rules of `KernelOutputs`.
+    """The outputs of a job, a sweep or a storyboard, by the rules of `KernelOutputs`.
 
     Args:
-        name: Id of the sweep or storyboard.
+        name: Id of the job, sweep or storyboard.
         title: A line of text that stays true, for readers that show neither view nor card.
+        mark: Its mark. The metadata are the same in all publications; `mark.py` has the reason.
         shell: The shell that publishes.
+
+    Attributes:
+        view: The live view, if it is in the output of the card.
     """
 
-    def __init__(self, name: str, title: str, shell: Any) -> None:
-        # The metadata are the same in all publications; `mark.py` has the reason.
-        self._metadata = replace(here(), job=name).to_metadata()
+    def __init__(self, name: str, title: str, mark: Mark, shell: Any) -> None:
+        self.view: Bundle = {}
         self._title = title
+        self._metadata = mark.to_metadata()
         self._shell = shell
-        self._display_id = f"kling-{name}-{os.urandom(4).hex()}"
-        self._view: Bundle = {}
-        self._shown = False
+        self._id = f"kling-{name}-{os.urandom(4).hex()}"
+        self._published: set[str] = set()
 
-    def show_live(self, source: Any) -> None:
-        """Show the live view, if there is a viewer. Call it once, before `show_card`."""
-        if not has_viewer():
-            return
-        bundle = view_of(grid_widget.GridWidget(source)._repr_mimebundle_())
-        view = {VIEW: bundle[VIEW]} if VIEW in bundle else {}
+    def reserve_view(self) -> None:
+        """Show the title in the place of a live view that comes after the card."""
+        if not shows_card_without_kernel(self._shell):
+            self._publish({"text/plain": self._title}, f"{self._id}-view")
+
+    def show_view(self, view: Bundle) -> None:
+        """Show the live view, or add it to the output of the card, which is shown next."""
         if shows_card_without_kernel(self._shell):
-            self._view = view  # `show_card` publishes it in the same output
+            self.view = view
         elif view:
-            self._publish({**view, "text/plain": self._title})
+            self._publish({**view, "text/plain": self._title}, f"{self._id}-view")
 
     def show_card(self, card: Bundle) -> None:
         """Show the card, or update it."""
-        update, self._shown = self._shown, True
-        self._publish({**self._view, **card}, display_id=self._display_id, update=update)
+        self._publish({**self.view, **card}, self._id)
 
-    def _publish(self, data: Bundle, *, display_id: str | None = None, update: bool = False) -> None:
-        self._shell.display_pub.publish(
-            data,
-            metadata=self._metadata,
-            transient={"display_id": display_id} if display_id else {},
-            update=update,
-        )
+    def _publish(self, data: Bundle, display_id: str) -> None:
+        update = display_id in self._published
+        self._published.add(display_id)
+        transient = {"display_id": display_id}
+        self._shell.display_pub.publish(data, metadata=self._metadata, transient=transient, update=update)

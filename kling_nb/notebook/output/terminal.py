@@ -7,7 +7,7 @@ import queue
 import sys
 import time
 from contextlib import suppress
-from typing import Protocol, TextIO
+from typing import TextIO
 from urllib.parse import urlencode
 
 from kling_nb.api import default_session, local_notice
@@ -22,11 +22,15 @@ from kling_nb.notebook.card.job import card_text
 from kling_nb.sweeps.sweep import Sweep, SweepCell
 
 
-class ShownSweep(Protocol):
-    """A sweep in the outputs."""
+class ShownSweep:
+    """A sweep in the outputs. This form shows nothing."""
+
+    def __init__(self, sweep: Sweep) -> None:
+        self._sweep = sweep
 
     def wait(self, timeout: float | None) -> None:
         """Block until every cell has ended, with or without a result."""
+        self._sweep.wait(timeout, check=False)
 
     def finish(self) -> None:
         """Show the final state, if all cells have ended."""
@@ -104,9 +108,10 @@ class Outputs:
 
     def show_sweep(self, sweep: Sweep, *, quiet: bool) -> ShownSweep:
         """Show a sweep, live while it runs. As text, it prints its progress during `wait`."""
-        if not quiet:
-            self.explain(sweep[0].plan.settings.backend)
-        return TerminalSweep(sweep, self._stream, quiet=quiet)
+        if quiet:
+            return ShownSweep(sweep)
+        self.explain(sweep[0].plan.settings.backend)
+        return TerminalSweep(sweep, self._stream)
 
 
 def plan_text(plan: Plan) -> str:
@@ -150,13 +155,12 @@ def _option_lines(options: SubmitOptions | None) -> list[str]:
     return [f"{name}: {'***' if name in own else value}" for name, value in options.to_headers().items()]
 
 
-class TerminalSweep:
+class TerminalSweep(ShownSweep):
     """A sweep in a terminal: a line for each progress, then the table."""
 
-    def __init__(self, sweep: Sweep, stream: TextIO | None, *, quiet: bool) -> None:
-        self._sweep = sweep
+    def __init__(self, sweep: Sweep, stream: TextIO | None) -> None:
+        super().__init__(sweep)
         self._stream = stream
-        self._quiet = quiet
         self._finished = False
 
     def wait(self, timeout: float | None) -> None:
@@ -166,9 +170,6 @@ class TerminalSweep:
             WaitTimeout: The time ran out.
             Interrupted: Ctrl-C.
         """
-        if self._quiet:
-            self._sweep.wait(timeout, check=False)
-            return
         ended: queue.SimpleQueue[SweepCell] = queue.SimpleQueue()
         leave = self._sweep.subscribe(ended.put)
         try:
@@ -193,7 +194,7 @@ class TerminalSweep:
 
     def finish(self) -> None:
         """Print the table once."""
-        if not self._quiet and not self._finished:
+        if not self._finished:
             self._finished = True
             show_text(grid_card.sweep_text(self._sweep), self._stream)
 

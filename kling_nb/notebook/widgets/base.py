@@ -16,6 +16,8 @@ import anywidget
 from traitlets import TraitError
 
 from kling_nb.errors import MediaError, UsageError
+from kling_nb.notebook.card.job import Bundle
+from kling_nb.notebook.card.mark import VIEW
 from kling_nb.notebook.card.words import error_text
 from kling_nb.notebook.ipykernel_quirks import has_viewer
 from kling_nb.notebook.widgets.feed import BEAT, Channel, Feed
@@ -76,6 +78,12 @@ class LiveWidget(anywidget.AnyWidget):
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         return ({}, {}) if self._unopened else super()._repr_mimebundle_(**kwargs)
+
+    def view_data(self) -> Bundle:
+        """Return the live view for an output, without metadata; empty outside of a kernel."""
+        drawn = LiveWidget._repr_mimebundle_(self) or {}
+        data = drawn[0] if isinstance(drawn, tuple) else drawn
+        return {VIEW: data[VIEW]} if VIEW in data else {}
 
     def notify_change(self, change: Any) -> None:
         """Call the observers of a trait, and show the exception if one raises."""

@@ -17,7 +17,7 @@ from kling_nb.errors import KlingError, MediaError, UsageError
 from kling_nb.events import Ending
 from kling_nb.job.job import Job
 from kling_nb.job.plan import WORDS, Outcome
-from kling_nb.notebook.card.grid import is_local, layout_of, shot_prompt
+from kling_nb.notebook.card.grid import is_local, layout_of, length_of, shot_prompt
 from kling_nb.notebook.card.mark import served_url
 from kling_nb.notebook.card.posters import poster_of
 from kling_nb.notebook.card.sheet import sheet
@@ -505,7 +505,7 @@ class StoryboardSource:
     @property
     def summary(self) -> str:
         """Number of shots and total duration as text."""
-        return f"{len(self._board)} shots, {self._board.duration:.4g} s"
+        return length_of(self._board)
 
     def describe(self) -> dict[str, Any]:
         """Return the fields that do not change."""

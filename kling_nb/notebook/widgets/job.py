@@ -11,8 +11,7 @@ from traitlets import Float, Int, Unicode
 
 from kling_nb.errors import UsageError
 from kling_nb.job.job import Job, Presenter
-from kling_nb.notebook.card.job import Bundle, job_bundle, text_bundle, view_of
-from kling_nb.notebook.card.mark import VIEW
+from kling_nb.notebook.card.job import job_bundle
 from kling_nb.notebook.card.words import clip
 from kling_nb.notebook.ipykernel_quirks import has_viewer
 from kling_nb.notebook.widgets.base import Handler, LiveWidget
@@ -76,7 +75,7 @@ class JobWidget(LiveWidget):
         self._beat(running=strip.running)
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-        return job_bundle(self._takes.current.job, super()._repr_mimebundle_(**kwargs))
+        return job_bundle(self._takes.current.job, self.view_data())
 
     def close(self) -> None:
         """Remove the views and the subscriptions to the jobs."""
@@ -165,12 +164,6 @@ def _job_traits(job: Job) -> dict[str, Any]:
 # -- How jobs and videos are shown that are the last expression of a cell.
 
 
-def widget_bundle(job: Job) -> Bundle:
-    """Return a job's live view; empty outside of a kernel."""
-    drawn = view_of(JobWidget(job)._repr_mimebundle_())
-    return {VIEW: drawn[VIEW], **text_bundle(job)} if VIEW in drawn else {}
-
-
 class NotebookPresenter(Presenter):
     """Shows a job as a widget with its card."""
 
@@ -180,4 +173,4 @@ class NotebookPresenter(Presenter):
 
     def bundle(self, job: Job) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return the widget and the card, or the card alone without a viewer; and the output's metadata."""
-        return job_bundle(job, widget_bundle(job) if has_viewer() else None)
+        return job_bundle(job, JobWidget(job).view_data() if has_viewer() else {})

@@ -103,7 +103,7 @@ class Panel(LiveWidget):
         super().close()
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-        return panel_bundle(super()._repr_mimebundle_(**kwargs))
+        return panel_bundle(self.view_data())
 
     def __repr__(self) -> str:
         return f"<Panel {self._desk.draft.endpoint.short_name}>"
