@@ -16,6 +16,7 @@ from kling_nb.catalog.shipped import short_name
 from kling_nb.ledger import Entry, Spending
 from kling_nb.media import MediaFolder, Note, Take, Takes
 from kling_nb.notebook.card.style import FADE, FRAME, RULE, SMALL
+from kling_nb.notebook.card.words import clip
 from kling_nb.notebook.flags import FIXED_FLAGS, flag_of
 from kling_nb.request.request import PROMPTS
 from kling_nb.session import Session
@@ -70,7 +71,7 @@ def jobs(entries: Sequence[Entry]) -> str:
                 short_name(entry.endpoint),
                 entry.backend,
                 entry.units or "",
-                clip(entry.prompt, 48),
+                _one_line(entry.prompt, 48),
             )
             for entry in entries
         ),
@@ -89,7 +90,7 @@ def takes(found: Takes) -> str:
         local = " (preview)" if row["backend"] == "local" else ""
         name = f"{short_name(row['endpoint'])}{local}"
         rows.append(
-            (stars, seconds, name, visible(clip(" ".join(words), 40)), visible(Path(row["path"]).name))
+            (stars, seconds, name, visible(_one_line(" ".join(words), 40)), visible(Path(row["path"]).name))
         )
     more = len(found) - len(rows)
     return table(("STARS", "LENGTH", "ENDPOINT", "TAGS, NOTE", "FILE"), rows) + (
@@ -307,10 +308,9 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     )
 
 
-def clip(text: str, limit: int) -> str:
+def _one_line(text: str, limit: int) -> str:
     """Return a text as one line of at most `limit` characters."""
-    line = " ".join(text.split())
-    return line if len(line) <= limit else line[: limit - 1] + "…"
+    return clip(" ".join(text.split()), limit)
 
 
 def age(seconds: float) -> str:
@@ -348,7 +348,7 @@ def text(endpoints: Sequence[Endpoint], width: int) -> str:
         parts = (
             textwrap.wrap(parameters, room, break_on_hyphens=False)
             if len(endpoints) <= FEW
-            else [clip(parameters, room)]
+            else [_one_line(parameters, room)]
         )
         lines += [f"{head}{_GAP}{parts[0] if parts else ''}".rstrip()]
         lines += [" " * left + part for part in parts[1:]]

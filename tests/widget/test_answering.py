@@ -141,15 +141,15 @@ def test_abandoned_uploads_are_dropped():
     about = {"total": 10, "name": "a.png", "type": "image/png"}
 
     def piece(upload, offset, data):
-        return files.add_piece({"upload": upload, "offset": offset, **about}, [data])
+        return files.attach({"upload": upload, "offset": offset, **about}, [data])
 
     piece("left", 0, b"12345")
     now[0] = PATIENCE
     piece("slow", 0, b"12345")
     now[0] += 1
     piece("new", 0, b"123")
-    assert files.unfinished_bytes == 8
-    assert piece("slow", 5, b"67890").to_json()["size"] == 10
+    assert sum(len(one.data) for one in files._uploads.values()) == 8
+    assert piece("slow", 5, b"67890")["file"]["size"] == 10
     with pytest.raises(UsageError, match="was lost"):
         piece("left", 5, b"67890")
 
@@ -158,4 +158,5 @@ def test_the_same_bytes_under_another_name_have_that_name():
     files = Attachments()
     about = {"offset": 0, "total": 3, "type": "image/png"}
     for name in ("a.png", "b.png"):
-        assert files.add_piece({"upload": name, "name": name, **about}, [b"123"]).name == name
+        file = files.attach({"upload": name, "name": name, **about}, [b"123"])["file"]
+        assert file["name"] == name

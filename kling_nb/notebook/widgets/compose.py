@@ -1,4 +1,7 @@
-"""The state of a panel and what its commands do. It knows no widget: answers are plain data and bytes."""
+"""The state of a panel and what its commands do. It knows no widget: answers are plain data and bytes.
+
+A command that cannot be carried out raises a `KlingError`; the view gets it as the answer.
+"""
 
 from __future__ import annotations
 
@@ -100,11 +103,7 @@ class Desk:
             }
 
     def controls(self, name: Any) -> dict[str, Any]:
-        """Return the controls of an endpoint.
-
-        Raises:
-            UnknownEndpoint: No endpoint has that name.
-        """
+        """Return the controls of an endpoint."""
         one = self.session.endpoint(str(name))
         return {"endpoint": one.id, "controls": [control.to_json() for control in one.parameters]}
 
@@ -172,11 +171,7 @@ class Desk:
     # -- Jobs
 
     def job(self, job_id: Any) -> Job:
-        """Return a job of the queue, or a finished one of the ledger.
-
-        Raises:
-            UsageError: There is no such job, or it is unfinished and not in the queue.
-        """
+        """Return a job of the queue, or a finished one of the ledger. An unfinished one must be resumed."""
         known = self.queue.get(str(job_id)) or self._opened.get(str(job_id))
         if known is not None:
             return known
@@ -202,11 +197,7 @@ class Desk:
         return {"row": library.job_row(self.job(job_id)), "resumable": False}
 
     def jobs_of(self, name: str) -> list[Job]:
-        """Return the jobs whose ids are in `name`, separated by spaces: one, or some to compare.
-
-        Raises:
-            UsageError: A job is not known, or unfinished and not in the queue.
-        """
+        """Return the jobs whose ids are in `name`, separated by spaces: one, or some to compare."""
         return [self.job(one) for one in name.split()[:_COMPARED]]
 
     def resume(self, job_id: Any) -> Job:
@@ -225,32 +216,18 @@ class Desk:
             endpoint, inputs = request.endpoint, self.files.input_of(request)
         values, missing = {}, []
         for name, value in inputs.items():
-            resolved = self._with_references(value)
-            if resolved is None:
+            try:
+                values[name] = _replace_objects(value, self._reference)
+            except MediaInputError:
                 missing.append(name)
-            else:
-                values[name] = resolved
         return {"endpoint": endpoint.id, "values": values, "missing": missing}
 
-    def _with_references(self, value: Any) -> Any:
-        """Return a value with the panel's references to files, or None if the panel does not have a file."""
-        if isinstance(value, Mapping):
-            if set(value) == {"sha256", "name"}:
-                known = self.files.has(value["sha256"])
-                return self.files.get(value["sha256"]).to_json() if known else None
-            parts = {name: self._with_references(part) for name, part in value.items()}
-            return None if None in parts.values() else parts
-        if isinstance(value, list):
-            items = [self._with_references(part) for part in value]
-            return None if None in items else items
-        return value
+    def _reference(self, one: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Return the panel's reference to the file of an earlier request, or None for another object."""
+        return self.files.get(one["sha256"]).to_json() if set(one) == {"sha256", "name"} else None
 
     def code(self, job_id: Any) -> str:
-        """Return a job, or the draft, as the text of a cell.
-
-        Raises:
-            KlingError: A cell cannot express the request, or the draft is not complete.
-        """
+        """Return a job, or the draft, as the text of a cell."""
         if job_id:
             return cell_of(self.job(job_id))
         draft = self.draft
@@ -263,11 +240,6 @@ class Desk:
             video = self.job(job_id).video
             return poster_of(video) if video is not None else b""
         return b""
-
-    def attach(self, msg: Mapping[str, Any], buffers: Sequence[Any]) -> dict[str, Any]:
-        """Store a piece of a file. The answer to the last piece describes the file."""
-        file = self.files.add_piece(msg, buffers)
-        return {"file": file.to_json() if file else None}
 
 
 def is_shared(job_id: Any) -> bool:
@@ -306,11 +278,7 @@ class Draft:
     author: int = 0
 
     def arguments(self, files: Attachments) -> dict[str, Any]:
-        """Return the values as arguments of `Session.submit`, with the content of files.
-
-        Raises:
-            MediaInputError: The panel does not have a file.
-        """
+        """Return the values as arguments of `Session.submit`, with the content of files."""
         return {name: with_files(value, files) for name, value in self.values.items()}
 
     def to_json(self, files: Attachments) -> dict[str, Any]:
@@ -326,28 +294,26 @@ class Draft:
 
 
 def check_values(values: Any) -> dict[str, Any]:
-    """Return the values of a message.
-
-    Raises:
-        UsageError: They are not an object.
-    """
+    """Return the values of a message."""
     if not isinstance(values, dict):
         raise UsageError("values must be an object with parameters by name.")
     return values
 
 
 def with_files(value: Any, files: Attachments) -> Any:
-    """Return a value with the content of files in the place of their references.
+    """Return a value with the content of files in the place of their references."""
+    return _replace_objects(value, lambda one: files.get(one["file"]).content if "file" in one else None)
 
-    Raises:
-        MediaInputError: A file is not there.
-    """
+
+def _replace_objects(value: Any, replacement: Callable[[Mapping[str, Any]], Any]) -> Any:
+    """Return a JSON value with other values in the place of those objects for which there is one."""
     if isinstance(value, Mapping):
-        if "file" in value:
-            return files.get(value["file"]).content
-        return {name: with_files(part, files) for name, part in value.items()}
+        new = replacement(value)
+        if new is not None:
+            return new
+        return {name: _replace_objects(part, replacement) for name, part in value.items()}
     if isinstance(value, list):
-        return [with_files(part, files) for part in value]
+        return [_replace_objects(part, replacement) for part in value]
     return value
 
 
@@ -396,11 +362,7 @@ class Attachment:
         return {"file": self.id, "name": self.name[:200], "type": self.content_type[:100], "size": size}
 
     def preview(self) -> bytes:
-        """Return a small JPEG of an image, or no bytes if the file is no image.
-
-        Raises:
-            MediaInputError: The file is gone or has changed.
-        """
+        """Return a small JPEG of an image, or no bytes if the file is no image."""
         if isinstance(self.content, LocalFile) and not self.content.content_type.startswith("image/"):
             return b""
         data = self.content.read() if isinstance(self.content, LocalFile) else self.content
@@ -436,19 +398,15 @@ class Attachments:
         self._files: dict[str, Attachment] = {}
         self._uploads: dict[str, _Upload] = {}
 
-    def add_piece(self, msg: Mapping[str, Any], buffers: Sequence[Any]) -> Attachment | None:
-        """Store one piece of a file. The pieces must come in order.
+    def attach(self, msg: Mapping[str, Any], buffers: Sequence[Any]) -> dict[str, Any]:
+        """Store one piece of a file. The pieces must come in order. Only a request sends the file to fal.
 
         Args:
             msg: `{"upload": the view's id of the upload, "offset", "total", "name", "type"}`.
             buffers: The piece.
 
         Returns:
-            The file, if this was the last piece; else None.
-
-        Raises:
-            UsageError: The piece is not the next one.
-            MediaInputError: The file is empty or too large.
+            The answer: `file` is None, and after the last piece the file as a view needs it.
         """
         upload, offset, total = msg.get("upload"), msg.get("offset"), msg.get("total")
         piece = bytes(buffers[0]) if buffers else b""
@@ -470,10 +428,10 @@ class Attachments:
             current.data += piece
             current.touched = self._clock()
             if len(current.data) < total:
-                return None
+                return {"file": None}
             del self._uploads[upload]
             name, content_type = str(msg.get("name") or "file"), str(msg.get("type") or "")
-            return self._store(bytes(current.data), name, content_type)
+            return {"file": self._store(bytes(current.data), name, content_type).to_json()}
 
     def _start_upload(self, upload: str) -> None:
         """Add an upload, and drop those without a recent piece."""
@@ -481,12 +439,6 @@ class Attachments:
         for name in [name for name, one in self._uploads.items() if now - one.touched > PATIENCE]:
             del self._uploads[name]
         self._uploads.setdefault(upload, _Upload(now))
-
-    @property
-    def unfinished_bytes(self) -> int:
-        """Number of bytes in unfinished uploads."""
-        with self._lock:
-            return sum(len(one.data) for one in self._uploads.values())
 
     def _store(self, content: bytes, name: str, content_type: str) -> Attachment:
         digest = hashlib.sha256(content).hexdigest()
@@ -504,11 +456,7 @@ class Attachments:
         return request.body(references) if references else dict(request.input)
 
     def get(self, digest: Any) -> Attachment:
-        """Return the file of an id.
-
-        Raises:
-            MediaInputError: The file is not there: another kernel received it.
-        """
+        """Return the file of an id. Another kernel may have received it, and this one does not have it."""
         file = self._files.get(digest) if isinstance(digest, str) else None
         if file is None:
             raise MediaInputError("This kernel does not have the file.", remedy="Choose the file again.")

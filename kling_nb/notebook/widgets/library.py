@@ -21,7 +21,7 @@ from kling_nb.media import MediaFolder
 from kling_nb.notebook.card.words import clip, error_text
 from kling_nb.notebook.tables import price
 from kling_nb.notebook.widgets.base import whole_number
-from kling_nb.notebook.widgets.takes import progress_of
+from kling_nb.notebook.widgets.takes import progress_fields
 from kling_nb.request.request import prompt_of
 from kling_nb.video.decisions import Decisions, check_rating, read_decisions
 
@@ -33,19 +33,13 @@ _PROMPT = 200
 
 def live_fields(job: Job) -> dict[str, Any]:
     """Return the fields of a job's row that change while it runs."""
-    state = job.state
-    received, total = state.bytes_transferred
     return {
         "id": job.id,
-        "state": state.state.value,
+        "state": job.state.state.value,
         "request_id": job.request_id,
-        "queue_position": state.queue_position,
-        "held": state.held,
-        "received": received,
-        "total": total,
+        **progress_fields(job),
         "finished_at": job.finished_at,
         "message": "" if job.error is None else error_text(job.error),
-        "progress": progress_of(job),
         "has_media": job.file is not None,
         "rating": _rating(job.file),
     }

@@ -144,7 +144,7 @@ class Panel(LiveWidget):
             "controls": lambda msg: (desk.controls(msg.get("endpoint")), []),
             "prices": lambda msg: ({"prices": desk.prices(msg)}, []),
             "compose": lambda msg: (desk.compose(msg), []),
-            "attach": lambda msg: (desk.attach(msg, buffers), []),
+            "attach": lambda msg: (desk.files.attach(msg, buffers), []),
             "preview": lambda msg: _image_answer(desk.files.get(msg.get("file")).preview()),
             "submit": lambda msg: ({"job": library.job_row(desk.submit(msg))}, []),
             "resume": lambda msg: ({"job": library.job_row(desk.resume(msg.get("job")))}, []),

@@ -1,6 +1,7 @@
 """The takes of one result view, and its messages.
 
-A result view is a job widget, or a result that is open in the panel or in a grid.
+A result view is a job widget, or a result that is open in the panel or in a grid. A command that
+cannot be carried out raises a `KlingError`; the view gets it as the answer.
 """
 
 from __future__ import annotations
@@ -70,20 +71,11 @@ class ResultViews:
         self._lock = threading.Lock()
 
     def answer(self, msg: Mapping[str, Any], buffers: Sequence[Any] = ()) -> Answer | Future[Any]:
-        """Carry out an inner command and return its answer. `buffers` are those of its message.
-
-        Raises:
-            UsageError: The command is wrong.
-        """
+        """Carry out an inner command and return its answer. `buffers` are those of its message."""
         return run_command(msg, self._strip(str(msg.get("of"))).handlers(buffers))
 
     def video(self, name: str, key: Any) -> Video:
-        """Return the video of a take in a result.
-
-        Raises:
-            UsageError: The result has no such take.
-            MediaError: The take has no video yet.
-        """
+        """Return the video of a take in a result."""
         return self._strip(name).video(key)
 
     def forget(self, part: str) -> None:
@@ -132,11 +124,7 @@ class ResultViews:
             return any(strip.running for strip in self._strips.values())
 
     def send_update(self) -> bool:
-        """Send one message with what is new. The feed's thread.
-
-        Returns:
-            True if there is more.
-        """
+        """Send one message with what is new; True if there is more. The feed's thread."""
         if due := self._due():
             due[0].send_update()
         return self.due
@@ -219,7 +207,7 @@ class TakeStrip:
         return self.takes[min(max(self.shown, 1), len(self.takes)) - 1]
 
     def video(self, key: Any) -> Video:
-        """Return the video of a take. Raise `UsageError` or `MediaError` if there is none."""
+        """Return the video of a take."""
         return _video_of(self._take({"key": key}))
 
     def refresh(self) -> None:
@@ -268,12 +256,7 @@ class TakeStrip:
         self._notify(take)  # for events before the subscription
 
     def _show(self, job: Job, *, instead: StripTake | None = None) -> StripTake:
-        """Show a job, and add it to the strip if it is not there.
-
-        Args:
-            job: The job.
-            instead: The take that it replaces in the strip.
-        """
+        """Show a job, and add it to the strip if it is not there, or `instead` of another take."""
         with self.changing:
             known = next((take for take in self.takes if is_same(take.job, job)), None)
             take = known or self._append(job)
@@ -333,11 +316,7 @@ class TakeStrip:
         return self._list_due or any(take.changed for take in list(self.takes))
 
     def send_update(self) -> StripTake | None:
-        """Send one message with what is new, if there is anything. The feed's thread.
-
-        Returns:
-            The take whose update was sent, or None.
-        """
+        """Send one message with what is new. Return the take whose update it was, or None. Feed's thread."""
         take = next((take for take in list(self.takes) if take.changed), None)
         try:
             if take is not None:
@@ -366,11 +345,7 @@ class TakeStrip:
     # -- From the views
 
     def handlers(self, buffers: Sequence[Any] = ()) -> dict[str, Handler]:
-        """Return the handler of each kind of command.
-
-        Args:
-            buffers: The buffers of the command's message.
-        """
+        """Return the handler of each kind of command. `buffers` are those of its message."""
         return {
             "snapshot": self._snapshot,
             "cancel": lambda msg: self._take(msg).job.cancel_soon(),
@@ -381,7 +356,7 @@ class TakeStrip:
             "use": self._use,
             "finals": lambda msg: ({"finals": takes.finals(self._take(msg).job)}, []),
             "resume": self._resume,
-            "attach": lambda msg: self._attach(msg, buffers),
+            "attach": lambda msg: (self._files.attach(msg, buffers), []),
             "preview": lambda msg: ({}, [self._files.get(msg.get("file")).preview()]),
             "gif": lambda msg: poster_thread().submit(lambda: self._gif(msg)),
             "decide": lambda msg: poster_thread().submit(lambda: self._decide(msg)),
@@ -402,11 +377,6 @@ class TakeStrip:
             "takes": self._list(),
         }
         return {**about, **self._fields(take), **_lines(lines, 0, len(lines))}, []
-
-    def _attach(self, msg: dict[str, Any], buffers: Sequence[Any]) -> Answer:
-        """Store a piece of an attached file. Only a request sends the file to fal."""
-        file = self._files.add_piece(msg, buffers)
-        return {"file": file.to_json() if file else None}, []
 
     def _changes(self, msg: Mapping[str, Any]) -> dict[str, Any]:
         changes = msg.get("changes", {})

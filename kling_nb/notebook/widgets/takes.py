@@ -1,4 +1,7 @@
-"""The takes in the strip of a job widget, and new takes made from them."""
+"""The takes in the strip of a job widget, and new takes made from them.
+
+What cannot be carried out raises a `KlingError`; the view gets it as the answer to its command.
+"""
 
 from __future__ import annotations
 
@@ -88,20 +91,15 @@ class StripTake:
         """Return the fields that change, without the log lines."""
         job, now, video = self.job, self.job.state, self.job.video
         cell, no_cell = _cell_text(job)
-        received, total = now.bytes_transferred
         return {
             **saved_fields(job),
+            **progress_fields(job),
             "message": self.fault or _why_no_video(job),
             "resumed": now.resumed,
             "steps": [step for step in steps_of(ending_of(now)) if step == "edit" or job.maker is not None],
-            "queue_position": now.queue_position,
-            "held": now.held,
-            "received": received,
-            "total": total,
             "fps": video.fps if video else None,
             "frame_count": video.frame_count if video else None,
             "number": video.take if video else None,
-            "progress": progress_of(job),
             "path": str(video.path if video else job.file or ""),
             "file_type": (mimetypes.guess_type(job.file.name)[0] or "") if job.file else "",
             "url": served_url(video.path) if video else None,
@@ -145,6 +143,18 @@ def steps_of(ending: Ending | None) -> tuple[str, ...]:
 _PERCENT = re.compile(r"(\d{1,3}(?:\.\d+)?) ?%")
 _LINES_READ = 5
 """Log lines in which a percentage is looked for, from the newest on."""
+
+
+def progress_fields(job: Job) -> dict[str, Any]:
+    """Return how far a job is, as all live views show it."""
+    received, total = job.state.bytes_transferred
+    return {
+        "queue_position": job.state.queue_position,
+        "held": job.state.held,
+        "received": received,
+        "total": total,
+        "progress": progress_of(job),
+    }
 
 
 def progress_of(job: Job) -> float | None:
@@ -215,9 +225,6 @@ def quote(job: Job, changes: Mapping[str, Any]) -> dict[str, Any]:
     Args:
         job: The job whose request is changed.
         changes: Values by parameter; None removes the parameter.
-
-    Raises:
-        InputError: A value is not allowed.
     """
     values, new = _arguments(job, changes)
     return quote_of(_maker(job).plan(**values, new=new))
@@ -256,9 +263,6 @@ def submit(
         endpoint: Id of the endpoint of one of `finals`. Then an existing take is shown, and not made again.
         another: True makes another take, whatever exists or runs.
         quoted: The outcome that the user saw; None if there was none.
-
-    Raises:
-        KlingError: As `Session.submit`.
     """
     values, new = _arguments(job, changes, endpoint)
     if quoted is not None:
@@ -269,15 +273,7 @@ def submit(
 
 
 def check_quote(plan: Plan, quoted: Any) -> None:
-    """Raise if a run would buy a take where the user saw another outcome.
-
-    Args:
-        plan: What a run would do now.
-        quoted: The outcome that the user saw.
-
-    Raises:
-        UsageError: A run would now send a new job.
-    """
+    """Raise `UsageError` if the plan buys a take where the user saw another outcome, `quoted`."""
     if plan.submits and quoted != plan.outcome.value:
         raise UsageError(
             f"A new take would be made now: {plan.price}. Before, there was one. Nothing was sent.",
@@ -382,12 +378,7 @@ def _maker(job: Job) -> Session:
 def frame(video: Video, number: Any) -> tuple[str, bytes]:
     """Return a frame of a video as PNG, and a name for its file.
 
-    Args:
-        video: The video.
-        number: The number of the frame, from 0; None is the frame that the poster shows.
-
-    Raises:
-        UsageError: There is no such frame.
+    Frames are counted from 0. None is the frame that the poster shows.
     """
     if number is None:
         image, name = pillow.fromarray(poster_frame(video.path, video.duration)), "poster"
@@ -400,11 +391,7 @@ def frame(video: Video, number: Any) -> tuple[str, bytes]:
 
 
 def next_request(job: Job) -> tuple[Endpoint, str, dict[str, Any]]:
-    """Return the endpoint for a shot that follows a take, its start image parameter, and kept values.
-
-    Raises:
-        KlingError: There is no such endpoint.
-    """
+    """Return the endpoint for a shot that follows a take, its start image parameter, and kept values."""
     chosen = image_endpoint(job.request.endpoint, endpoint)
     if chosen.category != "image-to-video":
         chosen = image_endpoint(default_session().endpoint(None), endpoint)
@@ -416,11 +403,7 @@ def next_request(job: Job) -> tuple[Endpoint, str, dict[str, Any]]:
 
 
 def next_cell(job: Job, name: str, png: bytes) -> str:
-    """Store a frame in a file next to the take, and return a cell that begins with it. It has no prompt yet.
-
-    Raises:
-        MediaError: The file cannot be written.
-    """
+    """Store a frame in a file next to the take, and return a cell without a prompt that begins with it."""
     chosen, start, values = next_request(job)
     assert job.file is not None
     path = job.file.with_name(name)
