@@ -30,7 +30,7 @@ from kling_nb.media import MediaFolder, Takes
 from kling_nb.notebook import tables
 from kling_nb.notebook.card.job import card_text
 from kling_nb.notebook.card.sheet import sheet
-from kling_nb.notebook.cell import dry_run_text
+from kling_nb.notebook.cell import dry_run_text, plan_batch
 from kling_nb.notebook.flags import (
     BATCH,
     command_help,
@@ -39,7 +39,7 @@ from kling_nb.notebook.flags import (
     take_filters,
     with_flag_name,
 )
-from kling_nb.notebook.line import plan_batch, reconcile_text
+from kling_nb.notebook.line import reconcile_text
 from kling_nb.notebook.output.terminal import (
     ShownSweep,
     TerminalSweep,
@@ -226,7 +226,7 @@ def _batch(words: list[str]) -> None:
         print(command_help(words, default_endpoint=settings.endpoint, prog=BATCH))
         return
     call = parse_batch(words, default_endpoint=settings.endpoint)
-    batch = plan_batch(call, session)
+    batch = plan_batch(call, session, call.prompt)
     if call.dry_run:
         print(dry_run_text(batch))
         return

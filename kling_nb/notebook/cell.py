@@ -1,4 +1,4 @@
-"""The run of a `%%kling` cell, with or without `--grid`."""
+"""A `%%kling` cell, as it is read, and its run: one job, a sweep or a batch."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from kling_nb.api import default_session
 from kling_nb.catalog import Endpoint
 from kling_nb.errors import InputError, KlingError, UsageError
 from kling_nb.job.job import Job
-from kling_nb.job.plan import WORDS, Call
+from kling_nb.job.plan import WORDS, Call, Plan
 from kling_nb.media import Result
 from kling_nb.notebook.flags import (
     IMAGES,
@@ -44,6 +44,7 @@ from kling_nb.notebook.prompt import (
 from kling_nb.request.request import PROMPTS, image_endpoint, plain_text
 from kling_nb.session import Session
 from kling_nb.sweeps.axes import LARGEST, Axis
+from kling_nb.sweeps.batch import Batch
 from kling_nb.sweeps.sweep import CONCURRENCY, Sweep
 
 LookUp = Callable[[str, str], Any]
@@ -143,6 +144,25 @@ class Reading:
     def arguments(self) -> dict[str, Any]:
         """Return the arguments of `Session.plan`, without the prompt."""
         return self.call.submit_arguments(self.images)
+
+    def sweep_axes(self, find: Callable[[str | None], Endpoint]) -> tuple[Axis, ...]:
+        """Return the axes of text and `--grid`. `find` returns the endpoint of a name, or the usual one.
+
+        Raises:
+            UsageError: There are none, or `--grid` makes no sense.
+        """
+        call = self.call
+        chosen = find(call.arguments.get("endpoint"))
+        if IMAGES & {*call.arguments, *call.varied}:
+            chosen = image_endpoint(chosen, find)
+        given = {**call.arguments, **call.parameters}
+        axes = (*self.axes, *grid_axes(call.grid or (), chosen, given, self.images))
+        if not axes:
+            raise UsageError(
+                "--grid needs values to vary.",
+                remedy="Write --grid duration=5,10, or alternatives in the prompt: {a red|a blue} fox.",
+            )
+        return axes
 
 
 @dataclass(frozen=True)
@@ -244,93 +264,76 @@ def _read_as_shell(line: str, body: str, fields: Fields, images: Images, usual: 
     return Reading(call, axes, lambda values: prompt(values).strip(), images)
 
 
-class CellRun:
-    """The run of a cell without `--grid`.
+class Cell:
+    """A `%%kling` cell that was read.
 
     Args:
         shell: The shell whose variables are filled in and set.
-        outputs: Shows the job.
+        outputs: Shows its jobs.
         line: The text after `%%kling`.
-        body: The prompt.
+        body: The text below the line: the prompt; with `--table`, the template of the prompts.
     """
 
     def __init__(self, shell: Any, outputs: Outputs, line: str, body: str) -> None:
-        self._shell = shell
+        self.shell = shell
         self.outputs = outputs
         self.session = default_session()
-        self._settings = self.session.settings()
+        settings = self.session.settings()
         fields = Fields(shell.user_ns)
-        found = read_cell(line, body, fields, self._find_image, default_endpoint=self._settings.endpoint)
-        self.reading, self._fault = found.used, found.fault
-        self.call, self.earlier = found.used.call, found.earlier()
-        self._named: NamedCell | None = None
+        found = read_cell(line, body, fields, self._find_image, default_endpoint=settings.endpoint)
+        self.reading, self.call = found.used, found.used.call
+        self._fault, self._earlier = found.fault, found.earlier()
+        self.timeout = settings.timeout if self.call.timeout is None else self.call.timeout
 
-    def wait(self) -> None:
-        """Run the cell and block until the job has ended."""
-        job = self.start()
-        if job is not None:
-            self._assign_result(self.outputs.wait(job, self.timeout, quiet=self.call.quiet))
+    def run(self) -> CellRun | SweepRun:
+        """Return its run, which has not started."""
+        return CellRun(self) if self.call.grid is None and self.call.table is None else SweepRun(self)
 
-    async def wait_async(self) -> None:
-        """Run the cell for `await`. The kernel handles widget messages while it waits."""
-        job = self.start()
-        if job is None:
-            return
-        try:
-            result = await job.wait_async(self.timeout)
-        except asyncio.CancelledError:
-            raise await job._interrupt_error() from None
-        self._assign_result(result)
+    def plan(self) -> Plan:
+        """Return the plan of its job."""
+        own = {"earlier": self._earlier({}), "cell": self.call.name or ""}
+        return self.session.plan(self.reading.text, fault=self._fault, **self.reading.arguments(), **own)
 
-    @property
-    def timeout(self) -> float | None:
-        """Seconds to wait, or None for no limit."""
-        return self.call.timeout if self.call.timeout is not None else self._settings.timeout
+    def plan_sweep(self) -> Sweep:
+        """Return its sweep or batch, which has not started."""
+        reading, notebook = self.reading, self.outputs.notebook
+        if self.call.table is not None:
+            prompt = reading.text or None
+            return plan_batch(self.call, self.session, prompt, image=reading.images, notebook=notebook)
+        return self.session.sweep(
+            reading.prompt,
+            axes=reading.sweep_axes(self.session.endpoint),
+            concurrency=self.call.concurrency or CONCURRENCY,
+            notebook=notebook,
+            start=False,
+            fault=self._fault,
+            earlier=self._earlier,
+            **reading.arguments(),
+        )
 
-    def start(self) -> Job | None:
-        """Submit and show the job. Return it, or None if the cell does not wait."""
-        call = self.call
-        try:
-            own = {"earlier": self.earlier({}), "cell": call.name or ""}
-            plan = self.session.plan(self.reading.text, **self.arguments(**own))
-            if call.dry_run:
-                self.outputs.plan(plan)
-                return None
-            job = self.session._launch(plan, notebook=self.outputs.notebook)
-        except InputError as fault:
-            raise _with_flag(fault, self.reading) from None
-        job.variable = call.name
-        if call.name and plan.made_from and not (plan.new or plan.take):
-            scope = plan.settings.media.name
-            self._named = job.cell = NamedCell(call.name, plan.made_from, self.session, self._shell, scope)
-        self.outputs.show(job, quiet=call.quiet)
-        if call.wait:
-            return job
-        self.assign(job)
-        return None
-
-    def arguments(self, **more: Any) -> dict[str, Any]:
-        """Return the arguments of `Session.plan`, without the prompt."""
-        return {**self.reading.arguments(), "fault": self._fault, **more}
-
-    def _find_image(self, word: str, flag: str) -> Any:
-        """Return the value of a variable or attribute (`fox.last_frame`), or a path or URL."""
-        value = look_up(word, self._shell.user_ns)
-        if value is None:
-            _check_image(word, flag, self._shell.user_ns)
-        return word if value is None else value
-
-    def _assign_result(self, result: Result) -> None:
-        """Assign the result, unless another take was chosen while the cell waited."""
-        chosen = self._named.chosen if self._named else None
-        self.assign(result if chosen is None else chosen.result)
+    def with_flag(self, fault: InputError) -> InputError:
+        """Return an error in the words of the cell: with the flag, or what to do about an empty prompt."""
+        name = fault.parameter
+        if name == "table":
+            return fault  # it names the file, whose name may have the same word
+        if name in PROMPTS and not self.reading.axes and not self.reading.text:
+            fault.remedy = "Write the prompt below the %%kling line."
+            return fault
+        return with_flag_name(fault, self.call)
 
     def assign(self, value: Any) -> None:
         """Assign a value to NAME, or to `_` and `Out` if the line has none."""
         if self.call.name is not None:
-            self._shell.push({self.call.name: value})
+            self.shell.push({self.call.name: value})
         else:
-            set_last_output(self._shell, value)
+            set_last_output(self.shell, value)
+
+    def _find_image(self, word: str, flag: str) -> Any:
+        """Return the value of a variable or attribute (`fox.last_frame`), or a path or URL."""
+        value = look_up(word, self.shell.user_ns)
+        if value is None:
+            _check_image(word, flag, self.shell.user_ns)
+        return word if value is None else value
 
 
 def _check_image(word: str, flag: str, variables: Mapping[str, Any]) -> None:
@@ -347,17 +350,6 @@ def _check_image(word: str, flag: str, variables: Mapping[str, Any]) -> None:
         f"{flag} {word}: {reason}, and there is no file {word}. Nothing was sent.",
         remedy="Give a path, a URL, or a variable such as fox.last_frame, the last frame of a video.",
     )
-
-
-def _with_flag(fault: InputError, reading: Reading) -> InputError:
-    """Return the error in the words of a cell: with the flag, or with what to do about an empty one."""
-    name = fault.parameter
-    if name == "table":
-        return fault  # it names the file, whose name may have the same word
-    if name in PROMPTS and not reading.axes and not reading.text:
-        fault.remedy = "Write the prompt below the %%kling line."
-        return fault
-    return with_flag_name(fault, reading.call)
 
 
 class NamedCell:
@@ -405,15 +397,62 @@ class NamedCell:
         return f"{self.name} is this take, in all notebooks with {self.scope}."
 
 
+class CellRun:
+    """The run of a cell with one job."""
+
+    def __init__(self, cell: Cell) -> None:
+        self._cell = cell
+        self._named: NamedCell | None = None
+
+    def wait(self) -> None:
+        """Run the cell and block until the job has ended."""
+        cell, job = self._cell, self._start()
+        if job is not None:
+            self._assign_result(cell.outputs.wait(job, cell.timeout, quiet=cell.call.quiet))
+
+    async def wait_async(self) -> None:
+        """Run the cell for `await`. The kernel handles widget messages while it waits."""
+        job = self._start()
+        if job is None:
+            return
+        try:
+            result = await job.wait_async(self._cell.timeout)
+        except asyncio.CancelledError:
+            raise await job._interrupt_error() from None
+        self._assign_result(result)
+
+    def _start(self) -> Job | None:
+        """Submit and show the job. Return it, or None if the cell does not wait."""
+        cell, call = self._cell, self._cell.call
+        try:
+            plan = cell.plan()
+            if call.dry_run:
+                cell.outputs.plan(plan)
+                return None
+            job = cell.session._launch(plan, notebook=cell.outputs.notebook)
+        except InputError as fault:
+            raise cell.with_flag(fault) from None
+        job.variable = call.name
+        if call.name and plan.made_from and not (plan.new or plan.take):
+            scope = plan.settings.media.name
+            self._named = job.cell = NamedCell(call.name, plan.made_from, cell.session, cell.shell, scope)
+        cell.outputs.show(job, quiet=call.quiet)
+        if call.wait:
+            return job
+        cell.assign(job)
+        return None
+
+    def _assign_result(self, result: Result) -> None:
+        """Assign the result, unless another take was chosen while the cell waited."""
+        chosen = self._named.chosen if self._named else None
+        self._cell.assign(result if chosen is None else chosen.result)
+
+
 class SweepRun:
-    """The run of a cell with several jobs.
+    """The run of a cell with several jobs."""
 
-    Args:
-        run: The run of the same cell, whose line is parsed.
-    """
-
-    def __init__(self, run: CellRun) -> None:
-        self._run = run
+    def __init__(self, cell: Cell) -> None:
+        self._cell = cell
 
     def wait(self) -> None:
         """Start the sweep and block until every cell has ended."""
@@ -422,7 +461,7 @@ class SweepRun:
             return
         sweep, shown = started
         try:
-            shown.wait(self._run.timeout)
+            shown.wait(self._cell.timeout)
         finally:
             shown.finish()
         sweep.wait()
@@ -434,7 +473,7 @@ class SweepRun:
             return
         sweep, shown = started
         try:
-            await sweep.wait_async(self._run.timeout)
+            await sweep.wait_async(self._cell.timeout)
         except asyncio.CancelledError:
             raise await sweep._interrupt_error() from None
         finally:
@@ -443,51 +482,35 @@ class SweepRun:
 
     def _start(self) -> tuple[Sweep, ShownSweep] | None:
         """Plan the sweep, show its price, start and show it. Return it, or None if the cell does not wait."""
-        call, outputs = self._run.call, self._run.outputs
+        cell, call = self._cell, self._cell.call
         try:
-            sweep = self._plan()
+            sweep = cell.plan_sweep()
         except InputError as fault:
-            raise _with_flag(fault, self._run.reading) from None
-        if not announce(sweep, call, outputs):
+            raise cell.with_flag(fault) from None
+        if not announce(sweep, call, cell.outputs):
             return None
-        self._run.assign(sweep.start())
-        shown = outputs.show_sweep(sweep, quiet=call.quiet)
+        cell.assign(sweep.start())
+        shown = cell.outputs.show_sweep(sweep, quiet=call.quiet)
         return (sweep, shown) if call.wait else None
 
-    def _plan(self) -> Sweep:
-        run, call = self._run, self._run.call
-        arguments = run.arguments(earlier=run.earlier)
-        endpoint = endpoint_of(call, run.session.endpoint)
-        varied = grid_axes(call.grid or (), endpoint, arguments, run.reading.images)
-        axes = (*run.reading.axes, *varied)
-        if not axes:
-            raise UsageError(
-                "--grid needs values to vary. Nothing was sent.",
-                remedy="Write --grid duration=5,10, or alternatives in the prompt: {a red|a blue} fox.",
-            )
-        return run.session.sweep(
-            run.reading.prompt,
-            axes=axes,
-            concurrency=call.concurrency or CONCURRENCY,
-            notebook=run.outputs.notebook,
-            start=False,
-            **arguments,
-        )
 
-
-class BatchRun(SweepRun):
-    """The run of a cell with `--table`. The text below the line is the template of the prompts."""
-
-    def _plan(self) -> Sweep:
-        run, call = self._run, self._run.call
-        return run.session.batch(
-            call.table,
-            run.reading.text or None,
-            concurrency=call.concurrency or CONCURRENCY,
-            notebook=run.outputs.notebook,
-            start=False,
-            **run.reading.arguments(),
-        )
+def plan_batch(
+    call: CellCall,
+    session: Session,
+    prompt: str | None,
+    *,
+    image: Callable[[str, str], Any] | None = None,
+    notebook: str | None = None,
+) -> Batch:
+    """Return the batch of a line, which has not started. Arguments as for `submit_arguments`."""
+    return session.batch(
+        call.table,
+        prompt,
+        concurrency=call.concurrency or CONCURRENCY,
+        notebook=notebook,
+        start=False,
+        **call.submit_arguments(image),
+    )
 
 
 def announce(sweep: Sweep, call: CellCall, outputs: Outputs) -> bool:
@@ -557,17 +580,6 @@ def grid_axes(
             raise UsageError(f"{name} is given twice.", remedy="Give it once. Nothing was sent.")
         axes[name] = _axis(name, values, images)
     return tuple(axes.values())
-
-
-def endpoint_of(call: CellCall, find: Callable[[str | None], Endpoint]) -> Endpoint:
-    """Return the endpoint whose parameters may vary: with an image, the image-to-video counterpart.
-
-    Args:
-        call: The line.
-        find: Returns the endpoint of a name, or the default endpoint for None.
-    """
-    named = find(call.arguments.get("endpoint"))
-    return image_endpoint(named, find) if IMAGES & {*call.arguments, *call.varied} else named
 
 
 def _axis(name: str, values: Sequence[Any], images: Images) -> Axis:

@@ -18,10 +18,9 @@ from kling_nb.errors import KlingError, UsageError
 from kling_nb.fal.auth import read_dotenv
 from kling_nb.ledger.limits import Grouping
 from kling_nb.notebook import tables
-from kling_nb.notebook.cell import announce
+from kling_nb.notebook.cell import announce, plan_batch
 from kling_nb.notebook.flags import (
     FIXED_FLAGS,
-    CellCall,
     endpoint_in,
     flag_of,
     flags_of,
@@ -33,8 +32,6 @@ from kling_nb.notebook.output.terminal import Outputs
 from kling_nb.notebook.prompt import Fields, fill_in, value_of_name
 from kling_nb.session import Session
 from kling_nb.settings import DOTENV
-from kling_nb.sweeps.batch import Batch
-from kling_nb.sweeps.sweep import CONCURRENCY
 
 if TYPE_CHECKING:
     from kling_nb.notebook.widgets import panel
@@ -97,25 +94,13 @@ def _takes(words: Sequence[str], session: Session, outputs: Outputs) -> None:
 
 def _batch(words: Sequence[str], session: Session, outputs: Outputs) -> Any:
     call = parse_batch(words, default_endpoint=session.settings().endpoint)
-    batch = plan_batch(call, session, notebook=outputs.notebook)
+    batch = plan_batch(call, session, call.prompt, notebook=outputs.notebook)
     if not announce(batch, call, outputs):
         return None
     shown = outputs.show_sweep(batch.start(), quiet=call.quiet)
     shown.wait(call.timeout or session.settings().timeout)
     shown.finish()
     return batch.wait()
-
-
-def plan_batch(call: CellCall, session: Session, *, notebook: str | None = None) -> Batch:
-    """Return the batch of a line. Nothing is sent."""
-    return session.batch(
-        call.table,
-        call.prompt,
-        concurrency=call.concurrency or CONCURRENCY,
-        notebook=notebook,
-        start=False,
-        **call.submit_arguments(),
-    )
 
 
 def _show(words: Sequence[str], session: Session, outputs: Outputs) -> None:

@@ -142,10 +142,7 @@ class KlingMagics(Magics):
 
     def run(self, line: str, body: str) -> cells.CellRun | cells.SweepRun:
         """Return the run of a `%%kling` cell, which has not started."""
-        run = cells.CellRun(self.shell, self.outputs, line, body)
-        if run.call.table is not None:
-            return cells.BatchRun(run)
-        return run if run.call.grid is None else cells.SweepRun(run)
+        return cells.Cell(self.shell, self.outputs, line, body).run()
 
     @cached_property
     def outputs(self) -> terminal.Outputs:

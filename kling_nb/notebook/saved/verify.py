@@ -18,11 +18,11 @@ from typing import Any, Literal
 from IPython.core.inputtransformer2 import TransformerManager
 
 from kling_nb.api import default_session
-from kling_nb.errors import KlingError, UsageError
+from kling_nb.errors import KlingError
 from kling_nb.job.plan import Plan
 from kling_nb.notebook.card.mark import Mark
 from kling_nb.notebook.card.words import clean, clip
-from kling_nb.notebook.cell import Readings, endpoint_of, grid_axes, read_cell
+from kling_nb.notebook.cell import Readings, read_cell
 from kling_nb.notebook.flags import continue_line, split_words
 from kling_nb.notebook.prompt import FILLED_IN, Field, Fields
 from kling_nb.notebook.saved.renewal import read_notebook
@@ -404,8 +404,8 @@ class Reader:
 
     def _requests(self, found: Readings, usual: str) -> list[Request]:
         reading, call = found.used, found.used.call
-        given, earlier = reading.arguments(), found.earlier(usual)
-        arguments = {"endpoint": usual, **given, "fault": found.fault}
+        earlier = found.earlier(usual)
+        arguments = {"endpoint": usual, **reading.arguments(), "fault": found.fault}
         if call.table is not None:
             table = read_table(call.table)
             calls = calls_of(table, reading.text or None, arguments, self.session().endpoint)
@@ -413,10 +413,7 @@ class Reader:
         if call.grid is None:
             arguments |= {"earlier": earlier({}), "cell": call.name or ""}
             return [Request(reading.text, arguments, call.name if call.wait else None)]
-        endpoint = endpoint_of(call, lambda name: self.session().endpoint(name or usual))
-        axes = (*reading.axes, *grid_axes(call.grid, endpoint, given, reading.images))
-        if not axes:
-            raise UsageError("--grid needs values to vary.")
+        axes = reading.sweep_axes(lambda name: self.session().endpoint(name or usual))
         requests = []
         for place in combinations(axes):
             pairs = list(zip(axes, place, strict=True))
