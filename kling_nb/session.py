@@ -102,10 +102,6 @@ class Session:
         """Return the settings for a call with these arguments."""
         return _settings.current(call, self._own)
 
-    def _usual_endpoint(self) -> str:
-        """Return the default endpoint, as id or short name, without reading all other settings."""
-        return _settings.current_endpoint(self._own)
-
     # -- making videos -----------------------------------------------------------
 
     def generate(

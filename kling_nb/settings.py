@@ -280,9 +280,9 @@ def current_home() -> Path:
     return _home(_pick("home", None, _layers(), os.environ))
 
 
-def current_endpoint(*layers: Mapping[str, Any]) -> str:
+def current_endpoint() -> str:
     """Return the current default endpoint, as id or short name, as fast as `current_home`."""
-    return str(_pick("endpoint", DEFAULT_ENDPOINT, (*layers, *_layers()), os.environ))
+    return str(_pick("endpoint", DEFAULT_ENDPOINT, _layers(), os.environ))
 
 
 def media_of_notebook(folder: Path) -> Path:

@@ -289,22 +289,12 @@ def parse_line(
 
 
 def parse_words(words: Sequence[str], *, default_endpoint: str) -> tuple[str | None, CellCall]:
-    """Parse the words of a command line. Return the prompt, or None, and the rest.
-
-    Raises:
-        UsageError: A flag does not exist, has no value, or contradicts another.
-        UnknownEndpoint: The endpoint does not exist.
-    """
+    """Parse the words of a command line, as `parse_line`. Return the prompt, or None, and the rest."""
     return _parse(list(words), COMMAND, default_endpoint)
 
 
 def parse_batch(words: Sequence[str], *, default_endpoint: str) -> CellCall:
-    """Parse the words after `kling-nb batch` or `%kling batch`.
-
-    Raises:
-        UsageError: There is no table; a flag does not exist, has no value, or contradicts another.
-        UnknownEndpoint: The endpoint does not exist.
-    """
+    """Parse the words after `kling-nb batch` or `%kling batch`, as `parse_line`. A table must be there."""
     table, call = _parse(list(words), BATCH, default_endpoint)
     if table is None:
         raise UsageError(f"{BATCH} needs a table. Nothing was sent.", remedy=f"Write {BATCH} shots.csv.")

@@ -10,6 +10,8 @@ The text is read once, from left to right. Values that were filled in are not re
 - All other braces stay as they are, and the text between them is read like any other.
 
 A quote within braces that cannot begin or end a string is an apostrophe: `{fox's den|wolf's den}`.
+
+A field that fails raises `UsageError`, and so do alternatives where there is no place for them.
 """
 
 from __future__ import annotations
@@ -241,11 +243,7 @@ class Fields:
         self._known: defaultdict[str, list[Any]] = defaultdict(list)  # for the rule of an earlier version
 
     def value(self, field: Field) -> Any:
-        """Evaluate a field.
-
-        Raises:
-            UsageError: The expression raised an exception.
-        """
+        """Evaluate a field."""
         try:
             value = self._evaluate(field.code)
         except Exception as fault:
@@ -336,20 +334,12 @@ _NAME_AS_SHELL = re.compile(r"\$(\$?[\w.]+)(?=(?:[^']*'[^']*')*[^']*$)")
 
 
 def fill_in(text: str, value: Evaluate) -> str:
-    """Return a text with its fields filled in.
-
-    Raises:
-        UsageError: A field failed, or there are alternatives.
-    """
+    """Return a text with its fields filled in."""
     return "".join(text_of(part, value) for part in parts_of(text))
 
 
 def text_of(part: Part, value: Evaluate) -> str:
-    """Return the text of a part.
-
-    Raises:
-        UsageError: A field failed, or there are alternatives.
-    """
+    """Return the text of a part."""
     if isinstance(part, str):
         return part
     if isinstance(part, Choice):
@@ -398,9 +388,6 @@ def axes_of(body: str, value: Evaluate) -> tuple[tuple[Axis, ...], Prompt]:
     """Return the axes in a prompt, and a function that gives the prompt for a choice among them.
 
     Every field is evaluated here, once.
-
-    Raises:
-        UsageError: A field failed.
     """
     filled: dict[str, str] = {}
     pieces: list[str | tuple[str, ...]] = []

@@ -33,12 +33,7 @@ Bundle = dict[str, Any]
 
 
 def card_of(job: Job, job_id: str | None = None) -> Card:
-    """Return the card of a job as it is now.
-
-    Args:
-        job: The job.
-        job_id: Id of the job in whose place the card is shown, by default its own.
-    """
+    """Return the card of a job as it is now. `job_id` is that of the job in whose place it is shown."""
     request, state = job.request, job.state
     cell = job.cell
     return Card(
@@ -70,15 +65,12 @@ EARLIER = 40
 """Earlier takes that are shown with a job."""
 
 
-def with_earlier(first: Any) -> list[Any]:
+def with_earlier(first: Job) -> list[Job]:
     """Return a job together with the takes that were made from its cell, or of its request, in their order.
 
     It is alone if they cannot be read.
-
-    Args:
-        first: A job, or what is like one.
     """
-    found: list[Any] = []
+    found: list[Job] = []
     if first.maker is not None:
         with suppress(KlingError, OSError):
             found = first.maker.takes_of(first.request, first.backend, first.made_from)[-EARLIER:]
@@ -88,7 +80,7 @@ def with_earlier(first: Any) -> list[Any]:
     return found if first in found else [*found, first]
 
 
-def is_same(one: Any, other: Any) -> bool:
+def is_same(one: Job, other: Job) -> bool:
     """Return True if two jobs are the same object or have the same file."""
     return one is other or (one.file is not None and one.file == other.file)
 
@@ -303,9 +295,7 @@ def _with_defaults(endpoint_id: str, given: dict[str, Any]) -> dict[str, Any]:
 def source_of(path: Path, folder: Path | None = None) -> str | None:
     """Return the path of a file relative to the notebook's folder, or None if it is on another drive.
 
-    Args:
-        path: The file.
-        folder: The notebook's folder; by default that of this process.
+    By default it is the notebook of this process.
     """
     try:
         return Path(os.path.relpath(path, folder or front_end.base_folder())).as_posix()
@@ -317,12 +307,7 @@ _PANEL_NOTE = "Kling panel: run this cell to compose, queue and browse."
 
 
 def panel_card(media: MediaFolder, folder: Path | None = None) -> Bundle:
-    """Return the card of a panel, for readers without a kernel: what to do, and the latest take.
-
-    Args:
-        media: The takes.
-        folder: The notebook's folder; by default that of this process.
-    """
+    """Return the card of a panel, for readers without a kernel: what to do, and the latest take."""
     latest = ""
     with suppress(KlingError, OSError):
         take = media.latest()

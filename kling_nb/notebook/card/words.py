@@ -391,12 +391,7 @@ def cost(job: Job) -> str:
 
 
 def cost_of_entry(entry: Entry, state: State) -> str:
-    """Return what a job cost, by its row in the ledger.
-
-    Args:
-        entry: The row.
-        state: The state that is shown: a job whose file is gone is shown as failed.
-    """
+    """Return what a job cost, by its row in the ledger. `state` is shown: failed, if its file is gone."""
     closed = entry.state in {State.FAILED, State.CANCELLED}
     return _words(
         state,
@@ -424,13 +419,7 @@ def billed_units(endpoint_id: str, resolved: Mapping[str, Any], units: str | Non
 
 
 def _reached(state: State, request_id: str | None, *, answered: bool) -> Reached:
-    """Return how far a request came.
-
-    Args:
-        state: The state of its job.
-        request_id: fal's id, or None.
-        answered: True if fal has answered its submission, where it has given no id.
-    """
+    """Return how far a request came. `answered`: fal has answered its submission, if without an id."""
     if request_id is not None or state is State.READY:
         return Reached.ACCEPTED
     if state is State.UNCERTAIN:
@@ -450,14 +439,7 @@ def _words(
 ) -> str:
     """Return the cost of a job that reused nothing; empty while it runs.
 
-    Args:
-        state: Its state.
-        backend: "fal" or "local".
-        billed: The units in words.
-        reached: How far its request came.
-        units: The units, as fal sent them.
-        error_type: fal's type of its failure.
-        unpaid: True if it is known to be free.
+    `billed` are the units in words, `units` as fal sent them. `unpaid`: it is known to be free.
     """
     if not state.finished:
         return ""

@@ -164,12 +164,7 @@ class TerminalSweep(ShownSweep):
         self._finished = False
 
     def wait(self, timeout: float | None) -> None:
-        """Block until every cell has ended, and print the progress. A failed cell raises no error here.
-
-        Raises:
-            WaitTimeout: The time ran out.
-            Interrupted: Ctrl-C.
-        """
+        """Block as `Sweep.wait`, and print the progress. A failed cell raises no error here."""
         ended: queue.SimpleQueue[SweepCell] = queue.SimpleQueue()
         leave = self._sweep.subscribe(ended.put)
         try:
@@ -206,13 +201,7 @@ REFRESH_SECONDS = 0.5
 
 
 def wait_with_progress(job: Job, stream: TextIO | None, timeout: float | None) -> Result:
-    """Block until the job has ended, and show its state and log lines.
-
-    Raises:
-        WaitTimeout: `timeout` seconds passed; the job goes on.
-        Interrupted: Ctrl-C.
-        KlingError: The error of the job.
-    """
+    """Block as `Job.wait`, and show the state and the log lines of the job."""
     events: queue.SimpleQueue[Event] = queue.SimpleQueue()
     unsubscribe = job.subscribe(lambda event, _: events.put(event))
     line = StatusLine(job, stream)

@@ -95,7 +95,7 @@ def _update_output(
     lost = mark.is_final and not files_exist(data.get("text/html"), context.folder)
     panel = mark.job is None
     if lost and not alive and mark.parts:
-        changed |= relink(data, mark.parts, context.folder, context.find_file)
+        changed |= _relink(data, mark.parts, context)
     elif not has_card_next and ((not mark.is_final and not (panel and alive)) or (lost and not alive)):
         new = context.draw_card(mark, context.folder)
         if new is not None and ("text/html" in data or changed):
@@ -212,22 +212,16 @@ def files_exist(html: Any, folder: Path) -> bool:
     return all(_exists(unescape(src), folder) for src in _sources(join_lines(html)))
 
 
-def relink(
-    data: dict[str, Any], parts: Sequence[Part], folder: Path, find_file: Callable[[Part, Path], Path | None]
-) -> bool:
-    """Set the current URLs of missing files in the players of a card. Return True if any changed.
+def _relink(data: dict[str, Any], parts: Sequence[Part], context: OutputContext) -> bool:
+    """Set the current URLs of missing files in the players of a card, which have the numbers of their parts.
 
-    Args:
-        data: The data of the output, changed in place.
-        parts: The parts of its mark. Each player has the number of its part.
-        folder: The folder of the notebook.
-        find_file: Returns the file of a part, or None.
+    Return True if any changed.
     """
     moved: dict[str, str] = {}
 
     def replace_url(player: re.Match[str]) -> str:
         src = unescape(player[2])
-        new = None if _exists(src, folder) else _url_of_part(int(player[3]), parts, folder, find_file)
+        new = None if _exists(src, context.folder) else _url_of_part(int(player[3]), parts, context)
         if new is None:
             return player[0]
         moved[unquote(src)] = unquote(new)
@@ -276,11 +270,9 @@ def join_lines(text: Any) -> str:
     return "".join(text) if isinstance(text, list) else text or ""
 
 
-def _url_of_part(
-    number: int, parts: Sequence[Part], folder: Path, find_file: Callable[[Part, Path], Path | None]
-) -> str | None:
-    path = find_file(parts[number], folder) if number < len(parts) else None
-    src = source_of(path, folder) if path else None
+def _url_of_part(number: int, parts: Sequence[Part], context: OutputContext) -> str | None:
+    path = context.find_file(parts[number], context.folder) if number < len(parts) else None
+    src = source_of(path, context.folder) if path else None
     return href(src) if src else None
 
 

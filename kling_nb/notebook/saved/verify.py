@@ -186,7 +186,10 @@ def _shown_fingerprints(cell: dict[str, Any]) -> set[str]:
 
 
 class Unknown(Exception):
-    """Something depends on what only a run of the notebook can show. The message is the reason."""
+    """A request depends on what only a run of the notebook can show. The message is the reason.
+
+    Whatever reads a value raises it: for an expression, which would have to be run, or an unknown variable.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +214,7 @@ class _Names(Fields):
 
     Args:
         known: The known values.
-        find_image: Returns the image of a word, or raises `Unknown`.
+        find_image: Returns the image of a word.
     """
 
     def __init__(self, known: Mapping[str, Any], find_image: Callable[[str], Any]) -> None:
@@ -228,11 +231,7 @@ class _Names(Fields):
         return self._find_image(word)
 
     def value(self, field: Field) -> Any:
-        """Return the value of a name.
-
-        Raises:
-            Unknown: It is an expression, which would have to be run, or a variable of unknown value.
-        """
+        """Return the value of a name."""
         if field.code not in self._literals:
             raise Unknown(f"it depends on {field.code}")
         return self._literals[field.code]
@@ -279,11 +278,7 @@ class Reader:
         self._ours: set[str] = set()  # names that may refer to something of kling_nb
 
     def session(self) -> Session:
-        """Return a session with the settings that the notebook has set so far.
-
-        Raises:
-            UsageError: A setting is invalid.
-        """
+        """Return a session with the settings that the notebook has set so far."""
         configured = {name: value for name, value in self._configured.items() if value is not None}
         settings = Unshown({**self._config, **configured})
         if all(known != settings for known, _ in self._sessions):
@@ -305,7 +300,7 @@ class Reader:
             sure: True if a run of the notebook runs the whole cell.
 
         Raises:
-            KlingError: The flags of a `%%kling` cell are wrong.
+            KlingError: A setting, or a flag of a `%%kling` cell, is wrong.
         """
         manager = TransformerManager()  # type: ignore[no-untyped-call]  # IPython has no types for it
         try:
@@ -425,11 +420,7 @@ class Reader:
         return requests
 
     def _image(self, word: str, flag: str = "") -> Any:
-        """Return a path, a URL, or the value of a variable or attribute such as `fox.last_frame`.
-
-        Raises:
-            Unknown: It is a variable of unknown value.
-        """
+        """Return a path, a URL, or the value of a variable or attribute such as `fox.last_frame`."""
         name, _, attribute = word.strip("{}").partition(".")
         value = self._known.get(name)
         if value is not None and not attribute:
@@ -493,11 +484,7 @@ class Reader:
         return "" if foreign else f"{short} in Python is not read: check it with a frozen run"
 
     def _value(self, code: ast.expr | str) -> Any:
-        """Return the value of a literal or of a known variable.
-
-        Raises:
-            ValueError: It is neither.
-        """
+        """Return the value of a literal or of a known variable, or raise `ValueError`."""
         if isinstance(code, ast.Name) and code.id in self._known:
             return self._known[code.id]
         try:

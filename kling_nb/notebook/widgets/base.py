@@ -136,11 +136,7 @@ class LiveWidget(anywidget.AnyWidget):
 
 
 def run_command(command: Mapping[str, Any], handlers: Mapping[str, Handler]) -> Answer | Future[Any]:
-    """Carry out a command `{kind, msg}`, and return its answer.
-
-    Raises:
-        UsageError: There is no such command.
-    """
+    """Carry out a command `{kind, msg}`, and return its answer."""
     kind, msg = command.get("kind"), command.get("msg")
     handle = handlers.get(kind) if isinstance(kind, str) else None
     if handle is None:
@@ -215,11 +211,7 @@ def read_chunk(path: Path, msg: Mapping[str, Any]) -> Answer:
 
 
 def whole_number(name: str, value: Any, least: int, most: int | None = None) -> int:
-    """Return a whole number of a message.
-
-    Raises:
-        UsageError: It is none, or out of range.
-    """
+    """Return a whole number of a message, or raise `UsageError`."""
     if type(value) is not int or value < least or (most is not None and value > most):
         end = "on" if most is None else f"to {most}"
         raise UsageError(f"{name} is {value!r}. It must be a whole number from {least} {end}.")

@@ -1,4 +1,7 @@
-"""The live view of a sweep or a storyboard. Its JavaScript is `js/grid/`."""
+"""The live view of a sweep or a storyboard. Its JavaScript is `js/grid/`.
+
+A command that cannot be carried out raises a `KlingError`; the view gets it as the answer.
+"""
 
 from __future__ import annotations
 
@@ -393,22 +396,14 @@ class SweepSource:
         return cell.plan.price if cell.index in self._new else "the same as another"
 
     def video(self, at: int) -> Video:
-        """Return the video of a cell.
-
-        Raises:
-            MediaError: The cell has no video.
-        """
+        """Return the video of a cell."""
         job = self._job(at)
         if job is None or job.video is None:
             raise MediaError("This cell has no video.")
         return job.video
 
     def job(self, at: int) -> Job:
-        """Return the job of a cell.
-
-        Raises:
-            UsageError: The cell has not started.
-        """
+        """Return the job of a cell."""
         job = self._job(at)
         if job is None:
             raise UsageError("This cell has not started.")
@@ -545,11 +540,7 @@ class StoryboardSource:
         return self._videos[at]
 
     def job(self, at: int) -> Job:
-        """Return the finished job of a shot.
-
-        Raises:
-            UsageError: It is a file of the user, or of another person's ledger.
-        """
+        """Return the finished job of a shot. A file of the user, or of another person's ledger, has none."""
         shot = self._videos[at]
         if shot.request_id is None:
             raise UsageError("This shot is a file without a job.")

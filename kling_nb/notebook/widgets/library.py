@@ -169,9 +169,6 @@ def page(ledger: Ledger, msg: Mapping[str, Any], without: tuple[str, ...] = ()) 
     Returns:
         The `page`, its `rows`, and the `total` number of matching rows. The first page also has the number of
         rows of each endpoint and state in the whole ledger (`endpoints`, `states`).
-
-    Raises:
-        UsageError: A value of the message is not allowed.
     """
     number = whole_number("page", msg.get("page", 0), 0)
     wanted = replace(_selection(ledger, msg), without=without)

@@ -35,6 +35,7 @@ from kling_nb.notebook.card.words import STATES, clip, cost, error_text
 from kling_nb.notebook.flags import as_cell
 from kling_nb.notebook.widgets.base import whole_number
 from kling_nb.request.request import VideoRequest, image_endpoint, shape_of, start_parameter
+from kling_nb.settings import current_endpoint
 from kling_nb.video import Video
 from kling_nb.video.decisions import Decided
 from kling_nb.video.frames import poster_frame
@@ -202,7 +203,7 @@ def cell_of(job: Job) -> str:
     number = job.video.take if job.video else None
     usual = None
     with suppress(KlingError):  # a wrong name in %config
-        usual = default_session()._usual_endpoint()
+        usual = current_endpoint()
     return as_cell(job.request.endpoint, job.request.input, take=number, name=job.variable, usual=usual)
 
 
@@ -412,7 +413,7 @@ def next_cell(job: Job, name: str, png: bytes) -> str:
     except OSError as error:
         raise MediaError(f"{path} cannot be written: {error.strerror or error}.") from error
     variable = f"{job.variable.rstrip('0123456789_')}_{_count_of(job.variable) + 1}" if job.variable else None
-    usual = default_session()._usual_endpoint()
+    usual = current_endpoint()
     return as_cell(chosen, {start: source_of(path) or str(path), **values}, name=variable, usual=usual)
 
 
