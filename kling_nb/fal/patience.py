@@ -1,4 +1,8 @@
-"""Time limits of HTTP requests, and the retry policy."""
+"""How long to wait for fal, and what is tried again.
+
+Here are the time limits of HTTP requests (such as the 45 s of silence on a status stream), the poll interval,
+and the retry policy with its statuses (429 among them).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Receive a file under a hidden name, and continue downloads that a killed process left unfinished."""
+"""Receive a file under a hidden name, and continue downloads that a killed process left unfinished.
+
+`job/store.py` decides what is received; `media/folder.py` gives it its name as a take.
+"""
 
 from __future__ import annotations
 
