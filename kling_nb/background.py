@@ -350,11 +350,7 @@ def _gathers(task: Any, other: Any) -> bool:
 
 
 class Waitable(Generic[T]):
-    """A job or a sweep that cells wait for. ■ ends the wait, and `_handle_interrupt` decides what goes on.
-
-    Attributes:
-        _done: The future that is waited for.
-    """
+    """A job or a sweep: what waits for its future `_done`. ■ ends a wait and calls `_handle_interrupt`."""
 
     _done: Future[T]
     _background: BackgroundThread

@@ -54,10 +54,10 @@ class Uploads:
         on_progress: OnProgress | None = None,
         on_line: OnLine = lambda _: None,
     ) -> str:
-        """Return the URL of the file, or a data URI with its bytes if it is no larger than `inline_limit`.
+        """Return the URL of the file, or a data URI of up to `inline_limit` bytes, unless it is audio.
 
         `account` is the fingerprint of the key, `lifecycle` how long fal keeps the file. If nothing has to be
-        sent, `on_progress` is not called. `on_line` tells what is converted.
+        sent, `on_progress` is not called. `on_line` gets a line when a clip is converted.
 
         Raises:
             KlingError: The upload or the conversion failed. Uploads are free.
