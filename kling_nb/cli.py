@@ -349,29 +349,25 @@ def _ledger(parsed: argparse.Namespace) -> int:
 
 def _media(parsed: argparse.Namespace) -> None:
     settings = current({"backend": "local"})  # Only its folders are needed, so no key is searched.
-    with closing(MediaFolder((parsed.folder or settings.media).resolve(), settings.index)) as media:
-        _media_command(parsed, media)
-
-
-def _media_command(parsed: argparse.Namespace, media: MediaFolder) -> None:
+    is_status = parsed.what == "status"
     chosen = parsed.older_than is not None or parsed.endpoint is not None or parsed.unrated
-    if parsed.what == "status":
-        if chosen or parsed.delete or parsed.yes:
-            raise UsageError("kling-nb media status takes no conditions.", remedy="Use kling-nb media prune.")
-        print(tables.media(media))
-        return
-    if not chosen or (parsed.older_than or 0) < 0:
+    if is_status and (chosen or parsed.delete or parsed.yes):
+        raise UsageError("kling-nb media status takes no conditions.", remedy="Use kling-nb media prune.")
+    if not is_status and (not chosen or (parsed.older_than or 0) < 0):
         raise UsageError(
             "kling-nb media prune needs a condition.",
             remedy="Give --older-than DAYS (a number from 0), --endpoint NAME or --unrated.",
         )
     before = None if parsed.older_than is None else time.time() - 86_400 * parsed.older_than
     endpoint = default_session().endpoint(parsed.endpoint, fetch=False).id if parsed.endpoint else None
-    free, paid = media.to_prune(before=before, endpoint=endpoint, unrated=parsed.unrated)
-    deleted = [*free, *(paid if parsed.yes else ())] if parsed.delete else []
-    with media.one_look():
-        for take in deleted:
-            media.delete(take)
+    with closing(MediaFolder((parsed.folder or settings.media).resolve(), settings.index)) as media:
+        if is_status:
+            print(tables.media(media))
+            return
+        free, paid = media.to_prune(before=before, endpoint=endpoint, unrated=parsed.unrated)
+        with media.one_look():
+            for take in [*free, *(paid if parsed.yes else ())] if parsed.delete else ():
+                media.delete(take)
     print(tables.pruned(free, paid, delete=parsed.delete, yes=parsed.yes))
 
 

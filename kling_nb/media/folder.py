@@ -33,7 +33,6 @@ from kling_nb.media.take import (
     TakeDraft,
     is_rated,
     read_sidecar,
-    slug,
     stems,
 )
 from kling_nb.request.file_types import BYTES, GIF, JSON, M4A, MP4, NOUNS, TEXT, FileType, file_type
@@ -370,8 +369,7 @@ class MediaFolder:
                 new = place_take(self._index, temporary, suffix, known, prompt=prompt, wanted=known.take)
                 for name, write_other in others.items():
                     temporary.unlink(missing_ok=True)
-                    suffix = write_other(temporary)
-                    target = new.path.with_name(f"{new.path.name.partition('.')[0]}.{slug(name)}{suffix}")
+                    target = new.path_of_other(name, write_other(temporary))
                     with suppress(FileExistsError):
                         place(temporary, target)
             finally:
@@ -453,8 +451,7 @@ def _description(head: bytes, found: FileType) -> str:
 
 
 def _place_other(incoming: Incoming, take: Take, name: str) -> Path:
-    extension = file_type(incoming.head).suffix
-    target = take.path.with_name(f"{take.path.name.partition('.')[0]}.{slug(name)}{extension}")
+    target = take.path_of_other(name, file_type(incoming.head).suffix)
     with disk_errors(target.parent), suppress(FileExistsError):  # Another kernel has stored it already.
         place(incoming.path, target)
     return target

@@ -354,6 +354,10 @@ class Take:
         """Return another file of the same result, such as the `audio` of a video, or None."""
         return self.others().get(slug(name))
 
+    def path_of_other(self, name: str, extension: str) -> Path:
+        """Return the place of another file of the same result: `…-1.audio.wav` next to `…-1.mp4`."""
+        return self.path.with_name(f"{self.path.name.partition('.')[0]}.{slug(name)}{extension}")
+
     def others(self) -> dict[str, Path]:
         """Return the other files of the result, by name."""
         start = f"{self.path.name.partition('.')[0]}."
