@@ -126,6 +126,7 @@ class Session:
             KlingError: See `kling_nb.errors`.
         """
         check_can_wait()
+        _check_timeout(timeout)
         job = self.submit(prompt, on_event=on_event, **arguments)
         limit = timeout if timeout is not None else self.settings().timeout
         return job.wait(limit)
@@ -200,6 +201,12 @@ class Session:
             fit=fit,
             parameters=parameters,
         )
+        if on_event is not None and not callable(on_event):
+            raise UsageError(
+                f"on_event must be a function, not {on_event!r}.",
+                remedy="It is called as on_event(event, state).",
+                parameter="on_event",
+            )
         plan = self._planner.plan(call)
         say = front_end.say or log.warning
         # A cell shows the job's log, which begins with this warning.
@@ -488,6 +495,8 @@ class Session:
             here: Only those of this media folder.
             unfinished: Only those still to be completed.
         """
+        if not isinstance(limit, int):
+            raise UsageError(f"limit must be a whole number, not {limit!r}.", parameter="limit")
         settings = self.settings()
         folder = settings.ledger_folder if here else None
         return self.ledger.entries(Selection(folder=folder, unfinished=unfinished), limit=limit)
@@ -571,6 +580,7 @@ class Session:
             UsageError: No such job.
             MissingKey: It is unfinished, it is fal's, and there is no key to ask with.
         """
+        job_id = str(job_id)
         known = self._jobs.get_by_name(job_id)
         if known is not None and not known.done:
             return known
@@ -681,6 +691,12 @@ class Session:
         found = self.jobs(limit=-1, here=not everywhere, unfinished=True)
         mine = [entry for entry in found if entry.backend == "fal" or entry.is_ours]
         return [self.get_job(entry.id) for entry in mine]
+
+
+def _check_timeout(timeout: Any) -> None:
+    """Raise unless `timeout` can limit a wait. Afterwards the submission is paid for."""
+    if timeout is not None and not (isinstance(timeout, (int, float)) and timeout >= 0):  # not NaN either
+        raise UsageError(f"timeout must be a number of seconds from 0, not {timeout!r}.", parameter="timeout")
 
 
 def _check_concurrency(concurrency: Any) -> None:

@@ -348,9 +348,17 @@ def _absolute(value: Any, folder: Path | None = None) -> Path:
         value: A path.
         folder: From where a relative path counts; by default the notebook's folder.
     """
-    path = Path(value).expanduser()
+    path = _path(value)
     path = path if path.is_absolute() else (folder or _base_folder().resolve()) / path
     return path.resolve() if ".." in path.parts else path
+
+
+def _path(value: Any) -> Path:
+    """Return a path with the home folder in place of `~`."""
+    try:
+        return Path(value).expanduser()
+    except (TypeError, RuntimeError):  # no path, or the home folder of a user who does not exist
+        raise UsageError(f"{value!r} cannot be used as a path.") from None
 
 
 def from_code(values: Mapping[str, Any]) -> Unshown:
@@ -360,8 +368,7 @@ def from_code(values: Mapping[str, Any]) -> Unshown:
     a folder to which the process changes later.
     """
     fixed = {
-        name: Path(value).expanduser().absolute() if name in _PATHS and value else value
-        for name, value in values.items()
+        name: _path(value).absolute() if name in _PATHS and value else value for name, value in values.items()
     }
     if fixed.get("dotenv") is not None:
         fixed["dotenv"] = _dotenv_file(fixed["dotenv"]) or False

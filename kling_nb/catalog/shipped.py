@@ -37,7 +37,7 @@ def endpoints(word: str | None = None) -> tuple[Endpoint, ...]:
 def has_words(entry: Endpoint, word: str | None) -> bool:
     """Return True if `entry` has each of the words, as in `endpoints`."""
     haystack = f"{entry.id} {entry.short_name} {entry.title} {entry.category}".casefold()
-    return all(part in haystack for part in (word or "").casefold().split())
+    return all(part in haystack for part in str(word or "").casefold().split())
 
 
 def endpoint(name: str) -> Endpoint:

@@ -118,7 +118,14 @@ class Video(StoredResult):
             MediaError: The file is missing, truncated, damaged or no video. The message says what it is.
         """
         path = Path(path).absolute()
-        found = probe(path)
+        try:
+            found = probe(path)
+        except MediaError as error:
+            if request is None and isinstance(error.__cause__, FileNotFoundError):  # not a take of a cell
+                raise MediaError(
+                    f"There is no file {path.name} in {path.parent}.", remedy="Check the path."
+                ) from error
+            raise
         if found.announced is not None:
             raise MediaError(
                 f"{path.name} is truncated after {found.duration:.1f} s of {found.announced:.1f} s.",

@@ -32,6 +32,21 @@ def test_a_wait_that_runs_out_leaves_the_job_alone(session: Session, fal: Script
     assert len(fal.accepted) == 1
 
 
+@pytest.mark.parametrize("timeout", ["soon", -1, float("nan"), []])
+def test_a_wrong_limit_is_refused_before_anything_is_sent(
+    session: Session, fal: ScriptedFal, timeout: Any
+) -> None:
+    with pytest.raises(errors.UsageError, match="timeout must be a number of seconds from 0"):
+        session.generate("a cat", timeout=timeout)
+    assert not fal.requests
+
+
+def test_a_listener_must_be_a_function(session: Session, fal: ScriptedFal) -> None:
+    with pytest.raises(errors.UsageError, match="on_event must be a function, not 5"):
+        session.submit("a cat", on_event=5)  # type: ignore[arg-type] -- a user's mistake
+    assert not fal.requests
+
+
 def test_the_limit_of_the_settings(make_session: MakeSession, fal: ScriptedFal) -> None:
     fal.script = Script([Run(), Hold(), Done()])
     session = make_session(timeout=0.05)

@@ -17,7 +17,7 @@ from kling_nb.fal.auth import Key
 from kling_nb.notebook import tables
 from kling_nb.notebook.line import run_line
 from kling_nb.session import Session
-from kling_nb.settings import ENVIRONMENT, NAMES, Settings, current, dotenv_note, resolve
+from kling_nb.settings import ENVIRONMENT, NAMES, Settings, current, dotenv_note, from_code, resolve
 
 KEY_VARIABLES = ("FAL_KEY", "FAL_KEY_ID", "FAL_KEY_SECRET")
 ACCOUNTS = [f"studio-{number}" for number in range(5)]
@@ -374,3 +374,19 @@ def test_a_current_folder_that_was_deleted_is_reported(
         gone.rmdir()
         with pytest.raises(UsageError, match="does not exist any more"):
             current({"home": tmp_path})
+
+
+@pytest.mark.parametrize("value", [5, "~no-such-user/media"])
+def test_what_is_no_path(value: object) -> None:
+    for name in ("media", "home"):
+        with pytest.raises(UsageError, match=r"cannot be used as a path\. Nothing was sent"):
+            from_code({name: value})
+
+
+def test_what_names_no_job_and_no_number_of_jobs(tmp_path: Path) -> None:
+    session = Session(backend="local", home=tmp_path)
+    with pytest.raises(UsageError, match="No job has the id '5'"):
+        session.get_job(5)  # type: ignore[arg-type] -- a user's mistake
+    with pytest.raises(UsageError, match="limit must be a whole number, not 'all'"):
+        session.jobs(limit="all")  # type: ignore[arg-type] -- a user's mistake
+    assert session.endpoints(5) == session.endpoints("5")  # type: ignore[arg-type] -- a user's mistake

@@ -119,6 +119,12 @@ def test_absurd_sizes_are_refused_by_their_header(tmp_path: Path) -> None:
         probe(path)
 
 
+def test_a_file_that_never_was_there_is_no_lost_take(tmp_path: Path) -> None:
+    with pytest.raises(MediaError, match=r"There is no file nothing\.mp4 in ") as caught:
+        Video.from_file(tmp_path / "nothing.mp4")
+    assert caught.value.remedy == "Check the path."
+
+
 def test_the_error_of_a_missing_file(clip: Video) -> None:
     clip.path.unlink()
     with pytest.raises(MediaError, match="no longer in"):

@@ -165,7 +165,7 @@ def _tiles(items: Any) -> Iterator[_Tile]:
             yield _of_video(made, "")
         elif not isinstance(made, MediaFile):  # audio and images have no place on a sheet of videos
             raise UsageError(
-                f"Item {number} is a {type(shot).__name__}, not a video.",
+                f"Item {number} is of type {type(shot).__name__}, not a video.",
                 remedy="Wait for jobs before you make a sheet.",
                 parameter="items",
             )
