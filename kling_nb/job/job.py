@@ -20,6 +20,7 @@ from kling_nb.job.plan import Outcome
 from kling_nb.media import Result, Take
 from kling_nb.request.request import VideoRequest
 from kling_nb.video import Video
+from kling_nb.video.decisions import HasNoDecisions
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +55,7 @@ def _presenter() -> Presenter:
     return make() if make is not None else Presenter()
 
 
-class Job(Waitable[Result]):
+class Job(Waitable[Result], HasNoDecisions):
     """One submission. Made by `submit`, `generate`, `get_job` or `%%kling`.
 
     `await job` (in a cell) or `job.wait()` returns the result or raises the job's error. The result is a

@@ -46,6 +46,7 @@ from kling_nb.request.request import VideoRequest
 from kling_nb.settings import Settings
 from kling_nb.sweeps.axes import LARGEST, Axis, label
 from kling_nb.video import Video
+from kling_nb.video.decisions import HasNoDecisions
 
 CONCURRENCY = 8
 """Default number of cells that run at once. fal's queue would accept more."""
@@ -71,7 +72,7 @@ class EndedJob:
 
 
 @dataclass(eq=False)
-class SweepCell:
+class SweepCell(HasNoDecisions):
     """One variation.
 
     Attributes:
@@ -202,10 +203,11 @@ class SweepCell:
 
 def _progress(cell: SweepCell) -> tuple[bool, bool, bool]:
     """Return whether a cell is ready, has ended without a result, and is still to come."""
-    return cell.state == "READY", cell.error is not None, not cell.done
+    is_ready = cell.state == "READY"  # a moment before `done`
+    return is_ready, cell.error is not None, not is_ready and not cell.done
 
 
-class Sweep(Waitable[None]):
+class Sweep(Waitable[None], HasNoDecisions):
     """Many variations of one request. Made by `sweep` or `%%kling --grid`.
 
     Iterating yields its `SweepCell`s in order: the last axis changes fastest.

@@ -380,3 +380,18 @@ def decidable(cls: type[T]) -> type[T]:
 
     cast("Any", cls).__setattr__ = assign
     return cls
+
+
+class HasNoDecisions:
+    """Base of a job and its kind: `job.rating = 4` raises, because the rating belongs to the video.
+
+    Python would store it in the object, and it would be lost.
+    """
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in {"rating", "note", "tags"}:
+            raise UsageError(
+                f"A {type(self).__name__} has no {name}: it belongs to a video.",
+                remedy=f"Set it there: job.video.{name}, sweep[0].video.{name}.",
+            )
+        super().__setattr__(name, value)

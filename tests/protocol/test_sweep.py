@@ -1,6 +1,7 @@
 """Sweeps against the scripted server: what is sent, what it may cost, what is left when a part fails."""
 
 import io
+import re
 import sys
 import types
 from collections.abc import Callable
@@ -55,6 +56,16 @@ def test_every_combination_is_made_once(session: Session, fal: ScriptedFal) -> N
     ]
     assert all(study.videos)
     assert study.summary() == "4 of 4 ready"
+
+
+def test_a_cell_is_never_both_ready_and_to_come(session: Session, fal: ScriptedFal) -> None:
+    sweep = session.sweep(["a fox", "a wolf", "an owl"], start=False)
+    shown: list[str] = []
+    sweep.subscribe(lambda _: shown.append(sweep.summary()))
+    sweep.start().wait()
+    counts = [[int(number) for number in re.findall(r"\d+", text)] for text in shown]
+    assert "3 of 3 ready" in shown
+    assert all(ready + sum(others) == total for ready, total, *others in counts), shown
 
 
 def test_takes_are_reused_cell_by_cell(make_session: MakeSession, fal: ScriptedFal) -> None:

@@ -49,6 +49,20 @@ def media(tmp_cwd: Path, home: Path) -> MediaFolder:
     return MediaFolder(tmp_cwd / "kling_media")
 
 
+def test_a_job_takes_no_rating(tmp_path: Path) -> None:
+    with Session(backend="local", home=tmp_path / "home", media=tmp_path, local_speed=1e6) as session:
+        job = session.submit("a cat")
+        for name, value in (("rating", 4), ("note", "good"), ("tags", ["hero"])):
+            with pytest.raises(UsageError, match=f"A Job has no {name}: it belongs to a video"):
+                setattr(job, name, value)
+        sweep = session.sweep(["a cat"], start=False)
+        with pytest.raises(UsageError, match="A Sweep has no rating"):
+            sweep.rating = 4  # type: ignore[attr-defined] -- a user's mistake
+        with pytest.raises(UsageError, match="A SweepCell has no rating"):
+            sweep[0].rating = 4  # type: ignore[attr-defined] -- a user's mistake
+        job.wait()
+
+
 def test_what_is_set_is_in_the_sidecar_and_nothing_else_of_it_changes(media: MediaFolder) -> None:
     take = store(media, "a fox")
     before = take.sidecar_path.read_text()
