@@ -351,6 +351,16 @@ def test_a_clone_without_a_key_learns_what_fal_would_ask(
     assert shown.endswith("To complete: 2 free previews (about $1.00 on fal).\n")
 
 
+def test_what_has_no_price_because_it_is_wrong_or_unread(fal: ScriptedFal, capsys: Report) -> None:
+    _, shown = verified(
+        capsys,
+        "%%kling --duration 7\na boat",
+        "import kling_nb\nkling_nb.generate(prompt)",
+        "%%kling\na kite",
+    )
+    assert shown.endswith("To complete: 1 without a known price, 1 that only a run can show, 1 to correct.\n")
+
+
 def test_what_was_submitted_already_costs_nothing_more(fal: ScriptedFal, capsys: Report) -> None:
     """Its file is lost, it runs, or no answer came: a run sends no new job for it."""
     fal.script = Script([Run(), Done()])

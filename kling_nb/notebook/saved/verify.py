@@ -105,10 +105,13 @@ def _to_complete(found: list[VerifiedRequest]) -> str:
     once = [*{one.request or id(one): one for one in left}.values()]
     paid = [one.cost for one in once if one.cost]
     free = [one for one in once if one.cost == 0]
-    unpriced = sum(one.cost is None for one in once)
+    unread, wrong = (sum(one.status == status for one in once) for status in ("unknown", "wrong"))
+    unpriced = sum(one.cost is None for one in once) - unread - wrong
     parts = [f"about ${sum(paid):.2f}"] if paid else []
     parts += [_previews_text(free)] if free else []
     parts += [f"{unpriced} without a known price"] if unpriced else []
+    parts += [f"{unread} that only a run can show"] if unread else []
+    parts += [f"{wrong} to correct"] if wrong else []
     return f" To complete: {', '.join(parts)}."
 
 
