@@ -1,4 +1,7 @@
-"""`kling-nb` on the command line: generate, jobs, resume, ledger, media, freeze, verify and others."""
+"""`kling-nb` on the command line: generate, jobs, resume, ledger, media, freeze, verify and others.
+
+Errors are worded for cells. `_in_shell` puts the commands of a shell in the place of `%kling` lines.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from kling_nb import doctor
+from kling_nb import __version__, doctor
 from kling_nb.api import close_default_session, default_session, local_notice
 from kling_nb.background import wait
 from kling_nb.errors import InputError, Interrupted, KlingError, UsageError
@@ -39,7 +42,7 @@ from kling_nb.notebook.flags import (
     take_filters,
     with_flag_name,
 )
-from kling_nb.notebook.line import reconcile_text
+from kling_nb.notebook.line import find_endpoints, reconcile_text, terminal_width
 from kling_nb.notebook.output.terminal import (
     ShownSweep,
     TerminalSweep,
@@ -54,6 +57,19 @@ from kling_nb.video.decisions import check_rating
 
 if TYPE_CHECKING:
     from kling_nb.job.job import Job
+
+_IN_SHELL = (
+    (r"%kling (jobs|takes|resume|spend|endpoints)\b", r"kling-nb \1"),
+    (r"(?m): %kling price NAME$", "."),
+    (r" \(API: jobs\(\)\)", ""),
+    (r"\bget_job\(request_id, endpoint=…\)", "kling-nb resume REQUEST_ID --endpoint NAME"),
+    (r"%kling show\b", "kling-nb resume"),
+    (r"%kling (local|fal)\b", r"KLING_NB_BACKEND=\1"),
+    (r"\bthe cell again\b", "the command again"),
+    (r"\bbefore Jupyter starts, or call kling_nb\.configure\(credentials=…\)", "in the environment"),
+    (r"\bgive overwrite=True\b", "give --overwrite"),
+)
+"""Words of remedies that mean nothing in a shell, and what to write there."""
 
 VERIFY = (
     "Read the notebook without running it. List for each %%kling cell if its take is here, and what it would "
@@ -87,10 +103,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sys.stdout.flush()  # If `| head` has closed it, the error must occur here, not at exit.
         return code
     except Interrupted as fault:
-        _note(f"kling-nb: {fault}")
+        _note(_error_text(fault))
         return 130
     except KlingError as fault:
-        _note(f"kling-nb: {fault}")
+        _note(_error_text(fault))
         with suppress(KlingError):
             close_default_session()
         return 2 if isinstance(fault, UsageError) else 1
@@ -99,6 +115,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     finally:
         _abandon_unwritable(sys.stdout)
         _abandon_unwritable(sys.stderr)
+
+
+def _error_text(fault: KlingError) -> str:
+    """Return an error as text for a shell, with the name of the program."""
+    text = _in_shell(str(fault))
+    return text if text.startswith("kling-nb ") else f"kling-nb: {text}"
+
+
+def _in_shell(text: str) -> str:
+    """Return a text of ours with the commands of a shell in the place of `%kling` lines."""
+    for cell, shell in _IN_SHELL:
+        text = re.sub(cell, shell, text)
+    return text
 
 
 def _note(text: str) -> None:
@@ -122,6 +151,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="kling-nb", description="Kling video on fal.ai, from the command line.", allow_abbrev=False
     )
+    parser.add_argument("--version", action="version", version=f"kling-nb {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def add(name: str, run: Callable[..., object] | None, text: str, **more: Any) -> argparse.ArgumentParser:
@@ -131,15 +161,7 @@ def _parser() -> argparse.ArgumentParser:
 
     add("generate", None, "make a video and wait for it (kling-nb generate --help)")
     add("batch", None, "make a video for each row of a table (kling-nb batch --help)")
-    command = add("jobs", _jobs, "list jobs, newest first")
-    command.add_argument("-n", type=int, default=20, help="number of jobs (20)")
-    command.add_argument("--unfinished", action="store_true", help="only unfinished jobs")
-    take_filters(add("takes", _takes, "list stored takes, newest first"))
-    command = take_filters(add("sheet", _sheet, "write a contact sheet of stored takes"))
-    command.add_argument("file", type=Path, metavar="FILE", help="the new file: .html or .png")
-    command.add_argument("--columns", type=int, metavar="N", help="videos in a row")
-    command.add_argument("--title", help="the heading")
-    command.add_argument("--overwrite", action="store_true", help="replace an existing file")
+    _add_lists(add)
     command = add("resume", _resume, "resume unfinished jobs and wait for their files")
     command.add_argument("ids", nargs="*", metavar="ID", help="jobs (default: all of this folder)")
     command.add_argument("--everywhere", action="store_true", help="also jobs of other folders")
@@ -175,6 +197,21 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_lists(add: Callable[..., argparse.ArgumentParser]) -> None:
+    """Add the commands that list jobs, endpoints and takes, or show takes on a sheet."""
+    command = add("jobs", _jobs, "list jobs, newest first")
+    command.add_argument("-n", type=int, default=20, help="number of jobs (20)")
+    command.add_argument("--unfinished", action="store_true", help="only unfinished jobs")
+    command = add("endpoints", _endpoints, "list endpoints with their parameters and prices")
+    command.add_argument("words", nargs="*", metavar="WORD", help="only endpoints with all these words")
+    take_filters(add("takes", _takes, "list stored takes, newest first"))
+    command = take_filters(add("sheet", _sheet, "write a contact sheet of stored takes"))
+    command.add_argument("file", type=Path, metavar="FILE", help="the new file: .html or .png")
+    command.add_argument("--columns", type=int, metavar="N", help="videos in a row")
+    command.add_argument("--title", help="the heading")
+    command.add_argument("--overwrite", action="store_true", help="replace an existing file")
+
+
 def _generate(words: list[str]) -> None:
     session = default_session()
     settings = session.settings()
@@ -202,7 +239,8 @@ def _generate(words: list[str]) -> None:
     if settings.backend == "local" and not settings.chosen and not call.quiet:
         _note(local_notice())
     job = session._launch(plan)
-    for line in () if call.quiet else job.about:
+    # A wait shows the log, which begins with the notices.
+    for line in () if call.quiet else (*job.about, *(() if call.wait else job.notices)):
         _note(line)
     if not call.wait:
         wait(job._answered)
@@ -317,12 +355,17 @@ async def _print_files(jobs: Sequence[Job]) -> int:
         try:
             await job.wait_async()  # An interrupt ends the wait, but not the job.
         except KlingError as fault:
-            _note(f"{job.id}: {fault}")
+            _note(f"{job.id}: {_in_shell(str(fault))}")
             return False
         show_text(str(job.file))
         return True
 
     return 0 if all(await asyncio.gather(*map(print_file, jobs))) else 1
+
+
+def _endpoints(parsed: argparse.Namespace) -> None:
+    found = find_endpoints(default_session(), parsed.words)
+    print(_in_shell(tables.text(found, terminal_width())))
 
 
 def _spend(parsed: argparse.Namespace) -> None:
@@ -340,7 +383,7 @@ def _ledger(parsed: argparse.Namespace) -> int:
     folders = dict.fromkeys([settings.ledger_folder, *(Path(folder).resolve() for folder in parsed.folders)])
     if parsed.what == "check":
         health = rebuild.check(path, folders, settings.index)
-        print(tables.health(health))
+        print(_in_shell(tables.health(health)))
         return 1 if health.whole is False else 0
     old, rows = rebuild.rebuild(path, folders)
     print(f"{path} now has {rows} jobs." + (f" The old ledger is kept as {old}." if old else ""))

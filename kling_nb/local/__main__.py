@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import math
 import os
 import secrets
 import shutil
@@ -25,7 +24,7 @@ from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.web import Application
 
-from kling_nb.catalog.endpoint import APP_PATTERN
+from kling_nb.catalog.endpoint import APP_PATTERN, number_of
 from kling_nb.errors import KlingError, UsageError
 from kling_nb.local import routes, storage
 from kling_nb.local.files import LARGEST, FileStore
@@ -58,7 +57,13 @@ class Server:
         self._temporary = None if settings.folder else Path(tempfile.mkdtemp(prefix="kling-nb-local-"))
         folder = settings.folder or self._temporary
         assert folder is not None
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as fault:
+            raise UsageError(
+                f"{folder} cannot be used as a folder: {fault.strerror or fault}.",
+                remedy="Use another --folder, or leave it out.",
+            ) from fault
         store = FileStore(folder)
         self._pipeline = Pipeline(store, self.url, runners=settings.workers, speed=settings.speed)
         self._queue = JobQueue(self._pipeline.run, runners=settings.workers, speed=settings.speed)
@@ -198,7 +203,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Run the local preview server: fal's queue and storage on this machine.",
     )
     parser.add_argument(
-        "--port", type=int, default=0, help="port to listen on; 0 (the default) for a free one"
+        "--port", type=_port, default=0, help="port to listen on; 0 (the default) for a free one"
     )
     parser.add_argument("--host", default="127.0.0.1", help="loopback host to listen on")
     parser.add_argument("--key", default=None, help="key of all requests, id:secret; random by default")
@@ -223,17 +228,24 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _port(text: str) -> int:
+    return int(
+        _number(text, lambda value: value.is_integer() and 0 <= value <= 65535, "a port from 0 to 65535")
+    )
+
+
 def _speed(text: str) -> float:
-    value = float(text)
-    if not value > 0 or math.isnan(value):
-        raise argparse.ArgumentTypeError(f"{text} is not greater than 0")
-    return value
+    return _number(text, lambda value: value > 0, "a number above 0")
 
 
 def _workers(text: str) -> int:
-    value = int(text)
-    if not 1 <= value <= 64:
-        raise argparse.ArgumentTypeError(f"{text} is not from 1 to 64")
+    return int(_number(text, lambda value: value.is_integer() and 1 <= value <= 64, "from 1 to 64"))
+
+
+def _number(text: str, allows: Callable[[float], bool], allowed: str) -> float:
+    value = number_of(text)
+    if value is None or not allows(value):  # no comparison is true for NaN
+        raise argparse.ArgumentTypeError(f"{text!r} is not {allowed}")
     return value
 
 

@@ -31,23 +31,28 @@ from kling_nb.request.request import PROMPTS, image_argument, image_endpoint
 IMAGES = frozenset({"image", "end_image"})
 """Arguments of `submit` that are images. Their flags may name a variable."""
 
-MAGIC, COMMAND, BATCH = "%%kling", "kling-nb generate", "kling-nb batch"
+MAGIC, COMMAND = "%%kling", "kling-nb generate"
+BATCH, BATCH_LINE = "kling-nb batch", "%kling batch"
 TAKES = "%kling takes"
 _HELP = {
     MAGIC: "%%kling? shows all flags of the endpoint in use.",
     COMMAND: "kling-nb generate --help shows all flags of the endpoint in use.",
     BATCH: "kling-nb batch --help shows all flags of the endpoint in use.",
+    BATCH_LINE: "%%kling? shows all flags of the endpoint in use.",
     TAKES: "Available: --rating N, --tag TAG, --endpoint NAME, --chosen.",
 }
 _NAMED = {
     MAGIC: ("NAME", "variable that receives the video"),
     COMMAND: ("PROMPT", 'the prompt, or "-" for standard input'),
-    BATCH: ("TABLE", "a CSV, TSV, JSONL or JSON file: one row, one video"),
+    **dict.fromkeys((BATCH, BATCH_LINE), ("TABLE", "a CSV, TSV, JSONL or JSON file: one row, one video")),
 }
 _PLACE = {
     MAGIC: "Write one NAME and flags on the line, and the prompt below it. Nothing was sent.",
     COMMAND: "Put the prompt in quotes. Nothing was sent.",
-    BATCH: "Give one table, and put the prompt in quotes. Nothing was sent.",
+    **dict.fromkeys(
+        (BATCH, BATCH_LINE),
+        'Give one table, and the prompt in quotes after it: --prompt "{column} runs". Nothing was sent.',
+    ),
 }
 
 
@@ -293,11 +298,11 @@ def parse_words(words: Sequence[str], *, default_endpoint: str) -> tuple[str | N
     return _parse(list(words), COMMAND, default_endpoint)
 
 
-def parse_batch(words: Sequence[str], *, default_endpoint: str) -> CellCall:
-    """Parse the words after `kling-nb batch` or `%kling batch`, as `parse_line`. A table must be there."""
-    table, call = _parse(list(words), BATCH, default_endpoint)
+def parse_batch(words: Sequence[str], *, default_endpoint: str, prog: str = BATCH) -> CellCall:
+    """Parse the words after `prog`, `kling-nb batch` or `%kling batch`. A table must be there."""
+    table, call = _parse(list(words), prog, default_endpoint)
     if table is None:
-        raise UsageError(f"{BATCH} needs a table. Nothing was sent.", remedy=f"Write {BATCH} shots.csv.")
+        raise UsageError(f"{prog} needs a table. Nothing was sent.", remedy=f"Write {prog} shots.csv.")
     return replace(call, table=table)
 
 
@@ -343,7 +348,7 @@ def _grid(flags: dict[str, Any], prog: str) -> tuple[str, ...] | None:
     """Return the words after each `--grid`; in `--grid fox`, a word without "=" is NAME."""
     words: list[str] | None = flags.get("grid")
     if words is None:
-        if "concurrency" in flags and prog != BATCH and "table" not in flags:
+        if "concurrency" in flags and prog not in {BATCH, BATCH_LINE} and "table" not in flags:
             raise UsageError(
                 "--concurrency needs --grid or --table.",
                 remedy="Add --grid NAME=VALUE,VALUE. Nothing was sent.",
@@ -367,7 +372,7 @@ def build_parser(chosen: Endpoint, prog: str) -> argparse.ArgumentParser:
     parser.add_argument("name", nargs="?", metavar=metavar, help=meaning)
     for flag in _flags_for(prog):
         flag.add_to(parser)
-    if prog == BATCH:
+    if prog in {BATCH, BATCH_LINE}:
         parser.add_argument("--prompt", metavar="TEXT", help="prompt of all rows, with columns as {column}")
     for control in _controls_with_flags(chosen):
         meaning = control.description.replace("%", "%%")
@@ -385,7 +390,7 @@ def build_parser(chosen: Endpoint, prog: str) -> argparse.ArgumentParser:
 
 def _flags_for(prog: str) -> list[Flag]:
     """Return the fixed flags that a program has."""
-    if prog == BATCH:
+    if prog in {BATCH, BATCH_LINE}:
         return [flag for flag in _FLAGS if flag.name in _BATCH_FLAGS]
     return [flag for flag in _FLAGS if prog == MAGIC or not flag.cell_only]
 
@@ -560,11 +565,29 @@ def _refuse_word(unknown: list[str], parser: argparse.ArgumentParser, chosen: En
     fixed = [one.name for one in _flags_for(parser.prog)]
     own = [one for one in flags_of(chosen, parser.prog) if one not in fixed]
     near = nearest(flag, own, 1) or nearest(flag, fixed, 1)
-    hint = _endpoints_with(flag, chosen) or (f" Did you mean {near[0]}?" if near else "")
+    hint = (
+        _place_of(flag, parser.prog)
+        or _endpoints_with(flag, chosen)
+        or (f" Did you mean {near[0]}?" if near else "")
+    )
     raise UsageError(
         f"{parser.prog}: {chosen.short_name} has no flag {flag}.{hint}",
         remedy=f"Its flags: {' '.join([*own, *fixed])}\nNothing was sent.",
     )
+
+
+def _place_of(flag: str, prog: str) -> str:
+    """Return a sentence about where a flag belongs that no endpoint has in this place."""
+    if _parameter(flag) in PROMPTS and prog in {MAGIC, COMMAND}:
+        place = "below the line" if prog == MAGIC else "in quotes, without a flag"
+        return f" Write the {_parameter(flag)} {place}."
+    if flag not in FIXED_FLAGS:
+        return ""
+    if not FIXED_FLAGS[flag].cell_only:
+        return f" {prog} always waits."
+    others = f" and {BATCH}" if flag == "--concurrency" else ""
+    instead = f" In a shell, write {BATCH} FILE." if flag == "--table" and prog == COMMAND else ""
+    return f" Only {MAGIC} cells{others} have it.{instead}"
 
 
 def _endpoints_with(flag: str, chosen: Endpoint) -> str:

@@ -20,6 +20,7 @@ from kling_nb.ledger.limits import Grouping
 from kling_nb.notebook import tables
 from kling_nb.notebook.cell import announce, plan_batch
 from kling_nb.notebook.flags import (
+    BATCH_LINE,
     FIXED_FLAGS,
     endpoint_in,
     flag_of,
@@ -93,7 +94,7 @@ def _takes(words: Sequence[str], session: Session, outputs: Outputs) -> None:
 
 
 def _batch(words: Sequence[str], session: Session, outputs: Outputs) -> Any:
-    call = parse_batch(words, default_endpoint=session.settings().endpoint)
+    call = parse_batch(words, default_endpoint=session.settings().endpoint, prog=BATCH_LINE)
     batch = plan_batch(call, session, call.prompt, notebook=outputs.notebook)
     if not announce(batch, call, outputs):
         return None
@@ -154,14 +155,28 @@ def _endpoints(words: Sequence[str], session: Session, outputs: Outputs) -> None
             raise UsageError("--refresh takes one id.", remedy="Write %kling endpoints --refresh ID.")
         endpoints: Sequence[Endpoint] = (session.endpoint(names[0], refresh=True),)
     else:
-        endpoints = session.endpoints(" ".join(words))
+        endpoints = find_endpoints(session, words)
+    outputs.table(tables.text(endpoints, terminal_width()), tables.html(endpoints))
+
+
+def find_endpoints(session: Session, words: Sequence[str]) -> Sequence[Endpoint]:
+    """Return the endpoints that have all the words, or the one of an id.
+
+    Raises:
+        UsageError: There is none.
+    """
+    endpoints: Sequence[Endpoint] = session.endpoints(" ".join(words))
     if not endpoints and len(words) == 1 and "/" in words[0]:
         endpoints = (session.endpoint(words[0]),)
     if not endpoints:
         text = " ".join(words)
         raise UsageError(f"No endpoint matches {text!r}.", remedy="%kling endpoints lists all.")
-    width = shutil.get_terminal_size((140, 24)).columns
-    outputs.table(tables.text(endpoints, width), tables.html(endpoints))
+    return endpoints
+
+
+def terminal_width() -> int:
+    """Return the columns of the terminal, or 140 without one."""
+    return shutil.get_terminal_size((140, 24)).columns
 
 
 def _use(words: Sequence[str], session: Session, outputs: Outputs) -> None:

@@ -101,7 +101,10 @@ class KlingMagics(Magics):
             if name not in CONFIGURABLE:
                 raise UsageError(
                     f"%config has no setting KlingMagics.{name}.",
-                    remedy=f'Available: {", ".join(CONFIGURABLE)}. Quote texts, such as "local".',
+                    remedy=(
+                        f'Available: {", ".join(CONFIGURABLE)}. Quote texts, such as "local".\n'
+                        f"Remove it: get_ipython().config.KlingMagics.pop({name!r}), or restart the kernel."
+                    ),
                 )
         return {name: getattr(self, name) for name in CONFIGURABLE}
 

@@ -121,7 +121,9 @@ class Video(StoredResult):
         try:
             found = probe(path)
         except MediaError as error:
-            if request is None and isinstance(error.__cause__, FileNotFoundError):  # not a take of a cell
+            if "request" not in origin and isinstance(
+                error.__cause__, FileNotFoundError
+            ):  # not a take of a cell
                 raise MediaError(
                     f"There is no file {path.name} in {path.parent}.", remedy="Check the path."
                 ) from error

@@ -210,5 +210,6 @@ def test_a_cell_that_is_read_as_before_has_no_earlier_call():
 def test_the_command_line_has_no_grid():
     with pytest.raises(UsageError, match="has no flag --grid") as caught:
         parse_words(["a fox", "--grid", "duration=5,10"], default_endpoint="v1-pro")
+    assert "Only %%kling cells have it." in caught.value.message
     assert "Did you mean --grid" not in str(caught.value)
     assert "--grid" not in caught.value.remedy

@@ -108,6 +108,16 @@ def test_generate_prints_the_file_and_nothing_else(shell: Shell, fal: ScriptedFa
     assert len(fal.accepted) == 1
 
 
+@pytest.mark.parametrize("more", [(), ("--no-wait",)])
+def test_another_endpoint_than_the_named_one_is_shown(
+    shell: Shell, fal: ScriptedFal, more: tuple[str, ...]
+) -> None:
+    done = shell("generate", "it turns", "--image", "https://example.com/cat.png", *more)
+    assert done.returncode == 0
+    assert done.stderr.count("v1-pro takes no image; v1-pro-image is used instead.") == 1
+    assert shell("generate", "it turns", "--image", "https://example.com/cat.png", "--quiet").stderr == ""
+
+
 def test_generate_from_standard_input(shell: Shell, fal: ScriptedFal) -> None:
     assert shell("generate", "-", "--quiet", stdin="a cat\non two lines\n").returncode == 0
     assert fal.accepted[0].input["prompt"] == "a cat\non two lines"
@@ -157,6 +167,15 @@ def test_a_dry_run_sends_nothing(shell: Shell, fal: ScriptedFal, tmp_path: Path)
         (("nonsense",), 2, "nonsense"),
         ((), 2, "COMMAND"),
         (("jobs", "--nonsense"), 2, "--nonsense"),
+        (("generate", "a cat", "--take", "x"), 2, "kling-nb generate: argument --take"),
+        (("generate", "a cat", "--endpoint", "v9"), 1, "kling-nb endpoints lists all"),
+        (("endpoints", "zebra"), 2, "kling-nb endpoints lists all"),
+        (("resume", "abc"), 2, "kling-nb resume REQUEST_ID --endpoint NAME"),
+        (("generate", "a cat", "--frozen"), 1, "no take"),
+        (("freeze", "missing.ipynb"), 2, "missing.ipynb cannot be read: No such file"),
+        (("verify", "missing.ipynb"), 2, "missing.ipynb cannot be read: No such file"),
+        (("local", "--port", "99999"), 2, "'99999' is not a port from 0 to 65535"),
+        (("local", "--speed", "fast"), 2, "'fast' is not a number above 0"),
     ],
 )
 def test_what_cannot_be_done(
@@ -167,7 +186,26 @@ def test_what_cannot_be_done(
     assert shown in done.stderr
     assert done.stdout == ""
     assert "Traceback" not in done.stderr
+    assert "%kling" not in done.stderr
+    assert "kling-nb: kling-nb" not in done.stderr
     assert not fal.requests
+
+
+def test_the_version_and_the_endpoints(shell: Shell, fal: ScriptedFal) -> None:
+    assert shell("--version").stdout == f"kling-nb {kling_nb.__version__}\n"
+    few, many = shell("endpoints", "v3-pro").stdout, shell("endpoints").stdout
+    assert "v3-pro-image" in few
+    assert "v1-pro" not in few
+    assert "v1-pro" in many
+    assert "%kling" not in few + many
+    assert not fal.requests
+
+
+def test_a_key_is_asked_for_in_the_words_of_a_shell(shell: Shell) -> None:
+    done = shell("generate", "a cat", FAL_KEY="")
+    assert "Set FAL_KEY in the environment." in done.stderr
+    assert "KLING_NB_BACKEND=local makes free previews" in done.stderr
+    assert "%kling" not in done.stderr
 
 
 def test_a_failure_is_reported_in_a_few_lines(shell: Shell, fal: ScriptedFal) -> None:

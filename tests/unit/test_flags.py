@@ -11,6 +11,8 @@ from kling_nb.catalog.shipped import endpoint, endpoints
 from kling_nb.errors import InputError, UnknownEndpoint, UsageError
 from kling_nb.fal.options import OPTIONS
 from kling_nb.notebook.flags import (
+    BATCH,
+    BATCH_LINE,
     COMMAND,
     FIXED_FLAGS,
     IMAGES,
@@ -22,6 +24,7 @@ from kling_nb.notebook.flags import (
     continue_line,
     flag_of,
     flags_of,
+    parse_batch,
     parse_line,
     parse_words,
 )
@@ -148,7 +151,7 @@ REFUSED = [
     ("class", "not a valid variable name"),
     ("1st", "not a valid variable name"),
     ("--aspect-ratio '1:1", "is not closed"),
-    ("--prompt 'a cat'", "has no flag --prompt"),
+    ("--prompt 'a cat'", "has no flag --prompt. Write the prompt below the line."),
     ("--help", "%%kling? shows all flags"),
     ("--hint “a b”", "“a begins with the typographic quote “"),
     ("--hint ‘a’", "Write ' on both sides: --negative-prompt 'a, b'"),
@@ -281,6 +284,7 @@ def test_a_value_is_never_taken_for_the_prompt() -> None:
         (["a", "cat"], "in quotes"),
         (["a cat", "--nonsense"], "kling-nb generate: v1-pro has no flag"),
         (["a cat", "--take", "0"], "kling-nb generate --help"),
+        (["--prompt", "a cat"], "Write the prompt in quotes, without a flag."),
     ],
 )
 def test_errors_in_a_shell_speak_of_the_command(words: list[str], expected: str) -> None:
@@ -288,6 +292,30 @@ def test_errors_in_a_shell_speak_of_the_command(words: list[str], expected: str)
         parse_words(words, default_endpoint=DEFAULT_ENDPOINT)
     assert expected in str(caught.value)
     assert "%%kling" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["a cat", "--table", "shots.csv"], "In a shell, write kling-nb batch FILE."),
+        (["a cat", "--concurrency", "2"], "Only %%kling cells and kling-nb batch have it."),
+        (["a cat", "--raw"], "Only %%kling cells have it."),
+    ],
+)
+def test_flags_of_cells_in_a_shell(words: list[str], expected: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse_words(words, default_endpoint=DEFAULT_ENDPOINT)
+    assert caught.value.message.endswith(expected)
+    assert "more have it" not in str(caught.value)
+
+
+def test_a_batch_speaks_of_the_line_or_the_command() -> None:
+    for prog in (BATCH, BATCH_LINE):
+        with pytest.raises(UsageError, match=f"{prog} needs a table") as caught:
+            parse_batch([], default_endpoint=DEFAULT_ENDPOINT, prog=prog)
+        assert caught.value.remedy == f"Write {prog} shots.csv."
+        with pytest.raises(UsageError, match=f"{prog}: .* has no flag --no-wait. {prog} always waits"):
+            parse_batch(["shots.csv", "--no-wait"], default_endpoint=DEFAULT_ENDPOINT, prog=prog)
 
 
 def test_odd_prompts_in_a_shell() -> None:

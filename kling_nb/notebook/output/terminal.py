@@ -201,17 +201,19 @@ REFRESH_SECONDS = 0.5
 
 
 def wait_with_progress(job: Job, stream: TextIO | None, timeout: float | None) -> Result:
-    """Block as `Job.wait`, and show the state and the log lines of the job."""
+    """Block as `Job.wait`, and show the state and the log lines of the job, those before this call too."""
     events: queue.SimpleQueue[Event] = queue.SimpleQueue()
     unsubscribe = job.subscribe(lambda event, _: events.put(event))
     line = StatusLine(job, stream)
+    shown = len(job.lines) if job.reused else 0  # The log begins with the notices of a new job.
     deadline = None if timeout is None else time.monotonic() + timeout
     try:
-        while not (job.done and events.empty()):
+        while not (job.done and events.empty() and shown == len(job.lines)):
             with suppress(queue.Empty):
-                event = events.get(timeout=REFRESH_SECONDS)
-                if isinstance(event, Logged):
-                    line.log(event)
+                events.get(timeout=REFRESH_SECONDS if shown == len(job.lines) else 0)
+            while shown < len(job.lines):
+                line.log(job.lines[shown])
+                shown += 1
             line.refresh()
             if deadline is not None and time.monotonic() > deadline and not job.done:
                 raise job._timeout_error(timeout)

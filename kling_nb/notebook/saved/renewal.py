@@ -273,7 +273,9 @@ def read_notebook(path: Path) -> dict[str, Any]:
     """
     try:
         found = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as fault:
+    except OSError as fault:
+        raise UsageError(f"{path} cannot be read: {fault.strerror or fault}.") from fault
+    except (ValueError, RecursionError) as fault:
         raise UsageError(f"{path} cannot be read as a notebook: {fault}.") from fault
     if not isinstance(found, dict) or found.get("nbformat") != 4 or not isinstance(found.get("cells"), list):
         raise UsageError(
