@@ -127,10 +127,10 @@ function toggle(control) {
   };
 }
 
-/** Words, numbers without bounds, addresses, JSON. @param {Control} control @returns {Field} */
+/** Words, numbers without bounds, JSON. @param {Control} control @returns {Field} */
 function typing(control) {
-  const { kind, many } = control;
-  const long = kind === "text" || kind === "json" || many;
+  const { kind } = control;
+  const long = kind === "text" || kind === "json";
   const judge = () => {
     node.ariaInvalid = `${kind === "json" && node.value.trim() !== "" && parsed(node.value) === undefined}`;
   };
@@ -138,7 +138,6 @@ function typing(control) {
     ...named(control),
     oninput: judge,
     ...(long ? { rows: kind === "text" ? 2 : 1 } : {}),
-    ...(kind === "media" ? { placeholder: `Path or address${many ? ", one a line" : ""}` } : {}),
   });
   /** @param {Control} given */
   const adapt = ({ description, required, max_length: most }) => {

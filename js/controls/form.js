@@ -18,13 +18,12 @@ import { same, settingOf } from "./value.js";
  * with is marked, and can be put back one by one.
  *
  * @param {Control[]} controls
- * @param {object} [options]
+ * @param {object} options
  * @param {Values} [options.values] what it begins with; defaults are filled in
- * @param {() => void} [options.onChange] called after every change by the reader
- * @param {MediaPicker} [options.mediaPicker] draws pictures, videos and sounds; without one they
- *   are paths or addresses to type
+ * @param {() => void} options.onChange called after every change by the reader
+ * @param {MediaPicker} options.mediaPicker draws images, videos and audio
  */
-export function createForm(controls, { values = {}, onChange = () => {}, mediaPicker } = {}) {
+export function createForm(controls, { values = {}, onChange, mediaPicker }) {
   /** @type {ReturnType<typeof row>[]} */
   let rows = [];
   const [usual, seldom] = [div("controls"), div("controls")];
@@ -126,7 +125,7 @@ function shapeOf({ description, required, max_length, ...shape }) {
  * One parameter: its label, its field, and the way back.
  *
  * @param {Control} control
- * @param {MediaPicker | undefined} mediaPicker
+ * @param {MediaPicker} mediaPicker
  * @param {() => void} onChange
  */
 function row(control, mediaPicker, onChange) {
@@ -154,7 +153,7 @@ function row(control, mediaPicker, onChange) {
         (fields, values, onEdit) => createForm(fields, { values, onChange: onEdit, mediaPicker }),
         report,
       )
-    : kind === "media" && mediaPicker
+    : kind === "media"
       ? mediaPicker(control, report)
       : fieldOf(control);
   const undo = () => {

@@ -1,4 +1,4 @@
-import { ANY_WAY, button, div, element, paintPoster, span } from "../shared/dom.js";
+import { ANY_WAY, button, div, element, paintPoster, span, write } from "../shared/dom.js";
 import { droppedFiles } from "../shared/dragged.js";
 import { fileSize, messageOf } from "../shared/words.js";
 
@@ -51,7 +51,7 @@ export function mediaPicker(live) {
 function mediaField(live, control, onChange, deliver) {
   /** What is chosen: addresses and paths, or files of the panel. @type {(string | FileMark)[]} */
   let items = [];
-  const shown = element("ul", "chosen", { "aria-label": `${control.label}: chosen` });
+  const shown = element("ul", "", { "aria-label": `${control.label}: chosen` });
   const text = element("input", "input", {
     type: "text",
     "aria-label": control.label,
@@ -66,7 +66,7 @@ function mediaField(live, control, onChange, deliver) {
     accept: control.media ? `${control.media}/*` : "",
     "aria-label": `${control.label}: file`,
   });
-  const pick = button("Choose…", () => file.click(), "button", {
+  const pick = button("Choose…", () => file.click(), "", {
     "aria-label": `Choose a file for ${control.label}`,
   });
   const status = element("div", "quiet", { role: "status", hidden: true });
@@ -86,10 +86,7 @@ function mediaField(live, control, onChange, deliver) {
     set(items.filter((one) => one !== item));
     text.focus();
   };
-  const tell = (/** @type {string} */ words) => {
-    status.textContent = words;
-    status.hidden = !words;
-  };
+  const tell = (/** @type {string} */ words) => write(status, words);
   const take = async (/** @type {File} */ given) => {
     try {
       const ask = live.ask.bind(live);
@@ -160,12 +157,8 @@ function mediaField(live, control, onChange, deliver) {
     /** @param {any} value */
     show(value) {
       text.value = "";
-      items = value === null || value === undefined ? [] : Array.isArray(value) ? value : [value];
+      items = [value ?? []].flat();
       draw();
-    },
-    /** @param {boolean} disabled */
-    disable(disabled) {
-      text.disabled = pick.disabled = disabled;
     },
   };
 }

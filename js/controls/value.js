@@ -98,9 +98,6 @@ export const textOf = ({ unit }, value) =>
  */
 export function typed(control, text) {
   if (!text.trim()) return null;
-  if (control.kind === "media" && control.many) {
-    return text.split("\n").flatMap((line) => line.trim() || []);
-  }
   return control.kind === "json" ? (parsed(text) ?? text) : text;
 }
 
@@ -113,7 +110,6 @@ export function typed(control, text) {
 export function asTyped(control, value) {
   if (value === null || value === undefined) return "";
   if (typeof value === "string") return value;
-  if (control.kind === "media" && Array.isArray(value)) return value.join("\n");
   return JSON.stringify(value, null, control.kind === "json" ? 2 : 0);
 }
 

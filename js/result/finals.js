@@ -1,4 +1,4 @@
-import { button, div, write } from "../shared/dom.js";
+import { button, div, watchSight, write } from "../shared/dom.js";
 import { messageOf } from "../shared/words.js";
 
 /**
@@ -48,16 +48,17 @@ export function finals(live, take, report) {
       () => {}, // there is nothing to offer
     );
   };
-  const sight = new IntersectionObserver((entries) => {
-    seen = Boolean(entries.at(-1)?.isIntersecting);
-    update();
-  });
+  /** @type {(() => void) | undefined} */
+  let leaveSight;
   return {
     node,
     update() {
-      sight.observe(node);
+      leaveSight ??= watchSight(node, (now) => {
+        seen = now;
+        update();
+      });
       update();
     },
-    close: () => sight.disconnect(),
+    close: () => leaveSight?.(),
   };
 }

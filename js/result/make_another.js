@@ -1,7 +1,7 @@
 import { createForm, cursorIn, setCursor } from "../controls/form.js";
 import { mediaPicker } from "../controls/media_picker.js";
 import { same } from "../controls/value.js";
-import { alarm, button, div, element, span, write } from "../shared/dom.js";
+import { alarm, button, div, element, span, watchSight, write } from "../shared/dom.js";
 import { isFinished, RESTARTED } from "../shared/words.js";
 import { offer } from "./offer.js";
 
@@ -167,11 +167,10 @@ export function makeAnother(live) {
     }
     write(problem, error || (words.wrong ? words.hint : ""));
   };
-  const sight = new IntersectionObserver((entries) => {
-    seen = Boolean(entries.at(-1)?.isIntersecting);
+  const leaveSight = watchSight(row, (now) => {
+    seen = now;
     update();
   });
-  sight.observe(row);
   return {
     node,
     update,
@@ -181,7 +180,7 @@ export function makeAnother(live) {
       prompt?.scrollIntoView({ block: "nearest" });
     },
     close() {
-      sight.disconnect();
+      leaveSight();
       form?.destroy();
     },
   };

@@ -52,7 +52,7 @@ export const alarm = () =>
  */
 export function write(node, text) {
   if (node.textContent !== text) {
-    if (node.closest(".kling-why")) node.replaceChildren(...whole(text ?? ""));
+    if (node.closest(".kling-why, .kling-sw-facts")) node.replaceChildren(...whole(text ?? ""));
     else node.textContent = text;
   }
   node.hidden = !text;
@@ -150,6 +150,19 @@ export function scrolling(node) {
   node.classList.add("kling-scrolling");
   node.addEventListener("scroll", look, { passive: true });
   return node;
+}
+
+/**
+ * Calls `act` when a node comes into view or leaves it.
+ *
+ * @param {Element} node
+ * @param {(seen: boolean) => void} act
+ * @returns {() => void} ends it
+ */
+export function watchSight(node, act) {
+  const sight = new IntersectionObserver((entries) => act(Boolean(entries.at(-1)?.isIntersecting)));
+  sight.observe(node);
+  return () => sight.disconnect();
 }
 
 let ids = 0;
