@@ -12,10 +12,10 @@ import {
   inLine,
   isCancellable,
   isFinished,
-  label,
   messageOf,
   share,
   standing,
+  stateWord,
   upper,
 } from "../shared/words.js";
 
@@ -214,7 +214,7 @@ export function tile(live, index, caption, captioned, press, monitor = null) {
       const waiting = running && live.following;
       if (!monitor) {
         if (running && !waiting) chip.draw("LOST");
-        else chip.draw(known.state, label(known.state, known.held));
+        else chip.draw(known.state, stateWord(known));
         write(facts, factsOf(known, waiting ? since : null));
       }
       write(now, waiting ? standing(known) : "");

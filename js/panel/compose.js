@@ -24,9 +24,9 @@ export function compose(live) {
     await composition.flush();
     return "";
   });
-  const hint = element("div", "hint kling-pad kling-quiet", { role: "status" });
+  const hint = element("div", "texts kling-quiet", { role: "status" });
   const { node: counts, count } = howMany(() => live.redraw());
-  const buttons = div("line-up", generate, counts, again, copy);
+  const buttons = div("line-up", generate, counts, again);
   const node = element(
     "section",
     "compose",
@@ -34,7 +34,7 @@ export function compose(live) {
     chooser.node,
     place,
     buttons,
-    hint,
+    div("hint kling-line-up", hint, copy),
   );
   /** @type {ReturnType<typeof createForm> | null} */
   let form = null;

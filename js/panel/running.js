@@ -9,9 +9,9 @@ import {
   isCancellable,
   isFinished,
   LOST,
-  label,
   phase,
   share,
+  stateWord,
 } from "../shared/words.js";
 import { thumbnail } from "./job_face.js";
 
@@ -89,7 +89,7 @@ function item(live, first) {
         face.replaceChildren(thumbnail(live, row));
       }
       const lost = !over && !live.following;
-      chip.draw(lost ? "LOST" : row.state, lost ? LOST : label(row.state, row.held));
+      chip.draw(lost ? "LOST" : row.state, lost ? LOST : stateWord(row));
       write(now, facts(row, lost ? null : live.kernelNow));
       write(line, over ? (row.message.split("\n")[0] ?? "") : "");
       bar.hidden = over || lost;

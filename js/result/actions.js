@@ -71,7 +71,7 @@ export function actions(live, place) {
     live.redraw();
   };
   const use = button("", () => void attempt(useIt));
-  const answer = element("span", "facts", { role: "status" });
+  const answer = element("span", "price", { role: "status" });
   const full = finals(live, take, (text) => {
     asked = take();
     write(problem, text);
@@ -116,7 +116,8 @@ export function actions(live, place) {
   const whose = span("title");
   const node = div(
     "actions",
-    ...[whose, use, further, save.node, cell.node, full.node, stars.node, answer, facts, problem],
+    ...[whose, use, further, save.node, cell.node, full.node],
+    ...[div("take-line", stars.node, facts), answer, problem],
   );
   return {
     node,
@@ -143,7 +144,8 @@ export function actions(live, place) {
       further.disabled = !isPlayable(take()) || !live.connected;
       stars.update();
       cell.update();
-      const number = now.number && live.takes.length < 2 ? `take ${now.number}` : "";
+      // The number matters where it is neither in the strip nor the first.
+      const number = (now.number ?? 1) > 1 && live.takes.length < 2 && `take ${now.number}`;
       write(facts, inLine([dimensions(now), number]));
       if (asked !== take() || take().footage.phase === "loading") write(problem, "");
       const { using } = live;

@@ -8,8 +8,8 @@ import {
   isFinished,
   LOCAL_PREVIEW,
   LOST,
-  label,
   phase,
+  stateWord,
 } from "../shared/words.js";
 
 /** @typedef {import("./live_job.js").LiveJob} LiveJob */
@@ -44,7 +44,7 @@ export function header(live, entries) {
       name.title = about.endpoint;
       badge.hidden = about.backend !== "local";
       const lost = !live.shown.finished && !live.following;
-      chip.draw(lost ? "LOST" : now.state, lost ? LOST : label(now.state, now.held));
+      chip.draw(lost ? "LOST" : now.state, lost ? LOST : stateWord(now));
       write(spoken, lost ? LOST : spokenState(now));
       // What it cost, without the sum, or what was done instead of a new submission.
       write(facts, (isFinished(now.state) ? now.cost : about.outcome)?.replace(/^.* = /, "") ?? "");
@@ -64,7 +64,7 @@ export function header(live, entries) {
  * @param {import("./protocol.js").JobFields} now */
 const spokenState = (now) =>
   inLine(
-    [!now.held && label(now.state), /^(IN_QUEUE|SUBMITTING)$/.test(now.state) && waits(now)],
+    [!now.held && stateWord(now), /^(IN_QUEUE|SUBMITTING)$/.test(now.state) && waits(now)],
     ", ",
   );
 

@@ -1,4 +1,4 @@
-import { div, element, newId, span } from "../shared/dom.js";
+import { div, element, newId, span, write } from "../shared/dom.js";
 
 /** @typedef {import("./live_job.js").LiveJob} LiveJob */
 /** @typedef {import("./take.js").Take} Take */
@@ -42,8 +42,9 @@ export function rating(live, take, attempt) {
     const radio = element("input", "spoken", { type: "radio", name, ariaLabel: `Rate ${at + 1}` });
     // A radio that is chosen changes no more, but it can be clicked.
     radio.onclick = () => rate(at + 1);
-    return { radio, star: element("label", "star", { title }, radio, span("", "★")) };
+    return { radio, star: element("label", "star", { title }, radio), face: span("") };
   });
+  for (const { star, face } of radios) star.append(face);
   const stars = element("div", "stars", { role: "radiogroup" }, ...radios.map(({ star }) => star));
   /** The take that the note is of, while it is written. @type {Take | null} */
   let noted = null;
@@ -79,9 +80,10 @@ export function rating(live, take, attempt) {
       const { now } = take();
       node.inert = now.state !== "READY" || !take().about.key || !live.connected; // its place stays
       stars.ariaLabel = `Rating of take ${live.takes.indexOf(take()) + 1}`;
-      radios.forEach(({ radio, star }, at) => {
+      radios.forEach(({ radio, star, face }, at) => {
         radio.checked = at + 1 === now.rating;
-        star.toggleAttribute("data-on", at < (now.rating ?? 0));
+        // Another sign, because forced colours are the same for both.
+        write(face, star.toggleAttribute("data-on", at < (now.rating ?? 0)) ? "★" : "☆");
       });
       if (document.activeElement === note) return;
       note.value = live.notes.get(take()) ?? now.note ?? "";

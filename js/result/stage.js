@@ -1,4 +1,4 @@
-import { button, div, element, span, write } from "../shared/dom.js";
+import { button, div, element, span, watchSight, write } from "../shared/dom.js";
 import { draggable } from "../shared/dragged.js";
 import { player } from "../shared/player.js";
 import { progressBar } from "../shared/progress.js";
@@ -16,7 +16,7 @@ import { isPlayable } from "./live_job.js";
  * and the video when it is played.
  *
  * @param {LiveJob} live
- * @param {HTMLElement} trouble why there is no video: it stands in the place of the video, or below another one
+ * @param {HTMLElement} trouble why there is no video: it stands in the place of the video, or over another one
  * @returns {import("../shared/dom.js").Part & {failed: () => boolean,
  *   place: () => ReturnType<ReturnType<typeof player>["place"]> | null}} `failed` returns true
  *   if nothing can be played here; `place` returns where the video stands
@@ -24,8 +24,7 @@ import { isPlayable } from "./live_job.js";
 export function stage(live, trouble) {
   const over = cover(live);
   const other = otherFile(live);
-  const below = div("below");
-  const node = div("stage", other.node, below);
+  const node = div("stage", other.node);
   let drawn = "";
   /** @type {Screen[]} */
   let screens = [];
@@ -37,11 +36,10 @@ export function stage(live, trouble) {
   const look = () => {
     for (const one of screens) seen ? one.poster() : one.rest();
   };
-  const sight = new IntersectionObserver((entries) => {
-    seen = Boolean(entries.at(-1)?.isIntersecting);
+  const leaveSight = watchSight(node, (now) => {
+    seen = now;
     look();
   });
-  sight.observe(node);
   const noteMove = () => {
     moved = true;
   };
@@ -59,6 +57,7 @@ export function stage(live, trouble) {
       wipe: compared && live.wiped && takes.length === 2,
       over: over.node,
     });
+    playing.node.style.setProperty("--kling-ratio", `${takes[0]?.ratio}`); // for the edge between two
     node.prepend(playing.node);
     look();
     if (compared) playing.play();
@@ -97,13 +96,15 @@ export function stage(live, trouble) {
       other.update();
       node.classList.toggle("kling-vacant", !playable);
       node.toggleAttribute("data-over", shown.finished || !live.following);
-      const place = playable ? below : over.middle;
-      if (trouble.parentElement !== place) place.append(trouble);
+      // Over another video it lies at the lower edge: nothing moves.
+      const place = playable ? over.node : over.middle;
+      if (trouble.parentElement !== place)
+        playable ? over.middle.after(trouble) : place.append(trouble);
       node.classList.toggle("kling-compact", !playable && !other.node.hidden);
       over.update();
     },
     close() {
-      sight.disconnect();
+      leaveSight();
       for (const kind of MOVES) window.removeEventListener(kind, noteMove, PASSIVE);
       over.close?.();
       other.close?.();

@@ -4,7 +4,7 @@ import { button, div, element, paintPoster, scrolling, span, write } from "../sh
 import { draggable } from "../shared/dragged.js";
 import { progressBar } from "../shared/progress.js";
 import { stateChip } from "../shared/state.js";
-import { dimensions, inLine, LOST, label, share } from "../shared/words.js";
+import { dimensions, inLine, LOST, share, stateWord } from "../shared/words.js";
 import { isPlayable } from "./live_job.js";
 import { otherWords } from "./other_words.js";
 import { starsOf } from "./rating.js";
@@ -118,11 +118,7 @@ function thumb(live, take) {
       if (made && !asked) void paintPoster(picture, take.poster());
       asked ||= made;
       const lost = !take.finished && !live.following;
-      const state = made
-        ? dimensions(take.now)
-        : lost
-          ? LOST
-          : label(take.now.state, take.now.held);
+      const state = made ? dimensions(take.now) : lost ? LOST : stateWord(take.now);
       const { caption, whole } = captionOf(live, take, number);
       write(words, caption);
       chip.draw(lost ? "LOST" : take.now.state, made ? "" : state);

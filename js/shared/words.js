@@ -28,6 +28,11 @@ export const CODE_WORDS = /(?:%%?kling|kling-nb)(?: [a-z]+)?|(?<![^\s(])(?=\S{3,
  * @param {boolean} [held] whether fal does not accept it yet */
 export const label = (state, held = false) => (held ? "Waiting" : (STATES[state] ?? state));
 
+/** The state of a job in words, of one that sends a file first, too.
+ * @param {{state: keyof typeof STATES, held?: boolean, received?: number}} job */
+export const stateWord = ({ state, held, received }) =>
+  state === "SUBMITTING" && received && !held ? "Uploading" : label(state, held);
+
 /** @param {State} state */
 export const isFinished = (state) => /^(READY|FAILED|CANCELLED|UNCERTAIN)$/.test(state);
 

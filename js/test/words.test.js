@@ -63,6 +63,14 @@ test("a state that is not known here shows as it is", () => {
   assert.equal(words.label("PAUSED"), "PAUSED");
 });
 
+test("a job says that it sends a file, or waits until fal accepts it", () => {
+  const job = /** @type {const} */ ({ state: "SUBMITTING", held: false, received: 0 });
+  assert.equal(words.stateWord(job), "Submitting");
+  assert.equal(words.stateWord({ ...job, received: 7 }), "Uploading");
+  assert.equal(words.stateWord({ ...job, received: 7, held: true }), "Waiting");
+  assert.equal(words.stateWord({ ...job, state: "DOWNLOADING", received: 7 }), "Downloading");
+});
+
 test("how long is shown of what is over as of what runs", () => {
   assert.equal(words.duration("IN_PROGRESS", 47), "0:47");
   assert.equal(words.duration("READY", 47), "took 0:47");

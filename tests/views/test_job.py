@@ -448,14 +448,19 @@ def test_in_a_narrow_strip_the_take_that_is_shown_is_seen_with_its_state_and_mar
 BROKE = "{ state: 'FAILED', message: 'It broke.', steps: ['retry', 'edit'] }"
 
 
-def test_a_take_that_failed_says_so_below_the_one_that_plays(page):
+def test_a_take_that_failed_says_so_over_the_one_that_plays(page):
     page.evaluate(FINAL)
     job = show(page)
     finish(page, job)
-    page.evaluate("model.arrange([model.takes[0], entry(2, FAILED)], 2)".replace("FAILED", BROKE))
+    page.evaluate("model.arrange([model.takes[0], entry(2)], 2)")
+    below = job.locator(".kling-tools, .kling-strip, .kling-actions, .kling-another")
+    before = below.evaluate_all("(nodes) => nodes.map((node) => node.getBoundingClientRect().top)")
+    page.evaluate("model.update({ key: 2, revision: 3, ...FAILED })".replace("FAILED", BROKE))
     stage = job.locator(".kling-screens").bounding_box()
-    why = job.get_by_text("It broke.").bounding_box()
-    assert why["y"] >= stage["y"] + stage["height"]
+    why = job.locator(".kling-why").filter(has_text="It broke.").bounding_box()
+    assert why["y"] + why["height"] == pytest.approx(stage["y"] + stage["height"], abs=1)
+    after = below.evaluate_all("(nodes) => nodes.map((node) => node.getBoundingClientRect().top)")
+    assert after == before
     expect(job.get_by_role("button", name="Retry · about $0.49")).to_be_visible()
     expect(job.get_by_role("button", name="Save")).to_be_enabled()  # of the take on the stage
 
@@ -502,7 +507,7 @@ def test_a_poster_comes_when_it_is_seen_and_the_file_when_it_is_played(page):
     expect(job.get_by_role("button", name="Pause")).to_be_visible()
     page.wait_for_function("document.querySelector('video').currentTime > 0")
     assert job.locator("video").evaluate("(v) => [v.videoWidth, v.videoHeight]") == [64, 36]
-    expect(job.get_by_text("64 × 36 · 1 s · take 1", exact=True)).to_be_visible()
+    expect(job.get_by_text("64 × 36 · 1 s", exact=True)).to_be_visible()
     expect(page.locator("#card")).to_be_hidden()
 
 
@@ -818,6 +823,18 @@ def test_a_failure_moves_nothing(page, width):
     assert page.evaluate(top) == before
 
 
+@pytest.mark.parametrize("width", [320, 700])
+def test_a_result_moves_nothing(page, width):
+    page.set_viewport_size({"width": width, "height": 1000})
+    job = show(page, {"shape": 16 / 9}, shape=16 / 9)
+    expect(job.get_by_role("textbox", name="Prompt")).to_be_visible()
+    top = "document.querySelector('.kling-another').getBoundingClientRect().top"
+    before = page.evaluate(top)
+    finish(page, job, cost="5 billable units × $0.098 = $0.49")
+    expect(job.get_by_text("64 × 36 · 1 s", exact=True)).to_be_visible()
+    assert page.evaluate(top) == before
+
+
 @pytest.mark.parametrize(("shape", "wide"), [(16 / 9, 800), (9 / 16, 420 * 9 / 16), (1, 420)])
 def test_a_stage_is_at_most_420_pixels_high_and_in_the_middle(page, shape, wide):
     job = show(page, {"shape": shape}, shape=shape)
@@ -890,8 +907,15 @@ def test_of_takes_that_are_compared_one_is_selected_and_rated(page):
     page.evaluate("model.update({ key: 3, revision: 3, state: 'IN_PROGRESS' })")
     one, two = (job.locator(".kling-named").get_by_role("button", name=f"Take {at}") for at in (1, 2))
     expect(one).to_have_attribute("aria-pressed", "true")
+    for name in (one, two):
+        ink, ground = (
+            name.evaluate("(node, part) => getComputedStyle(node)[part]", part)
+            for part in ("color", "backgroundColor")
+        )
+        assert ink != ground
     stars = job.get_by_role("radiogroup", name="Rating of take 1")
     expect(stars.get_by_role("radio", name="Rate 2")).to_be_checked()
+    expect(stars).to_have_text("★★☆☆☆")
     two.click()
     expect(two).to_have_attribute("aria-pressed", "true")
     expect(job.locator(".kling-actions .kling-title")).to_have_text("Take 2")

@@ -10,7 +10,7 @@ import kling_nb
 
 STATIC = Path(kling_nb.__file__).parent / "static"
 ROOT = Path(kling_nb.__file__).parents[1]
-LARGEST, LARGEST_GRID = 75_000, 105_000  # an opened cell is the view of a job
+LARGEST, LARGEST_GRID = 75_000, 104_000  # an opened cell is the view of a job
 """Bytes of script and style of the job widget: they are stored with each widget model."""
 
 
