@@ -187,7 +187,7 @@ def test_the_takes_of_a_cell_are_in_its_card_with_what_was_decided(ready: Card) 
     fragment = html(replace(ready, takes=takes, variable="kite"))
     page = Page(fragment)
     order = ("1 · 10 s", "✓ Used", "2 · 11 s", "★ 2", "3 · 12 s", "Failed", "4 · 9:16")
-    order += ("✓ Used as kite", "heron #1", "★★★★★", "warm <light>", "1280 × 720", "A heron lands")
+    order += ("✓ Used as kite", "heron #1", "★★★★☆", "warm <light>", "1280 × 720", "A heron lands")
     assert [page.text.index(one) for one in order] == sorted(page.text.index(one) for one in order)
     spoken = [
         about["aria-label"] for _, about in page.elements if about.get("aria-label", "").startswith("Take")
@@ -357,6 +357,25 @@ def test_a_job_without_a_result_says_where_it_stands(state: str, word: str, show
     assert not {"video", "img"} & {tag for tag, _ in page.elements}
     assert word in text(card)
     assert shown in text(card)
+
+
+def test_a_job_that_fal_does_not_accept_yet_waits(ready: Card) -> None:
+    takes = (*strip_of(ready.video, 1), CardTake("2 · 10 s", State.SUBMITTING, shown=True, held=True))
+    card = replace(CARD, state="SUBMITTING", take=None, cost="", elapsed=None, held=True, takes=takes)
+    page = Page(html(card))
+    assert page.text.count("Waiting") == 3  # in the head, on the stage, on the thumbnail
+    assert "Waiting: the account runs its maximum of requests." in page.text
+    assert "ubmitting" not in page.text + text(card)
+    assert "waiting" in text(card)
+    assert "Failed" in Page(html(replace(card, state="FAILED"))).text
+
+
+def test_the_head_has_what_it_cost_and_details_have_the_sum(ready: Card) -> None:
+    page = Page(html(replace(ready, cost="5 billable units × $0.098 = $0.49"))).text
+    head, _, details = page.partition("A heron lands")
+    assert "took 1:12 · $0.49" in head
+    assert "billable" not in head
+    assert "Cost5 billable units × $0.098 = $0.49" in details
 
 
 def test_a_card_has_the_order_of_the_live_view(ready: Card) -> None:

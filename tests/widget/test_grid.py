@@ -7,6 +7,7 @@ from concurrent.futures import Future
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 
 import ipywidgets
 import pytest
@@ -392,6 +393,20 @@ def test_the_card_is_a_table_that_plays(study, monkeypatch, clip):
     assert "<video" not in grid_card.sweep_html(study, players=False)
 
 
+def test_the_card_of_a_plan_plays_the_takes_that_exist(monkeypatch, clip):
+    monkeypatch.chdir(clip.parent)
+    plan = study_of()
+    video = Video.from_file(clip, take=1, backend="local")
+    found = SimpleNamespace(result=lambda: video)
+    plan[1].plan = replace(plan[1].plan, found=found)
+    page = Reader(grid_card.sweep_html(plan, players=False))
+    (player,) = page.all("video")
+    assert (player["src"], player["data-kling-part"]) == ("a%20fox%20%231.mp4", "1")
+    shown = " ".join(page.texts)
+    assert shown.count("Not started") == len(plan)  # the whole, and the cells without a take
+    assert "Ready Already made, free" in " ".join(shown.split())
+
+
 @pytest.mark.parametrize(
     ("states", "words"),
     [
@@ -399,14 +414,21 @@ def test_the_card_is_a_table_that_plays(study, monkeypatch, clip):
         (("READY", "FAILED"), "Incomplete"),
         (("FAILED", "FAILED"), "Failed"),
         (("READY", "IN_QUEUE", "IN_PROGRESS", "WAITING"), "Generating"),
-        (("READY", "WAITING"), "Submitting"),  # the next one is about to start
+        (("READY", "WAITING"), "Waiting"),  # the next one is about to start
         (("SKIPPED", "SKIPPED"), "Not started"),
         (("READY", "SKIPPED"), "Incomplete"),
     ],
 )
 def test_the_head_of_a_card_has_the_state_of_the_whole(states, words):
-    assert grid_card.whole_chip(states).endswith(f"</span>{words}</span>")
-    assert "Not started" in grid_card.whole_chip(["WAITING"], started=False)
+    cells = [(state, False) for state in states]
+    assert grid_card.whole_chip(cells).endswith(f"</span>{words}</span>")
+    assert "Not started" in grid_card.whole_chip([("WAITING", False)], started=False)
+
+
+def test_the_head_of_a_card_says_waiting_if_fal_accepts_none_of_its_requests():
+    held = [("READY", False), ("SUBMITTING", True)]
+    assert "Waiting" in grid_card.whole_chip(held)
+    assert "Submitting" in grid_card.whole_chip([*held, ("SUBMITTING", False)])
 
 
 def test_a_sweep_without_its_kernel_says_what_the_ledger_knows_of_its_cells(clip):

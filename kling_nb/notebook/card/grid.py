@@ -6,17 +6,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
 
+from kling_nb.errors import KlingError
 from kling_nb.events import State
 from kling_nb.job.plan import GET_BACK, WORDS
 from kling_nb.notebook.card import words
 from kling_nb.notebook.card.html import href, screen_of, state_chip, upper
 from kling_nb.notebook.card.job import source_of
 from kling_nb.notebook.card.mark import Mark, Part
-from kling_nb.notebook.card.posters import poster_uri
+from kling_nb.notebook.card.posters import postpone_posters, poster_uri
 from kling_nb.notebook.card.style import BADGE, FADE, FRAME, HEAD, NAMES, RULE, SMALL, TINT, message
 from kling_nb.request.request import prompt_of
 from kling_nb.sweeps.axes import Axis
@@ -25,12 +27,14 @@ from kling_nb.sweeps.sweep import Sweep, SweepCell
 from kling_nb.video import Video
 
 _WRAP = "white-space:normal;overflow-wrap:break-word"
-_WIDEST, _NARROWEST, _POSTER, _BYTES = 300, 104, 240, 6_000
+_WIDEST, _NARROWEST, _POSTER, _BYTES = 300, 118, 240, 6_000
 """Pixels of a video and of a column, pixels of the poster of a video, and bytes of the poster."""
 _LINK = 60
 """Characters of a link to a video that is left out."""
 _CAPTION = 200
 """Characters of a caption in a mark. A caption may be a prompt."""
+_PLAN_SECONDS = 0.8
+"""For the posters of takes that a plan finds: a cell waits for its card."""
 _ALL, _FIRST = 36, 12
 """A card with more than `_ALL` videos shows players of the first ones only, or it would have megabytes."""
 
@@ -43,12 +47,15 @@ def sweep_html(sweep: Sweep, *, players: bool = True) -> str:
         players: False leaves out players and posters, for a card that will be drawn again at the end.
     """
     layout, shown = layout_of(sweep), _count_of_players(len(sweep))
-    cells = [
-        _cell(cell, layout, players=players)
-        if cell.index < shown or cell.video is None or not players
-        else _link(cell.video, layout.captions[cell.index] if layout.places is None else "video", cell.index)
-        for cell in sweep
-    ]
+    with nullcontext() if sweep.started else postpone_posters(_PLAN_SECONDS):
+        cells = [
+            _cell(cell, layout, players=players, planned=not sweep.started and cell.index < shown)
+            if cell.index < shown or cell.video is None or not players
+            else _link(
+                cell.video, layout.captions[cell.index] if layout.places is None else "video", cell.index
+            )
+            for cell in sweep
+        ]
     body = _flow(cells, shown) if layout.places is None else _table(layout, cells)
     head = _head(sweep, layout) + _note(shown, len(sweep) if players else 0)
     return frame_card(_mark(sweep, layout, done=players), head, body)
@@ -116,19 +123,30 @@ def heading_row(chip: str, title: str, summary: str, *, local: bool) -> str:
 _FOREMOST = ("IN_PROGRESS", "DOWNLOADING", "IN_QUEUE", "SUBMITTING")
 
 
-def whole_chip(states: Iterable[str], *, started: bool = True) -> str:
+def whole_chip(cells: Iterable[tuple[str, bool]], *, started: bool = True) -> str:
     """Return the chip of a whole by the states of its cells, as `stateOf` of `js/grid/view.js`.
 
     While cells run it is the foremost state; of a whole that has ended, the state that all cells have.
+
+    Args:
+        cells: State of each cell, and True if fal does not accept its job yet.
+        started: False for a plan.
     """
-    found = set(states)
+    found: dict[str, bool] = {}
+    for name, held in cells:
+        found[name] = found.get(name, True) and held
     running = next((one for one in _FOREMOST if one in found), None)
-    if running is None and "WAITING" in found:
-        running = "SUBMITTING" if started else "WAITING"  # between two cells the next one is about to start
+    if running is None and "WAITING" in found:  # between two cells the next one is about to start
+        return state_chip(None, words.HELD[0] if started else words.NOT_STARTED)
     if running is None and len(found) > 1:
         return state_chip(State.UNCERTAIN, "incomplete")
     name = running or next(iter(found), "WAITING")
-    return state_chip(State(name) if name in State.__members__ else None, words.cell_state(name))
+    word = words.cell_state(name, held=found.get(name, False))
+    return state_chip(State(name) if name in State.__members__ else None, word)
+
+
+def _is_held(cell: SweepCell) -> bool:
+    return cell.job is not None and cell.job.state.held
 
 
 def html_of_takes(
@@ -207,7 +225,9 @@ def progress(sweep: Sweep) -> str:
 
 def state_words(cell: SweepCell) -> str:
     """Return a cell's state in a word or two, or what a reused take cost."""
-    return WORDS[cell.outcome].brief if cell.job and cell.job.reused else words.cell_state(cell.state)
+    if cell.job and cell.job.reused:
+        return WORDS[cell.outcome].brief
+    return words.cell_state(cell.state, held=_is_held(cell))
 
 
 def is_local(sweep: Sweep) -> bool:
@@ -228,7 +248,7 @@ def _head(sweep: Sweep, layout: Layout) -> str:
     )
     plan = "" if sweep.started else f" · {escape(sweep.price)}"
     below = f'<div style="{SMALL};padding:0 12px 6px">{_text(sizes(sweep))}{plan}{shared}</div>'
-    chip = whole_chip((cell.state for cell in sweep), started=sweep.started)
+    chip = whole_chip([(cell.state, _is_held(cell)) for cell in sweep], started=sweep.started)
     return heading_row(chip, title, progress(sweep), local=is_local(sweep)) + below
 
 
@@ -243,8 +263,7 @@ def _table(layout: Layout, cells: list[str]) -> str:
     head = f"text-align:left;vertical-align:bottom;padding:0 8px 4px 0;{_WRAP}"
     cell = f"text-align:left;vertical-align:top;padding:0 8px 10px 0;{_WRAP}"
     columns = "".join(
-        f'<th scope="col" style="{head};font-weight:400;{SMALL}">{_text(label)}</th>'
-        for label in layout.columns
+        f'<th scope="col" style="{head};font-weight:600">{_text(label)}</th>' for label in layout.columns
     )
     assert layout.places is not None
     at = {place: number for number, place in enumerate(layout.places)}
@@ -275,9 +294,11 @@ def _flow(cells: list[str], shown: int) -> str:
     return f'<div style="flex:auto;min-width:0"><div style="{grid}">{inner}</div>{lines}</div>'
 
 
-def _cell(cell: SweepCell, layout: Layout, *, players: bool) -> str:
+def _cell(cell: SweepCell, layout: Layout, *, players: bool, planned: bool) -> str:
     caption = layout.captions[cell.index]
-    media = player(cell.video, caption, part=cell.index) if players and cell.video is not None else ""
+    made = _made(cell) if planned else None
+    video = made or (cell.video if players else None)
+    media = player(video, caption, part=cell.index) if video is not None else ""
     parts = []
     if layout.places is None:
         parts.append(f'<strong style="font-weight:600">{_text(caption)}</strong>')
@@ -288,11 +309,27 @@ def _cell(cell: SweepCell, layout: Layout, *, players: bool) -> str:
     facts = [words.NOT_SUBMITTED] if cell.job is None and cell.error is not None else []
     if cell.job is not None and (cell.state != "READY" or cell.job.reused):
         facts = [words.cost(cell.job)]
-    facts += [words.stars(cell.video.rating)] if cell.video is not None else []
+    if made is not None:
+        facts = [WORDS[cell.plan.outcome].brief]
+    rated = made or cell.video
+    facts += [words.stars(rated.rating)] if rated is not None else []
     line = " · ".join(filter(None, facts))
-    parts.append(_state_line(_state_of(cell), words.cell_state(cell.state), line))
+    state, word = _state_of(cell), words.cell_state(cell.state, held=_is_held(cell))
+    if made is not None:
+        state, word = State.READY, words.cell_state("READY")
+    parts.append(_state_line(state, word, line))
     below = "".join(f'<div style="{_BELOW}">{part}</div>' for part in parts)
     return (media or _VACANT) + below
+
+
+def _made(cell: SweepCell) -> Video | None:
+    """Return the video of a cell of a plan if its take exists, which the live view shows, too."""
+    if cell.plan.found is None or cell.error is not None:
+        return None
+    with suppress(KlingError, OSError):  # a start says what is wrong with the file
+        if isinstance(found := cell.plan.found.result(), Video):
+            return found
+    return None
 
 
 _BELOW = "margin-top:3px"

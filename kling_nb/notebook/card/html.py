@@ -317,11 +317,16 @@ def _without_controls(player: re.Match[str], remedy: str) -> str:
 # -- The parts, from top to bottom.
 
 
+_SUM = " = "
+"""Between units and price, and what they make."""
+
+
 def _heading(card: Card) -> str:
     names = [f"<strong>{_text(card.title, 200)}</strong>"]
     if card.backend == "local":
         names.append(f'<span style="{BADGE}">LOCAL PREVIEW</span>')
-    charge = " · ".join(escape(fact) for fact in words.charge(card))
+    # What it cost, without the sum, which Details have, as in the live view.
+    charge = " · ".join(escape(fact.rpartition(_SUM)[2]) for fact in words.charge(card))
     names.append(f'<span style="{SMALL}">{charge}</span>' if charge else "")
     return (
         f'<div style="{HEAD}">{state_chip(_shown_state(card), words.state_word(card))} '
@@ -394,7 +399,7 @@ def _thumb(take: CardTake, number: int, *, images: bool) -> str:
         width, height = (max(1, round(side * scale)) for side in (take.video.width, take.video.height))
         style = f"{at.format('center', 'center')};width:{width}px;height:{height}px;max-width:none;margin:0"
         parts += f'<img src="{image}" width="{width}" height="{height}" alt="" style="{style}">'
-    state = "" if take.state is State.READY else words.STATES[take.state][0]
+    state = "" if take.state is State.READY else words.cell_state(take.state.value, held=take.held)
     if state:
         parts += f'<span style="{at.format("center", "center")}">{state_chip(take.state, state)}</span>'
     if take.chosen:
@@ -436,7 +441,7 @@ def _file(card: Card) -> str:
         for name, src in links
     ]
     if decided is not None and decided.rating:
-        full, empty = "★" * decided.rating, "★" * (HIGHEST - decided.rating)
+        full, empty = "★" * decided.rating, "☆" * (HIGHEST - decided.rating)
         shown.append(
             f'<span aria-label="{decided.rating} of {HIGHEST} stars" style="font-size:16px;line-height:20px">'
             f'<span style="{STAR}">{full}</span><span style="{STAR_EMPTY}">{empty}</span></span>'
@@ -445,7 +450,7 @@ def _file(card: Card) -> str:
         note = _text(decided.note, _NOTE_LENGTH)
         shown.append(f'<span dir="auto" style="font-size:12px;{WRAP}">{note}</span>')
     facts = [words.measures(card)] if card.video is not None else []
-    facts += [f"take {card.take}"] if card.take and len(card.takes) < 2 else []
+    facts += [f"take {card.take}"] if (card.take or 1) > 1 and len(card.takes) < 2 else []
     if facts:
         shown.append(f'<span style="{SMALL};margin-left:auto">{escape(" · ".join(facts))}</span>')
     return f'<div style="{BAR}">{" ".join(shown)}</div>' if shown else ""
@@ -467,7 +472,8 @@ def _request(card: Card) -> str:
 
 
 def _ids(card: Card) -> str:
-    rows = [("Endpoint", card.endpoint), ("Request", card.request_id)]
+    rows = [("Cost", card.cost if _SUM in card.cost else ""), ("Endpoint", card.endpoint)]
+    rows += [("Request", card.request_id or "")]
     rows += [] if card.job_id.startswith("take-") else [("Job", card.job_id)]
     shown = "".join(
         f'<dt style="{TERM};{QUIET}">{name}</dt>'

@@ -15,7 +15,7 @@ from kling_nb import front_end
 from kling_nb.api import default_session
 from kling_nb.catalog import Control, Endpoint, shipped
 from kling_nb.errors import KlingError, MediaError
-from kling_nb.events import State
+from kling_nb.events import JobState, State
 from kling_nb.job.job import Job
 from kling_nb.job.plan import GET_BACK, PREVIEW_AGAIN
 from kling_nb.ledger import Entry
@@ -58,6 +58,7 @@ def card_of(job: Job, job_id: str | None = None) -> Card:
         shape=shape_of(request),
         takes=_takes_of_job(job),
         variable=cell.name if cell else "",
+        held=state.held,
     )
 
 
@@ -93,7 +94,7 @@ def _takes_of_job(job: Job) -> tuple[CardTake, ...]:
         [(one.request.endpoint.id, one.request.input, one.backend) for one in jobs],
     )
     takes = [
-        _card_take(caption, one.state.state, one.result, source_of(one.file) if one.file else None)
+        _card_take(caption, one.state, one.result, source_of(one.file) if one.file else None)
         for caption, one in zip(shown, jobs, strict=True)
     ]
     return _mark_takes(takes, jobs.index(job), job.cell and (job.cell.fingerprint, job.cell.name))
@@ -113,14 +114,15 @@ def takes_of_folder(
         result: Result | None = None
         with suppress(MediaError):
             result = one.result()
-        found.append(_card_take(caption, State.READY, result, source_of(one.path, folder)))
+        found.append(_card_take(caption, _READY, result, source_of(one.path, folder)))
     return _mark_takes(found, next(at for at, one in enumerate(takes) if one.path == shown.path), cell)
 
 
+_READY = JobState(state=State.READY)
 _Found = tuple[CardTake, Decisions]
 
 
-def _card_take(caption: str, state: State, result: Result | None, src: str | None) -> _Found:
+def _card_take(caption: str, now: JobState, result: Result | None, src: str | None) -> _Found:
     """Return a take of a card, and what was decided about it."""
     decisions, name = Decisions(), ""
     if isinstance(result, (Video, MediaFile)):
@@ -129,12 +131,13 @@ def _card_take(caption: str, state: State, result: Result | None, src: str | Non
             decisions = read_decisions(result.sidecar)
     take = CardTake(
         caption,
-        state,
+        now.state,
         name,
         src,
         video=result if isinstance(result, Video) else None,
         rating=decisions.rating,
         note=decisions.note,
+        held=now.held,
     )
     return take, decisions
 

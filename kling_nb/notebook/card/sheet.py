@@ -272,7 +272,7 @@ def _stars(rating: int | None) -> str:
         return ""
     return (
         f'<p class="stars" role="img" aria-label="{rating} of {HIGHEST} stars">{"★" * rating}'
-        f"<span>{'★' * (HIGHEST - rating)}</span></p>"
+        f"<span>{'☆' * (HIGHEST - rating)}</span></p>"
     )
 
 

@@ -52,6 +52,8 @@ STATES = {
     State.UNCERTAIN: ("uncertain", "The request was sent, but no answer came: fal may have accepted it."),
 }
 """The words for each state, and a sentence for a job that has no message. `words.js` has the same words."""
+HELD = ("waiting", "Waiting: the account runs its maximum of requests.")
+"""The same for a job that fal does not accept yet."""
 NOT_STARTED = "not started"
 """Of a cell of a sweep or batch that has no job."""
 FILE_MISSING = "file missing"
@@ -76,6 +78,7 @@ class CardTake:
         note: The user's note, or an empty text.
         chosen: True if it was chosen for the cell.
         shown: True for the take that the card plays.
+        held: True if fal does not accept its job yet.
     """
 
     caption: str
@@ -87,6 +90,7 @@ class CardTake:
     note: str = ""
     chosen: bool = False
     shown: bool = False
+    held: bool = False
 
 
 def decided(takes: Sequence[CardTake]) -> str | None:
@@ -126,6 +130,7 @@ class Card:
         shape: Width by height of the video that the request asks for, or 0.0.
         takes: The takes of its cell in their order, this one included.
         variable: NAME of its cell, for which a take can be chosen; else empty.
+        held: True if fal does not accept the job yet.
     """
 
     job_id: str
@@ -149,6 +154,7 @@ class Card:
     shape: float = 0.0
     takes: Sequence[CardTake] = ()
     variable: str = ""
+    held: bool = False
 
     @property
     def shown(self) -> CardTake | None:
@@ -186,12 +192,17 @@ def state_word(card: Card) -> str:
     if is_file_missing(card):
         return FILE_MISSING
     state = state_of(card)
-    return STATES[state][0] if state else clean(card.state).lower()
+    return _about(state, held=card.held)[0] if state else clean(card.state).lower()
 
 
-def cell_state(state: str) -> str:
-    """Return the state of a sweep's cell in a word or two."""
-    return STATES[State(state)][0] if state in State.__members__ else NOT_STARTED
+def _about(state: State, *, held: bool) -> tuple[str, str]:
+    """Return the words for a state, as in `STATES`."""
+    return HELD if held and not state.finished else STATES[state]
+
+
+def cell_state(state: str, *, held: bool = False) -> str:
+    """Return the state of a sweep's cell in a word or two. `held`: fal does not accept its job yet."""
+    return _about(State(state), held=held)[0] if state in State.__members__ else NOT_STARTED
 
 
 def state_lines(card: Card) -> list[str]:
@@ -199,7 +210,8 @@ def state_lines(card: Card) -> list[str]:
     state = state_of(card)
     if state is State.READY and not card.error:
         return []
-    lines = clip(clean(card.error or ""), _ERROR_LENGTH).splitlines() or [STATES[state][1] if state else ""]
+    usual = _about(state, held=card.held)[1] if state else ""
+    lines = clip(clean(card.error or ""), _ERROR_LENGTH).splitlines() or [usual]
     if state is State.UNCERTAIN and not card.error:
         lines.append(_LOOK_UP)
     if state and not state.finished:
