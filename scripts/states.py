@@ -313,6 +313,15 @@ def use_take(job: Locator) -> None:
     words.wait_for()
 
 
+def show_both(job: Locator) -> None:
+    """Look at a take, then at the one that failed: the first one stays on the stage."""
+    takes = job.get_by_role("group", name="Takes").get_by_role("button")
+    takes.first.click()
+    job.get_by_role("group", name="Video player").wait_for()
+    takes.last.click()
+    job.get_by_role("button", name="Retry").wait_for()
+
+
 def change(job: Locator) -> None:
     """Change two parameters."""
     job.get_by_role("radio", name="10 s").check(force=True)
@@ -466,16 +475,9 @@ KINDS = {
             "three takes": compare_takes,
             "parameters": change,
             "log": search_log,
-            **dict.fromkeys(
-                (
-                    "failed",
-                    "failed after another",
-                    "refused",
-                    "refused by policy",
-                    "cancelled",
-                    "uncertain",
-                )
-            ),
+            **dict.fromkeys(("failed", "failed after another")),
+            "failed next to another": show_both,
+            **dict.fromkeys(("refused", "refused by policy", "cancelled", "uncertain")),
         },
     ),
     "grid": Kind(

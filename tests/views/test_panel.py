@@ -150,3 +150,22 @@ def harmless(page, panel, text):
         assert page.evaluate("document.documentElement.scrollWidth") <= width, text[:50]
     assert panel.locator("script, iframe, a, base, link, meta, form[action]").count() == 0, text[:50]
     assert page.evaluate("window.hit") is None, text[:50]
+
+
+@pytest.mark.parametrize("width", [700, 1200])
+def test_copy_as_cell_stays_where_it_is_when_another_take_is_offered(page, width):
+    page.set_viewport_size({"width": width, "height": 900})
+    compose = show(page).get_by_role("region", name="Compose")
+    copy = compose.get_by_role("button", name="Copy as cell")
+    before = copy.bounding_box()
+    page.evaluate(
+        """() => { const { quote } = handlers.snapshot();
+          const plan = { outcome: "REUSE", words: "Already made, free." };
+          handlers.compose = () => ({ revision: 3, quote: { ...quote, ...plan } }) }"""
+    )
+    compose.get_by_role("textbox", name="Prompt").fill("a ship")
+    expect(compose.get_by_role("button", name="Another take · free")).to_be_visible()
+    hint = compose.get_by_role("status").filter(has_text="Already made").bounding_box()
+    after = copy.bounding_box()
+    assert (after["x"], after["y"]) == (before["x"], before["y"])
+    assert after["y"] <= hint["y"] + hint["height"] / 2 <= after["y"] + after["height"]

@@ -231,6 +231,7 @@ JOBS = {
     "log": running,
     "failed": lambda: SceneJob(ASKED, Running(), *lines(4), Failed(BROKEN), ago=75),
     "failed after another": failed_after_another,
+    "failed next to another": failed_after_another,
     "refused": lambda: SceneJob(ASKED, Failed(REFUSED), ago=75),
     "refused by policy": lambda: SceneJob(ASKED, Running(), *lines(4), Failed(POLICY), ago=75),
     "cancelled": lambda: SceneJob(ASKED, Queued(3), Cancelled(), ago=75),
@@ -530,6 +531,7 @@ def cards():
     found = {}
     for name in (
         "submitting",
+        "waiting for its turn",
         "queued",
         "running",
         "downloading",
@@ -567,6 +569,10 @@ def cards():
     study.wait()
     found["sweep"] = grid_card.sweep_html(study)
     found["sweep, files gone"] = card.note_missing(found["sweep"], lambda src: "calm" in src, GET_BACK)
+    planned = local().sweep(
+        ["a calm sea", "a dark sea"], endpoint=PRICED, aspect_ratio=["16:9", "1:1"], start=False
+    )
+    found["sweep, planned"] = grid_card.sweep_html(planned, players=False)
     found["sweep, running"] = grid_card.sweep_html(running_sweep(), players=False)
     media = MediaFolder(Path("kling_media"))
     found["panel"] = f'<div class="kling-card">{panel_card(media)["text/html"]}</div>'
