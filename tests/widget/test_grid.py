@@ -404,6 +404,7 @@ def test_the_card_of_a_plan_plays_the_takes_that_exist(monkeypatch, clip):
     assert (player["src"], player["data-kling-part"]) == ("a%20fox%20%231.mp4", "1")
     shown = " ".join(page.texts)
     assert shown.count("Not started") == len(plan)  # the whole, and the cells without a take
+    assert "not started" not in shown
     assert "Ready Already made, free" in " ".join(shown.split())
 
 

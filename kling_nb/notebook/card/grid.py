@@ -246,10 +246,10 @@ def _head(sweep: Sweep, layout: Layout) -> str:
         if any(axis.name in {"prompt", "endpoint"} or not axis.argument for axis in sweep.axes)
         else _prompt(sweep)
     )
-    plan = "" if sweep.started else f" · {escape(sweep.price)}"
-    below = f'<div style="{SMALL};padding:0 12px 6px">{_text(sizes(sweep))}{plan}{shared}</div>'
+    below = f'<div style="{SMALL};padding:0 12px 6px">{_text(sizes(sweep))}{shared}</div>'
     chip = whole_chip([(cell.state, _is_held(cell)) for cell in sweep], started=sweep.started)
-    return heading_row(chip, title, progress(sweep), local=is_local(sweep)) + below
+    summary = progress(sweep) if sweep.started else sweep.price
+    return heading_row(chip, title, summary, local=is_local(sweep)) + below
 
 
 def _prompt(sweep: Sweep) -> str:
