@@ -182,10 +182,8 @@ class Readings:
     def earlier(self, usual: str | None = None) -> Earlier:
         """Return a function that gives the earlier call for the values of a sweep.
 
-        It returns None if both versions make the same call, or if their axes differ.
-
-        Args:
-            usual: The endpoint if the line names none.
+        It returns None if both versions make the same call, or if their axes differ. `usual` is the endpoint
+        if the line names none.
         """
         was, now = self.was, None if self.fault else self.used
 
@@ -514,11 +512,7 @@ def plan_batch(
 
 
 def announce(sweep: Sweep, call: CellCall, outputs: Outputs) -> bool:
-    """Show what a sweep will do and cost. Return False for a dry run, which sends nothing.
-
-    Raises:
-        NoTake: `frozen`, and a cell has no take.
-    """
+    """Show what a sweep will do and cost, or raise `NoTake`. Return False for a dry run: nothing is sent."""
     if call.dry_run:
         outputs.text(f"{dry_run_text(sweep)}\nNothing was sent.")
         return False
@@ -548,16 +542,13 @@ def dry_run_text(sweep: Sweep) -> str:
 def grid_axes(
     words: Sequence[str], chosen: Endpoint, flags: Mapping[str, Any], images: Images
 ) -> tuple[Axis, ...]:
-    """Return the axes of the `--grid` flags.
+    """Return the axes of the `--grid` flags. No name may be given twice, nor in the other flags.
 
     Args:
         words: The word after each `--grid`; an empty one names no axis.
         chosen: The endpoint that has the parameters.
         flags: Values of other flags.
         images: The images of the line.
-
-    Raises:
-        UsageError: A name does not exist, is given twice, or has no values.
     """
     axes: dict[str, Axis] = {}
     for word in filter(None, words):

@@ -26,7 +26,7 @@ from kling_nb.errors import InputError, UsageError
 from kling_nb.fal.options import OPTIONS, PRIORITIES
 from kling_nb.notebook.prompt import FILLED_IN, escape_fields
 from kling_nb.request.limits import FITS
-from kling_nb.request.request import PROMPTS, image_argument, image_endpoint
+from kling_nb.request.request import PROMPTS, image_argument, image_endpoint, is_recorded_file
 
 IMAGES = frozenset({"image", "end_image"})
 """Arguments of `submit` that are images. Their flags may name a variable."""
@@ -733,7 +733,7 @@ def _check(name: str, value: Any) -> None:
     if isinstance(value, str) and value.startswith("sha256:"):
         raise UsageError(f"A cell cannot have {name}, which was bytes.", remedy="Save it as a file.")
     if isinstance(value, Mapping):
-        if set(value) == {"sha256", "name"}:
+        if is_recorded_file(value):
             raise UsageError(
                 f"{name} was the file {value['name']}. Its path is not known.",
                 remedy="Choose the file again.",

@@ -214,9 +214,7 @@ def spending(groups: Sequence[Spending], by: str) -> str:
 def reconciliation(found: Reconciliation, own: Collection[str]) -> str:
     """Return fal's bill next to the ledger, with the command for each request that the ledger does not know.
 
-    Args:
-        found: The comparison.
-        own: Ids of the endpoints whose unknown requests are listed. All others are only counted.
+    Unknown requests of other endpoints than `own` (ids) and Kling's are only counted.
     """
     now = time.time()
     billed = [bill.usd for _, bill in found.jobs if bill]

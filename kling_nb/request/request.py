@@ -230,6 +230,11 @@ PROMPTS = frozenset({"prompt", "text"})
 """The names that the parameter for a prompt has: of speech it is `text`."""
 
 
+def is_recorded_file(value: Any) -> bool:
+    """Return True for a file in the input of a ledger row or a sidecar, which have its hash and name only."""
+    return isinstance(value, Mapping) and set(value) == {"sha256", "name"}
+
+
 def canonical_json(value: Any) -> str:
     """Return the one JSON text of a value.
 

@@ -18,7 +18,7 @@ from kling_nb.notebook.card import words
 from kling_nb.notebook.card.html import href, screen_of, state_chip, upper
 from kling_nb.notebook.card.job import source_of
 from kling_nb.notebook.card.mark import Mark, Part
-from kling_nb.notebook.card.posters import postpone_posters, poster_uri
+from kling_nb.notebook.card.posters import poster_uri, postpone_posters
 from kling_nb.notebook.card.style import BADGE, FADE, FRAME, HEAD, NAMES, RULE, SMALL, TINT, message
 from kling_nb.request.request import prompt_of
 from kling_nb.sweeps.axes import Axis
@@ -57,7 +57,7 @@ def sweep_html(sweep: Sweep, *, players: bool = True) -> str:
             for cell in sweep
         ]
     body = _flow(cells, shown) if layout.places is None else _table(layout, cells)
-    head = _head(sweep, layout) + _note(shown, len(sweep) if players else 0)
+    head = _head(sweep) + _note(shown, len(sweep) if players else 0)
     return frame_card(_mark(sweep, layout, done=players), head, body)
 
 
@@ -239,7 +239,7 @@ def _line(value: str) -> str:
     return " ".join(words.clean(value).split())
 
 
-def _head(sweep: Sweep, layout: Layout) -> str:
+def _head(sweep: Sweep) -> str:
     title = next(iter(sweep)).request.endpoint.title
     shared = (
         ""

@@ -50,10 +50,8 @@ def card_of(job: Job, job_id: str | None = None) -> Card:
         elapsed=job.finished_at - job.created_at if job.finished_at and not job.reused else None,
         error=str(job.error) if job.error is not None else None,
         lines=tuple((line.timestamp, line.message) for line in job.lines),
-        video=job.video,
         src=source_of(job.file) if job.file is not None else None,
-        kind=_kind(job.result),
-        data=_json(job.result) if isinstance(job.result, dict) else None,
+        **_result_fields(job.result),
         others={name: src for name, path in job.files.items() if (src := source_of(path))},
         shape=shape_of(request),
         takes=_takes_of_job(job),
@@ -172,9 +170,8 @@ def card_of_file(result: Video | MediaFile) -> Card:
         request_id=result.request_id,
         backend=result.backend or "",
         take=result.take,
-        video=result if isinstance(result, Video) else None,
         src=source_of(result.path),
-        kind=_kind(result),
+        **_result_fields(result),
     )
 
 
@@ -213,10 +210,8 @@ def card_of_take(
         cost=cost_of_take(known.endpoint, given, known.backend, known.billable_units),
         elapsed=(end - start).total_seconds(),
         lines=known.lines,
-        video=result if isinstance(result, Video) else None,
         src=source_of(take.path, folder),
-        kind=_kind(result),
-        data=_json(result) if isinstance(result, dict) else None,
+        **_result_fields(result),
         others={name: src for name, path in take.others().items() if (src := source_of(path, folder))},
         takes=takes_of_folder(takes or [take], take, cell, folder),
         variable=cell[1] if cell else "",
@@ -253,15 +248,11 @@ def _why_lost(entry: Entry) -> str:
     return ""
 
 
-def _kind(result: Result | None) -> str:
-    """Return the kind of a result, as `Card.kind`."""
-    if isinstance(result, MediaFile):
-        return result.kind
-    return "data" if isinstance(result, dict) else "video"
-
-
-def _json(data: dict[str, Any]) -> str:
-    return json.dumps(data, ensure_ascii=False, indent=1)
+def _result_fields(result: Result | None) -> dict[str, Any]:
+    """Return the fields of a card that show a result."""
+    if isinstance(result, dict):
+        return {"kind": "data", "data": json.dumps(result, ensure_ascii=False, indent=1)}
+    return {"kind": result.kind} if isinstance(result, MediaFile) else {"video": result}
 
 
 def _title(endpoint_id: str) -> str:
@@ -327,7 +318,11 @@ def card_text(job: Job, job_id: str | None = None) -> str:
 
 def card_bundle(job: Job, job_id: str | None = None) -> Bundle:
     """Return a job's card as HTML and as text. See `card_of`."""
-    drawn = card_of(job, job_id)
+    return bundle_of(card_of(job, job_id))
+
+
+def bundle_of(drawn: Card) -> Bundle:
+    """Return a card as HTML and as text."""
     return {"text/html": card.html(drawn), "text/plain": card.text(drawn)}
 
 

@@ -208,9 +208,9 @@ ROOT, BASE = "KLING_NB_SERVER_ROOT", "KLING_NB_SERVER_BASE"
 """Set for kernels on the server's own machine: the folder it serves, and its base URL such as `/`."""
 
 
-def served_here(environ: Mapping[str, str] | None = None) -> bool:
+def served_here() -> bool:
     """Return True if a server on this machine, with the server extension of kling_nb, started this kernel."""
-    return bool((os.environ if environ is None else environ).get(ROOT))
+    return bool(os.environ.get(ROOT))
 
 
 def served_url(path: Path, environ: Mapping[str, str] | None = None) -> str | None:

@@ -20,6 +20,7 @@ from kling_nb.events import State
 from kling_nb.fal.replies import Charge, Reached, charge_of
 from kling_nb.job.plan import WORDS, Outcome
 from kling_nb.ledger import Entry
+from kling_nb.request.request import is_recorded_file
 from kling_nb.video import Video
 
 if TYPE_CHECKING:
@@ -275,11 +276,7 @@ Made = tuple[str, Mapping[str, Any], str]
 def captions(controls: Sequence[Control], takes: Sequence[Made]) -> list[str]:
     """Return the caption of each take: its number, and how it differs from the first one, the shortest first.
 
-    The live view has the same ones, `captionOf` of `takes.js`.
-
-    Args:
-        controls: The parameters of the endpoint.
-        takes: The takes in their order.
+    The live view has the same ones, `captionOf` of `takes.js`. `controls` are the endpoint's parameters.
     """
     shown = []
     for number, (endpoint, given, backend) in enumerate(takes, 1):
@@ -376,7 +373,7 @@ def _value(value: Any) -> str:
         # An image inside the input would fill the card with base64.
         kind = re.match(r"data:([\w.+/-]*)[;,]", value)
         return f"{kind[1] or 'data'}, {len(value) * 3 // 4:,} bytes" if kind else value
-    if isinstance(value, Mapping) and set(value) == {"sha256", "name"}:
+    if is_recorded_file(value):
         return str(value["name"])
     try:
         return json.dumps(value, ensure_ascii=False)

@@ -37,12 +37,9 @@ class ShownSweep:
 
 
 def show_text(text: str, stream: TextIO | None = None, *, end: str = "\n") -> None:
-    """Print text. A stream that is closed or full, or cannot encode a character, must not end a paid job.
+    """Print text, by default to standard output.
 
-    Args:
-        text: What to print.
-        stream: Where to print; None is standard output.
-        end: What follows the text.
+    A stream that is closed or full, or cannot encode a character, must not end a paid job.
     """
     out = stream or sys.stdout
     with suppress(OSError, ValueError):

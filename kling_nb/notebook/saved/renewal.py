@@ -22,8 +22,7 @@ from kling_nb.ledger import Entry, Ledger, Selection
 from kling_nb.ledger.database import ledger_path
 from kling_nb.media import MediaFolder, Take
 from kling_nb.notebook.card import grid as grid_card
-from kling_nb.notebook.card import html as card
-from kling_nb.notebook.card.job import card_of_entry, card_of_take, panel_card, takes_of_folder
+from kling_nb.notebook.card.job import bundle_of, card_of_entry, card_of_take, panel_card, takes_of_folder
 from kling_nb.notebook.card.mark import Mark, Part
 from kling_nb.notebook.card.words import decided
 from kling_nb.notebook.saved.reopening import OutputContext, update_outputs
@@ -215,12 +214,10 @@ def _draw_job(
     mark: Mark, entry: Entry | None, take: Take | None, strip: Sequence[Take], folder: Path
 ) -> dict[str, Any] | None:
     if take is not None:
-        drawn = card_of_take(take, mark.job, folder, strip, _cell_of(mark))
-    elif entry is not None and (not mark.is_final or entry.state.value != mark.state):
-        drawn = card_of_entry(entry)
-    else:
-        return None
-    return {"text/html": card.html(drawn), "text/plain": card.text(drawn)}
+        return bundle_of(card_of_take(take, mark.job, folder, strip, _cell_of(mark)))
+    if entry is not None and (not mark.is_final or entry.state.value != mark.state):
+        return bundle_of(card_of_entry(entry))
+    return None
 
 
 def freeze(path: Path) -> bool:

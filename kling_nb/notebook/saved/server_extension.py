@@ -252,13 +252,8 @@ JOINED = "https://schema.jupyter.org/jupyter_collaboration/awareness/v1"
 """The event that its extension emits when a page joins or leaves a room, with the room's id."""
 
 
-def update_on_join(app: Any, update: Callable[[Any, str], bool]) -> None:
-    """Update the outputs of a room's notebook whenever a page joins it, if the server has rooms.
-
-    Args:
-        app: The application of Jupyter Server.
-        update: Updates the parsed JSON of the notebook at a path. Returns True if it changed.
-    """
+def update_on_join(app: Any, update: Update) -> None:
+    """Update the outputs of a room's notebook whenever a page joins it, if the server has rooms."""
 
     async def on_event(*, data: dict[str, Any], **_: Any) -> None:
         room = data.get("roomid", "")
@@ -274,7 +269,7 @@ def update_on_join(app: Any, update: Callable[[Any, str], bool]) -> None:
         app.event_logger.add_listener(schema_id=JOINED, listener=on_event)
 
 
-async def update_document(document: Any, update: Callable[[Any, str], bool]) -> None:
+async def update_document(document: Any, update: Update) -> None:
     """Update the outputs of a shared notebook (a `YNotebook`).
 
     Cards are drawn from a copy in another thread. An output that changed meanwhile stays as it is.

@@ -145,12 +145,9 @@ def run_command(command: Mapping[str, Any], handlers: Mapping[str, Handler]) -> 
 
 
 def reply(send: Callable[..., None], number: Any, answer: Callable[[], Answer | Future[Any]]) -> None:
-    """Send what `answer` returns or raises. If it returns a future, send the result when it is done.
+    """Send what `answer` returns or raises, to the command with this number.
 
-    Args:
-        send: The widget's `send`.
-        number: The command's id.
-        answer: Does what was asked. The result of a future is an `Answer`, or the outcome as text.
+    If it returns a future, send its result when it is done: an `Answer`, or the outcome as text.
     """
     try:
         result = answer()
@@ -230,13 +227,7 @@ class MadeFiles:
         self._folder: TemporaryDirectory[str] | None = None
 
     def piece(self, name: str, make: Callable[[Path], object], msg: Mapping[str, Any]) -> Answer:
-        """Return a piece of a file, as `read_chunk`. The call for the first piece makes the file.
-
-        Args:
-            name: Name of the file.
-            make: Writes it to a path.
-            msg: The command's `{"offset": …, "length": …}`, as it came.
-        """
+        """Return a piece of a file, as `read_chunk`. The call for the first piece makes the file."""
         if self._folder is None:
             self._folder = TemporaryDirectory(prefix=self._prefix)
         path = Path(self._folder.name) / name

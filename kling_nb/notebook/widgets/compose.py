@@ -31,7 +31,7 @@ from kling_nb.notebook.widgets.feed import BEAT
 from kling_nb.notebook.widgets.library import JobQueue
 from kling_nb.notebook.widgets.takes import cell_of, check_quote, quote_of
 from kling_nb.request.local_file import LocalFile
-from kling_nb.request.request import VideoRequest
+from kling_nb.request.request import VideoRequest, is_recorded_file
 from kling_nb.session import Session
 
 OPENED = 32
@@ -224,7 +224,7 @@ class Desk:
 
     def _reference(self, one: Mapping[str, Any]) -> dict[str, Any] | None:
         """Return the panel's reference to the file of an earlier request, or None for another object."""
-        return self.files.get(one["sha256"]).to_json() if set(one) == {"sha256", "name"} else None
+        return self.files.get(one["sha256"]).to_json() if is_recorded_file(one) else None
 
     def code(self, job_id: Any) -> str:
         """Return a job, or the draft, as the text of a cell."""

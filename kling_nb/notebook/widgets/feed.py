@@ -28,6 +28,13 @@ BEAT = 15.0
 RETRY = 1.0
 """Seconds until a channel whose message could not be sent has another turn."""
 
+_DISTANCE = 1 / 20
+"""Seconds between two turns of a channel: 20 in a second."""
+_IN_ALL = 300
+"""Turns of all channels in a second."""
+_MOST, _REFILL = _IN_ALL / 10, _IN_ALL * 9 / 10
+"""Turns in the bucket, and turns that come into it in a second."""
+
 _SLACK = 1e-6
 """Seconds that count as none, because sums of floats are not exact."""
 
@@ -63,11 +70,8 @@ class Pace:
     refilled at nine tenths of the limit, so no second has more turns than the limit.
     """
 
-    def __init__(self, *, per_channel: float = 20.0, in_all: float = 300.0) -> None:
-        self._distance = 1.0 / per_channel
-        self._most = in_all / 10
-        self._refill = in_all * 9 / 10
-        self._turns = self._most
+    def __init__(self) -> None:
+        self._turns = _MOST
         self._counted_at: float | None = None
         self._queue: list[tuple[float, int, Channel]] = []
         self._order = count()
@@ -88,7 +92,7 @@ class Pace:
             return None
         _, _, channel = heapq.heappop(self._queue)
         channel.due = None
-        channel.free_at = now + self._distance
+        channel.free_at = now + _DISTANCE
         self._turns -= 1
         return channel
 
@@ -99,12 +103,12 @@ class Pace:
         if not self._queue:
             return None
         self._count(now)
-        for_turn = 0.0 if self._turns >= 1 else (1 - self._turns) / self._refill
+        for_turn = 0.0 if self._turns >= 1 else (1 - self._turns) / _REFILL
         return max(0.0, self._queue[0][0] - now, for_turn)
 
     def _count(self, now: float) -> None:
         passed = now - (now if self._counted_at is None else self._counted_at)
-        self._turns = min(self._most, self._turns + passed * self._refill)
+        self._turns = min(_MOST, self._turns + passed * _REFILL)
         self._counted_at = now
 
 
@@ -114,12 +118,11 @@ class Feed:
     The thread starts with the first request for a turn, and sleeps without a time-out while no channel waits.
 
     Args:
-        pace: Order and limits.
         clock: Monotonic seconds.
     """
 
-    def __init__(self, pace: Pace | None = None, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._pace = pace or Pace()
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._pace = Pace()
         self._clock = clock
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None

@@ -64,7 +64,7 @@ class ResultViews:
         *,
         send: Callable[[dict[str, Any]], None],
         notify: Callable[[], None],
-        on_start: Callable[[Any], None] = lambda job: None,
+        on_start: Callable[[Job], None],
     ) -> None:
         self._jobs, self._send, self._notify, self._on_start = jobs, send, notify, on_start
         self._strips: dict[str, TakeStrip] = {}
@@ -171,7 +171,7 @@ class TakeStrip:
         send: Callable[[dict[str, Any]], None],
         notify: Callable[[], None],
         on_show: Callable[[], None],
-        on_start: Callable[[Any], None] = lambda job: None,
+        on_start: Callable[[Job], None] = lambda job: None,
     ) -> None:
         self.takes: list[StripTake] = []
         self.shown = 1

@@ -34,7 +34,13 @@ from kling_nb.notebook.card.mark import served_url
 from kling_nb.notebook.card.words import STATES, clip, cost, error_text
 from kling_nb.notebook.flags import as_cell
 from kling_nb.notebook.widgets.base import whole_number
-from kling_nb.request.request import VideoRequest, image_endpoint, shape_of, start_parameter
+from kling_nb.request.request import (
+    VideoRequest,
+    image_endpoint,
+    is_recorded_file,
+    shape_of,
+    start_parameter,
+)
 from kling_nb.settings import current_endpoint
 from kling_nb.video import Video
 from kling_nb.video.decisions import Decided
@@ -211,7 +217,7 @@ def _short(value: Any) -> Any:
     """Return an input's value for a page. Long texts, such as images in data URIs, are cut."""
     if isinstance(value, str):
         return clip(value, TEXT_LIMIT)
-    if isinstance(value, Mapping) and set(value) == {"sha256", "name"}:
+    if is_recorded_file(value):
         return str(value["name"])
     text = json.dumps(value, ensure_ascii=False, default=str)
     return value if len(text) <= TEXT_LIMIT else clip(text, TEXT_LIMIT)
@@ -221,12 +227,7 @@ def _short(value: Any) -> Any:
 
 
 def quote(job: Job, changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what `submit` with these changes would do and cost.
-
-    Args:
-        job: The job whose request is changed.
-        changes: Values by parameter; None removes the parameter.
-    """
+    """Return what `submit` with these changes would do and cost."""
     values, new = _arguments(job, changes)
     return quote_of(_maker(job).plan(**values, new=new))
 
@@ -351,7 +352,7 @@ def _arguments(
     files: Any = request.files  # absolute paths, because the working folder may have changed
     values = {name: value for name, value in {**request.body(files), **changes}.items() if value is not None}
     for name, value in values.items():
-        if isinstance(value, Mapping) and set(value) == {"sha256", "name"}:
+        if is_recorded_file(value):
             raise InputError(
                 f"{name} was the file {value['name']}, which this kernel does not have.",
                 parameter=name,
