@@ -1,9 +1,11 @@
 """A job that lives in memory only, and a comm that keeps what is sent: the two ends of a widget."""
 
+import ast
 import threading
 import time
 from concurrent.futures import Future
 from contextlib import contextmanager
+from pathlib import Path
 
 from comm.base_comm import BaseComm
 
@@ -150,3 +152,16 @@ def ready(job, path, *, width=1280, height=720, take=1):
     job.file = path
     job._apply(Ready())
     assert job.state.state is State.READY
+
+
+def kinds_sent(*modules):
+    """The kinds of message in the source of modules."""
+    trees = [ast.parse(Path(one.__file__).read_text(encoding="utf-8")) for one in modules]
+    return {
+        value.value
+        for tree in trees
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Dict)
+        for key, value in zip(node.keys, node.values, strict=True)
+        if isinstance(key, ast.Constant) and key.value == "kind" and isinstance(value, ast.Constant)
+    }

@@ -1,6 +1,5 @@
 """What crosses between Python and JavaScript is listed on both sides; the lists are the same."""
 
-import ast
 import json
 import re
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 import anywidget
 import ipywidgets
 import pytest
-from widget.memory_job import MemoryJob, widget_of
+from widget.memory_job import MemoryJob, kinds_sent, widget_of
 
 from kling_nb import Session, events
 from kling_nb.catalog.shipped import endpoint
@@ -83,15 +82,7 @@ def test_a_view_sends_only_commands_that_are_listed():
 
 
 def test_the_kernel_sends_only_notices_that_are_listed():
-    trees = [ast.parse(Path(one.__file__).read_text(encoding="utf-8")) for one in (job_widget, strip, base)]
-    sent = {
-        value.value
-        for tree in trees
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Dict)
-        for key, value in zip(node.keys, node.values, strict=True)
-        if isinstance(key, ast.Constant) and key.value == "kind" and isinstance(value, ast.Constant)
-    }
+    sent = kinds_sent(job_widget, strip, base)
     assert sent - {"result", "show"} == set(js_list("NOTICES"))
     heard = set(re.findall(r'kind === "(\w+)"', SOURCES["live_job.js"] + SHARED["live.js"]))
     assert heard == sent - {"result", "show"}

@@ -1,6 +1,5 @@
 """The grid widget and its static forms: of a sweep in any state, and of a storyboard."""
 
-import ast
 import json
 import re
 from concurrent.futures import Future
@@ -13,7 +12,7 @@ import ipywidgets
 import pytest
 from clips import colourful, make_clip
 from hostile import HOSTILE
-from widget.memory_job import KeptComm
+from widget.memory_job import KeptComm, kinds_sent
 
 from kling_nb import Storyboard, Sweep, Video
 from kling_nb.background import BackgroundThread
@@ -122,16 +121,7 @@ def test_commands(pair):
 
 
 def test_the_kernel_sends_only_notices_that_are_listed():
-    trees = [ast.parse(Path(one.__file__).read_text(encoding="utf-8")) for one in (grid_widget, base)]
-    sent = {
-        value.value
-        for tree in trees
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Dict)
-        for key, value in zip(node.keys, node.values, strict=True)
-        if isinstance(key, ast.Constant) and key.value == "kind" and isinstance(value, ast.Constant)
-    }
-    assert sent | {"result"} == set(js_list("NOTICES"))  # `strip.py` sends results
+    assert kinds_sent(grid_widget, base) | {"result"} == set(js_list("NOTICES"))  # `strip.py` sends results
 
 
 def test_fields(pair):

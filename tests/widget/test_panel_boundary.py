@@ -1,6 +1,5 @@
 """What crosses between the panel's Python and JavaScript is listed on both sides; the lists are the same."""
 
-import ast
 import json
 import re
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 import anywidget
 import ipywidgets
 import pytest
-from widget.memory_job import MemoryJob
+from widget.memory_job import MemoryJob, kinds_sent
 
 import kling_nb
 from kling_nb import Panel
@@ -65,17 +64,8 @@ def test_a_page_sends_only_commands_that_are_listed_and_all_of_them():
 
 
 def test_the_kernel_sends_only_notices_that_are_listed():
-    trees = [ast.parse(Path(one.__file__).read_text(encoding="utf-8")) for one in (panel, base)]
     inner = set(js_of_result("NOTICES")) | {"show"}
-    trees.append(ast.parse(Path(strip.__file__).read_text(encoding="utf-8")))
-    sent = {
-        value.value
-        for tree in trees
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Dict)
-        for key, value in zip(node.keys, node.values, strict=True)
-        if isinstance(key, ast.Constant) and key.value == "kind" and isinstance(value, ast.Constant)
-    }
+    sent = kinds_sent(panel, base, strip)
     heard = set(re.findall(r'kind === "(\w+)"', SOURCES["live_panel.js"] + SHARED["live.js"]))
     assert heard == set(js_list("NOTICES"))
     assert sent == heard | inner
