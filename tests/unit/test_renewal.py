@@ -178,8 +178,8 @@ def test_no_poster_is_decoded_on_the_loop_of_a_server(home: Path, tmp_path: Path
     mark = Mark("take-abababab-1", "gone", state="IN_PROGRESS", fingerprint="ab" * 32, request="r-2")
     has_poster = []
     for _ in range(2):
-        with cards.within(0, 1, True) as (draw_card, *_):
-            html = (draw_card(mark, tmp_path) or {})["text/html"]
+        with cards.within(tmp_path, lambda mark: False, 0, 1, on_loop=True) as context:
+            html = (context.draw_card(mark, tmp_path) or {})["text/html"]
         cards._thread.submit(str).result()  # The card has been drawn again, for the next opening.
         assert take.path.name in html
         has_poster.append("data:image/jpeg" in html)

@@ -479,8 +479,8 @@ def test_an_output_that_is_not_ready_in_time_is_shown_as_saved_and_current_the_n
     mark = Mark(entry.id, "gone", state="IN_QUEUE")
     for at_least, expected in ((0, "saved"), (0, "cancelled"), (1, "cancelled")):
         found = notebook(output(mark, **view(), **{"text/html": "saved"}))
-        with cards.within(0, at_least) as (draw_card, find_file, *_):
-            update_outputs(found, OutputContext(tmp_path, lambda mark: False, draw_card, find_file))
+        with cards.within(tmp_path, lambda mark: False, 0, at_least) as context:
+            update_outputs(found, context)
         cards._thread.submit(str).result()  # what was late has been drawn
         assert expected.lower() in data_of(found)[0]["text/html"].lower()
         assert VIEW not in data_of(found)[0]
@@ -495,8 +495,8 @@ def test_a_card_that_was_drawn_for_the_next_opening_does_not_hide_a_later_end(
     cards = BoundedCards(renewal)
     mark = Mark(entry.id, "gone", state="SUBMITTING")
     for at_least in (0, 1):
-        with cards.within(0, at_least) as (draw_card, *_):
-            drawn = draw_card(mark, tmp_path)
+        with cards.within(tmp_path, lambda mark: False, 0, at_least) as context:
+            drawn = context.draw_card(mark, tmp_path)
         cards._thread.submit(str).result()
         ledger.update(entry.id, state=State.CANCELLED)
     assert drawn is not None

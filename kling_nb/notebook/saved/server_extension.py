@@ -85,11 +85,9 @@ def update_on_read(contents: Any, kernels: Any, root: Path) -> Update:
 
     def update(content: Any, path: str, *, on_loop: bool = False) -> bool:
         try:
-            limits = (SECONDS_ON_LOOP, 1, True) if on_loop else (SECONDS, AT_LEAST, False)
-            with cards().within(*limits) as (draw_card, find_file, is_outdated, remedy):
-                folder = (root / path.strip("/")).parent
-                alive = alive_check(kernels)
-                context = OutputContext(folder, alive, draw_card, find_file, is_outdated, remedy=remedy)
+            limits = (SECONDS_ON_LOOP, 1) if on_loop else (SECONDS, AT_LEAST)
+            folder = (root / path.strip("/")).parent
+            with cards().within(folder, alive_check(kernels), *limits, on_loop=on_loop) as context:
                 return update_outputs(content, context)
         except Exception:
             log.exception("%s: the outputs could not be updated. It opens as saved.", path)
@@ -136,10 +134,6 @@ Update = Callable[[Any, str], bool]
 """Updates the parsed JSON of the notebook at a path of the server. Returns True if it changed."""
 
 Card = dict[str, Any] | None
-DrawCard = Callable[[Mark, Path], Card]
-FindFile = Callable[[Part, Path], Path | None]
-Remedy = Callable[[Mark, Path], str]
-IsOutdated = Callable[[Mark, Path], bool]
 
 
 class BoundedCards:
@@ -155,9 +149,15 @@ class BoundedCards:
 
     @contextmanager
     def within(
-        self, seconds: float, at_least: int = 0, on_loop: bool = False
-    ) -> Iterator[tuple[DrawCard, FindFile, IsOutdated, Remedy]]:
-        """Give the functions of an `OutputContext` after `alive`. After the limit they return nothing.
+        self,
+        folder: Path,
+        alive: Callable[[Mark], bool],
+        seconds: float,
+        at_least: int = 0,
+        *,
+        on_loop: bool = False,
+    ) -> Iterator[OutputContext]:
+        """Give the context of a notebook in a folder. After the limit its functions return nothing.
 
         Posters are decoded for `POSTER_SECONDS`. On the loop none is: the first one takes 200 ms. A thread
         decodes the others for the next opening.
@@ -185,7 +185,7 @@ class BoundedCards:
 
         decoding = 0.0 if on_loop else POSTER_SECONDS
         with self._renewal.one_look(), postpone_posters(decoding) as missing:
-            yield draw_card, find_file, is_outdated, remedy
+            yield OutputContext(folder, alive, draw_card, find_file, is_outdated, remedy=remedy)
         for video in missing:
             self._thread.submit(poster_of, video)
         if late:
