@@ -126,6 +126,9 @@ class JobSubmission:
     async def _close_unsent(self, fault: errors.KlingError) -> None:
         """Close the row of a submission that failed, unless fal has the request."""
         if self.fresh:
+            # The message is that of any request, and several jobs may have it, as that of a shared upload.
+            if isinstance(fault, errors.UnreachableError) and errors.NOTHING_SENT not in fault.message:
+                fault.message = f"{fault.message.rstrip('.')}. {errors.NOTHING_SENT}"
             await self._record.note(**failure_columns(fault, accepted=False))
 
     async def forget_uploads(self) -> None:

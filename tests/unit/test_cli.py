@@ -201,6 +201,12 @@ def test_the_version_and_the_endpoints(shell: Shell, fal: ScriptedFal) -> None:
     assert not fal.requests
 
 
+def test_without_a_connection_it_says_that_nothing_was_sent(shell: Shell) -> None:
+    done = shell("generate", "a cat", KLING_NB_QUEUE_URL="http://127.0.0.1:9")
+    assert done.returncode == 1
+    assert done.stderr.count("Nothing was sent.") == 1
+
+
 def test_a_key_is_asked_for_in_the_words_of_a_shell(shell: Shell) -> None:
     done = shell("generate", "a cat", FAL_KEY="")
     assert "Set FAL_KEY in the environment." in done.stderr
