@@ -37,6 +37,7 @@ from kling_nb.notebook.cell import dry_run_text, plan_batch
 from kling_nb.notebook.flags import (
     BATCH,
     command_help,
+    count,
     parse_batch,
     parse_words,
     take_filters,
@@ -200,7 +201,7 @@ def _parser() -> argparse.ArgumentParser:
 def _add_lists(add: Callable[..., argparse.ArgumentParser]) -> None:
     """Add the commands that list jobs, endpoints and takes, or show takes on a sheet."""
     command = add("jobs", _jobs, "list jobs, newest first")
-    command.add_argument("-n", type=int, default=20, help="number of jobs (20)")
+    command.add_argument("-n", type=count, default=20, help="number of jobs (20)")
     command.add_argument("--unfinished", action="store_true", help="only unfinished jobs")
     command = add("endpoints", _endpoints, "list endpoints with their parameters and prices")
     command.add_argument("words", nargs="*", metavar="WORD", help="only endpoints with all these words")
@@ -380,6 +381,8 @@ def _spend(parsed: argparse.Namespace) -> None:
 def _ledger(parsed: argparse.Namespace) -> int:
     settings = current({"backend": "local"})  # Only its folders are needed, so no key is searched.
     path = ledger_path(settings.home, settings.ledger_folder)
+    for folder in parsed.folders:
+        _check_folder(Path(folder))
     folders = dict.fromkeys([settings.ledger_folder, *(Path(folder).resolve() for folder in parsed.folders)])
     if parsed.what == "check":
         health = rebuild.check(path, folders, settings.index)
@@ -390,7 +393,15 @@ def _ledger(parsed: argparse.Namespace) -> int:
     return 0
 
 
+def _check_folder(folder: Path) -> None:
+    """Raise unless a folder that was named is there: a wrong name must not look like an empty folder."""
+    if not folder.is_dir():
+        raise UsageError(f"There is no folder {folder}.", remedy="Name a folder of takes.")
+
+
 def _media(parsed: argparse.Namespace) -> None:
+    if parsed.folder is not None:
+        _check_folder(parsed.folder)
     settings = current({"backend": "local"})  # Only its folders are needed, so no key is searched.
     is_status = parsed.what == "status"
     chosen = parsed.older_than is not None or parsed.endpoint is not None or parsed.unrated

@@ -63,7 +63,8 @@ def _tag(text: str) -> tuple[str, str]:
     raise argparse.ArgumentTypeError(f"{text!r} has no value: write NAME=VALUE")
 
 
-def _count(text: str) -> int:
+def count(text: str) -> int:
+    """Return a whole number from 1, as the `type` of a flag."""
     if text.isascii() and text.isdigit() and int(text) >= 1:
         return int(text)
     raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
@@ -131,7 +132,7 @@ _FLAGS = (
         "show take N; if it does not exist, make it, which costs money",
         "take",
         varies=True,
-        value={"type": _count, "metavar": "N"},
+        value={"type": count, "metavar": "N"},
     ),
     Flag("--new", "make another take, even if one exists; this costs money", "new", value=_switch()),
     Flag("--no-wait", "do not wait; NAME receives the Job", value=_switch()),
@@ -190,7 +191,7 @@ _FLAGS = (
         "--concurrency",
         "number of jobs of a grid or table that run at once",
         cell_only=True,
-        value={"type": _count, "metavar": "N"},
+        value={"type": count, "metavar": "N"},
     ),
     Flag("--raw", "send the text as it is written: nothing is filled in", cell_only=True, value=_switch()),
     Flag("--frozen", "show an existing take, or fail; send nothing", "frozen", value=_switch()),
@@ -401,14 +402,21 @@ def flag_of(parameter: str) -> str:
 
 
 def with_flag_name(fault: InputError, call: CellCall) -> InputError:
-    """Return the error with the name of the flag in place of the parameter, as the user typed it."""
-    name = fault.parameter or ""
-    # A parameter within JSON has no flag, and the prompt needs none.
-    if name and "." not in name and name not in PROMPTS and "--" not in fault.message:
+    """Return the error with the names of flags in place of parameters, as the user typed them."""
+
+    def with_flag(line: str, name: str) -> str:
+        # A parameter within JSON has no flag, and the prompt needs none.
+        if not name or "." in name or name in PROMPTS or "--" in line:
+            return line
         image = image_argument(name)
         given = image in {*call.arguments, *call.varied} and name not in call.parameters
         flag = flag_of(image if given else name)
-        fault.message = re.sub(rf"\b{re.escape(name)}\b", flag, fault.message, count=1)
+        return re.sub(rf"\b{re.escape(name)}\b", flag, line, count=1)
+
+    first, *others = fault.message.split("\n")  # a line for each problem, which begins with its parameter
+    named = [(line, re.match(r"(\w+)(?:: | (?:is|must|takes|has) )", line)) for line in others]
+    lines = [with_flag(line, name[1]) if name else line for line, name in named]
+    fault.message = "\n".join([with_flag(first, fault.parameter or ""), *lines])
     return fault
 
 
