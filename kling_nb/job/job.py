@@ -119,6 +119,7 @@ class Job(Waitable[Result], HasNoDecisions):
         self.maker: Any = None
         self._lines: list[Logged] = []
         self._listeners: dict[object, Listener] = {}
+        self._failed_listeners: set[object] = set()
         self._answered: Future[None] = Future()
         self._may_end: Future[None] = Future()
         self._done: Future[Result] = Future()
@@ -289,11 +290,14 @@ class Job(Waitable[Result], HasNoDecisions):
         finished = state.state.finished
         if finished and self.finished_at is None:
             self.finished_at = time.time()
-        for listener in tuple(self._listeners.values()):
+        for handle, listener in tuple(self._listeners.items()):
             try:
                 listener(event, state)
             except Exception:
-                log.exception("Job %s: a listener failed. The job goes on.", self.id)
+                if handle not in self._failed_listeners:  # else a traceback for each event
+                    self._failed_listeners.add(handle)
+                    text = "Job %s: a listener failed. The job goes on. Further errors of it are not shown."
+                    log.exception(text, self.id)
         if not isinstance(event, Logged):  # a line answers nothing
             self._answer(held=isinstance(event, Held))
         if finished:

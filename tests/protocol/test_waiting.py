@@ -47,6 +47,21 @@ def test_a_listener_must_be_a_function(session: Session, fal: ScriptedFal) -> No
     assert not fal.requests
 
 
+def test_a_listener_that_fails_is_reported_once(
+    session: Session, fal: ScriptedFal, caplog: pytest.LogCaptureFixture
+) -> None:
+    calls: list[object] = []
+
+    def fail(event: object, state: object) -> None:
+        calls.append(event)
+        raise ValueError("in the listener")
+
+    fal.script = Script([Run(), Log("one"), Log("two"), Done()])
+    assert session.submit("a cat", on_event=fail).wait() is not None
+    assert len(calls) > 3
+    assert caplog.text.count("a listener failed") == 1
+
+
 def test_the_limit_of_the_settings(make_session: MakeSession, fal: ScriptedFal) -> None:
     fal.script = Script([Run(), Hold(), Done()])
     session = make_session(timeout=0.05)

@@ -15,7 +15,7 @@ from widget.memory_job import KeptComm
 
 from kling_nb import Panel, Session, VideoRequest
 from kling_nb.catalog.shipped import endpoint
-from kling_nb.errors import InputError, UnknownEndpoint
+from kling_nb.errors import InputError, UnknownEndpoint, UsageError
 from kling_nb.events import State
 from kling_nb.job.plan import GET_BACK, PREVIEW_AGAIN
 from kling_nb.ledger import Intent
@@ -367,3 +367,8 @@ def test_a_file_that_is_gone_is_shown(session, page):
     assert "is no longer in" in opened["row"]["message"]
     assert opened["row"]["message"].endswith((GET_BACK, PREVIEW_AGAIN))
     assert page.send("poster", job=job_id)[0]["msg"] == {"found": False}
+
+
+def test_an_endpoint_is_not_taken_for_a_session() -> None:
+    with pytest.raises(UsageError, match=r"session must be a Session, not 'v3-pro'"):
+        Panel("v3-pro")  # type: ignore[arg-type] -- a user's mistake

@@ -63,6 +63,11 @@ class Panel(LiveWidget):
     def __init__(
         self, session: Session | None = None, endpoint: str | None = None, *, feed: Feed = FEED
     ) -> None:
+        if session is not None and not isinstance(session, Session):
+            raise UsageError(
+                f"session must be a Session, not {session!r}.",
+                remedy='For an endpoint, write Panel(endpoint="v3-pro").',
+            )
         self._revision = 0  # of updates; the feed's thread only
         self.storyboard: Storyboard | None = None
         self._desk = Desk(
