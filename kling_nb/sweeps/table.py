@@ -95,7 +95,7 @@ def read_table(table: Any) -> Table:
         found = _of_dicts(table, "the table")
     else:
         raise UsageError(
-            f"A table cannot be of type {type(table).__name__}.",
+            f"A table cannot be a value of type {type(table).__name__}.",
             remedy="Give a data frame, a list of dicts, or the path of a CSV or JSONL file.",
             parameter="table",
         )
