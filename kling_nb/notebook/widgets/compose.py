@@ -18,7 +18,7 @@ from kling_nb._lazy import pillow
 from kling_nb.catalog import Endpoint
 from kling_nb.catalog.endpoint import with_price
 from kling_nb.errors import KlingError, MediaInputError, UsageError
-from kling_nb.events import State
+from kling_nb.events import Event, JobState, State
 from kling_nb.job.job import Job
 from kling_nb.job.plan import Outcome, Plan, own_price
 from kling_nb.ledger import Entry
@@ -28,7 +28,6 @@ from kling_nb.notebook.flags import as_cell
 from kling_nb.notebook.widgets import library
 from kling_nb.notebook.widgets.base import whole_number
 from kling_nb.notebook.widgets.feed import BEAT
-from kling_nb.notebook.widgets.library import JobQueue
 from kling_nb.notebook.widgets.takes import cell_of, check_quote, quote_of
 from kling_nb.request.local_file import LocalFile
 from kling_nb.request.request import VideoRequest, is_recorded_file
@@ -58,7 +57,7 @@ class Desk:
     ) -> None:
         self.session = session
         self.files = Attachments()
-        self.queue = JobQueue(notify)
+        self.queue = PanelQueue(notify)
         self.draft = Draft(session.endpoint(endpoint))
         self._quote: dict[str, Any] | None = None
         self._on_draft = on_draft
@@ -256,6 +255,91 @@ def _needs_resume(entry: Entry) -> bool:
     if library.is_lost_preview(entry):
         return False
     return not entry.state.finished or entry.state is State.UNCERTAIN or entry.is_result_gone
+
+
+# -- The jobs that a panel follows.
+
+
+class PanelQueue:
+    """The jobs of a panel in the order in which they were added, and what is new in each.
+
+    Threads: any. `notify` is called on the background thread for every event of every job, and must return
+    at once.
+
+    Args:
+        notify: Called when something is new.
+    """
+
+    def __init__(self, notify: Callable[[], None]) -> None:
+        self._notify = notify
+        self._lock = threading.Lock()
+        self._jobs: dict[str, Job] = {}
+        self._leave: dict[str, Callable[[], None]] = {}
+        self._new: set[str] = set()
+        self._changed: set[str] = set()
+
+    def add(self, job: Job) -> None:
+        """Add a job and subscribe to it. A job that is there already is sent to the views again."""
+
+        def on_event(_event: Event, _state: JobState) -> None:
+            with self._lock:
+                self._changed.add(job.id)
+            self._notify()
+
+        with self._lock:
+            known = self._jobs.get(job.id)
+            self._jobs[job.id] = job
+            self._new.add(job.id)
+            if known is not job and (leave := self._leave.pop(job.id, None)):
+                leave()
+            if known is not job and not job.done:
+                self._leave[job.id] = job.subscribe(on_event)
+        self._notify()
+
+    def get(self, job_id: str) -> Job | None:
+        """Return the job of an id, or None if it is not in the queue."""
+        return self._jobs.get(job_id)
+
+    @property
+    def running(self) -> list[Job]:
+        """The jobs that are not finished, newest first."""
+        with self._lock:
+            return [job for job in reversed(self._jobs.values()) if not job.done]
+
+    @property
+    def due(self) -> bool:
+        """True if there is something to send."""
+        return bool(self._new or self._changed)
+
+    def send_changes(self, send: Callable[[list[dict[str, Any]]], None]) -> list[Job]:
+        """Send what is new: rows of new and fields of changed jobs. Return those of them that have ended.
+
+        What cannot be sent stays new.
+        """
+        with self._lock:
+            new, changed = self._new, self._changed - self._new
+            self._new, self._changed = set(), set()
+            jobs = {name: self._jobs[name] for name in (*new, *changed) if name in self._jobs}
+        try:
+            send(
+                [
+                    library.job_row(job) if name in new else library.live_fields(job)
+                    for name, job in jobs.items()
+                ]
+            )
+        except Exception:
+            with self._lock:
+                self._new |= new
+                self._changed |= changed
+            raise
+        return [job for job in jobs.values() if job.state.state.finished]
+
+    def close(self) -> None:
+        """End all subscriptions. The jobs go on."""
+        with self._lock:
+            for leave in self._leave.values():
+                leave()
+            self._leave.clear()
 
 
 # -- The draft in the compose area.

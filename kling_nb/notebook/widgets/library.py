@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -14,7 +13,7 @@ from kling_nb.catalog import Endpoint
 from kling_nb.catalog.endpoint import estimate
 from kling_nb.catalog.shipped import endpoint
 from kling_nb.errors import UnknownEndpoint, UsageError
-from kling_nb.events import Event, JobState, State
+from kling_nb.events import State
 from kling_nb.job.job import Job
 from kling_nb.ledger import Entry, Ledger, Selection
 from kling_nb.media import MediaFolder
@@ -219,83 +218,3 @@ def _kept(ledger: Ledger, kept: str) -> tuple[str, ...]:
         for take in MediaFolder(Path(folder)).select(rating=rating, chosen=True if rating is None else None)
     )
     return tuple(take.sidecar.request_id for take in found if take.sidecar.request_id)
-
-
-# -- The jobs that a panel follows.
-
-
-class JobQueue:
-    """The jobs of a panel in the order in which they were added, and what is new in each.
-
-    Threads: any. `notify` is called on the background thread for every event of every job, and must return
-    at once.
-
-    Args:
-        notify: Called when something is new.
-    """
-
-    def __init__(self, notify: Callable[[], None]) -> None:
-        self._notify = notify
-        self._lock = threading.Lock()
-        self._jobs: dict[str, Job] = {}
-        self._leave: dict[str, Callable[[], None]] = {}
-        self._new: set[str] = set()
-        self._changed: set[str] = set()
-
-    def add(self, job: Job) -> None:
-        """Add a job and subscribe to it. A job that is there already is sent to the views again."""
-
-        def on_event(_event: Event, _state: JobState) -> None:
-            with self._lock:
-                self._changed.add(job.id)
-            self._notify()
-
-        with self._lock:
-            known = self._jobs.get(job.id)
-            self._jobs[job.id] = job
-            self._new.add(job.id)
-            if known is not job and (leave := self._leave.pop(job.id, None)):
-                leave()
-            if known is not job and not job.done:
-                self._leave[job.id] = job.subscribe(on_event)
-        self._notify()
-
-    def get(self, job_id: str) -> Job | None:
-        """Return the job of an id, or None if it is not in the queue."""
-        return self._jobs.get(job_id)
-
-    @property
-    def running(self) -> list[Job]:
-        """The jobs that are not finished, newest first."""
-        with self._lock:
-            return [job for job in reversed(self._jobs.values()) if not job.done]
-
-    @property
-    def due(self) -> bool:
-        """True if there is something to send."""
-        return bool(self._new or self._changed)
-
-    def send_changes(self, send: Callable[[list[dict[str, Any]]], None]) -> list[Job]:
-        """Send what is new: rows of new and fields of changed jobs. Return those of them that have ended.
-
-        What cannot be sent stays new.
-        """
-        with self._lock:
-            new, changed = self._new, self._changed - self._new
-            self._new, self._changed = set(), set()
-            jobs = {name: self._jobs[name] for name in (*new, *changed) if name in self._jobs}
-        try:
-            send([job_row(job) if name in new else live_fields(job) for name, job in jobs.items()])
-        except Exception:
-            with self._lock:
-                self._new |= new
-                self._changed |= changed
-            raise
-        return [job for job in jobs.values() if job.state.state.finished]
-
-    def close(self) -> None:
-        """End all subscriptions. The jobs go on."""
-        with self._lock:
-            for leave in self._leave.values():
-                leave()
-            self._leave.clear()

@@ -37,7 +37,7 @@ class Panel(LiveWidget):
     The notebook saves only the switch for desktop notices. A page asks the kernel for everything else
     ("snapshot"), also after a reload.
 
-    `submit` may be called from any thread.
+    Threads: create it on the cell's thread. `submit` may be called from any thread.
 
     Args:
         session: Runs the jobs; by default the session of the plain functions.

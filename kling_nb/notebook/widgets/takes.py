@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kling_nb._files import write_file
 from kling_nb._lazy import pillow
@@ -28,6 +28,7 @@ from kling_nb.errors import (
     UsageError,
 )
 from kling_nb.events import Ending, State, ending_of
+from kling_nb.job.job import Job
 from kling_nb.job.plan import WORDS, Outcome, Plan
 from kling_nb.notebook.card.job import source_of
 from kling_nb.notebook.card.mark import served_url
@@ -41,15 +42,11 @@ from kling_nb.request.request import (
     shape_of,
     start_parameter,
 )
+from kling_nb.session import Session
 from kling_nb.settings import current_endpoint
 from kling_nb.video import Video
 from kling_nb.video.decisions import Decided
 from kling_nb.video.frames import poster_frame
-
-if TYPE_CHECKING:
-    from kling_nb.job.job import Job
-    from kling_nb.session import Session
-
 
 TEXT_LIMIT = 4_000
 """Characters of a text in a message. Prompts of all endpoints are shorter."""
