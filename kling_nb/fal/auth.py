@@ -107,9 +107,11 @@ def _search(
         key = _from_variables(variables, place) if account is None else _of_account(variables, place, account)
         if key is not None:
             return key
-    if account is not None and look_in_stores:
-        raise _account_error(account, [name for variables in places.values() for name in variables])
-    stored = stored_key() if look_in_stores and account is None else None
+    if not look_in_stores:
+        return None
+    if account is not None:
+        raise _account_error(account, {name for variables in places.values() for name in variables})
+    stored = stored_key()
     return Key(check_key(stored[0], f"the {stored[1]}"), stored[1]) if stored else None
 
 
@@ -142,10 +144,7 @@ def _of_account(variables: Mapping[str, str], place: str, account: str) -> Key |
 
 
 def _account_error(account: str, names: Collection[str]) -> UsageError:
-    halves = ("FAL_KEY_ID", "FAL_KEY_SECRET")
-    known = sorted(
-        {name[8:].lower() for name in names if is_key_variable(name) and name[8:] and name not in halves}
-    )
+    known = sorted({name[8:].lower() for name in names if is_key_variable(name)} - {"", "id", "secret"})
     return UsageError(
         f"There is no key for the account {account!r}: its variable FAL_KEY_<NAME> is not set.",
         remedy=f"Accounts with a key: {', '.join(known) or 'none'}. account=None uses FAL_KEY.",
@@ -279,8 +278,7 @@ def keep(value: str) -> str:
     """Store a key in the system's key ring, replacing an earlier one. Return the name of the key ring.
 
     Raises:
-        UsageError: The extra is not installed.
-        KlingError: The key ring refuses.
+        KlingError: The extra is not installed, or the key ring refuses.
     """
     with _key_ring("store") as ring:
         ring.set_password(SERVICE, USER, value)
@@ -288,12 +286,7 @@ def keep(value: str) -> str:
 
 
 def drop() -> bool:
-    """Remove the key from the system's key ring. Return False if it held none.
-
-    Raises:
-        UsageError: The extra is not installed.
-        KlingError: The key ring refuses.
-    """
+    """Remove the key from the system's key ring. Return False if it held none. It raises as `keep`."""
     with _key_ring("remove") as ring:
         had_key = ring.get_password(SERVICE, USER) is not None
         if had_key:
@@ -302,11 +295,7 @@ def drop() -> bool:
 
 
 def check_installed() -> None:
-    """Raise unless the package for the key ring is installed.
-
-    Raises:
-        UsageError: It is missing. The remedy names the extra to install.
-    """
+    """Raise `UsageError` unless the package for the key ring is installed."""
     if importlib.util.find_spec("keyring") is None:
         raise UsageError(
             "The package keyring is not installed.",

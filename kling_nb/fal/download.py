@@ -78,11 +78,8 @@ class Beginning:
 async def download(http: Http, url: str, beginning: Beginning | None = None) -> AsyncIterator[Download]:
     """Open a file. Its `chunks` continue after a broken connection if the host allows it.
 
-    Args:
-        http: Connections.
-        url: URL of the file.
-        beginning: The part that is already here. If the host still has the same file, only the rest is sent
-            and the download's `offset` is not 0. Otherwise the whole file is sent.
+    If the host still has the file whose `beginning` is already here, only the rest is sent, and the
+    download's `offset` is not 0. Otherwise the whole file is sent.
 
     Raises:
         MediaError: The host refuses, or files may not be fetched from this URL.
@@ -128,7 +125,11 @@ async def _read_all(http: Http, url: str, first: Download) -> AsyncGenerator[byt
 async def _open(http: Http, url: str, after: Beginning | None = None) -> AsyncIterator[Download]:
     """Open a file, from where an earlier transfer stopped if the host still has that version."""
     for _ in range(MAX_REDIRECTS + 1):
-        _check(http, url)
+        if not http.hosts.may_fetch(url):
+            raise errors.MediaError(
+                f"The result's URL is not allowed: {_hide_query(url)}",
+                remedy="fal serves media over https only.",
+            )
         headers = {"Accept-Encoding": "identity"}
         if after is not None:
             headers |= {"Range": f"bytes={after.size}-", "If-Range": after.etag}
@@ -170,17 +171,11 @@ def _download_from(url: str, response: httpx.Response, after: Beginning | None, 
         )
     length = response.headers.get("content-length", "")
     etag = response.headers.get("etag", "")
-    found = Download(
-        url,
-        int(length) if length.isascii() and length.isdigit() else None,
-        _require_speed(response.aiter_raw(), patience),
-        etag if etag.startswith('"') else None,
-    )
-    return (
-        replace(found, length=after.length, offset=after.size, etag=after.etag)
-        if after is not None and part
-        else found
-    )
+    chunks = _require_speed(response.aiter_raw(), patience)
+    if after is not None and part:
+        return Download(url, after.length, chunks, after.etag, after.size)
+    whole = int(length) if length.isascii() and length.isdigit() else None
+    return Download(url, whole, chunks, etag if etag.startswith('"') else None)
 
 
 def _hide_query(url: str) -> str:
@@ -195,12 +190,3 @@ def _is_rest(response: httpx.Response, after: Beginning) -> bool:
         return False
     same = response.headers.get("etag", after.etag) == after.etag
     return same and tuple(map(int, place.groups())) == (after.size, after.length - 1, after.length)
-
-
-def _check(http: Http, url: str) -> None:
-    if http.hosts.may_fetch(url):
-        return
-    raise errors.MediaError(
-        f"The result's URL is not allowed: {_hide_query(url)}",
-        remedy="fal serves media over https only.",
-    )

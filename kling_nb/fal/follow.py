@@ -89,12 +89,12 @@ class Follower:
                         streaming = True
                         for event in seen.news(status):
                             yield event
-            if seen.last is None or seen.last.state != COMPLETED:
+            if not seen.is_completed:
                 async with aclosing(self._poll(ref)) as found:
                     async for item in found:
                         for event in [item] if isinstance(item, Logged) else seen.news(item):
                             yield event
-            if seen.last is not None and seen.last.state == COMPLETED:
+            if seen.is_completed:
                 async with aclosing(self._finish(ref, seen)) as rest:
                     async for event in rest:
                         yield event
@@ -132,7 +132,9 @@ class Follower:
                 missing = 0
                 if self._has_ended():
                     raise
-                refused = refused + 1 if _is_permanent(fault) else 0
+                # A 4xx that a later try is likely to get too.
+                code = fault.status_code if isinstance(fault, ResponseError) else 0
+                refused = refused + 1 if 400 <= code < 500 and code not in _PASSING else 0
                 if refused >= REFUSAL_PATIENCE and isinstance(fault, ResponseError):
                     raise unavailable_error("status", fault, ref) from fault
                 if attempt == REFUSAL_PATIENCE:
@@ -152,9 +154,8 @@ class Follower:
                     yield line
         except (UnreachableError, ResponseError):
             pass  # Only the last log lines are lost.
-        last = seen.last
-        assert last is not None
-        yield Completed(seen.error, seen.error_type, last.inference_time)
+        assert seen.last is not None
+        yield Completed(seen.error, seen.error_type, seen.last.inference_time)
 
 
 class _Seen:
@@ -166,13 +167,15 @@ class _Seen:
         self.error_type: str | None = None
         self._lines: set[tuple[str | None, str]] = set()
 
+    @property
+    def is_completed(self) -> bool:
+        return self.last is not None and self.last.state == COMPLETED
+
     def news(self, status: Status) -> Iterator[Event]:
         """Yield the events that `status` adds."""
         before, self.last = self.last, status
-        moved = before is None or (before.state, before.queue_position) != (
-            status.state,
-            status.queue_position,
-        )
+        place = status.state, status.queue_position
+        moved = before is None or (before.state, before.queue_position) != place
         if moved and status.state == IN_QUEUE:
             yield Queued(status.queue_position)
         elif moved and status.state == IN_PROGRESS:
@@ -188,12 +191,3 @@ class _Seen:
             if key not in self._lines:
                 self._lines.add(key)
                 yield line
-
-
-def _is_permanent(fault: Exception) -> bool:
-    """Return True for a 4xx that a later try is likely to get too."""
-    return (
-        isinstance(fault, ResponseError)
-        and fault.status_code in range(400, 500)
-        and (fault.status_code not in _PASSING)
-    )

@@ -53,10 +53,10 @@ class Http:
       delay a status.
 
     Args:
-        hosts: The hosts that may receive the key.
+        hosts: The hosts that may receive the key, and how to reach them.
         key: Returns the key when a request needs it, or None to send no key.
         retry: The policy for requests that may be repeated.
-        patience: How long to wait.
+        patience: The time limits.
         transport: Replaces the network in tests.
         largest: Bytes that the body of a reply may have.
     """
@@ -120,14 +120,9 @@ class Http:
     ) -> httpx.Response:
         """Send a request without a body, retry as the policy allows, and return the answer of any status.
 
-        Without a connection to fal's queue, each try also asks the queue's other host.
-
-        Args:
-            method: HTTP method.
-            url: URL.
-            request_id: fal's id of the request, for errors.
-            final: Returns True for an answer that a retry cannot change, whatever its status, except 429. By
-                default these are the answers in which fal names the failure.
+        Without a connection to fal's queue, each try also asks the queue's other host. `final` returns True
+        for an answer that a retry cannot change, whatever its status, except 429: by default for those in
+        which fal names the failure.
 
         Raises:
             UnreachableError: No answer after all tries.
@@ -196,11 +191,8 @@ class Http:
 
     async def aclose(self) -> None:
         """Close the pools."""
-        await self.short.aclose()
-        await self.submissions.aclose()
-        await self.streams.aclose()
-        await self.files.aclose()
-        await self.uploads.aclose()
+        for pool in (self.short, self.submissions, self.streams, self.files, self.uploads):
+            await pool.aclose()
 
 
 def proxy_for(url: str, route: Route) -> Proxy | None:

@@ -37,13 +37,9 @@ NEXT_IP_SECONDS = 0.25
 
 
 async def connect(host: str, port: int, tls: ssl.SSLContext | None, seconds: float | None) -> Socket:
-    """Open a connection. Until it returns, no byte of a request has been sent.
+    """Open a connection, without encryption if `tls` is None. No byte of a request is sent before it returns.
 
-    Args:
-        host: Host name or IP.
-        port: Port.
-        tls: The context of TLS, or None for a connection without encryption.
-        seconds: Limit for the connection and its handshake together, or None.
+    `seconds` limit the connection and its handshake together.
 
     Raises:
         httpcore.ConnectTimeout: It takes longer.
@@ -234,13 +230,8 @@ class Pool:
     ) -> httpx.Response:
         """Send a request, and return its response once the headers are complete. The caller closes it.
 
-        Args:
-            method: HTTP method.
-            url: URL.
-            headers: Headers of this request.
-            limits: Time limits of its phases.
-            on_sent: Called when the connection is open and has taken the whole request.
-            content: `params`, `json` or `content` of `httpx.Request`.
+        `on_sent` is called when the connection is open and has taken the whole request. `content` are
+        `params`, `json` or `content` of `httpx.Request`.
 
         Raises:
             httpx.RequestError: As for `httpx.AsyncClient.send`.
@@ -264,8 +255,9 @@ class Pool:
             fault.request = request
             raise
         response.request = request
-        plain = url.partition("?")[0]  # a query may be a signature
-        log.debug("%s %s: %d", method, plain, response.status_code)
+        log.debug(
+            "%s %s: %d", method, url.partition("?")[0], response.status_code
+        )  # a query may be a signature
         return response
 
     async def aclose(self) -> None:
@@ -325,11 +317,10 @@ class Lanes(httpx.AsyncBaseTransport):
 
     def _take(self, origin: _Origin) -> httpx.AsyncBaseTransport | None:
         """Return the idle lane to a host that was used last, or None."""
-        for place in range(len(self._idle) - 1, -1, -1):
-            if self._idle[place][0] == origin:
-                lane = self._idle[place][2]
-                del self._idle[place]
-                return lane
+        for idle in reversed(self._idle):
+            if idle[0] == origin:
+                self._idle.remove(idle)
+                return idle[2]
         return None
 
     def _new(self, request: httpx.Request) -> httpx.AsyncBaseTransport:
@@ -352,11 +343,11 @@ class Lanes(httpx.AsyncBaseTransport):
         """Keep a lane for the next request, and close the lanes that were idle for too long."""
         if self._slots is not None:
             self._slots.release()
-        if lane is None:
-            return
         if not usable:
-            await lane.aclose()
+            if lane is not None:
+                await lane.aclose()
             return
+        assert lane is not None
         now = time.monotonic()
         self._idle.append((origin, now, lane))
         while self._idle and (len(self._idle) > self._kept or now - self._idle[0][1] > IDLE_SECONDS):

@@ -127,10 +127,15 @@ def _option_error(name: str, value: Any, allowed: str) -> UsageError:
     return UsageError(f"{name} must be {allowed}, not {str(value)[:80]!r}.", parameter=name)
 
 
-def _priority(name: str, value: Any) -> str:
-    if value in PRIORITIES:
-        return str(value)
-    raise _option_error(name, value, f"one of: {', '.join(PRIORITIES)}")
+def _only(is_valid: Callable[[Any], bool], allowed: str) -> Callable[[str, Any], Any]:
+    """Return the check of an option whose value stays as it is, a text without surrounding spaces."""
+
+    def check(name: str, value: Any) -> Any:
+        if not is_valid(value):
+            raise _option_error(name, value, allowed)
+        return value.strip() if isinstance(value, str) else value
+
+    return check
 
 
 def _start_timeout(name: str, value: Any) -> float:
@@ -141,18 +146,6 @@ def _start_timeout(name: str, value: Any) -> float:
     if not MIN_START_TIMEOUT < seconds < math.inf:
         raise _option_error(name, value, f"a number of seconds above {MIN_START_TIMEOUT}")
     return seconds
-
-
-def _hint(name: str, value: Any) -> str:
-    if isinstance(value, str) and value.strip() and value.isascii() and value.isprintable():
-        return value.strip()
-    raise _option_error(name, value, "a text of printable ASCII characters")
-
-
-def _switch(name: str, value: Any) -> bool:
-    if isinstance(value, bool):
-        return value
-    raise _option_error(name, value, "True or False")
 
 
 def _tags(name: str, value: Any) -> dict[str, str]:
@@ -170,12 +163,6 @@ def _tags(name: str, value: Any) -> dict[str, str]:
     if length > MAX_TAG_BYTES:
         raise _option_error(name, f"{length:,} bytes", f"at most {MAX_TAG_BYTES:,} bytes in all")
     return dict(value)
-
-
-def _max_queue_length(name: str, value: Any) -> int:
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-        return value
-    raise _option_error(name, value, "a whole number, 0 or more")
 
 
 def _lifecycle(name: str, value: Any) -> dict[str, Any]:
@@ -234,16 +221,26 @@ def _headers(name: str, value: Any) -> dict[str, str]:
     return dict(value)
 
 
+_switch = _only(lambda value: isinstance(value, bool), "True or False")
+
 _CHECKS: dict[str, Callable[[str, Any], Any]] = {
-    "priority": _priority,
+    "priority": _only(lambda value: value in PRIORITIES, f"one of: {', '.join(PRIORITIES)}"),
     "start_timeout": _start_timeout,
-    "hint": _hint,
+    "hint": _only(
+        lambda value: (
+            isinstance(value, str) and value.strip() != "" and value.isascii() and value.isprintable()
+        ),
+        "a text of printable ASCII characters",
+    ),
     "no_retry": _switch,
     "tags": _tags,
     "store_io": _switch,
     "lifecycle": _lifecycle,
     "fallback": _switch,
-    "max_queue_length": _max_queue_length,
+    "max_queue_length": _only(
+        lambda value: isinstance(value, int) and not isinstance(value, bool) and value >= 0,
+        "a whole number, 0 or more",
+    ),
     "headers": _headers,
 }
 OPTIONS = tuple(_CHECKS)

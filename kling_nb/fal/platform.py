@@ -53,11 +53,7 @@ async def earlier_requests(
     The times are those of this machine. If its clock differs from fal's, the query covers the same times on
     both clocks. Otherwise a request that fal lists at another hour would seem never to have arrived.
 
-    Args:
-        http: Connections, with a key of the account.
-        endpoint_id: Full id.
-        start: Unix seconds.
-        end: Unix seconds, excluded.
+    `start` and `end` (excluded) are unix seconds.
 
     Raises:
         ResponseError: Refused.
@@ -82,10 +78,8 @@ async def earlier_requests(
             request = _request(item, endpoint_id)
             if request and (request.sent_at is None or start <= request.sent_at < end):
                 found[request.request_id] = request
-        cursor = page.get("next_cursor")
-        if not cursor or page.get("has_more") is False:
+        if not _has_next(page, query):
             return tuple(found.values())
-        query["cursor"] = str(cursor)
         page, _ = await _page(http, query)
     raise errors.UnreachableError(f"fal lists more than {PAGE * MAX_PAGES:,} requests for this time.")
 
@@ -93,12 +87,19 @@ async def earlier_requests(
 async def _page(http: Http, query: Mapping[str, str]) -> tuple[dict[str, Any], float]:
     """Fetch one page. Return it with the seconds by which fal's clock is ahead of this machine's."""
     answer = await http.exchange("GET", _url(http, "models/requests/by-endpoint", query))
-    page = parse_object(answer.content)
-    if answer.is_success and page is not None and isinstance(page.get("items"), list):
-        return page, _clock_difference(answer.headers.get("date"))
-    if answer.is_success:
+    if not answer.is_success:
+        raise refusal(answer, "Looking for the request")
+    page = parse_object(answer.content) or {}
+    if not isinstance(page.get("items"), list):
         raise errors.UnreachableError("fal's list of requests cannot be read.")
-    raise refusal(answer, "Looking for the request")
+    return page, _clock_difference(answer.headers.get("date"))
+
+
+def _has_next(page: Mapping[str, Any], query: dict[str, str]) -> bool:
+    """Return True if a page has a next one, for which `query` then asks."""
+    cursor = page.get("next_cursor")
+    query |= {"cursor": str(cursor)} if cursor else {}
+    return bool(cursor) and page.get("has_more") is not False
 
 
 def _url(http: Http, path: str, query: Mapping[str, str]) -> str:
@@ -161,17 +162,19 @@ async def live_price(http: Http, endpoint_id: str) -> LivePrice:
         UnreachableError: No answer.
     """
     answer = await http.exchange("GET", _url(http, "models/pricing", {"endpoint_id": endpoint_id}))
-    data = parse_object(answer.content) or {}
-    entries = data.get("prices")
-    if answer.is_success and isinstance(entries, list):
-        for entry in entries:
-            if isinstance(entry, dict) and entry.get("endpoint_id") == endpoint_id:
-                amount = entry.get("unit_price")
-                if isinstance(amount, (int, float)):
-                    return LivePrice(
-                        float(amount), str(entry.get("unit") or "unit"), str(entry.get("currency") or "USD")
-                    )
+    for entry in _entries(answer, "prices", endpoint_id):
+        amount = entry.get("unit_price")
+        if isinstance(amount, (int, float)):
+            unit, currency = entry.get("unit") or "unit", entry.get("currency") or "USD"
+            return LivePrice(float(amount), str(unit), str(currency))
     raise refusal(answer, "Asking for the price")
+
+
+def _entries(answer: httpx.Response, name: str, endpoint_id: str) -> list[dict[str, Any]]:
+    """Return the entries of a list in an answer that are about an endpoint; none of a refusal."""
+    found = (parse_object(answer.content) or {}).get(name) if answer.is_success else None
+    entries = found if isinstance(found, list) else []
+    return [one for one in entries if isinstance(one, dict) and one.get("endpoint_id") == endpoint_id]
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,12 +199,8 @@ class BilledRequest:
 async def billed_requests(http: Http, *, start: float, end: float) -> dict[str, BilledRequest]:
     """Return what fal billed this account between two times, by request id.
 
-    fal's billing events appear with a delay. The key needs ADMIN scope.
-
-    Args:
-        http: Connections, with a key of the account.
-        start: Unix seconds, at most 90 days before `end`.
-        end: Unix seconds, excluded.
+    fal's billing events appear with a delay. The key needs ADMIN scope. `start` and `end` (excluded) are unix
+    seconds, at most 90 days apart.
 
     Raises:
         ResponseError: Refused.
@@ -223,9 +222,8 @@ async def billed_requests(http: Http, *, start: float, end: float) -> dict[str, 
         if not isinstance(page.get("billing_events"), list):
             raise errors.UnreachableError("fal's list of billing events cannot be read.")
         events |= dict.fromkeys(filter(None, map(_parse_billing_event, page["billing_events"])))
-        if not page.get("next_cursor") or page.get("has_more") is False:
+        if not _has_next(page, query):
             return _by_request(events)
-        query["cursor"] = str(page["next_cursor"])
     raise errors.UnreachableError("fal lists too many billing events. Ask for fewer days.")
 
 
@@ -265,11 +263,9 @@ async def is_deprecated(http: Http, endpoint_id: str) -> bool:
     url = _url(http, "models", {"endpoint_id": endpoint_id})
     with suppress(httpx.RequestError, errors.KlingError):
         answer = await http.answer(http.short, "GET", url, headers=http.key_header(url))
-        models = (parse_object(answer.content) or {}).get("models") if answer.is_success else None
-        for model in models if isinstance(models, list) else ():
-            if isinstance(model, dict) and model.get("endpoint_id") == endpoint_id:
-                about = model.get("metadata")
-                return isinstance(about, dict) and about.get("status") == "deprecated"
+        for model in _entries(answer, "models", endpoint_id):
+            about = model.get("metadata")
+            return isinstance(about, dict) and about.get("status") == "deprecated"
     return False
 
 
@@ -288,11 +284,8 @@ async def signed_url(http: Http, url: str) -> str:
     """Return a signed URL of a file on fal's CDN, which works whatever the file's ACL is.
 
     Written from fal's reference (https://fal.ai/docs/platform-apis/v1/storage/files/sign), not tested against
-    the real service. The key needs the permission `assets:read`. Signing is free.
-
-    Args:
-        http: Connections, with a key of the account.
-        url: URL of the file. An old signature in its query is removed, as fal requires.
+    the real service. The key needs the permission `assets:read`. Signing is free. An old signature in the
+    query of `url` is removed, as fal requires.
 
     Raises:
         ResponseError: Refused.
@@ -307,10 +300,9 @@ async def signed_url(http: Http, url: str) -> str:
         raise unreachable_error(asked, fault) from fault
     if not answer.is_success:
         raise refusal(answer, "Signing the URL")
-    signed = (parse_object(answer.content) or {}).get("signed_url")
-    for text in (signed,) if isinstance(signed, str) else ():
-        if domain_of(text) == domain_of(plain) != "" and urlsplit(text).path == urlsplit(plain).path:
-            return text
+    signed = str((parse_object(answer.content) or {}).get("signed_url"))
+    if domain_of(signed) == domain_of(plain) != "" and urlsplit(signed).path == urlsplit(plain).path:
+        return signed
     raise errors.UnreachableError("The answer names no URL of this file.")
 
 

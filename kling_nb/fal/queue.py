@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass
 from typing import Any
@@ -50,6 +50,8 @@ UNCERTAIN_REMEDY = (
 )
 """What to do about a submission without a clear answer."""
 
+_LATER_REMEDY = "fal accepted nothing. Wait for a request of the account to finish, then run the cell again."
+
 
 @dataclass(frozen=True, slots=True)
 class AcceptedRequest:
@@ -93,12 +95,6 @@ class QueueClient:
 
         It is tried again, on the backup host, only if no byte of the request was sent.
 
-        Args:
-            endpoint_id: Full id.
-            body: The model's input in fal's form.
-            options: How the queue treats the request.
-            webhook_url: URL to which fal also delivers the result (FAL-PROTOCOL §8).
-
         Raises:
             UnreachableError: No connection. Nothing was sent.
             SubmissionUncertain: The request was sent, and no clear answer came.
@@ -139,7 +135,13 @@ class QueueClient:
             if (code >= 500 or code == 408) and not named:
                 raise _uncertain_error(f"the answer was {code}")  # fal may have accepted the request.
             fault = refusal(response, "The submission")
-            raise (_too_many_running(response, fault) if _may_come_later(response, data) else fault)
+            if not _may_come_later(response, data):
+                raise fault
+            later = errors.TooManyRunning(
+                fault.message, remedy=_LATER_REMEDY, status_code=429, error_type=fault.error_type
+            )
+            later.retry_after = parse_retry_after(response.headers.get("retry-after"))
+            raise later
         request_id = data.get("request_id") if data else None
         if not data or not isinstance(request_id, str) or not request_id:
             raise _uncertain_error("the answer has no request id")
@@ -155,26 +157,29 @@ class QueueClient:
         query: str = "",
         final: Callable[[httpx.Response], bool] | None = None,
     ) -> httpx.Response:
-        """Send a request to the URL from fal's reply. After a 404 or 405, try the URL built by rule (§16.1).
+        async def send(url: str) -> httpx.Response:
+            return await self._http.exchange(method, url + query, request_id=ref.request_id, final=final)
 
-        At the backup host, any 4xx counts as a 404.
+        return await self._try_urls(ref, name, send)
+
+    async def _try_urls(
+        self, ref: RequestRef, name: UrlName, send: Callable[[str], Awaitable[httpx.Response]]
+    ) -> httpx.Response:
+        """Call `send` with the URL from fal's reply. After a 404 or 405, use the URL built by rule (§16.1).
+
+        At the backup host, any 4xx counts as a 404. A URL that was refused before the later one succeeded is
+        not used again.
         """
-        urls = self._urls(ref, name)
+        *given, rule = ref.urls(name)
+        urls = [*(url for url in given if url not in self._refused), rule]
         for url in urls:
-            response = await self._http.exchange(method, url + query, request_id=ref.request_id, final=final)
+            response = await send(url)
+            code = response.status_code
             if response.is_success:
                 self._refused.update(urls[: urls.index(url)])
-            if not self._is_wrong_url(url, response.status_code):
+            if not (code in {404, 405} or (400 <= code < 500 and self._http.hosts.is_backup(url))):
                 break
         return response
-
-    def _urls(self, ref: RequestRef, name: UrlName) -> list[str]:
-        """Return the URLs to try, without those that were refused before a later one succeeded."""
-        urls = ref.urls(name)
-        return [url for url in urls[:-1] if url not in self._refused] + urls[-1:]
-
-    def _is_wrong_url(self, url: str, code: int) -> bool:
-        return code in {404, 405} or (400 <= code < 500 and self._http.hosts.is_backup(url))
 
     async def status(self, ref: RequestRef, *, logs: bool = False) -> Status:
         """Return the status of a request.
@@ -209,8 +214,8 @@ class QueueClient:
 
     async def _open_stream(self, ref: RequestRef) -> httpx.Response:
         """Open a stream at the same URLs, and on the same hosts, as `_ask`."""
-        urls = self._urls(ref, "status_url")
-        for url in urls:
+
+        async def open_at(url: str) -> httpx.Response:
             try:
                 response = await self._open_stream_at(url)
             except httpx.RequestError as fault:
@@ -218,13 +223,11 @@ class QueueClient:
                 if twin is None:
                     raise
                 response = await self._open_stream_at(twin)
-            if response.is_success:
-                self._refused.update(urls[: urls.index(url)])
-                break
-            await response.aclose()
-            if not self._is_wrong_url(url, response.status_code):
-                break
-        return response.raise_for_status()
+            if not response.is_success:
+                await response.aclose()
+            return response
+
+        return (await self._try_urls(ref, "status_url", open_at)).raise_for_status()
 
     async def _open_stream_at(self, url: str) -> httpx.Response:
         opening = self._http.streams.open(
@@ -252,9 +255,7 @@ class QueueClient:
     async def result(self, ref: RequestRef, *, reported: bool = False) -> QueueResult:
         """Return the result of a request. Only a 200 here is success, not the status COMPLETED.
 
-        Args:
-            ref: The request.
-            reported: True if its status has an `error`, so that a 5xx is the model's answer.
+        If its status has an `error` (`reported`), a 5xx is the model's answer.
 
         Raises:
             ResponseError: The model or the platform failed, or the result is gone.
@@ -300,12 +301,7 @@ class QueueClient:
         raise refusal(response, "The cancel", ref.request_id)
 
     def download(self, url: str, beginning: Beginning | None = None) -> AbstractAsyncContextManager[Download]:
-        """Open a result file. See `kling_nb.fal.download`.
-
-        Raises:
-            MediaError: The host refuses, or files may not be fetched from this URL.
-            UnreachableError: No answer, or the connection broke.
-        """
+        """Open a result file. See `kling_nb.fal.download.download`."""
         return download(self._http, url, beginning)
 
     async def aclose(self) -> None:
@@ -319,18 +315,24 @@ def _no_result(response: httpx.Response, ref: RequestRef, *, reported: bool) -> 
     The error ends the job only if it is about this request: a header of fal names the failure, or the body is
     the model's own. If any other error ended the job, the same cell could buy the video a second time.
     """
-    code = response.status_code
+    code, own = response.status_code, _is_own(response, ref)
     answer = refusal(response, "The request", ref.request_id)
     if isinstance(answer, errors.CALL_REFUSED):
         return answer
-    if code == 429:
-        return _rate_limited(answer)
-    if code == 404 and not _is_own(response, ref):  # A gateway without the route names a path or an app.
+    if code == 429:  # Whatever its body says, it never ends the job.
+        return errors.RateLimited(
+            answer.message,
+            remedy=REMEDY[errors.RateLimited],
+            request_id=answer.request_id,
+            status_code=code,
+            error_type=answer.error_type,
+        )
+    if code == 404 and not own:  # A gateway without the route names a path or an app.
         return errors.RequestNotFound(answer.message, request_id=ref.request_id, status_code=code)
-    named = names_failure(response) and not _is_of_another(response, ref)
-    own = _is_own(response, ref) and (reported or 400 <= code < 500)
-    refused = 400 <= code < 500 and bool(answer.details) and not _is_of_another(response, ref)
-    if named or own or refused:
+    refused, of_another = 400 <= code < 500, "x-fal-request-id" in response.headers and not own
+    if own and (reported or refused):
+        return answer
+    if not of_another and (names_failure(response) or (refused and answer.details)):
         return answer
     return unavailable_error("result", answer, ref)
 
@@ -348,25 +350,9 @@ def unavailable_error(what: str, answer: errors.ResponseError, ref: RequestRef) 
     )
 
 
-def _rate_limited(answer: errors.ResponseError) -> errors.RateLimited:
-    """Return the error of a 429. Whatever its body says, it never ends the job."""
-    return errors.RateLimited(
-        answer.message,
-        remedy=REMEDY[errors.RateLimited],
-        request_id=answer.request_id,
-        status_code=answer.status_code,
-        error_type=answer.error_type,
-    )
-
-
 def _is_own(response: httpx.Response, ref: RequestRef) -> bool:
     """Return True if the header of an answer names this request. Then its body is the model's."""
     return str(response.headers.get("x-fal-request-id", "")).strip() == ref.request_id
-
-
-def _is_of_another(response: httpx.Response, ref: RequestRef) -> bool:
-    """Return True if the header of an answer names another request."""
-    return "x-fal-request-id" in response.headers and not _is_own(response, ref)
 
 
 def _may_come_later(response: httpx.Response, data: Mapping[str, Any] | None) -> bool:
@@ -378,13 +364,6 @@ def _may_come_later(response: httpx.Response, data: Mapping[str, Any] | None) ->
     if response.status_code != 429 or data is None or named:
         return False
     return type_in(data, response.headers) in LATER_TYPES or "concurrent_requests_limit" in response.text
-
-
-def _too_many_running(response: httpx.Response, fault: errors.ResponseError) -> errors.TooManyRunning:
-    remedy = "fal accepted nothing. Wait for a request of the account to finish, then run the cell again."
-    error = errors.TooManyRunning(fault.message, remedy=remedy, status_code=429, error_type=fault.error_type)
-    error.retry_after = parse_retry_after(response.headers.get("retry-after"))
-    return error
 
 
 def _in_progress(code: int, data: Mapping[str, Any] | None) -> bool:

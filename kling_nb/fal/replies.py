@@ -105,10 +105,8 @@ def parse_status(data: Mapping[str, Any]) -> Status | None:
     state = data.get("status")
     if not isinstance(state, str):
         return None
-    metrics = data.get("metrics")
+    metrics, position, error = data.get("metrics"), data.get("queue_position"), data.get("error")
     seconds = _number(metrics.get("inference_time")) if isinstance(metrics, dict) else None
-    position = data.get("queue_position")
-    error = data.get("error")
     return Status(
         state=state,
         queue_position=position if isinstance(position, int) and not isinstance(position, bool) else None,
@@ -156,85 +154,74 @@ REMEDY: Mapping[type[ResponseError], str] = {
 }
 """The remedy for each class of error, unless its type has a better one in `TYPES`."""
 
-_SERVER_FAULT = "Run the cell again for a new job."
-
-_NUMBER = "Give the named parameter a value within its limit, then run the cell again."
-_ARCHIVE = "Give another .zip file. The message names the allowed types and number of files."
-_NOT_GENERATED = "Nothing was generated: run the cell again for a new attempt."
+# The remedies by the names of the types, of the model first (FAL-PROTOCOL §11.1).
+_MODEL_FAILED = {
+    "internal_server_error": REMEDY[PlatformError],
+    "generation_timeout": "The model took too long. Run the cell again, or ask for less.",
+    "downstream_service_error": (
+        "A service that the model needs failed. Run the cell again for a new attempt."
+    ),
+    "downstream_service_unavailable": "Wait a few minutes, then run the cell again.",
+}
+_INPUT_REFUSED = {
+    "no_media_generated": "The model made no media. Change the prompt, or try again with the same one.",
+    "image_too_small": "Give a larger image. The limits are in pixels.",
+    "image_too_large": "Give a smaller image. The limits are in pixels.",
+    "image_load_error": "fal could not read the image. Give another file, or save it as JPEG or PNG.",
+    "file_download_error": (
+        "fal could not fetch the file. Its URL must be public: kling_nb.upload(file) returns such a URL."
+    ),
+    "face_detection_error": "Give an image that shows a face clearly, from the front.",
+    "file_too_large": "Make the file smaller. The limit is in bytes.",
+    "greater_than greater_than_equal less_than less_than_equal": (
+        "Give the named parameter a value within its limit, then run the cell again."
+    ),
+    "multiple_of": "Give the named parameter a multiple of that number.",
+    "sequence_too_short": "Give the named parameter more entries or characters.",
+    "sequence_too_long": "Give the named parameter fewer entries or characters.",
+    "one_of": "Give the named parameter one of the expected values.",
+    "feature_not_supported": "Leave the named parameter out, or choose another endpoint.",
+    "invalid_archive archive_file_count_below_minimum archive_file_count_exceeds_maximum": (
+        "Give another .zip file. The message names the allowed types and number of files."
+    ),
+    "audio_duration_too_long video_duration_too_long": "Give a shorter clip. The limits are in seconds.",
+    "audio_duration_too_short video_duration_too_short": "Give a longer clip. The limits are in seconds.",
+    "unsupported_audio_format": "Convert the audio to one of the supported formats.",
+    "unsupported_image_format": "Convert the image to one of the supported formats.",
+    "unsupported_video_format": "Convert the video to one of the supported formats.",
+}
+_RUNNER_FAULTS = (
+    "runner_scheduling_failure runner_connection_timeout runner_disconnected runner_connection_refused"
+    " runner_connection_error runner_incomplete_response"
+)
+_NEW_JOB = "Run the cell again for a new job."
+_REQUEST_FAILED = {  # §11.2
+    "request_timeout": "Run the cell again, or ask for less, because the job ran longer than fal allows.",
+    "startup_timeout": "Run the cell again later, because the work did not start in time.",
+    _RUNNER_FAULTS: _NEW_JOB,
+    "runner_server_error": "Run the cell again, or change the input if it fails again.",
+    "client_disconnected client_cancelled": ("Nothing was generated: run the cell again for a new attempt."),
+    "bad_request": "Check the options of the submission.",
+    "internal_error": _NEW_JOB,
+}
+_LIMITED = {
+    "rate_limited": REMEDY[RateLimited],
+    "concurrent_requests_limit": (
+        "The account runs its maximum of requests. Wait for one to finish, then run the cell again."
+    ),
+}
 
 TYPES: Mapping[str, tuple[type[ResponseError], str]] = {
-    # model errors, FAL-PROTOCOL §11.1
-    "internal_server_error": (PlatformError, REMEDY[PlatformError]),
-    "generation_timeout": (PlatformError, "The model took too long. Run the cell again, or ask for less."),
-    "downstream_service_error": (
-        PlatformError,
-        "A service that the model needs failed. Run the cell again for a new attempt.",
-    ),
-    "downstream_service_unavailable": (PlatformError, "Wait a few minutes, then run the cell again."),
-    "content_policy_violation": (ContentRefused, REMEDY[ContentRefused]),
-    "no_media_generated": (
-        InputRefused,
-        "The model made no media. Change the prompt, or try again with the same one.",
-    ),
-    "image_too_small": (InputRefused, "Give a larger image. The limits are in pixels."),
-    "image_too_large": (InputRefused, "Give a smaller image. The limits are in pixels."),
-    "image_load_error": (
-        InputRefused,
-        "fal could not read the image. Give another file, or save it as JPEG or PNG.",
-    ),
-    "file_download_error": (
-        InputRefused,
-        "fal could not fetch the file. Its URL must be public: kling_nb.upload(file) returns such a URL.",
-    ),
-    "face_detection_error": (InputRefused, "Give an image that shows a face clearly, from the front."),
-    "file_too_large": (InputRefused, "Make the file smaller. The limit is in bytes."),
-    "greater_than": (InputRefused, _NUMBER),
-    "greater_than_equal": (InputRefused, _NUMBER),
-    "less_than": (InputRefused, _NUMBER),
-    "less_than_equal": (InputRefused, _NUMBER),
-    "multiple_of": (InputRefused, "Give the named parameter a multiple of that number."),
-    "sequence_too_short": (InputRefused, "Give the named parameter more entries or characters."),
-    "sequence_too_long": (InputRefused, "Give the named parameter fewer entries or characters."),
-    "one_of": (InputRefused, "Give the named parameter one of the expected values."),
-    "feature_not_supported": (InputRefused, "Leave the named parameter out, or choose another endpoint."),
-    "invalid_archive": (InputRefused, _ARCHIVE),
-    "archive_file_count_below_minimum": (InputRefused, _ARCHIVE),
-    "archive_file_count_exceeds_maximum": (InputRefused, _ARCHIVE),
-    "audio_duration_too_long": (InputRefused, "Give a shorter clip. The limits are in seconds."),
-    "video_duration_too_long": (InputRefused, "Give a shorter clip. The limits are in seconds."),
-    "audio_duration_too_short": (InputRefused, "Give a longer clip. The limits are in seconds."),
-    "video_duration_too_short": (InputRefused, "Give a longer clip. The limits are in seconds."),
-    "unsupported_audio_format": (InputRefused, "Convert the audio to one of the supported formats."),
-    "unsupported_image_format": (InputRefused, "Convert the image to one of the supported formats."),
-    "unsupported_video_format": (InputRefused, "Convert the video to one of the supported formats."),
-    # request errors, §11.2
-    "request_timeout": (
-        PlatformError,
-        "Run the cell again, or ask for less, because the job ran longer than fal allows.",
-    ),
-    "startup_timeout": (
-        PlatformError,
-        "Run the cell again later, because the work did not start in time.",
-    ),
-    "runner_scheduling_failure": (PlatformError, _SERVER_FAULT),
-    "runner_connection_timeout": (PlatformError, _SERVER_FAULT),
-    "runner_disconnected": (PlatformError, _SERVER_FAULT),
-    "runner_connection_refused": (PlatformError, _SERVER_FAULT),
-    "runner_connection_error": (PlatformError, _SERVER_FAULT),
-    "runner_incomplete_response": (PlatformError, _SERVER_FAULT),
-    "runner_server_error": (
-        PlatformError,
-        "Run the cell again, or change the input if it fails again.",
-    ),
-    "client_disconnected": (PlatformError, _NOT_GENERATED),
-    "client_cancelled": (PlatformError, _NOT_GENERATED),
-    "bad_request": (PlatformError, "Check the options of the submission."),
-    "internal_error": (PlatformError, _SERVER_FAULT),
-    "rate_limited": (RateLimited, REMEDY[RateLimited]),
-    "concurrent_requests_limit": (
-        RateLimited,
-        "The account runs its maximum of requests. Wait for one to finish, then run the cell again.",
-    ),
+    name: (kind, remedy)
+    for kind, remedies in (
+        (PlatformError, _MODEL_FAILED),
+        (ContentRefused, {"content_policy_violation": REMEDY[ContentRefused]}),
+        (InputRefused, _INPUT_REFUSED),
+        (PlatformError, _REQUEST_FAILED),
+        (RateLimited, _LIMITED),
+    )
+    for names, remedy in remedies.items()
+    for name in names.split()
 }
 """The error class and the remedy for each error type of fal. Other types are classified by their status."""
 
@@ -246,21 +233,7 @@ _MONEY = re.compile(
 )
 """Words by which a 401 or 403 means that the account has no money (FAL-PROTOCOL §16.8)."""
 
-FREE_TYPES = frozenset(
-    {
-        "request_timeout",
-        "startup_timeout",
-        "runner_scheduling_failure",
-        "runner_connection_timeout",
-        "runner_disconnected",
-        "runner_connection_refused",
-        "runner_connection_error",
-        "runner_incomplete_response",
-        "runner_server_error",
-        "bad_request",
-        "internal_error",
-    }
-)
+FREE_TYPES = frozenset(" ".join(_REQUEST_FAILED).split()) - {"client_disconnected", "client_cancelled"}
 """Error types of the platform that mean no charge (FAL-PROTOCOL §10.5, §11.2)."""
 
 LATER_TYPES = FREE_TYPES - {"bad_request"} | {"concurrent_requests_limit", "rate_limited"}
@@ -295,11 +268,8 @@ def charge_of(
 
     A bare 5xx, or an `error` without a type, does not show that it cost nothing (FAL-PROTOCOL §6.4).
 
-    Args:
-        reached: How far it came.
-        units: `x-fal-billable-units` of its result or refusal, or None.
-        error_type: fal's type of its failure, or None.
-        unpaid: True if it is known to be free: it was cancelled before it started.
+    `units` are the `x-fal-billable-units` of its result or refusal. A request that was cancelled before it
+    started is `unpaid`.
     """
     if reached in {Reached.NOWHERE, Reached.REFUSED}:
         return Charge.NONE
@@ -323,12 +293,8 @@ def from_response(
     plain `detail`), the `status`-only bodies of §4 and §7, any other JSON in which gateways and models put
     their words (see `_words`), and pages that are not JSON.
 
-    Args:
-        status_code: HTTP status.
-        headers: Response headers with lower-case names.
-        body: Raw body. The message shows only its first part.
-        request_id: fal's id of the request. Without it, a 404 is about the endpoint.
-        what: The subject of the message, e.g. "The submission".
+    The names of `headers` are in lower case. Without a `request_id`, a 404 is about the endpoint. `what` is
+    the subject of the message, such as "The submission".
     """
     data = _json_object(body)
     details = _details(data.get("detail"))
@@ -338,7 +304,8 @@ def from_response(
     units = headers.get("x-fal-billable-units")
     charge = charge_of(Reached.ACCEPTED if request_id else Reached.REFUSED, units, error_type)
     remedy = remedy_of(kind, [error_type, *(detail.type for detail in details)], charge)
-    message = "; ".join(_describe(detail) for detail in details) or f"{_opening(what, status_code)} {text}"
+    opening = f"{what} was refused by fal ({status_code}):" if what else f"fal answered {status_code}:"
+    message = "; ".join(_describe(detail) for detail in details) or f"{opening} {text}"
     return kind(
         clip(_one_line(message).rstrip(":"), 600),
         remedy=remedy,
@@ -414,10 +381,6 @@ def remedy_of(kind: type[ResponseError], types: Sequence[str | None], charge: Ch
     if kind is ContentRefused or FREE_TYPES.intersection(filter(None, types)):
         return f"{charge.value}: {remedy[:1].lower()}{remedy[1:]}"
     return remedy
-
-
-def _opening(what: str, status: int) -> str:
-    return f"{what} was refused by fal ({status}):" if what else f"fal answered {status}:"
 
 
 def _describe(detail: Detail) -> str:

@@ -11,6 +11,7 @@ import re
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from io import BytesIO, FileIO
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -45,17 +46,16 @@ class Storage:
         http: Connections and the key.
         whole_bytes: Size of the largest file that is sent in one piece.
         part_bytes: Size of the parts of larger files.
+
+    Attributes:
+        host: Base URL of the REST host.
     """
 
     def __init__(self, http: Http, *, whole_bytes: int = WHOLE_BYTES, part_bytes: int = PART_BYTES) -> None:
         self._wire = Wire(http)
+        self.host = self._wire.host
         self._whole_bytes = whole_bytes
         self._part_bytes = part_bytes
-
-    @property
-    def host(self) -> str:
-        """Base URL of the REST host."""
-        return self._wire.host
 
     async def upload(
         self, file: LocalFile, *, lifecycle: Lifecycle | None = None, on_progress: OnProgress | None = None
@@ -93,15 +93,12 @@ class Storage:
                 if in_parts:
                     await _Parts(self._wire, file, place, self._part_bytes, progress).send()
                 else:
-                    await self._wire.put(
-                        place.upload_url, lambda: Body(file, 0, file.size, progress), file.content_type
-                    )
+                    make_body = partial(Body, file, 0, file.size, progress)
+                    await self._wire.put(place.upload_url, make_body, file.content_type, {})
                 return place.file_url
             except (errors.ResponseError, errors.UnreachableError) as fault:
                 failure = failure or fault
-                if place is None and (
-                    isinstance(fault, _FINAL) or not isinstance(fault, errors.ResponseError)
-                ):
+                if place is None and isinstance(fault, _FINAL):
                     raise failure from None
                 if place is None or getattr(fault, "status_code", None) not in EXPIRED:
                     routes = [other for other in routes if other != route]
@@ -135,14 +132,15 @@ class _Parts:
             for worker in workers:
                 worker.cancel()
             await asyncio.gather(*workers, return_exceptions=True)
-        tags = [tag for _, tag in sorted(self._tags.items())]
-        await self._send_with_token("complete", lambda url, token: self._wire.complete(url, tags, token))
+        parts = [{"partNumber": number, "etag": tag} for number, tag in sorted(self._tags.items())]
+        await self._send_with_token("complete", partial(self._wire.complete, parts))
 
     async def _work(self, starts: Iterator[tuple[int, int]]) -> None:
         for number, start in starts:
+            length = min(self._part_bytes, self._file.size - start)
+            make_body = partial(Body, self._file, start, length, self._progress)
             self._tags[number] = await self._send_with_token(
-                str(number),
-                lambda url, token, start=start: self._wire.put_part(url, lambda: self._body(start), token),  # type: ignore[misc]
+                str(number), partial(self._wire.put_part, make_body)
             )
 
     async def _send_with_token(self, tail: str, send: Callable[[str, dict[str, str]], Awaitable[T]]) -> T:
@@ -152,7 +150,8 @@ class _Parts:
         client sends parts (FAL-PROTOCOL §9.2), so that the parts already there are not sent again. Not tested
         against the real service. If the token is refused too, the whole upload starts again.
         """
-        url = self._place.url_below(tail)
+        path, mark, query = self._place.upload_url.partition("?")
+        url = f"{path}/{tail}{mark}{query}"
         if not self._token:
             try:
                 return await send(url, {})
@@ -164,10 +163,7 @@ class _Parts:
                         self._token = self._token or await self._wire.token(url)
                     except (errors.ResponseError, errors.UnreachableError):
                         raise fault from None
-        return await send(url.partition("?")[0], self._token)
-
-    def _body(self, start: int) -> Body:
-        return Body(self._file, start, min(self._part_bytes, self._file.size - start), self._progress)
+        return await send(f"{path}/{tail}", self._token)
 
 
 # -- The requests of an upload
@@ -177,8 +173,8 @@ T = TypeVar("T")
 _REMEDY = "Nothing was submitted. Not charged. Try again to upload the file."
 _KEPT = (errors.AuthenticationError, errors.InsufficientBalance, errors.RateLimited)
 """Refusals of fal that keep their own remedy."""
-_FINAL = (*_KEPT, errors.InputRefused)
-"""Refusals of fal that another route would repeat."""
+_FINAL = (*_KEPT, errors.InputRefused, errors.UnreachableError)
+"""Errors of fal's REST host that another route would repeat."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,11 +188,6 @@ class Place:
 
     upload_url: str
     file_url: str
-
-    def url_below(self, tail: str) -> str:
-        """Return a URL below `upload_url`, with its query."""
-        path, mark, query = self.upload_url.partition("?")
-        return f"{path}/{tail}{mark}{query}"
 
 
 class _Refused(Exception):
@@ -222,13 +213,9 @@ class Wire:
 
     def __init__(self, http: Http) -> None:
         self._http = http
+        self.host = http.hosts.rest.rstrip("/")
         patience = http.patience.upload or http.patience.submit
         self._limits = httpx.Timeout(patience, connect=10.0, pool=None)
-
-    @property
-    def host(self) -> str:
-        """Base URL of the REST host."""
-        return self._http.hosts.rest.rstrip("/")
 
     async def initiate(self, file: LocalFile, lifecycle: Lifecycle, route: str, *, parts: bool) -> Place:
         """Ask fal for the URLs of an upload."""
@@ -240,7 +227,12 @@ class Wire:
 
         async def ask() -> Place:
             headers = self._http.key_header(url) | lifecycle.headers
-            return self._place(await self._send(self._http.short, "POST", url, json=body, headers=headers))
+            answer = await self._send(self._http.short, "POST", url, json=body, headers=headers)
+            data = parse_object(answer.content) or {}
+            urls = [str(data.get(name)) for name in ("upload_url", "file_url")]
+            if any("#" in url or not self._http.hosts.may_fetch(url) for url in urls):
+                raise _IncompleteAnswer("the answer has no allowed URL for the file")
+            return Place(*urls)
 
         return await self._retry(url, ask)
 
@@ -259,26 +251,18 @@ class Wire:
 
         return await self._retry(url, ask)
 
-    def _place(self, answer: httpx.Response) -> Place:
-        data = parse_object(answer.content) or {}
-        upload_url, file_url = data.get("upload_url"), data.get("file_url")
-        for url in (upload_url, file_url):
-            if not isinstance(url, str) or "#" in url or not self._http.hosts.may_fetch(url):
-                raise _IncompleteAnswer("the answer has no allowed URL for the file")
-        return Place(str(upload_url), str(file_url))
-
     async def put(
         self,
         url: str,
         make_body: Callable[[], Body],
         content_type: str,
-        token: Mapping[str, str] | None = None,
+        token: Mapping[str, str],
     ) -> httpx.Response:
         """Send bytes to the storage host. Each try makes a new body."""
 
         async def send() -> httpx.Response:
             body = make_body()
-            headers = {"Content-Type": content_type, "Content-Length": str(body.length), **(token or {})}
+            headers = {"Content-Type": content_type, "Content-Length": str(body.length), **token}
             try:
                 return await self._send(self._http.uploads, "PUT", url, content=body, headers=headers)
             except BaseException:
@@ -289,7 +273,7 @@ class Wire:
 
         return await self._retry(url, send)
 
-    async def put_part(self, url: str, make_body: Callable[[], Body], token: Mapping[str, str]) -> str:
+    async def put_part(self, make_body: Callable[[], Body], url: str, token: Mapping[str, str]) -> str:
         """Send one part to the storage host and return its ETag."""
         answer = await self.put(url, make_body, "application/octet-stream", token)
         tag = (parse_object(answer.content) or {}).get("etag") or answer.headers.get("etag")
@@ -297,9 +281,8 @@ class Wire:
             raise _upload_error(url, _IncompleteAnswer("the answer to a part has no ETag"))
         return tag
 
-    async def complete(self, url: str, tags: list[str], token: Mapping[str, str]) -> None:
-        """Finish an upload by listing its parts in order."""
-        parts = [{"partNumber": number, "etag": tag} for number, tag in enumerate(tags, 1)]
+    async def complete(self, parts: list[dict[str, Any]], url: str, token: Mapping[str, str]) -> None:
+        """Finish an upload by listing its parts in order, with their numbers and ETags."""
 
         async def finish() -> None:
             await self._send(self._http.uploads, "POST", url, json={"parts": parts}, headers=token)
@@ -445,9 +428,8 @@ class Progress:
     def report(self) -> None:
         """Call `on_progress` with the current count."""
         self._reported = self._sent
-        if self._on_progress is None:
-            return
         try:
-            self._on_progress(self._sent, self._total)
+            if self._on_progress is not None:
+                self._on_progress(self._sent, self._total)
         except Exception:  # An error of the callback must not stop the upload.
             log.exception("The on_progress callback of an upload failed")

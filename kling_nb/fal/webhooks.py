@@ -108,7 +108,7 @@ def verify(
     _check_time(signed[TIMESTAMP], time.time() if now is None else now)
     digest = hashlib.sha256(raw).hexdigest()
     message = "\n".join((signed[REQUEST_ID], signed[USER_ID], signed[TIMESTAMP], digest)).encode()
-    _check_signature(_signature(signed[SIGNATURE]), message, keys)
+    _check_signature(signed[SIGNATURE], message, keys)
     return _event(raw, signed[REQUEST_ID])
 
 
@@ -166,14 +166,10 @@ def _check_time(text: str, now: float) -> None:
         )
 
 
-def _signature(text: str) -> bytes:
+def _check_signature(text: str, message: bytes, keys: WebhookKeys | Iterable[bytes] | None) -> None:
     if not re.fullmatch(r"[0-9a-fA-F]{128}", text):
         raise WebhookRejected("signature", "The webhook's signature is not 64 bytes in hex.")
-    return bytes.fromhex(text)
-
-
-def _check_signature(signature: bytes, message: bytes, keys: WebhookKeys | Iterable[bytes] | None) -> None:
-    known = default_keys() if keys is None else keys
+    signature, known = bytes.fromhex(text), default_keys() if keys is None else keys
     if not isinstance(known, WebhookKeys):
         good = _matches_any(signature, message, known)
     else:
@@ -290,6 +286,7 @@ class WebhookKeys:
     def __init__(self, source: KeySource, *, clock: Callable[[], float] = time.time) -> None:
         self.source = source
         self._clock = clock
+        self._file = None if source.loopback or source.folder is None else source.folder / _FILE
         self._kept: _Fetched | None = None
         self._lock = threading.Lock()
 
@@ -313,42 +310,35 @@ class WebhookKeys:
             UnreachableError: The host does not send them.
         """
         with self._lock:
-            age = self._clock() - self._kept.at if self._kept else KEPT_SECONDS
-            if self._kept is None or self.source.loopback or not 0 <= age < PAUSE_SECONDS:
+            fresh = self._is_fresh(self._kept, PAUSE_SECONDS)
+            if self._kept is None or self.source.loopback or not fresh:
                 self._kept = self._fetch()
             return self._kept.keys
 
-    def _is_fresh(self, keys: _Fetched | None) -> bool:
-        return keys is not None and 0 <= self._clock() - keys.at < KEPT_SECONDS
+    def _is_fresh(self, keys: _Fetched | None, seconds: float = KEPT_SECONDS) -> bool:
+        return keys is not None and 0 <= self._clock() - keys.at < seconds
 
     def _fetch(self) -> _Fetched:
         fetched = _Fetched(fetch(self.source), self._clock())
         self._write(fetched)
         return fetched
 
-    def _file(self) -> Path | None:
-        return None if self.source.loopback or self.source.folder is None else self.source.folder / _FILE
-
     def _read(self) -> _Fetched | None:
-        path = self._file()
-        if path is None:
+        if self._file is None:
             return None
-        try:
-            data = json.loads(path.read_text(encoding="utf-8"))
-            if data["url"] != self.source.url:
-                return None
-            return _Fetched(tuple(bytes.fromhex(key) for key in data["keys"]), float(data["fetched_at"]))
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            data = json.loads(self._file.read_text(encoding="utf-8"))
+            if data["url"] == self.source.url:
+                return _Fetched(tuple(map(bytes.fromhex, data["keys"])), float(data["fetched_at"]))
+        return None
 
     def _write(self, fetched: _Fetched) -> None:
-        path = self._file()
-        if path is None:
+        if self._file is None:
             return
         data = {"url": self.source.url, "fetched_at": fetched.at, "keys": [key.hex() for key in fetched.keys]}
         with contextlib.suppress(OSError):  # The keys in memory are enough.
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_file(path, json.dumps(data).encode(), overwrite=True)
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            write_file(self._file, json.dumps(data).encode(), overwrite=True)
 
 
 def fetch(source: KeySource) -> tuple[bytes, ...]:
@@ -362,14 +352,13 @@ def fetch(source: KeySource) -> tuple[bytes, ...]:
         with httpx.Client(timeout=_FETCH_SECONDS, trust_env=False, **options) as client:
             answer = client.get(source.url)
         answer.raise_for_status()
-        keys = parse(answer.json())
+        return parse(answer.json())
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as fault:
         reason = str(fault).splitlines()[0] if str(fault) else type(fault).__name__
         raise UnreachableError(
             f"fal's webhook keys cannot be fetched from {source.url}: {reason}",
             remedy="Answer the webhook with 503, so that fal delivers it again.",
         ) from fault
-    return keys
 
 
 def parse(document: Any) -> tuple[bytes, ...]:
@@ -379,8 +368,7 @@ def parse(document: Any) -> tuple[bytes, ...]:
         ValueError: It is not a key set, or has no such key.
     """
     entries = document.get("keys") if isinstance(document, Mapping) else None
-    found = [_key(entry) for entry in entries] if isinstance(entries, list) else []
-    keys = tuple(key for key in found if key is not None)
+    keys = tuple(filter(None, map(_key, entries))) if isinstance(entries, list) else ()
     if not keys:
         raise ValueError("the answer has no ED25519 key")
     return keys
@@ -405,16 +393,10 @@ _PRIVATE_DOMAINS = ("localhost", "local", "internal", "home.arpa", "lan", "intra
 
 
 def check_webhook(url: str, *, local: bool) -> None:
-    """Raise unless fal can deliver webhooks to a URL.
+    """Raise `UsageError` unless fal can deliver webhooks to a URL.
 
-    Only the text of the host name is checked. It is not resolved, because fal may resolve it differently.
-
-    Args:
-        url: The URL.
-        local: True if the queue is on this machine. Any http(s) URL is allowed then.
-
-    Raises:
-        UsageError: fal cannot use the URL. The message has the reason.
+    Only the text of the host name is checked. It is not resolved, because fal may resolve it differently. If
+    the queue is on this machine (`local`), any http(s) URL is allowed.
     """
     reason = _reason(url, local=local)
     if reason:
@@ -436,14 +418,11 @@ def _reason(url: object, *, local: bool) -> str | None:
         return "it is not a URL"
     if parts.scheme not in {"http", "https"}:
         return "a webhook needs an http or https URL"
-    if not host or set(parts.netloc) & set("%"):
+    if not host or "%" in parts.netloc:
         return "it has no host"
-    return None if local else _unreachable_reason(host)
-
-
-def _unreachable_reason(host: str) -> str | None:
-    ip = _parse_ip(host)
-    if ip is not None:
+    if local:
+        return None
+    if ip := _parse_ip(host):
         return _private_reason(ip)
     name = host.rstrip(".").lower()
     if "." not in name or name.rpartition(".")[2] in _PRIVATE_DOMAINS or name.endswith(".home.arpa"):
@@ -453,14 +432,11 @@ def _unreachable_reason(host: str) -> str | None:
 
 def _parse_ip(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     """Parse an IP address, also in forms like `127.1` or `0x7f000001`, which web clients accept."""
-    try:
+    with contextlib.suppress(ValueError):
         return ipaddress.ip_address(host)
-    except ValueError:
-        pass
-    try:
+    with contextlib.suppress(OSError, ValueError):
         return ipaddress.IPv4Address(socket.inet_aton(host.rstrip(".")))
-    except (OSError, ValueError):
-        return None
+    return None
 
 
 def _private_reason(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str | None:
