@@ -37,33 +37,20 @@ if TYPE_CHECKING:
     from kling_nb.video import Video
 
 _MODULES = {
-    "api": (
-        "batch",
-        "configure",
-        "endpoint",
-        "endpoints",
-        "generate",
-        "get_job",
-        "jobs",
-        "resume",
-        "submit",
-        "sweep",
-        "takes",
-        "upload",
-    ),
-    "job.job": ("Job",),
-    "session": ("Session",),
-    "sweeps.batch": ("Batch",),
-    "sweeps.storyboard": ("Storyboard", "join"),
-    "sweeps.sweep": ("Sweep",),
-    "notebook": ("load_ipython_extension", "unload_ipython_extension"),
-    "notebook.card.sheet": ("sheet",),
-    "notebook.widgets.panel": ("Panel",),
-    "notebook.saved.server_extension": ("_jupyter_server_extension_points", "_load_jupyter_server_extension"),
-    "request.request": ("VideoRequest",),
-    "video": ("Video",),
+    "api": "batch configure endpoint endpoints generate get_job jobs resume submit sweep takes upload",
+    "job.job": "Job",
+    "session": "Session",
+    "sweeps.batch": "Batch",
+    "sweeps.storyboard": "Storyboard join",
+    "sweeps.sweep": "Sweep",
+    "notebook": "load_ipython_extension unload_ipython_extension",
+    "notebook.card.sheet": "sheet",
+    "notebook.widgets.panel": "Panel",
+    "notebook.saved.server_extension": "_jupyter_server_extension_points _load_jupyter_server_extension",
+    "request.request": "VideoRequest",
+    "video": "Video",
 }
-_HOMES = {name: module for module, names in _MODULES.items() for name in names}
+_HOMES = {name: module for module, names in _MODULES.items() for name in names.split()}
 
 __all__ = [
     "Batch",

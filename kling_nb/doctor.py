@@ -27,16 +27,8 @@ from kling_nb.library.store import Store
 from kling_nb.settings import Settings, backend_text, dotenv_note
 
 PACKAGES = (
-    "kling_nb",
-    "IPython",
-    "ipykernel",
-    "jupyterlab",
-    "notebook",
-    "anywidget",
-    "ipywidgets",
-    "httpx",
-    "av",
-)
+    "kling_nb", "IPython", "ipykernel", "jupyterlab", "notebook", "anywidget", "ipywidgets", "httpx", "av",
+)  # fmt: skip
 OPTIONAL = frozenset({"ipykernel", "jupyterlab", "notebook"})
 LATE = (
     ": a widget's Cancel and sliders wait for the cell that runs. ■ works at once, and so does ipykernel 7.4"
@@ -87,12 +79,10 @@ def _widget_manager() -> Finding:
     """Check JupyterLab's extensions for ipywidgets and anywidget, if this environment has JupyterLab."""
     folder = Path(sys.prefix, "share", "jupyter", "labextensions")
     wanted = ("@jupyter-widgets/jupyterlab-manager", "anywidget")
-    there = [name for name in wanted if exists(folder / name / "package.json")]
-    if len(there) == len(wanted):
-        files = [(folder / name / "package.json").read_text(encoding="utf-8") for name in wanted]
-        versions = [json.loads(file)["version"] for file in files]
-        named = zip(wanted, versions, strict=True)
-        return Finding("Widget manager", True, ", ".join(f"{name} {number}" for name, number in named))
+    files = {name: folder / name / "package.json" for name in wanted}
+    if all(map(exists, files.values())):
+        versions = {name: json.loads(file.read_text("utf-8"))["version"] for name, file in files.items()}
+        return Finding("Widget manager", True, ", ".join(f"{name} {versions[name]}" for name in wanted))
     return Finding(
         "Widget manager", None, "not in this environment (fine if JupyterLab runs from another one)"
     )
@@ -173,10 +163,11 @@ def _route(settings: Settings) -> Iterator[Finding]:
     url, route = settings.hosts.queue, settings.hosts.route
     socks = find_spec("socksio") is not None
     try:
-        proxy = proxy_for(url, route)
-        parts = urlsplit(proxy.url) if proxy else None
-        port = f":{parts.port}" if parts and parts.port else ""
-        shown = f"{parts.scheme}://{parts.hostname}{port} ({proxy.setting})" if proxy and parts else "none"
+        proxy, shown = proxy_for(url, route), "none"
+        if proxy is not None:
+            parts = urlsplit(proxy.url)
+            port = f":{parts.port}" if parts.port else ""
+            shown = f"{parts.scheme}://{parts.hostname}{port} ({proxy.setting})"
         yield Finding("Proxy", True, f"{shown}, for {url}")
         needs_socks = proxy is not None and proxy.url.startswith("socks")
         yield Finding(

@@ -22,33 +22,18 @@ from kling_nb.catalog import DEFAULT_ENDPOINT
 from kling_nb.catalog.endpoint import number_of
 from kling_nb.errors import MissingKey, UsageError
 from kling_nb.fal.auth import Key, find_key, forget
-from kling_nb.fal.hosts import API, QUEUE, REST, REST_VARIABLE, SCHEMA, Hosts, Proxy, Route
+from kling_nb.fal.hosts import API, QUEUE, REST, SCHEMA, Hosts, Proxy, Route
 
 BACKENDS = ("auto", "fal", "local")
 
-ENVIRONMENT = {
-    "backend": "KLING_NB_BACKEND",
-    "endpoint": "KLING_NB_ENDPOINT",
-    "queue_url": "KLING_NB_QUEUE_URL",
-    "rest_url": REST_VARIABLE,
-    "api_url": "KLING_NB_API_URL",
-    "schema_url": "KLING_NB_SCHEMA_URL",
-    "proxy": "KLING_NB_PROXY",
-    "ca_bundle": "KLING_NB_CA_BUNDLE",
-    "home": "KLING_NB_HOME",
-    "media": "KLING_NB_MEDIA",
-    "timeout": "KLING_NB_TIMEOUT",
-    "local_speed": "KLING_NB_LOCAL_SPEED",
-    "inline_limit": "KLING_NB_INLINE_LIMIT",
-    "budget": "KLING_NB_BUDGET",
-    "daily_budget": "KLING_NB_DAILY_BUDGET",
-    "max_cost": "KLING_NB_MAX_COST",
-    "frozen": "KLING_NB_FROZEN",
-    "account": "KLING_NB_ACCOUNT",
-    "reuse_elsewhere": "KLING_NB_REUSE_ELSEWHERE",
-    "library": "KLING_NB_LIBRARY",
-    "library_optional": "KLING_NB_LIBRARY_OPTIONAL",
-}
+_WITH_VARIABLE = (
+    "backend", "endpoint", "queue_url", "rest_url", "api_url", "schema_url", "proxy", "ca_bundle", "home",
+    "media", "timeout", "local_speed", "inline_limit", "budget", "daily_budget", "max_cost", "frozen",
+    "account", "reuse_elsewhere", "library", "library_optional",
+)  # fmt: skip
+ENVIRONMENT = {name: f"KLING_NB_{name.upper()}" for name in _WITH_VARIABLE}
+"""The environment variable of each setting that has one."""
+
 NAMES = (*ENVIRONMENT, "credentials", "dotenv", "prices")
 """The names of all settings. `dotenv` has no variable, which would hold for downloaded folders too."""
 
@@ -129,11 +114,7 @@ class Unshown(dict[str, Any]):
 
 
 def check_names(values: Mapping[str, Any]) -> None:
-    """Raise unless all names are settings.
-
-    Raises:
-        UsageError: One does not exist. The remedy lists the settings.
-    """
+    """Raise `UsageError` unless all names are settings."""
     for name in values:
         if name not in NAMES:
             raise UsageError(
@@ -310,11 +291,9 @@ def configure(settings: Mapping[str, Any]) -> None:
 
 
 def _default_home() -> Path:
-    """Return the user's data folder.
+    """Return the user's data folder, or raise if there is none, as in a container with a user id of its own.
 
-    Raises:
-        UsageError: The user has none, as in a container with a user id of its own. A temporary folder would
-            lose the ledger, and with it jobs that were paid for.
+    A temporary folder would lose the ledger, and with it jobs that were paid for.
     """
     try:
         folder = Path(platformdirs.user_data_dir("kling_nb", appauthor=False))
@@ -344,9 +323,7 @@ def _home(value: Any) -> Path:
 def _absolute(value: Any, folder: Path | None = None) -> Path:
     """Return an absolute path. A symbolic link keeps its name, so that cards can name it too.
 
-    Args:
-        value: A path.
-        folder: From where a relative path counts; by default the notebook's folder.
+    A relative path counts from `folder`, by default the notebook's folder.
     """
     path = _path(value)
     path = path if path.is_absolute() else (folder or _base_folder().resolve()) / path

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
@@ -182,23 +182,24 @@ def _rate(price: Price, usual: float, resolved: Mapping[str, Any]) -> float:
 
 def _bills_input(price: Price, resolved: Mapping[str, Any]) -> bool:
     """Return True if the seconds of a video in the input are billed too."""
-    return any(name.startswith("video_") for name in price.variants) and _has_video(resolved)
+    billed = any(name.startswith("video_") for name in price.variants)
+    return billed and _has(resolved, lambda name: "video_url" in name)
 
 
 def _audio_variant(price: Price, resolved: Mapping[str, Any]) -> str:
     """Return the name of the rate for the audio of a request: audio with voices of one's own costs more."""
     audio = resolved.get("generate_audio", "")
-    if "voice_control" in price.variants and audio is not False and _has_voice(resolved):
+    has_voice = _has(resolved, lambda name: name in {"voice_id", "voice_ids"})
+    if "voice_control" in price.variants and audio is not False and has_voice:
         return "voice_control"
     return {True: "audio_on", False: "audio_off"}.get(audio, "")
 
 
-def _has_voice(value: Any) -> bool:
-    """Return True if an input names a voice, at any depth: `voice_ids`, or `voice_id` of an element."""
+def _has(value: Any, is_wanted: Callable[[str], bool]) -> bool:
+    """Return True if an input has a value for a parameter of a wanted name, at any depth."""
     if isinstance(value, Mapping):
-        named = (part for name, part in value.items() if name in ("voice_id", "voice_ids"))
-        return any(named) or any(map(_has_voice, value.values()))
-    return isinstance(value, (list, tuple)) and any(map(_has_voice, value))
+        return any((is_wanted(name) and part) or _has(part, is_wanted) for name, part in value.items())
+    return isinstance(value, (list, tuple)) and any(_has(part, is_wanted) for part in value)
 
 
 def units_text(
@@ -206,11 +207,7 @@ def units_text(
 ) -> str:
     """Return billed units as text, with unit price and total where the unit price is that of these units.
 
-    Args:
-        endpoint: Where the request went.
-        resolved: Its input with the defaults.
-        units: `x-fal-billable-units`, a decimal.
-        input_seconds: As in `estimate`.
+    `units` are the `x-fal-billable-units`, a decimal. The other arguments are those of `estimate`.
     """
     count, price, text = number_of(units), endpoint.price, f"{units[:20]} billable units"
     if count is None or price is None:
@@ -234,12 +231,7 @@ _RESULT_UNITS = frozenset({"video", "generation", "request", "output"})
 def price_of_unit(usd: float, unit: str, currency: str, kind: str, day: str) -> Price | None:
     """Return fal's price of a unit as a price of results, or None if it cannot be applied.
 
-    Args:
-        usd: The price of one unit, in `currency`.
-        unit: fal's word, such as "seconds".
-        currency: Three letters.
-        kind: The kind of the endpoint's result, such as "video".
-        day: The day on which fal gave it (ISO).
+    `unit` is fal's word, such as "seconds", and `kind` the kind of the endpoint's result, such as "video".
     """
     word = unit.strip().casefold().removesuffix("s")
     if currency != "USD" or not 0 < usd < float("inf"):
@@ -262,13 +254,6 @@ def _seconds(resolved: Mapping[str, Any]) -> float | None:
         known = [length for length in lengths if length is not None]
         return sum(known) if len(known) == len(shots) else None
     return number_of(resolved.get("duration"))
-
-
-def _has_video(value: Any) -> bool:
-    """Return True if an input has a video, at any depth."""
-    if isinstance(value, Mapping):
-        return any(("video_url" in str(name) and part) or _has_video(part) for name, part in value.items())
-    return isinstance(value, (list, tuple)) and any(map(_has_video, value))
 
 
 def number_of(value: Any) -> float | None:
@@ -362,7 +347,6 @@ def media_of(schema: Mapping[str, Any]) -> Any:
 
 def _control(name: str, schema: Mapping[str, Any], *, required: bool) -> Control:
     kind = _kind(name, schema)
-    media = media_of(schema) if kind == "media" else None
     slider = kind == "slider"
     return Control(
         name=name,
@@ -376,7 +360,7 @@ def _control(name: str, schema: Mapping[str, Any], *, required: bool) -> Control
         maximum=schema["maximum"] if slider else None,
         step=_step(schema) if slider else None,
         max_length=schema.get("maxLength") if kind in ("text", "line") else None,
-        media=media,
+        media=media_of(schema) if kind == "media" else None,
         many=kind == "media" and schema.get("type") == "array",
         max_items=schema.get("maxItems"),
         unit=_unit(name, schema) if kind in ("stepped", "slider") else "",

@@ -96,25 +96,10 @@ _MOST = 5_000
 
 _PREFIX = "#/components/schemas/"
 _KEPT = (
-    "type",
-    "description",
-    "title",
-    "default",
-    "enum",
-    "minimum",
-    "maximum",
-    "exclusiveMinimum",
-    "exclusiveMaximum",
-    "multipleOf",
-    "minLength",
-    "maxLength",
-    "pattern",
-    "minItems",
-    "maxItems",
-    "uniqueItems",
-    "required",
-    "additionalProperties",
-)
+    "type", "description", "title", "default", "enum", "minimum", "maximum", "exclusiveMinimum",
+    "exclusiveMaximum", "multipleOf", "minLength", "maxLength", "pattern", "minItems", "maxItems",
+    "uniqueItems", "required", "additionalProperties",
+)  # fmt: skip
 """Keywords that are copied. The others are for forms of fal's own site, or are handled separately."""
 
 _COMBINING = frozenset({"$ref", "allOf", "anyOf", "oneOf"})

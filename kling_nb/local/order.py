@@ -34,20 +34,10 @@ Path = Sequence[str | int]
 LONGEST = 60.0
 """Maximum length of a preview in seconds."""
 
-_MAIN = (
-    "start_image_url",
-    "image_url",
-    "human_image_url",
-    "video_url",
-    "image_urls",
-    "input_image_urls",
-    "elements",
-)
-_SHAPING = frozenset({"start_image_url", "image_url", "human_image_url", "video_url"})
+_SHAPING = ("start_image_url", "image_url", "human_image_url", "video_url")
 """First frames. They decide the shape of the video instead of `aspect_ratio`, as for Kling."""
 
-_ENDING = ("tail_image_url", "end_image_url")
-_INSET = "garment_image_url"
+_MAIN = (*_SHAPING, "image_urls", "input_image_urls", "elements")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +95,8 @@ def make_order(endpoint: Endpoint, values: Mapping[str, Any], files: Sequence[In
         seconds=_seconds(values),
         ratio=None if main and main.parameter in _SHAPING else _ratio(values.get("aspect_ratio")),
         main=main,
-        ending=_first(files, _ENDING),
-        inset=_first(files, (_INSET,)),
+        ending=_first(files, ("tail_image_url", "end_image_url")),
+        inset=_first(files, ("garment_image_url",)),
         audio=_first(files, ("audio_url", "voice_url")),
         outputs=tuple(
             name
@@ -293,14 +283,9 @@ class InvalidInput(Exception):
 
 
 def detail(path: Path, message: str, kind: str, given: Any, **context: Any) -> Detail:
-    """Return one entry of a `detail` list.
+    """Return one entry of a `detail` list, of fal's error type `kind`, with the limits in `ctx`.
 
-    Args:
-        path: Path of the wrong value.
-        message: What is wrong, in a sentence.
-        kind: fal's error type.
-        given: The wrong value; its long texts are cut.
-        **context: The limits, as `ctx`.
+    Long texts of the wrong value, `given`, are cut.
     """
     entry: Detail = {
         "loc": ["body", *path],
@@ -321,7 +306,7 @@ def check_input(endpoint: Endpoint, values: Any) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise InvalidInput([detail((), "Input should be a valid dictionary", "dict_type", values)])
     given = {name: value for name, value in values.items() if value is not None}
-    found: dict[tuple[str | int, ...], Detail] = {}
+    found: dict[ValuePath, Detail] = {}
     for error in endpoint.validator.iter_errors(given):
         entry = _entry(endpoint.input_schema, error)
         place = tuple(entry["loc"])

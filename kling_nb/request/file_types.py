@@ -57,27 +57,10 @@ _OGG = FileType("audio", "audio/ogg", ".ogg", "an Ogg audio file")
 M4A = FileType("audio", "audio/mp4", ".m4a", "an M4A audio file")
 _FLAC = FileType("audio", "audio/flac", ".flac", "a FLAC audio file")
 _AAC = FileType("audio", "audio/aac", ".aac", "an AAC audio file")
-_MEDIA = (
-    _PNG,
-    _JPEG,
-    _WEBP,
-    GIF,
-    _AVIF,
-    _HEIC,
-    MP4,
-    _MOV,
-    _WEBM,
-    _MKV,
-    _AVI,
-    _MP3,
-    _WAV,
-    _OGG,
-    M4A,
-    _FLAC,
-    _AAC,
-)
-
-ACCEPTED = frozenset(known.mime for known in _MEDIA if known.accepted)
+_INPUTS = (
+    _PNG, _JPEG, _WEBP, GIF, _AVIF, _HEIC, MP4, _MOV, _WEBM, _MKV, _MP3, _WAV, _OGG, M4A, _FLAC, _AAC,
+)  # fmt: skip
+ACCEPTED = frozenset(known.mime for known in _INPUTS)
 """MIME types of all formats that may be an input."""
 
 

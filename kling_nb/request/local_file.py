@@ -58,13 +58,9 @@ class LocalFile:
 
     @classmethod
     def from_bytes(cls, data: bytes, slot: MediaSlot, *, subject: str = "", name: str = "") -> LocalFile:
-        """Return the file of bytes in memory.
+        """Return the file of bytes in memory. Its name is by default made from the slot's name.
 
-        Args:
-            data: The content.
-            slot: The place in the input.
-            subject: The value in words, for messages.
-            name: File name; by default made from the slot's name.
+        `subject` is the value in words, for messages.
 
         Raises:
             InvalidValue: There are no bytes, or the slot does not accept them.
@@ -126,13 +122,16 @@ class LocalFile:
         if self.sha256:
             return self
         with self.open() as file:
-            try:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-            except OSError as error:
-                raise self.change_error(f"cannot be read any more ({error.strerror or error})") from error
+            digest = self._digest(file)
             if _stamp(os.fstat(file.fileno())) != self.stamp:
                 raise self.change_error()
         return replace(self, sha256=digest)
+
+    def _digest(self, file: BytesIO | FileIO) -> str:
+        try:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise self.change_error(f"cannot be read any more ({error.strerror or error})") from error
 
     def open(self) -> BytesIO | FileIO:
         """Open the content for reading. The caller closes it.
@@ -171,10 +170,7 @@ class LocalFile:
                 return stamp
             if since is not None:
                 raise self.change_error()
-            try:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-            except OSError as error:
-                raise self.change_error(f"cannot be read any more ({error.strerror or error})") from error
+            digest = self._digest(file)
         if digest != self.sha256:
             raise self.change_error()
         return stamp
@@ -304,11 +300,8 @@ class MediaSlot:
     def recognise(self, head: bytes, subject: str, name: str = "") -> FileType:
         """Return the format of a content that begins with `head`.
 
-        Args:
-            head: The first bytes.
-            subject: The content in words, for messages.
-            name: File name, if there is one. It gives the type of a content in an unknown format, which
-                must not have the suffix of a media format.
+        The file name gives the type of a content in an unknown format. It must not have the suffix of a media
+        format then. `subject` is the content in words, for messages.
 
         Raises:
             InvalidValue: The format is unknown or not accepted here.

@@ -28,6 +28,7 @@ Schema = Mapping[str, Any]
 
 _MOST = 100  # maximum number of problems that are read from the validator
 _DEPTH = 50  # maximum depth of lists and objects; the deepest known schema has 4
+_HALF_OF_A_PAIR = re.compile("[\ud800-\udfff]")  # UTF-8 cannot encode it
 
 
 def problems(endpoint: Endpoint, values: Mapping[str, Any]) -> tuple[Problem, ...]:
@@ -40,7 +41,7 @@ def problems(endpoint: Endpoint, values: Mapping[str, Any]) -> tuple[Problem, ..
     broken = tuple(_json_problems(values))
     if broken:  # The validator would raise at them.
         return broken
-    rules = [*_groups(schema, "oneOf"), *_groups(schema, "anyOf"), *_excluding_groups(schema)]
+    rules = [group for keyword in ("oneOf", "anyOf", "not") for group in _groups(schema, keyword)]
     alternatives = frozenset(name for group in rules for name in group)
     found = [
         *_unknown_names(schema, values, (), endpoint.short_name),
@@ -128,7 +129,8 @@ def _json_problems(values: Mapping[str, Any]) -> Iterator[Problem]:
                 path[:1], "json", f"{dotted_path(path[:1])} is nested too deeply.", "Give a flatter value."
             )
             return
-        if isinstance(value, str) and (at := _broken_position(value)) is not None:
+        if isinstance(value, str) and (broken := _HALF_OF_A_PAIR.search(value)):
+            at = broken.start()
             text = f"{dotted_path(path)} has a broken character at position {at} and cannot be sent."
             yield Problem(path, "text", text, "Type or paste that character again.")
         elif isinstance(value, Mapping):
@@ -136,14 +138,6 @@ def _json_problems(values: Mapping[str, Any]) -> Iterator[Problem]:
             left += [((*path, str(name)), name) for name in value]
         elif isinstance(value, list):
             left += [((*path, index), part) for index, part in enumerate(value)]
-
-
-def _broken_position(text: str) -> int | None:
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        return error.start
-    return None
 
 
 def _one_for_each_path(found: Sequence[Problem]) -> list[Problem]:
@@ -177,12 +171,8 @@ _TYPES = {
 def _describe(path: ValuePath, keyword: str, schema: Schema, value: Any, *, fallback: str) -> Problem:
     """Return the problem of a value that breaks a keyword of its schema.
 
-    Args:
-        path: Place of the value; for `required`, of the missing one.
-        keyword: The JSON Schema keyword.
-        schema: The schema that has the keyword; for `required`, the schema of the object.
-        value: The value at that place.
-        fallback: The validator's own message, for keywords without a message here.
+    For `required`, the path is that of the missing value, and the schema that of the object. `fallback` is
+    the validator's own message, for keywords without a message here.
     """
     name = dotted_path(path) or "the input"
     if keyword == "type" and "enum" in schema:  # A wrong type breaks both, and the choices help more.
@@ -249,12 +239,7 @@ def _range(schema: Schema) -> str:
 
 def _rule_keywords(schema: Schema) -> frozenset[str]:
     """Return the keywords at the root with branches of that form only. `_rule_problems` checks them."""
-    branches = {
-        "oneOf": schema.get("oneOf", ()),
-        "anyOf": schema.get("anyOf", ()),
-        "not": [schema["not"]] if "not" in schema else (),
-    }
-    return frozenset(word for word, parts in branches.items() if parts and all(map(_is_group, parts)))
+    return frozenset(word for word in ("oneOf", "anyOf", "not") if _groups(schema, word))
 
 
 def _rule_problems(endpoint: Endpoint, values: Mapping[str, Any]) -> Iterator[Problem]:
@@ -265,7 +250,7 @@ def _rule_problems(endpoint: Endpoint, values: Mapping[str, Any]) -> Iterator[Pr
         yield _too_many("oneOf", one) if count else _none_of("oneOf", one)
     if some and not _count_given(some, values):
         yield _none_of("anyOf", some)
-    for excluded in _excluding_groups(schema):
+    for excluded in _groups(schema, "not"):
         if _count_given([excluded], values):
             yield _too_many("not", [(name,) for name in excluded])
         elif not schema.get("required") and not any(name in values for name in excluded):
@@ -274,16 +259,12 @@ def _rule_problems(endpoint: Endpoint, values: Mapping[str, Any]) -> Iterator[Pr
 
 
 def _groups(schema: Schema, keyword: str) -> list[tuple[str, ...]]:
-    """Return the names of each branch. The validator handles keywords with branches of another form."""
-    return [tuple(part["required"]) for part in schema[keyword]] if keyword in _rule_keywords(schema) else []
-
-
-def _excluding_groups(schema: Schema) -> list[tuple[str, ...]]:
-    return [tuple(schema["not"]["required"])] if "not" in _rule_keywords(schema) else []
-
-
-def _is_group(branch: Any) -> bool:
-    return isinstance(branch, Mapping) and set(branch) == {"required"}
+    """Return the names of each branch; none if one has another form, which the validator handles."""
+    found = schema.get(keyword, [])
+    branches = found if isinstance(found, list) else [found]
+    if not all(isinstance(part, Mapping) and set(part) == {"required"} for part in branches):
+        return []
+    return [tuple(part["required"]) for part in branches]
 
 
 def _count_given(groups: list[tuple[str, ...]], values: Mapping[str, Any]) -> int:
