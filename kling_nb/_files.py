@@ -72,12 +72,9 @@ def temporary_path(path: Path) -> Path:
 
 
 def place(temporary: Path, final: Path, *, link: Callable[[Path, Path], None] = os.link) -> None:
-    """Give a complete file a second name without replacing a file. The caller removes the first name.
+    """Give a complete file a second name in its folder. The caller removes the first name.
 
-    Args:
-        temporary: A complete file in the same folder.
-        final: Its final path.
-        link: Makes a hard link, or raises OSError if the disk has none.
+    `link` makes a hard link, or raises OSError if the disk has none.
 
     Raises:
         FileExistsError: `final` exists. It stays unchanged.

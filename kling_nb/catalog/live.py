@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 
-from kling_nb._files import write_file
+from kling_nb._files import parse_object, write_file
 from kling_nb._lazy import jsonschema_rs
 from kling_nb.catalog import Endpoint, shipped
 from kling_nb.catalog.endpoint import Price, price_of_unit
@@ -70,6 +70,7 @@ class EndpointBook:
         self._folder = folder
         self._fetch = fetch
         self._copies = copies
+        self._folders = [folder, copies] if copies else [folder]
         self._read: dict[Path, _Stored] = {}
         self._failed: dict[str, float] = {}
 
@@ -88,13 +89,13 @@ class EndpointBook:
             UsageError: `refresh` is set for an endpoint of the package.
         """
         found = shipped.find(name)
-        if found is not None and not found.has_schema:
-            return self.find_newer(found, refresh=refresh, fetch=fetch)
         if found is None:
             endpoint_id = str(name).strip().strip("/")
             if not _ID.fullmatch(endpoint_id) or len(endpoint_id) > _LONGEST:
                 raise shipped.unknown_endpoint(name)
             return self._find_live(endpoint_id, refresh=refresh, fetch=fetch)
+        if not found.has_schema:
+            return self.find_newer(found, refresh=refresh, fetch=fetch)
         if refresh:
             raise UsageError(
                 f"The schema of {found.short_name} comes with kling_nb and is not fetched. Nothing was sent.",
@@ -103,13 +104,9 @@ class EndpointBook:
         return found
 
     def find_newer(self, known: Endpoint, *, refresh: bool = False, fetch: bool = True) -> Endpoint:
-        """Return an endpoint of the package with its live schema.
+        """Return an endpoint of the package with its live schema. It raises as `find`.
 
         Without `fetch` it is returned as it is, if no schema is stored.
-
-        Raises:
-            UnknownEndpoint: The schema could not be read.
-            UnreachableError: `refresh` is set and fal did not answer.
         """
         try:
             live = self._find_live(known.id, refresh=refresh, fetch=fetch)
@@ -123,16 +120,12 @@ class EndpointBook:
 
     def all(self, word: str | None = None) -> tuple[Endpoint, ...]:
         """Return the endpoints of the package, then the stored ones; `word` as in `shipped.endpoints`."""
-        live = (
-            entry
-            for entry in self._load_all()
-            if shipped.find(entry.id) is None and shipped.has_words(entry, word)
-        )
-        package = (
+        package = [
             entry if entry.has_schema else self.find_newer(entry, fetch=False)
             for entry in shipped.endpoints(word)
-        )
-        return (*package, *live)
+        ]
+        live = [one for one in self._load_all() if shipped.find(one.id) is None]
+        return (*package, *(one for one in live if shipped.has_words(one, word)))
 
     def _find_live(self, endpoint_id: str, *, refresh: bool, fetch: bool) -> Endpoint:
         stored = self._load(endpoint_id)
@@ -191,10 +184,9 @@ class EndpointBook:
 
     def _load(self, endpoint_id: str) -> _Stored | None:
         """Return the stored schema, or None if there is none that can be read."""
-        path = self._path(endpoint_id)
-        return self._read_file(path, endpoint_id) or (
-            self._read_file(self._copies / path.name, endpoint_id) if self._copies else None
-        )
+        name = self._path(endpoint_id).name
+        found = (self._read_file(folder / name, endpoint_id) for folder in self._folders)
+        return next(filter(None, found), None)
 
     def _read_file(self, path: Path, endpoint_id: str) -> _Stored | None:
         try:
@@ -208,15 +200,13 @@ class EndpointBook:
         return known
 
     def _load_all(self) -> Iterator[Endpoint]:
-        folders = [self._folder, *([self._copies] if self._copies else [])]
-        for name in sorted({path.name for folder in folders for path in _json_files(folder)}):
+        for name in sorted({path.name for folder in self._folders for path in _json_files(folder)}):
             stored = self._load(unquote(name.removesuffix(".json")))
             if stored is not None:
                 yield _with_notice(stored)
 
     def _is_paused(self, endpoint_id: str) -> bool:
-        failed = self._failed.get(endpoint_id)
-        return failed is not None and time.monotonic() - failed < _PAUSE_SECONDS
+        return time.monotonic() - self._failed.get(endpoint_id, -math.inf) < _PAUSE_SECONDS
 
 
 def _json_files(folder: Path) -> list[Path]:
@@ -287,9 +277,7 @@ class PriceBook:
     def with_price(self, endpoint: Endpoint, ask: AskPrice | None) -> Endpoint:
         """Return the endpoint with fal's price of today, or unchanged if there is none that can be applied.
 
-        Args:
-            endpoint: An endpoint without a price on record.
-            ask: Asks fal, if no price of today is stored. None never asks.
+        fal is asked if no price of today is stored; without `ask`, never.
         """
         known = self._asked.get(endpoint.id) or self._load(endpoint)
         if known is None or not 0 <= time.time() - known[0] < _PRICE_AGE_SECONDS:
@@ -306,8 +294,7 @@ class PriceBook:
             self._failed[endpoint.id] = time.monotonic()
             return None
         now = time.time()
-        stored = self._read()
-        stored[endpoint.id] = {"asked_at": now, "answer": answer}
+        stored = self._read() | {endpoint.id: {"asked_at": now, "answer": answer}}
         with suppress(OSError):
             self._path.parent.mkdir(mode=0o700, exist_ok=True)  # makes no home for a cache alone
             write_file(self._path, json.dumps(stored).encode(), overwrite=True)
@@ -324,11 +311,9 @@ class PriceBook:
         return self._asked[endpoint.id]
 
     def _read(self) -> dict[str, Any]:
-        try:
-            stored = json.loads(self._path.read_bytes())
-        except (OSError, ValueError, RecursionError):
-            return {}
-        return stored if isinstance(stored, dict) else {}
+        with suppress(OSError):
+            return parse_object(self._path.read_bytes()) or {}
+        return {}
 
 
 def _price(endpoint: Endpoint, asked_at: float, answer: Any) -> Price | None:

@@ -32,12 +32,7 @@ _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def from_openapi(endpoint_id: str, document: Any, *, fetched_at: str) -> Endpoint:
-    """Return the endpoint that a document describes.
-
-    Args:
-        endpoint_id: The endpoint's id. It is the short name too.
-        document: OpenAPI 3, parsed.
-        fetched_at: When fal sent it, ISO 8601.
+    """Return the endpoint that a document (OpenAPI 3, parsed) describes. Its short name is its id.
 
     Raises:
         UnreadableDocument: It is no OpenAPI document, or does not describe the input.
@@ -131,14 +126,9 @@ class _PlainSchemas:
         self._left = _MOST
 
     def plain(self, schema: Any, name: str = "", trail: Trail = ()) -> Schema:
-        """Return the plain form of a schema.
+        """Return the plain form of a schema. The name of its property helps to recognise files.
 
         The result is `{}`, which allows any value, for anything that is no schema or refers to itself.
-
-        Args:
-            schema: The schema in the document.
-            name: The property that it describes. It helps to recognise files.
-            trail: The place of the schema.
 
         Raises:
             UnreadableDocument: The document has more than `_MOST` parts.
@@ -307,9 +297,7 @@ _FORMATS = frozenset({"uri", "url", "binary", "data-url"})
 def hint_of_input(name: str, schema: Mapping[str, Any]) -> str | None:
     """Return the kind of file that a text of an input refers to, or None for a plain text.
 
-    Args:
-        name: Name of the property; for the items of a list, of the list.
-        schema: One level of its schema, without references.
+    `name` is that of the property; for the items of a list, of the list.
     """
     if schema.get("type") != "string" or "enum" in schema or "const" in schema:
         return None

@@ -72,6 +72,7 @@ class Job:
         cancelled: True if a client has cancelled it.
         answer: The reply of the result URL, once COMPLETED.
         changed: Is set at the next change, and then replaced by a new event.
+        lines: The log so far.
     """
 
     def __init__(
@@ -95,7 +96,7 @@ class Job:
         self.cancelled = False
         self.answer: Answer | None = None
         self.changed = asyncio.Event()
-        self._lines: list[LogLine] = []
+        self.lines: list[LogLine] = []
         self._started = 0.0
         self._inference_time: float | None = None
 
@@ -104,17 +105,12 @@ class Job:
         """The full endpoint id of the submission."""
         return f"{self.app}/{self.path}" if self.path else self.app
 
-    @property
-    def lines(self) -> list[LogLine]:
-        """All log lines so far."""
-        return self._lines
-
     def log(self, message: str, seconds: float | None = None, level: str = "INFO") -> None:
         """Add a line with the unix time `seconds`, by default the current time."""
         now = time.time() if seconds is None else seconds
-        if self._lines:  # Clients recognise lines by timestamp and text, so timestamps must differ.
-            now = max(now, self._lines[-1].seconds + 2e-6)
-        self._lines.append(LogLine(now, message, level))
+        if self.lines:  # Clients recognise lines by timestamp and text, so timestamps must differ.
+            now = max(now, self.lines[-1].seconds + 2e-6)
+        self.lines.append(LogLine(now, message, level))
         self.notify()
 
     def start(self) -> None:
@@ -148,7 +144,7 @@ class Job:
     def window(self) -> list[dict[str, str]]:
         """Return the log lines of the last `LOG_WINDOW` seconds."""
         oldest = time.time() - LOG_WINDOW
-        return [line.to_json() for line in self._lines if line.seconds >= oldest]
+        return [line.to_json() for line in self.lines if line.seconds >= oldest]
 
     def status(self, base: str, position: int, logs: list[dict[str, str]] | None) -> dict[str, Any]:
         """Return the status object (FAL-PROTOCOL §4): a position while queued, an error if it failed."""
@@ -190,11 +186,7 @@ def platform_error(code: int, detail: str, error_type: str, **headers: str) -> A
 
 
 def parse_body(body: bytes) -> Any:
-    """Return the JSON value of a body; `{}` for an empty body.
-
-    Raises:
-        ValueError: It is no JSON.
-    """
+    """Return the JSON value of a body, `{}` for an empty one, or raise `ValueError`."""
     return json.loads(body) if body.strip() else {}
 
 

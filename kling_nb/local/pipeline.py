@@ -124,18 +124,15 @@ class Pipeline:
         files, seconds = await work
         self._store.acl |= {file.id: job.acl for file, _ in files.values() if job.acl != "allow"}
         named = {name: _file_object(file.url(self._base), output) for name, (file, output) in files.items()}
-        public = (
-            {}
-            if job.acl != "allow"
-            else {
-                file.url(self._base): {
-                    "path": str(file.path),
-                    "sha256": hashlib.sha256(output.data).hexdigest(),
-                    "measures": output.measures,
-                }
-                for file, output in files.values()
+        public = {
+            file.url(self._base): {
+                "path": str(file.path),
+                "sha256": hashlib.sha256(output.data).hexdigest(),
+                "measures": output.measures,
             }
-        )
+            for file, output in files.values()
+            if job.acl == "allow"
+        }
         return replace(_success(endpoint, order, named, seconds), files=public)
 
 

@@ -112,15 +112,13 @@ class Upload(UploadHandler):
     def check(self) -> None:
         """Check the URL and open a file for the body."""
         super().check()
-        file_id = str(self.path_args[0])
-        self.file = find_file(self, file_id)
+        self.file = find_file(self, str(self.path_args[0]))
         need_token(self, self.file)
         self.receive_to(self.services.store.part_path(self.file, secrets.token_hex(4)))
 
     def put(self, _file_id: str) -> None:
         """Store the file and reply 200."""
-        path = self.received_file()
-        path.replace(self.file.path)
+        self.received_file().replace(self.file.path)
         self.reply({})
 
 
@@ -131,8 +129,7 @@ class TokenUpload(UploadHandler):
         """Check the token and open a file for the body."""
         super().check()
         need_token(self)
-        headers = self.request.headers
-        self.file = self.services.store.reserve(headers.get("X-Fal-File-Name"), headers.get("Content-Type"))
+        self.file = reserve_file(self)
         self.receive_to(self.services.store.part_path(self.file, "upload"))
 
     def post(self) -> None:
@@ -147,8 +144,7 @@ class TokenMultipart(JsonHandler):
     def post(self) -> None:
         """Reply with the URL of the file and the id of the upload."""
         need_token(self)
-        headers = self.request.headers
-        file = self.services.store.reserve(headers.get("X-Fal-File-Name"), headers.get("Content-Type"))
+        file = reserve_file(self)
         self.reply({"access_url": file.url(self.services.base), "uploadId": secrets.token_hex(8)})
 
 
@@ -192,6 +188,12 @@ class Complete(JsonHandler):
             raise _too_large()
         await asyncio.to_thread(store.join, file, parts)
         self.reply({"access_url": file.url(self.services.base)})
+
+
+def reserve_file(handler: GuardedHandler) -> StoredFile:
+    """Register the file that the headers of a request announce."""
+    headers = handler.request.headers
+    return handler.services.store.reserve(headers.get("X-Fal-File-Name"), headers.get("Content-Type"))
 
 
 def find_file(handler: GuardedHandler, file_id: str) -> StoredFile:

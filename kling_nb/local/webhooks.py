@@ -24,11 +24,8 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 
-FIRST_SECONDS = 15.0
-"""Timeout of the first try."""
-
-LATER_SECONDS = 120.0
-"""Timeout of each later try."""
+FIRST_SECONDS, LATER_SECONDS = 15.0, 120.0
+"""Timeouts of the first try, and of each later one."""
 
 PAUSES = tuple(7.0 * 2**n for n in range(10))
 """Seconds before each of the ten further tries at speed 1: two hours in all."""

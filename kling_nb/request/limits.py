@@ -244,11 +244,8 @@ _WORDS = {
 def breaches(place: Place, found: Measures, *, rehearsal: bool = False) -> list[Breach]:
     """Return the limits that a file breaks.
 
-    Args:
-        place: The place of the file.
-        found: Its measures.
-        rehearsal: True for the local preview server, whose own videos may have too few pixels: the ones
-            that they stand for have enough.
+    In a `rehearsal`, for the local preview server, its own videos may have too few pixels: the ones that they
+    stand for have enough.
     """
     broken = []
     if place.formats and found.format and found.format not in place.formats:
@@ -296,11 +293,8 @@ def _measure_input(place: Place, file: LocalFile | None) -> tuple[Measures | Non
     """Return the measures of a file or a data URI, None for a URL, and its name in words."""
     if file is not None:
         return measure_file(file), quote(file.name, 90)
-    if is_data_uri(place.value):
-        try:
-            data = parse_data_uri(place.value).data
-        except DataUriError:  # The check of the input has reported it.
-            return None, ""
+    with suppress(DataUriError):  # A URL is none, and the check of the input has reported a broken one.
+        data = parse_data_uri(place.value).data
         return measure(BytesIO(data), len(data)), "the data URI"
     return None, ""
 
@@ -327,11 +321,7 @@ def conform(place: Place, slot: MediaSlot, media: str | LocalFile, how: str) -> 
     The hash of a new one is made from that of the file and from the recipe. So it stays the same if another
     version of Pillow or FFmpeg writes other bytes. A clip is converted when it is uploaded (`job.inputs`).
 
-    Args:
-        place: The place of the file, with its limits.
-        slot: The same place, for messages.
-        media: The file, or its URL or data URI.
-        how: One of `FITS`.
+    `media` is the file, or its URL or data URI; `slot` is the place of the file again, for messages.
 
     Raises:
         InvalidValue: It is an image that cannot be decoded.
@@ -467,14 +457,13 @@ def _target(limits: Mapping[str, float], width: int, height: int, how: str) -> t
         math.sqrt(limits.get("max_area", math.inf) / (wide * tall)),
     )
     factor = max(need, min(room, 1.0))
-    size = [max(1, round(wide * factor)), max(1, round(tall * factor))]
-    least = [math.ceil(limits.get(name, 0)) for name in ("min_width", "min_height")]
-    size = [max(pair) for pair in zip(size, least, strict=True)]
-    while size[0] / size[1] > high:  # Rounding must not break the ratio again.
-        size[1] += 1
-    while size[0] / size[1] < low:
-        size[0] += 1
-    return size[0], size[1]
+    width = max(1, round(wide * factor), math.ceil(limits.get("min_width", 0)))
+    height = max(1, round(tall * factor), math.ceil(limits.get("min_height", 0)))
+    while width / height > high:  # Rounding must not break the ratio again.
+        height += 1
+    while width / height < low:
+        width += 1
+    return width, height
 
 
 def _even_target(place: Place, width: int, height: int, how: str) -> tuple[int, int]:
@@ -491,19 +480,12 @@ def _even_target(place: Place, width: int, height: int, how: str) -> tuple[int, 
 def _encode(image: Image, lossless: bool, limits: Mapping[str, float]) -> tuple[str, bytes]:
     """Return the suffix and bytes of an image: PNG if `lossless` and small enough, else JPEG."""
     most = limits.get("max_file_size", math.inf)
-    data = b""
     if lossless:
-        data = _bytes(image, "PNG")
-        if len(data) <= most:
-            return "png", data
+        image.save(buffer := BytesIO(), "PNG")
+        if buffer.tell() <= most:
+            return "png", buffer.getvalue()
     for quality in (95, 88, 80, 70):
-        data = _bytes(image.convert("RGB"), "JPEG", quality=quality)
-        if len(data) <= most:
+        image.convert("RGB").save(buffer := BytesIO(), "JPEG", quality=quality)
+        if buffer.tell() <= most:
             break
-    return "jpg", data
-
-
-def _bytes(image: Image, form: str, **options: Any) -> bytes:
-    buffer = BytesIO()
-    image.save(buffer, form, **options)
-    return buffer.getvalue()
+    return "jpg", buffer.getvalue()

@@ -36,11 +36,9 @@ _ALSO = "A PIL image, a NumPy array, an open file or an earlier result is accept
 def read_media(slot: MediaSlot, value: Any) -> str | LocalFile:
     """Return the URL as a text, or the local file.
 
-    Args:
-        slot: The place in the input.
-        value: URL, data URI, path (text or `os.PathLike`), bytes, a Pillow image, a NumPy array (see
-            `_read_pixels`), a file open for reading bytes (see `_read_open_file`), an earlier result such
-            as a `Video` (anything with a `path`), or a `LocalFile` of an earlier request.
+    The value may be a URL, a data URI, a path (text or `os.PathLike`), bytes, a Pillow image or NumPy array
+    (see `_read_pixels`), a file open for reading bytes (see `_read_open_file`), an earlier result such as a
+    `Video` (anything with a `path`), or a `LocalFile` of an earlier request.
 
     Raises:
         InvalidValue: It is none of these, or the slot does not accept it.
@@ -114,10 +112,8 @@ def media_text(media: str | LocalFile, value: Any) -> str:
 def for_upload(value: Any, content_type: str | None = None, *, read_later: bool = False) -> str | LocalFile:
     """Return the file to upload, of any kind. A URL that fal can fetch is returned unchanged.
 
-    Args:
-        value: As for `read_media`.
-        content_type: MIME type to declare; by default recognised by the content, else by the name.
-        read_later: True if a file on disk may have no hash yet (see `LocalFile.with_hash`).
+    `content_type` is by default recognised by the content, else by the name. With `read_later`, a file on
+    disk may have no hash yet (see `LocalFile.with_hash`).
 
     Raises:
         MediaInputError: It cannot be read, is empty, or its content contradicts its name or `content_type`.
@@ -129,19 +125,18 @@ def for_upload(value: Any, content_type: str | None = None, *, read_later: bool 
             if _scheme_of(media) != "data":
                 return media
             media = LocalFile.from_bytes(_check_url_or_data(slot, media), slot)
-        return media if content_type is None else _with_type(slot, media, content_type.strip().lower())
+        if content_type is None:
+            return media
+        content_type = content_type.strip().lower()
+        declared, found = content_type.partition("/")[0], media.content_type.partition("/")[0]
+        if declared in NOUNS and found in NOUNS and declared != found:
+            raise slot.error(
+                f"{slot.name}: {quote(media.name)} is {NOUNS[found]}, not {quote(content_type)}",
+                "Leave content_type out: the content is enough.",
+            )
+        return replace(media, content_type=content_type)
     except InvalidValue as error:
         raise input_error([error.problem]) from None
-
-
-def _with_type(slot: MediaSlot, file: LocalFile, content_type: str) -> LocalFile:
-    declared, found = content_type.partition("/")[0], file.content_type.partition("/")[0]
-    if declared in NOUNS and found in NOUNS and declared != found:
-        raise slot.error(
-            f"{slot.name}: {quote(file.name)} is {NOUNS[found]}, not {quote(content_type)}",
-            "Leave content_type out: the content is enough.",
-        )
-    return replace(file, content_type=content_type)
 
 
 # -- URLs and data URIs ----------------------------------------------------------
@@ -160,10 +155,7 @@ def _scheme_of(text: str) -> str:
 
 
 def _check_url_or_data(slot: MediaSlot, text: str) -> bytes:
-    """Check a URL or data URI without using the network.
-
-    Returns:
-        The content of a data URI; no bytes for a URL.
+    """Check a URL or data URI without using the network. Return the content of a data URI, else no bytes.
 
     Raises:
         InvalidValue: A relative URL, a data URI that does not decode or has the wrong kind, or a scheme
@@ -242,11 +234,7 @@ def is_data_uri(text: str) -> bool:
 
 
 def parse_data_uri(text: str) -> DataUri:
-    """Decode a data URI.
-
-    Raises:
-        DataUriError: It has no comma, or its content does not decode.
-    """
+    """Decode a data URI, or raise `DataUriError`."""
     head, comma, payload = text[len("data:") :].partition(",")
     if not is_data_uri(text):
         raise DataUriError(f"without data: in front: {quote(text)}")
@@ -262,11 +250,7 @@ def parse_data_uri(text: str) -> DataUri:
 
 
 def decode_base64(payload: str) -> bytes:
-    """Decode base64 that may contain white space and percent escapes.
-
-    Raises:
-        DataUriError: It does not decode.
-    """
+    """Decode base64 that may contain white space and percent escapes, or raise `DataUriError`."""
     try:
         return base64.b64decode("".join(unquote(payload).split()), validate=True)
     except binascii.Error as error:
@@ -391,12 +375,9 @@ def _read_pixels(slot: MediaSlot, value: Any) -> LocalFile | None:
     """Return an image from memory as a PNG file, or None if the value is no image.
 
     The file has the pixels only, as a notebook shows them. Camera position and colour profile are left out.
-
-    Args:
-        slot: The place in the input.
-        value: A Pillow image, or an array of bytes (`uint8`) or anything that NumPy can read as one: RGB or
-            RGBA of shape (height, width, 3) or (height, width, 4), grey of shape (height, width) or
-            (height, width, 1).
+    The value is a Pillow image, or an array of bytes (`uint8`) or anything that NumPy can read as one: RGB or
+    RGBA of shape (height, width, 3) or (height, width, 4), grey of shape (height, width) or (height, width,
+    1).
 
     Raises:
         InvalidValue: It has no pixels, values that are not bytes, another shape or a mode that PNG does
@@ -535,15 +516,13 @@ def _remedy(array: NDArray[Any], name: str) -> str:
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         return f"Some values are not finite: numpy.nan_to_num({name}) first."
     low, high = float(array.min()), float(array.max())
-    is_float = array.dtype.kind == "f"
-    for bottom, top, code in (
-        (0, 1, f"({name} * 255).round().astype('uint8')" if is_float else f"({name} * 255).astype('uint8')"),
-        (-1, 1, f"(({name} + 1) * 127.5).round().astype('uint8')" if is_float else ""),
-        (0, 255, f"{name}.round().astype('uint8')" if is_float else f"{name}.astype('uint8')"),
-        (0, _BRIGHTEST, "" if is_float else f"({name} // 257).astype('uint8')"),
-    ):
-        if code and bottom <= low and high <= top:
-            return f"For values from {bottom} to {top}: {code}."
+    ranges = [(0, 1, f"({name} * 255)"), (0, 255, name), (0, _BRIGHTEST, f"({name} // 257)")]
+    if array.dtype.kind == "f":
+        ranges = [ranges[0], (-1, 1, f"(({name} + 1) * 127.5)"), ranges[1]]
+        ranges = [(bottom, top, f"{scaled}.round()") for bottom, top, scaled in ranges]
+    for bottom, top, scaled in ranges:
+        if bottom <= low and high <= top:
+            return f"For values from {bottom} to {top}: {scaled}.astype('uint8')."
     return (
         f"Its values are from {low:g} to {high:g}. Scale them to 0 to 255: "
         f"(({name} - {low:g}) * (255 / {max(high - low, 1):g})).astype('uint8')."

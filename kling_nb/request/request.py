@@ -149,14 +149,13 @@ class VideoRequest:
         Files by URL have no known length.
         """
         for kind in ("video", "audio"):
-            found = [
-                place
+            files = [
+                self.files.get(dotted_path(place.path))
                 for place in places(self.endpoint.input_schema, self.input)
                 if place.schema["x-fal-media"] == kind
             ]
-            files = [self.files.get(dotted_path(place.path)) for place in found]
             lengths = [measure_file(file).values.get("duration") if file else None for file in files]
-            if found:
+            if lengths:
                 return None if None in lengths else sum(length for length in lengths if length)
         return None
 
@@ -208,7 +207,7 @@ class VideoRequest:
         """Return endpoint and input as plain JSON. Local files are path texts."""
         return {"endpoint": self.endpoint.id, "input": copy.deepcopy(dict(self.input))}
 
-    def body(self, uploaded: Mapping[str, str]) -> dict[str, Any]:
+    def body(self, uploaded: Mapping[str, Any]) -> dict[str, Any]:
         """Return the body that is sent: the input, with a URL in the place of each local file.
 
         Args:
@@ -328,11 +327,7 @@ def build_request(
     parameters: Mapping[str, Any],
     fit: str | None = None,
 ) -> VideoRequest:
-    """Make a request from the arguments of a call.
-
-    Raises:
-        InputError: The input is wrong.
-    """
+    """Make a request from the arguments of a call, or raise `InputError`."""
     if fit is not None and not (isinstance(fit, str) and fit in FITS):
         raise InputError(
             f"fit is {quote(fit)}.", remedy=f"It must be {listing(FITS, 'or')}.", parameter="fit"
@@ -362,16 +357,12 @@ def prompt_of(given: Mapping[str, Any], default: str = "") -> str:
 
 
 def as_recorded(request: VideoRequest, fingerprint: str, stored: Mapping[str, Any]) -> VideoRequest:
-    """Return the request that an earlier version made of the same call.
+    """Return the request that an earlier version made of the same call, under its own fingerprint.
 
-    Args:
-        request: The request as this version makes it.
-        fingerprint: The earlier fingerprint.
-        stored: The input in the ledger or sidecar, in which files are marks.
+    `stored` is the input in the ledger or sidecar, in which files are marks.
     """
     data = copy.deepcopy(dict(stored))
-    marks = {path: {"sha256": file.sha256, "name": file.name} for path, file in request.files.items()}
-    files = {path: file for path, file in request.files.items() if _at(data, path) == marks[path]}
+    files = {path: file for path, file in request.files.items() if _at(data, path) == _mark(file)}
     for path in files:
         _put(data, path, _at(request.input, path))
     return replace(request, input=MappingProxyType(data), files=files, earlier=(), recorded=fingerprint)
@@ -379,18 +370,18 @@ def as_recorded(request: VideoRequest, fingerprint: str, stored: Mapping[str, An
 
 def stored_input(request: VideoRequest) -> Mapping[str, Any]:
     """Return the input for ledger and sidecar, with the hash and name of each local file."""
-    marks: dict[str, Any] = {
-        name: {"sha256": file.sha256, "name": file.name} for name, file in request.files.items()
-    }
-    return request.body(marks)
+    return request.body({path: _mark(file) for path, file in request.files.items()})
+
+
+def _mark(file: LocalFile) -> dict[str, str]:
+    return {"sha256": file.sha256, "name": file.name}
 
 
 def image_endpoint(named: Endpoint, find: Callable[[str], Endpoint]) -> Endpoint:
     """Return the endpoint for a call with an image: `named`, or its image-to-video counterpart.
 
-    Args:
-        named: The endpoint that the user named. It is returned if it takes an image or has no counterpart.
-        find: Finds an endpoint that does not come with the package.
+    `named` is returned if it takes an image or has no counterpart. `find` finds an endpoint that does not
+    come with the package.
     """
     counterpart = named.id.replace("text-to-video", "image-to-video")
     if counterpart == named.id or _image_parameters(named):
@@ -437,11 +428,7 @@ def _prompt_parameter(chosen: Endpoint) -> str:
 
 
 def start_parameter(chosen: Endpoint) -> str:
-    """Return the name of the schema's first image parameter that is neither an end image nor a mask.
-
-    Raises:
-        InputError: The endpoint takes no such image.
-    """
+    """Return the name of the schema's first image parameter that is neither an end image nor a mask."""
     for name in _image_parameters(chosen):
         if not _NOT_START & set(name.split("_")):
             return name
