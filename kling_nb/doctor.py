@@ -174,7 +174,8 @@ def _route(settings: Settings) -> Iterator[Finding]:
             "SOCKS", socks if needs_socks else None, f"socksio is {'' if socks else 'not '}installed"
         )
         connection_options(url, route)
-        yield Finding("Certificates", True, certificate_source(route) or "those of the package certifi")
+        trusted = " ".join(certificate_source(route)).strip() or "those of the package certifi"
+        yield Finding("Certificates", True, trusted)
     except KlingError as fault:
         yield Finding("Route", False, str(fault).replace("\n", " "))
 

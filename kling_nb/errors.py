@@ -146,12 +146,7 @@ class TableError(UsageError):
 
     @classmethod
     def of(cls, source: str, problems: Iterable[TableProblem]) -> TableError:
-        """Return the error about a table.
-
-        Args:
-            source: Its file name.
-            problems: What is wrong.
-        """
+        """Return the error about a table. `source` is its file name."""
         found = tuple(problems)
         shown = [" ".join(str(one).split())[:300] for one in found[:_SHOWN_PROBLEMS]]
         if more := len(found) - len(shown):

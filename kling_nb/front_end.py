@@ -97,11 +97,8 @@ def progress_line(
 ) -> Iterator[OnProgress]:
     """Give the function that reports progress: the user's, or one that rewrites a line.
 
-    Args:
-        what: What is made, or of what: "3 shots".
-        on_progress: The user's function, or None.
-        verbs: What is done and what was done: "Joining" and "Joined".
-        after: Seconds of work before the line appears.
+    The line has one of two `verbs`, such as "Joining" and "Joined", and what is made, or of what ("3 shots").
+    It appears after so many seconds of work.
     """
     started = time.monotonic()
     lines: list[Callable[[str], None]] = []

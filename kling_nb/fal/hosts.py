@@ -99,9 +99,15 @@ class Hosts:
     route: Route = field(default_factory=Route)
 
     def __post_init__(self) -> None:
-        bases = {"queue": self.queue, "rest": self.rest, "api": self.api, "schema": self.schema}
-        for name, url in bases.items():
-            _check_base(f"{name}_url", url)
+        for name in ("queue", "rest", "api", "schema"):
+            url = getattr(self, name)
+            scheme, host, _ = _origin(url)
+            if host and (scheme == "https" or (scheme == "http" and host in LOOPBACK)):
+                continue
+            raise UsageError(
+                f"{name}_url must be an https URL (plain http only for this machine), not {url!r}.",
+                remedy="Leave it unset to use fal's own hosts.",
+            )
 
     @property
     def queues(self) -> tuple[str, ...]:
@@ -173,13 +179,3 @@ def _origin(url: str) -> tuple[str, str | None, int | None]:
         return "", None, None
     odd = not url.isprintable() or not parts.netloc.isascii() or set(parts.netloc) & set(" @\\")
     return ("", None, None) if odd else (parts.scheme, host, port)
-
-
-def _check_base(name: str, url: str) -> None:
-    scheme, host, _ = _origin(url)
-    if host and (scheme == "https" or (scheme == "http" and host in LOOPBACK)):
-        return
-    raise UsageError(
-        f"{name} must be an https URL (plain http only for this machine), not {url!r}.",
-        remedy="Leave it unset to use fal's own hosts.",
-    )

@@ -225,7 +225,7 @@ def connection_options(url: str, route: Route) -> dict[str, Any]:
     """
     proxy = proxy_for(url, route)
     encrypted = url.startswith("https:") or (proxy is not None and proxy.url.startswith("https:"))
-    trusted = _certificates(*_certificate_source(route)) if encrypted else _no_certificates()
+    trusted = _certificates(*certificate_source(route)) if encrypted else _no_certificates()
     if proxy is None:
         return {"verify": trusted}
     if proxy.url.startswith("socks") and find_spec("socksio") is None:
@@ -240,12 +240,8 @@ def connection_options(url: str, route: Route) -> dict[str, Any]:
         raise errors.UsageError(f"{proxy.setting} cannot be used by httpx.") from None
 
 
-def certificate_source(route: Route) -> str:
-    """Return the setting and the path of the trusted certificates, or an empty text for those of certifi."""
-    return " ".join(_certificate_source(route)).strip()
-
-
-def _certificate_source(route: Route) -> tuple[str, str]:
+def certificate_source(route: Route) -> tuple[str, str]:
+    """Return the setting and the path of the trusted certificates, or empty texts for those of certifi."""
     if route.ca_bundle:
         return "The setting ca_bundle", route.ca_bundle
     names = [name for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(name)]

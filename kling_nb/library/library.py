@@ -117,7 +117,6 @@ class Library:
             LibraryError: A file is missing or damaged.
             MediaError: The disk refuses.
         """
-        known = shared.sidecar
 
         def fetch_file(key: str, kind: str) -> Callable[[Path], str]:
             def write(path: Path) -> str:
@@ -139,7 +138,7 @@ class Library:
 
         main, *rest = shared.files
         others = dict(zip(shared.others, (fetch_file(key, "data") for key in rest), strict=True))
-        return media.add(known, fetch_file(main, known.kind), others)
+        return media.add(shared.sidecar, fetch_file(main, shared.sidecar.kind), others)
 
     def _damaged(self, shared: Shared, reason: str) -> LibraryError:
         return LibraryError(
@@ -234,11 +233,11 @@ class Library:
         Returns:
             The takes that were new, and what failed.
         """
-        local = {(take.sidecar.fingerprint, take.sidecar.sha256): take for take in media.select()}
+        local = {_identity(take.sidecar): take for take in media.select()}
 
         def pull(key: str) -> Take | None:
             shared = self.read(key)
-            here = local.get((shared.sidecar.fingerprint, shared.sidecar.sha256))
+            here = local.get(_identity(shared.sidecar))
             if here is not None:
                 merge_into(here.sidecar_path, shared.sidecar.user)
                 return None
@@ -266,17 +265,13 @@ class Library:
         found, faults = _at_once(self.read, stored)
         if faults:
             raise LibraryError(f"{faults[0][1]} Nothing was deleted.")
-        decided = {
-            (take.sidecar.fingerprint, take.sidecar.sha256)
-            for take in media.select()
-            if is_decided(take.sidecar.user)
-        }
+        decided = {_identity(take.sidecar) for take in media.select() if is_decided(take.sidecar.user)}
         old = [
             shared
             for shared in found
             if stored[shared.key].modified < before
             and not is_decided(shared.sidecar.user)
-            and (shared.sidecar.fingerprint, shared.sidecar.sha256) not in decided
+            and _identity(shared.sidecar) not in decided
         ]
         if delete:  # someone may have rated one meanwhile
             old = [shared for shared in old if not is_decided(self.read(shared.key).sidecar.user)]
@@ -326,6 +321,10 @@ def _shared(key: str, content: Mapping[str, Any] | None) -> Shared | None:
         if all(isinstance(name, str) and _MEDIA.fullmatch(str(file)) for name, file in others.items()):
             return Shared(key, Sidecar.from_json(json_object(content)), others)
     return None
+
+
+def _identity(sidecar: Sidecar) -> tuple[str, str]:
+    return sidecar.fingerprint, sidecar.sha256
 
 
 def _is_pushed(take: Take, takes: Collection[str], files: Mapping[str, Info]) -> bool:
