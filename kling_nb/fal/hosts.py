@@ -15,7 +15,6 @@ QUEUE = "https://queue.fal.run"
 REST = "https://rest.fal.ai"
 API = "https://api.fal.ai"
 SCHEMA = "https://fal.ai"
-REST_VARIABLE = "KLING_NB_REST_URL"
 BACKUP_OF = {QUEUE: "https://queue.falrun.com"}
 """fal's documented backup of its queue (FAL-PROTOCOL §1.1). A queue set by the user has none."""
 

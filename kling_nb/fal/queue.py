@@ -93,7 +93,8 @@ class QueueClient:
     ) -> AcceptedRequest:
         """Send one request, once.
 
-        It is tried again, on the backup host, only if no byte of the request was sent.
+        It is tried again, on the backup host, only if no byte of the request was sent. fal also delivers the
+        result to `webhook_url` (FAL-PROTOCOL §8).
 
         Raises:
             UnreachableError: No connection. Nothing was sent.

@@ -252,11 +252,7 @@ class Wire:
         return await self._retry(url, ask)
 
     async def put(
-        self,
-        url: str,
-        make_body: Callable[[], Body],
-        content_type: str,
-        token: Mapping[str, str],
+        self, url: str, make_body: Callable[[], Body], content_type: str, token: Mapping[str, str]
     ) -> httpx.Response:
         """Send bytes to the storage host. Each try makes a new body."""
 

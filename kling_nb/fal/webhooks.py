@@ -27,7 +27,7 @@ from kling_nb import errors
 from kling_nb._files import write_file
 from kling_nb._lazy import httpx, lazy
 from kling_nb.errors import UnreachableError, UsageError, WebhookRejected
-from kling_nb.fal.hosts import LOOPBACK, REST, REST_VARIABLE, Hosts, Route
+from kling_nb.fal.hosts import LOOPBACK, REST, Hosts, Route
 from kling_nb.fal.replies import from_error_text, from_response, text_or_none
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def set_key_source(source: Callable[[], KeySource]) -> None:
 
 def _environment_source() -> KeySource:
     """Return the key source for a receiver that uses nothing else of the package."""
-    return KeySource(Hosts(rest=os.environ.get(REST_VARIABLE, "").strip() or REST).rest)
+    return KeySource(Hosts(rest=os.environ.get("KLING_NB_REST_URL", "").strip() or REST).rest)
 
 
 _source: Callable[[], KeySource] = _environment_source

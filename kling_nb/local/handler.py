@@ -11,7 +11,7 @@ from typing import Any
 from tornado.web import HTTPError, RequestHandler, stream_request_body
 
 from kling_nb.local.files import FileStore
-from kling_nb.local.job import Job, JobQueue, parse_body
+from kling_nb.local.job import JobQueue, parse_body
 from kling_nb.local.webhooks import Webhooks
 
 LARGEST_JSON = 10 << 20
@@ -38,15 +38,15 @@ class Settings:
         list_finished: True if the list has only finished requests.
     """
 
-    host: str = "127.0.0.1"
-    port: int = 0
-    key: str | None = None
-    speed: float = 1.0
-    folder: Path | None = None
-    workers: int = 1
-    ping: float = 15.0
-    list_by: str = "sent"
-    list_finished: bool = False
+    host: str
+    port: int
+    key: str | None
+    speed: float
+    folder: Path | None
+    workers: int
+    ping: float
+    list_by: str
+    list_finished: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,12 +239,3 @@ def announced_length(handler: RequestHandler) -> int:
 
 def _too_large() -> ErrorReply:
     return ErrorReply(413, f"Body larger than {LARGEST_JSON} bytes")
-
-
-def find_job(handler: GuardedHandler, app: str, request_id: str, missing: dict[str, Any]) -> Job:
-    """Return the job of a path, or raise `ErrorReply` (404) with the body `missing`."""
-    job = handler.services.queue.find(app, request_id)
-    if job is None:
-        raise ErrorReply(404, missing)
-    handler.set_header("x-fal-request-id", job.id)
-    return job

@@ -8,18 +8,17 @@ import json
 import math
 import secrets
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError
 
 from kling_nb.catalog.endpoint import split_app
 from kling_nb.catalog.shipped import endpoints
-from kling_nb.local.handler import ErrorReply, JsonHandler, find_job
+from kling_nb.local.handler import ErrorReply, JsonHandler
 from kling_nb.local.job import Job, parse_body
 
 _TRUE = frozenset({"1", "true", "True", "yes"})
-_UNKNOWN: dict[str, Any] = {"status": "NOT_FOUND"}
 
 
 class Submit(JsonHandler):
@@ -86,13 +85,27 @@ class Submit(JsonHandler):
         return seconds
 
 
-class Status(JsonHandler):
+class JobHandler(JsonHandler):
+    """A route below the URL of a request. `missing` is its reply if there is no such request."""
+
+    missing: ClassVar[dict[str, Any]] = {"status": "NOT_FOUND"}
+
+    def find_job(self, app: str, request_id: str) -> Job:
+        """Return the job of the path, or raise `ErrorReply`: 401 without the key, 404 if there is none."""
+        self.need_key(app)
+        job = self.services.queue.find(app, request_id)
+        if job is None:
+            raise ErrorReply(404, self.missing)
+        self.set_header("x-fal-request-id", job.id)
+        return job
+
+
+class Status(JobHandler):
     """`GET …/requests/{id}/status`."""
 
     def get(self, app: str, request_id: str) -> None:
         """Reply 202 while the job is queued or running, 200 after its end."""
-        self.need_key(app)
-        job = find_job(self, app, request_id, _UNKNOWN)
+        job = self.find_job(app, request_id)
         logs = job.window() if wants_logs(self) else None
         body = job.status(self.services.base, self.services.queue.position(job), logs)
         self.reply(body, 200 if job.state == "COMPLETED" else 202)
@@ -103,7 +116,7 @@ NEWS_SECONDS, POSITION_SECONDS = 0.5, 2.0
 millisecond."""
 
 
-class StatusStream(JsonHandler):
+class StatusStream(JobHandler):
     """`GET …/requests/{id}/status/stream`: server-sent events (FAL-PROTOCOL §5)."""
 
     async def get(self, app: str, request_id: str) -> None:
@@ -113,8 +126,7 @@ class StatusStream(JsonHandler):
         `result=1`, which only kling_nb sends to its own server, COMPLETED has the result, too, and the paths
         of its files: two requests fewer for each preview.
         """
-        self.need_key(app)
-        job = find_job(self, app, request_id, _UNKNOWN)
+        job = self.find_job(app, request_id)
         self.set_header("Content-Type", "text/event-stream; charset=utf-8")
         self.set_header("Cache-Control", "no-cache")
         with contextlib.suppress(StreamClosedError):
@@ -157,13 +169,14 @@ class StatusStream(JsonHandler):
                 await self.flush()
 
 
-class Result(JsonHandler):
+class Result(JobHandler):
     """`GET …/requests/{id}`: the result (FAL-PROTOCOL §6)."""
+
+    missing: ClassVar[dict[str, Any]] = {"detail": "Request not found"}
 
     def get(self, app: str, request_id: str) -> None:
         """Reply with the job's answer, or 400 while it is unfinished."""
-        self.need_key(app)
-        job = find_job(self, app, request_id, {"detail": "Request not found"})
+        job = self.find_job(app, request_id)
         answer = job.answer
         if answer is None:
             body = {
@@ -182,13 +195,12 @@ class Result(JsonHandler):
         self.reply(answer.body, answer.code)
 
 
-class Cancel(JsonHandler):
+class Cancel(JobHandler):
     """`PUT …/requests/{id}/cancel`."""
 
     def put(self, app: str, request_id: str) -> None:
         """Reply 200 for a queued job, 202 for a running one, 400 after its end."""
-        self.need_key(app)
-        job = find_job(self, app, request_id, _UNKNOWN)
+        job = self.find_job(app, request_id)
         code, word = self.services.queue.cancel(job)
         self.reply({"status": word}, code)
 
