@@ -667,7 +667,7 @@ def test_where_there_is_no_cell_it_is_shown_why(page):
 
 
 def test_twenty_finished_widgets_hold_at_most_two_sources(page):
-    page.add_style_tag(content=".jp-OutputArea { zoom: 0.04 }")  # all of them in sight
+    page.add_style_tag(content=".jp-OutputArea { zoom: 0.03 }")  # all of them in sight
     page.evaluate(
         """async ([done, film]) => { window.models = [];
           for (let i = 0; i < 20; i++) { const one = makeModel(); models.push(one);
