@@ -90,7 +90,8 @@ export function shotTools(live, place) {
     }
     const number = live.shots.findIndex(({ cell }) => cell === drawn?.cells[0]);
     write(name, here < 0 ? "" : `Shot ${here + 1}`);
-    write(named, number < 0 ? "" : `Shot ${number + 1}`);
+    // A shot that got another take has another cell; who writes about it still sees the one before.
+    if (number >= 0 || !writing()) write(named, number < 0 ? "" : `Shot ${number + 1}`);
     for (const one of buttons) one.disabled = !live.connected || !shot;
     whole.disabled ||= shot?.in == null && shot?.out == null;
     earlier.disabled ||= here < 1;

@@ -102,7 +102,7 @@ export function mount(el, live) {
   const known = new Map();
   /** @type {{play: ReturnType<typeof inSequence>, strip: HTMLElement} | null} */
   let shots = null;
-  const monitor = { node: element("div", "sw-monitor"), go: goTo };
+  const monitor = { node: div("sw-monitor"), go: goTo };
   function goTo(/** @type {number} */ cell) {
     void shots?.play.go(tiles.findIndex(({ index }) => index === cell));
   }
@@ -245,14 +245,13 @@ function header(live) {
   const chip = stateChip();
   const place = span("chip-place", chip.node);
   const title = span("title");
-  const badge = element("span", "badge", { hidden: true }, LOCAL_PREVIEW);
+  const badge = span("badge", LOCAL_PREVIEW);
   const facts = element("span", "time", { role: "status" });
   const cancel = button("Cancel all", () => void live.cancel(), "sw-cancel");
   const start = button("Start", () => {}, "primary");
   start.onclick = ({ detail }) => void (detail > 1 || live.start());
   const note = element("div", "why", {
     role: "status",
-    hidden: true,
     "data-state": "UNCERTAIN",
   });
   const contact = menu("Contact sheet ▾", "Contact sheet", () => [
