@@ -189,8 +189,8 @@ def _bills_input(price: Price, resolved: Mapping[str, Any]) -> bool:
 def _audio_variant(price: Price, resolved: Mapping[str, Any]) -> str:
     """Return the name of the rate for the audio of a request: audio with voices of one's own costs more."""
     audio = resolved.get("generate_audio", "")
-    has_voice = _has(resolved, lambda name: name in {"voice_id", "voice_ids"})
-    if "voice_control" in price.variants and audio is not False and has_voice:
+    sells_voices = "voice_control" in price.variants and audio is not False
+    if sells_voices and _has(resolved, lambda name: name in {"voice_id", "voice_ids"}):
         return "voice_control"
     return {True: "audio_on", False: "audio_off"}.get(audio, "")
 

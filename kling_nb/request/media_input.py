@@ -376,8 +376,7 @@ def _read_pixels(slot: MediaSlot, value: Any) -> LocalFile | None:
 
     The file has the pixels only, as a notebook shows them. Camera position and colour profile are left out.
     The value is a Pillow image, or an array of bytes (`uint8`) or anything that NumPy can read as one: RGB or
-    RGBA of shape (height, width, 3) or (height, width, 4), grey of shape (height, width) or (height, width,
-    1).
+    RGBA of shape (height, width, 3 or 4), grey of shape (height, width) or (height, width, 1).
 
     Raises:
         InvalidValue: It has no pixels, values that are not bytes, another shape or a mode that PNG does

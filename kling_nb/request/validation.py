@@ -41,7 +41,7 @@ def problems(endpoint: Endpoint, values: Mapping[str, Any]) -> tuple[Problem, ..
     broken = tuple(_json_problems(values))
     if broken:  # The validator would raise at them.
         return broken
-    rules = [group for keyword in ("oneOf", "anyOf", "not") for group in _groups(schema, keyword)]
+    rules = [group for keyword in _RULES for group in _groups(schema, keyword)]
     alternatives = frozenset(name for group in rules for name in group)
     found = [
         *_unknown_names(schema, values, (), endpoint.short_name),
@@ -53,7 +53,7 @@ def problems(endpoint: Endpoint, values: Mapping[str, Any]) -> tuple[Problem, ..
 
 
 def _schema_problems(endpoint: Endpoint, values: Mapping[str, Any]) -> Iterator[Problem]:
-    rules = _rule_keywords(endpoint.input_schema)
+    rules = [keyword for keyword in _RULES if _groups(endpoint.input_schema, keyword)]
     for error in islice(endpoint.validator.iter_errors(dict(values)), _MOST):
         if error.instance_path or error.schema_path[-1] not in rules:
             yield _problem(endpoint, error)
@@ -237,9 +237,8 @@ def _range(schema: Schema) -> str:
 # video, or a list of shots (`multi_prompt`). Each branch is `{"required": [names]}`.
 
 
-def _rule_keywords(schema: Schema) -> frozenset[str]:
-    """Return the keywords at the root with branches of that form only. `_rule_problems` checks them."""
-    return frozenset(word for word in ("oneOf", "anyOf", "not") if _groups(schema, word))
+_RULES = ("oneOf", "anyOf", "not")
+"""Keywords that `_rule_problems` checks, where all their branches have that form."""
 
 
 def _rule_problems(endpoint: Endpoint, values: Mapping[str, Any]) -> Iterator[Problem]:
