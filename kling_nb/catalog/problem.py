@@ -75,18 +75,14 @@ def input_error(problems: Sequence[Problem]) -> InputError:
     first = problems[0]
     kind = MediaInputError if first.kind == "media" else InputError
     if len(problems) == 1:
-        return kind(_clip(first.text), remedy=_clip(first.remedy), parameter=first.parameter)
-    lines = [_clip(f"{problem.text} {problem.remedy}") for problem in problems]
+        text, remedy = clip(first.text.strip(), _WIDTH), clip(first.remedy.strip(), _WIDTH)
+        return kind(text, remedy=remedy, parameter=first.parameter)
+    lines = [clip(f"{problem.text} {problem.remedy}".strip(), _WIDTH) for problem in problems]
     if len(lines) > _LINES:
         rest = [problem.parameter for problem in problems[_LINES - 1 :]]
-        lines = [*lines[: _LINES - 1], _clip(f"{len(rest)} more: {listing(rest)}.")]
+        lines = [*lines[: _LINES - 1], clip(f"{len(rest)} more: {listing(rest)}.", _WIDTH)]
     remedy = f"Correct these {len(problems)} and run it again. Nothing was sent."
     return kind("\n".join(lines), remedy=remedy, parameter=first.parameter)
-
-
-def _clip(line: str) -> str:
-    line = line.strip()
-    return line if len(line) <= _WIDTH else line[: _WIDTH - 1] + "…"
 
 
 # -- values and choices in words --------------------------------------------------
@@ -101,14 +97,18 @@ def visible(text: str) -> str:
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
+def clip(text: str, limit: int) -> str:
+    """Return a text of at most `limit` characters."""
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
 def quote(value: Any, limit: int = 60) -> str:
     """Return a value as text that the user recognises, of about `limit` characters at most."""
     if isinstance(value, str):
         return f'"{visible(value[:limit])}"' if len(value) <= limit else f'"{visible(value[:limit])}…"'
     if isinstance(value, (bytes, bytearray, memoryview)):
         return f"{len(value):,} bytes"
-    text = visible(reprlib.repr(value))
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+    return clip(visible(reprlib.repr(value)), limit)
 
 
 def listing(options: Iterable[Any], last: str = "") -> str:

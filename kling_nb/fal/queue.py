@@ -11,6 +11,7 @@ from typing import Any
 from kling_nb import errors
 from kling_nb._files import parse_object
 from kling_nb._lazy import httpx, httpx_sse
+from kling_nb.catalog.problem import clip
 from kling_nb.fal.download import Beginning, Download, connection_errors, download
 from kling_nb.fal.hosts import RequestRef, UrlName
 from kling_nb.fal.http import (
@@ -30,7 +31,6 @@ from kling_nb.fal.replies import (
     CancelOutcome,
     QueueResult,
     Status,
-    clip,
     parse_preview,
     parse_status,
     refusal,

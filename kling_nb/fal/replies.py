@@ -15,6 +15,7 @@ from typing import Any
 
 from kling_nb._lazy import httpx
 from kling_nb.catalog.endpoint import number_of
+from kling_nb.catalog.problem import clip
 from kling_nb.errors import (
     AccessDenied,
     AuthenticationError,
@@ -436,8 +437,3 @@ def _words(value: Any, depth: int = 8) -> str:
 def _one_line(text: str) -> str:
     """Return a text without line breaks and without control characters of terminals."""
     return " ".join("".join(char if char.isprintable() else " " for char in text).split())
-
-
-def clip(text: str, limit: int) -> str:
-    """Return a text of at most `limit` characters."""
-    return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -21,7 +21,7 @@ from tornado.httpclient import AsyncHTTPClient
 from kling_nb._lazy import jsonschema_rs
 from kling_nb.catalog import Endpoint
 from kling_nb.catalog.endpoint import number_of
-from kling_nb.catalog.problem import ValuePath
+from kling_nb.catalog.problem import ValuePath, clip
 from kling_nb.local.files import FileStore
 from kling_nb.local.job import Answer
 from kling_nb.request.limits import Breach, Measures, Place, breaches, measure
@@ -388,7 +388,7 @@ def _alternatives(parts: Sequence[Mapping[str, Any]]) -> str:
 def _short(value: Any) -> Any:
     """Return `value` with its long texts cut, because the reply need not repeat a data URI."""
     if isinstance(value, str):
-        return value if len(value) <= _LONGEST_TEXT else value[: _LONGEST_TEXT - 1] + "…"
+        return clip(value, _LONGEST_TEXT)
     if isinstance(value, Mapping):
         return {name: _short(part) for name, part in value.items()}
     return [_short(part) for part in value] if isinstance(value, list) else value
