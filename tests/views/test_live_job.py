@@ -182,6 +182,7 @@ def test_a_preview_is_made_with_kling_at_the_price_that_is_shown_and_only_by_a_c
         expect(job.get_by_role("button", name="Take 2,")).to_have_attribute("aria-pressed", "true")
         expect(job.get_by_role("button", name="Take 1, 1 · preview,")).to_be_visible()
         expect(job.get_by_text("LOCAL PREVIEW")).to_be_hidden()
+        live.until(lambda: fal.accepted)
         (sent,) = fal.accepted
         assert sent.input == {"prompt": "a kite", "duration": "3"}
         assert sent.endpoint_id == "fal-ai/kling-video/v3/pro/text-to-video"
