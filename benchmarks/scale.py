@@ -496,9 +496,9 @@ def posters(place: Path, takes: int) -> dict[str, float]:
         if (entry.state, entry.backend) == ("READY", "fal")
     ]
     shown: list[bytes] = []
-    spent = _cpu(lambda: shown.extend(desk.poster(one) for one in ids[:POSTERS]))
+    first, again = (_cpu(lambda: shown.extend(desk.poster(one) for one in ids[:POSTERS])) for _ in range(2))
     assert all(shown)
-    return {f"{POSTERS} posters of the panel": spent}
+    return {f"{POSTERS} posters of the panel, the first time ever": first, "the same, stored": again}
 
 
 def pages(place: Path, takes: int) -> dict[str, float]:
