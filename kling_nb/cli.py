@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from kling_nb import __version__, doctor
 from kling_nb.api import close_default_session, default_session, local_notice
 from kling_nb.background import wait
+from kling_nb.catalog.problem import counted
 from kling_nb.errors import InputError, Interrupted, KlingError, UsageError
 from kling_nb.fal import auth
 from kling_nb.job import rebuild
@@ -389,7 +390,7 @@ def _ledger(parsed: argparse.Namespace) -> int:
         print(_in_shell(tables.health(health)))
         return 1 if health.whole is False else 0
     old, rows = rebuild.rebuild(path, folders)
-    print(f"{path} now has {rows} jobs." + (f" The old ledger is kept as {old}." if old else ""))
+    print(f"{path} now has {counted(rows, 'job')}." + (f" The old ledger is kept as {old}." if old else ""))
     return 0
 
 
@@ -450,7 +451,7 @@ def _library(parsed: argparse.Namespace) -> int:
     for take in done:
         show_text(str(take.path))
     word = {"push": "Pushed", "pull": "Pulled"}[parsed.what]
-    _note("\n".join([*faults, f"{word} {len(done)} takes. {len(faults)} failed."]))
+    _note("\n".join([*faults, f"{word} {counted(len(done), 'take')}. {len(faults)} failed."]))
     return 1 if faults else 0
 
 

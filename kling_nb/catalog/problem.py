@@ -119,6 +119,11 @@ def listing(options: Iterable[Any], last: str = "") -> str:
     return ", ".join(words)
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number of things in words: "1 take", "1,200 takes"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def choices(options: Sequence[Any], given: Any) -> str:
     """Return all choices as text or, of a long list, the ones most like `given`."""
     if len(options) <= _MANY:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from kling_nb.catalog import Endpoint
 from kling_nb.catalog.endpoint import Control
-from kling_nb.catalog.problem import visible
+from kling_nb.catalog.problem import counted, visible
 from kling_nb.catalog.shipped import short_name
 from kling_nb.ledger import Entry, Spending
 from kling_nb.media import MediaFolder, Note, Take, Takes
@@ -137,9 +137,10 @@ def media(folder: MediaFolder) -> str:
         )
         for (name, backend), group in by_size
     ]
-    total = f"{folder.folder}: {len(present)} takes, {_megabytes(sum(note.size for note in present))}"
+    size = _megabytes(sum(note.size for note in present))
+    total = f"{folder.folder}: {counted(len(present), 'take')}, {size}"
     if missing := len(notes) - len(present):
-        total += f", {missing} sidecars without their file"
+        total += f", {counted(missing, 'sidecar')} without a file"
     heads = ("ENDPOINT", "BACKEND", "TAKES", "SIZE", "OLDEST", "NEWEST")
     return f"{total}\n{table(heads, rows)}" if rows else total
 
@@ -169,18 +170,18 @@ def pruned(free: Sequence[Take], paid: Sequence[Take], *, delete: bool, yes: boo
 
 def library(name: str, found: Status, folder: Path) -> str:
     """Return what a library has, and what of a folder it lacks."""
-    lines = [f"{name}: {found.takes} takes, {_megabytes(found.size)}"]
+    lines = [f"{name}: {counted(found.takes, 'take')}, {_megabytes(found.size)}"]
     if found.intents:
-        lines.append(f"{found.intents} markers of submissions")
+        lines.append(f"{counted(found.intents, 'marker')} of submissions")
     missing = found.unpushed
-    lines.append(f"{folder}: {len(missing)} takes are not in the library" + ("" if missing else "."))
+    lines.append(f"{folder}: {counted(len(missing), 'take')} not in the library" + ("" if missing else "."))
     lines += _listed([take.path.name for take in missing])
     return "\n".join([*lines, "kling-nb library push stores them."] if missing else lines)
 
 
 def collected(keys: Sequence[str], size: int, *, deleted: bool) -> str:
     """Return which takes of a library were deleted or would be."""
-    lines = [f"{'Deleted' if deleted else 'To delete'}: {len(keys)} takes, {_megabytes(size)}"]
+    lines = [f"{'Deleted' if deleted else 'To delete'}: {counted(len(keys), 'take')}, {_megabytes(size)}"]
     lines += _listed(keys)
     return "\n".join(lines if deleted else [*lines, "Nothing was deleted. Add --yes."])
 
@@ -220,8 +221,9 @@ def reconciliation(found: Reconciliation, own: Collection[str]) -> str:
     billed = [bill.usd for _, bill in found.jobs if bill]
     prices = [entry.reserved_usd for entry, _ in found.jobs]
     expected = _amount(sum(usd or 0.0 for usd in prices), prices.count(None))
+    known = counted(len(billed), "job")
     lines = [
-        f"In the last {found.days} days fal billed ${sum(billed):.2f} for {len(billed)} jobs of the ledger.",
+        f"In the last {found.days} days fal billed ${sum(billed):.2f} for {known} of the ledger.",
         f"The ledger expects {expected} for {len(prices)}.",
     ]
     jobs = sorted(found.jobs, key=lambda pair: _difference(*pair) == "")  # what differs comes first

@@ -15,6 +15,7 @@ from typing import Any
 
 from kling_nb import front_end
 from kling_nb._files import sync, write_file
+from kling_nb.catalog.problem import counted
 from kling_nb.errors import KlingError, MediaError, UsageError
 from kling_nb.front_end import OnProgress, progress_line
 from kling_nb.job.job import Job, no_widgets
@@ -240,8 +241,9 @@ class Storyboard:
             )
         target.parent.mkdir(parents=True, exist_ok=True)
         made: list[Film] = []
-        what = f"{len(self.shots)} shots" if len(self.shots) > 1 else "1 shot"
-        with progress_line(what, on_progress, verbs=("Joining", "Joined")) as report:
+        with progress_line(
+            counted(len(self.shots), "shot"), on_progress, verbs=("Joining", "Joined")
+        ) as report:
             write_new(
                 target,
                 lambda file: made.append(
@@ -310,7 +312,7 @@ class Storyboard:
         front_end.storyboard_presenter(self)
 
     def __repr__(self) -> str:
-        return f"<Storyboard {len(self.shots)} shots, {self.duration:.4g} s>"
+        return f"<Storyboard {counted(len(self.shots), 'shot')}, {self.duration:.4g} s>"
 
 
 def document_path(path: str | Path) -> Path:

@@ -51,7 +51,7 @@ def test_a_job_that_was_billed_as_expected_agrees(session: Session, fal: Scripte
     assert (entry.reserved_usd, billed.usd, billed.units) == (0.49, pytest.approx(0.49), 5.0)
     assert (found.unknown, found.unanswered) == ((), ())
     text = shown(session)
-    assert "fal billed $0.49 for 1 jobs" in text
+    assert "fal billed $0.49 for 1 job of" in text
     assert "expects $0.49 for 1" in text
     assert "+$" not in text
     assert fal.last("bills").headers["authorization"] == f"Key {fal.key}"

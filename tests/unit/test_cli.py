@@ -381,7 +381,7 @@ def test_ledger_check_and_rebuild(shell: Shell, process: Shell, tmp_path: Path, 
     assert f"No row      {path}" in shown.stdout
     shown = shell("ledger", "rebuild")
     assert shown.returncode == 0
-    assert "now has 1 jobs" in shown.stdout
+    assert "now has 1 job." in shown.stdout
     assert "set-aside" in shown.stdout
     assert [one.request_id for one in ledger.entries()] == [entry.request_id]
     assert shell("ledger", "check").returncode == 0

@@ -417,9 +417,9 @@ def test_a_team_of_two_on_the_command_line(
         assert main(["library", *words]) == 0
         return capsys.readouterr().out
 
-    assert "2 takes are not in the library" in library("status")
+    assert "2 takes not in the library" in library("status")
     assert set(library("push").splitlines()) == {str(other.path), str(best.path)}
-    assert "0 takes are not in the library." in library("status")
+    assert "0 takes not in the library." in library("status")
     assert library("pull", "--rating", "4", folder=there).splitlines() == [str(there / best.path.name)]
     assert library("pull", folder=there).splitlines() == [str(there / other.path.name)]
     assert library("pull", folder=there) == ""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
 
+from kling_nb.catalog.problem import counted
 from kling_nb.errors import KlingError
 from kling_nb.events import State
 from kling_nb.job.plan import GET_BACK, WORDS
@@ -505,7 +506,7 @@ def storyboard_text(board: Storyboard) -> str:
 
 def length_of(board: Storyboard) -> str:
     """Return the number of shots and the total duration as text."""
-    return f"{len(board)} shots, {board.duration:.4g} s"
+    return f"{counted(len(board), 'shot')}, {board.duration:.4g} s"
 
 
 def shot_prompt(shot: Video) -> str:
