@@ -34,7 +34,7 @@ export function compose(live) {
     chooser.node,
     place,
     buttons,
-    div("hint kling-line-up", hint, copy),
+    div("hint kling-line-up", copy, hint),
   );
   /** @type {ReturnType<typeof createForm> | null} */
   let form = null;
