@@ -344,6 +344,8 @@ def test_a_storyboard_has_the_parts_of_a_result_in_its_order(page, grid, width):
         *(".kling-sw-shot .kling-actions", ".kling-sw-strip", ".kling-fold"),
     )
     assert order == sorted(set(order))
+    expect(board.get_by_label("Size of the videos")).to_be_visible()
+    assert board.locator(".kling-tools").first.bounding_box()["height"] < 62  # two lines at most
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     board.get_by_role("button", name="Go to shot 2").click()
     expect(shot).to_contain_text("Shot 2")
