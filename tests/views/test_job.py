@@ -178,6 +178,18 @@ def test_queue_progress_and_local_preview_are_shown(page):
     expect(job.locator(".kling-why > span")).to_have_text("out of memory")
 
 
+@pytest.mark.parametrize("width", [320, 580, 620, 700])
+def test_with_the_mark_of_a_preview_the_title_is_whole(page, width):
+    page.set_viewport_size({"width": width, "height": 900})
+    job = show(page, {"backend": "local", "title": "Kling 2.5 Turbo (pro) Text to Video"})
+    finish(page, job, cost="free preview")
+    update(page, revision=3, finished_at=page.evaluate("model.traits.created_at + 72"))
+    expect(job.get_by_text("took 1:12")).to_be_visible()
+    title = job.locator(".kling-names > .kling-title")
+    expect(title).to_have_text("Kling 2.5 Turbo (pro) Text to Video")
+    assert title.evaluate("(node) => node.scrollWidth <= node.clientWidth")
+
+
 def test_the_header_has_the_price_and_the_details_its_sum(page):
     job = show(page)
     finish(page, job, cost="5 billable units × $0.07 = $0.35 · resumed, no extra charge")
@@ -446,6 +458,20 @@ def test_in_a_narrow_strip_the_take_that_is_shown_is_seen_with_its_state_and_mar
 
 
 BROKE = "{ state: 'FAILED', message: 'It broke.', steps: ['retry', 'edit'] }"
+
+
+def test_below_the_takes_no_place_is_empty_when_the_one_on_the_stage_has_failed(page):
+    job = show(page)
+    update(page, revision=2, state="FAILED", message="It broke.", steps=["retry", "edit"])
+    page.evaluate("model.arrange([model.takes[0], entry(2)], 1)")
+    expect(job.get_by_role("group", name="Takes")).to_be_visible()
+    expect(job.get_by_text("It broke.")).to_be_visible()
+    actions = job.locator(".kling-actions")
+    expect(actions).to_have_attribute("inert", "")
+    expect(actions.get_by_text("Continue from this frame")).to_be_visible()
+    assert actions.locator("button:enabled").evaluate_all(
+        "(nodes) => nodes.every((node) => getComputedStyle(node).opacity < 1)"
+    )
 
 
 def test_a_take_that_failed_says_so_over_the_one_that_plays(page):
