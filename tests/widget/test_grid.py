@@ -392,6 +392,8 @@ def test_the_card_of_a_plan_plays_the_takes_that_exist(monkeypatch, clip):
     page = Reader(grid_card.sweep_html(plan, players=False))
     (player,) = page.all("video")
     assert (player["src"], player["data-kling-part"]) == ("a%20fox%20%231.mp4", "1")
+    dashed = [one for one in page.all("div") if "dashed" in one["style"] and "height:96px" in one["style"]]
+    assert len(dashed) == len(plan) - 1  # those without a take look like a plan
     shown = " ".join(page.texts)
     assert shown.count("Not started") == len(plan)  # the whole, and the cells without a take
     assert "not started" not in shown

@@ -20,7 +20,7 @@ from kling_nb.notebook.card.html import href, screen_of, state_chip, upper
 from kling_nb.notebook.card.job import source_of
 from kling_nb.notebook.card.mark import Mark, Part
 from kling_nb.notebook.card.posters import poster_uri, postpone_posters
-from kling_nb.notebook.card.style import BADGE, FADE, FRAME, HEAD, NAMES, RULE, SMALL, TINT, message
+from kling_nb.notebook.card.style import BADGE, FADE, FRAME, HEAD, NAMES, RULE, SMALL, TINT, message, paint
 from kling_nb.request.request import prompt_of
 from kling_nb.sweeps.axes import Axis
 from kling_nb.sweeps.storyboard import Storyboard
@@ -320,7 +320,8 @@ def _cell(cell: SweepCell, layout: Layout, *, players: bool, planned: bool) -> s
         state, word = State.READY, words.cell_state("READY")
     parts.append(_state_line(state, word, line))
     below = "".join(f'<div style="{_BELOW}">{part}</div>' for part in parts)
-    return (media or _VACANT) + below
+    vacant = _PLANNED if cell.state in {"WAITING", "SKIPPED"} else _VACANT
+    return (media or vacant) + below
 
 
 def _made(cell: SweepCell) -> Video | None:
@@ -334,8 +335,11 @@ def _made(cell: SweepCell) -> Video | None:
 
 
 _BELOW = "margin-top:3px"
-_VACANT = f'<div style="{TINT};border-radius:4px;height:96px;min-width:110px;max-width:{_WIDEST}px"></div>'
+_PLACE = f"border-radius:4px;height:96px;min-width:110px;max-width:{_WIDEST}px"
+_VACANT = f'<div style="{TINT};{_PLACE}"></div>'
 """In the place of a video that is not there."""
+_PLANNED = f'<div style="{paint("border:1px dashed", "edge")};box-sizing:border-box;{_PLACE}"></div>'
+"""In the place of a video that has not started, as in the live view."""
 
 
 def _state_of(cell: SweepCell) -> State | None:
