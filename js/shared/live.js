@@ -131,7 +131,7 @@ export class Live {
       this.connected = true;
       this.setClock(msg);
       this.begin(msg);
-      for (const message of this.#since) this.receive(...message);
+      for (const message of this.#since.splice(0)) this.receive(...message);
     } catch (error) {
       // A refusal is still an answer; anything else means that nothing could be sent.
       this.connected = error instanceof Refused;

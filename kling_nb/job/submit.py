@@ -36,7 +36,7 @@ from kling_nb.ledger import Entry, Intent, Ledger, at_work
 from kling_nb.ledger.schema import SUBMIT_LEASE_SECONDS
 from kling_nb.request.local_file import LocalFile
 from kling_nb.request.media_input import DataUriError, for_upload, parse_data_uri
-from kling_nb.request.request import VideoRequest, canonical_json
+from kling_nb.request.request import VideoRequest, canonical_json, is_recorded_file
 
 if TYPE_CHECKING:
     from kling_nb.job.sharing import Sharing
@@ -505,7 +505,7 @@ def _drop_unknown(schema: Mapping[str, Any], theirs: Any, ours: Any) -> Any:
 
 def _flatten(value: Any, path: str = "") -> dict[str, Any]:
     """Return all single values by their path, e.g. `elements.0.frontal_image_url`, without nulls."""
-    if isinstance(value, Mapping) and set(value) != {"sha256", "name"}:
+    if isinstance(value, Mapping) and not is_recorded_file(value):
         parts = [(str(name), part) for name, part in value.items()]
     elif isinstance(value, list):
         parts = [(str(number), part) for number, part in enumerate(value)]
